@@ -1,0 +1,242 @@
+"""The frozen Network: what is left of a model when torch ends, and its reference run in numpy.
+
+A Network is a list of nodes in execution order. Every node names its inputs and the shape of the one value it makes
+(without the batch axis). Linear maps keep their weights as codes and steps: `values = codes * step`. Everything that
+comes after (compilation, cost models) is compared with `Network.run`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.errors import InputShapeError
+
+Array = NDArray[np.float64]
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Codes of one linear map, shape (out, in, ...), and the step that turns them into values.
+
+    codes: integers (any int dtype) for a compressed layer, float64 for one that was never quantized (then step is 1).
+    step: shape () or (out,); a power of two where the codebook demands it.
+    bits: bits a code needs, None for float weights.
+    mask: True where a weight survived pruning; None when nothing was pruned. A surviving code may still be zero.
+    """
+
+    codes: NDArray[Any]
+    step: Array
+    bits: int | None = None
+    mask: NDArray[np.bool_] | None = None
+
+    def values(self) -> Array:
+        """Dequantized weights, float64, the shape of the codes."""
+        step = self.step if self.step.ndim == 0 else self.step.reshape((-1,) + (1,) * (self.codes.ndim - 1))
+        return np.asarray(self.codes, dtype=np.float64) * step
+
+    @property
+    def nonzeros(self) -> int:
+        return int(np.count_nonzero(self.codes))
+
+
+@dataclass(frozen=True)
+class Range:
+    """What calibration saw on one edge: extremes and root mean square over all images and elements."""
+
+    low: float
+    high: float
+    rms: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """One value of the network; `name` is the dotted module path or the traced function's name."""
+
+    name: str
+    inputs: tuple[str, ...]
+    shape: Shape
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input(Node):
+    """The network's one input."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dense(Node):
+    """y = x W^T + b over the last axis; weights (out, in), bias (out,)."""
+
+    weights: Weights
+    bias: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conv(Node):
+    """Cross-correlation over one or two spatial axes; weights (out, in / groups, *kernel), input (in, *spatial)."""
+
+    weights: Weights
+    bias: Array
+    stride: Shape
+    padding: Shape
+    dilation: Shape
+    groups: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AvgPool(Node):
+    """Mean over windows of one or two spatial axes; padding counts as zeros and enters the mean."""
+
+    kernel: Shape
+    stride: Shape
+    padding: Shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class Affine(Node):
+    """y = scale * x + shift, element-wise; scale and shift broadcast against the value's shape."""
+
+    scale: Array
+    shift: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Polynomial(Node):
+    """y = sum_k coefficients[k] * x**k, element-wise; coefficients (degree + 1, channels) with channels = 1 or shape[0]."""
+
+    coefficients: Array
+
+    @property
+    def degree(self) -> int:
+        return int(self.coefficients.shape[0]) - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Add(Node):
+    """The sum of two values of the same shape (a residual connection)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reshape(Node):
+    """The same elements in C order under another shape (flatten, view, unsqueeze)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Permute(Node):
+    """Axes reordered: output axis i is input axis axes[i] (the batch axis is not counted)."""
+
+    axes: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A frozen network: nodes in execution order, the last one is the output.
+
+    ranges: what calibration saw, by node name. about: free facts for people (source model, history, accuracies).
+    """
+
+    nodes: tuple[Node, ...]
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def input_shape(self) -> Shape:
+        return self.nodes[0].shape
+
+    @property
+    def output_shape(self) -> Shape:
+        return self.nodes[-1].shape
+
+    def node(self, name: str) -> Node:
+        """The node of that name; KeyError when there is none."""
+        return next(node for node in self.nodes if node.name == name)
+
+    def run(self, images: Array) -> Array:
+        """Outputs, shape (batch, *output_shape), float64, for a batch of inputs (batch, *input_shape).
+
+        Raises: InputShapeError.
+        """
+        return self.run_all(images)[self.nodes[-1].name]
+
+    def run_all(self, images: Array) -> dict[str, Array]:
+        """Every node's value for a batch of inputs, by node name.
+
+        Raises: InputShapeError.
+        """
+        images = np.asarray(images, dtype=np.float64)
+        if images.shape[1:] != self.input_shape:
+            raise InputShapeError(
+                f"input: shape {images.shape[1:]} an image; the network takes {self.input_shape}; reshape the input"
+            )
+        values: dict[str, Array] = {self.nodes[0].name: images}
+        for node in self.nodes[1:]:
+            values[node.name] = evaluate_node(node, *(values[name] for name in node.inputs))
+        return values
+
+
+def evaluate_node(node: Node, *inputs: Array) -> Array:
+    """The value of one node, shape (batch, *node.shape), from its inputs' values."""
+    match node:
+        case Dense():
+            return inputs[0] @ node.weights.values().T + node.bias
+        case Conv():
+            return _convolve(node, inputs[0])
+        case AvgPool():
+            windows = _windows(inputs[0], node.kernel, node.stride, node.padding, (1,) * len(node.kernel))
+            return np.asarray(windows.mean(axis=tuple(range(-len(node.kernel), 0))))
+        case Affine():
+            return inputs[0] * node.scale + node.shift
+        case Polynomial():
+            return evaluate_polynomial(node.coefficients, inputs[0])
+        case Add():
+            return inputs[0] + inputs[1]
+        case Reshape():
+            return inputs[0].reshape((inputs[0].shape[0], *node.shape))
+        case Permute():
+            return inputs[0].transpose((0, *(axis + 1 for axis in node.axes)))
+    raise TypeError(f"node '{node.name}' has no evaluation rule: {type(node).__name__}")
+
+
+def evaluate_polynomial(coefficients: Array, x: Array) -> Array:
+    """Horner's rule; x is (batch, channels, ...), coefficients (degree + 1, channels or 1)."""
+    per_channel = coefficients.reshape(coefficients.shape[:2] + (1,) * (x.ndim - 2))
+    result = np.broadcast_to(per_channel[-1], x.shape[1:]) + np.zeros_like(x)
+    for row in per_channel[-2::-1]:
+        result = result * x + row
+    return np.asarray(result)
+
+
+def _windows(x: Array, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape) -> Array:
+    """Sliding windows, shape (batch, channels, *out, *kernel), of x (batch, channels, *spatial)."""
+    rank = len(kernel)
+    padded = np.pad(x, [(0, 0), (0, 0), *((pad, pad) for pad in padding)])
+    reach = tuple(d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True))
+    axes = tuple(range(2, 2 + rank))
+    view = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=axes)  # type: ignore[call-overload]
+    steps = tuple(slice(None, None, s) for s in stride)
+    taps = tuple(slice(None, None, d) for d in dilation)
+    return np.asarray(view[(slice(None), slice(None), *steps, *taps)])
+
+
+def _convolve(node: Conv, x: Array) -> Array:
+    weights = node.weights.values()
+    kernel = weights.shape[2:]
+    windows = _windows(x, kernel, node.stride, node.padding, node.dilation)
+    batch, channels = windows.shape[:2]
+    out_spatial = windows.shape[2 : 2 + len(kernel)]
+    taps = prod(kernel)
+    grouped = windows.reshape((batch, node.groups, channels // node.groups, prod(out_spatial), taps))
+    filters = weights.reshape((node.groups, weights.shape[0] // node.groups, channels // node.groups, taps))
+    result = np.einsum("bgcpt,goct->bgop", grouped, filters, optimize=True)
+    result = result.reshape((batch, weights.shape[0], *out_spatial))
+    return np.asarray(result + node.bias.reshape((-1,) + (1,) * len(kernel)))
