@@ -1,0 +1,98 @@
+"""What one operation of a Plan costs in number-theoretic kernels, and in time on a machine with given kernel times.
+
+The counts follow SEAL's one-special-prime key switch, in which every data prime is a digit (cost-model notes, derived from
+SEAL's source and checked there against an instrumented implementation):
+
+    key switch at level l : (l+1)(l+2) limb transforms, 2 l (l+1) N + 2 l N products, one key of 2 l (l+1) N residues read
+    rescale from level l  : 2 l limb transforms, 2 (l-1) N products
+    product with plaintext: 2 l N products;  square: 3 l N products;  addition: parts * l * N additions
+
+One limb is N residues modulo one prime; a limb transform is (N/2) log2 N butterflies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import log2
+
+from secure.plan import Kind, Op, Plan
+
+RESIDUE_BYTES = 8
+
+
+@dataclass(frozen=True)
+class KernelCounts:
+    """Work of one or more operations: limb transforms and their butterflies, modular products and additions, bytes of keys read."""
+
+    transforms: int = 0
+    butterflies: int = 0
+    products: int = 0
+    additions: int = 0
+    key_bytes: int = 0
+
+    def __add__(self, other: KernelCounts) -> KernelCounts:
+        return KernelCounts(
+            self.transforms + other.transforms,
+            self.butterflies + other.butterflies,
+            self.products + other.products,
+            self.additions + other.additions,
+            self.key_bytes + other.key_bytes,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelTimes:
+    """Seconds-per-kernel of one machine, one thread: nanoseconds per butterfly, product and addition, microseconds per call."""
+
+    butterfly_ns: float
+    product_ns: float
+    addition_ns: float
+    call_us: float = field(default=0.0)
+
+    def milliseconds(self, counts: KernelCounts, calls: int = 1) -> float:
+        """Time of that work (derived: a sum, nothing overlaps on one thread)."""
+        nanoseconds = (
+            counts.butterflies * self.butterfly_ns
+            + counts.products * self.product_ns
+            + counts.additions * self.addition_ns
+        )
+        return nanoseconds * 1e-6 + calls * self.call_us * 1e-3
+
+
+def operation_kernels(kind: Kind, level: int, degree: int, parts: int = 2) -> KernelCounts:
+    """Kernels of one operation that works at `level` in a ring of degree N; `parts` is what an addition adds."""
+    butterflies_per_transform = degree // 2 * int(log2(degree))
+    transforms = products = additions = key_bytes = 0
+    match kind:
+        case Kind.ROTATE | Kind.RELINEARIZE:
+            transforms = (level + 1) * (level + 2)
+            products = 2 * level * (level + 1) * degree + 2 * level * degree
+            additions = 2 * level * degree
+            key_bytes = 2 * level * (level + 1) * degree * RESIDUE_BYTES
+        case Kind.RESCALE:
+            transforms = 2 * level
+            products = 2 * (level - 1) * degree
+            additions = 2 * (level - 1) * degree
+        case Kind.MULTIPLY_PLAIN:
+            products = 2 * level * degree
+        case Kind.SQUARE:
+            products = 3 * level * degree
+            additions = level * degree
+        case Kind.ADD:
+            additions = parts * level * degree
+        case Kind.ADD_PLAIN:
+            additions = level * degree
+        case Kind.DROP:
+            pass
+    return KernelCounts(transforms, transforms * butterflies_per_transform, products, additions, key_bytes)
+
+
+def plan_operation_kernels(plan: Plan, op: Op) -> KernelCounts:
+    """Kernels of one operation of a plan."""
+    return operation_kernels(op.kind, plan.working_level(op), plan.params.poly_modulus_degree, op.parts)
+
+
+def predicted_milliseconds(plan: Plan, times: KernelTimes) -> float:
+    """Server time of a plan on one thread."""
+    total = sum((plan_operation_kernels(plan, op) for op in plan.ops), KernelCounts())
+    return times.milliseconds(total, calls=len(plan.ops))

@@ -1,0 +1,140 @@
+"""Rings and moduli: which are secure, which primes they use. Pure integers, no TenSEAL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import log2
+from types import MappingProxyType
+
+from compress.errors import InsecureParametersError
+
+#: Largest log2(QP) for 128-bit classical security, ternary secret ("Security Guidelines for Implementing Homomorphic
+#: Encryption", eprint 2024/463).
+GUIDELINE_2024_LOG2_QP: Mapping[int, int] = MappingProxyType({4096: 106, 8192: 214, 16384: 430, 32768: 868})
+
+#: SEAL's own table for the same level (CoeffModulus::MaxBitCount); weaker, but SEAL insists on it.
+SEAL_LOG2_QP: Mapping[int, int] = MappingProxyType({4096: 109, 8192: 218, 16384: 438, 32768: 881})
+
+RING_DEGREES: tuple[int, ...] = tuple(GUIDELINE_2024_LOG2_QP)
+SECURITY_BITS = 128
+
+#: SEAL keeps a modulus in 61 bits at most and its NTT wants primes below 2^60.
+MAX_PRIME_BITS = 60
+MIN_PRIME_BITS = 20
+
+#: Standard deviation of the error distribution that SEAL samples.
+ERROR_STD = 3.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """A CKKS parameter set: ring degree N, data primes (the first is the last to go) and the key-switching prime.
+
+    A fresh ciphertext has `len(data_primes)` levels; a rescale removes the last data prime that is left.
+    `special_prime` is None in a ring that needs no key switch.
+    """
+
+    poly_modulus_degree: int
+    data_primes: tuple[int, ...]
+    special_prime: int | None
+
+    @property
+    def slots(self) -> int:
+        return self.poly_modulus_degree // 2
+
+    @property
+    def levels(self) -> int:
+        return len(self.data_primes)
+
+    @property
+    def all_primes(self) -> tuple[int, ...]:
+        """Every prime, in SEAL's order (the key-switching prime last)."""
+        return self.data_primes if self.special_prime is None else (*self.data_primes, self.special_prime)
+
+    @cached_property
+    def log2_qp(self) -> float:
+        return sum(log2(prime) for prime in self.all_primes)
+
+    @property
+    def coeff_modulus_bits(self) -> tuple[int, ...]:
+        return tuple(prime.bit_length() for prime in self.all_primes)
+
+    def log2_modulus(self, level: int) -> float:
+        """log2 of the product of the first `level` data primes."""
+        return sum(log2(prime) for prime in self.data_primes[:level])
+
+
+def check_security(params: Params) -> None:
+    """Refuse a modulus above the 2024 guideline or above SEAL's own table, and malformed prime chains.
+
+    Raises: InsecureParametersError.
+    """
+    degree = params.poly_modulus_degree
+    if degree not in GUIDELINE_2024_LOG2_QP:
+        raise InsecureParametersError(f"poly_modulus_degree: {degree} is not one of {RING_DEGREES}; choose one of them")
+    limit = GUIDELINE_2024_LOG2_QP[degree]
+    if params.log2_qp > limit:
+        raise InsecureParametersError(
+            f"coeff_modulus: {params.log2_qp:.1f} bits at N={degree}; 128-bit security allows {limit}; "
+            "use a larger ring or fewer levels"
+        )
+    # SEAL compares the bit length of the product, which may exceed the guideline's real-valued sum by rounding up.
+    if int(params.log2_qp) + 1 > SEAL_LOG2_QP[degree]:
+        raise InsecureParametersError(f"coeff_modulus: {params.log2_qp:.1f} bits at N={degree}; SEAL refuses them")
+    primes = params.all_primes
+    if len(set(primes)) != len(primes):
+        raise InsecureParametersError("coeff_modulus: a prime occurs twice; every prime must be distinct")
+    for prime in primes:
+        if prime.bit_length() > MAX_PRIME_BITS or prime % (2 * degree) != 1 or not is_prime(prime):
+            raise InsecureParametersError(
+                f"coeff_modulus: {prime} is no prime of at most {MAX_PRIME_BITS} bits that is 1 modulo {2 * degree}"
+            )
+
+
+def is_prime(number: int) -> bool:
+    """Miller-Rabin with bases that are exact below 3.3e24."""
+    if number < 2:
+        return False
+    witnesses = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41)
+    for witness in witnesses:
+        if number % witness == 0:
+            return number == witness
+    odd, twos = number - 1, 0
+    while odd % 2 == 0:
+        odd, twos = odd // 2, twos + 1
+    for witness in witnesses:
+        x = pow(witness, odd, number)
+        if x in (1, number - 1):
+            continue
+        for _ in range(twos - 1):
+            x = x * x % number
+            if x == number - 1:
+                break
+        else:
+            return False
+    return True
+
+
+def ntt_prime_below(bits: float, degree: int, taken: Iterable[int] = ()) -> int:
+    """The largest prime not above 2**bits that is 1 modulo 2N and not in `taken`.
+
+    Raises: InsecureParametersError when there is none of at least MIN_PRIME_BITS bits.
+    """
+    modulus, used = 2 * degree, set(taken)
+    candidate = int((2.0**bits - 1) // modulus) * modulus + 1
+    while candidate >= 2 ** (MIN_PRIME_BITS - 1):
+        if candidate not in used and is_prime(candidate):
+            return candidate
+        candidate -= modulus
+    raise InsecureParametersError(f"coeff_modulus: no prime of {bits:.1f} bits is left for N={degree}")
+
+
+def make_params(degree: int, data_bits: Iterable[float], special_bits: float | None) -> Params:
+    """Distinct NTT primes just below 2**bits for each wanted size, in the order given."""
+    taken: list[int] = []
+    for bits in data_bits:
+        taken.append(ntt_prime_below(bits, degree, taken))
+    special = None if special_bits is None else ntt_prime_below(special_bits, degree, taken)
+    return Params(poly_modulus_degree=degree, data_primes=tuple(taken), special_prime=special)

@@ -1,0 +1,126 @@
+"""The Plan: a straight-line program over ciphertexts, with a level and a scale on every value.
+
+Value ids: the inputs are 0 .. inputs - 1; operation k makes value inputs + k. An operation may only read earlier values.
+What the evaluators execute and what the cost models count is this object.
+
+Level: how many data primes a value still has (a fresh ciphertext has params.levels, the last usable level is 1).
+Scale: the factor between a slot's number and what is encoded. SEAL's own scale check is bypassed; the plan carries them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secure.params import Params
+
+
+class Kind(StrEnum):
+    """What an operation does; x, y are ciphertexts, c a plaintext."""
+
+    ROTATE = "rotate"  # result[s] = x[(s + steps) mod slots]
+    MULTIPLY_PLAIN = "multiply_plain"  # x * c
+    ADD = "add"  # x + y
+    ADD_PLAIN = "add_plain"  # x + c
+    SQUARE = "square"  # x * x, three parts
+    RELINEARIZE = "relinearize"  # three parts to two
+    RESCALE = "rescale"  # divide by the last prime: one level and that factor of scale less
+    DROP = "drop"  # forget the last prime: one level less, same scale
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Op:
+    """One operation and what is known of its result.
+
+    level, scale, parts: of the result. steps: of a rotation. constant: index into Plan.constants, -1 for none.
+    layer: the network node this work belongs to, for messages and per-layer reports.
+    """
+
+    kind: Kind
+    args: tuple[int, ...]
+    layer: str
+    level: int
+    scale: float
+    parts: int = 2
+    steps: int = 0
+    constant: int = -1
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A plaintext: its slots (float32), and the level and scale it is encoded at."""
+
+    slots: NDArray[np.float32]
+    level: int
+    scale: float
+
+
+@dataclass(frozen=True)
+class KeyManifest:
+    """The evaluation keys a plan uses, exactly: Galois elements (not steps) and whether it relinearizes."""
+
+    galois_elements: tuple[int, ...]
+    relinearize: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A program: `inputs` ciphertexts at `input_level` and `input_scale`, operations, and the values that are returned."""
+
+    params: Params
+    inputs: int
+    input_level: int
+    input_scale: float
+    ops: tuple[Op, ...]
+    constants: tuple[Constant, ...]
+    outputs: tuple[int, ...]
+
+    def numbered(self) -> Iterator[tuple[int, Op]]:
+        """(value id, operation) in execution order."""
+        return enumerate(self.ops, start=self.inputs)
+
+    def level_of(self, value: int) -> int:
+        return self.input_level if value < self.inputs else self.ops[value - self.inputs].level
+
+    def scale_of(self, value: int) -> float:
+        return self.input_scale if value < self.inputs else self.ops[value - self.inputs].scale
+
+    def parts_of(self, value: int) -> int:
+        return 2 if value < self.inputs else self.ops[value - self.inputs].parts
+
+    def working_level(self, op: Op) -> int:
+        """The level at which the operation does its work: that of its first argument."""
+        return self.level_of(op.args[0])
+
+    @cached_property
+    def last_use(self) -> dict[int, int]:
+        """For every value that is read, the id of the last operation that reads it (outputs are kept for ever)."""
+        uses = {arg: value for value, op in self.numbered() for arg in op.args}
+        for value in self.outputs:
+            uses.pop(value, None)
+        return uses
+
+    @cached_property
+    def key_manifest(self) -> KeyManifest:
+        steps = {op.steps for op in self.ops if op.kind is Kind.ROTATE}
+        elements = sorted(galois_element(step, self.params.poly_modulus_degree) for step in steps)
+        return KeyManifest(tuple(elements), any(op.kind is Kind.RELINEARIZE for op in self.ops))
+
+    def count(self, kind: Kind) -> int:
+        """How many operations of that kind the plan has."""
+        return sum(op.kind is kind for op in self.ops)
+
+    @property
+    def depth(self) -> int:
+        """Levels between the input and the lowest output."""
+        return self.input_level - min(self.level_of(value) for value in self.outputs)
+
+
+def galois_element(steps: int, degree: int) -> int:
+    """3**steps mod 2N: the automorphism X -> X**element rotates the slots by `steps` to the left (SEAL's convention)."""
+    return pow(3, steps % (degree // 2), 2 * degree)
