@@ -34,11 +34,15 @@ NEGLIGIBLE = 1e-6
 
 @dataclass(frozen=True)
 class Grid:
-    """Where a value's channels and positions lie on the input's raster: its sizes, and steps in raster units."""
+    """Where a value's channels and positions lie on the input's raster: its sizes, and steps in raster units.
+
+    origin: the shape (channels, *spatial) of the input that the raster belongs to.
+    """
 
     channels: int
     sizes: Shape
     steps: Shape
+    origin: Shape
 
     @property
     def extent(self) -> Shape:
@@ -140,7 +144,7 @@ def _input_form(node: Node) -> Form:
 
 def _root_grid(shape: Shape) -> Grid | None:
     """A value (channels, *spatial) with one or two spatial axes lies on its own raster; a flat one on none."""
-    return Grid(shape[0], shape[1:], (1,) * (len(shape) - 1)) if len(shape) in (2, 3) else None
+    return Grid(shape[0], shape[1:], (1,) * (len(shape) - 1), shape) if len(shape) in (2, 3) else None
 
 
 def _node_form(node: Node, network: Network, inputs: list[Form], stages: list[Stage]) -> Form:
@@ -171,7 +175,7 @@ def _grid_after(node: Node, grid: Grid | None) -> Grid | None:
         return None
     if isinstance(node, (Conv, AvgPool)):
         steps = tuple(step * stride for step, stride in zip(grid.steps, node.stride, strict=True))
-        return Grid(node.shape[0], node.shape[1:], steps)
+        return Grid(node.shape[0], node.shape[1:], steps, grid.origin)
     return grid
 
 

@@ -1,0 +1,153 @@
+"""A linear map between slot maps as diagonals. Pure.
+
+For an input slot map and an output slot map, the map is a sum of rotated inputs times vectors:
+
+    output_o[s] = sum over inputs i and rotations r of  input_i[(s + r) mod slots] * diagonal_{o,i,r}[s]
+
+followed, for folded maps, by adding rotated copies of the result (each fold by twice the rotation of the one before).
+Diagonals without a non-zero do not exist: this is where pruned blocks save rotations and keys.
+(Diagonal method: Halevi-Shoup; folding of short wide maps: the hybrid method of GAZELLE; client-side fanning: the project's trials.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from secure.packing import EMPTY, SlotMap, next_power_of_two, period_of, periodic_map
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, order=True)
+class DiagonalKey:
+    """Which output ciphertext, atom, input ciphertext of that atom and rotation a diagonal belongs to."""
+
+    output: int
+    atom: int
+    input: int
+    rotation: int
+
+
+@dataclass(frozen=True)
+class DiagonalTable:
+    """All diagonals of one stage, the rotations that fold the result, and where the result's features end up."""
+
+    diagonals: Mapping[DiagonalKey, Array]
+    folds: tuple[int, ...]
+    output_map: SlotMap
+
+
+def folded_table(maps: Mapping[int, sparse.csr_matrix], sources: Mapping[int, SlotMap], rows: int) -> DiagonalTable:
+    """Dense maps onto `rows` rows, row s mod period in slot s, partial sums folded when the inputs are longer than a period."""
+    slots = next(iter(sources.values())).shape[1]
+    output_map = periodic_map(rows, slots)
+    row_period = min(next_power_of_two(rows), slots)
+    input_period = max(period_of(source) for source in sources.values())
+    diagonals: dict[DiagonalKey, Array] = {}
+    window = min(row_period, input_period)
+    for atom, matrix in maps.items():
+        keep = _first_copies(sources[atom], window, input_period)
+        dense = matrix.toarray()
+        for index, source in enumerate(sources[atom]):
+            for rotation in range(window):
+                chosen = keep[index, rotation]
+                if not chosen.any():
+                    continue
+                # chosen is indexed by the input's slot; the output slot is `rotation` to the left of it
+                columns = np.roll(np.where(np.tile(chosen, slots // input_period), source, EMPTY), -rotation)
+                for output in range(output_map.shape[0]):
+                    values = _gather(dense, output_map[output], columns)
+                    if values.any():
+                        diagonals[DiagonalKey(output, atom, index, rotation)] = values
+    folds = []
+    step = row_period
+    while step < input_period:
+        folds.append(step)
+        step *= 2
+    return DiagonalTable(diagonals, tuple(folds), output_map)
+
+
+def placed_table(
+    maps: Mapping[int, sparse.csr_matrix], sources: Mapping[int, SlotMap], output_map: SlotMap
+) -> DiagonalTable:
+    """Maps onto a given output map with one slot a row, every entry taken from the nearest copy of its feature."""
+    slots = output_map.shape[1]
+    target = _copies(output_map, int(output_map.max()) + 1)[:, 0]
+    diagonals: dict[DiagonalKey, Array] = {}
+    for atom, matrix in maps.items():
+        entries = matrix.tocoo()
+        copies = _copies(sources[atom], matrix.shape[1])
+        output, slot = np.divmod(target[entries.row], slots)
+        candidates = copies[entries.col]  # (entries, copies), flat slot or EMPTY
+        distance = (candidates % slots - slot[:, None] + slots // 2) % slots - slots // 2
+        nearest = np.argmin(np.where(candidates == EMPTY, slots, np.abs(distance)), axis=1)
+        chosen = candidates[np.arange(len(nearest)), nearest]
+        rotation = (chosen % slots - slot) % slots
+        group = (output * sources[atom].shape[0] + chosen // slots) * slots + rotation
+        order = np.argsort(group, kind="stable")
+        bounds = np.flatnonzero(np.diff(group[order], prepend=-1))
+        for part in np.split(order, bounds[1:]):
+            first = part[0]
+            values = np.zeros(slots)
+            values[slot[part]] = entries.data[part]
+            key = DiagonalKey(int(output[first]), atom, int(chosen[first] // slots), int(rotation[first]))
+            diagonals[key] = values
+    return DiagonalTable(diagonals, (), output_map)
+
+
+def apply_table(table: DiagonalTable, atoms: Mapping[int, Array]) -> Array:
+    """The table on slot vectors (ciphertexts, slots) by atom: (outputs, slots). The definition, for tests and checkers."""
+    result = np.zeros(table.output_map.shape)
+    for key, values in table.diagonals.items():
+        result[key.output] += np.roll(atoms[key.atom][key.input], -key.rotation) * values
+    for fold in table.folds:
+        result = result + np.roll(result, -fold, axis=1)
+    return result
+
+
+def _gather(dense: Array, rows: NDArray, columns: NDArray) -> Array:
+    """dense[rows, columns] with zero where either is EMPTY."""
+    valid = (rows != EMPTY) & (columns != EMPTY)
+    return np.where(valid, dense[np.where(valid, rows, 0), np.where(valid, columns, 0)], 0.0)
+
+
+def _first_copies(source: SlotMap, window: int, period: int) -> NDArray[np.bool_]:
+    """(ciphertexts, window, period): does the product of rotation r at input slot t count?
+
+    Output slots of one class modulo `window` are folded together; within a class every feature may be used once, so the
+    first copy met (smallest rotation, then smallest slot) is the one.
+    """
+    features = int(source.max()) + 1
+    seen = np.zeros((window, features), dtype=bool)
+    keep = np.zeros((source.shape[0], window, period), dtype=bool)
+    slot = np.arange(period)
+    for rotation in range(window):
+        for index in range(source.shape[0]):
+            feature = source[index, :period]
+            row_class = (slot - rotation) % window
+            fresh = (feature != EMPTY) & ~seen[row_class, np.where(feature == EMPTY, 0, feature)]
+            candidates = np.flatnonzero(fresh)
+            pairs = row_class[candidates] * features + feature[candidates]
+            _, first = np.unique(pairs, return_index=True)
+            chosen = candidates[first]
+            keep[index, rotation, chosen] = True
+            seen[row_class[chosen], feature[chosen]] = True
+    return keep
+
+
+def _copies(slot_map: SlotMap, features: int) -> NDArray[np.int64]:
+    """(features, most copies): the flat slots that hold each feature, EMPTY-padded, in ascending order."""
+    flat = slot_map.ravel()
+    slots = np.flatnonzero(flat != EMPTY)
+    order = np.argsort(flat[slots], kind="stable")
+    owner, place = flat[slots][order], slots[order]
+    first = np.searchsorted(owner, np.arange(features))
+    rank = np.arange(len(owner)) - first[owner]
+    result = np.full((features, int(rank.max()) + 1), EMPTY, dtype=np.int64)
+    result[owner, rank] = place
+    return result

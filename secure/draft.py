@@ -1,0 +1,132 @@
+"""The Draft: what the passes of the compiler fill in, step by step, for one choice of ring and policy. Frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secure.diagonals import DiagonalTable
+from secure.packing import SlotMap
+from secure.params import Params
+from secure.plan import Plan
+from secure.stages import Stage, run_stages
+
+Array = NDArray[np.float64]
+
+
+class Rescaling(StrEnum):
+    """After which squares the modulus is divided."""
+
+    EVERY = "every"  # after every square
+    NOT_LAST = "not_last"  # after every square but the last
+    NEVER = "never"  # scales only grow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What the search varies: ring degree, rescaling, primes under the last rescale, and whether the input is rotated
+    before its products (fewer rotations) or only after them (less noise)."""
+
+    degree: int
+    rescaling: Rescaling
+    base_primes: int
+    rotate_input: bool
+
+    @property
+    def slots(self) -> int:
+        return self.degree // 2
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What calibration inputs do in every stage: atoms and affine values, (features, images)."""
+
+    atoms: tuple[Array, ...]
+    values: tuple[Array, ...]
+
+    def subset(self, count: int) -> Evidence:
+        """The first `count` images only."""
+        return Evidence(tuple(a[:, :count] for a in self.atoms), tuple(v[:, :count] for v in self.values))
+
+    @property
+    def outputs(self) -> Array:
+        return self.values[-1]
+
+    @cached_property
+    def atom_rms(self) -> tuple[float, ...]:
+        return tuple(max(float(np.sqrt(np.mean(atom**2))), 1e-12) for atom in self.atoms)
+
+    @cached_property
+    def value_rms(self) -> tuple[float, ...]:
+        return tuple(max(float(np.sqrt(np.mean(value**2))), 1e-12) for value in self.values)
+
+    @cached_property
+    def value_max(self) -> tuple[float, ...]:
+        return tuple(max(float(np.abs(value).max()), 1e-12) for value in self.values)
+
+
+def gather_evidence(stages: tuple[Stage, ...], images: Array) -> Evidence:
+    """Run the stages in clear on calibration images (images, *input_shape)."""
+    atoms, values = run_stages(stages, images)
+    return Evidence(tuple(atoms), tuple(values))
+
+
+@dataclass(frozen=True)
+class Split:
+    """Baby-step/giant-step of one stage: rotation = baby + giant (mod slots).
+
+    parts: (baby, giant) for every rotation of the stage's table, both in [0, slots).
+    """
+
+    parts: Mapping[int, tuple[int, int]]
+
+    @property
+    def babies(self) -> tuple[int, ...]:
+        return tuple(sorted({baby for baby, _ in self.parts.values()}))
+
+    @property
+    def giants(self) -> tuple[int, ...]:
+        return tuple(sorted({giant for _, giant in self.parts.values()}))
+
+
+@dataclass(frozen=True)
+class StageScales:
+    """Scales of one stage: of its affine value, and of the atom its square becomes (equal to value**2 without a rescale)."""
+
+    value: float
+    atom: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A compilation in progress. Fields after `choice` are filled by the passes in their order."""
+
+    stages: tuple[Stage, ...]
+    evidence: Evidence
+    choice: Choice
+    # arrange
+    atom_maps: tuple[SlotMap, ...] = ()
+    tables: tuple[DiagonalTable, ...] = ()
+    # choose_rotations
+    splits: tuple[Split, ...] = ()
+    # place_rescales: level each stage works at, level of each atom, which squares are rescaled
+    stage_levels: tuple[int, ...] = ()
+    atom_levels: tuple[int, ...] = ()
+    rescaled: tuple[bool, ...] = ()
+    # choose_parameters
+    params: Params | None = None
+    input_scale: float = 0.0
+    scales: tuple[StageScales, ...] = ()
+    output_sigmas: Array | None = None  # (outputs, images) standard deviation of the output error
+    # emit
+    plan: Plan | None = None
+
+    @property
+    def levels(self) -> int:
+        """Data primes a fresh ciphertext needs."""
+        return self.atom_levels[0]

@@ -1,0 +1,74 @@
+"""Pass 1, layout: a slot map for the input and for every stage's result, and every stage's map as diagonals.
+
+A stage that keeps positions (convolutions, pools) puts its result on the input's raster, one channel a block; any other stage
+is dense: row s mod period in slot s. The input is laid out for the stage that reads it first: the client may send any map.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+from compress.errors import SlotOverflowError
+from secure.diagonals import DiagonalTable, folded_table, placed_table
+from secure.draft import Draft
+from secure.packing import SlotMap, fanned_map, grid_map, next_power_of_two, replicated_grid_map
+from secure.stages import Grid, Stage
+
+#: More ciphertexts than this for one value means hours, not a plan.
+MAX_CIPHERTEXTS = 64
+#: A client repeats its channels, one a ciphertext, when it has no more than this many.
+MAX_REPEATED_CHANNELS = 3
+
+
+def arrange(draft: Draft) -> Draft:
+    """Fill atom_maps and tables.
+
+    Raises: SlotOverflowError naming the layer whose value is too wide.
+    """
+    slots = draft.choice.slots
+    raster = _raster(draft.stages)
+    maps: list[SlotMap] = [_input_map(draft, raster)]
+    tables: list[DiagonalTable] = []
+    for stage in draft.stages:
+        _check_width(stage, raster, slots)
+        sources = {atom: maps[atom] for atom in stage.maps}
+        if stage.grid is not None and _fits(raster, slots):
+            tables.append(placed_table(stage.maps, sources, grid_map(stage.grid, raster, slots)))
+        else:
+            tables.append(folded_table(stage.maps, sources, stage.size))
+        maps.append(tables[-1].output_map)
+    atom_count = 1 + sum(stage.squared for stage in draft.stages)
+    return replace(draft, atom_maps=tuple(maps[:atom_count]), tables=tuple(tables))
+
+
+def _raster(stages: tuple[Stage, ...]) -> tuple[int, ...]:
+    """The raster every grid fits on: the largest extent along each axis, the input's included; one unit without grids."""
+    grids = [stage.grid for stage in stages if stage.grid is not None]
+    extents = [grid.extent for grid in grids] + [grid.origin[1:] for grid in grids]
+    return tuple(max(axis) for axis in zip(*extents, strict=True)) if extents else (1,)
+
+
+def _fits(raster: tuple[int, ...], slots: int) -> bool:
+    return next_power_of_two(prod(raster)) <= slots
+
+
+def _input_map(draft: Draft, raster: tuple[int, ...]) -> SlotMap:
+    first, slots = draft.stages[0], draft.choice.slots
+    if first.grid is None or not _fits(raster, slots):
+        return fanned_map(draft.evidence.atoms[0].shape[0], first.size, slots)
+    origin = first.grid.origin
+    grid = Grid(origin[0], origin[1:], (1,) * len(origin[1:]), origin)
+    return (replicated_grid_map if grid.channels <= MAX_REPEATED_CHANNELS else grid_map)(grid, raster, slots)
+
+
+def _check_width(stage: Stage, raster: tuple[int, ...], slots: int) -> None:
+    needed = -(-stage.size // slots)
+    if stage.grid is not None and _fits(raster, slots):
+        needed = -(-stage.grid.channels // (slots // next_power_of_two(prod(raster))))
+    if needed > MAX_CIPHERTEXTS:
+        raise SlotOverflowError(
+            stage.layer,
+            f"its {stage.size} values need {needed} ciphertexts of {slots} slots; at most {MAX_CIPHERTEXTS} are allowed; "
+            "reduce channels or resolution (a stride or a pool before it)",
+        )

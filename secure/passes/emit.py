@@ -1,0 +1,154 @@
+"""Pass 5: write the plan. Constants stay references until the end, so that a plan that loses the search costs little."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.errors import PlanError
+from secure.diagonals import DiagonalKey
+from secure.draft import Draft
+from secure.params import Params
+from secure.plan import Constant, Kind, Op, Plan
+
+Array = NDArray[np.float64]
+
+
+@dataclass
+class PlanWriter:
+    """Appends operations and keeps level and scale of every value; the only place where a plan grows."""
+
+    params: Params
+    inputs: int
+    input_level: int
+    input_scale: float
+    ops: list[Op] = field(default_factory=list)
+    constants: list[Constant] = field(default_factory=list)
+    layer: str = ""
+
+    def level(self, value: int) -> int:
+        return self.input_level if value < self.inputs else self.ops[value - self.inputs].level
+
+    def scale(self, value: int) -> float:
+        return self.input_scale if value < self.inputs else self.ops[value - self.inputs].scale
+
+    def rotate(self, value: int, steps: int) -> int:
+        if steps == 0:
+            return value
+        return self._append(Kind.ROTATE, (value,), self.level(value), self.scale(value), steps=steps)
+
+    def multiply_plain(self, value: int, slots: Array, result_scale: float) -> int:
+        constant = self._constant(slots, self.level(value), result_scale / self.scale(value))
+        return self._append(Kind.MULTIPLY_PLAIN, (value,), self.level(value), result_scale, constant=constant)
+
+    def add_plain(self, value: int, slots: Array) -> int:
+        constant = self._constant(slots, self.level(value), self.scale(value))
+        return self._append(Kind.ADD_PLAIN, (value,), self.level(value), self.scale(value), constant=constant)
+
+    def add(self, left: int, right: int) -> int:
+        return self._append(Kind.ADD, (left, right), self.level(left), self.scale(left))
+
+    def square(self, value: int) -> int:
+        squared = self._append(Kind.SQUARE, (value,), self.level(value), self.scale(value) ** 2, parts=3)
+        return self._append(Kind.RELINEARIZE, (squared,), self.level(value), self.scale(squared))
+
+    def rescale(self, value: int, scale: float) -> int:
+        """Divide by the last prime; `scale` is what the draft planned, equal to the quotient up to rounding of floats."""
+        return self._append(Kind.RESCALE, (value,), self.level(value) - 1, scale)
+
+    def lower_to(self, value: int, level: int) -> int:
+        while self.level(value) > level:
+            value = self._append(Kind.DROP, (value,), self.level(value) - 1, self.scale(value))
+        return value
+
+    def _constant(self, slots: Array, level: int, scale: float) -> int:
+        self.constants.append(Constant(slots.astype(np.float32), level, scale))
+        return len(self.constants) - 1
+
+    def _append(self, kind: Kind, args: tuple[int, ...], level: int, scale: float, **more: int) -> int:
+        self.ops.append(Op(kind=kind, args=args, layer=self.layer, level=level, scale=scale, **more))
+        return self.inputs + len(self.ops) - 1
+
+
+def emit(draft: Draft) -> Draft:
+    """Fill plan.
+
+    Raises: PlanError when an earlier pass has not run, or a layer's output depends on nothing.
+    """
+    if draft.params is None:
+        raise PlanError(draft.stages[-1].layer, "no parameters were chosen before the plan was written")
+    inputs = draft.atom_maps[0].shape[0]
+    writer = PlanWriter(draft.params, inputs, draft.levels, draft.input_scale)
+    atoms = [list(range(inputs))]
+    outputs: list[int] = []
+    for index, stage in enumerate(draft.stages):
+        writer.layer = stage.layer
+        level = draft.stage_levels[index]
+        lowered = {atom: [writer.lower_to(value, level) for value in atoms[atom]] for atom in stage.maps}
+        outputs = _write_map(writer, draft, index, lowered)
+        if stage.squared:
+            outputs = [writer.square(value) for value in outputs]
+            if draft.rescaled[index]:
+                outputs = [writer.rescale(value, draft.scales[index].atom) for value in outputs]
+            atoms.append(outputs)
+    plan = Plan(
+        params=draft.params,
+        inputs=inputs,
+        input_level=draft.levels,
+        input_scale=draft.input_scale,
+        ops=tuple(writer.ops),
+        constants=tuple(writer.constants),
+        outputs=tuple(outputs),
+    )
+    return replace(draft, plan=plan)
+
+
+def _write_map(writer: PlanWriter, draft: Draft, index: int, atoms: Mapping[int, list[int]]) -> list[int]:
+    """One stage's affine map: baby rotations, products, giant rotations, folds, constant part."""
+    table, split, stage = draft.tables[index], draft.splits[index], draft.stages[index]
+    scale = draft.scales[index].value
+    by_output: dict[int, dict[int, list[DiagonalKey]]] = {o: {} for o in range(table.output_map.shape[0])}
+    for key in sorted(table.diagonals):
+        by_output[key.output].setdefault(split.parts[key.rotation][1], []).append(key)
+    rotated: dict[tuple[int, int, int], int] = {}
+    results = []
+    for output, by_giant in by_output.items():
+        if not by_giant:
+            raise PlanError(stage.layer, "part of its output depends on no input; prune less or remove the dead channels")
+        sums: dict[int, int] = {}
+        for giant, keys in by_giant.items():
+            for key in keys:
+                baby = split.parts[key.rotation][0]
+                place = (key.atom, key.input, baby)
+                if place not in rotated:
+                    rotated[place] = writer.rotate(atoms[key.atom][key.input], baby)
+                product = writer.multiply_plain(rotated[place], np.roll(table.diagonals[key], giant), scale)
+                sums[giant] = writer.add(sums[giant], product) if giant in sums else product
+        value = _add_giants(writer, sums)
+        for fold in table.folds:
+            value = writer.add(value, writer.rotate(value, fold))
+        constant = np.append(stage.constant, 0.0)[table.output_map[output]]
+        if constant.any():
+            value = writer.add_plain(value, constant)
+        results.append(value)
+    return results
+
+
+def _add_giants(writer: PlanWriter, sums: Mapping[int, int]) -> int:
+    """Sum of rotated partial sums. Evenly spaced giants go by Horner's rule: as many rotations, but one key for all of them."""
+    giants = sorted(sums)
+    step = giants[1] if len(giants) > 1 else 0
+    if giants == [step * k for k in range(len(giants))]:
+        total = sums[giants[-1]]
+        for giant in giants[-2::-1]:
+            total = writer.add(writer.rotate(total, step), sums[giant])
+        return total
+    total = writer.rotate(sums[giants[0]], giants[0])
+    for giant in giants[1:]:
+        total = writer.add(total, writer.rotate(sums[giant], giant))
+    return total
+
+
