@@ -81,6 +81,8 @@ def placed_table(
     diagonals: dict[DiagonalKey, Array] = {}
     for atom, matrix in maps.items():
         entries = matrix.tocoo()
+        if not entries.nnz:
+            continue
         copies = _copies(sources[atom], matrix.shape[1])
         output, slot = np.divmod(target[entries.row], slots)
         candidates = copies[entries.col]  # (entries, copies), flat slot or EMPTY

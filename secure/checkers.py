@@ -1,0 +1,93 @@
+"""One checker a pass: each raises PlanError (or a sharper error) and names the layer when the pass left something wrong."""
+
+from __future__ import annotations
+
+from math import isclose, log2
+
+import numpy as np
+
+from compress.errors import PlanError
+from secure.clear import run_clear
+from secure.diagonals import apply_table
+from secure.draft import Draft
+from secure.dry import dry_run
+from secure.packing import spread
+from secure.params import check_security
+from secure.plan import Kind
+from secure.work import draft_operations, plan_operations
+
+#: Relative difference that float64 sums in another order, and float32 constants, may make.
+TABLE_TOLERANCE = 1e-9
+PLAN_TOLERANCE = 1e-5
+SCALE_TOLERANCE = 1e-9
+
+
+def check_arranged(draft: Draft) -> None:
+    """Every stage's diagonals, applied to a calibration image in slots, give the stage's value in its output map."""
+    for stage, table, value in zip(draft.stages, draft.tables, draft.evidence.values, strict=True):
+        missing = np.setdiff1d(np.arange(stage.size), table.output_map)
+        if missing.size:
+            raise PlanError(stage.layer, f"the layout lost {missing.size} of its {stage.size} values")
+        sources = {atom: spread(draft.evidence.atoms[atom][:, 0], draft.atom_maps[atom]) for atom in stage.maps}
+        constant = spread(stage.constant, table.output_map)
+        difference = apply_table(table, sources) + constant - spread(value[:, 0], table.output_map)
+        if np.abs(difference).max() > TABLE_TOLERANCE * max(1.0, np.abs(value[:, 0]).max()):
+            raise PlanError(stage.layer, f"its diagonals are off by {np.abs(difference).max():.2e}")
+
+
+def check_rotations(draft: Draft) -> None:
+    """Baby and giant step add up to every rotation."""
+    for stage, table, split in zip(draft.stages, draft.tables, draft.splits, strict=True):
+        for key in table.diagonals:
+            baby, giant = split.parts[key.rotation]
+            if (baby + giant) % draft.choice.slots != key.rotation:
+                raise PlanError(stage.layer, f"rotation {key.rotation} was split into {baby} and {giant}")
+
+
+def check_levels(draft: Draft) -> None:
+    """No stage works below level 1 or above the levels of what it reads."""
+    for index, stage in enumerate(draft.stages):
+        level = draft.stage_levels[index]
+        if level < 1 or any(level > draft.atom_levels[atom] for atom in stage.maps):
+            raise PlanError(stage.layer, f"was placed at level {level}, which its inputs do not have")
+
+
+def check_parameters(draft: Draft) -> None:
+    """The modulus is secure, and every value times its scale stays below half of its modulus, on all calibration inputs."""
+    if draft.params is None:
+        raise PlanError(draft.stages[-1].layer, "no parameters were chosen")
+    check_security(draft.params)
+    atom_scales = [draft.input_scale, *(scale.atom for scale in draft.scales)]
+    for index, stage in enumerate(draft.stages):
+        room = draft.params.log2_modulus(draft.stage_levels[index]) - 1
+        for atom in stage.maps:
+            if draft.scales[index].value < atom_scales[atom]:
+                raise PlanError(stage.layer, "its weights would be encoded at a scale below one")
+        used = log2(draft.scales[index].value * draft.evidence.value_max[index])
+        if max(used, 2 * used if stage.squared else used) > room:
+            raise PlanError(stage.layer, f"its values need {used:.1f} bits where the modulus leaves {room:.1f}")
+
+
+def check_plan(draft: Draft) -> None:
+    """Levels and scales re-derived operation by operation, operation counts as the search assumed, and the plan in clear
+    equal to the network."""
+    plan = draft.plan
+    if plan is None:
+        raise PlanError(draft.stages[-1].layer, "no plan was written")
+    dry_run(plan)
+    written = plan_operations(plan)
+    expected = draft_operations(draft)
+    for place in (set(written) | set(expected)) - {place for place in written if place[0] is Kind.DROP}:
+        if written[place] != expected[place]:
+            raise PlanError(
+                draft.stages[-1].layer, f"{written[place]} operations {place} were written, {expected[place]} expected"
+            )
+    inputs = spread(draft.evidence.atoms[0][:, 0], draft.atom_maps[0])
+    outputs = np.stack(run_clear(plan, list(inputs)))
+    wanted = spread(draft.evidence.outputs[:, 0], draft.tables[-1].output_map)
+    error = np.abs(outputs - wanted).max()
+    if error > PLAN_TOLERANCE * max(1.0, np.abs(wanted).max()):
+        raise PlanError(draft.stages[-1].layer, f"the plan in clear is off by {error:.2e}")
+    for value in plan.outputs:
+        if not isclose(plan.scale_of(value), draft.scales[-1].value, rel_tol=SCALE_TOLERANCE):
+            raise PlanError(draft.stages[-1].layer, "the output's scale drifted from the planned one")

@@ -1,0 +1,70 @@
+"""The compiler's report: plain JSON values for people and cost models, by the keys of the interface."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from compress.network import Network
+from secure.draft import Draft
+from secure.kernels import KernelCounts, KernelTimes, plan_operation_kernels, predicted_milliseconds
+from secure.noise import BOUND_SIGMAS
+from secure.params import SECURITY_BITS
+from secure.passes.choose_parameters import disagreement
+from secure.plan import Kind, Plan
+
+REPORT_VERSION = 1
+
+
+def compile_report(
+    network: Network, draft: Draft, times: KernelTimes, *, weighed: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Everything the compiler decided and predicts; `weighed` lists the alternatives it tried, the chosen one last."""
+    plan, sigmas = draft.plan, draft.output_sigmas
+    if plan is None or sigmas is None:
+        raise ValueError("a report needs a finished draft")
+    return {
+        "version": REPORT_VERSION,
+        "mode": "latency",
+        "about": dict(network.about),
+        **plan_summary(plan),
+        "predicted_server_ms": predicted_milliseconds(plan, times),
+        "predicted_logit_error": BOUND_SIGMAS * float(sigmas.max()),
+        "predicted_disagreement": disagreement(draft, sigmas),
+        "calibration_images": int(draft.evidence.atoms[0].shape[1]),
+        "layers": _layers(plan, times),
+        "weighed": list(weighed),
+    }
+
+
+def plan_summary(plan: Plan) -> dict[str, Any]:
+    """Counts and parameters of a plan, by the keys of the interface."""
+    return {
+        "poly_modulus_degree": plan.params.poly_modulus_degree,
+        "log2_qp": plan.params.log2_qp,
+        "coeff_modulus_bits": list(plan.params.coeff_modulus_bits),
+        "security_bits": SECURITY_BITS,
+        "depth": plan.depth,
+        "levels": plan.input_level,
+        "rotations": plan.count(Kind.ROTATE),
+        "plain_multiplications": plan.count(Kind.MULTIPLY_PLAIN),
+        "ciphertext_multiplications": plan.count(Kind.SQUARE),
+        "rescales": plan.count(Kind.RESCALE),
+        "galois_keys": len(plan.key_manifest.galois_elements),
+        "input_ciphertexts": plan.inputs,
+        "output_ciphertexts": len(plan.outputs),
+    }
+
+
+def _layers(plan: Plan, times: KernelTimes) -> list[dict[str, Any]]:
+    """Operations and predicted time by layer, in the order of the plan."""
+    rows: dict[str, dict[str, Any]] = {}
+    work: dict[str, tuple[KernelCounts, int]] = {}
+    for op in plan.ops:
+        row = rows.setdefault(op.layer, {"layer": op.layer, "level": plan.working_level(op)})
+        row[op.kind.value] = row.get(op.kind.value, 0) + 1
+        kernels, calls = work.get(op.layer, (KernelCounts(), 0))
+        work[op.layer] = (kernels + plan_operation_kernels(plan, op), calls + 1)
+    for layer, (kernels, calls) in work.items():
+        rows[layer]["predicted_ms"] = times.milliseconds(kernels, calls)
+    return list(rows.values())

@@ -1,0 +1,44 @@
+"""How much work a draft's plan will be, before scales and primes are chosen: what the search orders candidates by. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from secure.draft import Draft
+from secure.kernels import KernelTimes, operation_kernels
+from secure.plan import Kind, Plan
+
+
+def draft_operations(draft: Draft) -> Counter[tuple[Kind, int]]:
+    """Operations by (kind, working level) of an arranged draft with rotations and levels; dropping primes not counted."""
+    work: Counter[tuple[Kind, int]] = Counter()
+    for index, (stage, table, split) in enumerate(zip(draft.stages, draft.tables, draft.splits, strict=True)):
+        level = draft.stage_levels[index]
+        babies = {(key.atom, key.input, split.parts[key.rotation][0]) for key in table.diagonals}
+        giants = {(key.output, split.parts[key.rotation][1]) for key in table.diagonals}
+        outputs = table.output_map.shape[0]
+        folds = outputs * len(table.folds)
+        rotations = sum(baby != 0 for *_, baby in babies) + sum(giant != 0 for _, giant in giants) + folds
+        work[Kind.ROTATE, level] += rotations
+        work[Kind.MULTIPLY_PLAIN, level] += len(table.diagonals)
+        work[Kind.ADD, level] += len(table.diagonals) - outputs + folds
+        constants = [table.output_map[output] for output in range(outputs)]
+        work[Kind.ADD_PLAIN, level] += sum(bool(stage.constant[features[features >= 0]].any()) for features in constants)
+        if stage.squared:
+            work[Kind.SQUARE, level] += outputs
+            work[Kind.RELINEARIZE, level] += outputs
+            work[Kind.RESCALE, level] += outputs * draft.rescaled[index]
+    return +work
+
+
+def plan_operations(plan: Plan) -> Counter[tuple[Kind, int]]:
+    """Operations of a written plan by (kind, working level)."""
+    return Counter((op.kind, plan.working_level(op)) for op in plan.ops)
+
+
+def draft_milliseconds(draft: Draft, times: KernelTimes) -> float:
+    """Predicted server time of the draft's plan on one thread."""
+    return sum(
+        count * times.milliseconds(operation_kernels(kind, level, draft.choice.degree))
+        for (kind, level), count in draft_operations(draft).items()
+    )

@@ -1,0 +1,126 @@
+"""Slot maps and diagonals: applied to slots, a table gives exactly the matrix product, in the map it promises."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from secure.diagonals import apply_table, folded_table, placed_table
+from secure.packing import (
+    EMPTY,
+    fanned_map,
+    grid_map,
+    next_power_of_two,
+    period_of,
+    periodic_map,
+    replicated_grid_map,
+    spread,
+)
+from secure.stages import Grid
+
+SLOTS = 64
+
+
+def sparse_matrix(rng, rows, columns, density=1.0):
+    dense = rng.normal(size=(rows, columns)) * (rng.random((rows, columns)) < density)
+    return sparse.csr_matrix(dense)
+
+
+def assert_table_is_product(table, maps, sources, atoms):
+    slots = {atom: spread(atoms[atom], sources[atom]) for atom in maps}
+    wanted = sum(matrix @ atoms[atom] for atom, matrix in maps.items())
+    np.testing.assert_allclose(apply_table(table, slots), spread(wanted, table.output_map), atol=1e-10)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.integers(1, 150),
+    rows=st.integers(1, 100),
+    density=st.sampled_from([1.0, 0.2]),
+    fanned=st.booleans(),
+    seed=st.integers(0, 2**16),
+)
+def test_folded_table_is_the_matrix_product(size, rows, density, fanned, seed):
+    rng = np.random.default_rng(seed)
+    maps = {0: sparse_matrix(rng, rows, size, density)}
+    sources = {0: fanned_map(size, rows, SLOTS) if fanned else periodic_map(size, SLOTS)}
+    table = folded_table(maps, sources, rows)
+    assert_table_is_product(table, maps, sources, {0: rng.normal(size=size)})
+
+
+@settings(max_examples=40, deadline=None)
+@given(sizes=st.tuples(st.integers(1, 90), st.integers(1, 40)), rows=st.integers(1, 70), seed=st.integers(0, 2**16))
+def test_two_atoms_of_different_maps_share_one_table(sizes, rows, seed):
+    rng = np.random.default_rng(seed)
+    maps = {0: sparse_matrix(rng, rows, sizes[0]), 2: sparse_matrix(rng, rows, sizes[1])}
+    sources = {0: fanned_map(sizes[0], rows, SLOTS), 2: periodic_map(sizes[1], SLOTS)}
+    table = folded_table(maps, sources, rows)
+    assert_table_is_product(table, maps, sources, {0: rng.normal(size=sizes[0]), 2: rng.normal(size=sizes[1])})
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    channels=st.tuples(st.integers(1, 3), st.integers(1, 9)),
+    side=st.integers(2, 4),
+    repeated=st.booleans(),
+    seed=st.integers(0, 2**16),
+)
+def test_placed_table_is_the_matrix_product(channels, side, repeated, seed):
+    rng = np.random.default_rng(seed)
+    origin = (channels[0], side, side)
+    source_grid = Grid(channels[0], (side, side), (1, 1), origin)
+    target_grid = Grid(channels[1], (side // 2, side // 2), (2, 2), origin)
+    source = (replicated_grid_map if repeated else grid_map)(source_grid, (side, side), SLOTS)
+    target = grid_map(target_grid, (side, side), SLOTS)
+    maps = {0: sparse_matrix(rng, channels[1] * (side // 2) ** 2, channels[0] * side**2, 0.5)}
+    table = placed_table(maps, {0: source}, target)
+    assert_table_is_product(table, maps, {0: source}, {0: rng.normal(size=channels[0] * side**2)})
+
+
+def test_a_fanned_input_needs_fewer_rotations_than_a_periodic_one():
+    rng = np.random.default_rng(0)
+    maps = {0: sparse_matrix(rng, 16, 60)}
+    fanned = folded_table(maps, {0: fanned_map(60, 16, 256)}, 16)
+    periodic = folded_table(maps, {0: periodic_map(60, 256)}, 16)
+    assert len({key.rotation for key in fanned.diagonals}) == 4  # 16 rows * 60 features / 256 slots, rounded up
+    assert len({key.rotation for key in periodic.diagonals}) == 16
+
+
+def test_a_diagonal_of_zeros_does_not_exist():
+    dense = np.zeros((8, 8))
+    dense[np.arange(8), (np.arange(8) + 3) % 8] = 1.0
+    table = folded_table({0: sparse.csr_matrix(dense)}, {0: periodic_map(8, 16)}, 8)
+    assert [key.rotation for key in table.diagonals] == [3]
+
+
+def test_a_strided_convolution_on_the_raster_needs_one_rotation_a_tap():
+    # one channel, 8 x 8, kernel 2 x 2, stride 2: four taps, four diagonals, though there are 16 outputs
+    rows, columns = [], []
+    for y in range(4):
+        for x in range(4):
+            for dy in range(2):
+                for dx in range(2):
+                    rows.append(y * 4 + x)
+                    columns.append((2 * y + dy) * 8 + 2 * x + dx)
+    matrix = sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), shape=(16, 64))
+    source = grid_map(Grid(1, (8, 8), (1, 1), (1, 8, 8)), (8, 8), 64)
+    target = grid_map(Grid(1, (4, 4), (2, 2), (1, 8, 8)), (8, 8), 64)
+    table = placed_table({0: matrix}, {0: source}, target)
+    assert sorted(key.rotation for key in table.diagonals) == [0, 1, 8, 9]
+
+
+@pytest.mark.parametrize(("number", "power"), [(0, 1), (1, 1), (2, 2), (3, 4), (64, 64), (65, 128)])
+def test_next_power_of_two(number, power):
+    assert next_power_of_two(number) == power
+
+
+def test_period_of_a_map():
+    assert period_of(periodic_map(5, 64)) == 8
+    assert period_of(periodic_map(64, 64)) == 64
+    assert period_of(fanned_map(60, 16, 256)) == 256
+
+
+def test_spread_leaves_empty_slots_zero():
+    slots = spread(np.array([5.0, 7.0]), np.array([[0, EMPTY, 1, 0]]))
+    np.testing.assert_array_equal(slots, [[5.0, 0.0, 7.0, 5.0]])

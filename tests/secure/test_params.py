@@ -1,0 +1,44 @@
+"""Rings, primes and the security tables."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compress.errors import InsecureParametersError
+from secure.params import GUIDELINE_2024_LOG2_QP, Params, check_security, is_prime, make_params, ntt_prime_below
+
+
+@given(st.integers(0, 20000))
+def test_is_prime_agrees_with_trial_division(number):
+    assert is_prime(number) == (number > 1 and all(number % d for d in range(2, int(number**0.5) + 1)))
+
+
+@pytest.mark.parametrize("degree", GUIDELINE_2024_LOG2_QP)
+def test_primes_are_distinct_ntt_primes_of_the_wanted_size(degree):
+    params = make_params(degree, [30, 30, 30], 36)
+    assert len(set(params.all_primes)) == 4
+    assert all(prime % (2 * degree) == 1 and is_prime(prime) for prime in params.all_primes)
+    assert params.coeff_modulus_bits == (30, 30, 30, 36)
+
+
+@pytest.mark.parametrize(("degree", "limit"), [(4096, 106), (8192, 214), (16384, 430), (32768, 868)])
+def test_one_bit_above_the_2024_guideline_is_refused(degree, limit):
+    sizes = [50] * (limit // 50)
+    last = limit - 50 * len(sizes)
+    fits = make_params(degree, sizes[:-1] + [sizes[-1] + last - 24], 24)
+    check_security(fits)
+    over = make_params(degree, sizes[:-1] + [sizes[-1] + last - 23], 24)
+    with pytest.raises(InsecureParametersError, match=f"128-bit security allows {limit}"):
+        check_security(over)
+
+
+def test_malformed_chains_are_refused():
+    prime = ntt_prime_below(30, 4096)
+    with pytest.raises(InsecureParametersError, match="is not one of"):
+        check_security(Params(poly_modulus_degree=2048, data_primes=(prime,), special_prime=None))
+    with pytest.raises(InsecureParametersError, match="occurs twice"):
+        check_security(Params(poly_modulus_degree=4096, data_primes=(prime, prime), special_prime=None))
+    with pytest.raises(InsecureParametersError, match="is no prime"):
+        check_security(Params(poly_modulus_degree=4096, data_primes=(prime + 2,), special_prime=None))
+    with pytest.raises(InsecureParametersError, match=r"no prime of 21\.0 bits is left"):
+        make_params(32768, [21] * 200, None)

@@ -1,0 +1,152 @@
+"""load_data: every DATA argument becomes the same frozen Dataset. No torch here."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.errors import DataError
+
+SHIPPED = Path(__file__).parent / "data"
+DATA_VARIABLE = "CIPHERPRESS_DATA"
+NAMES = ("mnist", "fashion-mnist", "digits")
+IDX_IMAGES, IDX_LABELS = 2051, 2049
+NPZ_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images float32, (count, channels, height, width) or (count, features); labels int64."""
+
+    name: str
+    x_train: NDArray[np.float32]
+    y_train: NDArray[np.int64]
+    x_test: NDArray[np.float32]
+    y_test: NDArray[np.int64]
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return tuple(self.x_train.shape[1:])
+
+    @property
+    def classes(self) -> int:
+        return int(max(self.y_train.max(), self.y_test.max())) + 1
+
+    def calibration(self, count: int = 512, seed: int = 0) -> NDArray[np.float32]:
+        """`count` training images drawn without replacement; the same ones for the same seed."""
+        chosen = np.random.default_rng(seed).permutation(len(self.x_train))[:count]
+        return self.x_train[np.sort(chosen)]
+
+
+def load_data(spec: str, data_dir: str | Path | None = None) -> Dataset:
+    """The data set of a name, a folder with the four IDX files, or an .npz file.
+
+    data_dir (or $CIPHERPRESS_DATA) is where sets that are not shipped lie.
+    Raises: DataError naming the file and what to do.
+    """
+    if spec == "mnist":
+        return _idx_folder("mnist", SHIPPED / "mnist")
+    if spec == "fashion-mnist":
+        return _idx_folder(spec, _external_folder(spec, data_dir))
+    if spec == "digits":
+        return _digits()
+    path = Path(spec)
+    if path.is_dir():
+        return _idx_folder(path.name, path)
+    if path.suffix == ".npz":
+        return _npz(path)
+    raise DataError(f"data '{spec}': no such data set; use one of {', '.join(NAMES)}, a folder of IDX files or an .npz file")
+
+
+def _external_folder(name: str, data_dir: str | Path | None) -> Path:
+    root = data_dir if data_dir is not None else os.environ.get(DATA_VARIABLE)
+    if root is None:
+        raise DataError(f"data '{name}': it is not shipped; give --data-dir or set {DATA_VARIABLE} to the folder that holds it")
+    inside = Path(root) / name
+    return inside if inside.is_dir() else Path(root)
+
+
+def _idx_folder(name: str, folder: Path) -> Dataset:
+    arrays = [
+        _idx(folder, stem, magic)
+        for stem, magic in (
+            ("train-images-idx3-ubyte", IDX_IMAGES),
+            ("train-labels-idx1-ubyte", IDX_LABELS),
+            ("t10k-images-idx3-ubyte", IDX_IMAGES),
+            ("t10k-labels-idx1-ubyte", IDX_LABELS),
+        )
+    ]
+    return _dataset(name, str(folder), *(array[:, None] if array.ndim == 3 else array for array in arrays))
+
+
+def _idx(folder: Path, stem: str, magic: int) -> NDArray[np.uint8]:
+    """One IDX file, gzip or not."""
+    path = next((path for path in (folder / f"{stem}.gz", folder / stem) if path.is_file()), None)
+    if path is None:
+        raise DataError(f"{folder / stem}[.gz]: file not found; the folder needs the four IDX files of MNIST's format")
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: not a complete gzip file ({error}); copy it again") from error
+    axes = 3 if magic == IDX_IMAGES else 1
+    header = 4 + 4 * axes
+    if len(content) < header or struct.unpack(">I", content[:4])[0] != magic:
+        raise DataError(f"{path}: it does not start with the IDX number {magic}; it is no IDX file of this kind")
+    shape = struct.unpack(f">{axes}I", content[4:header])
+    if len(content) - header != int(np.prod(shape, dtype=np.int64)):
+        raise DataError(f"{path}: {len(content) - header} bytes of data where its header says {shape}; copy it again")
+    return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape)
+
+
+def _npz(path: Path) -> Dataset:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            missing = [name for name in NPZ_ARRAYS if name not in archive.files]
+            if missing:
+                raise DataError(f"{path}: no array {', '.join(missing)}; it needs {', '.join(NPZ_ARRAYS)}")
+            arrays = [archive[name] for name in NPZ_ARRAYS]
+    except (OSError, ValueError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read as an .npz file without pickled objects ({error})") from error
+    return _dataset(path.stem, str(path), *arrays)
+
+
+def _digits() -> Dataset:
+    """scikit-learn's 8x8 digits, every fifth image for testing."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise DataError("data 'digits': needs scikit-learn; install cipherpress[data]") from error
+    bunch = load_digits()
+    images = (bunch.images[:, None] / 16).astype(np.float32)
+    test = np.arange(len(images)) % 5 == 0
+    return _dataset("digits", "digits", images[~test], bunch.target[~test], images[test], bunch.target[test])
+
+
+def _dataset(
+    name: str, place: str, x_train: NDArray, y_train: NDArray, x_test: NDArray, y_test: NDArray
+) -> Dataset:
+    for part, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
+        if x.ndim not in (2, 4) or y.ndim != 1 or len(x) != len(y) or not len(x):
+            raise DataError(
+                f"{place}: x_{part} has shape {x.shape} and y_{part} {y.shape}; "
+                "x must be (count, channels, height, width) or (count, features) with one label each"
+            )
+        if not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
+            raise DataError(f"{place}: y_{part} must hold integers from 0 up, it is {y.dtype}")
+        if not np.isfinite(x).all():
+            raise DataError(f"{place}: x_{part} holds values that are not finite; clean the data")
+    if x_train.shape[1:] != x_test.shape[1:]:
+        raise DataError(f"{place}: training images are {x_train.shape[1:]}, test images {x_test.shape[1:]}")
+    return Dataset(name, _unit(x_train), y_train.astype(np.int64), _unit(x_test), y_test.astype(np.int64))
+
+
+def _unit(x: NDArray) -> NDArray[np.float32]:
+    """uint8 to [0, 1]; floats as they are."""
+    return (x.astype(np.float32) / np.float32(255)) if x.dtype == np.uint8 else x.astype(np.float32)

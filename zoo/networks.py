@@ -1,0 +1,128 @@
+"""The reference networks: what they are, and the recipe that made their weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from torch import nn
+
+from compress.errors import ModelError
+
+WEIGHTS = Path(__file__).parent / "weights"
+MANIFEST = WEIGHTS / "weights.json"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained: one-cycle AdamW on cross-entropy with label smoothing."""
+
+    epochs: int
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.01
+    batch_size: int = 128
+    label_smoothing: float = 0.02
+    augment: bool = True
+
+
+@dataclass(frozen=True)
+class ZooEntry:
+    """A reference network: a factory without arguments, its task, input shape (without batch) and recipe."""
+
+    name: str
+    task: str
+    input_shape: tuple[int, ...]
+    factory: Callable[[], nn.Module]
+    recipe: Recipe
+
+
+def mlp() -> nn.Module:
+    """784-64-10, one hidden layer."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
+
+
+def cnn() -> nn.Module:
+    """One convolution (8 channels, 5x5, stride 2) and two dense layers: 8x12x12-64-10."""
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 5, stride=2),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(8 * 12 * 12, 64),
+        nn.ReLU(),
+        nn.Linear(64, 10),
+    )
+
+
+def lenet300() -> nn.Module:
+    """LeNet-300-100: 784-300-100-10."""
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(784, 300), nn.ReLU(), nn.Linear(300, 100), nn.ReLU(), nn.Linear(100, 10)
+    )
+
+
+def lenet5() -> nn.Module:
+    """LeNet-5 with max pooling: two 5x5 convolutions, then 400-120-84-10."""
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(400, 120),
+        nn.ReLU(),
+        nn.Linear(120, 84),
+        nn.ReLU(),
+        nn.Linear(84, 10),
+    )
+
+
+_DIGITS = "handwritten digits (MNIST)"
+ZOO: Mapping[str, ZooEntry] = MappingProxyType(
+    {
+        entry.name: entry
+        for entry in (
+            ZooEntry("mlp", _DIGITS, (1, 28, 28), mlp, Recipe(epochs=40)),
+            ZooEntry("cnn", _DIGITS, (1, 28, 28), cnn, Recipe(epochs=20)),
+            ZooEntry("lenet300", _DIGITS, (1, 28, 28), lenet300, Recipe(epochs=30)),
+            ZooEntry("lenet5", _DIGITS, (1, 28, 28), lenet5, Recipe(epochs=15)),
+        )
+    }
+)
+
+
+@cache
+def weights_manifest() -> Mapping[str, Any]:
+    """weights.json: for every network the accuracy on all test images, their number, seed, command and file hash.
+
+    Raises: ModelError when the installation lacks it.
+    """
+    try:
+        return dict(json.loads(MANIFEST.read_text()))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ModelError(f"{MANIFEST}: the list of trained weights is missing or damaged; reinstall cipherpress") from error
+
+
+def describe_models() -> list[dict[str, Any]]:
+    """One row a network for `cipherpress models`, by the keys of the interface."""
+    rows = []
+    for entry in ZOO.values():
+        made = weights_manifest()[entry.name]
+        parameters = sum(parameter.numel() for parameter in entry.factory().parameters())
+        rows.append(
+            {
+                "name": entry.name,
+                "task": entry.task,
+                "input_shape": list(entry.input_shape),
+                "parameters": parameters,
+                "accuracy_plain": made["accuracy_plain"],
+                "images": made["images"],
+            }
+        )
+    return rows
