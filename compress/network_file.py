@@ -1,0 +1,272 @@
+"""A frozen Network on disk: a folder with `model.safetensors` (numbers) and `model.json` (everything else).
+
+The JSON names the hash of the tensor file, so a truncated or altered folder is refused. The same network always gives
+the same bytes. No torch here: a server reads this.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from compress.errors import FormatError, OverwriteError
+from compress.network import (
+    Add,
+    Affine,
+    AvgPool,
+    Conv,
+    Dense,
+    Input,
+    Network,
+    Node,
+    Permute,
+    Polynomial,
+    Range,
+    Reshape,
+    Weights,
+)
+
+KIND = "network"
+FORMAT_VERSION = 1
+TENSORS_FILE = "model.safetensors"
+JSON_FILE = "model.json"
+
+_NODE_TYPES: dict[str, type[Node]] = {
+    cls.__name__.lower(): cls for cls in (Input, Dense, Conv, AvgPool, Affine, Polynomial, Add, Reshape, Permute)
+}
+_TENSOR_FIELDS = frozenset({"bias", "scale", "shift", "coefficients"})
+_TUPLE_FIELDS = frozenset({"shape", "stride", "padding", "dilation", "kernel", "axes"})
+_HEADER_FIELDS = frozenset({"kind", "version", "tensors_sha256", "nodes", "ranges", "about"})
+
+
+def save_network(network: Network, folder: str | Path, force: bool = False) -> None:
+    """Write the two files; both appear at once (a temporary folder is renamed).
+
+    Raises: OverwriteError when the folder exists and force is not given.
+    """
+    folder = Path(folder)
+    if folder.exists() and not force:
+        raise OverwriteError(folder)
+    tensors, header = network_bytes(network)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        (temporary / TENSORS_FILE).write_bytes(tensors)
+        (temporary / JSON_FILE).write_bytes(header)
+        temporary.chmod(0o755)
+        if folder.is_dir():
+            for name in (TENSORS_FILE, JSON_FILE):
+                os.replace(temporary / name, folder / name)
+        else:
+            os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def load_network(folder: str | Path) -> Network:
+    """The network of a folder that `save_network` wrote.
+
+    Raises: FormatError, naming file and field, for anything missing, truncated, altered or of another kind or version.
+    """
+    folder = Path(folder)
+    found = {}
+    for name in (JSON_FILE, TENSORS_FILE):
+        try:
+            found[name] = (folder / name).read_bytes()
+        except OSError as error:
+            raise FormatError(f"{folder / name}: cannot be read ({error.strerror}); give a folder that convert saved") from error
+    return network_from_bytes(found[TENSORS_FILE], found[JSON_FILE], str(folder))
+
+
+def network_bytes(network: Network) -> tuple[bytes, bytes]:
+    """(contents of model.safetensors, contents of model.json); the same network gives the same bytes."""
+    arrays: dict[str, NDArray[Any]] = {}
+    nodes = [_node_entry(node, arrays) for node in network.nodes]
+    tensors = save_tensors(dict(sorted(arrays.items())))
+    header = {
+        "kind": KIND,
+        "version": FORMAT_VERSION,
+        "tensors_sha256": hashlib.sha256(tensors).hexdigest(),
+        "nodes": nodes,
+        "ranges": {name: [edge.low, edge.high, edge.rms] for name, edge in network.ranges.items()},
+        "about": dict(network.about),
+    }
+    return tensors, (json.dumps(header, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def network_digest(network: Network) -> str:
+    """SHA-256 (hex) of what the network computes and of its ranges; `about` does not enter."""
+    arrays: dict[str, NDArray[Any]] = {}
+    nodes = [_node_entry(node, arrays) for node in network.nodes]
+    ranges = {name: [edge.low, edge.high, edge.rms] for name, edge in network.ranges.items()}
+    digest = hashlib.sha256(save_tensors(dict(sorted(arrays.items()))))
+    digest.update(json.dumps([nodes, ranges], sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def network_from_bytes(tensors: bytes, header_bytes: bytes, where: str = "network") -> Network:
+    """The network of the two files' contents; `where` names their folder in messages.
+
+    Raises: FormatError.
+    """
+    json_name, tensors_name = f"{where}/{JSON_FILE}", f"{where}/{TENSORS_FILE}"
+    try:
+        header = json.loads(header_bytes)
+    except ValueError as error:
+        raise FormatError(f"{json_name}: not valid JSON ({error}); the file is truncated or altered, save it again") from error
+    if not isinstance(header, dict) or header.get("kind") != KIND:
+        kind = header.get("kind") if isinstance(header, dict) else type(header).__name__
+        raise FormatError(f"{json_name}: kind is {kind!r}; a converted network has kind '{KIND}', run convert first")
+    if header.get("version") != FORMAT_VERSION:
+        raise FormatError(f"{json_name}: version is {header.get('version')!r}; this program reads {FORMAT_VERSION}, convert again")
+    _same_keys(f"{json_name}: top level", header, _HEADER_FIELDS)
+    if hashlib.sha256(tensors).hexdigest() != header["tensors_sha256"]:
+        raise FormatError(f"{tensors_name}: its hash is not tensors_sha256 of {JSON_FILE}; truncated or altered, save it again")
+    try:
+        arrays = load_tensors(tensors)
+    except SafetensorError as error:
+        raise FormatError(f"{tensors_name}: not a safetensors file ({error}); save it again") from error
+    nodes = _checked_nodes(header["nodes"], arrays, json_name)
+    if arrays:
+        raise FormatError(f"{tensors_name}: tensors that no node reads: {', '.join(sorted(arrays))}; save it again")
+    return Network(nodes=nodes, ranges=_checked_ranges(header["ranges"], nodes, json_name), about=_about(header, json_name))
+
+
+def _node_entry(node: Node, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """The JSON entry of a node; its arrays go into `arrays` as 'node name/field'."""
+    entry: dict[str, Any] = {"type": type(node).__name__.lower()}
+    for spec in fields(node):
+        value = getattr(node, spec.name)
+        if isinstance(value, Weights):
+            arrays[f"{node.name}/codes"] = _contiguous(_smallest(value.codes) if value.bits is not None else value.codes)
+            arrays[f"{node.name}/step"] = _contiguous(value.step)
+            if value.mask is not None:
+                arrays[f"{node.name}/mask"] = _contiguous(value.mask)
+            entry["weights"] = {"bits": value.bits, "masked": value.mask is not None}
+        elif spec.name in _TENSOR_FIELDS:
+            arrays[f"{node.name}/{spec.name}"] = _contiguous(np.asarray(value, dtype=np.float64))
+        elif isinstance(value, tuple):
+            entry[spec.name] = [item if isinstance(item, str) else int(item) for item in value]
+        else:
+            entry[spec.name] = value
+    return entry
+
+
+def _smallest(codes: NDArray[Any]) -> NDArray[Any]:
+    """Codes in the smallest signed type that holds their magnitude."""
+    largest = int(np.abs(codes.astype(np.int64)).max(initial=0))
+    return codes.astype(next(kind for kind in (np.int8, np.int16, np.int32, np.int64) if largest <= np.iinfo(kind).max))
+
+
+def _contiguous(array: NDArray[Any]) -> NDArray[Any]:
+    return np.array(array, order="C", copy=True)
+
+
+def _checked_nodes(entries: Any, arrays: dict[str, NDArray[Any]], where: str) -> tuple[Node, ...]:
+    if not isinstance(entries, list) or not entries:
+        raise FormatError(f"{where}: nodes is empty or no list; save it again")
+    nodes: list[Node] = []
+    shapes: set[str] = set()
+    for position, entry in enumerate(entries):
+        field_name = f"{where}: nodes[{position}]"
+        if not isinstance(entry, dict) or entry.get("type") not in _NODE_TYPES:
+            kind = entry.get("type") if isinstance(entry, dict) else entry
+            raise FormatError(f"{field_name}.type: got {kind!r}; allowed: {', '.join(_NODE_TYPES)}")
+        node = _node(entry, arrays, field_name)
+        if isinstance(node, Input) is not (position == 0):
+            raise FormatError(f"{field_name}: the first node, and only it, is the input; save it again")
+        unknown = [name for name in node.inputs if name not in shapes]
+        if unknown or node.name in shapes:
+            raise FormatError(f"{field_name}: reads {unknown} or repeats the name '{node.name}'; nodes stand in execution order")
+        shapes.add(node.name)
+        nodes.append(node)
+    return tuple(nodes)
+
+
+def _node(entry: dict[str, Any], arrays: dict[str, NDArray[Any]], where: str) -> Node:
+    cls = _NODE_TYPES[entry["type"]]
+    names = {spec.name for spec in fields(cls)}
+    _same_keys(where, entry, ((names - _TENSOR_FIELDS) | {"type"}))
+    if not isinstance(entry["name"], str) or not isinstance(entry["inputs"], list):
+        raise FormatError(f"{where}: name is a text and inputs a list; save it again")
+    values: dict[str, Any] = {"name": entry["name"], "inputs": tuple(map(str, entry["inputs"]))}
+    for name in sorted(names - {"name", "inputs"}):
+        if name == "weights":
+            values[name] = _weights(entry, arrays, where)
+        elif name in _TENSOR_FIELDS:
+            values[name] = _tensor(arrays, entry["name"], name, where)
+        elif name in _TUPLE_FIELDS:
+            if not isinstance(entry[name], list) or not all(type(item) is int and item >= 0 for item in entry[name]):
+                raise FormatError(f"{where}.{name}: got {entry[name]!r}; a list of whole numbers is needed")
+            values[name] = tuple(entry[name])
+        else:
+            if type(entry[name]) is not int or entry[name] < 1:
+                raise FormatError(f"{where}.{name}: got {entry[name]!r}; a whole number of at least 1 is needed")
+            values[name] = entry[name]
+    return cls(**values)
+
+
+def _weights(entry: dict[str, Any], arrays: dict[str, NDArray[Any]], where: str) -> Weights:
+    facts = entry["weights"]
+    if not isinstance(facts, dict):
+        raise FormatError(f"{where}.weights: got {facts!r}; an object is needed")
+    _same_keys(f"{where}.weights", facts, frozenset({"bits", "masked"}))
+    bits = facts["bits"]
+    if bits is not None and (type(bits) is not int or not 1 <= bits <= 64):
+        raise FormatError(f"{where}.weights.bits: got {bits!r}; 1 to 64, or null for float weights")
+    codes = _tensor(arrays, entry["name"], "codes", where)
+    if (codes.dtype.kind == "i") is (bits is None):
+        raise FormatError(f"{where}.weights.bits: got {bits!r} beside codes of type {codes.dtype}; integer codes carry their bits")
+    mask = _tensor(arrays, entry["name"], "mask", where) if facts["masked"] else None
+    if mask is not None and (mask.shape != codes.shape or mask.dtype != np.bool_):
+        raise FormatError(f"{where}.weights.masked: mask {mask.dtype} {mask.shape} beside codes {codes.shape}; save it again")
+    return Weights(codes=codes, step=_tensor(arrays, entry["name"], "step", where), bits=bits, mask=mask)
+
+
+def _tensor(arrays: dict[str, NDArray[Any]], node: str, name: str, where: str) -> NDArray[Any]:
+    """Take one tensor out of `arrays`, read-only."""
+    key = f"{node}/{name}"
+    if key not in arrays:
+        raise FormatError(f"{where}: tensor '{key}' is missing in {TENSORS_FILE}; save it again")
+    array = arrays.pop(key)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise FormatError(f"{where}: tensor '{key}' has values that are not finite; convert again")
+    array.setflags(write=False)
+    return array
+
+
+def _checked_ranges(found: Any, nodes: tuple[Node, ...], where: str) -> Mapping[str, Range]:
+    names = {node.name for node in nodes}
+    if not isinstance(found, dict) or not set(found) <= names:
+        raise FormatError(f"{where}: ranges is no object over the nodes' names; save it again")
+    for name, edge in found.items():
+        right = isinstance(edge, list) and len(edge) == 3 and all(type(v) in (int, float) and math.isfinite(v) for v in edge)
+        if not right or not edge[0] <= edge[1] or edge[2] < 0:
+            raise FormatError(f"{where}: ranges.{name}: got {edge!r}; [low, high, rms] is needed")
+    return {name: Range(*map(float, edge)) for name, edge in found.items()}
+
+
+def _about(header: dict[str, Any], where: str) -> dict[str, Any]:
+    if not isinstance(header["about"], dict):
+        raise FormatError(f"{where}: about is no object; save it again")
+    return dict(header["about"])
+
+
+def _same_keys(where: str, found: Mapping[str, Any], wanted: frozenset[str] | set[str]) -> None:
+    missing, extra = sorted(wanted - set(found)), sorted(set(found) - wanted)
+    if missing or extra:
+        raise FormatError(f"{where}: missing {missing or 'nothing'}, unknown {extra or 'nothing'}; save it again")

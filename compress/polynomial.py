@@ -1,0 +1,94 @@
+"""Polynomials in place of element-wise functions: weighted least squares, change of variable, completed square. Pure numpy.
+
+Coefficients are in ascending order, shape (degree + 1,) or (degree + 1, channels).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.errors import ConfigError
+
+Array = NDArray[np.float64]
+
+#: Degrees that conversion offers: one squaring a layer, or two.
+DEGREES = (2, 4)
+
+#: The curved part may not fall below this share of the straight part over the unit range (see `guard_leading`).
+LEAST_CURVATURE = 0.02
+
+
+@dataclass(frozen=True)
+class CompletedSquare:
+    """c2 x^2 + c1 x + c0 = scale (x + centre)^2 + offset; each (channels,) or a scalar array.
+
+    The form in which CKKS evaluates it: the shift folds into the layer before, scale and offset into the layer after.
+    """
+
+    scale: Array
+    centre: Array
+    offset: Array
+
+    def coefficients(self) -> Array:
+        """Back to ascending coefficients, shape (3, ...)."""
+        return np.stack(
+            [self.offset + self.scale * self.centre**2, 2.0 * self.scale * self.centre, np.asarray(self.scale)]
+        )
+
+
+def complete_square(coefficients: Array) -> CompletedSquare:
+    """scale = c2, centre = c1 / (2 c2), offset = c0 - c1^2 / (4 c2) of a quadratic (3, ...).
+
+    Raises: ConfigError when a leading coefficient is zero (there is no square to complete; see `guard_leading`).
+    """
+    if coefficients.shape[0] != 3:
+        raise ConfigError("coefficients", coefficients.shape, "three rows, the coefficients of a quadratic")
+    c0, c1, c2 = np.asarray(coefficients, dtype=np.float64)
+    if not np.all(np.abs(c2) > 0.0):
+        raise ConfigError("coefficients", c2.tolist(), "a leading coefficient other than zero; guard it first")
+    return CompletedSquare(scale=c2, centre=c1 / (2.0 * c2), offset=c0 - c1**2 / (4.0 * c2))
+
+
+def fit_polynomial(x: Array, y: Array, degree: int, weights: Array | None = None) -> Array:
+    """Weighted least-squares coefficients (degree + 1,) of y ~ p(x); x, y, weights are (samples,).
+
+    The caller brings x near [-1, 1] (`substitute` undoes it): powers of a wide range make the system ill-conditioned.
+
+    Raises: ConfigError for a degree that is not offered or fewer distinct samples than coefficients.
+    """
+    if degree not in DEGREES:
+        raise ConfigError("degree", degree, f"one of {', '.join(map(str, DEGREES))}")
+    distinct = len(np.unique(x))
+    if distinct <= degree:
+        raise ConfigError("samples", distinct, f"at least {degree + 1} distinct values for degree {degree}")
+    root = np.ones_like(x) if weights is None else np.sqrt(weights)
+    powers = np.vander(x, degree + 1, increasing=True)
+    solution, *_ = np.linalg.lstsq(powers * root[:, None], y * root, rcond=None)
+    return np.asarray(solution, dtype=np.float64)
+
+
+def substitute(coefficients: Array, centre: float, width: float) -> Array:
+    """Coefficients in x of p((x - centre) / width), same shape; binomial expansion."""
+    degree = coefficients.shape[0] - 1
+    result = np.zeros(coefficients.shape)
+    for power in range(degree + 1):
+        for k in range(power + 1):
+            result[k] += coefficients[power] * comb(power, k) * (-centre) ** (power - k) / width**power
+    return result
+
+
+def guard_leading(coefficients: Array, least: float = LEAST_CURVATURE) -> Array:
+    """The coefficients with |leading| raised to `least` times the largest other non-constant one, sign kept (0 counts as +).
+
+    Completing the square divides by the leading coefficient: near zero it turns a nearly straight line into the
+    difference of two huge numbers, which CKKS noise cannot carry. Meant for coefficients over the unit range.
+    """
+    guarded = np.array(coefficients, dtype=np.float64)
+    floor = least * np.abs(guarded[1:-1]).max(axis=0)
+    sign = np.where(guarded[-1] < 0.0, -1.0, 1.0)
+    guarded[-1] = np.where(np.abs(guarded[-1]) < floor, sign * floor, guarded[-1])
+    return guarded
