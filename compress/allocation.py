@@ -1,0 +1,110 @@
+"""OPQ's allocations over layers, in closed form from the trained weights alone: pruning rates, then bits. Pure.
+
+Pruning (derived): minimise sum_i omega_i N_i e(tau_i; b_i) under a global sparsity. de/dp = tau^2, hence tau_i = theta * a_i with
+a_i = omega_i^(-1/2), and one scalar theta solves the budget. Bits (derived): reverse water-filling, B_i = v + log2(R_i sqrt(omega_i)),
+then whole bits greedily, never above the budget. The weighting omega is ours; the paper's is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Literal, get_args
+
+import numpy as np
+
+from compress.errors import BudgetError, ConfigError
+
+Weighting = Literal["raw", "relative", "relative_layer", "mean"]
+
+#: a_i = omega_i^(-1/2) from b_i and N_i (a constant factor does not matter).
+_THRESHOLD_SCALES: Mapping[str, Callable[[float, int], float]] = MappingProxyType(
+    {
+        "raw": lambda b, size: 1.0,
+        "relative": lambda b, size: b,
+        "relative_layer": lambda b, size: b * float(np.sqrt(size)),
+        "mean": lambda b, size: float(np.sqrt(size)),
+    }
+)
+BISECTIONS = 200
+
+
+def allocate_rates(
+    scales: Sequence[float],
+    sizes: Sequence[int],
+    sparsity: float,
+    *,
+    weighting: Weighting = "raw",
+    caps: Sequence[float] | None = None,
+) -> list[float]:
+    """Pruning rate p_i of every layer; sum N_i p_i = sparsity * sum N_i.
+
+    scales: Laplace b_i. caps: largest rate of each layer (1 - 1/N_i when not given). With caps the Karush-Kuhn-Tucker solution is
+    the clamped p_i at the theta that still meets the budget.
+    Raises: ConfigError; BudgetError when the caps do not allow the sparsity.
+    """
+    if not 0 <= sparsity < 1:
+        raise ConfigError("sparsity", sparsity, "a share in [0, 1)")
+    if weighting not in _THRESHOLD_SCALES:
+        raise ConfigError("weighting", weighting, f"one of {', '.join(get_args(Weighting))}")
+    count = np.asarray(sizes, dtype=np.float64)
+    limit = np.asarray(caps if caps is not None else 1 - 1 / count, dtype=np.float64)
+    budget = sparsity * count.sum()
+    reachable = float((count * limit).sum() / count.sum())
+    if budget > (count * limit).sum() * (1 + 1e-12):
+        raise BudgetError(f"sparsity: {sparsity:g} asked, the layers' caps allow {reachable:.4f}; ask for less or raise the caps")
+    if sparsity == 0:
+        return [0.0] * len(count)
+    thresholds = np.array([_THRESHOLD_SCALES[weighting](b, n) for b, n in zip(scales, sizes, strict=True)])
+    b = np.asarray(scales, dtype=np.float64)
+
+    def rates(theta: float) -> np.ndarray:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            free = -np.expm1(-theta * thresholds / b)
+        return np.minimum(limit, np.where(b > 0, free, limit))
+
+    low, high = 0.0, 1.0
+    while count @ rates(high) < budget and high < 1e300:
+        high *= 2
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if count @ rates(middle) < budget else (low, middle)
+    return [float(p) for p in rates(high)]
+
+
+def real_bits(ranges: Sequence[float], counts: Sequence[int], mean_bits: float, low: int, high: int) -> list[float]:
+    """Reverse water-filling: B_i = clip(v + log2 R_i, low, high) with sum n_i B_i = mean_bits * sum n_i."""
+    logs = np.log2(np.asarray(ranges, dtype=np.float64))
+    count = np.asarray(counts, dtype=np.float64)
+    budget = mean_bits * count.sum()
+    bottom, top = low - logs.max() - 1, high - logs.min() + 1
+    for _ in range(BISECTIONS):
+        middle = (bottom + top) / 2
+        below = count @ np.clip(middle + logs, low, high) < budget
+        bottom, top = (middle, top) if below else (bottom, middle)
+    return [float(bits) for bits in np.clip(top + logs, low, high)]
+
+
+def allocate_bits(
+    ranges: Sequence[float], counts: Sequence[int], mean_bits: float, *, low: int = 2, high: int = 8
+) -> list[int]:
+    """Whole bits for every layer, at most mean_bits * sum n_i in all.
+
+    ranges: largest surviving magnitude R_i; counts: survivors n_i. Real-valued optimum floored, then bit by bit to the layer whose
+    error per stored bit drops most, R_i^2 4^(-B_i), among those that still fit.
+    Raises: ConfigError; BudgetError when mean_bits is below `low`.
+    """
+    if not 2 <= low <= high:
+        raise ConfigError("bits", (low, high), "2 <= lowest <= highest (one bit with a zero level would erase a layer)")
+    if mean_bits < low:
+        raise BudgetError(f"bits: {mean_bits:g} a weight asked, every layer needs at least {low}; ask for {low} or more")
+    safe = [max(float(r), 1e-300) for r in ranges]
+    bits = [int(np.floor(b + 1e-9)) for b in real_bits(safe, counts, min(mean_bits, high), low, high)]
+    budget = int(np.floor(mean_bits * sum(counts) + 1e-9))
+    while True:
+        left = budget - sum(n * b for n, b in zip(counts, bits, strict=True))
+        fitting = [i for i, n in enumerate(counts) if 0 < n <= left and bits[i] < high]
+        if not fitting:
+            return bits
+        best = max(fitting, key=lambda i: (safe[i] ** 2 * 4.0 ** -bits[i], -i))
+        bits[best] += 1

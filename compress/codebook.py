@@ -1,0 +1,84 @@
+"""The shared codebook of a layer: integer codes, one rounding rule, power-of-two steps. Pure numpy.
+
+Steps: "layer" granularity has one step for the layer (the literal reading of OPQ's "unified channel-wise" quantizer: one codebook,
+channels differ in how many levels they use); "channel" has one power-of-two step per output channel over the same codebook.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Granularity = Literal["layer", "channel"]
+
+
+@dataclass(frozen=True)
+class LayerCodes:
+    """One layer, frozen: codes int32 (out, ...) in [-levels, levels], log2_step () or (out,), mask True where kept."""
+
+    codes: NDArray[np.int32]
+    log2_step: NDArray[np.int32]
+    mask: NDArray[np.bool_]
+    levels: int
+
+    @property
+    def granularity(self) -> Granularity:
+        return "layer" if self.log2_step.ndim == 0 else "channel"
+
+    @property
+    def bits(self) -> int:
+        """Bits of one code with its sign and a zero level."""
+        return level_bits(self.levels)
+
+    def values(self) -> Array:
+        """Dequantized weights, float64."""
+        return self.codes * per_channel(np.exp2(self.log2_step.astype(np.float64)), self.codes.ndim)
+
+
+def per_channel(values: NDArray[Any], ndim: int) -> NDArray[Any]:
+    """() or (out,) shaped so that it broadcasts against a weight of `ndim` axes."""
+    return values if values.ndim == 0 else values.reshape((-1,) + (1,) * (ndim - 1))
+
+
+def level_bits(levels: int) -> int:
+    """Bits B of a symmetric codebook with levels L = 2^(B-1) - 1 on each side and a zero."""
+    return int(levels).bit_length() + 1
+
+
+def bits_levels(bits: int) -> int:
+    """Levels L = 2^(B-1) - 1 on each side of zero."""
+    return int(2 ** (bits - 1) - 1)
+
+
+def round_half_up(values: Array) -> Array:
+    """floor(x + 1/2): the one rounding rule, in simulation and in export (np.round would be half-even)."""
+    return np.floor(values + 0.5)
+
+
+def quantize(weights: Array, log2_step: NDArray[np.int32], levels: int) -> NDArray[np.int32]:
+    """Codes clip(round_half_up(w / 2^log2_step), +-levels), the shape of the weights."""
+    step = per_channel(np.exp2(np.asarray(log2_step, dtype=np.float64)), weights.ndim)
+    return np.clip(round_half_up(weights / step), -levels, levels).astype(np.int32)
+
+
+def power_of_two_step(weights: Array, step: float, levels: int) -> int:
+    """log2 of the power of two next to `step` with the smaller squared error after clipping (OPQ notes 1.5, derived)."""
+    below = int(np.floor(np.log2(step)))
+    errors = [squared_error(weights, exponent, levels) for exponent in (below, below + 1)]
+    return below + int(errors[1] < errors[0])
+
+
+def squared_error(weights: Array, log2_step: int, levels: int) -> float:
+    """Sum of squared differences between weights and their dequantized codes."""
+    codes = quantize(weights, np.array(log2_step, dtype=np.int32), levels)
+    return float(np.sum((weights - codes * 2.0**log2_step) ** 2))
+
+
+def channel_bits(codes: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Bits each output channel's codes need: 1 + ceil(log2(1 + largest code)), 0 for an empty channel (OPQ notes 1.5)."""
+    largest = np.abs(codes.reshape(len(codes), -1)).max(axis=1, initial=0)
+    return np.where(largest > 0, 1 + np.ceil(np.log2(1 + largest)), 0).astype(np.int64)
