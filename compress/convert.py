@@ -20,7 +20,7 @@ from compress.errors import ConfigError, InputShapeError
 from compress.exporting import frozen_network
 from compress.friendly import polynomial_activations, reimported, replace_operations
 from compress.importing import Imported, import_model
-from compress.model import CompressedModel
+from compress.model import CompressedModel, source_record
 from compress.network import Network
 from compress.polynomial import DEGREES
 from compress.training import fit_
@@ -145,9 +145,9 @@ def _about(model: nn.Module | CompressedModel, imported: Imported, replaced: lis
     if imported.dropped:
         about["dropped"] = list(imported.dropped)
     if isinstance(model, CompressedModel):
-        about["source"] = model.source
-        about["history"] = list(model.history)
+        about["source"] = dict(model.source)
+        about["history"] = [dict(step) for step in model.history]
     else:
-        about["source"] = type(model).__name__
+        about["source"] = source_record(model)
         about["history"] = []
     return about

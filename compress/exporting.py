@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from compress.calibrate import calibrated
 from compress.importing import Imported, Layer, import_model
@@ -30,6 +29,7 @@ from compress.network import (
     Shape,
     Weights,
 )
+from compress.quantizer import layer_codes
 from compress.unsupported import unsupported
 
 Array = NDArray[np.float64]
@@ -144,10 +144,6 @@ def _nodes(layer: Layer) -> list[Node]:
 
 def layer_weights(module: nn.Module) -> Weights:
     """Codes and step of a quantized layer, or float64 values of any other."""
-    if not parametrize.is_parametrized(module, "weight"):
-        return Weights(codes=_array(module.weight), step=np.array(1.0))
-    from compress.quantizer import layer_codes
-
     codes = layer_codes(module)
     if codes is None:
         return Weights(codes=_array(module.weight), step=np.array(1.0))
@@ -155,7 +151,7 @@ def layer_weights(module: nn.Module) -> Weights:
     step = np.exp2(np.asarray(codes.log2_step, dtype=np.float64))
     largest = int(np.abs(integers).max(initial=0))
     mask = None if codes.mask is None else np.asarray(codes.mask, dtype=bool)
-    return Weights(codes=integers.astype(_smallest_int(largest)), step=step, bits=max(2, largest.bit_length() + 1), mask=mask)
+    return Weights(codes=integers.astype(_smallest_int(largest)), step=step, bits=codes.bits, mask=mask)
 
 
 def _smallest_int(largest: int) -> np.dtype[Any]:

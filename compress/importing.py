@@ -308,9 +308,9 @@ class _Importer:
             raise self._unsupported(node, "with a computed argument", "give constant arguments")
         target: Any = node.target
         if node.op == "call_method":
-            function: Callable[[Tensor], Tensor] = lambda x: getattr(x, target)(*rest, **named)  # noqa: E731
+            function: Callable[[Tensor], Tensor] = lambda x: getattr(x, target)(*rest, **named)
         else:
-            function = lambda x: target(x, *rest, **named)  # noqa: E731
+            function = lambda x: target(x, *rest, **named)
         self._append(node, "activation", function=function)
 
     def _softmax(self, node: fx.Node) -> None:

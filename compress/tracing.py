@@ -65,6 +65,8 @@ def trace(module: nn.Module, input_shape: Shape) -> Trace:
     Raises: UnsupportedLayerError (control flow, several inputs or outputs), InputShapeError.
     """
     tracer = _Tracer()
+    if tracer.is_leaf_module(module, ""):
+        module = nn.Sequential(module)  # a bare layer has no graph of its own
     try:
         graph = tracer.trace(module)
     except Exception as error:  # user code runs here: any of its exceptions means that it cannot be traced
@@ -119,17 +121,16 @@ class _Runner(fx.Interpreter):
 
 
 def _reached(graph: fx.Graph) -> frozenset[fx.Node]:
-    """Nodes computed from the input's values; what only reads shapes is decided later, by the kind of its value."""
+    """Nodes computed from the input's values; what only reads its shape is not encrypted."""
     reached: set[fx.Node] = set()
     for node in graph.nodes:
-        if node.op == "placeholder" or any(source in reached for source in node.all_input_nodes):
-            if node.target not in _SHAPE_READERS and not (node.op == "call_function" and _reads_shape(node)):
-                reached.add(node)
+        fed = node.op == "placeholder" or any(source in reached for source in node.all_input_nodes)
+        if fed and not _reads_shape(node):
+            reached.add(node)
     return frozenset(reached)
 
 
-_SHAPE_READERS = frozenset({"size", "dim", "numel", "ndimension"})
-
-
 def _reads_shape(node: fx.Node) -> bool:
-    return node.target is getattr and len(node.args) > 1 and node.args[1] in ("shape", "ndim", "dtype", "device")
+    if node.op == "call_method":
+        return node.target in ("size", "dim", "numel", "ndimension")
+    return node.target is getattr and node.args[1] in ("shape", "ndim", "dtype", "device")
