@@ -55,8 +55,12 @@ def bits_levels(bits: int) -> int:
 
 
 def round_half_up(values: Array) -> Array:
-    """floor(x + 1/2): the one rounding rule, in simulation and in export (np.round would be half-even)."""
-    return np.floor(values + 0.5)
+    """The whole number next to x, a tie to the upper one: the one rule, in simulation and in export (np.round is half-even).
+
+    Written without x + 1/2, which rounds: 0.49999997 would become 1 in float32 and 0 in float64.
+    """
+    whole = np.floor(values)
+    return whole + (values - whole >= 0.5)
 
 
 def quantize(weights: Array, log2_step: NDArray[np.int32], levels: int) -> NDArray[np.int32]:

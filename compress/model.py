@@ -1,0 +1,61 @@
+"""CompressedModel: a torch module whose layers are held to codebooks, and what was done to get there."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from compress.codebook import LayerCodes
+from compress.quantizer import PRUNABLE, layer_codes
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressedModel:
+    """A compressed module, never changed in place: every step makes a new one.
+
+    module: in eval mode; compressed layers carry a CodebookQuantizer on their weight.
+    source: where the original came from (kind, name, file, sha256). history: one entry a step (method, options, accuracies).
+    """
+
+    module: nn.Module
+    source: dict[str, Any] = field(default_factory=dict)
+    history: tuple[dict[str, Any], ...] = ()
+
+    def layers(self) -> dict[str, LayerCodes]:
+        """Codes of every compressed layer by module path."""
+        found = ((name, layer_codes(layer)) for name, layer in prunable_layers(self.module))
+        return {name: codes for name, codes in found if codes is not None}
+
+    def after(self, module: nn.Module, **step: Any) -> CompressedModel:
+        """The model that one more step made."""
+        return replace(self, module=module.eval(), history=(*self.history, step))
+
+    def export(self) -> nn.Module:
+        """An ordinary module with dense weights, the quantized values written out."""
+        plain = copy.deepcopy(self.module)
+        for _, layer in prunable_layers(plain):
+            if parametrize.is_parametrized(layer, "weight"):
+                with torch.no_grad():
+                    parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+        return plain
+
+
+def prunable_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Layers whose weights compression may touch, by module path, each once."""
+    for name, layer in module.named_modules():
+        if isinstance(layer, PRUNABLE):
+            yield name, layer
+
+
+def source_record(module: nn.Module) -> dict[str, Any]:
+    """Plain JSON values that say where a module came from (set by the loader; "python" for any other)."""
+    source = getattr(module, "cipherpress_source", None)
+    if source is None:
+        return {"kind": "python", "name": type(module).__name__}
+    return {key: value for key, value in vars(source).items() if value is not None}

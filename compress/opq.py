@@ -1,0 +1,146 @@
+"""OPQ: one-shot pruning-quantization. Masks and steps of all layers at once, in closed form, from the trained weights alone.
+
+Paper: arXiv 2205.11141 (AAAI 2021), known through its abstract and a third party's note: Laplace weights, one Lagrangian for all
+layers' pruning, one for their quantization, masks and steps frozen in fine-tuning. The formulas are derived (`laplace`, `allocation`).
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from compress.allocation import Weighting, allocate_bits, allocate_rates
+from compress.codebook import Granularity, bits_levels, power_of_two_step
+from compress.errors import CompressError, ConfigError
+from compress.folding import fold_batch_norm
+from compress.laplace import clip_ratio, fit_quality, laplace_scale
+from compress.masks import exact_counts, rank_mask
+from compress.model import CompressedModel, prunable_layers, source_record
+from compress.quantizer import latent_weight, quantize_layer_, quantizer_of
+
+Array = NDArray[np.float64]
+
+logger = logging.getLogger(__name__)
+
+#: Largest pruning rate of a layer; the last layer keeps more (few weights, each a class's evidence).
+DEFAULT_CAP = 0.99
+LAST_LAYER_CAP = 0.9
+DEPTHWISE_CAP = 0.5
+LOWEST_BITS, HIGHEST_BITS = 2, 8
+
+
+@dataclass(frozen=True)
+class LayerAllocation:
+    """What OPQ decided for one layer, and how well the Laplace prior fits it (Kolmogorov-Smirnov distance)."""
+
+    layer: str
+    weights: int
+    pruned: int
+    bits: int
+    laplace_scale: float
+    fit_distance: float
+
+
+def opq(
+    model: nn.Module | CompressedModel,
+    *,
+    sparsity: float = 0.9,
+    bits: float = 4,
+    weighting: Weighting = "raw",
+    granularity: Granularity = "layer",
+    cap: float = DEFAULT_CAP,
+) -> CompressedModel:
+    """Prune and quantize every Linear, Conv1d and Conv2d; `model` is not changed. Needs no data.
+
+    sparsity: share of those weights that goes, over all layers together. bits: mean bits of a surviving weight.
+    weighting: of a layer's error in the common objective (ours; the paper's is not known). granularity: one power-of-two step a
+    layer, or one an output channel.
+    Raises: ConfigError, BudgetError; CompressError for a model that is quantized already or has no such layer.
+    """
+    if granularity not in get_args(Granularity):
+        raise ConfigError("granularity", granularity, f"one of {', '.join(get_args(Granularity))}")
+    if not 0 < cap < 1:
+        raise ConfigError("cap", cap, "a share between 0 and 1")
+    start = model if isinstance(model, CompressedModel) else CompressedModel(module=model, source=source_record(model))
+    module = fold_batch_norm(start.module)
+    layers = dict(prunable_layers(module))
+    if not layers:
+        raise CompressError(type(module).__name__, "has no Linear, Conv1d or Conv2d layer to compress")
+    for name, layer in layers.items():
+        if quantizer_of(layer) is not None:
+            raise CompressError(name, "is quantized already; run opq on the uncompressed model")
+    weights = {name: latent_weight(layer).detach().double().numpy() for name, layer in layers.items()}
+    allocations = _allocate(layers, weights, sparsity, bits, weighting, cap)
+    for allocation in allocations:
+        weight = weights[allocation.layer]
+        mask = rank_mask(weight, allocation.pruned)
+        levels = bits_levels(allocation.bits)
+        log2_step = _steps(weight, mask, allocation, levels, granularity)
+        quantize_layer_(layers[allocation.layer], mask, log2_step, levels)
+    options = {"sparsity": sparsity, "bits": bits, "weighting": weighting, "granularity": granularity, "cap": cap}
+    return start.after(module, method="opq", options=options, allocation=[asdict(row) for row in allocations])
+
+
+def _allocate(
+    layers: dict[str, nn.Module],
+    weights: dict[str, Array],
+    sparsity: float,
+    bits: float,
+    weighting: Weighting,
+    cap: float,
+) -> list[LayerAllocation]:
+    names = list(layers)
+    sizes = [weights[name].size for name in names]
+    scales = [laplace_scale(weights[name]) for name in names]
+    caps = [_cap(layers[name], weights[name], cap, last=name == names[-1]) for name in names]
+    rates = allocate_rates(scales, sizes, sparsity, weighting=weighting, caps=caps)
+    most = [int(np.floor(share * size + 1e-9)) for share, size in zip(caps, sizes, strict=True)]
+    pruned = exact_counts(rates, sizes, round(sparsity * sum(sizes)), most)
+    survivors = [size - gone for size, gone in zip(sizes, pruned, strict=True)]
+    ranges = [float(np.abs(weights[name]).max()) for name in names]
+    layer_bits = allocate_bits(ranges, survivors, bits, low=LOWEST_BITS, high=HIGHEST_BITS)
+    rows = []
+    for index, name in enumerate(names):
+        quality = fit_quality(weights[name])
+        logger.info("%s: prune %.4f, %d bits, Laplace fit %.3f", name, rates[index], layer_bits[index], quality)
+        rows.append(LayerAllocation(name, sizes[index], pruned[index], layer_bits[index], scales[index], quality))
+    return rows
+
+
+def _cap(layer: nn.Module, weight: Array, cap: float, *, last: bool) -> float:
+    """Largest rate of a layer: at least one survivor an output channel on average, more in the last and in depthwise layers."""
+    grouped = getattr(layer, "groups", 1) > 1
+    wanted = min(cap, DEPTHWISE_CAP) if grouped else min(cap, LAST_LAYER_CAP) if last else cap
+    return float(max(0.0, min(wanted, 1 - weight.shape[0] / weight.size)))
+
+
+def _steps(
+    weight: Array, mask: NDArray[np.bool_], allocation: LayerAllocation, levels: int, granularity: Granularity
+) -> NDArray[np.int32]:
+    """log2 of the step(s): the closed-form clipping value over the levels, rounded to the better power of two."""
+    rate = allocation.pruned / allocation.weights
+    if granularity == "layer":
+        return np.array(_log2_step(weight[mask], allocation.bits, rate, levels), dtype=np.int32)
+    rows = [_log2_step(row[kept], allocation.bits, rate, levels) for row, kept in zip(weight, mask, strict=True)]
+    return np.array(rows, dtype=np.int32)
+
+
+def _log2_step(survivors: Array, bits: int, rate: float, levels: int) -> int:
+    """Survivors are memoryless above the threshold: mean |w| = tau + b gives b; clip at u(B, p) b, never beyond the largest."""
+    magnitudes = np.abs(survivors)
+    if not magnitudes.size or magnitudes.max() == 0.0:
+        return 0
+    b = float(magnitudes.mean()) / (1 - float(np.log1p(-rate))) if rate < 1 else float(magnitudes.mean())
+    clip = min(clip_ratio(bits, rate) * b, float(magnitudes.max()))
+    return power_of_two_step(survivors, clip / levels, levels)
+
+
+def allocation_table(model: CompressedModel) -> list[dict[str, Any]]:
+    """OPQ's decisions of the last opq step, one row a layer; empty when there was none."""
+    steps = [step for step in model.history if step["method"] == "opq"]
+    return list(steps[-1]["allocation"]) if steps else []
