@@ -1,6 +1,6 @@
 """A frozen Network on disk: a folder with `model.safetensors` (numbers) and `model.json` (everything else).
 
-The JSON names the hash of the tensor file, so a truncated or altered folder is refused. The same network always gives
+The JSON holds the hash of the tensor file and of itself, so a truncated or altered folder is refused. The same network always gives
 the same bytes. No torch here: a server reads this.
 """
 
@@ -50,7 +50,7 @@ _NODE_TYPES: dict[str, type[Node]] = {
 }
 _TENSOR_FIELDS = frozenset({"bias", "scale", "shift", "coefficients"})
 _TUPLE_FIELDS = frozenset({"shape", "stride", "padding", "dilation", "kernel", "axes"})
-_HEADER_FIELDS = frozenset({"kind", "version", "tensors_sha256", "nodes", "ranges", "about"})
+_HEADER_FIELDS = frozenset({"kind", "version", "tensors_sha256", "header_sha256", "nodes", "ranges", "about"})
 
 
 def save_network(network: Network, folder: str | Path, force: bool = False) -> None:
@@ -105,6 +105,7 @@ def network_bytes(network: Network) -> tuple[bytes, bytes]:
         "ranges": {name: [edge.low, edge.high, edge.rms] for name, edge in network.ranges.items()},
         "about": dict(network.about),
     }
+    header["header_sha256"] = _header_digest(header)
     return tensors, (json.dumps(header, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
@@ -143,7 +144,16 @@ def network_from_bytes(tensors: bytes, header_bytes: bytes, where: str = "networ
     nodes = _checked_nodes(header["nodes"], arrays, json_name)
     if arrays:
         raise FormatError(f"{tensors_name}: tensors that no node reads: {', '.join(sorted(arrays))}; save it again")
-    return Network(nodes=nodes, ranges=_checked_ranges(header["ranges"], nodes, json_name), about=_about(header, json_name))
+    network = Network(nodes=nodes, ranges=_checked_ranges(header["ranges"], nodes, json_name), about=_about(header, json_name))
+    if _header_digest(header) != header["header_sha256"]:
+        raise FormatError(f"{json_name}: its contents do not match header_sha256; the file was altered, save it again")
+    return network
+
+
+def _header_digest(header: Mapping[str, Any]) -> str:
+    """SHA-256 over the header without its own hash, in one canonical spelling."""
+    rest = {key: value for key, value in header.items() if key != "header_sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _node_entry(node: Node, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:

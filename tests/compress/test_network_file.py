@@ -1,0 +1,182 @@
+"""A Network on disk: exact round trip, the same bytes every time, and a typed refusal of anything else."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from compress.errors import FormatError, OverwriteError
+from compress.network import (
+    Add,
+    Affine,
+    AvgPool,
+    Conv,
+    Dense,
+    Input,
+    Network,
+    Permute,
+    Polynomial,
+    Range,
+    Reshape,
+    Weights,
+)
+from compress.network_file import JSON_FILE, TENSORS_FILE, load_network, network_digest, save_network
+
+ROOT = Path(__file__).parents[2]
+
+
+def small_network():
+    """Every node type once, quantized and float weights."""
+    rng = np.random.default_rng(0)
+    codes = rng.integers(-7, 8, (2, 1, 3, 3)).astype(np.int32)
+    quantized = Weights(codes=codes, step=np.array([0.25, 0.5]), bits=4, mask=codes != 0)
+    nodes = (
+        Input(name="input", inputs=(), shape=(1, 6, 6)),
+        Affine(name="norm", inputs=("input",), shape=(1, 6, 6), scale=np.array(2.0), shift=np.array(-0.5)),
+        Conv(
+            name="conv", inputs=("norm",), shape=(2, 6, 6), weights=quantized, bias=np.array([0.1, 0.2]),
+            stride=(1, 1), padding=(1, 1), dilation=(1, 1), groups=1,
+        ),
+        Polynomial(name="act", inputs=("conv",), shape=(2, 6, 6), coefficients=np.array([[0.1], [0.5], [0.2]])),
+        Add(name="add", inputs=("act", "conv"), shape=(2, 6, 6)),
+        AvgPool(name="pool", inputs=("add",), shape=(2, 3, 3), kernel=(2, 2), stride=(2, 2), padding=(0, 0)),
+        Permute(name="turn", inputs=("pool",), shape=(3, 3, 2), axes=(1, 2, 0)),
+        Reshape(name="flat", inputs=("turn",), shape=(18,)),
+        Dense(
+            name="fc", inputs=("flat",), shape=(4,), bias=np.zeros(4),
+            weights=Weights(codes=rng.standard_normal((4, 18)), step=np.array(1.0)),
+        ),
+    )  # fmt: skip
+    ranges = {node.name: Range(-1.5, 2.25, 0.75) for node in nodes}
+    return Network(nodes=nodes, ranges=ranges, about={"source": "test", "accuracy_after": 0.5})
+
+
+@pytest.fixture
+def saved(tmp_path):
+    save_network(small_network(), tmp_path / "net")
+    return tmp_path / "net"
+
+
+def edit(folder, change):
+    """Rewrite model.json after `change(header)`."""
+    header = json.loads((folder / JSON_FILE).read_text())
+    change(header)
+    (folder / JSON_FILE).write_text(json.dumps(header))
+
+
+def test_a_round_trip_is_exact(saved):
+    network, loaded = small_network(), load_network(saved)
+    images = np.random.default_rng(1).standard_normal((3, 1, 6, 6))
+    np.testing.assert_array_equal(loaded.run(images), network.run(images))
+    assert loaded.ranges == network.ranges
+    assert loaded.about == network.about
+    conv = loaded.node("conv")
+    assert conv.weights.codes.dtype == np.int8
+    assert conv.weights.bits == 4
+    np.testing.assert_array_equal(conv.weights.mask, network.node("conv").weights.mask)
+    assert network_digest(loaded) == network_digest(network)
+
+
+def test_the_same_network_gives_the_same_bytes(saved, tmp_path):
+    save_network(load_network(saved), tmp_path / "again")
+    for name in (JSON_FILE, TENSORS_FILE):
+        assert (saved / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_the_digest_follows_the_numbers_not_the_story():
+    network = small_network()
+    assert network_digest(replace(network, about={})) == network_digest(network)
+    other = replace(network.nodes[3], coefficients=np.array([[0.1], [0.5], [0.3]]))
+    changed = replace(network, nodes=(*network.nodes[:3], other, *network.nodes[4:]))
+    assert network_digest(changed) != network_digest(network)
+
+
+def test_an_existing_folder_is_kept_unless_forced(saved):
+    before = (saved / TENSORS_FILE).read_bytes()
+    with pytest.raises(OverwriteError, match="exists; choose another output or pass --force"):
+        save_network(small_network(), saved)
+    assert (saved / TENSORS_FILE).read_bytes() == before
+    save_network(replace(small_network(), about={"source": "second"}), saved, force=True)
+    assert load_network(saved).about == {"source": "second"}
+
+
+def test_nothing_else_is_left_beside_the_folder(saved):
+    assert [path.name for path in saved.parent.iterdir()] == ["net"]
+    assert sorted(path.name for path in saved.iterdir()) == [JSON_FILE, TENSORS_FILE]
+
+
+@pytest.mark.parametrize("name", [JSON_FILE, TENSORS_FILE])
+def test_a_missing_file_is_named(saved, name):
+    (saved / name).unlink()
+    with pytest.raises(FormatError, match=rf"{name}: cannot be read \(No such file"):
+        load_network(saved)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
+def test_a_truncated_file_is_refused(saved, tmp_path, share):
+    for name, text in ((JSON_FILE, "model.json: not valid JSON"), (TENSORS_FILE, "not tensors_sha256")):
+        folder = tmp_path / f"cut-{name}"
+        shutil.copytree(saved, folder)
+        contents = (folder / name).read_bytes()
+        (folder / name).write_bytes(contents[: int(len(contents) * share)])
+        with pytest.raises(FormatError, match=text):
+            load_network(folder)
+
+
+def test_every_flipped_byte_of_the_tensors_is_refused(saved):
+    contents = (saved / TENSORS_FILE).read_bytes()
+    for position in range(0, len(contents), 97):
+        changed = bytearray(contents)
+        changed[position] ^= 1
+        (saved / TENSORS_FILE).write_bytes(changed)
+        with pytest.raises(FormatError, match="truncated or altered"):
+            load_network(saved)
+
+
+def _node(header, name):
+    return next(node for node in header["nodes"] if node["name"] == name)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda h: h.update(kind="bundle"), "model.json: kind is 'bundle'; a converted network has kind 'network'"),
+        (lambda h: h.update(version=99), "version is 99; this program reads 1"),
+        (lambda h: h.pop("ranges"), r"top level: missing \['ranges'\]"),
+        (lambda h: h.update(extra=1), r"unknown \['extra'\]"),
+        (lambda h: h.update(nodes=[]), "nodes is empty"),
+        (lambda h: h["nodes"].pop(3), r"nodes\[3\]: reads \['act'\]"),
+        (lambda h: h["nodes"].pop(0), r"nodes\[0\]: the first node"),
+        (lambda h: _node(h, "conv").update(type="magic"), r"nodes\[2\].type: got 'magic'; allowed: input, dense"),
+        (lambda h: _node(h, "conv").update(groups=0), r"nodes\[2\].groups: got 0; a whole number"),
+        (lambda h: _node(h, "conv").update(stride=[1, "1"]), r"nodes\[2\].stride: got \[1, '1'\]; a list of whole numbers"),
+        (lambda h: _node(h, "conv").pop("padding"), r"nodes\[2\]: missing \['padding'\]"),
+        (lambda h: _node(h, "conv").update(weights=3), r"nodes\[2\].weights: got 3; an object"),
+        (lambda h: _node(h, "conv")["weights"].update(bits=None), r"nodes\[2\].weights.bits: got None beside codes of type int8"),
+        (lambda h: _node(h, "conv")["weights"].update(bits=65), r"nodes\[2\].weights.bits: got 65; 1 to 64"),
+        (lambda h: _node(h, "conv")["weights"].update(masked=False), "tensors that no node reads: conv/mask"),
+        (lambda h: _node(h, "fc")["weights"].update(masked=True), "tensor 'fc/mask' is missing in model.safetensors"),
+        (lambda h: _node(h, "fc").update(name=5), "name is a text"),
+        (lambda h: h["ranges"].update(fc=[1, 2]), r"ranges.fc: got \[1, 2\]"),
+        (lambda h: h["ranges"].update(ghost=[0, 1, 1]), "ranges is no object over the nodes' names"),
+        (lambda h: h.update(about=[]), "about is no object"),
+        (lambda h: _node(h, "conv").update(dilation=[2, 2]), "its contents do not match header_sha256"),
+        (lambda h: h["about"].update(accuracy_after=1.0), "its contents do not match header_sha256"),
+    ],
+)
+def test_an_altered_header_names_the_field(saved, change, text):
+    edit(saved, change)
+    with pytest.raises(FormatError, match=text):
+        load_network(saved)
+
+
+def test_reading_needs_no_torch(saved):
+    code = (
+        "import sys; from compress.network_file import load_network; "
+        f"load_network({str(saved)!r}); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
