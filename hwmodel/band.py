@@ -1,0 +1,50 @@
+"""A figure with its uncertainty: a value between a low and a high. Pure.
+
+Bands combine at their corners: the low of a sum is the sum of the lows. That is wider than adding independent errors in
+quadrature, and it keeps every law that holds for numbers (monotone, totals equal sums of parts).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+
+
+@dataclass(frozen=True)
+class Band:
+    """low <= value <= high, one unit for the three."""
+
+    value: float
+    low: float
+    high: float
+
+    def __add__(self, other: Band) -> Band:
+        return Band(self.value + other.value, self.low + other.low, self.high + other.high)
+
+    def __mul__(self, factor: float | Band) -> Band:
+        """Scaled by a non-negative number or band."""
+        other = factor if isinstance(factor, Band) else exactly(factor)
+        return Band(self.value * other.value, self.low * other.low, self.high * other.high)
+
+    def __truediv__(self, divisor: float | Band) -> Band:
+        """Divided by a positive number or band: the low comes from the divisor's high."""
+        other = divisor if isinstance(divisor, Band) else exactly(divisor)
+        return Band(self.value / other.value, self.low / other.high, self.high / other.low)
+
+
+ZERO = Band(0.0, 0.0, 0.0)
+
+
+def exactly(number: float) -> Band:
+    """A band without width."""
+    return Band(number, number, number)
+
+
+def larger(first: Band, second: Band) -> Band:
+    """Corner by corner the larger: the time of two things that overlap fully."""
+    return Band(max(first.value, second.value), max(first.low, second.low), max(first.high, second.high))
+
+
+def bracket(low: float, high: float) -> Band:
+    """Two bounds and no point between them that is known better: the value is their geometric mean."""
+    return Band(sqrt(low * high), low, high)

@@ -1,0 +1,46 @@
+"""What one layer costs: latency and energy with their bands, and the parts they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hwmodel.band import ZERO, Band
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """latency_ms, energy_mj: bands. *_parts: the values again, by component; they sum to the band's value."""
+
+    layer: str
+    latency_ms: Band
+    energy_mj: Band
+    latency_parts: Mapping[str, float]
+    energy_parts: Mapping[str, float]
+
+    @classmethod
+    def of(
+        cls, layer: str, latency_ms: Band, latency_parts: Mapping[str, float], energies: Mapping[str, Band]
+    ) -> LayerCost:
+        """A cost whose energy is the sum of the given components."""
+        energy = sum(energies.values(), ZERO)
+        return cls(
+            layer, latency_ms, energy, dict(latency_parts), {name: part.value for name, part in energies.items()}
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "layer": self.layer,
+            "latency_ms": self.latency_ms.value,
+            "energy_mj": self.energy_mj.value,
+            "low": {"latency_ms": self.latency_ms.low, "energy_mj": self.energy_mj.low},
+            "high": {"latency_ms": self.latency_ms.high, "energy_mj": self.energy_mj.high},
+            "latency_parts_ms": dict(self.latency_parts),
+            "energy_parts_mj": dict(self.energy_parts),
+        }
+
+
+def no_cost(layer: str) -> LayerCost:
+    """A layer without work."""
+    return LayerCost(layer, ZERO, ZERO, {}, {})

@@ -1,0 +1,73 @@
+"""Kernel times from measured operations: least squares on the relative error, no coefficient below zero. Pure.
+
+The columns are taken from secure.kernels itself (what one nanosecond of each kernel adds to an operation), so the fit follows
+whatever kernels the plan's costs are counted in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secure.kernels import KernelTimes, operation_kernels
+from secure.plan import Kind
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One measured cell: microseconds of one operation at a working level of a ring."""
+
+    kind: Kind
+    degree: int
+    level: int
+    microseconds: float
+
+
+def predicted_us(cell: Measured, times: KernelTimes) -> float:
+    """What the kernel model says of a cell, in microseconds."""
+    return times.milliseconds(operation_kernels(cell.kind, cell.level, cell.degree), calls=1) * 1e3
+
+
+def kernel_names() -> tuple[str, ...]:
+    """The coefficients of KernelTimes."""
+    return tuple(item.name for item in fields(KernelTimes))
+
+
+def fit_kernel_times(cells: Sequence[Measured]) -> KernelTimes:
+    """The kernel times with the least mean squared relative error on the cells (cells without kernels are left out)."""
+    names = kernel_names()
+    units = [KernelTimes(**{name: float(name == chosen) for name in names}) for chosen in names]
+    rows = [[predicted_us(cell, unit) / cell.microseconds for unit in units] for cell in cells if has_kernels(cell)]
+    solution = nonnegative_least_squares(np.array(rows), np.ones(len(rows)))
+    return KernelTimes(**dict(zip(names, (float(value) for value in solution), strict=True)))
+
+
+def has_kernels(cell: Measured) -> bool:
+    """False for an operation the kernel model counts as free but for its call (forgetting a prime)."""
+    counts = operation_kernels(cell.kind, cell.level, cell.degree)
+    return any(getattr(counts, item.name) for item in fields(counts))
+
+
+def relative_errors(cells: Sequence[Measured], times: KernelTimes) -> Array:
+    """predicted / measured - 1 of every cell."""
+    return np.array([predicted_us(cell, times) / cell.microseconds - 1 for cell in cells])
+
+
+def nonnegative_least_squares(matrix: Array, target: Array) -> Array:
+    """argmin |matrix x - target| with x >= 0, by trying every set of columns (there are only a few)."""
+    columns = matrix.shape[1]
+    best, best_error = np.zeros(columns), float(np.linalg.norm(target))
+    for size in range(1, columns + 1):
+        for chosen in combinations(range(columns), size):
+            part, *_ = np.linalg.lstsq(matrix[:, chosen], target, rcond=None)
+            error = float(np.linalg.norm(matrix[:, chosen] @ part - target))
+            if (part >= 0).all() and error < best_error:
+                best, best_error = np.zeros(columns), error
+                best[list(chosen)] = part
+    return best

@@ -1,0 +1,247 @@
+"""estimate and compare: what a network or a plan costs on a machine, and machines beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from compress.errors import CostModelError
+from compress.network import Network
+from hwmodel.architecture import (
+    ENCRYPTED,
+    KINDS,
+    PLAIN,
+    Architecture,
+    CkksAccelerator,
+    CpuSeal,
+    PlainArray,
+    coefficient_units,
+    load_architecture,
+)
+from hwmodel.band import ZERO, Band
+from hwmodel.ckks import price_accelerator, price_seal
+from hwmodel.cost import LayerCost
+from hwmodel.counts import EncryptedWorkload, PlainWorkload, encrypted_workload, plain_workload
+from hwmodel.plain import price_array, price_cpu
+from secure.plan import Plan
+
+Work = Network | Plan | PlainWorkload | EncryptedWorkload
+
+
+class _Server(Protocol):
+    @property
+    def plan(self) -> Plan: ...
+
+
+class BundleLike(Protocol):
+    """What `compare` reads of a bundle: the server's plan, and the report with its `plain_workload`."""
+
+    @property
+    def server(self) -> _Server: ...
+    @property
+    def report(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostReport:
+    """What one image costs on one machine, in one mode ('plain' or 'encrypted'); every figure is modelled.
+
+    kind: of the figures, always 'modelled'. basis: the kinds of the coefficients they rest on, for latency and energy.
+    layers: the same by layer; totals are their sums.
+    """
+
+    architecture: str
+    mode: str
+    layers: tuple[LayerCost, ...]
+    latency_basis: tuple[str, ...]
+    energy_basis: tuple[str, ...]
+    kind: str = "modelled"
+
+    @property
+    def latency(self) -> Band:
+        """Milliseconds an image."""
+        return sum((layer.latency_ms for layer in self.layers), ZERO)
+
+    @property
+    def energy(self) -> Band:
+        """Millijoules an image."""
+        return sum((layer.energy_mj for layer in self.layers), ZERO)
+
+    @property
+    def latency_ms(self) -> float:
+        return self.latency.value
+
+    @property
+    def latency_low_ms(self) -> float:
+        return self.latency.low
+
+    @property
+    def latency_high_ms(self) -> float:
+        return self.latency.high
+
+    @property
+    def energy_mj(self) -> float:
+        return self.energy.value
+
+    @property
+    def energy_low_mj(self) -> float:
+        return self.energy.low
+
+    @property
+    def energy_high_mj(self) -> float:
+        return self.energy.high
+
+    def as_json(self) -> dict[str, Any]:
+        """By the keys of the interface: latency_ms, energy_mj, architecture, mode, low, high."""
+        return {
+            "architecture": self.architecture,
+            "mode": self.mode,
+            "latency_ms": self.latency_ms,
+            "energy_mj": self.energy_mj,
+            "low": {"latency_ms": self.latency_low_ms, "energy_mj": self.energy_low_mj},
+            "high": {"latency_ms": self.latency_high_ms, "energy_mj": self.energy_high_mj},
+            "kind": self.kind,
+            "basis": {"latency_ms": list(self.latency_basis), "energy_mj": list(self.energy_basis)},
+            "layers": [layer.as_json() for layer in self.layers],
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Reports beside each other, in the order asked for."""
+
+    reports: tuple[CostReport, ...]
+
+    @property
+    def privacy_overhead(self) -> dict[str, float]:
+        """Encrypted latency over plain latency, for every machine that has both."""
+        latency = {(report.architecture, report.mode): report.latency_ms for report in self.reports}
+        return {
+            name: latency[name, ENCRYPTED] / plain_ms
+            for (name, mode), plain_ms in latency.items()
+            if mode == PLAIN and (name, ENCRYPTED) in latency and plain_ms > 0
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        return {"estimates": [report.as_json() for report in self.reports], "privacy_overhead": self.privacy_overhead}
+
+    def __str__(self) -> str:
+        header = ("architecture", "mode", "latency", "low .. high", "energy", "low .. high", "figures rest on")
+        rows = [header, *(_table_row(report) for report in self.reports)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines.insert(1, "  ".join("-" * width for width in widths))
+        lines += [
+            f"{name}: encrypted takes {ratio:.3g} times the plain latency"
+            for name, ratio in self.privacy_overhead.items()
+        ]
+        lines.append("one image; every figure is modelled from coefficients of the kinds named (latency; energy)")
+        return "\n".join(lines)
+
+
+def estimate(work: Work, architecture: str | Path | Architecture) -> CostReport:
+    """What a network (plain) or a plan (encrypted) costs on a machine, given by name, path or value.
+
+    Raises: CostModelError when the machine does not run that kind of work, or its file is wrong.
+    """
+    machine = architecture if isinstance(architecture, Architecture) else load_architecture(architecture)
+    if isinstance(work, Network):
+        work = plain_workload(work)
+    elif isinstance(work, Plan):
+        work = encrypted_workload(work)
+    mode = PLAIN if isinstance(work, PlainWorkload) else ENCRYPTED
+    layers = _price(work, machine)
+    latency_basis, energy_basis = _basis(machine, mode)
+    return CostReport(
+        architecture=machine.name, mode=mode, layers=layers, latency_basis=latency_basis, energy_basis=energy_basis
+    )
+
+
+def compare(
+    subject: BundleLike | Work | Sequence[Work], architectures: Sequence[str | Path | Architecture]
+) -> Comparison:
+    """Every machine in every mode that it has and the subject offers.
+
+    A bundle offers both modes, a network or plain workload the plain one, a plan the encrypted one.
+
+    Raises: CostModelError when a machine can do nothing with the subject.
+    """
+    works = _works(subject)
+    reports = []
+    for architecture in architectures:
+        machine = architecture if isinstance(architecture, Architecture) else load_architecture(architecture)
+        priced = [estimate(works[mode], machine) for mode in machine.modes if mode in works]
+        if not priced:
+            raise CostModelError(
+                f"architecture '{machine.name}' prices {' and '.join(machine.modes)} work, this has "
+                f"{' and '.join(works)} work only; choose another architecture, or compile the network again"
+            )
+        reports += priced
+    return Comparison(tuple(reports))
+
+
+def _works(subject: BundleLike | Work | Sequence[Work]) -> dict[str, Work]:
+    """Work by mode."""
+    if isinstance(subject, Network | PlainWorkload):
+        return {PLAIN: subject}
+    if isinstance(subject, Plan | EncryptedWorkload):
+        return {ENCRYPTED: subject}
+    if isinstance(subject, Sequence):
+        return {mode: work for part in subject for mode, work in _works(part).items()}
+    works: dict[str, Work] = {ENCRYPTED: subject.server.plan}
+    if "plain_workload" in subject.report:
+        works[PLAIN] = PlainWorkload.from_json(subject.report["plain_workload"])
+    return works
+
+
+def _price(work: PlainWorkload | EncryptedWorkload, machine: Architecture) -> tuple[LayerCost, ...]:
+    match work, machine:
+        case PlainWorkload(), PlainArray():
+            return price_array(work, machine)
+        case PlainWorkload(), CpuSeal():
+            return price_cpu(work, machine)
+        case EncryptedWorkload(), CpuSeal():
+            return price_seal(work, machine)
+        case EncryptedWorkload(), CkksAccelerator():
+            return price_accelerator(work, machine)
+    mode = PLAIN if isinstance(work, PlainWorkload) else ENCRYPTED
+    raise CostModelError(
+        f"architecture '{machine.name}' has no {mode} mode; it prices {' and '.join(machine.modes)} work; "
+        "choose another architecture"
+    )
+
+
+def _basis(machine: Architecture, mode: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Kinds of the coefficients that latency and energy rest on, strongest first."""
+    if isinstance(machine, CpuSeal):
+        plain = {name: getattr(machine, name) for name in coefficient_units(CpuSeal) if name != "core_power_w"}
+        latency, energy = dict(machine.kernels if mode == ENCRYPTED else plain), {"core_power_w": machine.core_power_w}
+    else:
+        every = machine.coefficients()
+        latency = {
+            name: coefficient for name, coefficient in every.items() if not name.endswith(("_pj", "_w", "_per_mac"))
+        }
+        energy = {name: coefficient for name, coefficient in every.items() if name not in latency}
+    kinds = {coefficient.kind for coefficient in latency.values()}
+    energy_kinds = kinds | {coefficient.kind for coefficient in energy.values()}
+    bracketed = {"modelled"} if isinstance(machine, CkksAccelerator) else set()
+    return _ordered(kinds | bracketed), _ordered(energy_kinds | bracketed)
+
+
+def _ordered(kinds: set[str]) -> tuple[str, ...]:
+    return tuple(kind for kind in KINDS if kind in kinds)
+
+
+def _table_row(report: CostReport) -> tuple[str, ...]:
+    latency, energy = report.latency, report.energy
+    return (
+        report.architecture,
+        report.mode,
+        f"{latency.value:.3g} ms",
+        f"{latency.low:.3g} .. {latency.high:.3g}",
+        f"{energy.value:.3g} mJ",
+        f"{energy.low:.3g} .. {energy.high:.3g}",
+        f"{', '.join(report.latency_basis)}; {', '.join(report.energy_basis)}",
+    )
