@@ -24,7 +24,11 @@ GAP_BITS = range(1, 17)
 
 @dataclass(frozen=True)
 class LayerAccount:
-    """Bits of one compressed layer, everything counted. distinct: different non-zero magnitudes, what shared products cost."""
+    """Bits of one compressed layer, everything counted.
+
+    kept: weights the mask keeps, some of whose codes are zero. distinct: different non-zero magnitudes, what shared products cost.
+    entropy_bits: of values and positions together, independent: the bound for any coder, not what is counted.
+    """
 
     layer: str
     parameters: int
@@ -33,6 +37,7 @@ class LayerAccount:
     sparsity: float
     bits: int
     distinct: int
+    entropy_bits: float
     value_bits: int
     position_bits: int
     position_encoding: str
@@ -56,6 +61,7 @@ def account_layer(name: str, codes: LayerCodes) -> LayerAccount:
         sparsity=1 - count / codes.codes.size,
         bits=codes.bits,
         distinct=len(np.unique(np.abs(codes.codes[nonzero]))),
+        entropy_bits=code_entropy_bits(codes.codes),
         value_bits=count * codes.bits,
         position_bits=position_bits,
         position_encoding=encoding,
@@ -90,12 +96,10 @@ def relative_fillers(nonzero: NDArray[np.bool_], gap_bits: int) -> int:
     return int(((gaps - 1) >> gap_bits).sum())
 
 
-def position_entropy_bits(nonzeros: int, size: int) -> float:
-    """N H2(density): the bound no encoding of independent positions passes."""
-    if nonzeros in (0, size):
-        return 0.0
-    density = nonzeros / size
-    return float(-size * (density * np.log2(density) + (1 - density) * np.log2(1 - density)))
+def code_entropy_bits(codes: NDArray[np.int32]) -> float:
+    """N times the entropy of the codes, zero among them: no coder of independent codes passes it (plus its table)."""
+    _, counts = np.unique(codes, return_counts=True)
+    return float(np.sum(counts * np.log2(codes.size / counts)))
 
 
 def account(model: CompressedModel) -> dict[str, Any]:
@@ -105,9 +109,10 @@ def account(model: CompressedModel) -> dict[str, Any]:
     """
     layers = [account_layer(name, codes) for name, codes in model.layers().items()]
     compressed = {layer.layer for layer in layers}
-    parameters = sum(parameter.numel() for parameter in model.module.parameters())
+    held = sum(parameter.numel() for parameter in model.module.parameters())
+    parameters = original_parameters(model)
     in_codes = sum(layer.parameters for layer in layers)
-    rest = parameters - in_codes
+    rest = held - in_codes + float_buffers(model)
     bits = sum(layer.total_bits for layer in layers) + FLOAT_BITS * rest
     values = sum(layer.value_bits for layer in layers)
     nonzeros = sum(layer.nonzeros for layer in layers)
@@ -122,6 +127,17 @@ def account(model: CompressedModel) -> dict[str, Any]:
         "uncompressed_layers": [name for name, _ in prunable_layers(model.module) if name not in compressed],
         "layers": [_row(layer) for layer in layers],
     }
+
+
+def original_parameters(model: CompressedModel) -> int:
+    """Parameters before the first step, batch normalizations that were folded away included."""
+    counts = [step["original_parameters"] for step in model.history if "original_parameters" in step]
+    return int(counts[0]) if counts else sum(parameter.numel() for parameter in model.module.parameters())
+
+
+def float_buffers(model: CompressedModel) -> int:
+    """Numbers that inference needs beside the parameters: running statistics of normalizations that are still there."""
+    return sum(buffer.numel() for buffer in model.module.buffers() if buffer.is_floating_point())
 
 
 def _row(layer: LayerAccount) -> Mapping[str, Any]:

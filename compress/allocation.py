@@ -12,9 +12,11 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compress.errors import BudgetError, ConfigError
 
+Array = NDArray[np.float64]
 Weighting = Literal["raw", "relative", "relative_layer", "mean"]
 
 #: a_i = omega_i^(-1/2) from b_i and N_i (a constant factor does not matter).
@@ -45,20 +47,18 @@ def allocate_rates(
     """
     if not 0 <= sparsity < 1:
         raise ConfigError("sparsity", sparsity, "a share in [0, 1)")
-    if weighting not in _THRESHOLD_SCALES:
-        raise ConfigError("weighting", weighting, f"one of {', '.join(get_args(Weighting))}")
     count = np.asarray(sizes, dtype=np.float64)
     limit = np.asarray(caps if caps is not None else 1 - 1 / count, dtype=np.float64)
     budget = sparsity * count.sum()
     reachable = float((count * limit).sum() / count.sum())
     if budget > (count * limit).sum() * (1 + 1e-12):
         raise BudgetError(f"sparsity: {sparsity:g} asked, the layers' caps allow {reachable:.4f}; ask for less or raise the caps")
+    thresholds = threshold_scales(scales, sizes, weighting)
     if sparsity == 0:
         return [0.0] * len(count)
-    thresholds = np.array([_THRESHOLD_SCALES[weighting](b, n) for b, n in zip(scales, sizes, strict=True)])
     b = np.asarray(scales, dtype=np.float64)
 
-    def rates(theta: float) -> np.ndarray:
+    def rates(theta: float) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):
             free = -np.expm1(-theta * thresholds / b)
         return np.minimum(limit, np.where(b > 0, free, limit))
@@ -70,6 +70,16 @@ def allocate_rates(
         middle = (low + high) / 2
         low, high = (middle, high) if count @ rates(middle) < budget else (low, middle)
     return [float(p) for p in rates(high)]
+
+
+def threshold_scales(scales: Sequence[float], sizes: Sequence[int], weighting: Weighting) -> Array:
+    """a_i = omega_i^(-1/2) of every layer: thresholds are theta * a_i, steps delta * a_i.
+
+    Raises: ConfigError for a weighting that does not exist.
+    """
+    if weighting not in _THRESHOLD_SCALES:
+        raise ConfigError("weighting", weighting, f"one of {', '.join(get_args(Weighting))}")
+    return np.array([_THRESHOLD_SCALES[weighting](b, n) for b, n in zip(scales, sizes, strict=True)], dtype=np.float64)
 
 
 def real_bits(ranges: Sequence[float], counts: Sequence[int], mean_bits: float, low: int, high: int) -> list[float]:
@@ -90,7 +100,7 @@ def allocate_bits(
 ) -> list[int]:
     """Whole bits for every layer, at most mean_bits * sum n_i in all.
 
-    ranges: largest surviving magnitude R_i; counts: survivors n_i. Real-valued optimum floored, then bit by bit to the layer whose
+    ranges: R_i sqrt(omega_i), the largest surviving magnitude under the weighting; counts: survivors n_i. Real-valued optimum floored, then bit by bit to the layer whose
     error per stored bit drops most, R_i^2 4^(-B_i), among those that still fit.
     Raises: ConfigError; BudgetError when mean_bits is below `low`.
     """

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 
 from torch import fx, nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
@@ -13,7 +15,10 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:
     """A copy in eval mode whose batch normalizations are folded where a convolution or linear layer is their only source and they
-    its only reader; exact. A module without any, or one that torch.fx cannot follow, is copied as it is."""
+    its only reader; exact. A module without any, or one that torch.fx cannot follow, is copied as it is.
+
+    A layer that is parametrized (quantized already) or called twice keeps its normalization.
+    """
     copied = copy.deepcopy(module).eval()
     if not any(isinstance(part, _NORMS) for part in copied.modules()):
         return copied
@@ -21,24 +26,31 @@ def fold_batch_norm(module: nn.Module) -> nn.Module:
         traced = fx.symbolic_trace(copied)
     except Exception:  # user code with control flow: conversion names the layer, compression alone goes on
         return copied
-    layers = dict(traced.named_modules())
-    for node in list(traced.graph.nodes):
-        norm = layers.get(str(node.target)) if node.op == "call_module" else None
-        if not isinstance(norm, _NORMS) or norm.running_mean is None:
+    nodes = list(traced.graph.nodes)
+    calls = Counter(id(traced.get_submodule(str(node.target))) for node in nodes if node.op == "call_module")
+    for node in nodes:
+        if node.op != "call_module" or not isinstance(norm := traced.get_submodule(str(node.target)), _NORMS):
             continue
         source = node.args[0]
-        linear = layers.get(str(source.target)) if isinstance(source, fx.Node) and source.op == "call_module" else None
-        if linear is None or len(source.users) != 1:
+        if not isinstance(source, fx.Node) or source.op != "call_module" or len(source.users) != 1:
             continue
-        if isinstance(linear, _CONVOLUTIONS):
-            fused: nn.Module = fuse_conv_bn_eval(linear, norm)
-        elif isinstance(linear, nn.Linear):
-            fused = fuse_linear_bn_eval(linear, norm)
-        else:
-            continue
-        traced.set_submodule(str(source.target), fused)
-        node.replace_all_uses_with(source)
-        traced.graph.erase_node(node)
+        linear = traced.get_submodule(str(source.target))
+        fused = _fused(linear, norm) if calls[id(linear)] == 1 else None
+        if fused is not None:
+            traced.set_submodule(str(source.target), fused)
+            node.replace_all_uses_with(source)
+            traced.graph.erase_node(node)
     traced.delete_all_unused_submodules()
     traced.recompile()
     return traced
+
+
+def _fused(linear: nn.Module, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> nn.Module | None:
+    """The layer with the normalization in its weights, None when the two do not fold."""
+    if norm.running_mean is None or parametrize.is_parametrized(linear):
+        return None
+    if isinstance(linear, _CONVOLUTIONS):
+        return fuse_conv_bn_eval(linear, norm)
+    if isinstance(linear, nn.Linear) and linear.out_features == norm.num_features:
+        return fuse_linear_bn_eval(linear, norm)
+    return None

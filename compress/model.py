@@ -7,12 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from torch import nn
-from torch.nn.utils import parametrize
 
 from compress.codebook import LayerCodes
-from compress.quantizer import PRUNABLE, layer_codes
+from compress.quantizer import PRUNABLE, layer_codes, write_out_
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,10 +18,12 @@ class CompressedModel:
     """A compressed module, never changed in place: every step makes a new one.
 
     module: in eval mode; compressed layers carry a CodebookQuantizer on their weight.
-    source: where the original came from (kind, name, file, sha256). history: one entry a step (method, options, accuracies).
+    source: where the original came from (kind, name, file, sha256). history: one entry a step in plain JSON values (method,
+    options, seed, data, accuracies). input_shape: without the batch axis, None until data has been seen.
     """
 
     module: nn.Module
+    input_shape: tuple[int, ...] | None = None
     source: dict[str, Any] = field(default_factory=dict)
     history: tuple[dict[str, Any], ...] = ()
 
@@ -32,17 +32,16 @@ class CompressedModel:
         found = ((name, layer_codes(layer)) for name, layer in prunable_layers(self.module))
         return {name: codes for name, codes in found if codes is not None}
 
-    def after(self, module: nn.Module, **step: Any) -> CompressedModel:
+    def after(self, module: nn.Module, *, input_shape: tuple[int, ...] | None = None, **step: Any) -> CompressedModel:
         """The model that one more step made."""
-        return replace(self, module=module.eval(), history=(*self.history, step))
+        shape = self.input_shape if input_shape is None else tuple(input_shape)
+        return replace(self, module=module.eval(), input_shape=shape, history=(*self.history, step))
 
     def export(self) -> nn.Module:
         """An ordinary module with dense weights, the quantized values written out."""
         plain = copy.deepcopy(self.module)
         for _, layer in prunable_layers(plain):
-            if parametrize.is_parametrized(layer, "weight"):
-                with torch.no_grad():
-                    parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+            write_out_(layer)
         return plain
 
 

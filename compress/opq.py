@@ -6,28 +6,31 @@ layers' pruning, one for their quantization, masks and steps frozen in fine-tuni
 
 from __future__ import annotations
 
+import copy
 import logging
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
-from compress.allocation import Weighting, allocate_bits, allocate_rates
+from compress.allocation import Weighting, allocate_bits, allocate_rates, threshold_scales
 from compress.codebook import Granularity, bits_levels, power_of_two_step
 from compress.errors import CompressError, ConfigError
 from compress.folding import fold_batch_norm
 from compress.laplace import clip_ratio, fit_quality, laplace_scale
 from compress.masks import exact_counts, rank_mask
 from compress.model import CompressedModel, prunable_layers, source_record
-from compress.quantizer import latent_weight, quantize_layer_, quantizer_of
+from compress.quantizer import latent_weight, quantize_layer_, quantizer_of, write_out_
 
 Array = NDArray[np.float64]
 
 logger = logging.getLogger(__name__)
 
-#: Largest pruning rate of a layer; the last layer keeps more (few weights, each a class's evidence).
+#: Largest pruning rate of a layer; the last layer keeps more (few weights, each a class's evidence) unless more is asked of all.
 DEFAULT_CAP = 0.99
 LAST_LAYER_CAP = 0.9
 DEPTHWISE_CAP = 0.5
@@ -64,16 +67,17 @@ def opq(
     """
     if granularity not in get_args(Granularity):
         raise ConfigError("granularity", granularity, f"one of {', '.join(get_args(Granularity))}")
+    if bits > HIGHEST_BITS:
+        raise ConfigError("bits", bits, f"{LOWEST_BITS} to {HIGHEST_BITS} a surviving weight")
     if not 0 < cap < 1:
         raise ConfigError("cap", cap, "a share between 0 and 1")
     start = model if isinstance(model, CompressedModel) else CompressedModel(module=model, source=source_record(model))
-    module = fold_batch_norm(start.module)
+    _check(start.module)
+    module = copy.deepcopy(start.module)
+    for _, layer in prunable_layers(module):
+        write_out_(layer)
+    module = fold_batch_norm(module)
     layers = dict(prunable_layers(module))
-    if not layers:
-        raise CompressError(type(module).__name__, "has no Linear, Conv1d or Conv2d layer to compress")
-    for name, layer in layers.items():
-        if quantizer_of(layer) is not None:
-            raise CompressError(name, "is quantized already; run opq on the uncompressed model")
     weights = {name: latent_weight(layer).detach().double().numpy() for name, layer in layers.items()}
     allocations = _allocate(layers, weights, sparsity, bits, weighting, cap)
     for allocation in allocations:
@@ -83,7 +87,32 @@ def opq(
         log2_step = _steps(weight, mask, allocation, levels, granularity)
         quantize_layer_(layers[allocation.layer], mask, log2_step, levels)
     options = {"sparsity": sparsity, "bits": bits, "weighting": weighting, "granularity": granularity, "cap": cap}
-    return start.after(module, method="opq", options=options, allocation=[asdict(row) for row in allocations])
+    return start.after(
+        module,
+        method="opq",
+        options=options,
+        original_parameters=sum(parameter.numel() for parameter in start.module.parameters()),
+        allocation=[asdict(row) for row in allocations],
+    )
+
+
+def _check(module: nn.Module) -> None:
+    """Raises: CompressError for a model whose weights OPQ cannot take."""
+    layers = dict(prunable_layers(module))
+    if not layers:
+        raise CompressError(type(module).__name__, "has no Linear, Conv1d or Conv2d layer to compress")
+    seen: dict[int, str] = {}
+    for name, layer in layers.items():
+        if quantizer_of(layer) is not None:
+            raise CompressError(name, "is quantized already; run opq on the uncompressed model")
+        weight = layer.weight
+        if not isinstance(weight, nn.Parameter) and not parametrize.is_parametrized(layer, "weight"):
+            raise CompressError(name, "its weight is computed by a hook (old weight_norm or spectral_norm?); remove the hook first")
+        if not isinstance(weight, Tensor) or not torch.isfinite(weight).all():
+            raise CompressError(name, "has weights that are not finite; train the model again or load other weights")
+        if id(weight) in seen:
+            raise CompressError(name, f"shares its weight with '{seen[id(weight)]}'; give each layer a weight of its own")
+        seen[id(weight)] = name
 
 
 def _allocate(
@@ -97,12 +126,14 @@ def _allocate(
     names = list(layers)
     sizes = [weights[name].size for name in names]
     scales = [laplace_scale(weights[name]) for name in names]
-    caps = [_cap(layers[name], weights[name], cap, last=name == names[-1]) for name in names]
-    rates = allocate_rates(scales, sizes, sparsity, weighting=weighting, caps=caps)
+    caps = [_cap(layers[name], weights[name], cap, max(LAST_LAYER_CAP, sparsity) if name == names[-1] else cap) for name in names]
     most = [int(np.floor(share * size + 1e-9)) for share, size in zip(caps, sizes, strict=True)]
+    reachable = [limit / size for limit, size in zip(most, sizes, strict=True)]
+    rates = allocate_rates(scales, sizes, sparsity, weighting=weighting, caps=reachable)
     pruned = exact_counts(rates, sizes, round(sparsity * sum(sizes)), most)
     survivors = [size - gone for size, gone in zip(sizes, pruned, strict=True)]
-    ranges = [float(np.abs(weights[name]).max()) for name in names]
+    omega_roots = 1 / np.maximum(threshold_scales(scales, sizes, weighting), np.finfo(float).tiny)
+    ranges = [float(np.abs(weights[name]).max() * root) for name, root in zip(names, omega_roots, strict=True)]
     layer_bits = allocate_bits(ranges, survivors, bits, low=LOWEST_BITS, high=HIGHEST_BITS)
     rows = []
     for index, name in enumerate(names):
@@ -112,11 +143,10 @@ def _allocate(
     return rows
 
 
-def _cap(layer: nn.Module, weight: Array, cap: float, *, last: bool) -> float:
-    """Largest rate of a layer: at least one survivor an output channel on average, more in the last and in depthwise layers."""
-    grouped = getattr(layer, "groups", 1) > 1
-    wanted = min(cap, DEPTHWISE_CAP) if grouped else min(cap, LAST_LAYER_CAP) if last else cap
-    return float(max(0.0, min(wanted, 1 - weight.shape[0] / weight.size)))
+def _cap(layer: nn.Module, weight: Array, *caps: float) -> float:
+    """Largest rate of a layer: at least one survivor an output channel on average, more in depthwise layers."""
+    depthwise = getattr(layer, "groups", 1) > 1 and weight.shape[1] == 1
+    return float(max(0.0, min(*caps, DEPTHWISE_CAP if depthwise else 1.0, 1 - weight.shape[0] / weight.size)))
 
 
 def _steps(

@@ -91,6 +91,20 @@ def layer_codes(layer: nn.Module) -> LayerCodes | None:
     return LayerCodes(codes, log2_step, mask, levels)
 
 
+def write_out_(layer: nn.Module) -> None:
+    """Replace every parametrization of a layer by an ordinary parameter with the value it has now.
+
+    Unlike `parametrize.remove_parametrizations` this leaves the layer's class alone, which deep copies share.
+    """
+    if not parametrize.is_parametrized(layer):
+        return
+    values = {str(name): getattr(layer, str(name)).detach().clone() for name in layer.parametrizations}  # type: ignore[union-attr]
+    del layer._modules["parametrizations"]
+    layer.__class__ = type(layer).__bases__[0]
+    for name, value in values.items():
+        layer.register_parameter(name, nn.Parameter(value))
+
+
 def latent_weight(layer: nn.Module) -> Tensor:
     """The trainable weight: the parameter itself, or the latent behind a quantizer."""
     if parametrize.is_parametrized(layer, "weight"):

@@ -1,0 +1,252 @@
+"""A CompressedModel on disk: a folder with `model.safetensors` (numbers) and `model.json` (everything else); never pickle.
+
+Of a compressed layer only what counts is kept: a bitmap of the mask, the survivors' codes packed to their bits, the log2 of the
+step(s). The module itself comes from where it came from before (`source`), and must have the recorded architecture.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from compress.artifact import json_bytes, read_hashed, read_json, write_folder
+from compress.bitpack import pack_codes, pack_mask, packed_bytes, unpack_codes, unpack_mask
+from compress.codebook import LayerCodes, level_bits, per_channel
+from compress.errors import FormatError, ModelError
+from compress.folding import fold_batch_norm
+from compress.model import CompressedModel, prunable_layers, source_record
+from compress.quantizer import quantize_layer_
+
+KIND = "compressed"
+FORMAT_VERSION = 1
+TENSORS_FILE = "model.safetensors"
+JSON_FILE = "model.json"
+
+_FIELDS = frozenset(
+    {"kind", "version", "tensors_sha256", "source", "input_shape", "dtype", "architecture", "layers", "history"}
+)
+_LAYER_FIELDS = frozenset({"layer", "shape", "levels", "bits", "kept", "granularity"})
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+#: Beyond this a step is no number any more in float32.
+_LARGEST_LOG2 = 126
+_LARGEST_LEVELS = 2**15 - 1
+_QUANTIZER = ".parametrizations.weight."
+
+
+def save_model(model: CompressedModel, folder: str | Path, force: bool = False) -> None:
+    """Write the folder, whole or not at all; the same model gives the same bytes.
+
+    Raises: OverwriteError when it exists and force is not given; ModelError for a module of another precision.
+    """
+    codes = model.layers()
+    tensors: dict[str, Tensor] = {}
+    for name, layer in codes.items():
+        tensors[f"{name}.mask"] = torch.from_numpy(pack_mask(layer.mask))
+        tensors[f"{name}.codes"] = torch.from_numpy(pack_codes(layer.codes[layer.mask], layer.levels))
+        tensors[f"{name}.log2_step"] = torch.from_numpy(layer.log2_step.astype(np.int16))
+    tensors |= {key: value.detach().clone().contiguous() for key, value in _leftovers(model.module).items()}
+    content = safetensors.torch.save(dict(sorted(tensors.items())))
+    header = {
+        "kind": KIND,
+        "version": FORMAT_VERSION,
+        "tensors_sha256": hashlib.sha256(content).hexdigest(),
+        "source": model.source,
+        "input_shape": None if model.input_shape is None else list(model.input_shape),
+        "dtype": _dtype(model.module),
+        "architecture": architecture(model.module),
+        "layers": [_layer_entry(name, layer) for name, layer in codes.items()],
+        "history": list(model.history),
+    }
+    write_folder(Path(folder), {TENSORS_FILE: content, JSON_FILE: json_bytes(header)}, force=force)
+
+
+def read_record(folder: str | Path) -> dict[str, Any]:
+    """The folder's model.json, its fields checked: what the model is and where it came from, without any tensor.
+
+    Raises: FormatError naming file and field.
+    """
+    path = Path(folder) / JSON_FILE
+    header = read_json(path, kind=KIND, version=FORMAT_VERSION)
+    missing, extra = sorted(_FIELDS - header.keys()), sorted(header.keys() - _FIELDS)
+    if missing or extra:
+        raise FormatError(f"{path}: missing {missing or 'nothing'}, unknown {extra or 'nothing'}; save the model again")
+    shape = header["input_shape"]
+    if shape is not None and not _whole_numbers(shape):
+        raise FormatError(f"{path}: field 'input_shape' is {shape!r}; a list of whole numbers or null is needed")
+    if header["dtype"] not in _DTYPES:
+        raise FormatError(f"{path}: field 'dtype' is {header['dtype']!r}; allowed: {', '.join(_DTYPES)}")
+    for field, kind in (("source", dict), ("architecture", dict), ("layers", list), ("history", list)):
+        if not isinstance(header[field], kind):
+            raise FormatError(f"{path}: field '{field}' is {type(header[field]).__name__}, expected {kind.__name__}")
+    if not all(isinstance(step, dict) and isinstance(step.get("method"), str) for step in header["history"]):
+        raise FormatError(f"{path}: field 'history' holds an entry without a method; save the model again")
+    for position, entry in enumerate(header["layers"]):
+        _check_layer_entry(entry, f"{path}: field 'layers[{position}]'")
+    return header
+
+
+def load_model_folder(folder: str | Path, module: nn.Module | None = None) -> CompressedModel:
+    """The model that `save_model` wrote.
+
+    module: the model it was made from (`read_record(folder)["source"]` says which); its weights do not matter, it is not changed.
+    Raises: ModelError when the module is missing or another one; FormatError, naming file and field, for a damaged folder.
+    """
+    folder = Path(folder)
+    header = read_record(folder)
+    content = read_hashed(folder / TENSORS_FILE, header["tensors_sha256"])
+    try:
+        tensors = safetensors.torch.load(content)
+    except SafetensorError as error:
+        raise FormatError(f"{folder / TENSORS_FILE}: not a safetensors file ({error}); save the model again") from error
+    fitting = _fitting_module(header, module, folder).to(_DTYPES[header["dtype"]])
+    layers = dict(prunable_layers(fitting))
+    for entry in header["layers"]:
+        name = entry["layer"]
+        if name not in layers or list(layers[name].weight.shape) != entry["shape"]:  # type: ignore[union-attr, arg-type]
+            raise FormatError(f"{folder / JSON_FILE}: field 'layers' names '{name}' {entry['shape']}, which the model does not have")
+        _restore_layer(layers[name], _read_codes(entry, tensors, folder / TENSORS_FILE))
+    _restore_leftovers(fitting, tensors, folder / TENSORS_FILE)
+    shape = header["input_shape"]
+    return CompressedModel(
+        module=fitting.eval(),
+        input_shape=None if shape is None else tuple(shape),
+        source=header["source"],
+        history=tuple(header["history"]),
+    )
+
+
+def architecture(module: nn.Module) -> dict[str, str]:
+    """Module path -> class and options, for every module that does something by itself; parametrizations aside."""
+    found = {}
+    compressible = {name for name, _ in prunable_layers(module)}
+    for name, part in module.named_modules():
+        leaf = name in compressible or next(part.children(), None) is None
+        if leaf and ".parametrizations" not in name:
+            found[name] = f"{type(part).__name__.removeprefix('Parametrized')}({part.extra_repr()})"
+    return found
+
+
+def _fitting_module(header: Mapping[str, Any], module: nn.Module | None, folder: Path) -> nn.Module:
+    """A copy of the module, its normalizations folded if they were folded in the saved one."""
+    source = header["source"]
+    if module is None:
+        raise ModelError(f"{folder}: made from {source.get('kind')} model '{source.get('name')}'; give that model too")
+    own = source_record(module)
+    if source.get("sha256") is not None and own.get("sha256") != source["sha256"]:
+        found = own.get("file") or f"{own['kind']} model '{own['name']}'"
+        raise ModelError(
+            f"{folder}: made from {source.get('file')}:{source.get('name')} with sha256 {str(source['sha256'])[:12]}..., "
+            f"not from {found} as it is now; give the file it was made from"
+        )
+    for candidate in (copy.deepcopy(module), fold_batch_norm(module)):
+        if architecture(candidate) == header["architecture"]:
+            return candidate
+    own_layers, saved = architecture(module), header["architecture"]
+    different = next((name for name in sorted(own_layers.keys() | saved.keys()) if own_layers.get(name) != saved.get(name)), "")
+    raise ModelError(
+        f"{folder}: layer '{different}' is {saved.get(different)} there and {own_layers.get(different)} in the model given; "
+        f"give {source.get('kind')} model '{source.get('name')}'"
+    )
+
+
+def _leftovers(module: nn.Module) -> dict[str, Tensor]:
+    """Everything in the state dict but the compressed weights: biases, normalizations, layers left alone."""
+    return {key: value for key, value in module.state_dict().items() if _QUANTIZER not in f".{key}"}
+
+
+def _restore_layer(layer: nn.Module, codes: LayerCodes) -> None:
+    weight: Tensor = layer.weight  # type: ignore[assignment]
+    with torch.no_grad():
+        weight.copy_(torch.from_numpy(codes.values()))
+    quantize_layer_(layer, codes.mask, codes.log2_step, codes.levels)
+
+
+def _restore_leftovers(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Take the remaining tensors, which must be exactly the ones the module needs."""
+    wanted = _leftovers(module)
+    missing, extra = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
+    if missing or extra:
+        raise FormatError(f"{path}: missing tensors {missing or 'none'}, unknown {extra or 'none'}; save the model again")
+    for key, target in wanted.items():
+        value = tensors[key]
+        if value.shape != target.shape or value.dtype != target.dtype:
+            found, needed = f"{value.dtype} {tuple(value.shape)}", f"{target.dtype} {tuple(target.shape)}"
+            raise FormatError(f"{path}: tensor '{key}' is {found}, the model needs {needed}; save the model again")
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise FormatError(f"{path}: tensor '{key}' has values that are not finite; train the model again")
+        with torch.no_grad():
+            target.copy_(value)
+
+
+def _read_codes(entry: Mapping[str, Any], tensors: dict[str, Tensor], path: Path) -> LayerCodes:
+    name, shape, levels, kept = entry["layer"], tuple(entry["shape"]), entry["levels"], entry["kept"]
+    size = int(np.prod(shape))
+    packed_mask = _take(tensors, f"{name}.mask", torch.uint8, (packed_bytes(size, 1),), path)
+    mask = unpack_mask(packed_mask, shape)
+    if int(mask.sum()) != kept:
+        raise FormatError(f"{path}: tensor '{name}.mask' keeps {int(mask.sum())} weights, {JSON_FILE} says {kept}; save again")
+    packed = _take(tensors, f"{name}.codes", torch.uint8, (packed_bytes(kept, level_bits(levels)),), path)
+    survivors = unpack_codes(packed, kept, levels)
+    step_shape = () if entry["granularity"] == "layer" else (shape[0],)
+    log2_step = _take(tensors, f"{name}.log2_step", torch.int16, step_shape, path).astype(np.int32)
+    if np.abs(survivors).max(initial=0) > levels or np.abs(log2_step).max(initial=0) > _LARGEST_LOG2:
+        raise FormatError(f"{path}: layer '{name}' has codes beyond {levels} or a step beyond 2^{_LARGEST_LOG2}; save again")
+    codes = np.zeros(shape, dtype=np.int32)
+    codes[mask] = survivors
+    return LayerCodes(codes, log2_step, mask, levels)
+
+
+def _take(tensors: dict[str, Tensor], key: str, dtype: torch.dtype, shape: tuple[int, ...], path: Path) -> NDArray[Any]:
+    """Take one tensor out of `tensors`."""
+    if key not in tensors:
+        raise FormatError(f"{path}: tensor '{key}' is missing; save the model again")
+    tensor = tensors.pop(key)
+    if tensor.dtype != dtype or tuple(tensor.shape) != shape:
+        raise FormatError(f"{path}: tensor '{key}' is {tensor.dtype} {tuple(tensor.shape)}, expected {dtype} {shape}; save again")
+    return tensor.numpy()
+
+
+def _layer_entry(name: str, codes: LayerCodes) -> dict[str, Any]:
+    return {
+        "layer": name,
+        "shape": list(codes.codes.shape),
+        "levels": codes.levels,
+        "bits": codes.bits,
+        "kept": int(codes.mask.sum()),
+        "granularity": codes.granularity,
+    }
+
+
+def _check_layer_entry(entry: Any, where: str) -> None:
+    if not isinstance(entry, dict) or entry.keys() != _LAYER_FIELDS:
+        raise FormatError(f"{where}: needs exactly {', '.join(sorted(_LAYER_FIELDS))}; save the model again")
+    if not isinstance(entry["layer"], str) or not _whole_numbers(entry["shape"]):
+        raise FormatError(f"{where}: layer is a text and shape a list of whole numbers; save the model again")
+    levels, kept, size = entry["levels"], entry["kept"], int(np.prod(entry["shape"], dtype=object))
+    if type(levels) is not int or not 1 <= levels <= _LARGEST_LEVELS or entry["bits"] != level_bits(levels):
+        raise FormatError(f"{where}: levels {levels!r} and bits {entry['bits']!r}; levels 1 to {_LARGEST_LEVELS} with their bits")
+    if type(kept) is not int or not 0 <= kept <= size:
+        raise FormatError(f"{where}.kept: got {kept!r}; 0 to {size} is allowed")
+    if entry["granularity"] not in ("layer", "channel"):
+        raise FormatError(f"{where}.granularity: got {entry['granularity']!r}; allowed: layer, channel")
+
+
+def _whole_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is int and item > 0 for item in value)
+
+
+def _dtype(module: nn.Module) -> str:
+    found = {str(parameter.dtype).removeprefix("torch.") for parameter in module.parameters()}
+    if len(found) != 1 or not found <= _DTYPES.keys():
+        raise ModelError(f"parameters: of type {', '.join(sorted(found))}; only one of {', '.join(_DTYPES)} can be saved, convert it")
+    return found.pop()

@@ -1,0 +1,226 @@
+"""A Bundle on disk: client.json (no weights), server/ (plan and constants, no secret), report.json."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import zlib
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from compress.artifact import json_bytes, read_hashed, read_json, write_folder
+from compress.errors import FormatError
+from secure.dry import dry_run
+from secure.params import Params, check_security
+from secure.plan import Constant, KeyManifest, Kind, Op, Plan
+from secure.specs import Bundle, ClientSpec, ServerSpec
+
+VERSION = 1
+CLIENT_FILE, PLAN_FILE, CONSTANTS_FILE, REPORT_FILE = "client.json", "server/plan.json", "server/constants.safetensors", "report.json"
+CLIENT_KIND, PLAN_KIND, REPORT_KIND = "cipherpress-client", "cipherpress-plan", "cipherpress-report"
+OP_FIELDS = tuple(field.name for field in fields(Op))
+#: A slot map larger than this decompresses from an attack, not from a compiler.
+MAX_MAP_BYTES = 64 * 2**20
+
+
+def plan_digest(plan: Plan) -> str:
+    """sha256 (hex) over everything the plan says, constants included: the bundle's identity."""
+    constants = _constants_bytes(plan)
+    return hashlib.sha256(json_bytes(_plan_json(plan, constants)) + constants).hexdigest()
+
+
+def save_bundle(bundle: Bundle, folder: str | Path, force: bool = False) -> None:
+    """Write the folder; all files appear at once.
+
+    Raises: OverwriteError.
+    """
+    constants = _constants_bytes(bundle.server.plan)
+    files = {
+        CLIENT_FILE: json_bytes(_client_json(bundle.client)),
+        PLAN_FILE: json_bytes(_plan_json(bundle.server.plan, constants)),
+        CONSTANTS_FILE: constants,
+        REPORT_FILE: json_bytes({"kind": REPORT_KIND, "version": VERSION, "report": dict(bundle.report)}),
+    }
+    write_folder(Path(folder), files, force=force)
+
+
+def load_bundle(folder: str | Path) -> Bundle:
+    """Raises: FormatError naming file and field; KeyMismatch is impossible, both parts are checked to name the same plan."""
+    client, server = load_client(folder), load_server(folder)
+    if client.bundle_id != server.bundle_id:
+        raise FormatError(f"{Path(folder) / CLIENT_FILE}: field 'bundle_id' is not that of {PLAN_FILE}; compile again")
+    report = read_json(Path(folder) / REPORT_FILE, kind=REPORT_KIND, version=VERSION)
+    return Bundle(client=client, server=server, report=_field(report, "report", dict, REPORT_FILE))
+
+
+def load_client(folder: str | Path) -> ClientSpec:
+    """The client's part alone.
+
+    Raises: FormatError, InsecureParametersError.
+    """
+    path = Path(folder) / CLIENT_FILE
+    found = read_json(path, kind=CLIENT_KIND, version=VERSION)
+    try:
+        spec = ClientSpec(
+            bundle_id=str(found["bundle_id"]),
+            params=_params(found["params"]),
+            keys=KeyManifest(tuple(map(int, found["galois_elements"])), bool(found["relinearize"])),
+            input_shape=tuple(map(int, found["input_shape"])),
+            input_slots=_unpack_map(found["input_slots"]),
+            input_level=int(found["input_level"]),
+            input_scale=float(found["input_scale"]),
+            input_low=float(found["input_low"]),
+            input_high=float(found["input_high"]),
+            output_shape=tuple(map(int, found["output_shape"])),
+            output_slots=_unpack_map(found["output_slots"]),
+            output_levels=tuple(map(int, found["output_levels"])),
+            output_scales=tuple(map(float, found["output_scales"])),
+            predicted_logit_error=float(found["predicted_logit_error"]),
+        )
+    except (KeyError, TypeError, ValueError, zlib.error, binascii.Error) as error:
+        raise FormatError(f"{path}: field {error} is missing or malformed; the file is altered") from error
+    check_security(spec.params)
+    _check_client(spec, path)
+    return spec
+
+
+def load_server(folder: str | Path) -> ServerSpec:
+    """The server's part alone: the plan, verified operation by operation.
+
+    Raises: FormatError, InsecureParametersError, PlanError.
+    """
+    path = Path(folder) / PLAN_FILE
+    found = read_json(path, kind=PLAN_KIND, version=VERSION)
+    content = read_hashed(Path(folder) / CONSTANTS_FILE, found.get("constants_sha256"))
+    try:
+        slots = load_tensors(content)["slots"]
+        columns = found["ops"]
+        rows = zip(*(columns[name] for name in OP_FIELDS), strict=True)
+        ops = tuple(_op(dict(zip(OP_FIELDS, row, strict=True))) for row in rows)
+        constants = tuple(
+            Constant(row, int(level), float(scale))
+            for row, level, scale in zip(slots, found["constant_levels"], found["constant_scales"], strict=True)
+        )
+        plan = Plan(
+            params=_params(found["params"]),
+            inputs=int(found["inputs"]),
+            input_level=int(found["input_level"]),
+            input_scale=float(found["input_scale"]),
+            ops=ops,
+            constants=constants,
+            outputs=tuple(map(int, found["outputs"])),
+        )
+    except (KeyError, TypeError, ValueError, SafetensorError) as error:
+        raise FormatError(f"{path}: field {error} is missing or malformed; the file is altered") from error
+    check_security(plan.params)
+    _check_references(plan, path)
+    dry_run(plan)
+    return ServerSpec(bundle_id=plan_digest(plan), plan=plan)
+
+
+def _check_client(spec: ClientSpec, path: Path) -> None:
+    slots, size = spec.params.slots, int(np.prod(spec.input_shape))
+    if spec.input_slots.ndim != 2 or spec.input_slots.shape[1] != slots or spec.input_slots.max() >= size:
+        raise FormatError(f"{path}: field 'input_slots' does not fit shape {spec.input_shape} in {slots} slots")
+    count = len(spec.output_scales)
+    right = spec.output_slots.shape == (int(np.prod(spec.output_shape)), 2) and spec.output_slots.min() >= 0
+    if not right or spec.output_slots[:, 0].max() >= count or spec.output_slots[:, 1].max() >= slots:
+        raise FormatError(f"{path}: field 'output_slots' does not fit shape {spec.output_shape}")
+    if not 1 <= spec.input_level <= spec.params.levels or len(spec.output_levels) != count:
+        raise FormatError(f"{path}: field 'input_level' or 'output_levels' is out of range")
+
+
+def _check_references(plan: Plan, path: Path) -> None:
+    """Operations read earlier values only."""
+    for number, op in plan.numbered():
+        expected = 2 if op.kind is Kind.ADD else 1
+        if len(op.args) != expected or not all(0 <= arg < number for arg in op.args):
+            raise FormatError(f"{path}: field 'ops': operation {number} reads {op.args}; the file is altered")
+    if not plan.outputs or not all(0 <= value < plan.inputs + len(plan.ops) for value in plan.outputs):
+        raise FormatError(f"{path}: field 'outputs' names values that do not exist; the file is altered")
+
+
+def _op(row: dict[str, Any]) -> Op:
+    return Op(**{**row, "kind": Kind(row["kind"]), "args": tuple(map(int, row["args"])), "scale": float(row["scale"])})
+
+
+def _plan_json(plan: Plan, constants: bytes) -> dict[str, Any]:
+    return {
+        "kind": PLAN_KIND,
+        "version": VERSION,
+        "params": _params_json(plan.params),
+        "inputs": plan.inputs,
+        "input_level": plan.input_level,
+        "input_scale": plan.input_scale,
+        "outputs": list(plan.outputs),
+        "ops": {name: [_plain(getattr(op, name)) for op in plan.ops] for name in OP_FIELDS},
+        "constant_levels": [constant.level for constant in plan.constants],
+        "constant_scales": [constant.scale for constant in plan.constants],
+        "constants_sha256": hashlib.sha256(constants).hexdigest(),
+    }
+
+
+def _constants_bytes(plan: Plan) -> bytes:
+    stacked = np.stack([constant.slots for constant in plan.constants])
+    return save_tensors({"slots": np.ascontiguousarray(stacked, dtype=np.float32)})
+
+
+def _client_json(spec: ClientSpec) -> dict[str, Any]:
+    plain = asdict(spec)
+    keys = plain.pop("keys")
+    return {
+        "kind": CLIENT_KIND,
+        "version": VERSION,
+        **plain,
+        "params": _params_json(spec.params),
+        "galois_elements": list(keys["galois_elements"]),
+        "relinearize": keys["relinearize"],
+        "input_slots": _pack_map(spec.input_slots),
+        "output_slots": _pack_map(spec.output_slots),
+    }
+
+
+def _params_json(params: Params) -> dict[str, Any]:
+    return {
+        "poly_modulus_degree": params.poly_modulus_degree,
+        "data_primes": list(params.data_primes),
+        "special_prime": params.special_prime,
+    }
+
+
+def _params(found: dict[str, Any]) -> Params:
+    special = found["special_prime"]
+    return Params(
+        poly_modulus_degree=int(found["poly_modulus_degree"]),
+        data_primes=tuple(map(int, found["data_primes"])),
+        special_prime=None if special is None else int(special),
+    )
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _pack_map(slots: NDArray[np.int32]) -> dict[str, Any]:
+    packed = zlib.compress(np.ascontiguousarray(slots, dtype="<i4").tobytes(), 9)
+    return {"shape": list(slots.shape), "int32_zlib_base64": base64.b64encode(packed).decode()}
+
+
+def _unpack_map(found: dict[str, Any]) -> NDArray[np.int32]:
+    packed = base64.b64decode(found["int32_zlib_base64"], validate=True)
+    content = zlib.decompressobj().decompress(packed, MAX_MAP_BYTES)
+    return np.frombuffer(content, dtype="<i4").reshape([int(size) for size in found["shape"]]).astype(np.int32)
+
+
+def _field(found: dict[str, Any], name: str, kind: type, place: str) -> Any:
+    if not isinstance(found.get(name), kind):
+        raise FormatError(f"{place}: field '{name}' is missing or malformed; the file is altered")
+    return found[name]

@@ -1,0 +1,118 @@
+"""The one container for every key file and message: versioned, length-checked, hashed, bound to a bundle and a key.
+
+    offset  bytes  field
+    0       8      magic "CIPHPRS1" (the digit is the version)
+    8       1      kind: 1 request, 2 reply, 3 evaluation key, 4 secret key
+    9       3      zero
+    12      4      number of items, little-endian (at most MAX_ITEMS)
+    16      32     bundle id: sha256 of the plan
+    48      16     key id: drawn when the keys were made
+    64      8 * n  length of every item, little-endian (their sum at most MAX_BODY_BYTES)
+    ...     ...    the items
+    end-32  32     sha256 of everything before
+
+Nothing of a container reaches native code before all of this was checked. The hash finds damage; it is no signature.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+from compress.errors import FormatError, KeyMismatchError, SecretKeyError
+
+MAGIC = b"CIPHPRS1"
+HEADER = struct.Struct("<8sB3sI32s16s")
+HASH_BYTES = 32
+KEY_ID_BYTES = 16
+MAX_ITEMS = 4096
+MAX_BODY_BYTES = 16 * 2**30
+
+
+class ContainerKind(IntEnum):
+    """What a container carries."""
+
+    REQUEST = 1
+    REPLY = 2
+    EVALUATION_KEY = 3
+    SECRET_KEY = 4
+
+
+@dataclass(frozen=True)
+class Container:
+    """A parsed container; items are SEAL's own bytes."""
+
+    kind: ContainerKind
+    bundle_id: str
+    key_id: bytes
+    items: tuple[bytes, ...]
+
+    def to_bytes(self) -> bytes:
+        """The bytes of the container, hash included."""
+        head = HEADER.pack(MAGIC, self.kind, b"\0\0\0", len(self.items), bytes.fromhex(self.bundle_id), self.key_id)
+        lengths = struct.pack(f"<{len(self.items)}Q", *(len(item) for item in self.items))
+        body = b"".join((head, lengths, *self.items))
+        return body + hashlib.sha256(body).digest()
+
+
+def kind_of(content: bytes) -> ContainerKind | None:
+    """The kind a container claims, before anything else of it is looked at; None when it is no container."""
+    if len(content) < HEADER.size or content[:8] != MAGIC or content[8] not in tuple(ContainerKind):
+        return None
+    return ContainerKind(content[8])
+
+
+def parse(content: bytes, kind: ContainerKind, name: str) -> Container:
+    """The container of these bytes; `name` is the file or message in error texts.
+
+    Raises: FormatError naming the field.
+    """
+    if len(content) < HEADER.size + HASH_BYTES:
+        raise FormatError(f"{name}: {len(content)} bytes are too few for a cipherpress file; it is truncated")
+    magic, found, padding, count, bundle_id, key_id = HEADER.unpack_from(content)
+    if magic != MAGIC:
+        raise FormatError(f"{name}: field 'magic' is not {MAGIC.decode()}; it is no cipherpress file, or of another version")
+    if found != kind or padding != b"\0\0\0":
+        wanted = kind.name.lower().replace("_", " ")
+        raise FormatError(f"{name}: field 'kind' is {_kind_name(found)}, expected {wanted}; give the right file")
+    if not 1 <= count <= MAX_ITEMS:
+        raise FormatError(f"{name}: field 'items' is {count}, allowed are 1 to {MAX_ITEMS}; the file is altered")
+    start = HEADER.size + 8 * count
+    if len(content) < start + HASH_BYTES:
+        raise FormatError(f"{name}: field 'lengths' is cut off; the file is truncated")
+    lengths = struct.unpack_from(f"<{count}Q", content, HEADER.size)
+    if sum(lengths) > MAX_BODY_BYTES or start + sum(lengths) + HASH_BYTES != len(content):
+        raise FormatError(f"{name}: field 'lengths' promises {sum(lengths)} bytes; the file is truncated or altered")
+    if hashlib.sha256(memoryview(content)[:-HASH_BYTES]).digest() != content[-HASH_BYTES:]:
+        raise FormatError(f"{name}: field 'sha256' does not match the content; the file is altered")
+    items, offset = [], start
+    for length in lengths:
+        items.append(content[offset : offset + length])
+        offset += length
+    return Container(kind, bundle_id.hex(), key_id, tuple(items))
+
+
+def parse_for_server(content: bytes, kind: ContainerKind, name: str) -> Container:
+    """`parse`, but secret material is refused before anything of it is read.
+
+    Raises: SecretKeyError, FormatError.
+    """
+    if kind_of(content) is ContainerKind.SECRET_KEY:
+        raise SecretKeyError(f"{name}: this is a secret key; a server must never have one; give it evaluation.key instead")
+    return parse(content, kind, name)
+
+
+def check_belongs(container: Container, bundle_id: str, name: str) -> None:
+    """Raises: KeyMismatchError when the container was made for another bundle."""
+    if container.bundle_id != bundle_id:
+        raise KeyMismatchError(
+            f"{name}: it belongs to bundle {container.bundle_id[:12]}, this is bundle {bundle_id[:12]}; "
+            "use the keys and files made for this bundle"
+        )
+
+
+def _kind_name(value: int) -> str:
+    known = value in tuple(ContainerKind)
+    return ContainerKind(value).name.lower().replace("_", " ") if known else f"unknown ({value})"
