@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.calibrate_cpu_seal --write
 
-prints the coefficients, writes benchmarks/results/cpu_seal_kernels.json and, with --write, puts them into the YAML file.
+prints the coefficients, writes benchmarks/results/cpu_seal_kernels.json and, with --write, puts them into the YAML.
 CPU time on one thread; every sample is taken as a ratio to a reference operation timed just before and after it.
 """
 
@@ -33,7 +33,6 @@ from hwmodel.fitting import (
     predicted_us,
     relative_errors,
 )
-from secure.kernels import KernelTimes
 from secure.plan import Kind
 
 #: (ring degree, measured levels, data primes, bits of a prime)
@@ -122,7 +121,7 @@ def _fit_kernels(
 
 
 def _fit_plain(calls: Mapping[str, PlainCall], measured_us: dict[str, float], speeds: np.ndarray) -> dict[str, Any]:
-    """Time of a MAC, of an element-wise operation and of a call by relative least squares; bandwidth from the large matrix."""
+    """Times of a MAC, an element-wise operation and a call, by least squares; bandwidth from the large matrix."""
     large = max(calls, key=lambda name: calls[name].weight_bytes)
     small = [name for name in calls if name != large]
     rows = np.array([[calls[name].macs * 1e-3, calls[name].elementwise * 1e-3, 1.0] for name in small])

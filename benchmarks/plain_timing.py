@@ -21,7 +21,7 @@ class PlainCall:
 
 
 def plain_calls() -> Mapping[str, PlainCall]:
-    """Fully connected and convolutional layers of MNIST size, a large matrix (memory bound), and element-wise squares."""
+    """Dense and convolutional layers of MNIST size, a large matrix (memory bound), and element-wise squares."""
     random = np.random.default_rng(0)
     calls = [
         _dense(random, rows, columns) for rows, columns in ((10, 64), (64, 784), (100, 300), (300, 784), (512, 1024))

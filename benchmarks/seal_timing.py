@@ -105,8 +105,8 @@ def time_operations(
 ) -> tuple[list[Timing[Key]], list[float]]:
     """(cells, CPU microseconds of every reference sample) of the given calls.
 
-    A shared machine changes speed by tens of percent from second to second, so each sample stands between two samples of one
-    reference operation and only their ratio is kept; rounds are interleaved and shuffled for the same reason.
+    A shared machine changes speed by tens of percent from second to second, so each sample stands between two samples
+    of one reference operation and only their ratio is kept; rounds are interleaved and shuffled for the same reason.
     """
     repeats = {key: _repeats(call) for key, call in calls.items()}
     reference_repeats = _repeats(reference)

@@ -1,4 +1,4 @@
-"""What a network costs, in clear and encrypted: counts a Network or a Plan and prices it. Runs nothing, imports no torch.
+"""What a network costs, in clear and encrypted: counts a Network or a Plan and prices it. No torch, nothing is run.
 
 band.py           a value with its low and high; the only arithmetic that prices use
 architecture.py   the families of machines, their coefficients (value, unit, band, source, kind), and their files

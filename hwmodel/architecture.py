@@ -73,8 +73,8 @@ class Architecture:
 class PlainArray(Architecture):
     """An array of multiply-accumulate units behind a buffer and a DRAM; runs networks in clear, layer by layer.
 
-    mac_energy_pj includes the registers of the unit; buffer_bytes_per_mac is the traffic that its dataflow leaves there.
-    skips_zero_weights, packs_weights: 1 where the machine saves time on zero weights, or stores weights in their own bits.
+    mac_energy_pj includes the unit's registers; buffer_bytes_per_mac is the traffic that the dataflow leaves there.
+    skips_zero_weights, packs_weights: 1 where zero weights take no time, or weights are stored in their own bits.
     """
 
     family: ClassVar[str] = "plain-array"
@@ -95,7 +95,7 @@ class PlainArray(Architecture):
 
 @dataclass(frozen=True, kw_only=True)
 class CpuSeal(Architecture):
-    """One core that runs plans under SEAL and networks in float32; `kernels` are the fields of secure.kernels.KernelTimes."""
+    """One core that runs plans under SEAL and networks in float32; `kernels` are the fields of KernelTimes."""
 
     family: ClassVar[str] = "cpu-seal"
     modes: ClassVar[tuple[str, ...]] = (PLAIN, ENCRYPTED)
@@ -147,7 +147,8 @@ def kernel_times(architecture: Architecture) -> KernelTimes:
     """
     if not isinstance(architecture, CpuSeal):
         raise CostModelError(
-            f"architecture '{architecture.name}': family '{architecture.family}' has no kernel times; use one of family 'cpu-seal'"
+            f"architecture '{architecture.name}': family '{architecture.family}' has no kernel times; "
+            "use one of family 'cpu-seal'"
         )
     return KernelTimes(**{name: coefficient.value for name, coefficient in architecture.kernels.items()})
 

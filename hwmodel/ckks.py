@@ -1,11 +1,11 @@
 """Prices of a plan, layer by layer.
 
 cpu-seal:     latency = sum over operations of kernel counts * kernel times (one thread, nothing overlaps).
-accelerator:  a bracket, because the published machines schedule what a plan does not say (which keys stay on chip, what is fused):
-    low   compute only: per layer the busiest unit, all others hidden behind it, keys and plaintexts on chip, a small ring
-          filling the pipelines as well as the native one;
+accelerator:  a bracket, because such machines schedule what a plan does not say (keys kept on chip, fused steps):
+    low   compute only: per layer the busiest unit, all others hidden behind it, keys and plaintexts on chip, a small
+          ring filling the pipelines as well as the native one;
     high  the units one after the other, a ring smaller than the native one taking as long as the native one, keys and
-          plaintexts streamed from memory at every use and not overlapped, key switches quadratic in words per residue;
+          plaintexts streamed from memory at every use, not overlapped, key switches quadratic in words per residue;
     value their geometric mean: no claim is made inside the bracket.
 A residue wider than the machine's word is carried as ceil(bits / word) words (derived).
 """

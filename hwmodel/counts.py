@@ -25,7 +25,7 @@ SPARSE_INDEX_BITS = 4
 class LayerWork:
     """One layer in clear, one image. Zero-padded positions count as multiply-accumulates, as is usual.
 
-    macs: multiply-accumulates with every weight; nonzero_macs: with the weights that are not zero; elementwise: other operations.
+    macs: multiply-accumulates with every weight; nonzero_macs: with weights that are not zero; elementwise: the rest.
     weights, nonzeros, biases: how many there are; weight_bits: of one weight's code (32 for float).
     inputs, outputs: elements read from the previous layers and written for the next.
     """

@@ -1,7 +1,7 @@
 """Kernel times from measured operations: least squares on the relative error, no coefficient below zero. Pure.
 
-The columns are taken from secure.kernels itself (what one nanosecond of each kernel adds to an operation), so the fit follows
-whatever kernels the plan's costs are counted in.
+The columns are taken from secure.kernels itself (what one nanosecond of each kernel adds to an operation), so the fit
+follows whatever kernels the plan's costs are counted in.
 """
 
 from __future__ import annotations

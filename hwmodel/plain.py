@@ -3,7 +3,8 @@
 Array:  latency = max(compute, DRAM);  compute = MACs / (clock * MACs per cycle * utilization);
         energy  = MACs * (MAC with registers + buffer traffic) + DRAM bytes * energy a byte + static power * latency.
         Every layer reads its inputs and weights from DRAM once and writes its outputs there (layer-by-layer execution).
-CPU:    latency = max(MACs and element-wise operations, weights from memory) + one call a layer; energy = core power * latency.
+CPU:    latency = max(MACs and element-wise operations, weights from memory) + one call a layer;
+        energy  = core power * latency.
         A dense float32 kernel multiplies zeros too.
 """
 

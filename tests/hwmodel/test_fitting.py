@@ -1,0 +1,51 @@
+"""The fit finds the kernel times that made the data, and never a negative one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hwmodel.fitting import (
+    Measured,
+    fit_kernel_times,
+    has_kernels,
+    kernel_names,
+    nonnegative_least_squares,
+    predicted_us,
+    relative_errors,
+)
+from secure.kernels import KernelTimes
+from secure.plan import Kind
+
+TRUTH = KernelTimes(**{name: 0.5 + 0.75 * position for position, name in enumerate(kernel_names())})
+
+
+def synthetic(times: KernelTimes) -> list[Measured]:
+    """Cells that a machine with these kernel times would show."""
+    empty = [
+        Measured(kind, degree, level, 1.0)
+        for kind in Kind
+        for degree, level in ((4096, 1), (4096, 3), (8192, 2), (8192, 5), (16384, 8))
+    ]
+    return [
+        Measured(cell.kind, cell.degree, cell.level, predicted_us(cell, times)) for cell in empty if has_kernels(cell)
+    ]
+
+
+def test_the_fit_recovers_the_times_behind_exact_data() -> None:
+    fitted = fit_kernel_times(synthetic(TRUTH))
+    for name in kernel_names():
+        assert getattr(fitted, name) == pytest.approx(getattr(TRUTH, name), rel=1e-5)
+    assert np.abs(relative_errors(synthetic(TRUTH), fitted)).max() < 1e-6
+
+
+def test_the_fit_is_relative_so_small_operations_count_as_much_as_large_ones() -> None:
+    doubled = [Measured(cell.kind, cell.degree, cell.level, 2 * cell.microseconds) for cell in synthetic(TRUTH)]
+    assert fit_kernel_times(doubled).butterfly_ns == pytest.approx(2 * TRUTH.butterfly_ns, rel=1e-5)
+
+
+def test_least_squares_keeps_to_positive_coefficients() -> None:
+    matrix = np.array([[1.0, 1.0], [1.0, 2.0], [1.0, 3.0]])
+    assert nonnegative_least_squares(matrix, np.array([3.0, 2.0, 1.0])) == pytest.approx([2.0, 0.0])
+    assert nonnegative_least_squares(matrix, np.array([3.0, 4.0, 5.0])) == pytest.approx([2.0, 1.0])
+    assert nonnegative_least_squares(matrix, -np.ones(3)) == pytest.approx([0.0, 0.0])
