@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from compress.augment import digit_augment
+from compress.augment import DigitAugment
 from compress.calibrate import calibrated, network_accuracy
 from compress.distill import distillation_loss, distillation_targets
 from compress.errors import ConfigError, InputShapeError
@@ -122,10 +122,10 @@ def _distil(
         epochs=epochs,
         learning_rate=learning_rate,
         seed=seed,
-        augment=digit_augment if augment else None,
+        augment=DigitAugment() if augment else None,
         gradient_clip=GRADIENT_CLIP,
         after_step=guard,
-        progress=lambda label, fraction: say(f"distil: {label}", 0.05 + 0.9 * fraction),
+        progress=lambda label, fraction: say("distil", 0.05 + 0.85 * fraction),
     )
 
 
