@@ -100,21 +100,61 @@ def allocate_bits(
 ) -> list[int]:
     """Whole bits for every layer, at most mean_bits * sum n_i in all.
 
-    ranges: R_i sqrt(omega_i), the largest surviving magnitude under the weighting; counts: survivors n_i. Real-valued optimum floored, then bit by bit to the layer whose
-    error per stored bit drops most, R_i^2 4^(-B_i), among those that still fit.
+    ranges: R_i sqrt(omega_i), the largest surviving magnitude under the weighting; counts: survivors n_i.
+    The real-valued optimum floored, the rest spent greedily, then exchanged between layers while that lowers the error.
     Raises: ConfigError; BudgetError when mean_bits is below `low`.
     """
     if not 2 <= low <= high:
         raise ConfigError("bits", (low, high), "2 <= lowest <= highest (one bit with a zero level would erase a layer)")
     if mean_bits < low:
         raise BudgetError(f"bits: {mean_bits:g} a weight asked, every layer needs at least {low}; ask for {low} or more")
-    safe = [max(float(r), 1e-300) for r in ranges]
-    bits = [int(np.floor(b + 1e-9)) for b in real_bits(safe, counts, min(mean_bits, high), low, high)]
+    energy = [max(float(r), 1e-150) ** 2 for r in ranges]
+    floors = [int(np.floor(b + 1e-9)) for b in real_bits(np.sqrt(energy).tolist(), counts, min(mean_bits, high), low, high)]
     budget = int(np.floor(mean_bits * sum(counts) + 1e-9))
+    bits = _spend(floors, energy, counts, budget, high)
+    while (better := _exchanged(bits, energy, counts, budget, low, high)) is not None:
+        bits = better
+    return bits
+
+
+def _spend(bits: list[int], energy: list[float], counts: Sequence[int], budget: int, high: int) -> list[int]:
+    """Bit by bit to the layer whose error per stored bit drops most, energy * 4^(-B), among those that still fit the budget."""
+    bits = list(bits)
     while True:
-        left = budget - sum(n * b for n, b in zip(counts, bits, strict=True))
+        left = budget - _stored(bits, counts)
         fitting = [i for i, n in enumerate(counts) if 0 < n <= left and bits[i] < high]
         if not fitting:
             return bits
-        best = max(fitting, key=lambda i: (safe[i] ** 2 * 4.0 ** -bits[i], -i))
-        bits[best] += 1
+        bits[max(fitting, key=lambda i: (energy[i] * 4.0 ** -bits[i], -i))] += 1
+
+
+def _exchanged(
+    bits: list[int], energy: list[float], counts: Sequence[int], budget: int, low: int, high: int
+) -> list[int] | None:
+    """A better allocation in which one layer too large for what is left got a bit that others paid; None when there is none.
+
+    Without it a network whose weights lie mostly in one layer would leave nearly a bit a weight of the budget unspent.
+    """
+    error = _error(bits, energy, counts)
+    for grown in (i for i, n in enumerate(counts) if n > 0 and bits[i] < high):
+        trial = list(bits)
+        trial[grown] += 1
+        while _stored(trial, counts) > budget:
+            payers = [i for i, n in enumerate(counts) if i != grown and n > 0 and trial[i] > low]
+            if not payers:
+                break
+            trial[min(payers, key=lambda i: (energy[i] * 4.0 ** -trial[i], i))] -= 1
+        else:
+            trial = _spend(trial, energy, counts, budget, high)
+            if _error(trial, energy, counts) < error * (1 - 1e-9):
+                return trial
+    return None
+
+
+def _stored(bits: Sequence[int], counts: Sequence[int]) -> int:
+    return sum(n * b for n, b in zip(counts, bits, strict=True))
+
+
+def _error(bits: Sequence[int], energy: Sequence[float], counts: Sequence[int]) -> float:
+    """High-rate error of the survivors, sum n_i R_i^2 4^(-B_i) / 3."""
+    return sum(n * e * 4.0**-b for n, e, b in zip(counts, energy, bits, strict=True)) / 3

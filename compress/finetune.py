@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from compress.augment import digit_augment
+from compress.augment import DigitAugment
 from compress.distill import distillation_loss
-from compress.errors import CompressError, ConfigError
+from compress.errors import CompressError, ConfigError, InputShapeError
 from compress.model import CompressedModel
-from compress.training import accuracy, fit_
+from compress.training import accuracy, fit_, predict
 
 Progress = Callable[[str, float], None]
 
@@ -38,12 +38,14 @@ def finetune(
     """The model after training on data.x_train; masks, steps and levels are the same bits before and after.
 
     teacher: an uncompressed network to distil from (see `compress.distill`).
-    Raises: CompressError when nothing is compressed; ConfigError; CalibrationError when training diverges.
+    Raises: CompressError when nothing is compressed; ConfigError; InputShapeError when data and network (or teacher) do not fit;
+    CalibrationError when training diverges.
     """
     if not model.layers():
         raise CompressError(type(model.module).__name__, "nothing is compressed yet; run opq first")
     if epochs < 0:
         raise ConfigError("epochs", epochs, "0 or more")
+    _check_shapes(model.module, teacher, data)
     module = copy.deepcopy(model.module)
     before = accuracy(module, data.x_test, data.y_test)
     fit_(
@@ -54,11 +56,12 @@ def finetune(
         epochs=epochs,
         learning_rate=learning_rate,
         seed=seed,
-        augment=digit_augment if augment else None,
+        augment=DigitAugment() if augment else None,
         progress=progress,
     )
     return model.after(
         module,
+        input_shape=data.x_train.shape[1:],
         method="finetune",
         options={"epochs": epochs, "learning_rate": learning_rate, "augment": augment, "distilled": teacher is not None},
         data=data.name,
@@ -67,3 +70,19 @@ def finetune(
         accuracy_before=before,
         accuracy_after=accuracy(module, data.x_test, data.y_test),
     )
+
+
+def _check_shapes(module: nn.Module, teacher: nn.Module | None, data: Any) -> None:
+    """Raises: InputShapeError when one of the networks does not take the images, or the two differ in their outputs."""
+    shapes = []
+    for name, network in (("the compressed network", module), ("the teacher", teacher)):
+        if network is not None:
+            try:
+                shapes.append(predict(network, data.x_train[:2]).shape)
+            except RuntimeError as error:
+                reason = str(error).splitlines()[0]
+                raise InputShapeError(
+                    f"data {data.name}: {name} does not take images of shape {data.x_train.shape[1:]} ({reason}); choose other data"
+                ) from error
+    if len(set(shapes)) > 1:
+        raise InputShapeError(f"teacher: its outputs are {shapes[1][1:]}, the compressed network's {shapes[0][1:]}; give the original")

@@ -1,0 +1,142 @@
+"""Rates and bits over layers against hand-computed vectors and exhaustive search."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from compress.allocation import allocate_bits, allocate_rates, real_bits
+from compress.errors import BudgetError, ConfigError
+from compress.laplace import laplace_scale, pruning_threshold
+
+THREE = ([1.0, 2.0, 4.0], [100, 200, 700])
+
+
+def test_raw_is_one_threshold_golden_ratio():
+    rates = allocate_rates([1, 2], [5, 5], 0.5, caps=[1, 1])
+    assert rates == pytest.approx([0.6180339887, 0.3819660113], abs=1e-9)
+    assert pruning_threshold(rates[0], 1) == pytest.approx(0.9624236501, abs=1e-8)
+    assert pruning_threshold(rates[1], 2) == pytest.approx(0.9624236501, abs=1e-8)
+
+
+@given(
+    scales=st.lists(st.floats(0.01, 10), min_size=3, max_size=3),
+    sizes=st.lists(st.integers(20, 1000), min_size=3, max_size=3),
+)
+def test_relative_is_uniform(scales, sizes):
+    assert allocate_rates(scales, sizes, 0.9, weighting="relative") == pytest.approx([0.9] * 3, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("weighting", "rates"),
+    [
+        ("raw", [0.99964347, 0.98111811, 0.86258861]),
+        ("relative_layer", [0.69137408, 0.81035195, 0.95541743]),
+        ("mean", [0.96416809, 0.90500199, 0.88940399]),
+    ],
+)
+def test_weightings(weighting, rates):
+    found = allocate_rates(*THREE, 0.9, weighting=weighting, caps=[1, 1, 1])
+    assert found == pytest.approx(rates, abs=1e-8)
+    assert np.dot(found, THREE[1]) == pytest.approx(900)
+
+
+def test_caps_redistribute():
+    rates = allocate_rates(*THREE, 0.9, caps=[0.95] * 3)
+    assert rates == pytest.approx([0.95, 0.95, 615 / 700], abs=1e-9)
+    assert pruning_threshold(rates[2], 4) == pytest.approx(8.4337163142, abs=1e-7)
+
+
+def test_caps_that_do_not_allow_the_sparsity():
+    with pytest.raises(BudgetError, match=r"sparsity: 0\.96 asked, the layers' caps allow 0\.9500; ask for less"):
+        allocate_rates([1, 2], [1, 1], 0.96, caps=[0.95, 0.95])
+
+
+@pytest.mark.parametrize("sparsity", [1.0, -0.1, float("nan")])
+def test_sparsity_out_of_range(sparsity):
+    with pytest.raises(ConfigError, match=r"sparsity: got .*; allowed: a share in \[0, 1\)"):
+        allocate_rates([1], [10], sparsity)
+
+
+def test_unknown_weighting():
+    with pytest.raises(ConfigError, match="weighting: got 'paper'; allowed: one of raw, relative, relative_layer, mean"):
+        allocate_rates([1], [10], 0.5, weighting="paper")
+
+
+def test_zero_layer_goes_first_and_nothing_divides_by_it():
+    assert allocate_rates([0.0, 1.0], [10, 10], 0.5) == pytest.approx([0.9, 0.1], abs=1e-9)
+
+
+def test_rates_of_laplace_samples_approach_global_magnitude_pruning():
+    random = np.random.default_rng(0)
+    samples = [random.laplace(scale=b, size=200_000) for b in (1, 3)]
+    rates = allocate_rates([laplace_scale(w) for w in samples], [200_000] * 2, 0.8)
+    threshold = np.quantile(np.abs(np.concatenate(samples)), 0.8)
+    assert rates == pytest.approx([np.mean(np.abs(w) <= threshold) for w in samples], abs=0.003)
+    assert rates == pytest.approx([0.95504, 0.64496], abs=0.003)
+
+
+layers = st.lists(st.tuples(st.floats(0.01, 10), st.integers(5, 500)), min_size=2, max_size=5)
+
+
+@given(layers=layers, sparsity=st.floats(0.05, 0.75), factor=st.floats(0.01, 100))
+@settings(deadline=None)
+def test_rates_order_scale_and_monotonicity(layers, sparsity, factor):
+    scales, sizes = zip(*layers, strict=True)
+    rates = allocate_rates(scales, sizes, sparsity)
+    assert np.dot(rates, sizes) == pytest.approx(sparsity * sum(sizes))
+    assert allocate_rates(scales[::-1], sizes[::-1], sparsity)[::-1] == pytest.approx(rates, abs=1e-9)
+    assert allocate_rates([b * factor for b in scales], sizes, sparsity) == pytest.approx(rates, abs=1e-9)
+    more = allocate_rates(scales, sizes, sparsity + 0.04)
+    assert all(after >= before - 1e-12 for before, after in zip(rates, more, strict=True))
+
+
+def test_real_bits():
+    assert real_bits([1, 2, 4], [1, 1, 1], 4, 0, 16) == pytest.approx([3, 4, 5])
+    assert real_bits([1, 2, 64], [1, 1, 1], 4, 2, 6) == pytest.approx([2.5, 3.5, 6])
+    assert real_bits([1, 2, 4], [100, 200, 700], 4, 2, 8) == pytest.approx([2.4, 3.4, 4.4])
+    assert real_bits([0.5, 1, 3], [10, 20, 30], 3, 2, 8) == pytest.approx([2, 2.2490225, 3.8339850])
+
+
+@pytest.mark.parametrize(
+    ("ranges", "counts", "mean_bits", "bits"),
+    [
+        ([1, 2, 4], [10, 10, 10], 4, [3, 4, 5]),
+        ([1, 2, 4], [100, 200, 700], 4, [4, 4, 4]),
+        ([0.5, 1, 3], [10, 20, 30], 3, [2, 2, 4]),
+        ([1, 1, 1], [100, 200, 700], 3.3, [4, 4, 3]),
+    ],
+)
+def test_whole_bits(ranges, counts, mean_bits, bits):
+    assert allocate_bits(ranges, counts, mean_bits) == bits
+
+
+def test_a_layer_that_holds_nearly_all_weights_gets_its_bit():
+    assert allocate_bits([0.33, 0.083, 0.18], [36, 2116, 100], 4) == [4, 4, 4]
+
+
+@given(
+    layers=st.lists(st.tuples(st.floats(0.05, 5), st.integers(1, 60)), min_size=2, max_size=3),
+    mean_bits=st.floats(2, 6),
+)
+@settings(deadline=None, max_examples=60)
+def test_whole_bits_against_exhaustive_search(layers, mean_bits):
+    ranges, counts = zip(*layers, strict=True)
+    budget = mean_bits * sum(counts) + 1e-9
+
+    def error(bits):
+        return sum(n * r**2 * 4.0**-b for n, r, b in zip(counts, ranges, bits, strict=True))
+
+    found = allocate_bits(ranges, counts, mean_bits)
+    assert np.dot(found, counts) <= budget and all(2 <= b <= 8 for b in found)
+    fitting = [bits for bits in product(range(2, 9), repeat=len(layers)) if np.dot(bits, counts) <= budget]
+    assert error(found) <= 1.7 * min(map(error, fitting))
+
+
+def test_bits_below_what_a_layer_needs():
+    with pytest.raises(BudgetError, match="bits: 1.5 a weight asked, every layer needs at least 2; ask for 2 or more"):
+        allocate_bits([1], [10], 1.5)
+    with pytest.raises(ConfigError, match="one bit with a zero level would erase a layer"):
+        allocate_bits([1], [10], 4, low=1)
