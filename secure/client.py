@@ -6,16 +6,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import tenseal.sealapi as seal
 from numpy.typing import NDArray
 
 from compress.errors import FormatError, InputShapeError, KeyMismatchError
 from secure.container import Container, ContainerKind, check_belongs, parse
-from secure.keys import EvaluationKey, SecretKey, generate_keys
+from secure.keys import EvaluationKey, SecretCipher, SecretKey, generate_keys
 from secure.packing import spread
-from secure.seal_context import from_bytes, make_ring, native_errors, to_bytes
+from secure.seal_context import load_ciphertext, make_ring
 from secure.specs import ClientSpec
-from secure.tenseal_evaluator import encode
 
 #: How far, in parts of the calibrated range, an input may lie outside it before it is refused.
 RANGE_MARGIN = 0.25
@@ -25,7 +23,7 @@ class Client:
     """One client of one bundle. Without a secret key it makes its own keys."""
 
     def __init__(self, spec: ClientSpec, secret_key: SecretKey | None = None) -> None:
-        """Raises: KeyMismatchError when the key belongs to another bundle; BackendError."""
+        """Raises: KeyMismatchError when the key belongs to another bundle; FormatError, BackendError."""
         self.spec = spec
         self._ring = make_ring(spec.params)
         self._evaluation_key: EvaluationKey | None = None
@@ -35,10 +33,7 @@ class Client:
             Container(ContainerKind.SECRET_KEY, secret_key.bundle_id, secret_key.key_id, ()), spec.bundle_id, "secret key"
         )
         self.secret_key = secret_key
-        native = secret_key.native(self._ring)
-        self._encryptor = seal.Encryptor(self._ring.context, native)
-        self._decryptor = seal.Decryptor(self._ring.context, native)
-        self._encoder = seal.CKKSEncoder(self._ring.context)
+        self._cipher = SecretCipher(self._ring, secret_key)
 
     @cached_property
     def evaluation_key(self) -> EvaluationKey:
@@ -56,13 +51,8 @@ class Client:
         Raises: InputShapeError, BackendError.
         """
         slots = spread(self._checked(image).ravel(), self.spec.input_slots)
-        items = []
-        with native_errors("encrypt"):
-            for row in slots:
-                plain = encode(self._ring, self._encoder, row, self.spec.input_level, self.spec.input_scale)
-                items.append(to_bytes(self._encryptor.encrypt_symmetric(plain)))
-        key_id = self.secret_key.key_id
-        return Container(ContainerKind.REQUEST, self.spec.bundle_id, key_id, tuple(items)).to_bytes()
+        items = tuple(self._cipher.encrypt(row, self.spec.input_level, self.spec.input_scale) for row in slots)
+        return Container(ContainerKind.REQUEST, self.spec.bundle_id, self.secret_key.key_id, items).to_bytes()
 
     def decrypt(self, reply: bytes, name: str = "reply") -> NDArray[np.float64]:
         """The outputs, float64, in the network's output shape.
@@ -80,14 +70,7 @@ class Client:
             )
         rows = []
         for item, level, scale in zip(container.items, self.spec.output_levels, self.spec.output_scales, strict=True):
-            ciphertext = from_bytes(seal.Ciphertext(), self._ring, item)
-            if ciphertext.coeff_modulus_size() != level:
-                raise FormatError(f"{name}: a ciphertext of level {ciphertext.coeff_modulus_size()}, expected {level}")
-            plain = seal.Plaintext()
-            with native_errors("decrypt"):
-                self._decryptor.decrypt(ciphertext, plain)
-                plain.scale = scale
-                rows.append(self._encoder.decode_double(plain))
+            rows.append(self._cipher.decrypt(load_ciphertext(self._ring, item, level, 2, name), scale))
         values = np.asarray(rows)[self.spec.output_slots[:, 0], self.spec.output_slots[:, 1]]
         return values.reshape(self.spec.output_shape)
 

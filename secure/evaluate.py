@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
+from compress.errors import BackendError, PlanError
 from secure.plan import Kind, Op, Plan
 
 Value = TypeVar("Value")
 
 
 class Evaluator(Protocol[Value]):
-    """What a backend must do; values are its ciphertexts, `constant` an index into the plan's constants."""
+    """What a backend must do; values are its ciphertexts, `op.constant` an index into the plan's constants."""
 
     def rotate(self, value: Value, op: Op) -> Value: ...
     def multiply_plain(self, value: Value, op: Op) -> Value: ...
@@ -23,8 +24,19 @@ class Evaluator(Protocol[Value]):
     def drop(self, value: Value, op: Op) -> Value: ...
 
 
-def walk(plan: Plan, evaluator: Evaluator[Value], inputs: Sequence[Value]) -> list[Value]:
-    """The plan's outputs from its inputs; every value is let go after its last use."""
+def walk(
+    plan: Plan,
+    evaluator: Evaluator[Value],
+    inputs: Sequence[Value],
+    on_op: Callable[[int, Op, Value], None] | None = None,
+) -> list[Value]:
+    """The plan's outputs from its inputs; every value is let go after its last use, so memory follows the plan's width.
+
+    on_op(value id, operation, result) is called after every operation.
+    Raises: PlanError for the wrong number of inputs; BackendError naming layer and operation where the evaluator fails.
+    """
+    if len(inputs) != plan.inputs:
+        raise PlanError("input", f"{len(inputs)} ciphertexts were given, the plan takes {plan.inputs}")
     values: dict[int, Value] = dict(enumerate(inputs))
     unary = {
         Kind.ROTATE: evaluator.rotate,
@@ -35,13 +47,20 @@ def walk(plan: Plan, evaluator: Evaluator[Value], inputs: Sequence[Value]) -> li
         Kind.RESCALE: evaluator.rescale,
         Kind.DROP: evaluator.drop,
     }
-    last_use = plan.last_use
+    last_use, returned = plan.last_use, frozenset(plan.outputs)
     for number, op in plan.numbered():
-        if op.kind is Kind.ADD:
-            values[number] = evaluator.add(values[op.args[0]], values[op.args[1]], op)
-        else:
-            values[number] = unary[op.kind](values[op.args[0]], op)
+        try:
+            if op.kind is Kind.ADD:
+                values[number] = evaluator.add(values[op.args[0]], values[op.args[1]], op)
+            else:
+                values[number] = unary[op.kind](values[op.args[0]], op)
+        except (RuntimeError, ValueError, IndexError, MemoryError) as error:
+            raise BackendError(f"layer '{op.layer}': {op.kind} to level {op.level}: {error}") from error
+        if on_op is not None:
+            on_op(number, op, values[number])
         for arg in set(op.args):
             if last_use.get(arg) == number:
                 del values[arg]
+        if number not in last_use and number not in returned:
+            del values[number]
     return [values[output] for output in plan.outputs]

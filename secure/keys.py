@@ -11,10 +11,15 @@ from typing import Any, NoReturn
 
 import tenseal.sealapi as seal
 
-from compress.errors import BackendError, OverwriteError
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.errors import FormatError, OverwriteError
 from secure.container import KEY_ID_BYTES, Container, ContainerKind, check_belongs, parse, parse_for_server
-from secure.seal_context import Ring, from_bytes, native_errors, to_bytes
+from secure.plan import KeyManifest
+from secure.seal_context import RESIDUE_BYTES, Ring, from_bytes, native_errors, to_bytes
 from secure.specs import ClientSpec
+from secure.tenseal_evaluator import EvaluationKeys, encode
 
 SECRET_FILE, EVALUATION_FILE = "secret.key", "evaluation.key"
 
@@ -48,7 +53,42 @@ class SecretKey:
 
         Raises: BackendError.
         """
-        return from_bytes(seal.SecretKey(), ring, self._content)
+        size_bytes = len(ring.params.all_primes) * ring.params.poly_modulus_degree * RESIDUE_BYTES
+        return from_bytes(seal.SecretKey(), ring, self._content, "secret key", size_bytes)
+
+
+class SecretCipher:
+    """SEAL's encryptor and decryptor under one secret key; lives in a client only."""
+
+    def __init__(self, ring: Ring, key: SecretKey) -> None:
+        """Raises: FormatError when the key's bytes are of other parameters."""
+        native = key.native(ring)
+        self._ring = ring
+        self._encoder = seal.CKKSEncoder(ring.context)
+        self._encryptor = seal.Encryptor(ring.context, native)
+        self._decryptor = seal.Decryptor(ring.context, native)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret key cannot be pickled or copied; save it with write_keys")
+
+    def encrypt(self, slots: NDArray[np.float64], level: int, scale: float) -> bytes:
+        """SEAL's bytes of a symmetric encryption; its random half is a seed, so they are half of a ciphertext's.
+
+        Raises: BackendError.
+        """
+        with native_errors("encrypt"):
+            return to_bytes(self._encryptor.encrypt_symmetric(encode(self._ring, self._encoder, slots, level, scale)))
+
+    def decrypt(self, ciphertext: Any, scale: float) -> NDArray[np.float64]:
+        """The real parts of the slots.
+
+        Raises: BackendError.
+        """
+        plain = seal.Plaintext()
+        with native_errors("decrypt"):
+            self._decryptor.decrypt(ciphertext, plain)
+            plain.scale = scale
+            return np.asarray(self._encoder.decode_double(plain), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -87,22 +127,29 @@ def generate_keys(spec: ClientSpec, ring: Ring) -> tuple[SecretKey, EvaluationKe
     return secret, EvaluationKey(spec.bundle_id, key_id, (relin, galois))
 
 
-def load_evaluation_key(key: EvaluationKey, bundle_id: str, elements: tuple[int, ...], ring: Ring) -> tuple[Any, Any]:
-    """SEAL's (Galois, relinearization) key objects, None where the plan uses none.
+def load_evaluation_key(key: EvaluationKey, bundle_id: str, manifest: KeyManifest, ring: Ring) -> EvaluationKeys:
+    """SEAL's objects of a client's key: exactly those of the manifest, none more, since each takes memory.
 
-    Raises: KeyMismatchError, BackendError.
+    Raises: KeyMismatchError for the key of another bundle; FormatError.
     """
-    check_belongs(
-        Container(ContainerKind.EVALUATION_KEY, key.bundle_id, key.key_id, key.items), bundle_id, "evaluation key"
-    )
-    if len(key.items) != 2:
-        raise BackendError(f"evaluation key: {len(key.items)} parts, expected 2; make new keys with keygen")
-    relin = from_bytes(seal.RelinKeys(), ring, key.items[0]) if key.items[0] else None
-    galois = from_bytes(seal.GaloisKeys(), ring, key.items[1]) if key.items[1] else None
-    for element in elements:
-        if galois is None or not galois.has_key(element):
-            raise BackendError(f"evaluation key: no key for Galois element {element}; make new keys with keygen")
-    return galois, relin
+    check_belongs(Container(ContainerKind.EVALUATION_KEY, key.bundle_id, key.key_id, ()), bundle_id, "evaluation key")
+    if len(key.items) != 2 or bool(key.items[0]) != manifest.relinearize or bool(key.items[1]) != bool(manifest.galois_elements):
+        raise FormatError("evaluation key: it lacks a key the bundle uses, or has one it does not use; make new keys with keygen")
+    params = ring.params
+    one_key_bytes = params.levels * 2 * len(params.all_primes) * params.poly_modulus_degree * RESIDUE_BYTES
+    relin, galois = seal.RelinKeys(), seal.GaloisKeys()
+    if manifest.relinearize:
+        from_bytes(relin, ring, key.items[0], "evaluation key, relinearization", one_key_bytes)
+    if manifest.galois_elements:
+        size_bytes = len(manifest.galois_elements) * one_key_bytes + params.poly_modulus_degree * RESIDUE_BYTES
+        from_bytes(galois, ring, key.items[1], "evaluation key, rotations", size_bytes)
+    held = [element for element in manifest.galois_elements if galois.has_key(element)]
+    if galois.size() != len(manifest.galois_elements) or len(held) != galois.size() or relin.size() != manifest.relinearize:
+        raise FormatError(
+            f"evaluation key: {galois.size()} rotations, {len(held)} of the {len(manifest.galois_elements)} the bundle uses; "
+            "make new keys with keygen"
+        )
+    return EvaluationKeys(galois, relin)
 
 
 def write_keys(folder: Path, secret: SecretKey, evaluation: EvaluationKey, *, force: bool = False) -> None:

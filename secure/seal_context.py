@@ -10,8 +10,16 @@ from typing import Any
 
 import tenseal.sealapi as seal
 
-from compress.errors import BackendError, InsecureParametersError
+from compress.errors import BackendError, FormatError, InsecureParametersError
+from secure.native_frame import check_frame
 from secure.params import Params, check_security
+
+RESIDUE_BYTES = 8
+#: What a reply or request may hold: a product that was not relinearized has three parts.
+MAX_PARTS = 3
+
+#: What SEAL's exceptions become on their way through its Python binding.
+NATIVE_ERRORS = (RuntimeError, ValueError, IndexError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,11 @@ def make_ring(params: Params) -> Ring:
     Raises: InsecureParametersError, BackendError.
     """
     check_security(params)
+    if params.special_prime is None and params.levels > 1:
+        raise BackendError(
+            f"special_prime: none beside {params.levels} data primes; SEAL keeps the last of several primes for key switching; "
+            "give the parameters a special prime"
+        )
     native = seal.EncryptionParameters(seal.SCHEME_TYPE.CKKS)
     native.set_poly_modulus_degree(params.poly_modulus_degree)
     native.set_coeff_modulus([seal.Modulus(prime) for prime in params.all_primes])
@@ -54,17 +67,40 @@ def to_bytes(native: Any) -> bytes:
             return file.read()
 
 
-def from_bytes(native: Any, ring: Ring, content: bytes) -> Any:
-    """Load a SEAL object, validated by SEAL against the context.
+def from_bytes(native: Any, ring: Ring, content: bytes, name: str, max_bytes: int) -> Any:
+    """Load a SEAL object that inflates to about `max_bytes` at most, validated by SEAL against the context.
 
-    Raises: BackendError.
+    Raises: FormatError naming `name`, for bytes of another object, of other parameters, or altered.
     """
+    check_frame(content, name, max_bytes)
     with _memory_file() as path:
         with open(path, "wb") as file:
             file.write(content)
-        with native_errors("load"):
+        try:
             native.load(ring.context, path)
+        except NATIVE_ERRORS as error:
+            raise FormatError(f"{name}: SEAL cannot read it ({error}); it is altered or of other parameters") from error
     return native
+
+
+def load_ciphertext(ring: Ring, content: bytes, level: int, parts: int, name: str) -> Any:
+    """A ciphertext that is at this level, in this many parts, and really encrypts something; SEAL reads its scale as 1.
+
+    Raises: FormatError naming what is wrong.
+    """
+    residues = MAX_PARTS * ring.params.levels * ring.params.poly_modulus_degree
+    ciphertext = from_bytes(seal.Ciphertext(), ring, content, name, residues * RESIDUE_BYTES)
+    # SEAL has checked the ring degree and every residue by now; it accepts any level, part count and form
+    if ciphertext.coeff_modulus_size() != level or list(ciphertext.parms_id()) != list(ring.parms_ids[level]):
+        raise FormatError(f"{name}: a ciphertext of level {ciphertext.coeff_modulus_size()}, expected {level}")
+    if ciphertext.size() != parts:
+        raise FormatError(f"{name}: a ciphertext of {ciphertext.size()} parts, expected {parts}")
+    if not ciphertext.is_ntt_form():
+        raise FormatError(f"{name}: a ciphertext in coefficient form, expected NTT form")
+    if ciphertext.is_transparent():
+        raise FormatError(f"{name}: a ciphertext that hides nothing; encrypt the input with the client")
+    ciphertext.scale = 1.0
+    return ciphertext
 
 
 @contextmanager
@@ -81,7 +117,7 @@ def native_errors(operation: str, layer: str | None = None) -> Iterator[None]:
     """SEAL's exceptions as BackendError with the operation and layer."""
     try:
         yield
-    except (RuntimeError, ValueError, IndexError, MemoryError) as error:
+    except NATIVE_ERRORS as error:
         place = f"layer '{layer}': " if layer is not None else ""
         raise BackendError(f"{place}SEAL refused to {operation}: {error}") from error
 

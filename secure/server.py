@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
-
-import tenseal.sealapi as seal
 
 from compress.errors import FormatError, KeyMismatchError, SecretKeyError
 from secure.container import Container, ContainerKind, check_belongs, parse_for_server
 from secure.keys import EvaluationKey, load_evaluation_key
-from secure.seal_context import from_bytes, make_ring, to_bytes
+from secure.plan import Kind
+from secure.seal_context import load_ciphertext, make_ring, to_bytes
 from secure.specs import ServerSpec
-from secure.tenseal_evaluator import CountingEvaluator, EvaluationKeys, TensealEvaluator, encode_constants, run_encrypted
+from secure.tenseal_evaluator import (
+    DEFAULT_CACHE_BYTES,
+    CountingEvaluator,
+    EncodedConstants,
+    TensealEvaluator,
+    run_encrypted,
+)
 
 
 class Server:
     """One bundle, any number of clients, told apart by key id."""
 
-    def __init__(self, spec: ServerSpec) -> None:
-        """Encodes every constant of the plan once.
+    def __init__(
+        self,
+        spec: ServerSpec,
+        *,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+        progress: Callable[[str, float], None] | None = None,
+    ) -> None:
+        """Encodes the plan's constants, up to `cache_bytes` of them once and for all.
 
         Raises: InsecureParametersError, BackendError.
         """
         self.spec = spec
         self._ring = make_ring(spec.plan.params)
-        self._plaintexts = encode_constants(self._ring, spec.plan)
+        self._plaintexts = EncodedConstants(self._ring, spec.plan, cache_bytes)
+        self._plaintexts.fill(progress)
         self._evaluators: dict[bytes, TensealEvaluator] = {}
 
     def register(self, evaluation_key: EvaluationKey | bytes, name: str = "evaluation key") -> bytes:
@@ -39,12 +51,14 @@ class Server:
             raise SecretKeyError(
                 f"{name}: a server takes evaluation keys only, not {type(evaluation_key).__name__}; give client.evaluation_key"
             )
-        elements = self.spec.plan.key_manifest.galois_elements
-        galois, relin = load_evaluation_key(evaluation_key, self.spec.bundle_id, elements, self._ring)
-        self._evaluators[evaluation_key.key_id] = TensealEvaluator(
-            self._ring, self._plaintexts, EvaluationKeys(galois, relin)
-        )
+        manifest = self.spec.plan.key_manifest
+        keys = load_evaluation_key(evaluation_key, self.spec.bundle_id, manifest, self._ring)
+        self._evaluators[evaluation_key.key_id] = TensealEvaluator(self._ring, self._plaintexts, keys)
         return evaluation_key.key_id
+
+    def forget(self, key_id: bytes) -> None:
+        """Let a client's evaluation key go."""
+        self._evaluators.pop(key_id, None)
 
     def run(self, request: bytes, name: str = "request") -> bytes:
         """The reply to a request.
@@ -68,15 +82,7 @@ class Server:
         plan = self.spec.plan
         if len(container.items) != plan.inputs:
             raise FormatError(f"{name}: {len(container.items)} ciphertexts, the network takes {plan.inputs}")
-        ciphertexts = [from_bytes(seal.Ciphertext(), self._ring, item) for item in container.items]
-        for ciphertext in ciphertexts:
-            if ciphertext.coeff_modulus_size() != plan.input_level or ciphertext.size() != 2:
-                raise FormatError(
-                    f"{name}: a ciphertext of level {ciphertext.coeff_modulus_size()} and {ciphertext.size()} parts, "
-                    f"expected level {plan.input_level} and 2 parts"
-                )
-            ciphertext.scale = 1.0
-        return container.key_id, ciphertexts
+        return container.key_id, [load_ciphertext(self._ring, item, plan.input_level, 2, name) for item in container.items]
 
     def run_ciphertexts(self, key_id: bytes, ciphertexts: Sequence[Any]) -> list[Any]:
         """The plan on SEAL ciphertexts, without serialization: what `server_ms` means.
@@ -85,7 +91,7 @@ class Server:
         """
         return run_encrypted(self.spec.plan, self._evaluators[key_id], ciphertexts)
 
-    def count_operations(self, request: bytes) -> dict[Any, int]:
+    def count_operations(self, request: bytes) -> dict[tuple[Kind, int], int]:
         """Run a request and return what SEAL really did: operations by (kind, level read from the ciphertext)."""
         key_id, ciphertexts = self.load_request(request)
         counting = CountingEvaluator(self._evaluators[key_id])

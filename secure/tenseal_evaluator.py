@@ -1,13 +1,13 @@
 """The real evaluator: every operation of the Plan on SEAL ciphertexts, through tenseal.sealapi.
 
 All scales that SEAL sees are 1.0, which keeps its own scale check out of the way; the plan carries the real ones and its checkers
-exclude overflow. Plaintexts are encoded once, when the evaluator is made.
+exclude overflow. Plaintexts are encoded once, when the server starts.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from secure.evaluate import walk
 from secure.plan import Kind, Op, Plan, galois_element
-from secure.seal_context import Ring, native_errors
+from secure.seal_context import RESIDUE_BYTES, Ring, native_errors
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,10 @@ class EvaluationKeys:
     relin: Any
 
 
+#: Encoded constants that a server keeps; those beyond are encoded again at every use.
+DEFAULT_CACHE_BYTES = 4 * 2**30
+
+
 def encode(ring: Ring, encoder: Any, slots: NDArray[Any], level: int, scale: float) -> Any:
     """A SEAL plaintext of real slots at a level and scale; SEAL itself is told scale 1."""
     plain = seal.Plaintext()
@@ -36,10 +40,55 @@ def encode(ring: Ring, encoder: Any, slots: NDArray[Any], level: int, scale: flo
     return plain
 
 
-class TensealEvaluator:
-    """Runs plans of one bundle for the keys it is given; `plaintexts` comes from `encode_constants`."""
+class EncodedConstants:
+    """A plan's plaintexts by index, shared by all clients; the first that fit `cache_bytes` are kept, the others made anew."""
 
-    def __init__(self, ring: Ring, plaintexts: Sequence[Any], keys: EvaluationKeys) -> None:
+    def __init__(self, ring: Ring, plan: Plan, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+        self._ring = ring
+        self._plan = plan
+        self._encoder = seal.CKKSEncoder(ring.context)
+        self._factors = frozenset(op.constant for op in plan.ops if op.kind is Kind.MULTIPLY_PLAIN)
+        self._kept: list[Any] = []
+        room = cache_bytes
+        for constant in plan.constants:
+            room -= constant.level * ring.params.poly_modulus_degree * RESIDUE_BYTES
+            if room < 0:
+                break
+            self._kept.append(None)
+
+    def __getitem__(self, index: int) -> Any:
+        if index >= len(self._kept):
+            return self._encoded(index)
+        if self._kept[index] is None:
+            self._kept[index] = self._encoded(index)
+        return self._kept[index]
+
+    def fill(self, progress: Callable[[str, float], None] | None = None) -> None:
+        """Encode all that is kept now, so that the first request is as quick as the others.
+
+        Raises: BackendError.
+        """
+        for index in range(len(self._kept)):
+            self[index]
+            if progress is not None:
+                progress("encode the weights", (index + 1) / len(self._kept))
+
+    def _encoded(self, index: int) -> Any:
+        constant = self._plan.constants[index]
+        with native_errors(f"encode constant {index}"):
+            plain = encode(self._ring, self._encoder, constant.slots, constant.level, constant.scale)
+            if index in self._factors and plain.is_zero():
+                # A few small weights in many slots can round to zero in every coefficient, and SEAL refuses a product with
+                # zero. The constant polynomial 1 instead is wrong by 1 / scale in each slot: far less than the
+                # sqrt(N / 12) / scale that the noise model charges for rounding any plaintext.
+                self._encoder.encode(1.0, self._ring.parms_ids[constant.level], 1.0, plain)
+        return plain
+
+
+class TensealEvaluator:
+    """Runs plans of one bundle for the keys it is given."""
+
+    def __init__(self, ring: Ring, plaintexts: EncodedConstants, keys: EvaluationKeys) -> None:
         self._evaluator = seal.Evaluator(ring.context)
         self._plaintexts = plaintexts
         self._keys = keys
@@ -53,7 +102,6 @@ class TensealEvaluator:
     def multiply_plain(self, value: Any, op: Op) -> Any:
         result = seal.Ciphertext()
         self._evaluator.multiply_plain(value, self._plaintexts[op.constant], result)
-        result.scale = 1.0
         return result
 
     def add(self, left: Any, right: Any, op: Op) -> Any:
@@ -69,7 +117,6 @@ class TensealEvaluator:
     def square(self, value: Any, op: Op) -> Any:
         result = seal.Ciphertext()
         self._evaluator.square(value, result)
-        result.scale = 1.0
         return result
 
     def relinearize(self, value: Any, op: Op) -> Any:
@@ -106,20 +153,9 @@ class CountingEvaluator:
         return counted
 
 
-def encode_constants(ring: Ring, plan: Plan) -> list[Any]:
-    """Every constant of a plan as a SEAL plaintext.
-
-    Raises: BackendError.
-    """
-    encoder = seal.CKKSEncoder(ring.context)
-    with native_errors("encode"):
-        return [encode(ring, encoder, c.slots, c.level, c.scale) for c in plan.constants]
-
-
 def run_encrypted(plan: Plan, evaluator: TensealEvaluator | CountingEvaluator, inputs: Sequence[Any]) -> list[Any]:
     """The plan's output ciphertexts.
 
-    Raises: BackendError.
+    Raises: BackendError naming layer and operation.
     """
-    with native_errors("run the plan"):
-        return walk(plan, evaluator, inputs)
+    return walk(plan, evaluator, inputs)

@@ -1,0 +1,108 @@
+"""Small plans written by hand, for tests of what executes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from secure.params import Params, make_params
+from secure.plan import Constant, Kind, Op, Plan
+
+#: Two levels: room for one rescale; the special prime 4 bits above, so that key-switching noise stays small.
+SMALL = make_params(4096, [36, 30], 39)
+#: One level and no key switch.
+FLAT = make_params(4096, [50], None)
+
+
+@dataclass
+class Builder:
+    """Appends operations, deriving level, scale and parts of each result."""
+
+    params: Params = SMALL
+    inputs: int = 1
+    input_scale: float = 2.0**20
+    ops: list[Op] = field(default_factory=list)
+    constants: list[Constant] = field(default_factory=list)
+    layer: str = "fc"
+
+    def rotate(self, value: int, steps: int) -> int:
+        return self._append(Kind.ROTATE, value, steps=steps)
+
+    def multiply_plain(self, value: int, slots: ArrayLike, scale: float) -> int:
+        constant = self._constant(value, slots, scale)
+        return self._append(Kind.MULTIPLY_PLAIN, value, scale=self._scale(value) * scale, constant=constant)
+
+    def add(self, left: int, right: int) -> int:
+        return self._append(Kind.ADD, left, right)
+
+    def add_plain(self, value: int, slots: ArrayLike) -> int:
+        return self._append(Kind.ADD_PLAIN, value, constant=self._constant(value, slots, self._scale(value)))
+
+    def square(self, value: int) -> int:
+        return self._append(Kind.SQUARE, value, scale=self._scale(value) ** 2, parts=3)
+
+    def relinearize(self, value: int) -> int:
+        return self._append(Kind.RELINEARIZE, value, parts=2)
+
+    def rescale(self, value: int) -> int:
+        level = self._level(value) - 1
+        return self._append(
+            Kind.RESCALE, value, level=level, scale=self._scale(value) / self.params.data_primes[level]
+        )
+
+    def drop(self, value: int) -> int:
+        return self._append(Kind.DROP, value, level=self._level(value) - 1)
+
+    def build(self, *outputs: int) -> Plan:
+        return Plan(
+            params=self.params,
+            inputs=self.inputs,
+            input_level=self.params.levels,
+            input_scale=self.input_scale,
+            ops=tuple(self.ops),
+            constants=tuple(self.constants),
+            outputs=outputs or (self.inputs + len(self.ops) - 1,),
+        )
+
+    def _level(self, value: int) -> int:
+        return self.params.levels if value < self.inputs else self.ops[value - self.inputs].level
+
+    def _scale(self, value: int) -> float:
+        return self.input_scale if value < self.inputs else self.ops[value - self.inputs].scale
+
+    def _parts(self, value: int) -> int:
+        return 2 if value < self.inputs else self.ops[value - self.inputs].parts
+
+    def _constant(self, value: int, slots: ArrayLike, scale: float) -> int:
+        filled = np.broadcast_to(np.asarray(slots, dtype=np.float32), (self.params.slots,))
+        self.constants.append(Constant(np.ascontiguousarray(filled), self._level(value), scale))
+        return len(self.constants) - 1
+
+    def _append(self, kind: Kind, *args: int, **known: float) -> int:
+        first = args[0]
+        fields = {"level": self._level(first), "scale": self._scale(first), "parts": self._parts(first), **known}
+        self.ops.append(Op(kind=kind, args=args, layer=self.layer, **fields))
+        return self.inputs + len(self.ops) - 1
+
+
+def every_kind_plan(seed: int = 0) -> Plan:
+    """Every kind of operation once or twice: y = rescale((w x + rot(x, 3) + b)^2), and x two slots on at the lower level."""
+    rng = np.random.default_rng(seed)
+    builder = Builder()
+    ones = builder.multiply_plain(builder.rotate(0, 3), 1.0, 2.0**12)
+    product = builder.multiply_plain(0, rng.uniform(-1, 1, SMALL.slots), 2.0**12)
+    builder.layer = "act"
+    total = builder.add_plain(builder.add(product, ones), rng.uniform(-1, 1, SMALL.slots))
+    squared = builder.rescale(builder.relinearize(builder.square(total)))
+    builder.layer = "skip"
+    moved = builder.rotate(builder.drop(0), 2)
+    return builder.build(squared, moved)
+
+
+def every_kind_by_hand(plan: Plan, x: np.ndarray) -> list[np.ndarray]:
+    """What `every_kind_plan` computes, in numpy."""
+    slots = [constant.slots.astype(np.float64) for constant in plan.constants]
+    linear = slots[1] * x + slots[0] * np.roll(x, -3) + slots[2]
+    return [linear**2, np.roll(x, -2)]
