@@ -148,15 +148,22 @@ def _fitting_module(header: Mapping[str, Any], module: nn.Module | None, folder:
             f"{folder}: made from {source.get('file')}:{source.get('name')} with sha256 {str(source['sha256'])[:12]}..., "
             f"not from {found} as it is now; give the file it was made from"
         )
-    for candidate in (copy.deepcopy(module), fold_batch_norm(module)):
-        if architecture(candidate) == header["architecture"]:
+    saved = header["architecture"]
+    candidates = (copy.deepcopy(module), fold_batch_norm(module))
+    different = [_differences(architecture(candidate), saved) for candidate in candidates]
+    for candidate, layers in zip(candidates, different, strict=True):
+        if not layers:
             return candidate
-    own_layers, saved = architecture(module), header["architecture"]
-    different = next((name for name in sorted(own_layers.keys() | saved.keys()) if own_layers.get(name) != saved.get(name)), "")
+    layer = min(different, key=len)[0]
     raise ModelError(
-        f"{folder}: layer '{different}' is {saved.get(different)} there and {own_layers.get(different)} in the model given; "
+        f"{folder}: layer '{layer}' is {saved.get(layer)} there and {architecture(module).get(layer)} in the model given; "
         f"give {source.get('kind')} model '{source.get('name')}'"
     )
+
+
+def _differences(found: Mapping[str, str], wanted: Mapping[str, Any]) -> list[str]:
+    """Module paths that the two architectures do not agree on, in order."""
+    return [name for name in sorted(found.keys() | wanted.keys()) if found.get(name) != wanted.get(name)]
 
 
 def _leftovers(module: nn.Module) -> dict[str, Tensor]:

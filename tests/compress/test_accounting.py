@@ -1,0 +1,109 @@
+"""Every bit counted, against hand-computed examples and the bytes on disk."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from torch import nn
+
+from compress.accounting import account, account_layer, cheapest_positions, code_entropy_bits, relative_fillers
+from compress.codebook import LayerCodes
+from compress.model import CompressedModel
+from compress.model_folder import save_model
+from compress.opq import opq
+
+
+def toy(columns=40, positions=(0, 3, 20, 39)):
+    nonzero = np.zeros(columns, dtype=bool)
+    nonzero[list(positions)] = True
+    return nonzero
+
+
+@pytest.mark.parametrize(("gap_bits", "bits"), [(2, 72), (3, 56), (4, 48), (5, 36)])
+def test_relative_index_with_fillers(gap_bits, bits):
+    entries = 4 + relative_fillers(toy(), gap_bits)
+    assert entries * (gap_bits + 4) == bits
+
+
+def test_the_cheapest_encoding_is_named():
+    assert cheapest_positions(toy()[None], value_bits=4) == ("relative-5", 36 - 16)
+    assert cheapest_positions(np.ones((3, 4), bool), 4) == ("none", 0)
+    half = np.random.default_rng(0).random((50, 50)) < 0.5
+    assert cheapest_positions(half, 4) == ("bitmap", 2500)
+    one_each = np.eye(1000, 1024, dtype=bool)[:, np.random.default_rng(0).permutation(1024)]
+    assert cheapest_positions(one_each, 4)[1] <= 1000 * 10 + 1001 * 10
+
+
+def test_relative_index_of_random_positions_meets_its_expectation():
+    nonzero = np.random.default_rng(0).random(400_000) < 0.1
+    entries = int(nonzero.sum()) + relative_fillers(nonzero, 4)
+    assert entries * 8 / nonzero.size == pytest.approx(0.9819589818, rel=0.01)
+
+
+def test_entropy_of_positions_and_values():
+    codes = np.zeros(40, dtype=np.int32)
+    codes[[0, 3, 20, 39]] = 1
+    assert code_entropy_bits(codes) == pytest.approx(18.7598, abs=1e-4)
+
+
+@given(codes=arrays(np.int32, (4, 6), elements=st.integers(-7, 7)))
+def test_no_encoding_passes_the_entropy(codes):
+    layer = account_layer("x", LayerCodes(codes, np.array(-3, dtype=np.int32), codes != 0, 7))
+    assert layer.total_bits == layer.value_bits + layer.position_bits + layer.overhead_bits
+    assert layer.nonzeros + int((codes == 0).sum()) == layer.parameters
+    if layer.position_encoding == "bitmap":
+        assert layer.value_bits + layer.position_bits >= layer.entropy_bits - 1e-9
+
+
+def test_masked_and_rounded_zeros_are_told_apart():
+    codes = np.array([[3, 0, 0, -1]], dtype=np.int32)
+    layer = account_layer("x", LayerCodes(codes, np.array(0, dtype=np.int32), np.array([[True, True, False, True]]), 3))
+    assert (layer.nonzeros, layer.kept, layer.sparsity, layer.distinct) == (2, 3, 0.5, 2)
+
+
+def by_hand():
+    """Two layers: all bits worked out below."""
+    net = nn.Sequential(nn.Linear(100, 10), nn.BatchNorm1d(10), nn.ReLU(), nn.Linear(10, 4)).eval()
+    return opq(net, sparsity=0, bits=4)
+
+
+def test_whole_network_by_hand():
+    found = account(by_hand())
+    rows = found["layers"]
+    assert found["parameters"] == 1000 + 10 + 20 + 40 + 4
+    values = sum(row["nonzeros"] * row["bits"] for row in rows)
+    positions = sum(row["position_bits"] for row in rows)
+    assert found["total_bits"] == values + positions + 2 * (8 + 8) + 32 * 14
+    assert found["compression_rate"] == pytest.approx(32 * 1074 / found["total_bits"])
+    assert found["compression_rate_paper"] == pytest.approx(32 * 1040 / values)
+    assert found["nonzeros"] == sum(row["nonzeros"] for row in rows) + 14
+    assert found["uncompressed_layers"] == []
+    assert {"parameters", "nonzeros", "sparsity", "bits", "compression_rate", "layers"} <= found.keys()
+    assert {"layer", "parameters", "nonzeros", "sparsity", "bits", "compression_rate"} <= rows[0].keys()
+
+
+def test_channel_steps_are_counted():
+    net = nn.Sequential(nn.Linear(20, 10))
+    rows = [account(opq(net, sparsity=0.5, granularity=kind))["layers"][0] for kind in ("layer", "channel")]
+    assert [row["overhead_bits"] for row in rows] == [8 + 8, 80 + 8]
+
+
+def test_an_uncompressed_network_has_rate_one_and_running_statistics_cost():
+    plain = CompressedModel(module=nn.Sequential(nn.Linear(5, 3)))
+    assert account(plain)["compression_rate"] == 1
+    assert account(plain)["uncompressed_layers"] == ["0"]
+    normed = CompressedModel(module=nn.Sequential(nn.BatchNorm1d(5), nn.Linear(5, 3)).eval())
+    assert account(normed)["total_bits"] == 32 * (28 + 10)
+
+
+def test_the_folder_weighs_what_is_counted(tmp_path):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(400, 300), nn.ReLU(), nn.Linear(300, 100)).eval()
+    small = opq(net, sparsity=0.6, bits=4)
+    save_model(small, tmp_path / "m")
+    rows = account(small)["layers"]
+    stored_bits = sum(row["kept"] * row["bits"] + row["parameters"] + row["overhead_bits"] for row in rows) + 32 * 400
+    on_disk = (tmp_path / "m" / "model.safetensors").stat().st_size
+    assert on_disk == pytest.approx(stored_bits / 8, rel=0.03)

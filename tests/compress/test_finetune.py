@@ -1,0 +1,130 @@
+"""Fine-tuning: only weights move, it helps, it repeats, it refuses what it cannot do."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from compress.errors import CalibrationError, CompressError, ConfigError, InputShapeError
+from compress.finetune import finetune
+from compress.model import CompressedModel
+from compress.opq import opq
+from compress.quantizer import quantizer_of
+from compress.training import accuracy, fit_
+
+
+@dataclass(frozen=True)
+class Data:
+    name: str
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Five classes by a random linear map with a kink."""
+    random = np.random.default_rng(0)
+    x = random.random((2500, 16), dtype=np.float32)
+    y = np.abs((x - 0.5) @ random.normal(size=(16, 5))).argmax(axis=1)
+    return Data("toy", x[:2000], y[:2000], x[2000:], y[2000:])
+
+
+@pytest.fixture(scope="module")
+def plain(data):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(16, 48), nn.ReLU(), nn.Linear(48, 5))
+    fit_(
+        net,
+        torch.from_numpy(data.x_train),
+        torch.from_numpy(data.y_train),
+        loss=lambda outputs, targets, inputs: nn.functional.cross_entropy(outputs, targets),
+        epochs=25,
+        learning_rate=1e-2,
+        batch_size=64,
+    )
+    return net
+
+
+@pytest.fixture(scope="module")
+def small(plain):
+    return opq(plain, sparsity=0.7, bits=4)
+
+
+def test_masks_steps_and_levels_stay_and_weights_move(small, data):
+    tuned = finetune(small, data, epochs=2)
+    for name, before in small.layers().items():
+        after = tuned.layers()[name]
+        assert (after.mask == before.mask).all() and (after.log2_step == before.log2_step).all() and after.levels == before.levels
+        assert (after.codes[~before.mask] == 0).all()
+        assert (after.codes != before.codes).any()
+        assert np.abs(after.codes).max() <= after.levels
+    assert quantizer_of(tuned.module[0]) is not quantizer_of(small.module[0])
+
+
+def test_it_recovers_most_of_what_pruning_cost(small, plain, data):
+    tuned = finetune(small, data, epochs=20, learning_rate=5e-3)
+    lost, left = (accuracy(plain, data.x_test, data.y_test) - accuracy(m.module, data.x_test, data.y_test) for m in (small, tuned))
+    assert lost > 0.1
+    assert left < 0.7 * lost
+
+
+def test_history_tells_before_and_after_on_how_many_images(small, data):
+    tuned = finetune(small, data, epochs=1, seed=3)
+    assert [step["method"] for step in tuned.history] == ["opq", "finetune"]
+    step = tuned.history[-1]
+    assert step["accuracy_before"] == accuracy(small.module, data.x_test, data.y_test)
+    assert step["accuracy_after"] == accuracy(tuned.module, data.x_test, data.y_test)
+    assert (step["images"], step["data"], step["seed"]) == (500, "toy", 3)
+    assert tuned.input_shape == (16,)
+
+
+def test_the_same_seed_gives_the_same_codes_and_the_start_is_untouched(small, data):
+    before = small.layers()["0"].codes.copy()
+    first, second = (finetune(small, data, epochs=1, seed=5) for _ in range(2))
+    assert (first.layers()["0"].codes == second.layers()["0"].codes).all()
+    assert (small.layers()["0"].codes == before).all()
+
+
+def test_a_teacher_is_imitated_and_left_alone(small, plain, data):
+    before = {key: value.clone() for key, value in plain.state_dict().items()}
+    tuned = finetune(small, data, epochs=4, teacher=plain, learning_rate=1e-2)
+    assert tuned.history[-1]["options"]["distilled"] is True
+    assert all(torch.equal(value, before[key]) for key, value in plain.state_dict().items())
+    untaught = finetune(small, data, epochs=4, learning_rate=1e-2)
+    assert (tuned.layers()["0"].codes != untaught.layers()["0"].codes).any()
+
+
+def test_progress_ends_at_one(small, data):
+    seen = []
+    finetune(small, data, epochs=2, progress=lambda label, fraction: seen.append(fraction))
+    assert seen[-1] == 1.0 and seen == sorted(seen)
+
+
+def test_nothing_compressed(plain, data):
+    with pytest.raises(CompressError, match="layer 'Sequential': nothing is compressed yet; run opq first"):
+        finetune(CompressedModel(module=plain), data)
+
+
+def test_negative_epochs(small, data):
+    with pytest.raises(ConfigError, match="epochs: got -1; allowed: 0 or more"):
+        finetune(small, data, epochs=-1)
+
+
+def test_data_of_another_shape(small):
+    other = Data("wide", *(np.zeros((4, 9), np.float32), np.zeros(4, np.int64)) * 2)
+    with pytest.raises(InputShapeError, match=r"data wide: the compressed network does not take images of shape \(9,\)"):
+        finetune(small, other)
+
+
+def test_a_teacher_with_other_classes(small, data):
+    with pytest.raises(InputShapeError, match=r"teacher: its outputs are \(3,\), the compressed network's \(5,\); give the original"):
+        finetune(small, data, teacher=nn.Linear(16, 3))
+
+
+def test_divergence_is_named(small, data):
+    with pytest.raises(CalibrationError, match="training diverged in epoch 1; try a smaller learning rate"):
+        finetune(small, Data("huge", data.x_train * np.float32(3e38), data.y_train, data.x_test, data.y_test), epochs=1)
