@@ -1,7 +1,8 @@
-"""What a compressed model really weighs: every bit counted, beside the convention of papers that count surviving values only.
+"""What a compressed model really weighs: every bit counted, beside the convention of papers that count surviving values
+only.
 
-bits = sum over layers of [values + positions + steps + bit-width fields] + 32 * (biases and everything not compressed)  (derived;
-OPQ notes 1.7). Positions take the cheapest of four encodings, and the report says which.
+bits = sum over layers of [values + positions + steps + bit-width fields] + 32 * (biases and everything not compressed)
+(derived; OPQ notes 1.7). Positions take the cheapest of four encodings, and the report says which.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ GAP_BITS = range(1, 17)
 class LayerAccount:
     """Bits of one compressed layer, everything counted.
 
-    kept: weights the mask keeps, some of whose codes are zero. distinct: different non-zero magnitudes, what shared products cost.
+    kept: weights the mask keeps, some of whose codes are zero. distinct: different non-zero magnitudes, what shared
+    products cost.
     entropy_bits: of values and positions together, independent: the bound for any coder, not what is counted.
     """
 
@@ -72,8 +74,8 @@ def account_layer(name: str, codes: LayerCodes) -> LayerAccount:
 def cheapest_positions(nonzero: NDArray[np.bool_], value_bits: int) -> tuple[str, int]:
     """(encoding, bits) of where the non-zeros are; nonzero (rows, columns).
 
-    none: nothing is zero. bitmap: one bit a weight. csr: column numbers and row starts. relative: gaps of r bits with zero fillers
-    (Deep Compression's), the fillers' values counted here.
+    none: nothing is zero. bitmap: one bit a weight. csr: column numbers and row starts. relative: gaps of r bits with
+    zero fillers (Deep Compression's), the fillers' values counted here.
     """
     rows, columns = nonzero.shape
     count = int(nonzero.sum())
@@ -105,7 +107,8 @@ def code_entropy_bits(codes: NDArray[np.int32]) -> float:
 def account(model: CompressedModel) -> dict[str, Any]:
     """The whole model by the keys of the interface: totals and one row a compressed layer.
 
-    compression_rate counts everything against 32 bits for every parameter; compression_rate_paper counts surviving values only.
+    compression_rate counts everything against 32 bits for every parameter; compression_rate_paper counts surviving
+    values only.
     """
     layers = [account_layer(name, codes) for name, codes in model.layers().items()]
     compressed = {layer.layer for layer in layers}

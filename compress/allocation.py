@@ -1,8 +1,9 @@
 """OPQ's allocations over layers, in closed form from the trained weights alone: pruning rates, then bits. Pure.
 
-Pruning (derived): minimise sum_i omega_i N_i e(tau_i; b_i) under a global sparsity. de/dp = tau^2, hence tau_i = theta * a_i with
-a_i = omega_i^(-1/2), and one scalar theta solves the budget. Bits (derived): reverse water-filling, B_i = v + log2(R_i sqrt(omega_i)),
-then whole bits greedily, never above the budget. The weighting omega is ours; the paper's is not known.
+Pruning (derived): minimise sum_i omega_i N_i e(tau_i; b_i) under a global sparsity. de/dp = tau^2, so thresholds are
+tau_i = theta * a_i with a_i = omega_i^(-1/2), and one scalar theta solves the budget. Bits (derived): reverse
+water-filling, B_i = v + log2(R_i sqrt(omega_i)), then whole bits, never above the budget. The weighting omega is ours;
+the paper's is not known.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ def allocate_rates(
 ) -> list[float]:
     """Pruning rate p_i of every layer; sum N_i p_i = sparsity * sum N_i.
 
-    scales: Laplace b_i. caps: largest rate of each layer (1 - 1/N_i when not given). With caps the Karush-Kuhn-Tucker solution is
-    the clamped p_i at the theta that still meets the budget.
+    scales: Laplace b_i. caps: largest rate of each layer (1 - 1/N_i when not given). With caps the Karush-Kuhn-Tucker
+    solution is the clamped p_i at the theta that still meets the budget.
     Raises: ConfigError; BudgetError when the caps do not allow the sparsity.
     """
     if not 0 <= sparsity < 1:
@@ -52,7 +53,9 @@ def allocate_rates(
     budget = sparsity * count.sum()
     reachable = float((count * limit).sum() / count.sum())
     if budget > (count * limit).sum() * (1 + 1e-12):
-        raise BudgetError(f"sparsity: {sparsity:g} asked, the layers' caps allow {reachable:.4f}; ask for less or raise the caps")
+        raise BudgetError(
+            f"sparsity: {sparsity:g} asked, the layers' caps allow {reachable:.4f}; ask for less or raise the caps"
+        )
     thresholds = threshold_scales(scales, sizes, weighting)
     if sparsity == 0:
         return [0.0] * len(count)
@@ -107,9 +110,13 @@ def allocate_bits(
     if not 2 <= low <= high:
         raise ConfigError("bits", (low, high), "2 <= lowest <= highest (one bit with a zero level would erase a layer)")
     if mean_bits < low:
-        raise BudgetError(f"bits: {mean_bits:g} a weight asked, every layer needs at least {low}; ask for {low} or more")
+        raise BudgetError(
+            f"bits: {mean_bits:g} a weight asked, every layer needs at least {low}; ask for {low} or more"
+        )
     energy = [max(float(r), 1e-150) ** 2 for r in ranges]
-    floors = [int(np.floor(b + 1e-9)) for b in real_bits(np.sqrt(energy).tolist(), counts, min(mean_bits, high), low, high)]
+    floors = [
+        int(np.floor(b + 1e-9)) for b in real_bits(np.sqrt(energy).tolist(), counts, min(mean_bits, high), low, high)
+    ]
     budget = int(np.floor(mean_bits * sum(counts) + 1e-9))
     bits = _spend(floors, energy, counts, budget, high)
     while (better := _exchanged(bits, energy, counts, budget, low, high)) is not None:
@@ -118,7 +125,8 @@ def allocate_bits(
 
 
 def _spend(bits: list[int], energy: list[float], counts: Sequence[int], budget: int, high: int) -> list[int]:
-    """Bit by bit to the layer whose error per stored bit drops most, energy * 4^(-B), among those that still fit the budget."""
+    """Bit by bit to the layer whose error per stored bit drops most, energy * 4^(-B), among those that still fit the
+    budget."""
     bits = list(bits)
     while True:
         left = budget - _stored(bits, counts)
@@ -131,7 +139,8 @@ def _spend(bits: list[int], energy: list[float], counts: Sequence[int], budget: 
 def _exchanged(
     bits: list[int], energy: list[float], counts: Sequence[int], budget: int, low: int, high: int
 ) -> list[int] | None:
-    """A better allocation in which one layer too large for what is left got a bit that others paid; None when there is none.
+    """A better allocation in which one layer too large for what is left got a bit that others paid; None when there is
+    none.
 
     Without it a network whose weights lie mostly in one layer would leave nearly a bit a weight of the budget unspent.
     """

@@ -1,4 +1,5 @@
-"""Folders on disk: written whole or not at all, never over another one unless told to, their JSON and tensors checked when read."""
+"""Folders on disk: written whole or not at all, never over another one unless told to, their JSON and tensors checked
+when read."""
 
 from __future__ import annotations
 

@@ -16,11 +16,31 @@ ELASTIC_CELLS = 5
 ELASTIC_SHIFT = 0.09
 #: Share of a batch that stays as it is, so that the clean images keep their weight.
 UNCHANGED = 0.3
+#: Making a field costs far more than applying one, so a fixed number is made and drawn from.
+FIELDS = 4096
 
 
-def digit_augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Distorted copies, shape and range kept; images (batch, channels, height, width)."""
-    count = len(images)
+class DigitAugment:
+    """Calls return distorted copies, shape and range kept, of images (batch, channels, height, width).
+
+    The distortion fields are drawn from the generator of the first call; later calls only choose among them.
+    """
+
+    def __init__(self) -> None:
+        self._fields: Tensor | None = None
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        height, width = images.shape[-2:]
+        if self._fields is None or self._fields.shape[1:3] != (height, width):
+            self._fields = distortion_fields(FIELDS, height, width, generator)
+        chosen = torch.randint(len(self._fields), (len(images),), generator=generator)
+        distorted = F.grid_sample(images, self._fields[chosen].to(images.dtype), align_corners=False)
+        keep = torch.rand(len(images), generator=generator) < UNCHANGED
+        return torch.where(keep[:, None, None, None], images, distorted)
+
+
+def distortion_fields(count: int, height: int, width: int, generator: torch.Generator) -> Tensor:
+    """Sampling grids (count, height, width, 2) in [-1, 1]: rotation, shear, scale, shift and a smooth random wave."""
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator) * 2 - 1
@@ -35,9 +55,6 @@ def digit_augment(images: Tensor, generator: torch.Generator) -> Tensor:
         dim=1,
     )
     affine = torch.cat([matrix, (uniform(count, 2) * MAX_SHIFT)[:, :, None]], dim=2)
-    field = F.affine_grid(affine, list(images.shape), align_corners=False)
+    field = F.affine_grid(affine, [count, 1, height, width], align_corners=False)
     waves = uniform(count, 2, ELASTIC_CELLS, ELASTIC_CELLS) * ELASTIC_SHIFT
-    field = field + F.interpolate(waves, images.shape[-2:], mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
-    distorted = F.grid_sample(images, field, align_corners=False)
-    keep = torch.rand(count, generator=generator) < UNCHANGED
-    return torch.where(keep[:, None, None, None], images, distorted)
+    return field + F.interpolate(waves, (height, width), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)

@@ -11,7 +11,7 @@ Bytes = NDArray[np.uint8]
 
 
 def pack_codes(codes: NDArray[np.int32], levels: int) -> Bytes:
-    """Codes (n,) in [-levels, levels] as code + levels, B bits each, most significant bit first; ceil(n B / 8) bytes."""
+    """Codes (n,) in [-levels, levels] as code + levels, B bits each, highest bit first; ceil(n B / 8) bytes."""
     bits = level_bits(levels)
     shifted = codes.astype(np.int64) + levels
     planes = (shifted[:, None] >> np.arange(bits - 1, -1, -1)) & 1

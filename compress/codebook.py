@@ -1,7 +1,8 @@
 """The shared codebook of a layer: integer codes, one rounding rule, power-of-two steps. Pure numpy.
 
-Steps: "layer" granularity has one step for the layer (the literal reading of OPQ's "unified channel-wise" quantizer: one codebook,
-channels differ in how many levels they use); "channel" has one power-of-two step per output channel over the same codebook.
+Steps: "layer" granularity has one step for the layer (the literal reading of OPQ's "unified channel-wise" quantizer:
+one codebook, channels differ in how many levels they use); "channel" has one power-of-two step per output channel over
+the same codebook.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class LayerCodes:
 
     def values(self) -> Array:
         """Dequantized weights, float64."""
-        return self.codes * per_channel(np.exp2(self.log2_step.astype(np.float64)), self.codes.ndim)
+        steps: Array = per_channel(np.exp2(self.log2_step.astype(np.float64)), self.codes.ndim)
+        return np.multiply(self.codes, steps, dtype=np.float64)
 
 
 def per_channel(values: NDArray[Any], ndim: int) -> NDArray[Any]:
@@ -55,7 +57,8 @@ def bits_levels(bits: int) -> int:
 
 
 def round_half_up(values: Array) -> Array:
-    """The whole number next to x, a tie to the upper one: the one rule, in simulation and in export (np.round is half-even).
+    """The whole number next to x, a tie to the upper one: the one rule, in simulation and in export (np.round is
+    half-even).
 
     Written without x + 1/2, which rounds: 0.49999997 would become 1 in float32 and 0 in float64.
     """
@@ -70,7 +73,7 @@ def quantize(weights: Array, log2_step: NDArray[np.int32], levels: int) -> NDArr
 
 
 def power_of_two_step(weights: Array, step: float, levels: int) -> int:
-    """log2 of the power of two next to `step` with the smaller squared error after clipping (OPQ notes 1.5, derived)."""
+    """log2 of the power of two next to `step` with the smaller squared error after clipping (derived)."""
     below = int(np.floor(np.log2(step)))
     errors = [squared_error(weights, exponent, levels) for exponent in (below, below + 1)]
     return below + int(errors[1] < errors[0])
@@ -83,6 +86,6 @@ def squared_error(weights: Array, log2_step: int, levels: int) -> float:
 
 
 def channel_bits(codes: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Bits each output channel's codes need: 1 + ceil(log2(1 + largest code)), 0 for an empty channel (OPQ notes 1.5)."""
+    """Bits each output channel's codes need: 1 + ceil(log2(1 + largest code)), 0 for an empty channel (derived)."""
     largest = np.abs(codes.reshape(len(codes), -1)).max(axis=1, initial=0)
     return np.where(largest > 0, 1 + np.ceil(np.log2(1 + largest)), 0).astype(np.int64)

@@ -1,4 +1,7 @@
-"""Fine-tuning with masks and codebooks fixed: only latent weights, biases and the like move (straight-through estimator)."""
+"""Fine-tuning with masks and codebooks fixed: only latent weights, biases and the like move.
+
+Gradients pass the codebook by the straight-through estimator; see `compress.quantizer`.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ def finetune(
     data: Any,
     *,
     epochs: int = 8,
-    learning_rate: float = 1.5e-3,
+    learning_rate: float = 8e-3,
     seed: int = 0,
     teacher: nn.Module | None = None,
     augment: bool = False,
@@ -38,8 +41,8 @@ def finetune(
     """The model after training on data.x_train; masks, steps and levels are the same bits before and after.
 
     teacher: an uncompressed network to distil from (see `compress.distill`).
-    Raises: CompressError when nothing is compressed; ConfigError; InputShapeError when data and network (or teacher) do not fit;
-    CalibrationError when training diverges.
+    Raises: CompressError when nothing is compressed; ConfigError; InputShapeError when data and network (or teacher) do
+    not fit; CalibrationError when training diverges.
     """
     if not model.layers():
         raise CompressError(type(model.module).__name__, "nothing is compressed yet; run opq first")
@@ -63,7 +66,12 @@ def finetune(
         module,
         input_shape=data.x_train.shape[1:],
         method="finetune",
-        options={"epochs": epochs, "learning_rate": learning_rate, "augment": augment, "distilled": teacher is not None},
+        options={
+            "epochs": epochs,
+            "learning_rate": learning_rate,
+            "augment": augment,
+            "distilled": teacher is not None,
+        },
         data=data.name,
         seed=seed,
         images=len(data.x_test),
@@ -82,7 +90,10 @@ def _check_shapes(module: nn.Module, teacher: nn.Module | None, data: Any) -> No
             except RuntimeError as error:
                 reason = str(error).splitlines()[0]
                 raise InputShapeError(
-                    f"data {data.name}: {name} does not take images of shape {data.x_train.shape[1:]} ({reason}); choose other data"
+                    f"data {data.name}: {name} does not take images of shape {data.x_train.shape[1:]} ({reason}); "
+                    "choose other data"
                 ) from error
     if len(set(shapes)) > 1:
-        raise InputShapeError(f"teacher: its outputs are {shapes[1][1:]}, the compressed network's {shapes[0][1:]}; give the original")
+        raise InputShapeError(
+            f"teacher: its outputs are {shapes[1][1:]}, the compressed network's {shapes[0][1:]}; give the original"
+        )

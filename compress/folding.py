@@ -1,4 +1,4 @@
-"""Batch normalization folded into the linear layer before it, before anything is compressed (OPQ fits folded weights)."""
+"""Batch normalization folded into the linear layer before it, ahead of any compression."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:
-    """A copy in eval mode whose batch normalizations are folded where a convolution or linear layer is their only source and they
-    its only reader; exact. A module without any, or one that torch.fx cannot follow, is copied as it is.
+    """A copy in eval mode, normalizations folded into the convolution or linear layer before them; exact.
 
+    Folded where that layer is a normalization's only source and the normalization its only reader. A module without
+    any, or one that torch.fx cannot follow, is copied as it is.
     A layer that is parametrized (quantized already) or called twice keeps its normalization.
     """
     copied = copy.deepcopy(module).eval()

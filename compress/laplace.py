@@ -1,7 +1,8 @@
 """Closed forms for Laplace-distributed weights: pruning error, quantization error, clipping. Pure.
 
-Marks as in the project's notes on OPQ: the Laplace density and the Lagrangian allocation are the paper's (known through a third
-party's note); every formula here is derived and checked numerically. |w| ~ Exp(mean b); tau is a pruning threshold.
+Marks as in the project's notes on OPQ: the Laplace density and the Lagrangian allocation are the paper's (known through
+a third party's note); every formula here is derived and checked numerically. |w| ~ Exp(mean b); tau is a pruning
+threshold.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def pruning_error(threshold: float, b: float) -> float:
 
 
 def clip_ratio(bits: int, rate: float = 0.0) -> float:
-    """u = alpha*/b = W(3 * 4^B / (1 - p)): where to clip the survivors of a layer pruned at `rate` (p = 0: ACIQ's constants)."""
+    """u = alpha*/b = W(3 * 4^B / (1 - p)): where to clip the survivors of a layer pruned at `rate` (p = 0: ACIQ's
+    constants)."""
     return float(np.real(lambertw(3 * 4.0**bits / (1 - rate))))
 
 

@@ -11,7 +11,8 @@ Array = NDArray[np.float64]
 
 
 def rank_mask(weights: Array, pruned: int) -> NDArray[np.bool_]:
-    """True where a weight stays: all but the `pruned` smallest magnitudes, ties by index (stable), the shape of the weights."""
+    """True where a weight stays: all but the `pruned` smallest magnitudes, ties by index (stable), the shape of the
+    weights."""
     order = np.argsort(np.abs(weights).ravel(), kind="stable")
     mask = np.ones(weights.size, dtype=bool)
     mask[order[:pruned]] = False

@@ -18,8 +18,8 @@ class CompressedModel:
     """A compressed module, never changed in place: every step makes a new one.
 
     module: in eval mode; compressed layers carry a CodebookQuantizer on their weight.
-    source: where the original came from (kind, name, file, sha256). history: one entry a step in plain JSON values (method,
-    options, seed, data, accuracies). input_shape: without the batch axis, None until data has been seen.
+    source: where the original came from (kind, name, file, sha256). history: one entry a step in plain JSON values
+    (method, options, seed, data, accuracies). input_shape: without the batch axis, None until data has been seen.
     """
 
     module: nn.Module

@@ -1,7 +1,9 @@
-"""A CompressedModel on disk: a folder with `model.safetensors` (numbers) and `model.json` (everything else); never pickle.
+"""A CompressedModel on disk: a folder with `model.safetensors` (numbers) and `model.json` (everything else); never
+pickle.
 
-Of a compressed layer only what counts is kept: a bitmap of the mask, the survivors' codes packed to their bits, the log2 of the
-step(s). The module itself comes from where it came from before (`source`), and must have the recorded architecture.
+Of a compressed layer only what counts is kept: a bitmap of the mask, the survivors' codes packed to their bits, the
+log2 of the step(s). The module itself comes from where it came from before (`source`), and must have the recorded
+architecture.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from torch import Tensor, nn
 
 from compress.artifact import json_bytes, read_hashed, read_json, write_folder
 from compress.bitpack import pack_codes, pack_mask, packed_bytes, unpack_codes, unpack_mask
-from compress.codebook import LayerCodes, level_bits, per_channel
+from compress.codebook import LayerCodes, level_bits
 from compress.errors import FormatError, ModelError
 from compress.folding import fold_batch_norm
 from compress.model import CompressedModel, prunable_layers, source_record
@@ -98,8 +100,10 @@ def read_record(folder: str | Path) -> dict[str, Any]:
 def load_model_folder(folder: str | Path, module: nn.Module | None = None) -> CompressedModel:
     """The model that `save_model` wrote.
 
-    module: the model it was made from (`read_record(folder)["source"]` says which); its weights do not matter, it is not changed.
-    Raises: ModelError when the module is missing or another one; FormatError, naming file and field, for a damaged folder.
+    module: the model it was made from (`read_record(folder)["source"]` says which); its weights do not matter, it is
+    not changed.
+    Raises: ModelError when the module is missing or another one; FormatError, naming file and field, for a damaged
+    folder.
     """
     folder = Path(folder)
     header = read_record(folder)
@@ -112,8 +116,10 @@ def load_model_folder(folder: str | Path, module: nn.Module | None = None) -> Co
     layers = dict(prunable_layers(fitting))
     for entry in header["layers"]:
         name = entry["layer"]
-        if name not in layers or list(layers[name].weight.shape) != entry["shape"]:  # type: ignore[union-attr, arg-type]
-            raise FormatError(f"{folder / JSON_FILE}: field 'layers' names '{name}' {entry['shape']}, which the model does not have")
+        if name not in layers or list(layers[name].weight.shape) != entry["shape"]:  # type: ignore[arg-type]
+            raise FormatError(
+                f"{folder / JSON_FILE}: field 'layers' names '{name}' {entry['shape']}, which the model does not have"
+            )
         _restore_layer(layers[name], _read_codes(entry, tensors, folder / TENSORS_FILE))
     _restore_leftovers(fitting, tensors, folder / TENSORS_FILE)
     shape = header["input_shape"]
@@ -145,19 +151,20 @@ def _fitting_module(header: Mapping[str, Any], module: nn.Module | None, folder:
     if source.get("sha256") is not None and own.get("sha256") != source["sha256"]:
         found = own.get("file") or f"{own['kind']} model '{own['name']}'"
         raise ModelError(
-            f"{folder}: made from {source.get('file')}:{source.get('name')} with sha256 {str(source['sha256'])[:12]}..., "
+            f"{folder}: made from {source.get('file')}:{source.get('name')} with sha256 "
+            f"{str(source['sha256'])[:12]}..., "
             f"not from {found} as it is now; give the file it was made from"
         )
     saved = header["architecture"]
     candidates = (copy.deepcopy(module), fold_batch_norm(module))
-    different = [_differences(architecture(candidate), saved) for candidate in candidates]
+    different = [_differences(architecture(candidate), saved) for candidate in candidates]  # unfolded, folded
     for candidate, layers in zip(candidates, different, strict=True):
         if not layers:
             return candidate
     layer = min(different, key=len)[0]
     raise ModelError(
-        f"{folder}: layer '{layer}' is {saved.get(layer)} there and {architecture(module).get(layer)} in the model given; "
-        f"give {source.get('kind')} model '{source.get('name')}'"
+        f"{folder}: layer '{layer}' is {saved.get(layer)} there and {architecture(module).get(layer)} in the model "
+        f"given; give {source.get('kind')} model '{source.get('name')}'"
     )
 
 
@@ -183,7 +190,9 @@ def _restore_leftovers(module: nn.Module, tensors: dict[str, Tensor], path: Path
     wanted = _leftovers(module)
     missing, extra = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
     if missing or extra:
-        raise FormatError(f"{path}: missing tensors {missing or 'none'}, unknown {extra or 'none'}; save the model again")
+        raise FormatError(
+            f"{path}: missing tensors {missing or 'none'}, unknown {extra or 'none'}; save the model again"
+        )
     for key, target in wanted.items():
         value = tensors[key]
         if value.shape != target.shape or value.dtype != target.dtype:
@@ -201,13 +210,17 @@ def _read_codes(entry: Mapping[str, Any], tensors: dict[str, Tensor], path: Path
     packed_mask = _take(tensors, f"{name}.mask", torch.uint8, (packed_bytes(size, 1),), path)
     mask = unpack_mask(packed_mask, shape)
     if int(mask.sum()) != kept:
-        raise FormatError(f"{path}: tensor '{name}.mask' keeps {int(mask.sum())} weights, {JSON_FILE} says {kept}; save again")
+        raise FormatError(
+            f"{path}: tensor '{name}.mask' keeps {int(mask.sum())} weights, {JSON_FILE} says {kept}; save again"
+        )
     packed = _take(tensors, f"{name}.codes", torch.uint8, (packed_bytes(kept, level_bits(levels)),), path)
     survivors = unpack_codes(packed, kept, levels)
     step_shape = () if entry["granularity"] == "layer" else (shape[0],)
     log2_step = _take(tensors, f"{name}.log2_step", torch.int16, step_shape, path).astype(np.int32)
     if np.abs(survivors).max(initial=0) > levels or np.abs(log2_step).max(initial=0) > _LARGEST_LOG2:
-        raise FormatError(f"{path}: layer '{name}' has codes beyond {levels} or a step beyond 2^{_LARGEST_LOG2}; save again")
+        raise FormatError(
+            f"{path}: layer '{name}' has codes beyond {levels} or a step beyond 2^{_LARGEST_LOG2}; save again"
+        )
     codes = np.zeros(shape, dtype=np.int32)
     codes[mask] = survivors
     return LayerCodes(codes, log2_step, mask, levels)
@@ -219,7 +232,9 @@ def _take(tensors: dict[str, Tensor], key: str, dtype: torch.dtype, shape: tuple
         raise FormatError(f"{path}: tensor '{key}' is missing; save the model again")
     tensor = tensors.pop(key)
     if tensor.dtype != dtype or tuple(tensor.shape) != shape:
-        raise FormatError(f"{path}: tensor '{key}' is {tensor.dtype} {tuple(tensor.shape)}, expected {dtype} {shape}; save again")
+        raise FormatError(
+            f"{path}: tensor '{key}' is {tensor.dtype} {tuple(tensor.shape)}, expected {dtype} {shape}; save again"
+        )
     return tensor.numpy()
 
 
@@ -241,7 +256,9 @@ def _check_layer_entry(entry: Any, where: str) -> None:
         raise FormatError(f"{where}: layer is a text and shape a list of whole numbers; save the model again")
     levels, kept, size = entry["levels"], entry["kept"], int(np.prod(entry["shape"], dtype=object))
     if type(levels) is not int or not 1 <= levels <= _LARGEST_LEVELS or entry["bits"] != level_bits(levels):
-        raise FormatError(f"{where}: levels {levels!r} and bits {entry['bits']!r}; levels 1 to {_LARGEST_LEVELS} with their bits")
+        raise FormatError(
+            f"{where}: levels {levels!r} and bits {entry['bits']!r}; levels 1 to {_LARGEST_LEVELS} with their bits"
+        )
     if type(kept) is not int or not 0 <= kept <= size:
         raise FormatError(f"{where}.kept: got {kept!r}; 0 to {size} is allowed")
     if entry["granularity"] not in ("layer", "channel"):
@@ -255,5 +272,7 @@ def _whole_numbers(value: Any) -> bool:
 def _dtype(module: nn.Module) -> str:
     found = {str(parameter.dtype).removeprefix("torch.") for parameter in module.parameters()}
     if len(found) != 1 or not found <= _DTYPES.keys():
-        raise ModelError(f"parameters: of type {', '.join(sorted(found))}; only one of {', '.join(_DTYPES)} can be saved, convert it")
+        raise ModelError(
+            f"parameters: of type {', '.join(sorted(found))}; only one of {', '.join(_DTYPES)} can be saved, convert it"
+        )
     return found.pop()

@@ -1,7 +1,9 @@
-"""OPQ: one-shot pruning-quantization. Masks and steps of all layers at once, in closed form, from the trained weights alone.
+"""OPQ: one-shot pruning-quantization. Masks and steps of all layers at once, in closed form, from the trained weights
+alone.
 
-Paper: arXiv 2205.11141 (AAAI 2021), known through its abstract and a third party's note: Laplace weights, one Lagrangian for all
-layers' pruning, one for their quantization, masks and steps frozen in fine-tuning. The formulas are derived (`laplace`, `allocation`).
+Paper: arXiv 2205.11141 (AAAI 2021), known through its abstract and a third party's note: Laplace weights, one
+Lagrangian for all layers' pruning, one for their quantization, masks and steps frozen in fine-tuning. The formulas are
+derived (`laplace`, `allocation`).
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ Array = NDArray[np.float64]
 
 logger = logging.getLogger(__name__)
 
-#: Largest pruning rate of a layer; the last layer keeps more (few weights, each a class's evidence) unless more is asked of all.
+#: Largest pruning rate of a layer; the last layer keeps more (few weights, each a class's evidence) unless more is
+#: asked of all.
 DEFAULT_CAP = 0.99
 LAST_LAYER_CAP = 0.9
 DEPTHWISE_CAP = 0.5
@@ -61,8 +64,8 @@ def opq(
     """Prune and quantize every Linear, Conv1d and Conv2d; `model` is not changed. Needs no data.
 
     sparsity: share of those weights that goes, over all layers together. bits: mean bits of a surviving weight.
-    weighting: of a layer's error in the common objective (ours; the paper's is not known). granularity: one power-of-two step a
-    layer, or one an output channel.
+    weighting: of a layer's error in the common objective (ours; the paper's is not known). granularity: one
+    power-of-two step a layer, or one an output channel.
     Raises: ConfigError, BudgetError; CompressError for a model that is quantized already or has no such layer.
     """
     if granularity not in get_args(Granularity):
@@ -107,11 +110,15 @@ def _check(module: nn.Module) -> None:
             raise CompressError(name, "is quantized already; run opq on the uncompressed model")
         weight = layer.weight
         if not isinstance(weight, nn.Parameter) and not parametrize.is_parametrized(layer, "weight"):
-            raise CompressError(name, "its weight is computed by a hook (old weight_norm or spectral_norm?); remove the hook first")
+            raise CompressError(
+                name, "its weight is computed by a hook (old weight_norm or spectral_norm?); remove the hook first"
+            )
         if not isinstance(weight, Tensor) or not torch.isfinite(weight).all():
             raise CompressError(name, "has weights that are not finite; train the model again or load other weights")
         if id(weight) in seen:
-            raise CompressError(name, f"shares its weight with '{seen[id(weight)]}'; give each layer a weight of its own")
+            raise CompressError(
+                name, f"shares its weight with '{seen[id(weight)]}'; give each layer a weight of its own"
+            )
         seen[id(weight)] = name
 
 
@@ -126,7 +133,10 @@ def _allocate(
     names = list(layers)
     sizes = [weights[name].size for name in names]
     scales = [laplace_scale(weights[name]) for name in names]
-    caps = [_cap(layers[name], weights[name], cap, max(LAST_LAYER_CAP, sparsity) if name == names[-1] else cap) for name in names]
+    caps = [
+        _cap(layers[name], weights[name], cap, max(LAST_LAYER_CAP, sparsity) if name == names[-1] else cap)
+        for name in names
+    ]
     most = [int(np.floor(share * size + 1e-9)) for share, size in zip(caps, sizes, strict=True)]
     reachable = [limit / size for limit, size in zip(most, sizes, strict=True)]
     rates = allocate_rates(scales, sizes, sparsity, weighting=weighting, caps=reachable)
@@ -161,7 +171,8 @@ def _steps(
 
 
 def _log2_step(survivors: Array, bits: int, rate: float, levels: int) -> int:
-    """Survivors are memoryless above the threshold: mean |w| = tau + b gives b; clip at u(B, p) b, never beyond the largest."""
+    """Survivors are memoryless above the threshold: mean |w| = tau + b gives b; clip at u(B, p) b, never beyond the
+    largest."""
     magnitudes = np.abs(survivors)
     if not magnitudes.size or magnitudes.max() == 0.0:
         return 0

@@ -1,7 +1,7 @@
 """A layer's weight held to its codebook: a torch parametrization that fake-quantizes, with straight-through gradients.
 
-The latent weight stays an ordinary parameter; mask, step and levels are buffers, so fine-tuning cannot move them and state dicts
-carry them.
+The latent weight stays an ordinary parameter; mask, step and levels are buffers, so fine-tuning cannot move them and
+state dicts carry them.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d)
 class _StraightThrough(torch.autograd.Function):
     """w -> mask * step * clip(round_half_up(w / step), +-L); gradient: the mask, zero where |w| > (L + 1/2) step.
 
-    The straight-through estimator is the paper's (OPQ, through a third party's note); the window is derived: without it clipped
-    weights drift outward for ever.
+    The straight-through estimator is the paper's (OPQ, through a third party's note); the window is derived: without it
+    clipped weights drift outward for ever.
     """
 
     @staticmethod
@@ -32,7 +32,9 @@ class _StraightThrough(torch.autograd.Function):
         ctx.save_for_backward(mask & (weight.abs() <= (levels + 0.5) * step))
         scaled = weight / step
         whole = torch.floor(scaled)
-        codes = torch.clamp(whole + (scaled - whole >= 0.5), -levels, levels)  # as codebook.round_half_up, exact in float32
+        codes = torch.clamp(
+            whole + (scaled - whole >= 0.5), -levels, levels
+        )  # as codebook.round_half_up, exact in float32
         return mask * step * codes
 
     @staticmethod
@@ -57,7 +59,7 @@ class CodebookQuantizer(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         step = torch.exp2(self.log2_step.to(weight.dtype))
         step = step if step.ndim == 0 else step.reshape((-1,) + (1,) * (weight.ndim - 1))
-        return _StraightThrough.apply(weight, self.mask, step, self.levels.to(weight.dtype))  # type: ignore[no-any-return]
+        return _StraightThrough.apply(weight, self.mask, step, self.levels.to(weight.dtype))  # type: ignore[no-any-return, no-untyped-call]
 
     def right_inverse(self, weight: Tensor) -> Tensor:
         """What assigning to the weight stores: latents that are pruned are zero, so that checkpoints are honest."""
@@ -82,11 +84,12 @@ def layer_codes(layer: nn.Module) -> LayerCodes | None:
     quantizer = quantizer_of(layer)
     if quantizer is None:
         return None
-    latent = layer.parametrizations["weight"].original.detach().double().numpy()  # type: ignore[index]
+    latent = layer.parametrizations["weight"].original.detach().double().numpy()  # type: ignore[index, union-attr]
     mask = quantizer.mask.numpy().copy()
     log2_step = quantizer.log2_step.numpy().copy()
     levels = int(quantizer.levels)
-    # the forward pass works in the weight's own precision; dividing by a power of two and this rounding rule are exact in any
+    # the forward pass works in the weight's own precision; dividing by a power of two and this rounding rule are exact
+    # in any
     codes = np.where(mask, quantize(latent, log2_step, levels), 0).astype(np.int32)
     return LayerCodes(codes, log2_step, mask, levels)
 
@@ -108,5 +111,5 @@ def write_out_(layer: nn.Module) -> None:
 def latent_weight(layer: nn.Module) -> Tensor:
     """The trainable weight: the parameter itself, or the latent behind a quantizer."""
     if parametrize.is_parametrized(layer, "weight"):
-        return layer.parametrizations["weight"].original  # type: ignore[index, no-any-return]
+        return layer.parametrizations["weight"].original  # type: ignore[index, union-attr, no-any-return]
     return layer.weight  # type: ignore[return-value]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from compress.augment import digit_augment
+from compress.augment import DigitAugment
 from compress.training import Progress, accuracy, fit_
 from zoo.datasets import Dataset
 from zoo.networks import Recipe
@@ -43,7 +43,7 @@ def train(
         learning_rate=recipe.learning_rate,
         batch_size=recipe.batch_size,
         weight_decay=recipe.weight_decay,
-        augment=digit_augment if recipe.augment and data.x_train.ndim == 4 else None,
+        augment=DigitAugment() if recipe.augment and data.x_train.ndim == 4 else None,
         seed=seed,
         progress=progress,
     )

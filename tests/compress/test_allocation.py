@@ -61,7 +61,9 @@ def test_sparsity_out_of_range(sparsity):
 
 
 def test_unknown_weighting():
-    with pytest.raises(ConfigError, match="weighting: got 'paper'; allowed: one of raw, relative, relative_layer, mean"):
+    with pytest.raises(
+        ConfigError, match="weighting: got 'paper'; allowed: one of raw, relative, relative_layer, mean"
+    ):
         allocate_rates([1], [10], 0.5, weighting="paper")
 
 

@@ -58,7 +58,11 @@ def test_masks_steps_and_levels_stay_and_weights_move(small, data):
     tuned = finetune(small, data, epochs=2)
     for name, before in small.layers().items():
         after = tuned.layers()[name]
-        assert (after.mask == before.mask).all() and (after.log2_step == before.log2_step).all() and after.levels == before.levels
+        assert (
+            (after.mask == before.mask).all()
+            and (after.log2_step == before.log2_step).all()
+            and after.levels == before.levels
+        )
         assert (after.codes[~before.mask] == 0).all()
         assert (after.codes != before.codes).any()
         assert np.abs(after.codes).max() <= after.levels
@@ -67,7 +71,9 @@ def test_masks_steps_and_levels_stay_and_weights_move(small, data):
 
 def test_it_recovers_most_of_what_pruning_cost(small, plain, data):
     tuned = finetune(small, data, epochs=20, learning_rate=5e-3)
-    lost, left = (accuracy(plain, data.x_test, data.y_test) - accuracy(m.module, data.x_test, data.y_test) for m in (small, tuned))
+    lost, left = (
+        accuracy(plain, data.x_test, data.y_test) - accuracy(m.module, data.x_test, data.y_test) for m in (small, tuned)
+    )
     assert lost > 0.1
     assert left < 0.7 * lost
 
@@ -116,12 +122,16 @@ def test_negative_epochs(small, data):
 
 def test_data_of_another_shape(small):
     other = Data("wide", *(np.zeros((4, 9), np.float32), np.zeros(4, np.int64)) * 2)
-    with pytest.raises(InputShapeError, match=r"data wide: the compressed network does not take images of shape \(9,\)"):
+    with pytest.raises(
+        InputShapeError, match=r"data wide: the compressed network does not take images of shape \(9,\)"
+    ):
         finetune(small, other)
 
 
 def test_a_teacher_with_other_classes(small, data):
-    with pytest.raises(InputShapeError, match=r"teacher: its outputs are \(3,\), the compressed network's \(5,\); give the original"):
+    with pytest.raises(
+        InputShapeError, match=r"teacher: its outputs are \(3,\), the compressed network's \(5,\); give the original"
+    ):
         finetune(small, data, teacher=nn.Linear(16, 3))
 
 

@@ -39,7 +39,9 @@ def test_one_more_pruned_weight_costs_its_threshold_squared():
     assert slope == pytest.approx(0.4113984656, rel=1e-6)
 
 
-@pytest.mark.parametrize(("bits", "ratio"), [(2, 2.8307), (3, 3.8972), (4, 5.0286), (5, 6.2048), (6, 7.4131), (8, 9.8968)])
+@pytest.mark.parametrize(
+    ("bits", "ratio"), [(2, 2.8307), (3, 3.8972), (4, 5.0286), (5, 6.2048), (6, 7.4131), (8, 9.8968)]
+)
 def test_clipping_of_unpruned_layers_is_aciqs(bits, ratio):
     assert clip_ratio(bits) == pytest.approx(ratio, abs=5e-5)
 

@@ -25,7 +25,13 @@ class Source:
 
 def net(hidden=12):
     return nn.Sequential(
-        nn.Conv2d(1, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(36, hidden), nn.GELU(), nn.Linear(hidden, 3)
+        nn.Conv2d(1, 4, 3, stride=2),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(36, hidden),
+        nn.GELU(),
+        nn.Linear(hidden, 3),
     ).eval()
 
 
@@ -126,14 +132,18 @@ def test_the_module_is_needed(folder):
 
 
 def test_another_architecture_is_refused_by_layer(folder):
-    with pytest.raises(ModelError, match=r"layer '4' is Linear\(in_features=36, out_features=12.* there and .*out_features=13"):
+    with pytest.raises(
+        ModelError, match=r"layer '4' is Linear\(in_features=36, out_features=12.* there and .*out_features=13"
+    ):
         load_model_folder(folder, net(hidden=13))
 
 
 def test_a_factory_file_that_changed_is_refused(tmp_path):
     save_model(compressed(source=Source("factory", "make", "net.py", "ab" * 32)), tmp_path / "m")
     other = net()
-    with pytest.raises(ModelError, match="made from net.py:make with sha256 abababababab..., not from python model 'Sequential'"):
+    with pytest.raises(
+        ModelError, match="made from net.py:make with sha256 abababababab..., not from python model 'Sequential'"
+    ):
         load_model_folder(tmp_path / "m", other)
     other.cipherpress_source = Source("factory", "make", "net.py", "cd" * 32)
     with pytest.raises(ModelError, match="not from net.py as it is now; give the file it was made from"):
@@ -203,9 +213,15 @@ def layer_with(**changes):
         ({"layers": layer_with(kept=10**9)}, r"field 'layers\[0\]'.kept: got 1000000000; 0 to 36 is allowed"),
         ({"layers": layer_with(kept=1)}, r"tensor '0.mask' keeps \d+ weights, model.json says 1"),
         ({"layers": layer_with(granularity="row")}, "granularity: got 'row'; allowed: layer, channel"),
-        ({"layers": layer_with(granularity="channel")}, r"tensor '0.log2_step' is torch.int16 \(\), expected torch.int16 \(4,\)"),
+        (
+            {"layers": layer_with(granularity="channel")},
+            r"tensor '0.log2_step' is torch.int16 \(\), expected torch.int16 \(4,\)",
+        ),
         ({"layers": layer_with(layer="9")}, "field 'layers' names '9'"),
-        ({"layers": layer_with(shape=[4, 1, 3, 4])}, r"field 'layers' names '0' \[4, 1, 3, 4\], which the model does not have"),
+        (
+            {"layers": layer_with(shape=[4, 1, 3, 4])},
+            r"field 'layers' names '0' \[4, 1, 3, 4\], which the model does not have",
+        ),
     ],
 )
 def test_altered_fields(folder, changes, text):
@@ -227,11 +243,17 @@ def put(key, value):
     [
         (remove("0.codes"), "tensor '0.codes' is missing"),
         (remove("6.bias"), r"missing tensors \['6.bias'\], unknown none"),
-        (put("6.bias", torch.zeros(4)), r"tensor '6.bias' is torch.float32 \(4,\), the model needs torch.float32 \(3,\)"),
+        (
+            put("6.bias", torch.zeros(4)),
+            r"tensor '6.bias' is torch.float32 \(4,\), the model needs torch.float32 \(3,\)",
+        ),
         (put("6.bias", torch.full((3,), torch.nan)), "tensor '6.bias' has values that are not finite"),
         (put("stray", torch.zeros(1)), r"unknown \['stray'\]"),
         (put("0.codes", torch.zeros(1, dtype=torch.uint8)), r"tensor '0.codes' is torch.uint8 \(1,\), expected"),
-        (put("0.log2_step", torch.tensor(1000, dtype=torch.int16)), r"layer '0' has codes beyond \d+ or a step beyond 2\^126"),
+        (
+            put("0.log2_step", torch.tensor(1000, dtype=torch.int16)),
+            r"layer '0' has codes beyond \d+ or a step beyond 2\^126",
+        ),
         (lambda tensors: tensors["0.codes"].fill_(255), "layer '0' has codes beyond"),
     ],
 )

@@ -19,7 +19,13 @@ from compress.opq import allocation_table, opq
 def small_cnn():
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 6, 3, groups=6), nn.Flatten(), nn.Linear(96, 40), nn.Linear(40, 10)
+        nn.Conv2d(1, 6, 3),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.Conv2d(6, 6, 3, groups=6),
+        nn.Flatten(),
+        nn.Linear(96, 40),
+        nn.Linear(40, 10),
     ).eval()
 
 
@@ -102,7 +108,10 @@ def test_scaling_one_channel_changes_that_channel_only():
 
 
 def test_depthwise_layers_and_the_last_one_keep_more():
-    rows = {row["layer"]: row["pruned"] / row["weights"] for row in allocation_table(opq(small_cnn(), sparsity=0.85, weighting="relative"))}
+    rows = {
+        row["layer"]: row["pruned"] / row["weights"]
+        for row in allocation_table(opq(small_cnn(), sparsity=0.85, weighting="relative"))
+    }
     assert rows["3"] <= 0.5
     assert rows["6"] <= 0.9
 
@@ -193,7 +202,9 @@ def test_weights_that_are_not_finite():
 def test_tied_weights_are_refused_by_name():
     net = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))
     net[2].weight = net[0].weight
-    with pytest.raises(CompressError, match="layer '2': shares its weight with '0'; give each layer a weight of its own"):
+    with pytest.raises(
+        CompressError, match="layer '2': shares its weight with '0'; give each layer a weight of its own"
+    ):
         opq(net)
 
 

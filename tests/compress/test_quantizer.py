@@ -45,7 +45,9 @@ def test_codes_are_those_of_the_forward_pass():
 def test_ties_and_their_neighbours_agree_between_simulation_and_codes(seed, kind):
     random = torch.Generator().manual_seed(seed)
     ties = (torch.randint(-20, 20, (4, 50), generator=random).to(kind) + 0.5) * 0.25
-    near = torch.nextafter(ties, torch.where(torch.rand(ties.shape, generator=random) < 0.5, -torch.inf, torch.inf).to(kind))
+    near = torch.nextafter(
+        ties, torch.where(torch.rand(ties.shape, generator=random) < 0.5, -torch.inf, torch.inf).to(kind)
+    )
     weight = torch.where(torch.rand(ties.shape, generator=random) < 0.5, ties, near)
     weight[0, :2] = torch.tensor([0.125, -0.125], dtype=kind).nextafter(torch.tensor(0.0, dtype=kind))
     layer = quantized_linear(weight, np.ones((4, 50), bool), levels=127)
