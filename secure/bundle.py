@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import zlib
 from dataclasses import asdict, fields
+from math import isfinite, prod
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from compress.artifact import json_bytes, read_hashed, read_json, write_folder
-from compress.errors import FormatError
+from compress.errors import FormatError, PlanError
 from secure.dry import dry_run
 from secure.params import Params, check_security
 from secure.plan import Constant, KeyManifest, Kind, Op, Plan
@@ -29,6 +30,8 @@ CLIENT_KIND, PLAN_KIND, REPORT_KIND = "cipherpress-client", "cipherpress-plan", 
 OP_FIELDS = tuple(field.name for field in fields(Op))
 #: A slot map larger than this decompresses from an attack, not from a compiler.
 MAX_MAP_BYTES = 64 * 2**20
+#: What a JSON value of the wrong type or shape raises on its way into a spec.
+MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError)
 
 
 def plan_digest(plan: Plan) -> str:
@@ -45,7 +48,7 @@ def save_bundle(bundle: Bundle, folder: str | Path, force: bool = False) -> None
     constants = _constants_bytes(bundle.server.plan)
     files = {
         CLIENT_FILE: json_bytes(_client_json(bundle.client)),
-        PLAN_FILE: json_bytes(_plan_json(bundle.server.plan, constants)),
+        PLAN_FILE: json_bytes({**_plan_json(bundle.server.plan, constants), "bundle_id": plan_digest(bundle.server.plan)}),
         CONSTANTS_FILE: constants,
         REPORT_FILE: json_bytes({"kind": REPORT_KIND, "version": VERSION, "report": dict(bundle.report)}),
     }
@@ -53,7 +56,10 @@ def save_bundle(bundle: Bundle, folder: str | Path, force: bool = False) -> None
 
 
 def load_bundle(folder: str | Path) -> Bundle:
-    """Raises: FormatError naming file and field; KeyMismatch is impossible, both parts are checked to name the same plan."""
+    """All three parts, checked to belong together.
+
+    Raises: FormatError naming file and field; InsecureParametersError.
+    """
     client, server = load_client(folder), load_server(folder)
     if client.bundle_id != server.bundle_id:
         raise FormatError(f"{Path(folder) / CLIENT_FILE}: field 'bundle_id' is not that of {PLAN_FILE}; compile again")
@@ -85,7 +91,7 @@ def load_client(folder: str | Path) -> ClientSpec:
             output_scales=tuple(map(float, found["output_scales"])),
             predicted_logit_error=float(found["predicted_logit_error"]),
         )
-    except (KeyError, TypeError, ValueError, zlib.error, binascii.Error) as error:
+    except (*MALFORMED, zlib.error, binascii.Error) as error:
         raise FormatError(f"{path}: field {error} is missing or malformed; the file is altered") from error
     check_security(spec.params)
     _check_client(spec, path)
@@ -95,13 +101,15 @@ def load_client(folder: str | Path) -> ClientSpec:
 def load_server(folder: str | Path) -> ServerSpec:
     """The server's part alone: the plan, verified operation by operation.
 
-    Raises: FormatError, InsecureParametersError, PlanError.
+    Raises: FormatError, InsecureParametersError.
     """
     path = Path(folder) / PLAN_FILE
     found = read_json(path, kind=PLAN_KIND, version=VERSION)
     content = read_hashed(Path(folder) / CONSTANTS_FILE, found.get("constants_sha256"))
     try:
         slots = load_tensors(content)["slots"]
+        if slots.dtype != np.float32:
+            raise ValueError(f"slots are {slots.dtype}, not float32")
         columns = found["ops"]
         rows = zip(*(columns[name] for name in OP_FIELDS), strict=True)
         ops = tuple(_op(dict(zip(OP_FIELDS, row, strict=True))) for row in rows)
@@ -118,38 +126,51 @@ def load_server(folder: str | Path) -> ServerSpec:
             constants=constants,
             outputs=tuple(map(int, found["outputs"])),
         )
-    except (KeyError, TypeError, ValueError, SafetensorError) as error:
+    except (*MALFORMED, SafetensorError) as error:
         raise FormatError(f"{path}: field {error} is missing or malformed; the file is altered") from error
+    bundle_id = plan_digest(plan)
+    if found.get("bundle_id") != bundle_id:
+        raise FormatError(f"{path}: field 'bundle_id' is not the digest of the plan; the file is altered")
     check_security(plan.params)
-    _check_references(plan, path)
-    dry_run(plan)
-    return ServerSpec(bundle_id=plan_digest(plan), plan=plan)
+    try:
+        dry_run(plan)
+    except PlanError as error:
+        raise FormatError(f"{path}: field 'ops': {error}") from error
+    return ServerSpec(bundle_id=bundle_id, plan=plan)
 
 
 def _check_client(spec: ClientSpec, path: Path) -> None:
-    slots, size = spec.params.slots, int(np.prod(spec.input_shape))
-    if spec.input_slots.ndim != 2 or spec.input_slots.shape[1] != slots or spec.input_slots.max() >= size:
+    slots, size = spec.params.slots, prod(spec.input_shape)
+    features = spec.input_slots
+    if features.ndim != 2 or features.shape[1] != slots or not -1 <= features.min(initial=0) <= features.max(initial=0) < size:
         raise FormatError(f"{path}: field 'input_slots' does not fit shape {spec.input_shape} in {slots} slots")
     count = len(spec.output_scales)
-    right = spec.output_slots.shape == (int(np.prod(spec.output_shape)), 2) and spec.output_slots.min() >= 0
-    if not right or spec.output_slots[:, 0].max() >= count or spec.output_slots[:, 1].max() >= slots:
+    places = spec.output_slots
+    if places.shape != (prod(spec.output_shape), 2) or not np.all((places >= 0) & (places < [count, slots])):
         raise FormatError(f"{path}: field 'output_slots' does not fit shape {spec.output_shape}")
-    if not 1 <= spec.input_level <= spec.params.levels or len(spec.output_levels) != count:
+    levels = (spec.input_level, *spec.output_levels)
+    if len(spec.output_levels) != count or not all(1 <= level <= spec.params.levels for level in levels):
         raise FormatError(f"{path}: field 'input_level' or 'output_levels' is out of range")
-
-
-def _check_references(plan: Plan, path: Path) -> None:
-    """Operations read earlier values only."""
-    for number, op in plan.numbered():
-        expected = 2 if op.kind is Kind.ADD else 1
-        if len(op.args) != expected or not all(0 <= arg < number for arg in op.args):
-            raise FormatError(f"{path}: field 'ops': operation {number} reads {op.args}; the file is altered")
-    if not plan.outputs or not all(0 <= value < plan.inputs + len(plan.ops) for value in plan.outputs):
-        raise FormatError(f"{path}: field 'outputs' names values that do not exist; the file is altered")
+    if not all(isfinite(scale) and scale > 0 for scale in (spec.input_scale, *spec.output_scales)):
+        raise FormatError(f"{path}: field 'input_scale' or 'output_scales' is not positive")
+    if not (isfinite(spec.input_low) and isfinite(spec.input_high) and spec.input_low <= spec.input_high):
+        raise FormatError(f"{path}: field 'input_low' or 'input_high' is no range")
+    if len(spec.bundle_id) != 64 or not set(spec.bundle_id) <= set("0123456789abcdef"):
+        raise FormatError(f"{path}: field 'bundle_id' is no sha256")
+    degree = spec.params.poly_modulus_degree
+    if not all(element % 2 == 1 and 1 < element < 2 * degree for element in spec.keys.galois_elements):
+        raise FormatError(f"{path}: field 'galois_elements' holds a number that is no Galois element of N={degree}")
 
 
 def _op(row: dict[str, Any]) -> Op:
-    return Op(**{**row, "kind": Kind(row["kind"]), "args": tuple(map(int, row["args"])), "scale": float(row["scale"])})
+    integers = {name: int(row[name]) for name in ("level", "parts", "steps", "constant")}
+    return Op(
+        kind=Kind(row["kind"]),
+        args=tuple(map(int, row["args"])),
+        layer=str(row["layer"]),
+        scale=float(row["scale"]),
+        **integers,
+    )
 
 
 def _plan_json(plan: Plan, constants: bytes) -> dict[str, Any]:
@@ -169,8 +190,8 @@ def _plan_json(plan: Plan, constants: bytes) -> dict[str, Any]:
 
 
 def _constants_bytes(plan: Plan) -> bytes:
-    stacked = np.stack([constant.slots for constant in plan.constants])
-    return save_tensors({"slots": np.ascontiguousarray(stacked, dtype=np.float32)})
+    stacked = np.array([constant.slots for constant in plan.constants], dtype=np.float32)
+    return save_tensors({"slots": stacked.reshape(len(plan.constants), plan.params.slots)})
 
 
 def _client_json(spec: ClientSpec) -> dict[str, Any]:
@@ -216,8 +237,12 @@ def _pack_map(slots: NDArray[np.int32]) -> dict[str, Any]:
 
 def _unpack_map(found: dict[str, Any]) -> NDArray[np.int32]:
     packed = base64.b64decode(found["int32_zlib_base64"], validate=True)
-    content = zlib.decompressobj().decompress(packed, MAX_MAP_BYTES)
-    return np.frombuffer(content, dtype="<i4").reshape([int(size) for size in found["shape"]]).astype(np.int32)
+    shape = [int(size) for size in found["shape"]]
+    size_bytes = 4 * prod(shape)
+    if min(shape) < 1 or size_bytes > MAX_MAP_BYTES:
+        raise ValueError(f"a slot map of shape {shape}")
+    content = zlib.decompressobj().decompress(packed, size_bytes + 1)
+    return np.frombuffer(content, dtype="<i4").reshape(shape).astype(np.int32)
 
 
 def _field(found: dict[str, Any], name: str, kind: type, place: str) -> Any:

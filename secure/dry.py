@@ -70,7 +70,7 @@ class DryEvaluator:
 
     def square(self, value: Shadow, op: Op) -> Shadow:
         self._require(op, value.parts == 2, "squares a value that was not relinearized")
-        return self._done(op, value, Shadow(value.level, value.scale**2, 3))
+        return self._done(op, value, Shadow(value.level, value.scale * value.scale, 3))
 
     def relinearize(self, value: Shadow, op: Op) -> Shadow:
         self._require(op, value.parts == 3, "relinearizes a value of two parts")

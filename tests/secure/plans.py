@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
+from secure.bundle import plan_digest
 from secure.params import Params, make_params
 from secure.plan import Constant, Kind, Op, Plan
+from secure.specs import Bundle, ClientSpec, ServerSpec
 
 #: Two levels: room for one rescale; the special prime 4 bits above, so that key-switching noise stays small.
 SMALL = make_params(4096, [36, 30], 39)
@@ -106,3 +108,33 @@ def every_kind_by_hand(plan: Plan, x: np.ndarray) -> list[np.ndarray]:
     slots = [constant.slots.astype(np.float64) for constant in plan.constants]
     linear = slots[1] * x + slots[0] * np.roll(x, -3) + slots[2]
     return [linear**2, np.roll(x, -2)]
+
+
+def small_bundle(seed: int = 0) -> Bundle:
+    """`every_kind_plan` between an input of shape (4, 8), repeated through the slots, and ten values of its first output."""
+    plan = every_kind_plan(seed)
+    features = np.tile(np.arange(32, dtype=np.int32), SMALL.slots // 32)[None, :]
+    places = np.stack([np.zeros(10, np.int32), np.arange(1000, 1010, dtype=np.int32)], axis=1)
+    client = ClientSpec(
+        bundle_id=plan_digest(plan),
+        params=plan.params,
+        keys=plan.key_manifest,
+        input_shape=(4, 8),
+        input_slots=features,
+        input_level=plan.input_level,
+        input_scale=plan.input_scale,
+        input_low=-1.0,
+        input_high=1.0,
+        output_shape=(2, 5),
+        output_slots=places,
+        output_levels=tuple(plan.level_of(value) for value in plan.outputs),
+        output_scales=tuple(plan.scale_of(value) for value in plan.outputs),
+        predicted_logit_error=0.05,
+    )
+    return Bundle(client=client, server=ServerSpec(bundle_id=client.bundle_id, plan=plan), report={"mode": "latency"})
+
+
+def small_bundle_by_hand(bundle: Bundle, image: np.ndarray) -> np.ndarray:
+    """The output of `small_bundle` for one image, in numpy."""
+    slots = np.tile(image.ravel(), SMALL.slots // 32)
+    return every_kind_by_hand(bundle.server.plan, slots)[0][1000:1010].reshape(2, 5)

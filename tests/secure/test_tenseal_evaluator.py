@@ -230,7 +230,7 @@ def uncompressed_bytes(ciphertext):
 def test_altered_native_bytes_are_a_format_error():
     party = Party(every_kind_plan())
     saved = to_bytes(party.encrypt(uniform()))
-    reads = lambda content: from_bytes(sealapi.Ciphertext(), party.ring, content, "x.ct", 2**18)  # noqa: E731
+    reads = lambda content: from_bytes(sealapi.Ciphertext(), party.ring, content, "x.ct", 2**18)
     with pytest.raises(FormatError, match="x.ct: it does not start as a SEAL object of 100 bytes"):
         reads(saved[:100])
     with pytest.raises(FormatError, match="x.ct: 5 bytes are too few"):

@@ -1,0 +1,227 @@
+"""Bundles on disk: everything comes back, each party reads its own part only, and alterations are named."""
+
+import base64
+import json
+import shutil
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from compress.errors import FormatError, InsecureParametersError, OverwriteError
+from secure.bundle import load_bundle, load_client, load_server, plan_digest, save_bundle
+from secure.explain import explain_bundle
+from secure.params import make_params
+from tests.secure.plans import FLAT, Builder, small_bundle
+
+BUNDLE = small_bundle()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    save_bundle(BUNDLE, tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def assert_same_plan(found, wanted):
+    assert found.ops == wanted.ops
+    assert (found.params, found.outputs, found.input_scale) == (wanted.params, wanted.outputs, wanted.input_scale)
+    for one, other in zip(found.constants, wanted.constants, strict=True):
+        np.testing.assert_array_equal(one.slots, other.slots)
+        assert (one.level, one.scale) == (other.level, other.scale)
+
+
+def test_a_bundle_comes_back_whole(folder):
+    found = load_bundle(folder)
+    assert_same_plan(found.server.plan, BUNDLE.server.plan)
+    for name in vars(BUNDLE.client):
+        np.testing.assert_array_equal(getattr(found.client, name), getattr(BUNDLE.client, name))
+    assert found.report == {"mode": "latency"}
+    assert found.explain() == BUNDLE.explain()
+
+
+def test_equal_bundles_are_equal_bytes(folder, tmp_path):
+    save_bundle(load_bundle(folder), tmp_path / "again")
+    for name in ("client.json", "server/plan.json", "server/constants.safetensors", "report.json"):
+        assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_each_party_needs_its_own_files_only(folder, tmp_path):
+    (tmp_path / "client").mkdir()
+    shutil.copy(folder / "client.json", tmp_path / "client")
+    assert load_client(tmp_path / "client").bundle_id == BUNDLE.client.bundle_id
+    shutil.copytree(folder / "server", tmp_path / "only" / "server")
+    assert load_server(tmp_path / "only").bundle_id == BUNDLE.server.bundle_id
+
+
+def test_the_client_file_holds_no_weights(folder):
+    assert (folder / "client.json").stat().st_size < 4096
+    assert set(json.loads((folder / "client.json").read_text())) & {"ops", "constants"} == set()
+
+
+def test_the_digest_depends_on_everything():
+    plan = BUNDLE.server.plan
+    changed = [
+        replace(plan, input_scale=plan.input_scale * 2),
+        replace(plan, outputs=plan.outputs[::-1]),
+        replace(plan, ops=(replace(plan.ops[0], layer="other"), *plan.ops[1:])),
+        replace(plan, ops=(replace(plan.ops[0], steps=4), *plan.ops[1:])),
+        replace(plan, params=make_params(4096, [36, 30], 40)),
+        replace(plan, constants=(replace(plan.constants[0], scale=1.0), *plan.constants[1:])),
+        replace(plan, constants=(replace(plan.constants[0], slots=plan.constants[1].slots), *plan.constants[1:])),
+    ]
+    digests = {plan_digest(other) for other in (plan, *changed)}
+    assert len(digests) == len(changed) + 1
+    assert plan_digest(small_bundle().server.plan) == BUNDLE.client.bundle_id
+
+
+def test_a_plan_without_constants_is_saved_too(tmp_path):
+    builder = Builder(params=FLAT)
+    plan = builder.build(builder.add(0, 0))
+    server = replace(BUNDLE.server, plan=plan, bundle_id=plan_digest(plan))
+    save_bundle(replace(BUNDLE, server=server), tmp_path / "bundle")
+    assert_same_plan(load_server(tmp_path / "bundle").plan, plan)
+
+
+def test_an_existing_folder_is_kept_without_force(folder):
+    before = (folder / "client.json").read_bytes()
+    with pytest.raises(OverwriteError, match="bundle exists; choose another output or pass --force"):
+        save_bundle(small_bundle(seed=1), folder)
+    assert (folder / "client.json").read_bytes() == before
+    save_bundle(small_bundle(seed=1), folder, force=True)
+    assert load_bundle(folder).client.bundle_id != BUNDLE.client.bundle_id
+
+
+def rewrite(path, **changes):
+    found = json.loads(path.read_text())
+    found.update(changes)
+    path.write_text(json.dumps(found))
+
+
+def packed(values, shape):
+    content = zlib.compress(np.asarray(values, dtype="<i4").tobytes())
+    return {"shape": shape, "int32_zlib_base64": base64.b64encode(content).decode()}
+
+
+CLIENT_ALTERATIONS = [
+    ({"kind": "cipherpress-plan"}, "client.json: field 'kind' is 'cipherpress-plan'"),
+    ({"version": 99}, "client.json: field 'version' is 99"),
+    ({"params": None}, "client.json: field .* is missing or malformed"),
+    ({"params": {"poly_modulus_degree": 4096}}, "field 'special_prime' is missing or malformed"),
+    ({"input_scale": "large"}, "field .* is missing or malformed"),
+    ({"input_scale": -1.0}, "field 'input_scale' or 'output_scales' is not positive"),
+    ({"output_scales": [1.0, float("nan")]}, "field 'input_scale' or 'output_scales' is not positive"),
+    ({"output_scales": [1.0]}, "field 'input_level' or 'output_levels' is out of range"),
+    ({"input_level": 3}, "field 'input_level' or 'output_levels' is out of range"),
+    ({"output_levels": [1, 0]}, "field 'input_level' or 'output_levels' is out of range"),
+    ({"input_low": 2.0}, "field 'input_low' or 'input_high' is no range"),
+    ({"bundle_id": "g" * 64}, "field 'bundle_id' is no sha256"),
+    ({"galois_elements": [4]}, "field 'galois_elements' holds a number that is no Galois element of N=4096"),
+    ({"galois_elements": [8193]}, "field 'galois_elements' holds"),
+    ({"input_shape": [4, 7]}, r"field 'input_slots' does not fit shape \(4, 7\) in 2048 slots"),
+    ({"input_slots": packed([-2] * 2048, [1, 2048])}, "field 'input_slots' does not fit"),
+    ({"input_slots": packed([0] * 4, [1, 4])}, "field 'input_slots' does not fit"),
+    ({"input_slots": packed([0] * 9999, [1, 2048])}, "is missing or malformed"),
+    ({"input_slots": packed([0], [2**40, 2**40])}, "a slot map of shape"),
+    ({"input_slots": {"shape": [1, 2048], "int32_zlib_base64": "!!"}}, "is missing or malformed"),
+    ({"input_slots": {"shape": [1, 2048], "int32_zlib_base64": "AAAA"}}, "is missing or malformed"),
+    ({"output_shape": [3, 5]}, r"field 'output_slots' does not fit shape \(3, 5\)"),
+    ({"output_slots": packed([0, 2048] * 10, [10, 2])}, "field 'output_slots' does not fit"),
+    ({"output_slots": packed([2, 0] * 10, [10, 2])}, "field 'output_slots' does not fit"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), CLIENT_ALTERATIONS)
+def test_an_altered_client_file_is_named(folder, changes, message):
+    rewrite(folder / "client.json", **changes)
+    with pytest.raises(FormatError, match=message):
+        load_client(folder)
+
+
+PLAN_ALTERATIONS = [
+    ({"kind": "other"}, "plan.json: field 'kind' is 'other'"),
+    ({"input_scale": 2.0**21}, "plan.json: field 'bundle_id' is not the digest of the plan; the file is altered"),
+    ({"outputs": [9, 8]}, "field 'bundle_id' is not the digest"),
+    ({"bundle_id": "00" * 32}, "field 'bundle_id' is not the digest"),
+    ({"ops": {}}, "field 'kind' is missing or malformed"),
+    ({"ops": None}, "is missing or malformed"),
+    ({"constant_levels": [1]}, "is missing or malformed"),
+    ({"constants_sha256": "00" * 32}, "constants.safetensors: its sha256 is not the one recorded"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), PLAN_ALTERATIONS)
+def test_an_altered_plan_file_is_named(folder, changes, message):
+    rewrite(folder / "server" / "plan.json", **changes)
+    with pytest.raises(FormatError, match=message):
+        load_server(folder)
+
+
+def test_a_plan_that_breaks_a_rule_is_refused_though_its_digest_is_right(tmp_path):
+    plan = BUNDLE.server.plan
+    broken = replace(plan, ops=(replace(plan.ops[0], steps=0), *plan.ops[1:]))
+    save_bundle(replace(BUNDLE, server=replace(BUNDLE.server, plan=broken)), tmp_path / "bundle")
+    with pytest.raises(FormatError, match="plan.json: field 'ops': layer 'fc': operation rotate rotates by nothing"):
+        load_server(tmp_path / "bundle")
+
+
+def test_insecure_parameters_are_refused_by_client_and_server(folder):
+    weak = make_params(4096, [50, 50], 50)
+    params = {"poly_modulus_degree": 4096, "data_primes": weak.data_primes, "special_prime": weak.special_prime}
+    rewrite(folder / "client.json", params=params)
+    with pytest.raises(InsecureParametersError, match="128-bit security allows 106"):
+        load_client(folder)
+    server = replace(BUNDLE.server, plan=replace(BUNDLE.server.plan, params=weak))
+    save_bundle(replace(BUNDLE, server=server), folder, force=True)
+    with pytest.raises(InsecureParametersError, match="128-bit security allows 106"):
+        load_server(folder)
+
+
+def test_parts_of_two_bundles_do_not_mix(folder, tmp_path):
+    save_bundle(small_bundle(seed=1), tmp_path / "other")
+    shutil.copy(tmp_path / "other" / "client.json", folder)
+    with pytest.raises(FormatError, match="client.json: field 'bundle_id' is not that of server/plan.json"):
+        load_bundle(folder)
+
+
+def test_missing_and_truncated_files_are_named(folder):
+    (folder / "report.json").write_text("[]")
+    with pytest.raises(FormatError, match="report.json: holds list"):
+        load_bundle(folder)
+    (folder / "client.json").write_text("{")
+    with pytest.raises(FormatError, match="client.json: not valid JSON"):
+        load_client(folder)
+    constants = folder / "server" / "constants.safetensors"
+    constants.write_bytes(constants.read_bytes()[:-1])
+    with pytest.raises(FormatError, match="constants.safetensors: its sha256"):
+        load_server(folder)
+    constants.unlink()
+    with pytest.raises(FormatError, match="constants.safetensors: file not found"):
+        load_server(folder)
+
+
+def test_a_report_of_the_wrong_type_is_named(folder):
+    rewrite(folder / "report.json", report=3)
+    with pytest.raises(FormatError, match="report.json: field 'report' is missing or malformed"):
+        load_bundle(folder)
+
+
+def test_explain_tells_the_essentials_and_needs_no_report():
+    text = explain_bundle(BUNDLE)
+    for part in ("4 x 8 (32) in", "N = 4096, 2048 slots", "2 rotations", "2 plain products", "1 squares", "at most 0.05"):
+        assert part in text
+    assert "predicted)" in text
+    assert "layer " not in text
+
+
+def test_explain_shows_layers_and_alternatives_of_the_report():
+    report = {
+        "predicted_server_ms": 3.25,
+        "predicted_disagreement": 0.001,
+        "layers": [{"layer": "fc", "level": 2, "rotate": 1, "predicted_ms": 1.5}, {"layer": "act", "square": 1}],
+        "weighed": [{"degree": 8192, "rescaling": "every", "predicted_ms": 9.0, "verdict": "chosen"}],
+    }
+    text = explain_bundle(replace(BUNDLE, report=report))
+    for part in ("3.2 ms on one thread", "0.10% of inputs", "fc", "act", "1.50", "N = 8192", "chosen"):
+        assert part in text

@@ -1,0 +1,218 @@
+"""Client and server: a round trip, and everything a wrong, foreign or hostile message may be."""
+
+import gc
+import hashlib
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tenseal.sealapi as sealapi
+
+from compress.errors import FormatError, InputShapeError, KeyMismatchError, SecretKeyError
+from secure.client import Client
+from secure.container import Container, ContainerKind, parse
+from secure.dry import dry_run
+from secure.keys import SecretCipher, SecretKey
+from secure.server import Server
+from tests.secure.plans import SMALL, every_kind_plan, small_bundle, small_bundle_by_hand
+
+BUNDLE = small_bundle()
+
+
+@pytest.fixture(scope="module")
+def client():
+    return Client(BUNDLE.client)
+
+
+@pytest.fixture(scope="module")
+def server(client):
+    server = Server(BUNDLE.server)
+    server.register(client.evaluation_key)
+    return server
+
+
+@pytest.fixture(scope="module")
+def request_bytes(client):
+    return client.encrypt(image())
+
+
+def image(seed=3):
+    return np.random.default_rng(seed).uniform(-1, 1, (4, 8))
+
+
+def test_round_trip_within_the_predicted_error(client, server):
+    found = client.decrypt(server.run(client.encrypt(image())))
+    wanted = small_bundle_by_hand(BUNDLE, image())
+    assert found.dtype == np.float64
+    assert found.shape == (2, 5)
+    assert np.abs(found - wanted).max() < BUNDLE.client.predicted_logit_error < np.abs(wanted).max()
+
+
+def test_two_clients_share_a_server(client, server):
+    other = Client(BUNDLE.client)
+    assert server.register(other.evaluation_key.to_bytes()) == other.secret_key.key_id
+    for one in (client, other):
+        wanted = small_bundle_by_hand(BUNDLE, image())
+        assert np.abs(one.decrypt(server.run(one.encrypt(image()))) - wanted).max() < 0.05
+    reply = server.run(other.encrypt(image()))
+    with pytest.raises(KeyMismatchError, match="reply: it was encrypted under another key"):
+        client.decrypt(reply)
+    server.forget(other.secret_key.key_id)
+    with pytest.raises(KeyMismatchError, match="no evaluation key .* is registered; register it first"):
+        server.run(other.encrypt(image()))
+
+
+def test_a_client_made_from_its_secret_key_reads_the_reply(client, server, request_bytes):
+    again = Client(BUNDLE.client, SecretKey.from_bytes(client.secret_key.to_bytes()))
+    np.testing.assert_allclose(again.decrypt(server.run(request_bytes)), client.decrypt(server.run(request_bytes)))
+    with pytest.raises(KeyMismatchError, match="this client was given its secret key; use the evaluation.key"):
+        _ = again.evaluation_key
+
+
+def test_the_same_image_encrypts_differently_each_time(client):
+    assert client.encrypt(image()) != client.encrypt(image())
+
+
+def test_a_request_is_seeded(request_bytes):
+    residues = 2 * SMALL.levels * SMALL.poly_modulus_degree
+    assert len(request_bytes) < residues * 8 / 2
+
+
+def test_a_server_without_room_for_plaintexts_gives_the_same_answer(client, request_bytes):
+    server = Server(BUNDLE.server, cache_bytes=0)
+    server.register(client.evaluation_key)
+    wanted = small_bundle_by_hand(BUNDLE, image())
+    assert np.abs(client.decrypt(server.run(request_bytes)) - wanted).max() < 0.05
+
+
+def test_operations_done_are_those_of_the_plan(server, request_bytes):
+    assert server.count_operations(request_bytes) == dry_run(BUNDLE.server.plan).operations
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (np.zeros((8, 4)), r"input: shape \(8, 4\); the network takes \(4, 8\); reshape or crop"),
+        (np.zeros((1, 4, 8)), r"shape \(1, 4, 8\)"),
+        (np.full((4, 8), np.nan), "values that are not finite"),
+        (np.full((4, 8), 255), "values from 255 to 255; the bundle was calibrated on -1 to 1"),
+        (np.full((4, 8), -1.6), "calibrated on -1 to 1 and would overflow"),
+        ("a picture", "not an array of numbers"),
+        ([[1, 2], [3]], "not an array of numbers"),
+    ],
+)
+def test_an_input_that_does_not_fit_is_refused(client, found, message):
+    with pytest.raises(InputShapeError, match=message):
+        client.encrypt(found)
+
+
+def test_an_input_a_quarter_outside_the_range_is_let_through(client):
+    client.encrypt(np.full((4, 8), 1.49))
+
+
+def test_another_bundle_is_refused_on_both_sides(client, server, request_bytes):
+    other = small_bundle(seed=1)
+    assert other.client.bundle_id != BUNDLE.client.bundle_id
+    stranger = Client(other.client)
+    with pytest.raises(KeyMismatchError, match="request: it belongs to bundle"):
+        server.run(stranger.encrypt(image()))
+    with pytest.raises(KeyMismatchError, match="evaluation key: it belongs to bundle"):
+        server.register(stranger.evaluation_key)
+    with pytest.raises(KeyMismatchError, match="reply: it belongs to bundle"):
+        stranger.decrypt(server.run(request_bytes))
+    with pytest.raises(KeyMismatchError, match="secret key: it belongs to bundle"):
+        Client(other.client, client.secret_key)
+
+
+def test_secret_material_never_gets_into_a_server(client, server):
+    with pytest.raises(SecretKeyError, match="this is a secret key; a server must never have one"):
+        server.register(client.secret_key.to_bytes())
+    with pytest.raises(SecretKeyError, match="this is a secret key"):
+        server.run(client.secret_key.to_bytes())
+    with pytest.raises(SecretKeyError, match="a server takes evaluation keys only, not SecretKey"):
+        server.register(client.secret_key)
+    with pytest.raises(SecretKeyError, match="not Client"):
+        server.register(client)
+
+
+def test_nothing_a_server_reaches_is_secret(client, server, request_bytes):
+    server.run(request_bytes)
+    secret_types = (SecretKey, SecretCipher, sealapi.SecretKey, sealapi.KeyGenerator, sealapi.Decryptor, sealapi.Encryptor)
+    seen, queue = set(), [vars(server)]
+    while queue:
+        found = queue.pop()
+        if id(found) in seen or isinstance(found, type) or type(found).__name__ in ("module", "function"):
+            continue
+        seen.add(id(found))
+        assert not isinstance(found, secret_types)
+        assert found is not client.secret_key._content
+        queue.extend(gc.get_referents(found))
+    assert len(seen) > 20
+    assert not any("secret" in name or "decrypt" in name for name in dir(server))
+
+
+def test_truncated_and_altered_requests_are_refused(server, request_bytes):
+    for content in (request_bytes[:-1], request_bytes[:50], b"", b"x" * 5000):
+        with pytest.raises(FormatError, match="^request: "):
+            server.run(content)
+    altered = bytearray(request_bytes)
+    altered[len(altered) // 2] ^= 1
+    with pytest.raises(FormatError, match="field 'sha256' does not match"):
+        server.run(bytes(altered))
+    with pytest.raises(FormatError, match="field 'kind' is request, expected reply"):
+        Client(BUNDLE.client).decrypt(request_bytes)
+
+
+def test_a_sealed_request_of_foreign_bytes_is_refused(server, request_bytes):
+    container = parse(request_bytes, ContainerKind.REQUEST, "request")
+    rng = np.random.default_rng(0)
+    item = container.items[0]
+    for start in (2, 6, 12, 16, 20, 22, 30, 60, 200, len(item) - 4):
+        altered = bytearray(item)
+        altered[start : start + 4] = rng.bytes(4)
+        forged = replace(container, items=(bytes(altered),)).to_bytes()
+        try:
+            server.run(forged)  # residues may be any number: only the hash could have told, and it was forged
+        except FormatError as error:
+            assert str(error).startswith("request: ")
+    with pytest.raises(FormatError, match="request: 3 ciphertexts, the network takes 1"):
+        server.run(replace(container, items=container.items * 3).to_bytes())
+    with pytest.raises(FormatError, match="request: 0 bytes are too few for a SEAL object"):
+        server.run(replace(container, items=(b"",)).to_bytes())
+
+
+def test_a_ciphertext_of_the_wrong_level_is_refused_on_both_sides(client, server):
+    lower = SecretCipher(client._ring, client.secret_key).encrypt(np.ones(SMALL.slots), 1, 2.0**20)
+    container = Container(ContainerKind.REQUEST, BUNDLE.client.bundle_id, client.secret_key.key_id, (lower,))
+    with pytest.raises(FormatError, match="request: a ciphertext of level 1, expected 2"):
+        server.run(container.to_bytes())
+    high = SecretCipher(client._ring, client.secret_key).encrypt(np.ones(SMALL.slots), 2, 2.0**20)
+    reply = replace(container, kind=ContainerKind.REPLY, items=(high, high))
+    with pytest.raises(FormatError, match="reply: a ciphertext of level 2, expected 1"):
+        client.decrypt(reply.to_bytes())
+    with pytest.raises(FormatError, match="reply: 1 ciphertexts, the network answers with 2"):
+        client.decrypt(replace(reply, items=(high,)).to_bytes())
+
+
+def test_a_server_process_imports_no_torch_and_stays_small():
+    script = (
+        "import resource, sys; sys.path.insert(0, '.')\n"
+        "from tests.secure.plans import small_bundle\n"
+        "from secure.client import Client\nfrom secure.server import Server\nimport numpy as np\n"
+        "bundle = small_bundle(); client = Client(bundle.client); server = Server(bundle.server)\n"
+        "server.register(client.evaluation_key)\n"
+        "for _ in range(3): server.run(client.encrypt(np.zeros((4, 8)) + 0.5))\n"
+        "print('torch' in sys.modules, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    torch, peak_mib = done.stdout.split()
+    assert torch == "False"
+    assert int(peak_mib) < 200
+
+
+def test_the_digest_names_the_plan():
+    assert BUNDLE.client.bundle_id == small_bundle().client.bundle_id
+    assert len(bytes.fromhex(BUNDLE.client.bundle_id)) == hashlib.sha256().digest_size
+    assert every_kind_plan(0).constants[0].level == 2

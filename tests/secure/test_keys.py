@@ -1,0 +1,141 @@
+"""Keys: what they show, where they go, and that a server's keys are exactly those of the manifest."""
+
+import copy
+import pickle
+import stat
+from dataclasses import replace
+
+import pytest
+
+from compress.errors import FormatError, KeyMismatchError, OverwriteError, SecretKeyError
+from secure.keys import (
+    EvaluationKey,
+    SecretCipher,
+    SecretKey,
+    generate_keys,
+    load_evaluation_key,
+    write_file,
+    write_keys,
+)
+from secure.plan import KeyManifest
+from secure.seal_context import make_ring
+from tests.secure.plans import FLAT, Builder, small_bundle
+
+
+@pytest.fixture(scope="module")
+def spec():
+    return small_bundle().client
+
+
+@pytest.fixture(scope="module")
+def ring(spec):
+    return make_ring(spec.params)
+
+
+@pytest.fixture(scope="module")
+def keys(spec, ring):
+    return generate_keys(spec, ring)
+
+
+def test_both_keys_carry_the_same_fresh_id(spec, ring, keys):
+    secret, evaluation = keys
+    assert secret.key_id == evaluation.key_id
+    assert len(secret.key_id) == 16
+    assert generate_keys(spec, ring)[0].key_id != secret.key_id
+
+
+def test_keys_round_trip_through_bytes(keys):
+    secret, evaluation = keys
+    assert SecretKey.from_bytes(secret.to_bytes()) == secret
+    assert EvaluationKey.from_bytes(evaluation.to_bytes()) == evaluation
+
+
+def test_a_secret_key_shows_and_pickles_nothing(keys, ring):
+    secret, _ = keys
+    shown = repr(secret) + str(secret) + f"{secret}"
+    assert "content hidden" in shown
+    assert secret._content.hex()[:16] not in shown
+    assert repr(secret._content)[2:12] not in shown
+    for held in (secret, SecretCipher(ring, secret)):
+        with pytest.raises(TypeError, match="a secret key cannot be pickled or copied"):
+            pickle.dumps(held)
+        with pytest.raises(TypeError, match="a secret key cannot be pickled or copied"):
+            copy.deepcopy(held)
+
+
+def test_an_evaluation_key_shows_no_content(keys):
+    assert "items" not in repr(keys[1])
+
+
+def test_an_evaluation_key_contains_nothing_of_the_secret_key(keys):
+    secret, evaluation = keys
+    middle = secret._content[200:232]
+    assert middle not in evaluation.to_bytes()
+
+
+def test_key_files_have_their_modes_and_are_not_overwritten(tmp_path, keys):
+    secret, evaluation = keys
+    write_keys(tmp_path / "keys", secret, evaluation)
+    path = tmp_path / "keys" / "secret.key"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert SecretKey.from_bytes(path.read_bytes()) == secret
+    assert EvaluationKey.from_bytes((tmp_path / "keys" / "evaluation.key").read_bytes()) == evaluation
+    before = path.read_bytes()
+    with pytest.raises(OverwriteError, match="secret.key exists; choose another output or pass --force"):
+        write_keys(tmp_path / "keys", secret, evaluation)
+    assert path.read_bytes() == before
+    write_keys(tmp_path / "keys", secret, evaluation, force=True)
+    assert sorted(entry.name for entry in (tmp_path / "keys").iterdir()) == ["evaluation.key", "secret.key"]
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing_behind(tmp_path):
+    with pytest.raises(TypeError):
+        write_file(tmp_path / "x.ct", "text, not bytes")
+    assert list(tmp_path.iterdir()) == []
+    write_file(tmp_path / "x.ct", b"1")
+    with pytest.raises(OverwriteError, match="x.ct exists"):
+        write_file(tmp_path / "x.ct", b"2")
+    assert (tmp_path / "x.ct").read_bytes() == b"1"
+
+
+def test_a_secret_key_given_as_evaluation_key_is_refused(keys):
+    with pytest.raises(SecretKeyError, match="evaluation key: this is a secret key"):
+        EvaluationKey.from_bytes(keys[0].to_bytes())
+    with pytest.raises(FormatError, match="field 'kind' is evaluation key, expected secret key"):
+        SecretKey.from_bytes(keys[1].to_bytes())
+
+
+def test_a_server_loads_exactly_the_keys_of_the_manifest(spec, ring, keys):
+    evaluation = keys[1]
+    loaded = load_evaluation_key(evaluation, spec.bundle_id, spec.keys, ring)
+    assert loaded.galois.size() == 2
+    assert loaded.relin.size() == 1
+    lacking = KeyManifest((*spec.keys.galois_elements, 81), True)
+    with pytest.raises(FormatError, match="2 rotations, 2 of the 3 the bundle uses; make new keys"):
+        load_evaluation_key(evaluation, spec.bundle_id, lacking, ring)
+    fewer = KeyManifest(spec.keys.galois_elements[:1], True)
+    with pytest.raises(FormatError, match="2 rotations, 1 of the 1 the bundle uses"):
+        load_evaluation_key(evaluation, spec.bundle_id, fewer, ring)
+    for items in [(b"", evaluation.items[1]), (evaluation.items[0], b""), (evaluation.items[0],)]:
+        with pytest.raises(FormatError, match="it lacks a key the bundle uses, or has one it does not use"):
+            load_evaluation_key(replace(evaluation, items=items), spec.bundle_id, spec.keys, ring)
+    swapped = replace(evaluation, items=evaluation.items[::-1])
+    with pytest.raises(FormatError, match="evaluation key: 1 rotations, 0 of the 2"):
+        load_evaluation_key(swapped, spec.bundle_id, spec.keys, ring)
+    with pytest.raises(KeyMismatchError, match="evaluation key: it belongs to bundle"):
+        load_evaluation_key(evaluation, "00" * 32, spec.keys, ring)
+
+
+def test_a_bundle_without_key_switches_has_empty_evaluation_keys(spec):
+    builder = Builder(params=FLAT)
+    plan = builder.build(builder.add_plain(0, 1.0))
+    flat = replace(spec, params=FLAT, keys=plan.key_manifest)
+    ring = make_ring(FLAT)
+    _, evaluation = generate_keys(flat, ring)
+    assert evaluation.items == (b"", b"")
+    assert load_evaluation_key(evaluation, spec.bundle_id, plan.key_manifest, ring).galois.size() == 0
+
+
+def test_a_secret_key_of_other_parameters_is_refused(keys):
+    with pytest.raises(FormatError, match="secret key: SEAL cannot read it"):
+        SecretCipher(make_ring(FLAT), keys[0])

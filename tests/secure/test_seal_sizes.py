@@ -1,0 +1,25 @@
+"""Estimated sizes against what SEAL really writes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from secure.keys import SecretCipher, generate_keys
+from secure.params import make_params
+from secure.seal_context import load_ciphertext, make_ring, to_bytes
+from secure.seal_sizes import ciphertext_bytes, galois_keys_bytes, relin_keys_bytes
+from tests.secure.plans import SMALL, small_bundle
+
+
+@pytest.mark.parametrize("params", [SMALL, make_params(8192, [50, 40, 40], 54)])
+def test_estimates_are_within_a_twentieth(params):
+    spec = replace(small_bundle().client, params=params)
+    ring = make_ring(params)
+    secret, evaluation = generate_keys(spec, ring)
+    seeded = SecretCipher(ring, secret).encrypt(np.ones(params.slots), params.levels, 2.0**20)
+    full = to_bytes(load_ciphertext(ring, seeded, params.levels, 2, "x.ct"))
+    assert ciphertext_bytes(params, params.levels, seeded=True) == pytest.approx(len(seeded), rel=0.05)
+    assert ciphertext_bytes(params, params.levels, seeded=False) == pytest.approx(len(full), rel=0.05)
+    assert relin_keys_bytes(params) == pytest.approx(len(evaluation.items[0]), rel=0.05)
+    assert galois_keys_bytes(params, 2) == pytest.approx(len(evaluation.items[1]), rel=0.05)
