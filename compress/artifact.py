@@ -12,10 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from compress.errors import FormatError, OverwriteError
+from compress.errors import ConfigError, FormatError, OverwriteError
 
 #: No artifact of ours has JSON near this size: a larger file is damage or an attack.
 MAX_JSON_BYTES = 64 * 2**20
+
+#: What the folders of all kinds hold at their top: only such a folder is ever replaced.
+ARTIFACT_NAMES = frozenset({"model.safetensors", "model.json", "client.json", "server", "report.json"})
 
 
 def refuse_existing(path: Path, *, force: bool) -> None:
@@ -27,10 +30,12 @@ def refuse_existing(path: Path, *, force: bool) -> None:
 def write_folder(folder: Path, files: Mapping[str, bytes], *, force: bool = False) -> None:
     """Write all files (relative name -> content) into a new folder beside the wanted one, then rename it into place.
 
-    Raises: OverwriteError; OSError when the disk refuses, with nothing left behind.
+    Raises: OverwriteError; ConfigError when force would delete what no artifact holds (somebody's data, keys); OSError
+    when the disk refuses, with nothing left behind.
     """
     folder = Path(folder)
     refuse_existing(folder, force=force)
+    _refuse_foreign(folder, files)
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
@@ -39,14 +44,38 @@ def write_folder(folder: Path, files: Mapping[str, bytes], *, force: bool = Fals
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
         staging.chmod(0o755)
-        if folder.is_dir():
-            shutil.rmtree(folder)
-        elif folder.exists():
-            folder.unlink()
-        os.replace(staging, folder)
+        _replace(folder, staging)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
+
+
+def _refuse_foreign(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Raises: ConfigError when an existing path is not an artifact of ours, which a new one may replace."""
+    if folder.is_dir():
+        ours = ARTIFACT_NAMES | {Path(name).parts[0] for name in files}
+        foreign = sorted(path.name for path in folder.iterdir() if path.name not in ours)
+        if foreign:
+            raise ConfigError(
+                "output", str(folder), f"a new folder or an earlier artifact; this one holds '{foreign[0]}'"
+            )
+    elif folder.exists():
+        raise ConfigError("output", str(folder), "a new folder or an earlier artifact; this is a file")
+
+
+def _replace(folder: Path, staging: Path) -> None:
+    """Put the staged folder in place; an older one is moved aside first and comes back if that fails."""
+    if not folder.exists():
+        os.replace(staging, folder)
+        return
+    retired = staging.with_name(staging.name + ".old")
+    os.replace(folder, retired)
+    try:
+        os.replace(staging, folder)
+    except OSError:
+        os.replace(retired, folder)
+        raise
+    shutil.rmtree(retired, ignore_errors=True)
 
 
 def json_bytes(value: Any) -> bytes:
