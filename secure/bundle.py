@@ -25,7 +25,12 @@ from secure.plan import Constant, KeyManifest, Kind, Op, Plan
 from secure.specs import Bundle, ClientSpec, ServerSpec
 
 VERSION = 1
-CLIENT_FILE, PLAN_FILE, CONSTANTS_FILE, REPORT_FILE = "client.json", "server/plan.json", "server/constants.safetensors", "report.json"
+CLIENT_FILE, PLAN_FILE, CONSTANTS_FILE, REPORT_FILE = (
+    "client.json",
+    "server/plan.json",
+    "server/constants.safetensors",
+    "report.json",
+)
 CLIENT_KIND, PLAN_KIND, REPORT_KIND = "cipherpress-client", "cipherpress-plan", "cipherpress-report"
 OP_FIELDS = tuple(field.name for field in fields(Op))
 #: A slot map larger than this decompresses from an attack, not from a compiler.
@@ -48,7 +53,9 @@ def save_bundle(bundle: Bundle, folder: str | Path, force: bool = False) -> None
     constants = _constants_bytes(bundle.server.plan)
     files = {
         CLIENT_FILE: json_bytes(_client_json(bundle.client)),
-        PLAN_FILE: json_bytes({**_plan_json(bundle.server.plan, constants), "bundle_id": plan_digest(bundle.server.plan)}),
+        PLAN_FILE: json_bytes(
+            {**_plan_json(bundle.server.plan, constants), "bundle_id": plan_digest(bundle.server.plan)}
+        ),
         CONSTANTS_FILE: constants,
         REPORT_FILE: json_bytes({"kind": REPORT_KIND, "version": VERSION, "report": dict(bundle.report)}),
     }
@@ -142,7 +149,11 @@ def load_server(folder: str | Path) -> ServerSpec:
 def _check_client(spec: ClientSpec, path: Path) -> None:
     slots, size = spec.params.slots, prod(spec.input_shape)
     features = spec.input_slots
-    if features.ndim != 2 or features.shape[1] != slots or not -1 <= features.min(initial=0) <= features.max(initial=0) < size:
+    if (
+        features.ndim != 2
+        or features.shape[1] != slots
+        or not -1 <= features.min(initial=0) <= features.max(initial=0) < size
+    ):
         raise FormatError(f"{path}: field 'input_slots' does not fit shape {spec.input_shape} in {slots} slots")
     count = len(spec.output_scales)
     places = spec.output_slots

@@ -1,7 +1,9 @@
-"""The cleartext evaluator: slots as float64 vectors. The first thing every plan runs on, and what encryption is compared with.
+"""The cleartext evaluator: slots as float64 vectors. The first thing every plan runs on, and what encryption is
+compared with.
 
-With a noise seed it adds the errors CKKS would, so that accuracy can be predicted on thousands of images without encrypting one.
-Slots are complex then, as in CKKS: half of an error's variance is imaginary, where it matters only after a square.
+With a noise seed it adds the errors CKKS would, so that accuracy can be predicted on thousands of images without
+encrypting one. Slots are complex then, as in CKKS: half of an error's variance is imaginary, where it matters only
+after a square.
 """
 
 from __future__ import annotations
@@ -88,13 +90,16 @@ class NoisyClearEvaluator(ClearEvaluator):
 
 
 def run_clear(plan: Plan, inputs: Sequence[Array], *, noise_seed: int | None = None) -> list[Array]:
-    """The plan's output slots, one array (..., slots) a ciphertext, from its input slots; exact unless a noise seed is given.
+    """The plan's output slots, one array (..., slots) a ciphertext, from its input slots; exact unless a noise seed is
+    given.
 
     Raises: PlanError for inputs of the wrong number or width.
     """
     vectors = [np.asarray(slots, dtype=np.float64) for slots in inputs]
     if any(vector.shape[-1:] != (plan.params.slots,) for vector in vectors):
-        raise PlanError("input", f"got shapes {[vector.shape for vector in vectors]}; each needs {plan.params.slots} slots")
+        raise PlanError(
+            "input", f"got shapes {[vector.shape for vector in vectors]}; each needs {plan.params.slots} slots"
+        )
     if noise_seed is None:
         return walk(plan, ClearEvaluator(plan), vectors)
     evaluator = NoisyClearEvaluator(plan, noise_seed)

@@ -30,7 +30,9 @@ class Client:
         if secret_key is None:
             secret_key, self._evaluation_key = generate_keys(spec, self._ring)
         check_belongs(
-            Container(ContainerKind.SECRET_KEY, secret_key.bundle_id, secret_key.key_id, ()), spec.bundle_id, "secret key"
+            Container(ContainerKind.SECRET_KEY, secret_key.bundle_id, secret_key.key_id, ()),
+            spec.bundle_id,
+            "secret key",
         )
         self.secret_key = secret_key
         self._cipher = SecretCipher(self._ring, secret_key)
@@ -42,7 +44,9 @@ class Client:
         Raises: KeyMismatchError for a client that was given its secret key.
         """
         if self._evaluation_key is None:
-            raise KeyMismatchError("evaluation key: this client was given its secret key; use the evaluation.key made with it")
+            raise KeyMismatchError(
+                "evaluation key: this client was given its secret key; use the evaluation.key made with it"
+            )
         return self._evaluation_key
 
     def encrypt(self, image: NDArray[Any]) -> bytes:
@@ -63,7 +67,9 @@ class Client:
         container = parse(reply, ContainerKind.REPLY, name)
         check_belongs(container, self.spec.bundle_id, name)
         if container.key_id != self.secret_key.key_id:
-            raise KeyMismatchError(f"{name}: it was encrypted under another key; decrypt with the key that made the request")
+            raise KeyMismatchError(
+                f"{name}: it was encrypted under another key; decrypt with the key that made the request"
+            )
         if len(container.items) != len(self.spec.output_scales):
             raise FormatError(
                 f"{name}: {len(container.items)} ciphertexts, the network answers with {len(self.spec.output_scales)}"
@@ -89,7 +95,8 @@ class Client:
         margin = RANGE_MARGIN * (high - low)
         if values.min() < low - margin or values.max() > high + margin:
             raise InputShapeError(
-                f"input: values from {values.min():g} to {values.max():g}; the bundle was calibrated on {low:g} to {high:g} "
-                "and would overflow; scale the input as the training data was (uint8 images are divided by 255)"
+                f"input: values from {values.min():g} to {values.max():g}; the bundle was calibrated on "
+                f"{low:g} to {high:g} and would overflow; scale the input as the training data was "
+                "(uint8 images are divided by 255)"
             )
         return values

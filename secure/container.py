@@ -73,7 +73,9 @@ def parse(content: bytes, kind: ContainerKind, name: str) -> Container:
         raise FormatError(f"{name}: {len(content)} bytes are too few for a cipherpress file; it is truncated")
     magic, found, padding, count, bundle_id, key_id = HEADER.unpack_from(content)
     if magic != MAGIC:
-        raise FormatError(f"{name}: field 'magic' is not {MAGIC.decode()}; it is no cipherpress file, or of another version")
+        raise FormatError(
+            f"{name}: field 'magic' is not {MAGIC.decode()}; it is no cipherpress file, or of another version"
+        )
     if found != kind or padding != b"\0\0\0":
         wanted = kind.name.lower().replace("_", " ")
         raise FormatError(f"{name}: field 'kind' is {_kind_name(found)}, expected {wanted}; give the right file")
@@ -100,7 +102,9 @@ def parse_for_server(content: bytes, kind: ContainerKind, name: str) -> Containe
     Raises: SecretKeyError, FormatError.
     """
     if kind_of(content) is ContainerKind.SECRET_KEY:
-        raise SecretKeyError(f"{name}: this is a secret key; a server must never have one; give it evaluation.key instead")
+        raise SecretKeyError(
+            f"{name}: this is a secret key; a server must never have one; give it evaluation.key instead"
+        )
     return parse(content, kind, name)
 
 

@@ -1,4 +1,6 @@
-"""The dry evaluator: levels, scales and parts only, derived anew from the operations and compared with what the plan says."""
+"""The dry evaluator: levels, scales and parts only, derived anew from the operations and compared with what the plan
+says.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ class Shadow:
 
 @dataclass(frozen=True)
 class DryRun:
-    """Operations by (kind, working level), the Galois elements the rotations use, and how many ciphertexts live at once."""
+    """Operations by (kind, working level), the Galois elements the rotations use, and how many ciphertexts live at
+    once.
+    """
 
     operations: Mapping[tuple[Kind, int], int]
     galois_elements: frozenset[int]
@@ -47,7 +51,9 @@ class DryEvaluator:
         slots = self.plan.params.slots
         self._require(op, op.steps % slots != 0, "rotates by nothing")
         self._require(op, value.parts == 2, "rotates a value that was not relinearized")
-        self._require(op, self.plan.params.special_prime is not None, "needs a key-switching prime, the parameters have none")
+        self._require(
+            op, self.plan.params.special_prime is not None, "needs a key-switching prime, the parameters have none"
+        )
         self.galois_elements.add(galois_element(op.steps, self.plan.params.poly_modulus_degree))
         return self._done(op, value, value)
 
@@ -74,7 +80,9 @@ class DryEvaluator:
 
     def relinearize(self, value: Shadow, op: Op) -> Shadow:
         self._require(op, value.parts == 3, "relinearizes a value of two parts")
-        self._require(op, self.plan.params.special_prime is not None, "needs a key-switching prime, the parameters have none")
+        self._require(
+            op, self.plan.params.special_prime is not None, "needs a key-switching prime, the parameters have none"
+        )
         return self._done(op, value, Shadow(value.level, value.scale, 2))
 
     def rescale(self, value: Shadow, op: Op) -> Shadow:
@@ -88,11 +96,15 @@ class DryEvaluator:
 
     def _constant(self, op: Op, value: Shadow) -> float:
         constant = self.plan.constants[op.constant]
-        self._require(op, constant.level == value.level, f"reads a constant of level {constant.level} at level {value.level}")
+        self._require(
+            op, constant.level == value.level, f"reads a constant of level {constant.level} at level {value.level}"
+        )
         self._require(op, constant.slots.shape == (self.plan.params.slots,), "reads a constant of the wrong length")
         self._require(op, bool(np.isfinite(constant.slots).all()), "reads a constant that is not finite")
         self._require(op, bool(constant.slots.any()), "reads a constant of zeros, which would uncover the ciphertext")
-        self._require(op, isfinite(constant.scale) and constant.scale > 0, f"reads a constant of scale {constant.scale}")
+        self._require(
+            op, isfinite(constant.scale) and constant.scale > 0, f"reads a constant of scale {constant.scale}"
+        )
         return constant.scale
 
     def _done(self, op: Op, worked_on: Shadow, found: Shadow) -> Shadow:
@@ -101,7 +113,9 @@ class DryEvaluator:
         close = isclose(op.scale, found.scale, rel_tol=SCALE_TOLERANCE)
         self._require(op, close, f"says scale {op.scale:.9g}, it is {found.scale:.9g}")
         room = self.plan.params.log2_modulus(found.level)
-        self._require(op, log2(found.scale) < room, f"has scale 2^{log2(found.scale):.1f} in a modulus of {room:.1f} bits")
+        self._require(
+            op, log2(found.scale) < room, f"has scale 2^{log2(found.scale):.1f} in a modulus of {room:.1f} bits"
+        )
         self.operations[op.kind, worked_on.level] += 1
         return Shadow(op.level, op.scale, op.parts)
 
@@ -140,7 +154,9 @@ def _check_frame(plan: Plan) -> None:
     for number, op in plan.numbered():
         wanted = 2 if op.kind is Kind.ADD else 1
         if len(op.args) != wanted or not all(0 <= arg < number for arg in op.args):
-            raise PlanError(op.layer, f"operation {op.kind}, value {number}, reads {op.args}; {wanted} earlier values are needed")
+            raise PlanError(
+                op.layer, f"operation {op.kind}, value {number}, reads {op.args}; {wanted} earlier values are needed"
+            )
         takes_constant = op.kind in (Kind.MULTIPLY_PLAIN, Kind.ADD_PLAIN)
         if not (0 <= op.constant < len(plan.constants) if takes_constant else op.constant == -1):
             raise PlanError(op.layer, f"operation {op.kind} reads constant {op.constant}, which it does not have")

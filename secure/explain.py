@@ -1,4 +1,6 @@
-"""A bundle as text for people: what was decided, what it will cost, what will leave the client and what the server keeps."""
+"""A bundle as text for people: what was decided, what it will cost, what will leave the client and what the server
+keeps.
+"""
 
 from __future__ import annotations
 
@@ -41,14 +43,17 @@ def _summary(bundle: Bundle) -> str:
     counts = ", ".join(f"{plan.count(kind)} {label}" for kind, label in _COUNTED if plan.count(kind))
     lines = [
         f"bundle {bundle.client.bundle_id[:12]}: {_shape(client.input_shape)} in, {_shape(client.output_shape)} out",
-        f"ring      N = {params.poly_modulus_degree}, {params.slots} slots, log2 QP = {params.log2_qp:.1f} ({bits}; {special} bits)",
+        f"ring      N = {params.poly_modulus_degree}, {params.slots} slots, "
+        f"log2 QP = {params.log2_qp:.1f} ({bits}; {special} bits)",
         f"levels    {plan.input_level} fresh, {plan.depth} used",
         f"work      {counts}",
         f"memory    {dry_run(plan).peak_ciphertexts} ciphertexts at once, {len(plan.constants)} plaintexts",
         f"error     at most {client.predicted_logit_error:.3g} at an output (six sigma, predicted)",
     ]
     if "predicted_disagreement" in report:
-        lines.append(f"classes   {report['predicted_disagreement']:.2%} of inputs expected to change theirs (predicted)")
+        lines.append(
+            f"classes   {report['predicted_disagreement']:.2%} of inputs expected to change theirs (predicted)"
+        )
     if "predicted_server_ms" in report:
         lines.append(f"server    {report['predicted_server_ms']:.1f} ms on one thread (predicted)")
     return "\n".join(lines)
@@ -105,7 +110,9 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:
-        first, *others = (cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+        first, *others = (
+            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
         lines.append("  ".join([first, *others]).rstrip())
     return "\n".join(lines)
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-import tenseal.sealapi as seal
-
 import numpy as np
+import tenseal.sealapi as seal
 from numpy.typing import NDArray
 
 from compress.errors import FormatError, OverwriteError
@@ -133,8 +132,14 @@ def load_evaluation_key(key: EvaluationKey, bundle_id: str, manifest: KeyManifes
     Raises: KeyMismatchError for the key of another bundle; FormatError.
     """
     check_belongs(Container(ContainerKind.EVALUATION_KEY, key.bundle_id, key.key_id, ()), bundle_id, "evaluation key")
-    if len(key.items) != 2 or bool(key.items[0]) != manifest.relinearize or bool(key.items[1]) != bool(manifest.galois_elements):
-        raise FormatError("evaluation key: it lacks a key the bundle uses, or has one it does not use; make new keys with keygen")
+    if (
+        len(key.items) != 2
+        or bool(key.items[0]) != manifest.relinearize
+        or bool(key.items[1]) != bool(manifest.galois_elements)
+    ):
+        raise FormatError(
+            "evaluation key: it lacks a key the bundle uses, or has one it does not use; make new keys with keygen"
+        )
     params = ring.params
     one_key_bytes = params.levels * 2 * len(params.all_primes) * params.poly_modulus_degree * RESIDUE_BYTES
     relin, galois = seal.RelinKeys(), seal.GaloisKeys()
@@ -144,10 +149,14 @@ def load_evaluation_key(key: EvaluationKey, bundle_id: str, manifest: KeyManifes
         size_bytes = len(manifest.galois_elements) * one_key_bytes + params.poly_modulus_degree * RESIDUE_BYTES
         from_bytes(galois, ring, key.items[1], "evaluation key, rotations", size_bytes)
     held = [element for element in manifest.galois_elements if galois.has_key(element)]
-    if galois.size() != len(manifest.galois_elements) or len(held) != galois.size() or relin.size() != manifest.relinearize:
+    if (
+        galois.size() != len(manifest.galois_elements)
+        or len(held) != galois.size()
+        or relin.size() != manifest.relinearize
+    ):
         raise FormatError(
-            f"evaluation key: {galois.size()} rotations, {len(held)} of the {len(manifest.galois_elements)} the bundle uses; "
-            "make new keys with keygen"
+            f"evaluation key: {galois.size()} rotations, {len(held)} of the {len(manifest.galois_elements)} the "
+            "bundle uses; make new keys with keygen"
         )
     return EvaluationKeys(galois, relin)
 

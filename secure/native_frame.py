@@ -1,7 +1,7 @@
 """What SEAL's bytes claim about themselves, read before SEAL sees them.
 
-SEAL inflates a compressed object before it looks at what it holds, so a few kilobytes could ask for gigabytes. The bound here
-comes from the zstd frame's own block list (RFC 8878): no block inflates to more than 128 KiB.
+SEAL inflates a compressed object before it looks at what it holds, so a few kilobytes could ask for gigabytes. The
+bound here comes from the zstd frame's own block list (RFC 8878): no block inflates to more than 128 KiB.
 
     offset  bytes  field
     0       2      magic 0xA15E, little-endian

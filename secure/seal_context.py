@@ -39,15 +39,17 @@ def make_ring(params: Params) -> Ring:
     check_security(params)
     if params.special_prime is None and params.levels > 1:
         raise BackendError(
-            f"special_prime: none beside {params.levels} data primes; SEAL keeps the last of several primes for key switching; "
-            "give the parameters a special prime"
+            f"special_prime: none beside {params.levels} data primes; SEAL keeps the last of several primes for "
+            "key switching; give the parameters a special prime"
         )
     native = seal.EncryptionParameters(seal.SCHEME_TYPE.CKKS)
     native.set_poly_modulus_degree(params.poly_modulus_degree)
     native.set_coeff_modulus([seal.Modulus(prime) for prime in params.all_primes])
     context = seal.SEALContext(native, True, seal.SEC_LEVEL_TYPE.TC128)
     if not context.parameters_set():
-        raise InsecureParametersError(f"coeff_modulus: SEAL refuses the parameters: {context.parameters_error_message()}")
+        raise InsecureParametersError(
+            f"coeff_modulus: SEAL refuses the parameters: {context.parameters_error_message()}"
+        )
     if params.special_prime is not None and not context.using_keyswitching():
         raise BackendError("SEAL set up no key switching for these parameters; they need a key-switching prime")
     ids: list[Any] = [None] * (params.levels + 1)
@@ -120,5 +122,3 @@ def native_errors(operation: str, layer: str | None = None) -> Iterator[None]:
     except NATIVE_ERRORS as error:
         place = f"layer '{layer}': " if layer is not None else ""
         raise BackendError(f"{place}SEAL refused to {operation}: {error}") from error
-
-

@@ -1,8 +1,9 @@
 """How large SEAL's objects are on the wire, from the parameters alone. Pure; estimates.
 
-SEAL stores the residue of a b-bit prime in 8 bytes and compresses with zstd, which finds no repetition in uniform residues and
-is left with one entropy code for all bytes of a block: a mixture of uniform bytes, one partly filled byte, and zeros. Its entropy
-is the estimate (derived; held to SEAL's own bytes by a test). Seeded objects carry a seed in place of their random half.
+SEAL stores the residue of a b-bit prime in 8 bytes and compresses with zstd, which finds no repetition in uniform
+residues and is left with one entropy code for all bytes of a block: a mixture of uniform bytes, one partly filled byte,
+and zeros. Its entropy is the estimate (derived; held to SEAL's own bytes by a test). Seeded objects carry a seed in
+place of their random half.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The server: runs the plan on ciphertexts for the clients whose evaluation keys it has. Nothing here can hold a secret key."""
+"""The server: runs the plan on ciphertexts for the clients whose evaluation keys it has. Nothing here can hold a secret
+key.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,8 @@ class Server:
             evaluation_key = EvaluationKey.from_bytes(evaluation_key, name)
         if not isinstance(evaluation_key, EvaluationKey):
             raise SecretKeyError(
-                f"{name}: a server takes evaluation keys only, not {type(evaluation_key).__name__}; give client.evaluation_key"
+                f"{name}: a server takes evaluation keys only, not {type(evaluation_key).__name__}; "
+                "give client.evaluation_key"
             )
         manifest = self.spec.plan.key_manifest
         keys = load_evaluation_key(evaluation_key, self.spec.bundle_id, manifest, self._ring)
@@ -78,11 +81,15 @@ class Server:
         container = parse_for_server(request, ContainerKind.REQUEST, name)
         check_belongs(container, self.spec.bundle_id, name)
         if container.key_id not in self._evaluators:
-            raise KeyMismatchError(f"{name}: no evaluation key {container.key_id.hex()[:8]} is registered; register it first")
+            raise KeyMismatchError(
+                f"{name}: no evaluation key {container.key_id.hex()[:8]} is registered; register it first"
+            )
         plan = self.spec.plan
         if len(container.items) != plan.inputs:
             raise FormatError(f"{name}: {len(container.items)} ciphertexts, the network takes {plan.inputs}")
-        return container.key_id, [load_ciphertext(self._ring, item, plan.input_level, 2, name) for item in container.items]
+        return container.key_id, [
+            load_ciphertext(self._ring, item, plan.input_level, 2, name) for item in container.items
+        ]
 
     def run_ciphertexts(self, key_id: bytes, ciphertexts: Sequence[Any]) -> list[Any]:
         """The plan on SEAL ciphertexts, without serialization: what `server_ms` means.

@@ -1,7 +1,7 @@
 """The real evaluator: every operation of the Plan on SEAL ciphertexts, through tenseal.sealapi.
 
-All scales that SEAL sees are 1.0, which keeps its own scale check out of the way; the plan carries the real ones and its checkers
-exclude overflow. Plaintexts are encoded once, when the server starts.
+All scales that SEAL sees are 1.0, which keeps its own scale check out of the way; the plan carries the real ones and
+its checkers exclude overflow. Plaintexts are encoded once, when the server starts.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def encode(ring: Ring, encoder: Any, slots: NDArray[Any], level: int, scale: flo
 
 
 class EncodedConstants:
-    """A plan's plaintexts by index, shared by all clients; the first that fit `cache_bytes` are kept, the others made anew."""
+    """A plan's plaintexts by index, shared by all clients; the first that fit `cache_bytes` are kept, the others made
+    anew.
+    """
 
     def __init__(self, ring: Ring, plan: Plan, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         self._ring = ring
@@ -78,8 +80,8 @@ class EncodedConstants:
         with native_errors(f"encode constant {index}"):
             plain = encode(self._ring, self._encoder, constant.slots, constant.level, constant.scale)
             if index in self._factors and plain.is_zero():
-                # A few small weights in many slots can round to zero in every coefficient, and SEAL refuses a product with
-                # zero. The constant polynomial 1 instead is wrong by 1 / scale in each slot: far less than the
+                # A few small weights in many slots can round to zero in every coefficient, and SEAL refuses a product
+                # with zero. The constant polynomial 1 instead is wrong by 1 / scale in each slot: far less than the
                 # sqrt(N / 12) / scale that the noise model charges for rounding any plaintext.
                 self._encoder.encode(1.0, self._ring.parms_ids[constant.level], 1.0, plain)
         return plain

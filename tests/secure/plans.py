@@ -50,9 +50,7 @@ class Builder:
 
     def rescale(self, value: int) -> int:
         level = self._level(value) - 1
-        return self._append(
-            Kind.RESCALE, value, level=level, scale=self._scale(value) / self.params.data_primes[level]
-        )
+        return self._append(Kind.RESCALE, value, level=level, scale=self._scale(value) / self.params.data_primes[level])
 
     def drop(self, value: int) -> int:
         return self._append(Kind.DROP, value, level=self._level(value) - 1)
@@ -90,7 +88,9 @@ class Builder:
 
 
 def every_kind_plan(seed: int = 0) -> Plan:
-    """Every kind of operation once or twice: y = rescale((w x + rot(x, 3) + b)^2), and x two slots on at the lower level."""
+    """Every kind of operation once or twice: y = rescale((w x + rot(x, 3) + b)^2), and x two slots on at the lower
+    level.
+    """
     rng = np.random.default_rng(seed)
     builder = Builder()
     ones = builder.multiply_plain(builder.rotate(0, 3), 1.0, 2.0**12)
@@ -111,7 +111,9 @@ def every_kind_by_hand(plan: Plan, x: np.ndarray) -> list[np.ndarray]:
 
 
 def small_bundle(seed: int = 0) -> Bundle:
-    """`every_kind_plan` between an input of shape (4, 8), repeated through the slots, and ten values of its first output."""
+    """`every_kind_plan` between an input of shape (4, 8), repeated through the slots, and ten values of its first
+    output.
+    """
     plan = every_kind_plan(seed)
     features = np.tile(np.arange(32, dtype=np.int32), SMALL.slots // 32)[None, :]
     places = np.stack([np.zeros(10, np.int32), np.arange(1000, 1010, dtype=np.int32)], axis=1)

@@ -209,7 +209,14 @@ def test_a_report_of_the_wrong_type_is_named(folder):
 
 def test_explain_tells_the_essentials_and_needs_no_report():
     text = explain_bundle(BUNDLE)
-    for part in ("4 x 8 (32) in", "N = 4096, 2048 slots", "2 rotations", "2 plain products", "1 squares", "at most 0.05"):
+    for part in (
+        "4 x 8 (32) in",
+        "N = 4096, 2048 slots",
+        "2 rotations",
+        "2 plain products",
+        "1 squares",
+        "at most 0.05",
+    ):
         assert part in text
     assert "predicted)" in text
     assert "layer " not in text

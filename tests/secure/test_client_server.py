@@ -139,7 +139,14 @@ def test_secret_material_never_gets_into_a_server(client, server):
 
 def test_nothing_a_server_reaches_is_secret(client, server, request_bytes):
     server.run(request_bytes)
-    secret_types = (SecretKey, SecretCipher, sealapi.SecretKey, sealapi.KeyGenerator, sealapi.Decryptor, sealapi.Encryptor)
+    secret_types = (
+        SecretKey,
+        SecretCipher,
+        sealapi.SecretKey,
+        sealapi.KeyGenerator,
+        sealapi.Decryptor,
+        sealapi.Encryptor,
+    )
     seen, queue = set(), [vars(server)]
     while queue:
         found = queue.pop()

@@ -90,8 +90,14 @@ def test_sealed_bytes_with_other_counts_and_lengths_are_a_format_error(count, le
         (resealed(VALID[:8] + b"\x63" + VALID[9:]), r"field 'kind' is unknown \(99\), expected request"),
         (resealed(VALID[:9] + b"\x01" + VALID[10:]), "field 'kind' is request"),
         (resealed(VALID[:12] + struct.pack("<I", 0) + VALID[16:]), f"field 'items' is 0, allowed are 1 to {MAX_ITEMS}"),
-        (resealed(VALID[:12] + struct.pack("<I", 2**31) + VALID[16:]), f"field 'items' is 2147483648, allowed are 1 to {MAX_ITEMS}"),
-        (resealed(VALID[:12] + struct.pack("<I", 99) + VALID[16:]), "field 'lengths' is cut off; the file is truncated"),
+        (
+            resealed(VALID[:12] + struct.pack("<I", 2**31) + VALID[16:]),
+            f"field 'items' is 2147483648, allowed are 1 to {MAX_ITEMS}",
+        ),
+        (
+            resealed(VALID[:12] + struct.pack("<I", 99) + VALID[16:]),
+            "field 'lengths' is cut off; the file is truncated",
+        ),
         (resealed(VALID[:64] + struct.pack("<Q", 2**63) + VALID[72:]), "field 'lengths' promises 92233720368547758"),
         (VALID[:-1] + bytes([VALID[-1] ^ 1]), "field 'sha256' does not match the content; the file is altered"),
         (VALID + b"tail", "field 'lengths' promises 15 bytes"),

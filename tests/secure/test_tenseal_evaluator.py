@@ -104,8 +104,9 @@ def test_error_of_one_operation_is_what_the_noise_formulas_say(kind):
     x = uniform()
     error = (Party(plan).run(x)[0] - run_clear(plan, [x])[0]) * plan.scale_of(plan.outputs[0])
     predicted = sqrt(variance / 2)  # the real half of the complex slot error
-    # Skip the first slots, where SEAL's key switch is far worse than average (design notes; noise.key_switch_slot_variance).
-    # A single key's rounding errors vary by slot: for one key the ratio of standard deviations scatters by some 20 %.
+    # Skip the first slots, where SEAL's key switch is far worse than average (design notes;
+    # noise.key_switch_slot_variance). A single key's rounding errors vary by slot: for one key the ratio of standard
+    # deviations scatters by some 20 %.
     assert 0.5 < np.std(error[64:]) / predicted < 1.5
     assert np.abs(error[64:]).max() < 8 * predicted
 
@@ -230,7 +231,10 @@ def uncompressed_bytes(ciphertext):
 def test_altered_native_bytes_are_a_format_error():
     party = Party(every_kind_plan())
     saved = to_bytes(party.encrypt(uniform()))
-    reads = lambda content: from_bytes(sealapi.Ciphertext(), party.ring, content, "x.ct", 2**18)
+
+    def reads(content):
+        return from_bytes(sealapi.Ciphertext(), party.ring, content, "x.ct", 2**18)
+
     with pytest.raises(FormatError, match="x.ct: it does not start as a SEAL object of 100 bytes"):
         reads(saved[:100])
     with pytest.raises(FormatError, match="x.ct: 5 bytes are too few"):
