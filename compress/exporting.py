@@ -177,7 +177,7 @@ def norm_factors(module: nn.Module | None) -> tuple[Tensor, Tensor]:
 def _bias(module: nn.Module) -> Array:
     bias = module.bias
     rows = module.out_features if isinstance(module, nn.Linear) else module.out_channels
-    return np.zeros(int(rows)) if bias is None else _array(bias)  # type: ignore[arg-type]
+    return np.zeros(int(rows)) if bias is None else _array(bias)
 
 
 def _array(tensor: Any) -> Array:

@@ -261,10 +261,13 @@ class _Importer:
             raise self._unsupported(node, "moves the batch axis", "keep axis 0 first")
         self._append(node, "permute", axes=tuple(axis - 1 for axis in order[1:]))
 
+    def _operands(self, node: fx.Node) -> tuple[Any, Any]:
+        return node.args[0], _argument(node, 1, "other", None)
+
     def _sum(self, node: fx.Node, sign: float) -> None:
         if _argument(node, 2, "alpha", 1) != 1:
             raise self._unsupported(node, "with alpha", "multiply by a constant first")
-        left, right = node.args[0], _argument(node, 1, "other", None)
+        left, right = self._operands(node)
         if self._is_value(left) and self._is_value(right):
             if self.trace.values[left].shape != self.trace.values[right].shape:
                 shapes = f"of shapes {self._shape(left)} and {self._shape(right)}"
@@ -276,7 +279,7 @@ class _Importer:
             self._affine(node, right, torch.tensor(sign), self._constant(left))
 
     def _product(self, node: fx.Node, *, divide: bool) -> None:
-        left, right = node.args[0], _argument(node, 1, "other", None)
+        left, right = self._operands(node)
         if self._is_value(left) and self._is_value(right):
             if divide or self.value_of[left] != self.value_of[right]:
                 raise self._unsupported(node, "of two encrypted values")
@@ -329,7 +332,7 @@ class _Importer:
         shape = self.trace.values[node].shape
         if shape != self.trace.values[source].shape:
             raise self._unsupported(node, "with a constant larger than the value", "use a constant that broadcasts to the value")
-        parts = {}
+        parts: dict[str, Any] = {}
         for key, part in (("scale", scale), ("shift", shift)):
             part = part.detach().to(torch.float64)
             if part.ndim == len(shape):

@@ -26,7 +26,8 @@ class Trace:
 
     @property
     def placeholder(self) -> fx.Node:
-        return next(node for node in self.graph_module.graph.nodes if node.op == "placeholder")
+        found: fx.Node = next(node for node in self.graph_module.graph.nodes if node.op == "placeholder")
+        return found
 
     def operation(self, node: fx.Node) -> str:
         """A name for people: the module's class, or the function's or method's name."""
@@ -54,7 +55,7 @@ class _Tracer(fx.Tracer):
         self.current = module_qualified_name
         if type(module).__module__ == "compress.modules":
             return True
-        base = next(kind for kind in type(module).__mro__ if kind.__module__.startswith("torch.nn."))
+        base: Any = next(kind for kind in type(module).__mro__ if kind.__module__.startswith("torch.nn."))
         containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
         return base is not nn.Module and not isinstance(module, containers) and type(module).forward is base.forward
 

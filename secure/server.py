@@ -69,7 +69,10 @@ class Server:
         Raises: SecretKeyError, FormatError, KeyMismatchError, BackendError.
         """
         key_id, ciphertexts = self.load_request(request, name)
-        outputs = self.run_ciphertexts(key_id, ciphertexts)
+        return self.pack_reply(key_id, self.run_ciphertexts(key_id, ciphertexts))
+
+    def pack_reply(self, key_id: bytes, outputs: Sequence[Any]) -> bytes:
+        """The reply that carries these output ciphertexts to the client of that key."""
         items = tuple(to_bytes(output) for output in outputs)
         return Container(ContainerKind.REPLY, self.spec.bundle_id, key_id, items).to_bytes()
 

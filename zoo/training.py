@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save
 from torch import Tensor, nn
 
+from compress.artifact import json_bytes, write_folder
 from compress.augment import DigitAugment
 from compress.training import Progress, accuracy, fit_
 from zoo.datasets import Dataset
-from zoo.networks import Recipe
+from zoo.loading import load_model
+from zoo.networks import ZOO, Recipe
+
+DEFAULT_EPOCHS = 10
 
 
 @dataclass(frozen=True)
@@ -48,3 +56,60 @@ def train(
         progress=progress,
     )
     return Trained(module, accuracy(module, data.x_test, data.y_test), len(data.x_test))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training run and what it takes to repeat it."""
+
+    trained: Trained
+    command: str
+    data: str
+    seed: int
+    recipe: Recipe
+
+
+def train_spec(
+    spec: str,
+    data: Dataset,
+    *,
+    seed: int = 0,
+    epochs: int | None = None,
+    learning_rate: float | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Train a zoo name or file.py:factory from fresh weights; options replace parts of its recipe.
+
+    Raises: ModelError, CalibrationError.
+    """
+    torch.manual_seed(seed)  # the factory draws its initial weights from the global generator
+    if spec in ZOO:
+        module, recipe = ZOO[spec].factory(), ZOO[spec].recipe
+    else:
+        module, recipe = load_model(spec), Recipe(epochs=DEFAULT_EPOCHS)
+    changed = {"epochs": epochs, "learning_rate": learning_rate}
+    recipe = replace(recipe, **{name: value for name, value in changed.items() if value is not None})
+    command = f"cipherpress train {spec} --data {data.name} --seed {seed}"
+    command += "".join(f" --{name.replace('_', '-')} {value}" for name, value in changed.items() if value is not None)
+    return Run(train(module, data, recipe, seed=seed, progress=progress), command, data.name, seed, recipe)
+
+
+def save_trained(run: Run, folder: Path, *, force: bool = False) -> dict[str, Any]:
+    """model.safetensors (a state dict for --weights) and model.json (how it was made); the record.
+
+    Raises: OverwriteError.
+    """
+    content = save({name: value.contiguous() for name, value in run.trained.module.state_dict().items()})
+    record = {
+        "kind": "weights",
+        "version": 1,
+        "accuracy_plain": run.trained.accuracy_plain,
+        "images": run.trained.images,
+        "data": run.data,
+        "seed": run.seed,
+        "recipe": asdict(run.recipe),
+        "command": run.command,
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    write_folder(folder, {"model.safetensors": content, "model.json": json_bytes(record)}, force=force)
+    return record

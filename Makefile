@@ -1,0 +1,37 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+THREADS ?= 2
+
+.PHONY: demo test test-all bench lint clean
+
+demo: $(VENV)/.installed
+	$(BIN)/cipherpress demo
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -n $(THREADS)
+
+test-all: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -m "slow or not slow"
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/cipherpress bench -o benchmarks/results --force
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) build *.egg-info

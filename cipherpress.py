@@ -1,0 +1,184 @@
+"""cipherpress: compress a trained torch network for the ciphertext, compile it to CKKS, run it on encrypted data.
+
+The public names, loaded when first used: a server that imports this module starts without torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from compress.model import CompressedModel
+    from compress.network import Network
+    from secure.specs import Bundle
+
+__version__ = "0.1.0"
+
+_NAMES = {
+    "Bundle": "secure.specs",
+    "CipherpressError": "compress.errors",
+    "Client": "secure.client",
+    "CompressedModel": "compress.model",
+    "Network": "compress.network",
+    "Plan": "secure.plan",
+    "Server": "secure.server",
+    "compare": "hwmodel.report",
+    "convert": "compress.convert",
+    "estimate": "hwmodel.report",
+    "finetune": "compress.finetune",
+    "load_data": "zoo.datasets",
+    "load_model": "zoo.loading",
+    "opq": "compress.opq",
+    "train": "zoo.training",
+}
+
+__all__ = [  # noqa: PLE0604 - most names are loaded by __getattr__
+    "Bundle",
+    "CipherpressError",
+    "Client",
+    "CompressedModel",
+    "Network",
+    "Plan",
+    "Server",
+    "compare",
+    "compile",
+    "convert",
+    "estimate",
+    "finetune",
+    "load",
+    "load_data",
+    "load_model",
+    "opq",
+    "press",
+    "save",
+    "train",
+]
+
+CALIBRATION_IMAGES = 512
+RUNTIME = "cpu-seal"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NAMES:
+        raise AttributeError(f"module 'cipherpress' has no attribute '{name}'")
+    return getattr(importlib.import_module(_NAMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
+
+
+def compile(  # noqa: A001 - the verb of the interface
+    network: Network,
+    data: Any,
+    *,
+    max_error: float | None = None,
+    seed: int = 0,
+    progress: Callable[[str, float], None] | None = None,
+) -> Bundle:
+    """The bundle of a converted network, calibrated on training images of `data` (see `secure.compiling.compile_network`)."""
+    from hwmodel.architecture import kernel_times, load_architecture
+    from hwmodel.counts import plain_workload
+    from secure.compiling import compile_network
+
+    times = kernel_times(load_architecture(RUNTIME))
+    images = data.calibration(CALIBRATION_IMAGES, seed)
+    bundle = compile_network(network, images, times=times, max_error=max_error, progress=progress)
+    return replace(bundle, report={**bundle.report, "plain_workload": plain_workload(network).to_json()})
+
+
+def press(
+    model: nn.Module | CompressedModel,
+    data: Any,
+    *,
+    sparsity: float = 0.5,
+    bits: float = 5,
+    finetune_epochs: int = 2,
+    convert_epochs: int = 8,
+    augment: bool = True,
+    max_error: float | None = None,
+    seed: int = 0,
+    progress: Callable[[str, float], None] | None = None,
+) -> Bundle:
+    """opq, finetune, convert and compile in one call."""
+    from compress.convert import convert
+    from compress.finetune import finetune
+    from compress.opq import opq
+
+    small = opq(model, sparsity=sparsity, bits=bits)
+    small = finetune(small, data, epochs=finetune_epochs, augment=augment, seed=seed, progress=progress)
+    network = convert(small, data, epochs=convert_epochs, augment=augment, seed=seed, progress=progress)
+    return compile(network, data, max_error=max_error, seed=seed, progress=progress)
+
+
+def save(thing: CompressedModel | Network | Bundle, folder: str | Path, force: bool = False) -> None:
+    """Write a CompressedModel, Network or Bundle as a folder.
+
+    Raises: OverwriteError when it exists and force is False; TypeError for anything else.
+    """
+    from compress.network import Network
+    from secure.specs import Bundle
+
+    if isinstance(thing, Network):
+        from compress.network_file import save_network
+
+        save_network(thing, folder, force=force)
+    elif isinstance(thing, Bundle):
+        from secure.bundle import save_bundle
+
+        save_bundle(thing, folder, force=force)
+    else:
+        from compress.model import CompressedModel
+        from compress.model_folder import save_model
+
+        if not isinstance(thing, CompressedModel):
+            raise TypeError(f"cannot save {type(thing).__name__}; save a CompressedModel, a Network or a Bundle")
+        save_model(thing, folder, force=force)
+
+
+def load(folder: str | Path, module: nn.Module | None = None) -> CompressedModel | Network | Bundle:
+    """What a folder holds. `module`: a fresh module of the same architecture, for compressed models that are not of the zoo.
+
+    Raises: FormatError naming file and field.
+    """
+    from compress.errors import FormatError
+
+    path = Path(folder)
+    if (path / "client.json").is_file():
+        from secure.bundle import load_bundle
+
+        return load_bundle(path)
+    kind = artifact_kind(path)
+    if kind == "network":
+        from compress.network_file import load_network
+
+        return load_network(path)
+    if kind == "compressed":
+        from compress.model_folder import load_model_folder, read_record
+
+        source = read_record(path)["source"]
+        if module is None and source.get("kind") == "zoo":
+            from zoo.loading import load_model
+
+            module = load_model(source["name"])
+        return load_model_folder(path, module)
+    raise FormatError(f"{path}: no saved model, network or bundle in this folder")
+
+
+def artifact_kind(folder: str | Path) -> str | None:
+    """"bundle", "network" or "compressed", by what lies in the folder; None for anything else."""
+    import json
+
+    path = Path(folder)
+    if (path / "client.json").is_file():
+        return "bundle"
+    try:
+        return str(json.loads((path / "model.json").read_bytes()).get("kind"))
+    except (OSError, ValueError, AttributeError):
+        return None

@@ -1,0 +1,663 @@
+"""The command line: parse, call, show. No maths here; heavy imports happen inside the commands that need them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+import cipherpress as cp
+from compress.errors import CipherpressError, ConfigError, ModelError, OverwriteError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass
+class Output:
+    """Where results go: one JSON object on stdout, or tables and progress on stderr."""
+
+    as_json: bool = False
+    quiet: bool = False
+
+    def result(self, values: dict[str, Any], text: str = "") -> None:
+        """The command's result; `text` is what people read instead of JSON."""
+        if self.as_json:
+            click.echo(json.dumps(values))
+        elif text:
+            click.echo(text, err=True)
+
+    def say(self, text: str) -> None:
+        if not (self.quiet or self.as_json):
+            click.echo(text, err=True)
+
+    @contextmanager
+    def progress(self, label: str) -> Iterator[Callable[[str, float], None]]:
+        """A progress bar on stderr; its callback takes a label and a share of the work."""
+        if self.quiet or self.as_json or not sys.stderr.isatty():
+            yield lambda step, share: None
+            return
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(label, total=1.0)
+            yield lambda step, share: bar.update(task, completed=share, description=f"{label}: {step}")
+
+
+def table(rows: list[dict[str, Any]], columns: list[str]) -> str:
+    """Rows as aligned text."""
+    from io import StringIO
+
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(box=None, pad_edge=False)
+    for column in columns:
+        numeric = any(isinstance(row.get(column), int | float) for row in rows)
+        grid.add_column(column.replace("_", " "), justify="right" if numeric else "left")
+    for row in rows:
+        grid.add_row(*(_cell(row.get(column)) for column in columns))
+    console = Console(file=StringIO(), width=160)
+    console.print(grid)
+    return console.file.getvalue().rstrip()  # type: ignore[attr-defined, no-any-return]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else str(value)
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    rows = [{"": name.replace("_", " "), "value": value} for name, value in values.items() if not isinstance(value, dict)]
+    return table(rows, ["", "value"])
+
+
+def command(name: str, example: str) -> Callable[[Command], Command]:
+    """A subcommand with the options every command has; ends with an example in its help."""
+
+    def decorate(function: Command) -> Command:
+        @wraps(function)
+        def run(*args: Any, as_json: bool, quiet: bool, verbose: bool, threads: int | None, **options: Any) -> Any:
+            logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(name)s: %(message)s")
+            _limit_threads(threads)
+            return function(Output(as_json, quiet), *args, **options)
+
+        wrapped: Any = run
+        for option in (
+            click.option("--threads", type=click.IntRange(1), help="Threads for training and linear algebra."),
+            click.option("--verbose", is_flag=True, help="Log what is decided."),
+            click.option("--quiet", is_flag=True, help="No progress."),
+            click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
+        ):
+            wrapped = option(wrapped)
+        return main.command(name, epilog=f"Example:  {example}")(wrapped)  # type: ignore[return-value]
+
+    return decorate
+
+
+def _limit_threads(threads: int | None) -> None:
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(threads)
+
+
+class _Group(click.Group):
+    """Turns every expected error into one line on stderr and exit status 1."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except CipherpressError as error:
+            _fail(str(error))
+        except OSError as error:
+            _fail(f"{error.filename or 'file'}: {error.strerror or error}")
+        except KeyboardInterrupt:
+            _fail("interrupted; nothing was left half-written")
+
+
+def _fail(message: str) -> None:
+    click.echo(f"error: {' '.join(message.split())}", err=True)
+    sys.exit(1)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(cp.__version__, prog_name="cipherpress")
+def main() -> None:
+    """Compress a trained network for the ciphertext, compile it, and run it on encrypted data."""
+
+
+#: The demo's settings: light enough to finish within a minute of starting.
+DEMO_SPARSITY, DEMO_BITS, DEMO_EPOCHS = 0.5, 5.0, 8
+
+# -- what the options have in common
+
+data_options = [
+    click.option("--data", "data_name", required=True, help="mnist, fashion-mnist, digits, an IDX folder or an .npz file."),
+    click.option("--data-dir", type=click.Path(path_type=Path), help="Where data that is not shipped lies."),
+]
+model_options = [
+    click.option("--weights", type=click.Path(path_type=Path), help=".safetensors or .pt state dict."),
+    click.option("--model", "factory", help="For a saved folder of your own model: path/to/file.py:factory again."),
+]
+output_options = [
+    click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the result goes."),
+    click.option("--force", is_flag=True, help="Replace an existing output."),
+]
+seed_option = [click.option("--seed", default=0, show_default=True, help="Seed of everything random.")]
+opq_options = [
+    click.option("--sparsity", default=0.5, show_default=True, help="Share of weights that goes."),
+    click.option("--bits", default=5.0, show_default=True, help="Mean bits of a weight that stays."),
+]
+plan_options = [click.option("--max-error", type=float, help="Largest acceptable error of an output, six sigma.")]
+
+
+def options(*groups: list[Any]) -> Callable[[Command], Command]:
+    """Several groups of options at once."""
+
+    def decorate(function: Command) -> Command:
+        wrapped: Any = function
+        for group in reversed(groups):
+            for option in reversed(group):
+                wrapped = option(wrapped)
+        return wrapped  # type: ignore[no-any-return]
+
+    return decorate
+
+
+def _load(spec: str, weights: Path | None = None, factory: str | None = None) -> Any:
+    """A torch module, CompressedModel, Network or Bundle from a MODEL argument."""
+    path = Path(spec)
+    if path.is_dir():
+        return cp.load(path, cp.load_model(factory) if factory else None)
+    if ":" not in spec and (path.suffix or os.sep in spec):
+        raise ModelError(f"model '{spec}': no such folder; give a zoo name, path/to/file.py:factory or a saved folder")
+    return cp.load_model(spec, weights)
+
+
+def _refuse_existing(output: Path, force: bool) -> None:
+    """Before any work: an existing output is not replaced without --force."""
+    if output.exists() and not force:
+        raise OverwriteError(output)
+
+
+def _network(thing: Any, spec: str) -> Any:
+    if not isinstance(thing, cp.Network):
+        raise ModelError(f"model '{spec}': not converted yet; run `cipherpress convert` first, or `cipherpress press`")
+    return thing
+
+
+def _trainable(thing: Any, spec: str) -> Any:
+    if isinstance(thing, cp.Network | cp.Bundle):
+        raise ModelError(f"model '{spec}': it is converted already; start from the trained or compressed model")
+    return thing
+
+
+# -- what is there
+
+
+@command("models", "cipherpress models --json")
+def models(out: Output) -> None:
+    """The zoo's networks, with their accuracy on all test images."""
+    from zoo.networks import describe_models
+
+    rows = describe_models()
+    columns = ["name", "task", "input_shape", "parameters", "accuracy_plain", "images"]
+    out.result({"models": rows}, table(rows, columns))
+
+
+@command("architectures", "cipherpress architectures")
+def architectures(out: Output) -> None:
+    """The machines that estimate knows."""
+    from hwmodel.architecture import list_architectures, load_architecture
+
+    rows = [{"name": name, "description": load_architecture(name).description} for name in list_architectures()]
+    out.result({"architectures": rows}, table(rows, ["name", "description"]))
+
+
+# -- from a trained network to a bundle
+
+
+@command("train", "cipherpress train mlp --data mnist -o out/mlp")
+@click.argument("model")
+@options(data_options, output_options, seed_option)
+@click.option("--epochs", type=click.IntRange(1), help="Passes over the training data (default: the network's recipe).")
+@click.option("--learning-rate", type=float, help="Highest learning rate (default: the network's recipe).")
+def train(
+    out: Output,
+    model: str,
+    data_name: str,
+    data_dir: Path | None,
+    output: Path,
+    force: bool,
+    seed: int,
+    epochs: int | None,
+    learning_rate: float | None,
+) -> None:
+    """Train MODEL from fresh weights; writes model.safetensors and model.json. The committed zoo weights come from here."""
+    from zoo.training import save_trained, train_spec
+
+    _refuse_existing(output, force)
+    data = cp.load_data(data_name, data_dir)
+    with out.progress("train") as progress:
+        finished = train_spec(model, data, seed=seed, epochs=epochs, learning_rate=learning_rate, progress=progress)
+    record = save_trained(finished, output, force=force)
+    out.result(record, f"accuracy {record['accuracy_plain']:.4f} on {record['images']} test images; saved {output}")
+
+
+@command("compress", "cipherpress compress mlp --data mnist --method opq --sparsity 0.8 --bits 4 -o out/small")
+@click.argument("model")
+@options(data_options, model_options)
+@click.option("--method", "methods", multiple=True, default=("opq",), type=click.Choice(["opq"]), help="Applied in order.")
+@options(opq_options)
+@click.option("--granularity", default="layer", type=click.Choice(["layer", "channel"]), help="One step a layer or channel.")
+@click.option("--epochs", default=2, show_default=True, help="Fine-tuning on the fixed codebook.")
+@click.option("--augment/--no-augment", default=True, help="Distort training images (image data only).")
+@options(output_options, seed_option)
+def compress(
+    out: Output,
+    model: str,
+    data_name: str,
+    data_dir: Path | None,
+    weights: Path | None,
+    factory: str | None,
+    methods: tuple[str, ...],
+    sparsity: float,
+    bits: float,
+    granularity: str,
+    epochs: int,
+    augment: bool,
+    output: Path,
+    force: bool,
+    seed: int,
+) -> None:
+    """Compress MODEL; prints sparsity, bits and rate by layer and the accuracy before and after."""
+    from compress.accounting import account
+    from compress.training import accuracy
+
+    _refuse_existing(output, force)
+    data = cp.load_data(data_name, data_dir)
+    small = _trainable(_load(model, weights, factory), model)
+    before = accuracy(small.module if isinstance(small, cp.CompressedModel) else small, data.x_test, data.y_test)
+    for _ in methods:
+        small = cp.opq(small, sparsity=sparsity, bits=bits, granularity=granularity)
+        if epochs:
+            with out.progress("fine-tune") as progress:
+                small = cp.finetune(small, data, epochs=epochs, augment=augment, seed=seed, progress=progress)
+    cp.save(small, output, force=force)
+    after = accuracy(small.module, data.x_test, data.y_test)
+    counted = account(small)
+    result = {**counted, "images": len(data.x_test), "accuracy_plain": before, "accuracy_compressed": after}
+    columns = ["layer", "parameters", "nonzeros", "sparsity", "bits", "compression_rate", "position_encoding"]
+    summary = (
+        f"accuracy {before:.4f} -> {after:.4f} on {len(data.x_test)} test images; "
+        f"{counted['compression_rate']:.1f} times smaller, everything counted; saved {output}"
+    )
+    out.result(result, f"{table(counted['layers'], columns)}\n{summary}")
+
+
+convert_options = [
+    click.option("--degree", default=2, show_default=True, type=click.Choice(["2", "4"]), help="Of the polynomials."),
+    click.option("--per-channel", is_flag=True, help="One polynomial a channel."),
+]
+
+
+@command("convert", "cipherpress convert out/small --data mnist -o out/friendly")
+@click.argument("model")
+@options(data_options, model_options, convert_options)
+@click.option("--epochs", default=8, show_default=True, help="Distillation on the fixed codebook.")
+@click.option("--learning-rate", default=6e-3, show_default=True)
+@click.option("--augment/--no-augment", default=True, help="Distort training images (image data only).")
+@options(output_options, seed_option)
+def convert(
+    out: Output,
+    model: str,
+    data_name: str,
+    data_dir: Path | None,
+    weights: Path | None,
+    factory: str | None,
+    degree: str,
+    per_channel: bool,
+    epochs: int,
+    learning_rate: float,
+    augment: bool,
+    output: Path,
+    force: bool,
+    seed: int,
+) -> None:
+    """Replace MODEL's non-linearities by polynomials, fold its normalization, distil it from itself."""
+    _refuse_existing(output, force)
+    data = cp.load_data(data_name, data_dir)
+    thing = _trainable(_load(model, weights, factory), model)
+    with out.progress("convert") as progress:
+        network = cp.convert(
+            thing,
+            data,
+            degree=int(degree),
+            per_channel=per_channel,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            augment=augment,
+            seed=seed,
+            progress=progress,
+        )
+    cp.save(network, output, force=force)
+    about = network.about
+    before, after, images = about["accuracy_before"], about["accuracy_after"], about["test_images"]
+    result = {"images": images, "accuracy_before": before, "accuracy_after": after, "replaced": about["replaced"]}
+    out.result(result, f"accuracy {before:.4f} -> {after:.4f} on {images} test images; saved {output}")
+
+
+@command("compile", "cipherpress compile out/friendly --data mnist -o out/bundle")
+@click.argument("model")
+@options(data_options, plan_options)
+@click.option("--mode", default="latency", type=click.Choice(["latency"]), help="Packing: one input a request.")
+@options(output_options, seed_option)
+def compile_(
+    out: Output,
+    model: str,
+    data_name: str,
+    data_dir: Path | None,
+    max_error: float | None,
+    mode: str,
+    output: Path,
+    force: bool,
+    seed: int,
+) -> None:
+    """Choose packing, scales and parameters for a converted MODEL and write the BUNDLE."""
+    _refuse_existing(output, force)
+    network = _network(_load(model), model)
+    data = cp.load_data(data_name, data_dir)
+    with out.progress("compile") as progress:
+        bundle = cp.compile(network, data, max_error=max_error, seed=seed, progress=progress)
+    cp.save(bundle, output, force=force)
+    out.result(dict(bundle.report), f"{bundle.explain()}\nsaved {output}")
+
+
+@command("press", "cipherpress press mlp --data mnist -o out/bundle")
+@click.argument("model")
+@options(data_options, model_options, opq_options, plan_options)
+@click.option("--finetune-epochs", default=2, show_default=True)
+@click.option("--convert-epochs", default=8, show_default=True)
+@click.option("--augment/--no-augment", default=True, help="Distort training images (image data only).")
+@options(output_options, seed_option)
+def press(
+    out: Output,
+    model: str,
+    data_name: str,
+    data_dir: Path | None,
+    weights: Path | None,
+    factory: str | None,
+    sparsity: float,
+    bits: float,
+    max_error: float | None,
+    finetune_epochs: int,
+    convert_epochs: int,
+    augment: bool,
+    output: Path,
+    force: bool,
+    seed: int,
+) -> None:
+    """Compress, convert and compile MODEL in one go."""
+    _refuse_existing(output, force)
+    data = cp.load_data(data_name, data_dir)
+    thing = _trainable(_load(model, weights, factory), model)
+    with out.progress("press") as progress:
+        bundle = cp.press(
+            thing,
+            data,
+            sparsity=sparsity,
+            bits=bits,
+            finetune_epochs=finetune_epochs,
+            convert_epochs=convert_epochs,
+            augment=augment,
+            max_error=max_error,
+            seed=seed,
+            progress=progress,
+        )
+    cp.save(bundle, output, force=force)
+    out.result(dict(bundle.report), f"{bundle.explain()}\nsaved {output}")
+
+
+# -- client and server, by files
+
+
+@command("keygen", "cipherpress keygen out/bundle -o out/keys")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@options(output_options)
+def keygen(out: Output, bundle: Path, output: Path, force: bool) -> None:
+    """Make secret.key (keep it) and evaluation.key (for the server)."""
+    from secure.bundle import load_client
+    from secure.client import Client
+    from secure.keys import EVALUATION_FILE, SECRET_FILE, write_keys
+
+    for name in (SECRET_FILE, EVALUATION_FILE):
+        _refuse_existing(output / name, force)
+    client = Client(load_client(bundle))
+    write_keys(output, client.secret_key, client.evaluation_key, force=force)
+    size = (output / EVALUATION_FILE).stat().st_size
+    out.result({"evaluation_key_bytes": size}, f"saved {output / SECRET_FILE} and {output / EVALUATION_FILE} ({size:,} bytes)")
+
+
+@command("encrypt", "cipherpress encrypt out/bundle --key out/keys/secret.key --input x.npy -o x.ct")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--key", required=True, type=click.Path(path_type=Path), help="secret.key")
+@click.option("--input", "source", required=True, type=click.Path(path_type=Path), help="An .npy array or an image file.")
+@options(output_options)
+def encrypt(out: Output, bundle: Path, key: Path, source: Path, output: Path, force: bool) -> None:
+    """Encrypt one input (.npy of the network's shape, or an image file)."""
+    from secure.inputs import read_input
+    from secure.keys import write_file
+
+    _refuse_existing(output, force)
+    client = _client(bundle, key)
+    request = client.encrypt(read_input(source, client.spec.input_shape))
+    write_file(output, request, force=force)
+    out.result({"upload_bytes": len(request)}, f"saved {output} ({len(request):,} bytes)")
+
+
+@command("run", "cipherpress run out/bundle --key out/keys/evaluation.key --input x.ct -o y.ct")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--key", required=True, type=click.Path(path_type=Path), help="evaluation.key")
+@click.option("--input", "source", required=True, type=click.Path(path_type=Path), help="A .ct made by encrypt.")
+@options(output_options)
+def run(out: Output, bundle: Path, key: Path, source: Path, output: Path, force: bool) -> None:
+    """The server's work: the network on an encrypted input. Needs no torch and no secret."""
+    from time import perf_counter
+
+    from secure.bundle import load_server
+    from secure.keys import write_file
+    from secure.server import Server
+
+    _refuse_existing(output, force)
+    evaluation_key, request = key.read_bytes(), source.read_bytes()
+    server = Server(load_server(bundle))
+    server.register(evaluation_key, str(key))
+    key_id, ciphertexts = server.load_request(request, str(source))
+    start = perf_counter()
+    outputs = server.run_ciphertexts(key_id, ciphertexts)
+    server_ms = (perf_counter() - start) * 1e3
+    reply = server.pack_reply(key_id, outputs)
+    write_file(output, reply, force=force)
+    result = {"server_ms": server_ms, "download_bytes": len(reply)}
+    out.result(result, f"saved {output} ({len(reply):,} bytes) after {server_ms:.1f} ms")
+
+
+@command("decrypt", "cipherpress decrypt out/bundle --key out/keys/secret.key --input y.ct")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--key", required=True, type=click.Path(path_type=Path), help="secret.key")
+@click.option("--input", "source", required=True, type=click.Path(path_type=Path), help="A .ct made by run.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Also save the scores as .npy.")
+@click.option("--force", is_flag=True, help="Replace an existing output.")
+def decrypt(out: Output, bundle: Path, key: Path, source: Path, output: Path | None, force: bool) -> None:
+    """Decrypt an answer; prints the classes with their scores, best first."""
+    from io import BytesIO
+
+    import numpy as np
+
+    from secure.keys import write_file
+
+    if output is not None:
+        _refuse_existing(output, force)
+    scores = _client(bundle, key).decrypt(source.read_bytes(), str(source))
+    if output is not None:
+        buffer = BytesIO()
+        np.save(buffer, scores)
+        write_file(output, buffer.getvalue(), force=force)
+    order = np.argsort(scores.ravel())[::-1].tolist()
+    rows = [{"class": index, "score": float(scores.ravel()[index])} for index in order]
+    out.result({"class": order[0], "scores": scores.tolist()}, table(rows, ["class", "score"]))
+
+
+def _client(bundle: Path, key: Path) -> Any:
+    from secure.bundle import load_client
+    from secure.client import Client
+    from secure.keys import SecretKey
+
+    return Client(load_client(bundle), SecretKey.from_bytes(key.read_bytes(), str(key)))
+
+
+# -- looking and measuring
+
+
+@command("infer", "cipherpress infer out/bundle --data mnist --images 100")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@options(data_options)
+@click.option("--images", default=100, show_default=True, type=click.IntRange(1), help="Test images, from the first.")
+@click.option("--backend", default="tenseal", type=click.Choice(["tenseal", "cleartext"]))
+def infer(out: Output, bundle: Path, data_name: str, data_dir: Path | None, images: int, backend: str) -> None:
+    """The whole round trip over test images: accuracy, agreement with the plan in clear, timings, sizes."""
+    from secure.roundtrip import round_trip
+
+    loaded = cp.load(bundle)
+    if not isinstance(loaded, cp.Bundle):
+        raise ModelError(f"{bundle}: not a bundle; make one with `cipherpress compile`")
+    data = cp.load_data(data_name, data_dir)
+    with out.progress("infer") as progress:
+        result = round_trip(loaded, data.x_test[:images], data.y_test[:images], backend=backend, progress=progress)
+    out.result(result, _pairs(result))
+
+
+@command("inspect", "cipherpress inspect out/bundle")
+@click.argument("path", type=click.Path(path_type=Path))
+def inspect(out: Output, path: Path) -> None:
+    """What an artifact holds: layers, codebooks, plan, levels, keys, security, sizes."""
+    from compress.inspection import describe_network
+    from secure.inspection import describe_file
+
+    if path.is_file():
+        values = describe_file(path)
+        out.result(values, _pairs(values))
+        return
+    kind = cp.artifact_kind(path)
+    if kind == "compressed":
+        from compress.model_folder import read_record
+
+        record = read_record(path)
+        columns = ["layer", "shape", "bits", "kept", "granularity"]
+        out.result(record, f"compressed model\n{table(record['layers'], columns)}")
+        return
+    loaded = cp.load(path)
+    if isinstance(loaded, cp.Bundle):
+        size = {"bundle_bytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file())}
+        out.result({"kind": "bundle", **size, **loaded.report}, loaded.explain())
+        return
+    rows = describe_network(loaded)
+    columns = ["name", "type", "shape", "parameters", "nonzeros", "bits", "low", "high"]
+    out.result({"kind": "network", "layers": rows, "about": dict(loaded.about)}, f"network\n{table(rows, columns)}")
+
+
+@command("estimate", "cipherpress estimate out/bundle --arch cpu-seal --arch eyeriss")
+@click.argument("model")
+@click.option("--arch", "names", multiple=True, help="An architecture's name or YAML file; repeat for several.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Save the comparison as a picture (needs cipherpress[plots]).")
+@click.option("--force", is_flag=True, help="Replace an existing plot.")
+def estimate(out: Output, model: str, names: tuple[str, ...], plot: Path | None, force: bool) -> None:
+    """Modelled latency and energy of a converted network (plain) or bundle (plain and encrypted)."""
+    from hwmodel.architecture import list_architectures
+
+    if plot is not None:
+        _refuse_existing(plot, force)
+    loaded = _load(model)
+    if not isinstance(loaded, cp.Network | cp.Bundle):
+        raise ModelError(f"model '{model}': only converted networks and bundles can be priced; run `cipherpress convert` first")
+    comparison = cp.compare(loaded, list(names or list_architectures()))
+    if plot is not None:
+        from hwmodel.plots import save_plot
+
+        save_plot(comparison, plot, force=force)
+    out.result(comparison.to_json(), str(comparison))
+
+
+@command("bench", "cipherpress bench peers -o out/bench")
+@click.argument("names", nargs=-1)
+@options(output_options)
+@click.option("--images", default=100, show_default=True, type=click.IntRange(20))
+def bench(out: Output, names: tuple[str, ...], output: Path, force: bool, images: int) -> None:
+    """The benchmark tables of the README, from scratch."""
+    from importlib import import_module
+
+    from benchmarks import BENCHMARKS
+
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        raise ConfigError("benchmark", unknown[0], ", ".join(BENCHMARKS))
+    results = {}
+    for name in names or tuple(BENCHMARKS):
+        _refuse_existing(output / f"{name}.json", force)
+        with out.progress(name) as progress:
+            results[name] = import_module(BENCHMARKS[name]).run(output, images=images, progress=progress)
+        out.say((output / f"{name}.md").read_text())
+    out.result(results)
+
+
+@command("demo", "cipherpress demo --images 20")
+@click.option("--images", default=20, show_default=True, type=click.IntRange(1, 10_000), help="Encrypted test images.")
+def demo(out: Output, images: int) -> None:
+    """The whole road on real digits: compress, convert, compile, make keys, classify encrypted."""
+    from compress.accounting import account
+    from secure.roundtrip import round_trip
+
+    data = cp.load_data("mnist")
+    out.say(f"1  data      MNIST, {len(data.x_train):,} training and {len(data.x_test):,} test images")
+    plain = cp.load_model("mlp")
+    out.say("2  network   mlp 784-64-10 with ReLU, trained weights from the zoo")
+    with out.progress("compress") as progress:
+        small = cp.finetune(cp.opq(plain, sparsity=DEMO_SPARSITY, bits=DEMO_BITS), data, epochs=1, progress=progress)
+    counted, after = account(small), small.history[-1]["accuracy_after"]
+    rate = counted["compression_rate"]
+    out.say(f"3  compress  OPQ: {counted['sparsity']:.0%} of the weights gone, {counted['bits']:.1f} bits each, {rate:.1f} times smaller")
+    with out.progress("convert") as progress:
+        network = cp.convert(small, data, epochs=DEMO_EPOCHS, augment=True, progress=progress)
+    converted = network.about["accuracy_after"]
+    out.say(f"4  convert   ReLU -> polynomial of degree 2, distilled; {after:.2%} -> {converted:.2%} on {len(data.x_test):,} test images")
+    with out.progress("compile") as progress:
+        bundle = cp.compile(network, data, progress=progress)
+    report = bundle.report
+    out.say(
+        f"5  compile   N={report['poly_modulus_degree']}, {report['log2_qp']:.0f}-bit modulus, {report['security_bits']}-bit security, "
+        f"{report['rotations']} rotations, {report['plain_multiplications']} plain products"
+    )
+    with out.progress("encrypted") as progress:
+        result = round_trip(bundle, data.x_test[:images], data.y_test[:images], progress=progress)
+    out.say(f"6  run       {images} test digits, encrypted by the client, classified by a server that has no secret key\n")
+    out.say(_pairs(result))
+    comparison = cp.compare(bundle, ["cpu-seal", "eyeriss", "craterlake"])
+    out.say(f"\nWhat one image costs (modelled):\n{comparison}")
+    result |= {"accuracy_converted": converted, "compression_rate": rate, "estimates": comparison.to_json()}
+    right = round(result["accuracy_encrypted"] * images)
+    out.result(result, f"\n{right} of {images} encrypted digits named right, {result['server_ms']:.0f} ms each on the server")
+
+
+if __name__ == "__main__":
+    main()

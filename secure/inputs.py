@@ -1,0 +1,52 @@
+"""Inputs from files: .npy arrays, and image files where pillow is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.errors import InputShapeError
+
+Shape = tuple[int, ...]
+
+
+def read_input(path: Path, shape: Shape) -> NDArray[np.float64]:
+    """One input of the network's shape; uint8 values are divided by 255.
+
+    An image file is read in grey for one channel, in RGB for three; it must have the network's height and width.
+    Raises: InputShapeError naming the file.
+    """
+    values = _read_npy(path) if path.suffix == ".npy" else _read_image(path, shape)
+    if values.dtype == np.uint8:
+        values = values / 255.0
+    if values.size == int(np.prod(shape)) and values.shape != shape and values.ndim <= len(shape):
+        values = values.reshape(shape)  # (28, 28) for (1, 28, 28): an axis of one was left out
+    return np.asarray(values, dtype=np.float64)
+
+
+def _read_npy(path: Path) -> NDArray[Any]:
+    try:
+        with path.open("rb") as file:
+            return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+    except (ValueError, EOFError) as error:
+        raise InputShapeError(f"{path}: not a complete .npy file of numbers ({error}); save it with numpy.save") from error
+
+
+def _read_image(path: Path, shape: Shape) -> NDArray[Any]:
+    if not path.is_file():
+        raise InputShapeError(f"{path}: file not found")
+    if len(shape) != 3 or shape[0] not in (1, 3):
+        raise InputShapeError(f"{path}: an image cannot be an input of shape {shape}; give an .npy array")
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError as error:
+        raise InputShapeError(f"{path}: reading images needs pillow; install cipherpress[data] or give .npy") from error
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("L" if shape[0] == 1 else "RGB"))
+    except (UnidentifiedImageError, OSError) as error:
+        raise InputShapeError(f"{path}: not an image file that pillow can read; give .png or .npy") from error
+    return pixels[None] if shape[0] == 1 else pixels.transpose(2, 0, 1)
