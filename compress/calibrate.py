@@ -22,7 +22,9 @@ def check_samples(layer: str, samples: Array) -> None:
         raise CalibrationError(layer, "no calibration data; give at least one image")
     if not np.isfinite(samples).all():
         bad = int(samples.size - np.isfinite(samples).sum())
-        raise CalibrationError(layer, f"{bad} of {samples.size} calibration values are not finite; clean the data or the weights")
+        raise CalibrationError(
+            layer, f"{bad} of {samples.size} calibration values are not finite; clean the data or the weights"
+        )
     if samples.min() == samples.max():
         raise CalibrationError(layer, f"every calibration value is {samples.flat[0]:g}; give data that varies")
 
@@ -40,7 +42,9 @@ def calibrated(network: Network, images: Array, *, batch: int = 256) -> Network:
     for start in range(0, len(images), batch):
         for name, value in network.run_all(images[start : start + batch]).items():
             if not np.isfinite(value).all():
-                raise CalibrationError(name, "values overflow on the calibration images; convert again with a smaller learning rate")
+                raise CalibrationError(
+                    name, "values overflow on the calibration images; convert again with a smaller learning rate"
+                )
             low[name] = min(low.get(name, np.inf), float(value.min()))
             high[name] = max(high.get(name, -np.inf), float(value.max()))
             squares[name] = squares.get(name, 0.0) + float(np.square(value).sum())

@@ -42,20 +42,22 @@ def convert(
     data: Any,
     *,
     degree: int = 2,
-    epochs: int = 10,
-    learning_rate: float = 2e-3,
+    epochs: int = 8,
+    learning_rate: float = 2e-2,
     seed: int = 0,
     augment: bool = False,
     per_channel: bool = False,
+    teacher: nn.Module | None = None,
     progress: Progress | None = None,
 ) -> Network:
     """Polynomial non-linearities, average pooling, folded normalization; then distilled from the model itself.
 
-    The codebook of a compressed model is kept: its masks and steps do not move, only the latent weights, the biases and
-    the polynomials do. `model` is not changed.
+    The codebook of a compressed model is kept: its masks and steps do not move, only the latent weights, the biases
+    and the polynomials do. `model` is not changed.
 
-    data: x_train, y_train, x_test, y_test and calibration(count, seed), as `zoo.datasets` makes them. epochs: passes over
-    x_train; 0 leaves the fitted polynomials as they are. augment: small random shifts and turns of the training images.
+    data: x_train, y_train, x_test, y_test and calibration(count, seed), as `zoo.datasets` makes them. epochs: passes
+    over x_train; 0 leaves the fitted polynomials as they are. augment: small random distortions of the training images
+    (for handwriting). teacher: the network to distil from when it is not the model itself (the one before compression).
 
     Raises: UnsupportedLayerError, CalibrationError, InputShapeError, ConfigError.
     """
@@ -68,14 +70,18 @@ def convert(
     x_test, y_test = np.asarray(data.x_test), np.asarray(data.y_test)
     calibration = np.asarray(data.calibration(CALIBRATION_IMAGES, seed))
     imported = import_model(module, tuple(x_test.shape[1:]))
-    teacher = copy.deepcopy(imported.graph_module).eval().requires_grad_(False)
+    itself = copy.deepcopy(imported.graph_module)
+    guide = (
+        itself if teacher is None else import_model(copy.deepcopy(teacher).eval(), imported.input_shape).graph_module
+    )
+    guide.eval().requires_grad_(False)
     say("fit polynomials", 0.0)
     dtype = next(module.parameters()).dtype
     student, replaced = replace_operations(
         imported, torch.as_tensor(calibration, dtype=dtype), degree=degree, per_channel=per_channel
     )
     if epochs and trainable(student):
-        _distil(student, teacher, data, dtype, epochs, learning_rate, seed, augment, say)
+        _distil(student, guide, data, dtype, epochs, learning_rate, seed, augment, say)
     say("freeze", 0.95)
     network = calibrated(frozen_network(reimported(student.eval(), imported)), calibration)
     about = _about(model, imported, replaced) | {
@@ -86,7 +92,7 @@ def convert(
         "learning_rate": learning_rate,
         "augment": augment,
         "test_images": len(x_test),
-        "accuracy_before": _module_accuracy(teacher, x_test, y_test, dtype),
+        "accuracy_before": _module_accuracy(itself.eval(), x_test, y_test, dtype),
         "accuracy_after": network_accuracy(network, x_test, y_test),
     }
     say("convert", 1.0)
@@ -107,7 +113,9 @@ def _distil(
     labels = torch.as_tensor(np.asarray(data.y_train), dtype=torch.long)
     logits = _outputs(teacher, inputs[:2] if augment else inputs)
     if logits.ndim != 2:
-        raise InputShapeError(f"output: shape {tuple(logits.shape[1:])}; conversion trains classifiers, whose output is one row of scores")
+        raise InputShapeError(
+            f"output: shape {tuple(logits.shape[1:])}; conversion trains classifiers, whose output is one row of scores"
+        )
     polynomials = list(polynomial_activations(student))
 
     def guard(*_: Any) -> None:

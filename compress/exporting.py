@@ -111,11 +111,9 @@ def _nodes(layer: Layer) -> list[Node]:
     options = layer.options
     match layer.kind:
         case "linear":
-            assert layer.module is not None
-            return [Dense(**base, weights=layer_weights(layer.module), bias=_bias(layer.module))]
+            return [Dense(**base, weights=layer_weights(layer.torch_module), bias=_bias(layer.torch_module))]
         case "conv":
-            assert layer.module is not None
-            return [Conv(**base, weights=layer_weights(layer.module), bias=_bias(layer.module), **options)]
+            return [Conv(**base, weights=layer_weights(layer.torch_module), bias=_bias(layer.torch_module), **options)]
         case "norm":
             scale, shift = norm_factors(layer.module)
             column = (-1,) + (1,) * (len(layer.shape) - 1)
@@ -136,7 +134,11 @@ def _nodes(layer: Layer) -> list[Node]:
             if options["signs"] == (1.0, 1.0):
                 return [Add(**base)]
             minus = Affine(
-                name=f"{layer.name}.minus", inputs=layer.inputs[1:], shape=layer.shape, scale=np.array(-1.0), shift=np.array(0.0)
+                name=f"{layer.name}.minus",
+                inputs=layer.inputs[1:],
+                shape=layer.shape,
+                scale=np.array(-1.0),
+                shift=np.array(0.0),
             )
             return [minus, Add(**{**base, "inputs": (layer.inputs[0], minus.name)})]
     raise unsupported(layer.name, layer.kind, "is not exact", "call convert, which replaces it by a fitted polynomial")
@@ -163,7 +165,11 @@ def norm_factors(module: nn.Module | None) -> tuple[Tensor, Tensor]:
     """(scale, shift) per channel of a batch normalization in evaluation mode, or of a ChannelAffine, float64."""
     if isinstance(module, ChannelAffine):
         return module.scale.detach().to(torch.float64), module.shift.detach().to(torch.float64)
-    if not isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)) or module.running_mean is None or module.running_var is None:
+    if (
+        not isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d))
+        or module.running_mean is None
+        or module.running_var is None
+    ):
         raise TypeError(f"{type(module).__name__} is no normalization with running statistics")
     scale = 1.0 / torch.sqrt(module.running_var.to(torch.float64) + module.eps)
     if module.weight is not None:

@@ -136,7 +136,9 @@ def _swap(model: fx.GraphModule, layer: Layer, module: nn.Module) -> None:
 
 def _free_path(model: fx.GraphModule, path: str) -> str:
     """`path`, or the first of path_2, path_3, ... that the model does not use."""
-    taken = {name for name, _ in model.named_modules()} | {str(node.target) for node in model.graph.nodes if node.op == "get_attr"}
+    taken = {name for name, _ in model.named_modules()} | {
+        str(node.target) for node in model.graph.nodes if node.op == "get_attr"
+    }
     candidate, count = path, 1
     while candidate in taken or hasattr(model, candidate):
         count += 1

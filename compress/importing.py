@@ -7,7 +7,6 @@ twelve kinds of layer and no torch spelling. What has no kind is refused by name
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,38 +25,46 @@ ACTIVATION_MODULES = (
     nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.Mish, nn.Softsign, nn.LogSigmoid, nn.Tanhshrink,
 )  # fmt: skip
 ACTIVATION_FUNCTIONS = frozenset({
-    torch.relu, torch.relu_, F.relu, F.relu_, torch.sigmoid, F.sigmoid, torch.tanh, F.tanh, F.leaky_relu, F.silu, F.gelu, F.elu,
-    F.selu, torch.selu, F.celu, F.softplus, F.hardtanh, F.relu6, F.hardswish, F.hardsigmoid, F.mish, F.softsign, F.logsigmoid,
-    torch.abs, torch.clamp, torch.sin, torch.cos, torch.erf,
+    torch.relu, torch.relu_, F.relu, F.relu_, torch.sigmoid, F.sigmoid, torch.tanh, F.tanh, F.leaky_relu, F.silu,
+    F.gelu, F.elu, F.selu, torch.selu, F.celu, F.softplus, F.hardtanh, F.relu6, F.hardswish, F.hardsigmoid, F.mish, F.softsign,
+    F.logsigmoid, torch.abs, torch.clamp, torch.sin, torch.cos, torch.erf,
 })  # fmt: skip
 ACTIVATION_METHODS = frozenset({"relu", "relu_", "sigmoid", "tanh", "abs", "clamp"})
-IN_PLACE = frozenset({torch.relu_, F.relu_, operator.iadd, operator.isub, operator.imul, operator.itruediv, "relu_", "add_",
-                      "sub_", "mul_", "div_"})  # fmt: skip
+IN_PLACE = frozenset({
+    torch.relu_, F.relu_, operator.iadd, operator.isub, operator.imul, operator.itruediv,
+    "relu_", "add_", "sub_", "mul_", "div_",
+})  # fmt: skip
 
 _ADD = frozenset({operator.add, operator.iadd, torch.add, "add", "add_"})
 _SUB = frozenset({operator.sub, operator.isub, torch.sub, torch.subtract, "sub", "sub_"})
 _MUL = frozenset({operator.mul, operator.imul, torch.mul, torch.multiply, "mul", "mul_"})
 _DIV = frozenset({operator.truediv, operator.itruediv, torch.div, torch.true_divide, "div", "div_"})
-_RESHAPE = frozenset({torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze, "flatten", "view", "reshape", "squeeze",
-                      "unsqueeze", "unflatten"})  # fmt: skip
+_RESHAPE = frozenset({
+    torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze,
+    "flatten", "view", "reshape", "squeeze", "unsqueeze", "unflatten",
+})  # fmt: skip
 _PERMUTE = frozenset({torch.permute, torch.transpose, "permute", "transpose"})
 _ALIAS = frozenset({"contiguous", "clone", "detach", torch.clone})
 _SOFTMAX = frozenset({F.softmax, F.log_softmax, torch.softmax, torch.log_softmax, "softmax", "log_softmax"})
-_POOLS: dict[Any, tuple[str, int]] = {F.avg_pool1d: ("avgpool", 1), F.avg_pool2d: ("avgpool", 2), F.max_pool1d: ("maxpool", 1),
-                                      F.max_pool2d: ("maxpool", 2), torch.max_pool1d: ("maxpool", 1),
-                                      torch.max_pool2d: ("maxpool", 2), torch.avg_pool1d: ("avgpool", 1)}  # fmt: skip
-_ADAPTIVE: dict[Any, tuple[str, int]] = {F.adaptive_avg_pool1d: ("avgpool", 1), F.adaptive_avg_pool2d: ("avgpool", 2),
-                                         torch.adaptive_avg_pool1d: ("avgpool", 1), F.adaptive_max_pool2d: ("maxpool", 2),
-                                         F.adaptive_max_pool1d: ("maxpool", 1)}  # fmt: skip
+_POOLS: dict[Any, tuple[str, int]] = {
+    F.avg_pool1d: ("avgpool", 1), torch.avg_pool1d: ("avgpool", 1), F.avg_pool2d: ("avgpool", 2),
+    F.max_pool1d: ("maxpool", 1), torch.max_pool1d: ("maxpool", 1),
+    F.max_pool2d: ("maxpool", 2), torch.max_pool2d: ("maxpool", 2),
+}  # fmt: skip
+_ADAPTIVE: dict[Any, tuple[str, int]] = {
+    F.adaptive_avg_pool1d: ("avgpool", 1), torch.adaptive_avg_pool1d: ("avgpool", 1),
+    F.adaptive_avg_pool2d: ("avgpool", 2), F.adaptive_max_pool1d: ("maxpool", 1), F.adaptive_max_pool2d: ("maxpool", 2),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """One operation. kind: linear, conv, norm, affine, avgpool, maxpool, activation, polynomial, add, reshape, permute.
+    """One operation: linear, conv, norm, affine, avgpool, maxpool, activation, polynomial, add, reshape or permute.
 
-    name: module path (with '#2', '#3' when a module is called again) or function name, unique. inputs: names of layers or
-    'input'. shape: of the value without the batch axis. module: the torch module, if it is one. options: the kind's numbers
-    (stride, padding, dilation, groups, kernel, scale, shift, axes, coefficients, signs) or 'function', the evaluator of an activation.
+    name: module path (with '#2', '#3' when a module is called again) or function name, unique. inputs: names of layers
+    or 'input'. shape: of the value without the batch axis. module: the torch module, if it is one. options: the kind's
+    numbers (stride, padding, dilation, groups, kernel, scale, shift, axes, coefficients, signs) or 'function', the
+    evaluator of an activation.
     """
 
     name: str
@@ -67,6 +74,13 @@ class Layer:
     fx_node: fx.Node
     module: nn.Module | None = None
     options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def torch_module(self) -> nn.Module:
+        """The module of a kind that always is one (linear, conv)."""
+        if self.module is None:
+            raise TypeError(f"layer '{self.name}' of kind {self.kind} is a function")
+        return self.module
 
 
 @dataclass(frozen=True)
@@ -108,7 +122,12 @@ class _Importer:
             self._check_in_place(node)
             self._node(node)
         if not self.layers:
-            raise unsupported("output", "a network", "without any layer cannot be converted", "give a model with a Linear or Conv layer")
+            raise unsupported(
+                "output",
+                "a network",
+                "without any layer cannot be converted",
+                "give a model with a Linear or Conv layer",
+            )
         return Imported(self.trace.graph_module, input_shape, tuple(self.layers), tuple(self.dropped))
 
     # -- one rule per spelling -----------------------------------------------------------------------------------
@@ -118,7 +137,9 @@ class _Importer:
             self._module(node, self.trace.graph_module.get_submodule(str(node.target)))
         elif node.target in ACTIVATION_FUNCTIONS or (node.op == "call_method" and node.target in ACTIVATION_METHODS):
             self._activation_function(node)
-        elif node.target in _ALIAS or (node.target in (F.dropout, F.dropout2d) and not _argument(node, 2, "training", True)):
+        elif node.target in _ALIAS or (
+            node.target in (F.dropout, F.dropout2d) and not _argument(node, 2, "training", True)
+        ):
             self._alias(node)
         elif node.target in _RESHAPE:
             self._reshape(node)
@@ -163,11 +184,20 @@ class _Importer:
                 self._append(node, "polynomial", module=module)
             case nn.AvgPool1d() | nn.AvgPool2d() | nn.MaxPool1d() | nn.MaxPool2d():
                 rank = 1 if isinstance(module, (nn.AvgPool1d, nn.MaxPool1d)) else 2
-                self._pool(node, "avgpool" if isinstance(module, (nn.AvgPool1d, nn.AvgPool2d)) else "maxpool", rank, vars(module))
+                self._pool(
+                    node,
+                    "avgpool" if isinstance(module, (nn.AvgPool1d, nn.AvgPool2d)) else "maxpool",
+                    rank,
+                    vars(module),
+                )
             case nn.AdaptiveAvgPool1d() | nn.AdaptiveMaxPool1d():
-                self._adaptive(node, "avgpool" if isinstance(module, nn.AdaptiveAvgPool1d) else "maxpool", 1, module.output_size)
+                self._adaptive(
+                    node, "avgpool" if isinstance(module, nn.AdaptiveAvgPool1d) else "maxpool", 1, module.output_size
+                )
             case nn.AdaptiveAvgPool2d() | nn.AdaptiveMaxPool2d():
-                self._adaptive(node, "avgpool" if isinstance(module, nn.AdaptiveAvgPool2d) else "maxpool", 2, module.output_size)
+                self._adaptive(
+                    node, "avgpool" if isinstance(module, nn.AdaptiveAvgPool2d) else "maxpool", 2, module.output_size
+                )
             case nn.Flatten() | nn.Unflatten():
                 self._reshape(node)
             case nn.Identity() | nn.Dropout() | nn.Dropout1d() | nn.Dropout2d() | nn.AlphaDropout():
@@ -188,15 +218,25 @@ class _Importer:
         elif padding == "same":
             reach = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
             if any(total % 2 for total in reach):
-                raise self._unsupported(node, "with padding 'same' and an even kernel pads unevenly", "use an odd kernel size")
+                raise self._unsupported(
+                    node, "with padding 'same' and an even kernel pads unevenly", "use an odd kernel size"
+                )
             padding = tuple(total // 2 for total in reach)
         self._append(
-            node, "conv", module=module, stride=module.stride, padding=padding, dilation=module.dilation, groups=module.groups
+            node,
+            "conv",
+            module=module,
+            stride=module.stride,
+            padding=padding,
+            dilation=module.dilation,
+            groups=module.groups,
         )
 
     def _pool_function(self, node: fx.Node, kind: str, rank: int) -> None:
         names = ["input", "kernel_size", "stride", "padding"]
-        names += ["ceil_mode", "count_include_pad", "divisor_override"] if kind == "avgpool" else ["dilation", "ceil_mode"]
+        names += (
+            ["ceil_mode", "count_include_pad", "divisor_override"] if kind == "avgpool" else ["dilation", "ceil_mode"]
+        )
         given = dict(zip(names, node.args, strict=False)) | dict(node.kwargs)
         defaults = {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False, "count_include_pad": True}
         self._pool(node, kind, rank, defaults | given)
@@ -205,9 +245,13 @@ class _Importer:
         kernel, padding = _tuple(given["kernel_size"], rank), _tuple(given["padding"], rank)
         stride = kernel if given["stride"] in (None, (), []) else _tuple(given["stride"], rank)
         if given["ceil_mode"]:
-            raise self._unsupported(node, "with ceil_mode=True has windows of different sizes", "use ceil_mode=False, pad the input instead")
+            raise self._unsupported(
+                node, "with ceil_mode=True has windows of different sizes", "use ceil_mode=False, pad the input instead"
+            )
         if kind == "avgpool" and not given.get("count_include_pad", True) and any(padding):
-            raise self._unsupported(node, "with count_include_pad=False and padding", "use count_include_pad=True or padding=0")
+            raise self._unsupported(
+                node, "with count_include_pad=False and padding", "use count_include_pad=True or padding=0"
+            )
         if given.get("divisor_override") is not None:
             raise self._unsupported(node, "with divisor_override", "scale the next layer instead")
         if any(d != 1 for d in _tuple(given.get("dilation", 1), rank)):
@@ -231,7 +275,9 @@ class _Importer:
         axes = sorted(axis % rank for axis in ((axes,) if isinstance(axes, int) else axes or range(rank)))
         spatial = rank - 2
         if spatial not in (1, 2) or axes != list(range(2, rank)):
-            raise self._unsupported(node, f"over axes {axes} of {rank}", "take the mean over all spatial axes, or use AvgPool")
+            raise self._unsupported(
+                node, f"over axes {axes} of {rank}", "take the mean over all spatial axes, or use AvgPool"
+            )
         source = self.trace.values[_source(node)]
         kernel = tuple(source.shape[2:])
         pooled = (source.shape[1],) + (1,) * spatial
@@ -242,7 +288,11 @@ class _Importer:
     def _reshape(self, node: fx.Node) -> None:
         before, after = self.trace.values[_source(node)].shape, self.trace.values[node].shape
         if len(after) < 2 or after[0] != EXAMPLE_BATCH:
-            raise self._unsupported(node, f"changes the batch axis ({tuple(before)} to {tuple(after)})", "keep axis 0, for instance flatten(1)")
+            raise self._unsupported(
+                node,
+                f"changes the batch axis ({tuple(before)} to {tuple(after)})",
+                "keep axis 0, for instance flatten(1)",
+            )
         if tuple(before) == tuple(after):
             self._alias(node)
         else:
@@ -271,7 +321,9 @@ class _Importer:
         if self._is_value(left) and self._is_value(right):
             if self.trace.values[left].shape != self.trace.values[right].shape:
                 shapes = f"of shapes {self._shape(left)} and {self._shape(right)}"
-                raise self._unsupported(node, shapes, "add values of one shape; project the shortcut by a 1x1 Conv or a Linear")
+                raise self._unsupported(
+                    node, shapes, "add values of one shape; project the shortcut by a 1x1 Conv or a Linear"
+                )
             self._append(node, "add", inputs=(self.value_of[left], self.value_of[right]), signs=(1.0, sign))
         elif self._is_value(left):
             self._affine(node, left, torch.tensor(1.0), sign * self._constant(right))
@@ -294,7 +346,9 @@ class _Importer:
 
     def _power(self, node: fx.Node, exponent: Any) -> None:
         if not isinstance(exponent, (int, float)) or exponent != int(exponent) or exponent < 1:
-            raise self._unsupported(node, f"with exponent {exponent}", "use a whole exponent of at least 1, or an activation")
+            raise self._unsupported(
+                node, f"with exponent {exponent}", "use a whole exponent of at least 1, or an activation"
+            )
         exponent = int(exponent)
         if exponent == 1:
             self._alias(node)
@@ -306,21 +360,28 @@ class _Importer:
             self._append(node, "activation", inputs=(self.value_of[_source(node)],), function=lambda x: x**exponent)
 
     def _activation_function(self, node: fx.Node) -> None:
-        rest, named = node.args[1:], {key: value for key, value in node.kwargs.items() if key not in ("input", "inplace")}
+        rest, named = (
+            node.args[1:],
+            {key: value for key, value in node.kwargs.items() if key not in ("input", "inplace")},
+        )
         if any(isinstance(value, fx.Node) for value in (*rest, *named.values())):
             raise self._unsupported(node, "with a computed argument", "give constant arguments")
         target: Any = node.target
-        if node.op == "call_method":
-            function: Callable[[Tensor], Tensor] = lambda x: getattr(x, target)(*rest, **named)
-        else:
-            function = lambda x: target(x, *rest, **named)
+
+        def function(x: Tensor) -> Tensor:
+            call = getattr(torch.Tensor, target) if node.op == "call_method" else target
+            result: Tensor = call(x, *rest, **named)
+            return result
+
         self._append(node, "activation", function=function)
 
     def _softmax(self, node: fx.Node) -> None:
         last = all(user.op == "output" for user in node.users)
         if not last or self.trace.values[node].ndim != 2:
             raise self._unsupported(node)
-        self.dropped.append(f"{self.trace.where(node)} ({self.trace.operation(node)}) at the end: the classes keep their order")
+        self.dropped.append(
+            f"{self.trace.where(node)} ({self.trace.operation(node)}) at the end: the classes keep their order"
+        )
         self._alias(node)
         node.replace_all_uses_with(_source(node))
         self.trace.graph_module.graph.erase_node(node)
@@ -331,13 +392,17 @@ class _Importer:
     def _affine(self, node: fx.Node, source: Any, scale: Tensor, shift: Tensor) -> None:
         shape = self.trace.values[node].shape
         if shape != self.trace.values[source].shape:
-            raise self._unsupported(node, "with a constant larger than the value", "use a constant that broadcasts to the value")
+            raise self._unsupported(
+                node, "with a constant larger than the value", "use a constant that broadcasts to the value"
+            )
         parts: dict[str, Any] = {}
         for key, part in (("scale", scale), ("shift", shift)):
             part = part.detach().to(torch.float64)
             if part.ndim == len(shape):
                 if part.shape[0] != 1:
-                    raise self._unsupported(node, "with a constant that varies along the batch", "use a constant without a batch axis")
+                    raise self._unsupported(
+                        node, "with a constant that varies along the batch", "use a constant without a batch axis"
+                    )
                 part = part[0]
             parts[key] = part.numpy()
         self._append(node, "affine", inputs=(self.value_of[source],), **parts)
@@ -353,7 +418,9 @@ class _Importer:
             inputs = (self.value_of[source],)
         name = self._unique(str(node.target) if node.op == "call_module" else node.name)
         shape = tuple(self.trace.values[node].shape[1:]) if shape is None else shape
-        self.layers.append(Layer(name=name, kind=kind, inputs=inputs, shape=shape, fx_node=node, module=module, options=options))
+        self.layers.append(
+            Layer(name=name, kind=kind, inputs=inputs, shape=shape, fx_node=node, module=module, options=options)
+        )
         self.value_of[node] = name
 
     def _alias(self, node: fx.Node) -> None:
@@ -384,7 +451,9 @@ class _Importer:
             return
         order = {other: position for position, other in enumerate(self.trace.graph_module.graph.nodes)}
         if any(order[user] > order[node] for user in _source(node).users):
-            raise self._unsupported(node, "in place on a value that is read again later", "use the out-of-place form (inplace=False)")
+            raise self._unsupported(
+                node, "in place on a value that is read again later", "use the out-of-place form (inplace=False)"
+            )
 
     def _unsupported(self, node: fx.Node, reason: str = "", advice: str = "") -> Exception:
         return unsupported(self.trace.where(node), self.trace.operation(node), reason, advice)

@@ -1,4 +1,4 @@
-"""The torch modules that conversion puts into a model: a trainable polynomial and a trainable per-channel affine map."""
+"""The torch modules that conversion puts into a model: a trainable polynomial and a per-channel affine map."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from compress.polynomial import guard_leading, substitute
 
 
 class PolynomialActivation(nn.Module):
-    """y = sum_k coefficients[k] z^k with z = (x - centre) / width, element-wise; coefficients (degree + 1, channels or 1).
+    """y = sum_k coefficients[k] z^k with z = (x - centre) / width, element-wise; rows of (degree + 1, channels | 1).
 
     The variable z lies in [-1, 1] on the calibrated range, so that all coefficients learn at one rate. channels, when
     more than one, run along axis 1 of x (batch, channels, ...).
@@ -51,7 +51,7 @@ class PolynomialActivation(nn.Module):
 
 
 class ChannelAffine(nn.Module):
-    """y = scale * x + shift along axis 1 of x (batch, channels, ...): batch normalization with its statistics frozen."""
+    """y = scale * x + shift along axis 1 of x (batch, channels, ...): batch normalization with frozen statistics."""
 
     def __init__(self, scale: Tensor, shift: Tensor) -> None:
         super().__init__()

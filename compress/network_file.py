@@ -1,7 +1,7 @@
 """A frozen Network on disk: a folder with `model.safetensors` (numbers) and `model.json` (everything else).
 
-The JSON holds the hash of the tensor file and of itself, so a truncated or altered folder is refused. The same network always gives
-the same bytes. No torch here: a server reads this.
+The JSON holds the hash of the tensor file and of itself, so a truncated or altered folder is refused. The same network
+always gives the same bytes. No torch here: a server reads this.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ def load_network(folder: str | Path) -> Network:
         try:
             found[name] = (folder / name).read_bytes()
         except OSError as error:
-            raise FormatError(f"{folder / name}: cannot be read ({error.strerror}); give a folder that convert saved") from error
+            raise FormatError(
+                f"{folder / name}: cannot be read ({error.strerror}); give a folder that convert saved"
+            ) from error
     return network_from_bytes(found[TENSORS_FILE], found[JSON_FILE], str(folder))
 
 
@@ -128,15 +130,21 @@ def network_from_bytes(tensors: bytes, header_bytes: bytes, where: str = "networ
     try:
         header = json.loads(header_bytes)
     except ValueError as error:
-        raise FormatError(f"{json_name}: not valid JSON ({error}); the file is truncated or altered, save it again") from error
+        raise FormatError(
+            f"{json_name}: not valid JSON ({error}); the file is truncated or altered, save it again"
+        ) from error
     if not isinstance(header, dict) or header.get("kind") != KIND:
         kind = header.get("kind") if isinstance(header, dict) else type(header).__name__
         raise FormatError(f"{json_name}: kind is {kind!r}; a converted network has kind '{KIND}', run convert first")
     if header.get("version") != FORMAT_VERSION:
-        raise FormatError(f"{json_name}: version is {header.get('version')!r}; this program reads {FORMAT_VERSION}, convert again")
+        raise FormatError(
+            f"{json_name}: version is {header.get('version')!r}; this program reads {FORMAT_VERSION}, convert again"
+        )
     _same_keys(f"{json_name}: top level", header, _HEADER_FIELDS)
     if hashlib.sha256(tensors).hexdigest() != header["tensors_sha256"]:
-        raise FormatError(f"{tensors_name}: its hash is not tensors_sha256 of {JSON_FILE}; truncated or altered, save it again")
+        raise FormatError(
+            f"{tensors_name}: its hash is not tensors_sha256 of {JSON_FILE}; truncated or altered, save it again"
+        )
     try:
         arrays = load_tensors(tensors)
     except SafetensorError as error:
@@ -144,7 +152,9 @@ def network_from_bytes(tensors: bytes, header_bytes: bytes, where: str = "networ
     nodes = _checked_nodes(header["nodes"], arrays, json_name)
     if arrays:
         raise FormatError(f"{tensors_name}: tensors that no node reads: {', '.join(sorted(arrays))}; save it again")
-    network = Network(nodes=nodes, ranges=_checked_ranges(header["ranges"], nodes, json_name), about=_about(header, json_name))
+    network = Network(
+        nodes=nodes, ranges=_checked_ranges(header["ranges"], nodes, json_name), about=_about(header, json_name)
+    )
     if _header_digest(header) != header["header_sha256"]:
         raise FormatError(f"{json_name}: its contents do not match header_sha256; the file was altered, save it again")
     return network
@@ -162,7 +172,9 @@ def _node_entry(node: Node, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     for spec in fields(node):
         value = getattr(node, spec.name)
         if isinstance(value, Weights):
-            arrays[f"{node.name}/codes"] = _contiguous(_smallest(value.codes) if value.bits is not None else value.codes)
+            arrays[f"{node.name}/codes"] = _contiguous(
+                _smallest(value.codes) if value.bits is not None else value.codes
+            )
             arrays[f"{node.name}/step"] = _contiguous(value.step)
             if value.mask is not None:
                 arrays[f"{node.name}/mask"] = _contiguous(value.mask)
@@ -201,7 +213,9 @@ def _checked_nodes(entries: Any, arrays: dict[str, NDArray[Any]], where: str) ->
             raise FormatError(f"{field_name}: the first node, and only it, is the input; save it again")
         unknown = [name for name in node.inputs if name not in shapes]
         if unknown or node.name in shapes:
-            raise FormatError(f"{field_name}: reads {unknown} or repeats the name '{node.name}'; nodes stand in execution order")
+            raise FormatError(
+                f"{field_name}: reads {unknown} or repeats the name '{node.name}'; nodes stand in execution order"
+            )
         shapes.add(node.name)
         nodes.append(node)
     return tuple(nodes)
@@ -240,10 +254,14 @@ def _weights(entry: dict[str, Any], arrays: dict[str, NDArray[Any]], where: str)
         raise FormatError(f"{where}.weights.bits: got {bits!r}; 1 to 64, or null for float weights")
     codes = _tensor(arrays, entry["name"], "codes", where)
     if (codes.dtype.kind == "i") is (bits is None):
-        raise FormatError(f"{where}.weights.bits: got {bits!r} beside codes of type {codes.dtype}; integer codes carry their bits")
+        raise FormatError(
+            f"{where}.weights.bits: got {bits!r} beside codes of type {codes.dtype}; integer codes carry their bits"
+        )
     mask = _tensor(arrays, entry["name"], "mask", where) if facts["masked"] else None
     if mask is not None and (mask.shape != codes.shape or mask.dtype != np.bool_):
-        raise FormatError(f"{where}.weights.masked: mask {mask.dtype} {mask.shape} beside codes {codes.shape}; save it again")
+        raise FormatError(
+            f"{where}.weights.masked: mask {mask.dtype} {mask.shape} beside codes {codes.shape}; save it again"
+        )
     return Weights(codes=codes, step=_tensor(arrays, entry["name"], "step", where), bits=bits, mask=mask)
 
 
@@ -264,7 +282,11 @@ def _checked_ranges(found: Any, nodes: tuple[Node, ...], where: str) -> Mapping[
     if not isinstance(found, dict) or not set(found) <= names:
         raise FormatError(f"{where}: ranges is no object over the nodes' names; save it again")
     for name, edge in found.items():
-        right = isinstance(edge, list) and len(edge) == 3 and all(type(v) in (int, float) and math.isfinite(v) for v in edge)
+        right = (
+            isinstance(edge, list)
+            and len(edge) == 3
+            and all(type(v) in (int, float) and math.isfinite(v) for v in edge)
+        )
         if not right or not edge[0] <= edge[1] or edge[2] < 0:
             raise FormatError(f"{where}: ranges.{name}: got {edge!r}; [low, high, rms] is needed")
     return {name: Range(*map(float, edge)) for name, edge in found.items()}

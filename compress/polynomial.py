@@ -1,4 +1,4 @@
-"""Polynomials in place of element-wise functions: weighted least squares, change of variable, completed square. Pure numpy.
+"""Polynomials in place of element-wise functions: weighted least squares, substitution, completed square. Pure numpy.
 
 Coefficients are in ascending order, shape (degree + 1,) or (degree + 1, channels).
 """
@@ -82,7 +82,7 @@ def substitute(coefficients: Array, centre: float, width: float) -> Array:
 
 
 def guard_leading(coefficients: Array, least: float = LEAST_CURVATURE) -> Array:
-    """The coefficients with |leading| raised to `least` times the largest other non-constant one, sign kept (0 counts as +).
+    """The coefficients with |leading| raised to `least` times the largest other non-constant one; its sign is kept.
 
     Completing the square divides by the leading coefficient: near zero it turns a nearly straight line into the
     difference of two huge numbers, which CKKS noise cannot carry. Meant for coefficients over the unit range.

@@ -45,7 +45,7 @@ class Trace:
 
 
 class _Tracer(fx.Tracer):
-    """Modules of torch.nn whose forward is untouched are leaves, also under a parametrization; so are conversion's own."""
+    """Leaves: modules of torch.nn whose forward is untouched, also under a parametrization, and conversion's own."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class _Tracer(fx.Tracer):
 
 
 def trace(module: nn.Module, input_shape: Shape) -> Trace:
-    """Trace an evaluation-mode module and run it on an example batch of zeros of `input_shape` (without the batch axis).
+    """Trace an evaluation-mode module and run it on a batch of zeros of `input_shape` (without the batch axis).
 
     Raises: UnsupportedLayerError (control flow, several inputs or outputs), InputShapeError.
     """
@@ -83,7 +83,9 @@ def trace(module: nn.Module, input_shape: Shape) -> Trace:
     if len(inputs) != 1:
         names = ", ".join(node.name for node in inputs)
         advice = "write a module whose forward takes one tensor"
-        raise unsupported(inputs[1].name if inputs else "forward", "forward", f"takes {len(inputs)} inputs ({names})", advice)
+        raise unsupported(
+            inputs[1].name if inputs else "forward", "forward", f"takes {len(inputs)} inputs ({names})", advice
+        )
     output = next(node for node in graph.nodes if node.op == "output")
     if not isinstance(output.args[0], fx.Node):
         raise unsupported("output", "forward", "returns several values", "return one tensor")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compress.errors import UnsupportedLayerError
 
-#: Lower-case part of an operation's name -> what to do. The first key contained in the name wins, so longer keys come first.
+#: Lower-case part of an operation's name -> what to do. The first key in the name wins: longer keys first.
 ADVICE: dict[str, str] = {
     "layernorm": "use BatchNorm, which folds into the layer before it: a norm of each input needs a division",
     "layer_norm": "use BatchNorm, which folds into the layer before it: a norm of each input needs a division",
@@ -64,10 +64,12 @@ SUPPORTED = (
 def advice_for(operation: str) -> str:
     """What to use instead of `operation` (a class or function name)."""
     lowered = operation.lower()
-    return next((text for key, text in ADVICE.items() if key in lowered), f"build it from what is supported: {SUPPORTED}")
+    return next(
+        (text for key, text in ADVICE.items() if key in lowered), f"build it from what is supported: {SUPPORTED}"
+    )
 
 
 def unsupported(layer: str, operation: str, reason: str = "", advice: str = "") -> UnsupportedLayerError:
-    """The error for `operation` at `layer`; reason says what about it is not supported when the operation as such is."""
+    """The error for `operation` at `layer`; reason says what about it is the trouble when the operation as such is fine."""
     what = f"{operation} {reason}" if reason else f"{operation} has no encrypted form"
     return UnsupportedLayerError(layer, f"{what}; {advice or advice_for(operation)}")

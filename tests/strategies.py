@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from compress.modules import PolynomialActivation
 from hypothesis import strategies as st
 from torch import Tensor, nn
+
+from compress.modules import PolynomialActivation
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
 from compress.codebook import bits_levels
 from compress.convert import convert
 from compress.errors import CalibrationError, ConfigError, InputShapeError, UnsupportedLayerError
@@ -17,7 +19,6 @@ from compress.network import Add, AvgPool, Polynomial
 from compress.polynomial import LEAST_CURVATURE
 from compress.quantizer import quantize_layer_
 from compress.training import fit_
-from torch import nn
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,15 @@ def trained(module, epochs=8):
         if hasattr(part, "reset_parameters"):
             part.reset_parameters()
     loss = lambda outputs, targets, _: nn.functional.cross_entropy(outputs, targets)  # noqa: E731
-    fit_(module, torch.from_numpy(DATA.x_train), torch.from_numpy(DATA.y_train), loss=loss, epochs=epochs, learning_rate=1e-2, batch_size=64)
+    fit_(
+        module,
+        torch.from_numpy(DATA.x_train),
+        torch.from_numpy(DATA.y_train),
+        loss=loss,
+        epochs=epochs,
+        learning_rate=1e-2,
+        batch_size=64,
+    )
     return module.eval()
 
 
@@ -86,7 +95,9 @@ def plain():
     return trained(mlp())
 
 
-@pytest.mark.parametrize("activation", [nn.ReLU(), nn.GELU(), nn.SiLU(), nn.LeakyReLU(), nn.Tanh(), nn.Sigmoid()], ids=repr)
+@pytest.mark.parametrize(
+    "activation", [nn.ReLU(), nn.GELU(), nn.SiLU(), nn.LeakyReLU(), nn.Tanh(), nn.Sigmoid()], ids=repr
+)
 def test_a_converted_mlp_keeps_its_accuracy(activation):
     network = convert(trained(mlp(activation)), DATA, epochs=15)
     assert network.about["accuracy_before"] > 0.75
@@ -152,14 +163,24 @@ def test_a_normalization_after_a_quantized_layer_goes_into_the_steps():
     assert weights.step.shape == (16,)
     assert (weights.step > 0).all()
     factor = (module[2].weight / torch.sqrt(module[2].running_var + module[2].eps)).detach().double().numpy()
-    np.testing.assert_allclose(weights.values(), module[1].weight.detach().double().numpy() * factor[:, None], rtol=1e-6)
+    np.testing.assert_allclose(
+        weights.values(), module[1].weight.detach().double().numpy() * factor[:, None], rtol=1e-6
+    )
 
 
 def test_the_frozen_network_is_the_rewritten_module():
     imported = import_model(trained(Residual(), epochs=1), (1, 8, 8))
     student, _ = replace_operations(imported, torch.from_numpy(DATA.x_train[:100]))
     again = reimported(student.eval(), imported)
-    assert {layer.kind for layer in again.layers} <= {"linear", "conv", "norm", "polynomial", "avgpool", "add", "reshape"}
+    assert {layer.kind for layer in again.layers} <= {
+        "linear",
+        "conv",
+        "norm",
+        "polynomial",
+        "avgpool",
+        "add",
+        "reshape",
+    }
     images = torch.from_numpy(DATA.x_test[:20])
     with torch.no_grad():
         wanted = student.double()(images.double()).numpy()
@@ -239,9 +260,21 @@ def test_what_was_done_is_recorded(plain):
     said = []
     about = convert(plain, DATA, epochs=1, seed=3, progress=lambda label, share: said.append(share)).about
     assert about["source"]["name"] == "Sequential"
-    assert (about["data"], about["seed"], about["epochs"], about["degree"], about["test_images"]) == ("blobs", 3, 1, 2, 200)
+    assert (about["data"], about["seed"], about["epochs"], about["degree"], about["test_images"]) == (
+        "blobs",
+        3,
+        1,
+        2,
+        200,
+    )
     assert 0 < about["accuracy_after"] <= 1
     assert said == sorted(said) and said[-1] == 1.0
+
+
+def test_another_teacher_may_be_given(plain):
+    ruined = nn.Sequential(*plain[:-1], nn.Linear(16, 4)).eval()
+    network = convert(ruined, DATA, epochs=10, teacher=plain)
+    assert network.about["accuracy_after"] > network.about["accuracy_before"] + 0.2
 
 
 def test_augmented_training_asks_the_teacher_about_the_distorted_images(plain):
@@ -250,7 +283,9 @@ def test_augmented_training_asks_the_teacher_about_the_distorted_images(plain):
     assert network.about["accuracy_after"] > 0.5
 
 
-@pytest.mark.parametrize(("options", "text"), [({"degree": 3}, "degree: got 3; allowed: one of 2, 4"), ({"epochs": -1}, "epochs: got -1")])
+@pytest.mark.parametrize(
+    ("options", "text"), [({"degree": 3}, "degree: got 3; allowed: one of 2, 4"), ({"epochs": -1}, "epochs: got -1")]
+)
 def test_options_out_of_range_are_refused(plain, options, text):
     with pytest.raises(ConfigError, match=text):
         convert(plain, DATA, **options)
@@ -283,7 +318,7 @@ def test_a_function_that_is_not_finite_on_the_data_is_refused():
         def forward(self, x):
             return torch.clamp(self.fc(x.flatten(1)), min=float("nan"))
 
-    with pytest.raises(CalibrationError, match="layer 'clamp': .*not finite"):
+    with pytest.raises(CalibrationError, match=r"layer 'clamp': .*not finite"):
         convert(Net(), DATA)
 
 

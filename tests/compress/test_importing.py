@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils import parametrize
+
 from compress.errors import InputShapeError, UnsupportedLayerError
 from compress.exporting import export_network
 from compress.importing import import_model
-from torch import nn
-from torch.nn.utils import parametrize
 
 
 class Calls(nn.Module):
@@ -221,20 +222,40 @@ REFUSED = [
     (stack(nn.Conv3d(2, 2, 2)), (2, 6, 6, 6), "layer '0': Conv3d .* use Conv2d"),
     (stack(nn.Upsample(scale_factor=2)), (2, 6, 6), "layer '0': Upsample .* use "),
     (stack(nn.ZeroPad2d(1)), (2, 6, 6), "layer '0': ZeroPad2d .* padding of the convolution"),
-    (stack(nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect")), (2, 6, 6), "with padding_mode 'reflect'; use padding_mode='zeros'"),
-    (stack(nn.Conv2d(2, 2, 2, padding="same")), (2, 6, 6), "padding 'same' and an even kernel pads unevenly; use an odd kernel"),
-    (stack(nn.AvgPool2d(4, ceil_mode=True)), (2, 6, 6), "layer '0': AvgPool2d with ceil_mode=True .*; use ceil_mode=False"),
+    (
+        stack(nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect")),
+        (2, 6, 6),
+        "with padding_mode 'reflect'; use padding_mode='zeros'",
+    ),
+    (
+        stack(nn.Conv2d(2, 2, 2, padding="same")),
+        (2, 6, 6),
+        "padding 'same' and an even kernel pads unevenly; use an odd kernel",
+    ),
+    (
+        stack(nn.AvgPool2d(4, ceil_mode=True)),
+        (2, 6, 6),
+        "layer '0': AvgPool2d with ceil_mode=True .*; use ceil_mode=False",
+    ),
     (stack(nn.AvgPool2d(3, padding=1, count_include_pad=False)), (2, 6, 6), "count_include_pad=False and padding; use"),
     (stack(nn.AvgPool2d(2, divisor_override=3)), (2, 6, 6), "with divisor_override; scale the next layer"),
     (stack(nn.MaxPool2d(2, dilation=2)), (2, 6, 6), "MaxPool2d with dilation; use dilation=1"),
     (stack(nn.AdaptiveAvgPool2d(4)), (2, 6, 6), r"from \(6, 6\) to \(4, 4\) .*; choose an output size that divides"),
-    (stack(nn.BatchNorm1d(6, track_running_stats=False)), (6,), "without running statistics normalizes by the batch; use"),
+    (
+        stack(nn.BatchNorm1d(6, track_running_stats=False)),
+        (6,),
+        "without running statistics normalizes by the batch; use",
+    ),
     (Rebuilt(6, 6), (6,), "linear has no encrypted form; use nn.Linear as a module"),
     (Nested(), (6,), "layer 'inner.cumsum': cumsum has no encrypted form"),
     (Branches(), (6,), "layer 'Branches': control flow that depends on the data .*; compute on the whole tensor"),
     (Two(), (6,), r"forward takes 2 inputs \(x, y\); write a module whose forward takes one tensor"),
     (Calls(lambda m, x: (x, x)), (6,), "forward returns several values; return one tensor"),
-    (Calls(lambda m, x: torch.cat([x, m.other(x)], 1)), (6,), "layer 'cat': cat has no encrypted form; add the branches"),
+    (
+        Calls(lambda m, x: torch.cat([x, m.other(x)], 1)),
+        (6,),
+        "layer 'cat': cat has no encrypted form; add the branches",
+    ),
     (Calls(lambda m, x: x[:, 0]), (6,), "getitem has no encrypted form; select with a Linear"),
     (Calls(lambda m, x: x.chunk(2, 1)[0]), (6,), "chunk makes several values; use one Linear"),
     (Calls(lambda m, x: x * m.other(x)), (6,), "mul of two encrypted values; multiply by a constant"),
@@ -246,9 +267,17 @@ REFUSED = [
     (Calls(lambda m, x: x.transpose(0, 1)), (6,), "transpose moves the batch axis; keep axis 0 first"),
     (Calls(lambda m, x: x.mean(1)), (6,), r"mean over axes \[1\] of 2; take the mean over all spatial axes"),
     (Calls(lambda m, x: x.sum(1)), (6,), "sum has no encrypted form; use an average"),
-    (Calls(lambda m, x: x.unsqueeze(1) + x.unsqueeze(2)), (6,), r"add of shapes \(1, 6\) and \(6, 1\); add values of one shape"),
+    (
+        Calls(lambda m, x: x.unsqueeze(1) + x.unsqueeze(2)),
+        (6,),
+        r"add of shapes \(1, 6\) and \(6, 1\); add values of one shape",
+    ),
     (Calls(lambda m, x: x + torch.ones(3, 6).to(x)), (6,), "add has no encrypted form|to has no|batch axis"),
-    (Calls(lambda m, x: F.relu(x, inplace=True) + x), (6,), "relu in place on a value that is read again later; use the out"),
+    (
+        Calls(lambda m, x: F.relu(x, inplace=True) + x),
+        (6,),
+        "relu in place on a value that is read again later; use the out",
+    ),
     (Calls(lambda m, x: torch.matmul(x, x.transpose(0, 1))), (6,), "moves the batch axis|matmul has no encrypted form"),
     (Calls(lambda m, x: m.mean), (6,), "the output does not depend on the input"),
     (nn.Sequential(nn.Identity()), (6,), "a network without any layer cannot be converted"),
@@ -270,7 +299,7 @@ def test_data_of_another_shape_names_the_layer():
 
 
 def test_a_fixed_batch_size_in_a_reshape_is_found():
-    with pytest.raises(InputShapeError, match="layer 'view': .*free batch axis"):
+    with pytest.raises(InputShapeError, match=r"layer 'view': .*free batch axis"):
         import_model(Calls(lambda m, x: x.view(1, 6)).eval(), (6,))
 
 

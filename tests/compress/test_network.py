@@ -1,20 +1,16 @@
 """The frozen Network in numpy computes what torch computes, in float64."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from strategies import Residual, SmallNetwork, small_networks
+from torch import nn
+
 from compress.errors import CalibrationError, InputShapeError
 from compress.exporting import export_network
 from compress.modules import PolynomialActivation
 from compress.network import Affine, Conv, Dense
-from hypothesis import given, settings
-from torch import nn
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from strategies import Residual, SmallNetwork, small_networks  # noqa: E402
 
 
 def close(network: SmallNetwork) -> None:

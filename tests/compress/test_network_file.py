@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from compress.errors import FormatError, OverwriteError
 from compress.network import (
     Add,
@@ -153,10 +154,16 @@ def _node(header, name):
         (lambda h: h["nodes"].pop(0), r"nodes\[0\]: the first node"),
         (lambda h: _node(h, "conv").update(type="magic"), r"nodes\[2\].type: got 'magic'; allowed: input, dense"),
         (lambda h: _node(h, "conv").update(groups=0), r"nodes\[2\].groups: got 0; a whole number"),
-        (lambda h: _node(h, "conv").update(stride=[1, "1"]), r"nodes\[2\].stride: got \[1, '1'\]; a list of whole numbers"),
+        (
+            lambda h: _node(h, "conv").update(stride=[1, "1"]),
+            r"nodes\[2\].stride: got \[1, '1'\]; a list of whole numbers",
+        ),
         (lambda h: _node(h, "conv").pop("padding"), r"nodes\[2\]: missing \['padding'\]"),
         (lambda h: _node(h, "conv").update(weights=3), r"nodes\[2\].weights: got 3; an object"),
-        (lambda h: _node(h, "conv")["weights"].update(bits=None), r"nodes\[2\].weights.bits: got None beside codes of type int8"),
+        (
+            lambda h: _node(h, "conv")["weights"].update(bits=None),
+            r"nodes\[2\].weights.bits: got None beside codes of type int8",
+        ),
         (lambda h: _node(h, "conv")["weights"].update(bits=65), r"nodes\[2\].weights.bits: got 65; 1 to 64"),
         (lambda h: _node(h, "conv")["weights"].update(masked=False), "tensors that no node reads: conv/mask"),
         (lambda h: _node(h, "fc")["weights"].update(masked=True), "tensor 'fc/mask' is missing in model.safetensors"),

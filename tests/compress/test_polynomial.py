@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from compress.errors import ConfigError
-from compress.polynomial import LEAST_CURVATURE, complete_square, fit_polynomial, guard_leading, substitute
 from hypothesis import given
 from hypothesis import strategies as st
+
+from compress.errors import ConfigError
+from compress.polynomial import LEAST_CURVATURE, complete_square, fit_polynomial, guard_leading, substitute
 
 coefficient = st.floats(-4, 4).filter(lambda value: abs(value) > 1e-3)
 
@@ -21,7 +22,9 @@ def test_a_completed_square_is_the_same_polynomial(values):
     x = np.linspace(-2, 2, 9)
     # the offset cancels c1^2 / 4 c2, so the error scales with it
     size = 1.0 + np.abs(square.offset).max() + np.abs(square.scale * square.centre**2).max()
-    np.testing.assert_allclose(square.scale * (x + square.centre) ** 2 + square.offset, evaluate(values, x), atol=1e-13 * size)
+    np.testing.assert_allclose(
+        square.scale * (x + square.centre) ** 2 + square.offset, evaluate(values, x), atol=1e-13 * size
+    )
     np.testing.assert_allclose(square.coefficients(), coefficients, atol=1e-13 * size)
 
 
@@ -59,7 +62,8 @@ def test_substitution_evaluates_the_polynomial_of_the_scaled_variable(values, ce
 
 
 @pytest.mark.parametrize(
-    ("leading", "guarded"), [(0.0, LEAST_CURVATURE), (1e-9, LEAST_CURVATURE), (-1e-9, -LEAST_CURVATURE), (0.5, 0.5), (-0.5, -0.5)]
+    ("leading", "guarded"),
+    [(0.0, LEAST_CURVATURE), (1e-9, LEAST_CURVATURE), (-1e-9, -LEAST_CURVATURE), (0.5, 0.5), (-0.5, -0.5)],
 )
 def test_the_guard_keeps_the_sign_and_moves_only_what_is_too_small(leading, guarded):
     result = guard_leading(np.array([[0.3], [1.0], [leading]]))
