@@ -99,8 +99,9 @@ def press(
     *,
     sparsity: float = 0.5,
     bits: float = 5,
-    finetune_epochs: int = 2,
+    finetune_epochs: int = 1,
     convert_epochs: int = 8,
+    convert_learning_rate: float = 2e-2,
     augment: bool = True,
     max_error: float | None = None,
     seed: int = 0,
@@ -112,8 +113,17 @@ def press(
     from compress.opq import opq
 
     small = opq(model, sparsity=sparsity, bits=bits)
-    small = finetune(small, data, epochs=finetune_epochs, augment=augment, seed=seed, progress=progress)
-    network = convert(small, data, epochs=convert_epochs, augment=augment, seed=seed, progress=progress)
+    if finetune_epochs:
+        small = finetune(small, data, epochs=finetune_epochs, augment=augment, seed=seed, progress=progress)
+    network = convert(
+        small,
+        data,
+        epochs=convert_epochs,
+        learning_rate=convert_learning_rate,
+        augment=augment,
+        seed=seed,
+        progress=progress,
+    )
     return compile(network, data, max_error=max_error, seed=seed, progress=progress)
 
 

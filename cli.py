@@ -137,9 +137,6 @@ def main() -> None:
     """Compress a trained network for the ciphertext, compile it, and run it on encrypted data."""
 
 
-#: The demo's settings: light enough to finish within a minute of starting.
-DEMO_SPARSITY, DEMO_BITS, DEMO_EPOCHS = 0.5, 5.0, 8
-
 # -- what the options have in common
 
 data_options = [
@@ -221,8 +218,8 @@ def architectures(out: Output) -> None:
     """The machines that estimate knows."""
     from hwmodel.architecture import list_architectures, load_architecture
 
-    rows = [{"name": name, "description": load_architecture(name).description} for name in list_architectures()]
-    out.result({"architectures": rows}, table(rows, ["name", "description"]))
+    rows = [{"name": name, "title": load_architecture(name).title} for name in list_architectures()]
+    out.result({"architectures": rows}, table(rows, ["name", "title"]))
 
 
 # -- from a trained network to a bundle
@@ -316,7 +313,7 @@ convert_options = [
 @click.argument("model")
 @options(data_options, model_options, convert_options)
 @click.option("--epochs", default=8, show_default=True, help="Distillation on the fixed codebook.")
-@click.option("--learning-rate", default=6e-3, show_default=True)
+@click.option("--learning-rate", default=2e-2, show_default=True)
 @click.option("--augment/--no-augment", default=True, help="Distort training images (image data only).")
 @options(output_options, seed_option)
 def convert(
@@ -386,9 +383,12 @@ def compile_(
 
 @command("press", "cipherpress press mlp --data mnist -o out/bundle")
 @click.argument("model")
-@options(data_options, model_options, opq_options, plan_options)
-@click.option("--finetune-epochs", default=2, show_default=True)
-@click.option("--convert-epochs", default=8, show_default=True)
+@options(data_options, model_options, plan_options)
+@click.option("--sparsity", type=float, help="Share of weights that goes (default: the network's preset, or 0.5).")
+@click.option("--bits", type=float, help="Mean bits of a weight that stays (default: the preset, or 5).")
+@click.option("--finetune-epochs", type=click.IntRange(0), help="Default: the preset, or 1.")
+@click.option("--convert-epochs", type=click.IntRange(0), help="Default: the preset, or 8.")
+@click.option("--convert-learning-rate", type=float, help="Default: the preset, or 0.02.")
 @click.option("--augment/--no-augment", default=True, help="Distort training images (image data only).")
 @options(output_options, seed_option)
 def press(
@@ -398,33 +398,24 @@ def press(
     data_dir: Path | None,
     weights: Path | None,
     factory: str | None,
-    sparsity: float,
-    bits: float,
     max_error: float | None,
-    finetune_epochs: int,
-    convert_epochs: int,
     augment: bool,
     output: Path,
     force: bool,
     seed: int,
+    **chosen: float | None,
 ) -> None:
     """Compress, convert and compile MODEL in one go."""
+    from dataclasses import asdict
+
+    from zoo.presets import press_options
+
     _refuse_existing(output, force)
     data = cp.load_data(data_name, data_dir)
     thing = _trainable(_load(model, weights, factory), model)
+    settings = asdict(press_options(model)) | {name: value for name, value in chosen.items() if value is not None}
     with out.progress("press") as progress:
-        bundle = cp.press(
-            thing,
-            data,
-            sparsity=sparsity,
-            bits=bits,
-            finetune_epochs=finetune_epochs,
-            convert_epochs=convert_epochs,
-            augment=augment,
-            max_error=max_error,
-            seed=seed,
-            progress=progress,
-        )
+        bundle = cp.press(thing, data, **settings, augment=augment, max_error=max_error, seed=seed, progress=progress)
     cp.save(bundle, output, force=force)
     out.result(dict(bundle.report), f"{bundle.explain()}\nsaved {output}")
 
@@ -627,18 +618,28 @@ def demo(out: Output, images: int) -> None:
     """The whole road on real digits: compress, convert, compile, make keys, classify encrypted."""
     from compress.accounting import account
     from secure.roundtrip import round_trip
+    from zoo.presets import press_options
 
     data = cp.load_data("mnist")
     out.say(f"1  data      MNIST, {len(data.x_train):,} training and {len(data.x_test):,} test images")
     plain = cp.load_model("mlp")
     out.say("2  network   mlp 784-64-10 with ReLU, trained weights from the zoo")
+    preset = press_options("mlp")
     with out.progress("compress") as progress:
-        small = cp.finetune(cp.opq(plain, sparsity=DEMO_SPARSITY, bits=DEMO_BITS), data, epochs=1, progress=progress)
+        small = cp.opq(plain, sparsity=preset.sparsity, bits=preset.bits)
+        small = cp.finetune(small, data, epochs=preset.finetune_epochs, augment=True, progress=progress)
     counted, after = account(small), small.history[-1]["accuracy_after"]
     rate = counted["compression_rate"]
     out.say(f"3  compress  OPQ: {counted['sparsity']:.0%} of the weights gone, {counted['bits']:.1f} bits each, {rate:.1f} times smaller")
     with out.progress("convert") as progress:
-        network = cp.convert(small, data, epochs=DEMO_EPOCHS, augment=True, progress=progress)
+        network = cp.convert(
+            small,
+            data,
+            epochs=preset.convert_epochs,
+            learning_rate=preset.convert_learning_rate,
+            augment=True,
+            progress=progress,
+        )
     converted = network.about["accuracy_after"]
     out.say(f"4  convert   ReLU -> polynomial of degree 2, distilled; {after:.2%} -> {converted:.2%} on {len(data.x_test):,} test images")
     with out.progress("compile") as progress:

@@ -1,6 +1,7 @@
 """Data sets and reference networks for demos, tests and benchmarks.
 
 datasets.py   load_data: MNIST (shipped), Fashion-MNIST, digits, IDX folders, .npz
+presets.py    press_options: how press treats each of them
 networks.py   the reference networks and how each is trained
 training.py   train: the recipe behind `cipherpress train` and the committed weights
 loading.py    load_model: a zoo name or file.py:factory, with weights

@@ -1,0 +1,16 @@
+"""Measurements behind every figure in README and docs; each writes a JSON file and the Markdown table made from it.
+
+peers.py               this project against TenSEAL's own public API, in turn, one thread each
+tenseal_tutorial.py    the convolutional network of TenSEAL's tutorial, by TenSEAL
+tenseal_mlp.py         TenSEAL's best effort on the 784-64-10 network
+ours.py                this project's server process on a bundle
+train_tutorial.py      the weights of the tutorial's network
+machine.py             what machine a result was measured on
+table.py               JSON to Markdown
+calibrate_cpu_seal.py  kernel times of SEAL on this machine, for the cpu-seal architecture
+seal_timing.py         times of single SEAL operations
+plain_timing.py        times of plain layers
+"""
+
+#: What `cipherpress bench` runs: name and module; each module has run(output, *, images, progress).
+BENCHMARKS = {"peers": "benchmarks.peers"}

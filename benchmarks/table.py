@@ -1,0 +1,54 @@
+"""JSON results to Markdown tables; every figure in README and docs is copied from one of these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from compress.errors import FormatError
+
+BASELINE = ("TenSEAL's tutorial", "TenSEAL, its tutorial's network")
+HEADINGS = (
+    "network", "by", "server ms (p10-p90)", "times faster", "accuracy encrypted / clear", "agreement", "worst logit error",
+    "keys MB", "upload KB", "answer KB", "encrypt / decrypt ms", "peak MB",
+)  # fmt: skip
+
+
+def peers_table(result: Mapping[str, Any]) -> str:
+    """The table of `benchmarks.peers`, with the machine, date and command under it.
+
+    Raises: FormatError naming a missing field.
+    """
+    try:
+        rows = result["rows"]
+        baseline = next(r["server_ms"] for r in rows if (r["network"], r["competitor"]) == BASELINE)
+        lines = ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
+        lines += ["| " + " | ".join(_cells(row, baseline)) + " |" for row in rows]
+        machine = result["machine"]
+        note = (
+            f"{result['images']} encrypted test images each (the first ones of MNIST's test set), in turn, one thread, medians. "
+            f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, TenSEAL {machine['packages']['tenseal']}, "
+            f"load {machine['load_average']:.1f} at the start, {machine['date']}. `{result['command']}`. "
+            "Times faster: against TenSEAL's tutorial network in the same run. Keys: everything a server needs once. "
+            "Peak: client and server in one process."
+        )
+    except (KeyError, StopIteration) as error:
+        raise FormatError(f"peers.json: field {error} is missing; run the benchmark again") from error
+    return "\n".join([*lines, "", note]) + "\n"
+
+
+def _cells(row: Mapping[str, Any], baseline: float) -> list[str]:
+    return [
+        row["network"],
+        row["competitor"],
+        f"{row['server_ms']:.1f} ({row['server_ms_p10']:.1f}-{row['server_ms_p90']:.1f})",
+        f"{baseline / row['server_ms']:.1f}",
+        f"{row['accuracy_encrypted']:.3f} / {row['accuracy_clear']:.3f}",
+        f"{row['agreement']:.3f}",
+        f"{row['max_logit_error']:.3g}",
+        f"{row['evaluation_key_bytes'] / 1e6:.2f}",
+        f"{row['upload_bytes'] / 1e3:.0f}",
+        f"{row['download_bytes'] / 1e3:.0f}",
+        f"{row['client_encrypt_ms']:.1f} / {row['client_decrypt_ms']:.1f}",
+        f"{row['peak_rss_bytes'] / 1e6:.0f}",
+    ]
