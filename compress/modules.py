@@ -11,7 +11,9 @@ from compress.polynomial import guard_leading, substitute
 
 
 class PolynomialActivation(nn.Module):
-    """y = sum_k coefficients[k] z^k with z = (x - centre) / width, element-wise; rows of (degree + 1, channels | 1).
+    """y = sum_k coefficients[k] z^k with z = (x - centre) / width, element-wise.
+
+    coefficients: (degree + 1, channels or 1).
 
     The variable z lies in [-1, 1] on the calibrated range, so that all coefficients learn at one rate. channels, when
     more than one, run along axis 1 of x (batch, channels, ...).
