@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import struct
+import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +113,7 @@ def _npz(path: Path) -> Dataset:
             if missing:
                 raise DataError(f"{path}: no array {', '.join(missing)}; it needs {', '.join(NPZ_ARRAYS)}")
             arrays = [archive[name] for name in NPZ_ARRAYS]
-    except (OSError, ValueError, EOFError, zlib.error) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: cannot be read as an .npz file without pickled objects ({error})") from error
     return _dataset(path.stem, str(path), *arrays)
 

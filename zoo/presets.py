@@ -26,7 +26,7 @@ _BY_NAME: Mapping[str, PressOptions] = MappingProxyType(
         "mlp": PressOptions(convert_epochs=10, convert_learning_rate=3e-2),
         "cnn": PressOptions(convert_epochs=6),
         "lenet300": PressOptions(convert_epochs=6),
-        "lenet5": PressOptions(convert_epochs=6, convert_learning_rate=6e-3),
+        "lenet5": PressOptions(convert_epochs=3),
     }
 )
 
