@@ -1,6 +1,41 @@
 """From a Network to encrypted inference. No torch here, so that a server starts without it.
 
-params.py             rings, moduli, the security tables
-plan.py               the frozen Plan: a straight-line program over ciphertexts
-kernels.py            what one operation costs in transforms, products and bytes
+params.py                    rings, moduli, the security tables
+plan.py                      the frozen Plan: a straight-line program over ciphertexts
+kernels.py                   what one operation costs in transforms, products and bytes
+compiling.py                 compile_network: a Network in, a Bundle out, by the cheapest plan that is right
+stages.py                    a Network as stages whose only non-linear step is squaring
+matrices.py                  linear nodes as sparse matrices
+draft.py                     what the passes fill in, step by step
+passes/__init__.py           the passes in their order
+passes/arrange.py            1: slot maps and diagonals
+passes/choose_rotations.py   2: baby steps and giant steps
+passes/place_rescales.py     3: levels
+passes/choose_parameters.py  4: scales and primes
+passes/emit.py               5: the Plan
+packing.py                   slot maps: which feature each slot carries
+diagonals.py                 a linear map between slot maps as diagonals
+work.py                      how much work a draft will be, before its primes are chosen
+noise.py                     how much error CKKS adds, per operation
+propagate.py                 the noise of a draft, stage by stage
+checkers.py                  one checker a pass
+evaluate.py                  one walk along a Plan for every evaluator
+clear.py                     the evaluator in clear: slots as float64
+dry.py                       the evaluator of levels, scales and parts only
+tenseal_evaluator.py         the real evaluator, on SEAL ciphertexts
+seal_context.py              SEAL's contexts, bytes and exceptions
+seal_sizes.py                how large SEAL's objects are on the wire
+native_frame.py              what SEAL's bytes claim, read before SEAL sees them
+specs.py                     ClientSpec (no weights), ServerSpec (no secret), Bundle
+bundle.py                    a Bundle on disk
+container.py                 the one container for key files and messages
+keys.py                      the secret key and the evaluation key: two types, two files
+client.py                    Client: encrypts and decrypts
+server.py                    Server: runs the plan, holds no secret
+release.py                   what may leave the client of decrypted values
+inputs.py                    inputs from .npy and image files
+roundtrip.py                 client and server in one process over test images
+reporting.py                 the compiler's report as plain JSON values
+explain.py                   a bundle as text for people
+inspection.py                what a key or ciphertext file says about itself
 """
