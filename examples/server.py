@@ -1,0 +1,39 @@
+"""The server's program: answers encrypted requests that appear in a folder. It has no secret key and imports no torch.
+
+    python examples/server.py FOLDER
+
+Start it beside client.py on the same folder, in either order; it stops when the client is done.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from secure.bundle import load_server
+from secure.keys import write_file
+from secure.server import Server
+
+PATIENCE_S = 300.0
+
+
+def main(folder: Path) -> None:
+    server = Server(load_server(folder / "bundle"))
+    registered, answered = False, 0
+    deadline = time.monotonic() + PATIENCE_S
+    while not (folder / "done").exists():
+        if time.monotonic() > deadline:
+            sys.exit(f"no request in {folder} for {PATIENCE_S:.0f} s")
+        if not registered and (folder / "evaluation.key").exists():
+            server.register((folder / "evaluation.key").read_bytes())
+            registered = True
+        request = folder / f"{answered}.request.ct"
+        if registered and request.exists():
+            write_file(folder / f"{answered}.reply.ct", server.run(request.read_bytes(), request.name))
+            answered += 1
+            deadline = time.monotonic() + PATIENCE_S
+        time.sleep(0.02)
+    print(f"answered {answered} requests; torch loaded: {'torch' in sys.modules}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
