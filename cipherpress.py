@@ -11,12 +11,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__ loads each name when it is first used
     from torch import nn
 
+    from compress.convert import convert as convert
+    from compress.errors import CipherpressError as CipherpressError
+    from compress.finetune import finetune as finetune
     from compress.model import CompressedModel
     from compress.network import Network
+    from compress.opq import opq as opq
+    from hwmodel.report import compare as compare
+    from hwmodel.report import estimate as estimate
+    from secure.client import Client as Client
+    from secure.plan import Plan as Plan
+    from secure.server import Server as Server
     from secure.specs import Bundle
+    from zoo.datasets import load_data as load_data
+    from zoo.loading import load_model as load_model
+    from zoo.training import train as train
 
 __version__ = "0.1.0"
 
@@ -38,7 +50,7 @@ _NAMES = {
     "train": "zoo.training",
 }
 
-__all__ = [  # noqa: PLE0604 - most names are loaded by __getattr__
+__all__ = [
     "Bundle",
     "CipherpressError",
     "Client",
@@ -74,7 +86,7 @@ def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
 
 
-def compile(  # noqa: A001 - the verb of the interface
+def compile(
     network: Network,
     data: Any,
     *,

@@ -563,6 +563,8 @@ def inspect(out: Output, path: Path) -> None:
         size = {"bundle_bytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file())}
         out.result({"kind": "bundle", **size, **loaded.report}, loaded.explain())
         return
+    if not isinstance(loaded, cp.Network):
+        raise ModelError(f"{path}: neither a model, a network nor a bundle")
     rows = describe_network(loaded)
     columns = ["name", "type", "shape", "parameters", "nonzeros", "bits", "low", "high"]
     out.result({"kind": "network", "layers": rows, "about": dict(loaded.about)}, f"network\n{table(rows, columns)}")

@@ -20,6 +20,7 @@ from secure.server import Server
 from secure.specs import Bundle
 
 Array = NDArray[np.float64]
+Images = NDArray[np.floating[Any]]
 Progress = Callable[[str, float], None]
 BACKENDS = ("tenseal", "cleartext")
 #: Images the clear run takes at once.
@@ -27,7 +28,7 @@ BATCH = 32
 
 
 def round_trip(
-    bundle: Bundle, images: Array, labels: NDArray[np.int64], *, backend: str = "tenseal", progress: Progress | None = None
+    bundle: Bundle, images: Images, labels: NDArray[np.int64], *, backend: str = "tenseal", progress: Progress | None = None
 ) -> dict[str, Any]:
     """Accuracy, agreement, errors, medians of times and sizes over images (count, *input_shape), by the interface's keys.
 
@@ -57,7 +58,7 @@ def round_trip(
     }
 
 
-def clear_outputs(bundle: Bundle, images: Array) -> Array:
+def clear_outputs(bundle: Bundle, images: Images) -> Array:
     """The plan in clear, (images, outputs)."""
     spec, plan = bundle.client, bundle.server.plan
     rows = []
@@ -69,7 +70,7 @@ def clear_outputs(bundle: Bundle, images: Array) -> Array:
     return np.concatenate(rows)
 
 
-def _encrypted_outputs(bundle: Bundle, images: Array, progress: Progress) -> tuple[Array, dict[str, Any]]:
+def _encrypted_outputs(bundle: Bundle, images: Images, progress: Progress) -> tuple[Array, dict[str, Any]]:
     progress("keys", 0.0)
     client, server = Client(bundle.client), Server(bundle.server)
     key = client.evaluation_key.to_bytes()

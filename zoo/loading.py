@@ -71,7 +71,7 @@ def _from_factory(spec: str) -> tuple[nn.Module, ModelSource]:
         module_spec.loader.exec_module(namespace)
         factory = getattr(namespace, name, None)
         module = factory() if callable(factory) else None
-    except Exception as error:  # noqa: BLE001 - the user's own code may raise anything
+    except Exception as error:  # the user's own code may raise anything
         raise ModelError(f"model '{spec}': {_where(error, path)}{type(error).__name__}: {_one_line(error)}") from error
     if factory is None or not callable(factory):
         raise ModelError(f"model '{spec}': {path} defines no function '{name}'")

@@ -88,7 +88,10 @@ def train_spec(
     else:
         module, recipe = load_model(spec), Recipe(epochs=DEFAULT_EPOCHS)
     changed = {"epochs": epochs, "learning_rate": learning_rate}
-    recipe = replace(recipe, **{name: value for name, value in changed.items() if value is not None})
+    if epochs is not None:
+        recipe = replace(recipe, epochs=epochs)
+    if learning_rate is not None:
+        recipe = replace(recipe, learning_rate=learning_rate)
     command = f"cipherpress train {spec} --data {data.name} --seed {seed}"
     command += "".join(f" --{name.replace('_', '-')} {value}" for name, value in changed.items() if value is not None)
     return Run(train(module, data, recipe, seed=seed, progress=progress), command, data.name, seed, recipe)

@@ -50,7 +50,7 @@ def cheapest_split(table: DiagonalTable, slots: int) -> Split:
             cost = baby_count + giant_count
             if best is None or cost < best[0]:
                 best = (cost, step, offset)
-    assert best is not None  # noqa: S101 - a table always has a diagonal
+    assert best is not None  # a table always has a diagonal
     return _split(rotations, best[1], best[2], slots)
 
 
