@@ -122,6 +122,8 @@ def wanted_chain(model: NoiseModel, activation_bits: float, weight_bits: float, 
             modulus_bits[level] = max(modulus_bits[level], log2(value_scale) + _largest_bits(draft, index))
             continue
         modulus_bits[level] = max(modulus_bits[level], 2 * (log2(value_scale) + _largest_bits(draft, index)) - 1)
+        if modulus_bits[level] > GUIDELINE_2024_LOG2_QP[draft.choice.degree]:
+            return None
         wanted = 2.0**activation_bits / evidence.atom_rms[len(scales)]
         scales.append(wanted if draft.rescaled[index] else value_scale**2)
         if draft.rescaled[index]:
