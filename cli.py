@@ -175,11 +175,31 @@ def options(*groups: list[Any]) -> Callable[[Command], Command]:
 def _load(spec: str, weights: Path | None = None, factory: str | None = None) -> Any:
     """A torch module, CompressedModel, Network or Bundle from a MODEL argument."""
     path = Path(spec)
+    if cp.artifact_kind(path) == "weights":
+        return cp.load_model(factory or _trained_spec(path), weights or path / "model.safetensors")
     if path.is_dir():
         return cp.load(path, cp.load_model(factory) if factory else None)
     if ":" not in spec and (path.suffix or os.sep in spec):
         raise ModelError(f"model '{spec}': no such folder; give a zoo name, path/to/file.py:factory or a saved folder")
     return cp.load_model(spec, weights)
+
+
+def _trained_spec(path: Path) -> str:
+    """The zoo name that a folder of trained weights belongs to."""
+    from zoo.networks import ZOO
+
+    spec = _read_trained(path).get("model")
+    if spec not in ZOO:
+        raise ModelError(f"model '{path}': it holds the weights of {spec}; say which network with --model file.py:factory")
+    return str(spec)
+
+
+def _read_trained(path: Path) -> dict[str, Any]:
+    from compress.artifact import read_hashed, read_json
+
+    record = read_json(path / "model.json", kind="weights", version=1)
+    read_hashed(path / "model.safetensors", record.get("sha256"))
+    return record
 
 
 def _refuse_existing(output: Path, force: bool) -> None:
@@ -557,6 +577,10 @@ def inspect(out: Output, path: Path) -> None:
         record = read_record(path)
         columns = ["layer", "shape", "bits", "kept", "granularity"]
         out.result(record, f"compressed model\n{table(record['layers'], columns)}")
+        return
+    if kind == "weights":
+        record = _read_trained(path)
+        out.result(record, f"trained weights\n{_pairs(record)}")
         return
     loaded = cp.load(path)
     if isinstance(loaded, cp.Bundle):

@@ -63,6 +63,7 @@ class Run:
     """A finished training run and what it takes to repeat it."""
 
     trained: Trained
+    spec: str
     command: str
     data: str
     seed: int
@@ -94,7 +95,7 @@ def train_spec(
         recipe = replace(recipe, learning_rate=learning_rate)
     command = f"cipherpress train {spec} --data {data.name} --seed {seed}"
     command += "".join(f" --{name.replace('_', '-')} {value}" for name, value in changed.items() if value is not None)
-    return Run(train(module, data, recipe, seed=seed, progress=progress), command, data.name, seed, recipe)
+    return Run(train(module, data, recipe, seed=seed, progress=progress), spec, command, data.name, seed, recipe)
 
 
 def save_trained(run: Run, folder: Path, *, force: bool = False) -> dict[str, Any]:
@@ -106,6 +107,7 @@ def save_trained(run: Run, folder: Path, *, force: bool = False) -> dict[str, An
     record = {
         "kind": "weights",
         "version": 1,
+        "model": run.spec,
         "accuracy_plain": run.trained.accuracy_plain,
         "images": run.trained.images,
         "data": run.data,

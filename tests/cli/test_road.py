@@ -1,0 +1,172 @@
+"""From a network of one's own to a decrypted class, by the real commands."""
+
+import json
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cipherpress as cp
+from cli import main
+from tests.small_road import ROOT, Road, call, call_json, process
+
+COMPILED = {
+    "poly_modulus_degree",
+    "log2_qp",
+    "coeff_modulus_bits",
+    "security_bits",
+    "depth",
+    "rotations",
+    "plain_multiplications",
+    "ciphertext_multiplications",
+    "rescales",
+    "predicted_logit_error",
+}
+MEASURED = {
+    "images",
+    "accuracy_compressed",
+    "accuracy_encrypted",
+    "agreement",
+    "max_logit_error",
+    "client_encrypt_ms",
+    "server_ms",
+    "client_decrypt_ms",
+    "upload_bytes",
+    "download_bytes",
+    "evaluation_key_bytes",
+    "peak_rss_bytes",
+}
+COUNTED = {"parameters", "nonzeros", "sparsity", "bits", "compression_rate"}
+
+
+def test_every_step_says_what_it_did(road: Road) -> None:
+    results = road.results
+    assert results["train"]["accuracy_plain"] > 0.9
+    assert results["compress"].keys() >= COUNTED | {"images", "accuracy_plain", "accuracy_compressed", "layers"}
+    assert all(layer.keys() >= COUNTED for layer in results["compress"]["layers"])
+    assert results["compress"]["sparsity"] == pytest.approx(0.5, abs=0.02)
+    assert results["compress"]["accuracy_plain"] == results["train"]["accuracy_plain"]
+    assert results["convert"].keys() >= {"images", "accuracy_before", "accuracy_after", "replaced"}
+    assert results["convert"]["accuracy_before"] == results["compress"]["accuracy_compressed"]
+    assert results["compile"].keys() >= COMPILED
+    assert results["compile"]["security_bits"] >= 128
+    assert results["keygen"]["evaluation_key_bytes"] == Path(road.path("keys/evaluation.key")).stat().st_size
+    assert results["encrypt"]["upload_bytes"] == Path(road.path("x.ct")).stat().st_size
+    assert results["run"]["download_bytes"] == Path(road.path("y.ct")).stat().st_size
+
+
+def test_the_secret_key_is_the_owners_alone(road: Road) -> None:
+    assert stat.S_IMODE(Path(road.path("keys/secret.key")).stat().st_mode) == 0o600
+
+
+def test_the_decrypted_class_is_the_clear_networks(road: Road) -> None:
+    network = cp.load(road.path("friendly"))
+    clear = network.run(np.load(road.path("x.npy"))[None])[0]
+    scores = np.load(road.path("y.npy"))
+    assert road.results["decrypt"]["class"] == int(clear.argmax()) == int(scores.argmax())
+    assert road.results["decrypt"]["scores"] == scores.tolist()
+    assert np.abs(scores - clear).max() < max(road.results["compile"]["predicted_logit_error"], 1e-6)
+
+
+@pytest.mark.parametrize("backend", ["tenseal", "cleartext"])
+def test_infer_measures_by_the_names_of_the_interface(road: Road, backend: str) -> None:
+    found = call_json("infer", road.path("bundle"), "--data", road.data, "--images", 3, "--backend", backend)
+    assert found["images"] == 3
+    if backend == "cleartext":
+        assert found.keys() >= {"images", "accuracy_compressed"}
+        assert "accuracy_encrypted" not in found
+    else:
+        assert found.keys() >= MEASURED | COMPILED
+        assert found["agreement"] >= 2 / 3
+        assert found["max_logit_error"] < found["predicted_logit_error"]
+        # keys are compressed, so two of them differ a little
+        assert found["evaluation_key_bytes"] == pytest.approx(road.results["keygen"]["evaluation_key_bytes"], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("plain", "weights"),
+        ("small", "compressed"),
+        ("friendly", "network"),
+        ("bundle", "bundle"),
+        ("keys/secret.key", "secret_key"),
+        ("keys/evaluation.key", "evaluation_key"),
+        ("x.ct", "request"),
+        ("y.ct", "reply"),
+    ],
+)
+def test_inspect_knows_every_artifact(road: Road, name: str, kind: str) -> None:
+    found = call_json("inspect", road.path(name))
+    assert found["kind"] == kind
+    shown = call("inspect", road.path(name))
+    assert shown.exit_code == 0
+    assert shown.stdout == ""
+    assert shown.stderr
+
+
+def test_estimate_prices_network_and_bundle(road: Road) -> None:
+    found = call_json(
+        "estimate", road.path("bundle"), "--arch", "cpu-seal", "--arch", "eyeriss", "--arch", "craterlake"
+    )
+    modes = {(entry["architecture"], entry["mode"]) for entry in found["estimates"]}
+    assert modes == {
+        ("cpu-seal", "plain"),
+        ("cpu-seal", "encrypted"),
+        ("eyeriss", "plain"),
+        ("craterlake", "encrypted"),
+    }
+    for entry in found["estimates"]:
+        for key in ("latency_ms", "energy_mj"):
+            assert entry["low"][key] <= entry[key] <= entry["high"][key]
+    plain = call_json("estimate", road.path("friendly"), "--arch", "eyeriss")
+    assert [entry["mode"] for entry in plain["estimates"]] == ["plain"]
+
+
+def test_models_and_architectures_are_listed() -> None:
+    models = call_json("models")["models"]
+    assert {"name", "task", "input_shape", "parameters", "accuracy_plain"} <= models[0].keys()
+    assert "mlp" in {row["name"] for row in models}
+    assert {"cpu-seal", "eyeriss", "craterlake"} <= {row["name"] for row in call_json("architectures")["architectures"]}
+
+
+def test_four_processes_share_nothing_but_files(road: Road, tmp_path: Path) -> None:
+    cli, bundle, keys = ROOT / "cli.py", road.path("bundle"), tmp_path / "keys"
+    secret, evaluation, request, reply = (
+        keys / "secret.key",
+        keys / "evaluation.key",
+        tmp_path / "x.ct",
+        tmp_path / "y.ct",
+    )
+    steps = [
+        ("keygen", bundle, "-o", keys),
+        ("encrypt", bundle, "--key", secret, "--input", road.path("x.npy"), "-o", request),
+        ("run", bundle, "--key", evaluation, "--input", request, "-o", reply),
+        ("decrypt", bundle, "--key", secret, "--input", reply, "--json"),
+    ]
+    for step in steps:
+        done = process(cli, *step)
+        assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["class"] == road.results["decrypt"]["class"]
+
+
+def test_the_server_process_loads_no_torch(road: Road, tmp_path: Path) -> None:
+    code = (
+        "import sys, cli\n"
+        "try: cli.main()\n"
+        "except SystemExit as stopped: assert stopped.code == 0, stopped.code\n"
+        "print(sorted({'torch', 'scipy', 'sklearn'} & set(sys.modules)))"
+    )
+    key, source = road.path("keys/evaluation.key"), road.path("x.ct")
+    done = process("-c", code, "run", road.path("bundle"), "--key", key, "--input", source, "-o", tmp_path / "y.ct")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+    assert (tmp_path / "y.ct").is_file()
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_help_of_every_command_ends_with_an_example(name: str) -> None:
+    shown = call(name, "--help")
+    assert shown.exit_code == 0
+    assert f"cipherpress {name}" in shown.stdout.rpartition("Example:")[2]
