@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,11 @@ ELASTIC_SHIFT = 0.09
 UNCHANGED = 0.3
 #: Making a field costs far more than applying one, so a fixed number is made and drawn from.
 FIELDS = 4096
+
+
+def distortable(inputs: Any) -> bool:
+    """Whether inputs are images, (count, channels, height, width)."""
+    return bool(inputs.ndim == 4)
 
 
 class DigitAugment:

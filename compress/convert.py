@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from compress.augment import DigitAugment
+from compress.augment import DigitAugment, distortable
 from compress.calibrate import calibrated, network_accuracy
 from compress.distill import distillation_loss, distillation_targets
 from compress.errors import ConfigError, InputShapeError
@@ -57,7 +57,7 @@ def convert(
 
     data: x_train, y_train, x_test, y_test and calibration(count, seed), as `zoo.datasets` makes them. epochs: passes
     over x_train; 0 leaves the fitted polynomials as they are. augment: small random distortions of the training images
-    (for handwriting). teacher: the network to distil from when it is not the model itself (the one before compression).
+    (for handwriting; rows of features stay as they are). teacher: the network to distil from when it is not the model itself (the one before compression).
 
     Raises: UnsupportedLayerError, CalibrationError, InputShapeError, ConfigError.
     """
@@ -67,6 +67,7 @@ def convert(
         raise ConfigError("epochs", epochs, "0 or more")
     say = progress or (lambda label, fraction: None)
     module = copy.deepcopy(model.module if isinstance(model, CompressedModel) else model).eval()
+    augment = augment and distortable(data.x_train)
     x_test, y_test = np.asarray(data.x_test), np.asarray(data.y_test)
     calibration = np.asarray(data.calibration(CALIBRATION_IMAGES, seed))
     imported = import_model(module, tuple(x_test.shape[1:]))

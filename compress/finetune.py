@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from compress.augment import DigitAugment
+from compress.augment import DigitAugment, distortable
 from compress.distill import distillation_loss
 from compress.errors import CompressError, ConfigError, InputShapeError
 from compress.model import CompressedModel
@@ -40,7 +40,8 @@ def finetune(
 ) -> CompressedModel:
     """The model after training on data.x_train; masks, steps and levels are the same bits before and after.
 
-    teacher: an uncompressed network to distil from (see `compress.distill`).
+    teacher: an uncompressed network to distil from (see `compress.distill`). augment: small random distortions of the
+    training images; rows of features have no places to move and stay as they are, which the history records.
     Raises: CompressError when nothing is compressed; ConfigError; InputShapeError when data and network (or teacher) do
     not fit; CalibrationError when training diverges.
     """
@@ -49,6 +50,7 @@ def finetune(
     if epochs < 0:
         raise ConfigError("epochs", epochs, "0 or more")
     _check_shapes(model.module, teacher, data)
+    augment = augment and distortable(data.x_train)
     module = copy.deepcopy(model.module)
     before = accuracy(module, data.x_test, data.y_test)
     fit_(

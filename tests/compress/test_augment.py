@@ -1,0 +1,39 @@
+"""Distortions keep what an image is; rows of features are left alone."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from compress.augment import DigitAugment
+from compress.convert import convert
+from compress.finetune import finetune
+from compress.opq import opq
+
+
+def features(count: int = 64) -> Any:
+    rng = np.random.default_rng(0)
+    labels = np.arange(count) % 3
+    rows = (np.eye(3)[labels].repeat(4, axis=1) + 0.1 * rng.normal(size=(count, 12))).astype(np.float32)
+    return SimpleNamespace(
+        name="rows", x_train=rows, y_train=labels, x_test=rows, y_test=labels, calibration=lambda n, s: rows[:n]
+    )
+
+
+def test_distorted_images_keep_shape_and_range_and_some_stay_as_they_are() -> None:
+    images = torch.rand(200, 1, 12, 10, generator=torch.Generator().manual_seed(0))
+    distorted = DigitAugment()(images, torch.Generator().manual_seed(1))
+    assert distorted.shape == images.shape
+    assert 0 <= distorted.min() and distorted.max() <= 1 + 1e-6
+    same = (distorted == images).flatten(1).all(dim=1).float().mean()
+    assert 0.15 < same < 0.45  # 30 %, drawn 200 times: within five sigma
+
+
+def test_rows_of_features_train_without_distortion_and_the_record_says_so() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 3))
+    small = finetune(opq(model, sparsity=0.5, bits=5), features(), epochs=1, augment=True)
+    assert small.history[-1]["options"]["augment"] is False
+    assert convert(small, features(), epochs=1, augment=True).about["augment"] is False
