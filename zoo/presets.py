@@ -23,7 +23,7 @@ DEFAULT = PressOptions()
 #: A single hidden layer of quadratic units is underfitted at small learning rates; deep networks diverge at large ones.
 _BY_NAME: Mapping[str, PressOptions] = MappingProxyType(
     {
-        "mlp": PressOptions(convert_epochs=10, convert_learning_rate=3e-2),
+        "mlp": PressOptions(sparsity=0.4, bits=6.0, convert_epochs=12, convert_learning_rate=4e-2),
         "cnn": PressOptions(convert_epochs=6),
         "lenet300": PressOptions(convert_epochs=6),
         "lenet5": PressOptions(convert_epochs=3),
