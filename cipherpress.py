@@ -194,7 +194,7 @@ def load(folder: str | Path, module: nn.Module | None = None) -> CompressedModel
 
 
 def artifact_kind(folder: str | Path) -> str | None:
-    """"bundle", "network" or "compressed", by what lies in the folder; None for anything else."""
+    """ "bundle", "network" or "compressed", by what lies in the folder; None for anything else."""
     import json
 
     path = Path(folder)

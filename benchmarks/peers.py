@@ -156,7 +156,9 @@ def _measure(entries: list[Entry], images: Any, labels: Any, say: Progress) -> l
 def _row(entry: Entry, facts: dict[str, Any], measured: list[dict[str, Any]], labels: Any) -> dict[str, Any]:
     outputs = np.asarray([one["outputs"] for one in measured])
     named, clear = outputs.argmax(axis=1), entry.clear.argmax(axis=1)
-    times = {key: median(one[key] for one in measured) for key in ("client_encrypt_ms", "server_ms", "client_decrypt_ms")}
+    times = {
+        key: median(one[key] for one in measured) for key in ("client_encrypt_ms", "server_ms", "client_decrypt_ms")
+    }
     server = sorted(one["server_ms"] for one in measured)
     return {
         "network": entry.network,

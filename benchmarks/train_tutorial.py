@@ -1,6 +1,6 @@
 """Weights of the network in TenSEAL's MNIST tutorial: conv 1->4 (7x7, stride 3), square, 256-64, square, 64-10.
 
-    python -m benchmarks.train_tutorial
+python -m benchmarks.train_tutorial
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def main() -> None:
     WEIGHTS.mkdir(exist_ok=True)
     save_file(module.state_dict(), WEIGHTS / "tutorial.safetensors")
     record = {"accuracy_plain": found, "images": len(data.x_test), "seed": SEED, "epochs": EPOCHS}
-    (WEIGHTS / "tutorial.json").write_text(json.dumps({**record, "command": "python -m benchmarks.train_tutorial"}, indent=1) + "\n")
+    (WEIGHTS / "tutorial.json").write_text(
+        json.dumps({**record, "command": "python -m benchmarks.train_tutorial"}, indent=1) + "\n"
+    )
     print(f"accuracy {found:.4f}")
 
 

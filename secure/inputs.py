@@ -32,7 +32,9 @@ def _read_npy(path: Path) -> NDArray[Any]:
         with path.open("rb") as file:
             return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
     except (ValueError, EOFError) as error:
-        raise InputShapeError(f"{path}: not a complete .npy file of numbers ({error}); save it with numpy.save") from error
+        raise InputShapeError(
+            f"{path}: not a complete .npy file of numbers ({error}); save it with numpy.save"
+        ) from error
 
 
 def _read_image(path: Path, shape: Shape) -> NDArray[Any]:

@@ -62,7 +62,11 @@ class NoiseModel:
                 incoming = variances[atom] + (switch / scale**2 if moved else 0.0)
                 value_variance += stage.squared_maps[atom] @ incoming
                 value_variance += (
-                    products * REAL_SHARE * encoding_variance(degree) * (scale / value_scale) ** 2 * self.slot_power[atom]
+                    products
+                    * REAL_SHARE
+                    * encoding_variance(degree)
+                    * (scale / value_scale) ** 2
+                    * self.slot_power[atom]
                 )
             if stage.squared:
                 variance = 4 * self.evidence.values[index] ** 2 * value_variance + 2 * value_variance**2

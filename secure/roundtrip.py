@@ -28,7 +28,12 @@ BATCH = 32
 
 
 def round_trip(
-    bundle: Bundle, images: Images, labels: NDArray[np.int64], *, backend: str = "tenseal", progress: Progress | None = None
+    bundle: Bundle,
+    images: Images,
+    labels: NDArray[np.int64],
+    *,
+    backend: str = "tenseal",
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Accuracy, agreement, errors, medians of times and sizes over images (count, *input_shape), by the interface's keys.
 

@@ -190,7 +190,9 @@ def _polynomial_form(node: Polynomial, form: Form, stages: list[Stage]) -> Form:
     if node.degree == 4:
         return _quartic_form(node.name, coefficients, form, stages)
     if node.degree > 4 or node.degree == 3:
-        raise CompileError(node.name, f"a polynomial of degree {node.degree} is not supported; convert with degree 2 or 4")
+        raise CompileError(
+            node.name, f"a polynomial of degree {node.degree} is not supported; convert with degree 2 or 4"
+        )
     padded = np.zeros((3, node.size))
     padded[: node.degree + 1] = coefficients
     return _quadratic_form(padded, form, stages)

@@ -23,7 +23,9 @@ def draft_operations(draft: Draft) -> Counter[tuple[Kind, int]]:
         work[Kind.MULTIPLY_PLAIN, level] += len(table.diagonals)
         work[Kind.ADD, level] += len(table.diagonals) - outputs + folds
         constants = [table.output_map[output] for output in range(outputs)]
-        work[Kind.ADD_PLAIN, level] += sum(bool(stage.constant[features[features >= 0]].any()) for features in constants)
+        work[Kind.ADD_PLAIN, level] += sum(
+            bool(stage.constant[features[features >= 0]].any()) for features in constants
+        )
         if stage.squared:
             work[Kind.SQUARE, level] += outputs
             work[Kind.RELINEARIZE, level] += outputs

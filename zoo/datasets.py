@@ -63,13 +63,17 @@ def load_data(spec: str, data_dir: str | Path | None = None) -> Dataset:
         return _idx_folder(path.name, path)
     if path.suffix == ".npz":
         return _npz(path)
-    raise DataError(f"data '{spec}': no such data set; use one of {', '.join(NAMES)}, a folder of IDX files or an .npz file")
+    raise DataError(
+        f"data '{spec}': no such data set; use one of {', '.join(NAMES)}, a folder of IDX files or an .npz file"
+    )
 
 
 def _external_folder(name: str, data_dir: str | Path | None) -> Path:
     root = data_dir if data_dir is not None else os.environ.get(DATA_VARIABLE)
     if root is None:
-        raise DataError(f"data '{name}': it is not shipped; give --data-dir or set {DATA_VARIABLE} to the folder that holds it")
+        raise DataError(
+            f"data '{name}': it is not shipped; give --data-dir or set {DATA_VARIABLE} to the folder that holds it"
+        )
     inside = Path(root) / name
     return inside if inside.is_dir() else Path(root)
 
@@ -130,9 +134,7 @@ def _digits() -> Dataset:
     return _dataset("digits", "digits", images[~test], bunch.target[~test], images[test], bunch.target[test])
 
 
-def _dataset(
-    name: str, place: str, x_train: NDArray, y_train: NDArray, x_test: NDArray, y_test: NDArray
-) -> Dataset:
+def _dataset(name: str, place: str, x_train: NDArray, y_train: NDArray, x_test: NDArray, y_test: NDArray) -> Dataset:
     for part, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
         if x.ndim not in (2, 4) or y.ndim != 1 or len(x) != len(y) or not len(x):
             raise DataError(

@@ -106,7 +106,9 @@ def _load_weights(module: nn.Module, path: Path) -> None:
         )
     for key, value in state.items():
         if value.shape != own[key].shape:
-            raise ModelError(f"weights {path}: '{key}' has shape {tuple(value.shape)}, the model needs {tuple(own[key].shape)}")
+            raise ModelError(
+                f"weights {path}: '{key}' has shape {tuple(value.shape)}, the model needs {tuple(own[key].shape)}"
+            )
     module.load_state_dict(state)
 
 
@@ -122,7 +124,9 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise ModelError(f"weights {path}: loading it would run code from the file, which is refused; {advice}") from error
+        raise ModelError(
+            f"weights {path}: loading it would run code from the file, which is refused; {advice}"
+        ) from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ModelError(f"weights {path}: not a complete state dict ({_one_line(error)}); {advice}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):

@@ -106,7 +106,9 @@ def weights_manifest() -> Mapping[str, Any]:
     try:
         return dict(json.loads(MANIFEST.read_text()))
     except (OSError, json.JSONDecodeError) as error:
-        raise ModelError(f"{MANIFEST}: the list of trained weights is missing or damaged; reinstall cipherpress") from error
+        raise ModelError(
+            f"{MANIFEST}: the list of trained weights is missing or damaged; reinstall cipherpress"
+        ) from error
 
 
 def describe_models() -> list[dict[str, Any]]:

@@ -117,7 +117,9 @@ def _write_map(writer: PlanWriter, draft: Draft, index: int, atoms: Mapping[int,
     results = []
     for output, by_giant in by_output.items():
         if not by_giant:
-            raise PlanError(stage.layer, "part of its output depends on no input; prune less or remove the dead channels")
+            raise PlanError(
+                stage.layer, "part of its output depends on no input; prune less or remove the dead channels"
+            )
         sums: dict[int, int] = {}
         for giant, keys in by_giant.items():
             for key in keys:
@@ -150,5 +152,3 @@ def _add_giants(writer: PlanWriter, sums: Mapping[int, int]) -> int:
     for giant in giants[1:]:
         total = writer.add(total, writer.rotate(sums[giant], giant))
     return total
-
-

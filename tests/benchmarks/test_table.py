@@ -20,8 +20,19 @@ def row(**changes):
 
 
 def result(*rows):
-    machine = {"cpu": "a processor", "cores": 2, "python": "3.11", "packages": {"tenseal": "0.3.18"}, "load_average": 0.5}
-    return {"machine": {**machine, "date": "2026-01-02"}, "rows": rows, "images": 100, "command": "cipherpress bench peers"}
+    machine = {
+        "cpu": "a processor",
+        "cores": 2,
+        "python": "3.11",
+        "packages": {"tenseal": "0.3.18"},
+        "load_average": 0.5,
+    }
+    return {
+        "machine": {**machine, "date": "2026-01-02"},
+        "rows": rows,
+        "images": 100,
+        "command": "cipherpress bench peers",
+    }
 
 
 def test_ratios_are_against_the_tutorial_network_of_the_same_run():
@@ -53,9 +64,21 @@ def test_the_two_layer_form_computes_the_network():
     network = Network(
         nodes=(
             Input(name="x", inputs=(), shape=(6,)),
-            Dense(name="a", inputs=("x",), shape=(4,), weights=Weights(rng.normal(size=(4, 6)), np.array(1.0)), bias=rng.normal(size=4)),
+            Dense(
+                name="a",
+                inputs=("x",),
+                shape=(4,),
+                weights=Weights(rng.normal(size=(4, 6)), np.array(1.0)),
+                bias=rng.normal(size=4),
+            ),
             Polynomial(name="p", inputs=("a",), shape=(4,), coefficients=rng.normal(size=(3, 4))),
-            Dense(name="b", inputs=("p",), shape=(3,), weights=Weights(rng.normal(size=(3, 4)), np.array(1.0)), bias=rng.normal(size=3)),
+            Dense(
+                name="b",
+                inputs=("p",),
+                shape=(3,),
+                weights=Weights(rng.normal(size=(3, 4)), np.array(1.0)),
+                bias=rng.normal(size=3),
+            ),
         )
     )
     x = rng.normal(size=(5, 6))

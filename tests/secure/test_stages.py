@@ -28,7 +28,9 @@ def residual_network(degree):
             Polynomial(name="a1", inputs=("c1",), shape=(4, 8, 8), coefficients=rng.normal(size=(3, 4))),
             conv("c2", "a1", (4, 8, 8), weights(4, 1, 3, 3), groups=4),
             Add(name="add", inputs=("c2", "a1"), shape=(4, 8, 8)),
-            Polynomial(name="a2", inputs=("add",), shape=(4, 8, 8), coefficients=rng.normal(size=(degree + 1, 1)) * 0.5),
+            Polynomial(
+                name="a2", inputs=("add",), shape=(4, 8, 8), coefficients=rng.normal(size=(degree + 1, 1)) * 0.5
+            ),
             AvgPool(name="p", inputs=("a2",), shape=(4, 4, 4), kernel=(2, 2), stride=(2, 2), padding=(0, 0)),
             Permute(name="t", inputs=("p",), shape=(4, 4, 4), axes=(1, 2, 0)),
             Reshape(name="f", inputs=("t",), shape=(64,)),
