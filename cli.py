@@ -209,6 +209,8 @@ def _refuse_existing(output: Path, force: bool) -> None:
 
 
 def _network(thing: Any, spec: str) -> Any:
+    if isinstance(thing, cp.Bundle):
+        raise ModelError(f"model '{spec}': it is compiled already; give the converted network")
     if not isinstance(thing, cp.Network):
         raise ModelError(f"model '{spec}': not converted yet; run `cipherpress convert` first, or `cipherpress press`")
     return thing

@@ -15,7 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.errors import CalibrationError, CompileError, LevelBudgetError, PrecisionError, SlotOverflowError
+from compress.errors import (
+    CalibrationError,
+    CompileError,
+    InputShapeError,
+    LevelBudgetError,
+    PrecisionError,
+    SlotOverflowError,
+)
 from compress.network import Network
 from secure import checkers
 from secure.bundle import plan_digest
@@ -82,16 +89,24 @@ def compile_network(
     """The bundle of a network, calibrated on images (images, *input_shape).
 
     times: kernel times of the server's machine. max_error: largest acceptable error of an output, in its units, at six sigma.
-    Raises: CompileError (LevelBudgetError, SlotOverflowError, PrecisionError, PlanError) naming the layer; CalibrationError.
+    Raises: CompileError (LevelBudgetError, SlotOverflowError, PrecisionError, PlanError) naming the layer; CalibrationError;
+    InputShapeError.
     """
     report = progress or (lambda label, fraction: None)
     images = np.asarray(calibration_images, dtype=np.float64)
     if len(images) == 0 or not np.isfinite(images).all():
         raise CalibrationError(network.nodes[0].name, "calibration needs at least one image of finite numbers")
+    if images.shape[1:] != network.input_shape:
+        raise InputShapeError(
+            f"calibration images: shape {images.shape[1:]}; the network takes {network.input_shape}; compile with the data "
+            "it was converted with"
+        )
     stages = network_stages(network)
     evidence = gather_evidence(stages, images)
     if not all(np.isfinite(value).all() for value in evidence.values):
-        raise CalibrationError(stages[-1].layer, "its value overflows on calibration inputs; convert it with smaller ranges")
+        raise CalibrationError(
+            stages[-1].layer, "its value overflows on calibration inputs; convert it with smaller ranges"
+        )
     report("lay out", 0.0)
     drafts = _laid_out(Draft(stages=stages, evidence=evidence, choice=_choices(RING_DEGREES[0])[0]), report)
     drafts.sort(key=lambda draft: draft_milliseconds(draft, times))
@@ -139,7 +154,9 @@ def _laid_out(draft: Draft, report: Progress) -> list[Draft]:
             too_wide = error  # a larger ring may still hold it
             continue
         for rotate, choices in groupby(_choices(degree), key=lambda choice: choice.rotate_input):
-            rotated = _checked(choose_rotations, replace(arranged, choice=replace(arranged.choice, rotate_input=rotate)))
+            rotated = _checked(
+                choose_rotations, replace(arranged, choice=replace(arranged.choice, rotate_input=rotate))
+            )
             for choice in choices:
                 placed = _checked(place_rescales, replace(rotated, choice=choice))
                 results.setdefault((degree, rotate, placed.stage_levels, placed.rescaled), placed)
@@ -167,9 +184,9 @@ def _excess(draft: Draft, sigmas: Array, max_error: float | None) -> float:
 
 def _failure(drafts: list[Draft], closest: tuple[float, Draft] | None, max_error: float | None) -> CompileError:
     """Why no choice was good enough: too deep for every ring, or not precise enough in any."""
-    if closest is not None and closest[1].output_sigmas is not None:
+    if closest is not None and (sigmas := closest[1].output_sigmas) is not None:
         excess, draft = closest
-        bound = BOUND_SIGMAS * float(draft.output_sigmas.max())
+        bound = BOUND_SIGMAS * float(sigmas.max())
         wanted = f"{max_error:g}" if max_error is not None else f"{bound / excess:.3g}"
         return PrecisionError(
             draft.stages[-1].layer,

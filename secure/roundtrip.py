@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.errors import ConfigError
+from compress.errors import ConfigError, InputShapeError
 from secure.clear import run_clear
 from secure.client import Client
 from secure.packing import spread
@@ -42,6 +42,10 @@ def round_trip(
     """
     if backend not in BACKENDS:
         raise ConfigError("backend", backend, ", ".join(BACKENDS))
+    if images.shape[1:] != bundle.client.input_shape:
+        raise InputShapeError(
+            f"input: shape {images.shape[1:]}; the network takes {bundle.client.input_shape}; give the data it was made with"
+        )
     clear = clear_outputs(bundle, images)
     result: dict[str, Any] = {
         "images": len(images),
