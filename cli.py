@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
@@ -78,7 +78,11 @@ def _cell(value: Any) -> str:
 
 
 def _pairs(values: dict[str, Any]) -> str:
-    rows = [{"": name.replace("_", " "), "value": value} for name, value in values.items() if not isinstance(value, dict)]
+    rows = [
+        {"": name.replace("_", " "), "value": value}
+        for name, value in values.items()
+        if not isinstance(value, dict) and name != "classes"
+    ]
     return table(rows, ["", "value"])
 
 
@@ -100,7 +104,7 @@ def command(name: str, example: str) -> Callable[[Command], Command]:
             click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
         ):
             wrapped = option(wrapped)
-        return main.command(name, epilog=f"Example:  {example}")(wrapped)  # type: ignore[return-value]
+        return main.command(name, epilog=f"\b\nExample:\n  {example}")(wrapped)  # type: ignore[return-value]
 
     return decorate
 
@@ -140,7 +144,9 @@ def main() -> None:
 # -- what the options have in common
 
 data_options = [
-    click.option("--data", "data_name", required=True, help="mnist, fashion-mnist, digits, an IDX folder or an .npz file."),
+    click.option(
+        "--data", "data_name", required=True, help="mnist, fashion-mnist, digits, an IDX folder or an .npz file."
+    ),
     click.option("--data-dir", type=click.Path(path_type=Path), help="Where data that is not shipped lies."),
 ]
 model_options = [
@@ -190,7 +196,9 @@ def _trained_spec(path: Path) -> str:
 
     spec = _read_trained(path).get("model")
     if spec not in ZOO:
-        raise ModelError(f"model '{path}': it holds the weights of {spec}; say which network with --model file.py:factory")
+        raise ModelError(
+            f"model '{path}': it holds the weights of {spec}; say which network with --model file.py:factory"
+        )
     return str(spec)
 
 
@@ -277,9 +285,13 @@ def train(
 @command("compress", "cipherpress compress mlp --data mnist --method opq --sparsity 0.8 --bits 4 -o out/small")
 @click.argument("model")
 @options(data_options, model_options)
-@click.option("--method", "methods", multiple=True, default=("opq",), type=click.Choice(["opq"]), help="Applied in order.")
+@click.option(
+    "--method", "methods", multiple=True, default=("opq",), type=click.Choice(["opq"]), help="Applied in order."
+)
 @options(opq_options)
-@click.option("--granularity", default="layer", type=click.Choice(["layer", "channel"]), help="One step a layer or channel.")
+@click.option(
+    "--granularity", default="layer", type=click.Choice(["layer", "channel"]), help="One step a layer or channel."
+)
 @click.option("--epochs", default=2, show_default=True, help="Fine-tuning on the fixed codebook.")
 @click.option("--augment/--no-augment", default=True, help="Distort training images (image data only).")
 @options(output_options, seed_option)
@@ -293,7 +305,7 @@ def compress(
     methods: tuple[str, ...],
     sparsity: float,
     bits: float,
-    granularity: str,
+    granularity: Literal["layer", "channel"],
     epochs: int,
     augment: bool,
     output: Path,
@@ -459,13 +471,17 @@ def keygen(out: Output, bundle: Path, output: Path, force: bool) -> None:
     client = Client(load_client(bundle))
     write_keys(output, client.secret_key, client.evaluation_key, force=force)
     size = (output / EVALUATION_FILE).stat().st_size
-    out.result({"evaluation_key_bytes": size}, f"saved {output / SECRET_FILE} and {output / EVALUATION_FILE} ({size:,} bytes)")
+    out.result(
+        {"evaluation_key_bytes": size}, f"saved {output / SECRET_FILE} and {output / EVALUATION_FILE} ({size:,} bytes)"
+    )
 
 
 @command("encrypt", "cipherpress encrypt out/bundle --key out/keys/secret.key --input x.npy -o x.ct")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--key", required=True, type=click.Path(path_type=Path), help="secret.key")
-@click.option("--input", "source", required=True, type=click.Path(path_type=Path), help="An .npy array or an image file.")
+@click.option(
+    "--input", "source", required=True, type=click.Path(path_type=Path), help="An .npy array or an image file."
+)
 @options(output_options)
 def encrypt(out: Output, bundle: Path, key: Path, source: Path, output: Path, force: bool) -> None:
     """Encrypt one input (.npy of the network's shape, or an image file)."""
@@ -599,7 +615,9 @@ def inspect(out: Output, path: Path) -> None:
 @command("estimate", "cipherpress estimate out/bundle --arch cpu-seal --arch eyeriss")
 @click.argument("model")
 @click.option("--arch", "names", multiple=True, help="An architecture's name or YAML file; repeat for several.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Save the comparison as a picture (needs cipherpress[plots]).")
+@click.option(
+    "--plot", type=click.Path(path_type=Path), help="Save the comparison as a picture (needs cipherpress[plots])."
+)
 @click.option("--force", is_flag=True, help="Replace an existing plot.")
 def estimate(out: Output, model: str, names: tuple[str, ...], plot: Path | None, force: bool) -> None:
     """Modelled latency and energy of a converted network (plain) or bundle (plain and encrypted)."""
@@ -609,7 +627,9 @@ def estimate(out: Output, model: str, names: tuple[str, ...], plot: Path | None,
         _refuse_existing(plot, force)
     loaded = _load(model)
     if not isinstance(loaded, cp.Network | cp.Bundle):
-        raise ModelError(f"model '{model}': only converted networks and bundles can be priced; run `cipherpress convert` first")
+        raise ModelError(
+            f"model '{model}': only converted networks and bundles can be priced; run `cipherpress convert` first"
+        )
     comparison = cp.compare(loaded, list(names or list_architectures()))
     if plot is not None:
         from hwmodel.plots import save_plot
@@ -645,6 +665,7 @@ def bench(out: Output, names: tuple[str, ...], output: Path, force: bool, images
 def demo(out: Output, images: int) -> None:
     """The whole road on real digits: compress, convert, compile, make keys, classify encrypted."""
     from compress.accounting import account
+    from compress.training import accuracy
     from secure.roundtrip import round_trip
     from zoo.presets import press_options
 
@@ -658,7 +679,9 @@ def demo(out: Output, images: int) -> None:
         small = cp.finetune(small, data, epochs=preset.finetune_epochs, augment=True, progress=progress)
     counted, after = account(small), small.history[-1]["accuracy_after"]
     rate = counted["compression_rate"]
-    out.say(f"3  compress  OPQ: {counted['sparsity']:.0%} of the weights gone, {counted['bits']:.1f} bits each, {rate:.1f} times smaller")
+    out.say(
+        f"3  compress  OPQ: {counted['sparsity']:.0%} of the weights gone, {counted['bits']:.1f} bits each, {rate:.1f} times smaller"
+    )
     with out.progress("convert") as progress:
         network = cp.convert(
             small,
@@ -669,7 +692,9 @@ def demo(out: Output, images: int) -> None:
             progress=progress,
         )
     converted = network.about["accuracy_after"]
-    out.say(f"4  convert   ReLU -> polynomial of degree 2, distilled; {after:.2%} -> {converted:.2%} on {len(data.x_test):,} test images")
+    out.say(
+        f"4  convert   ReLU -> polynomial of degree 2, distilled; {after:.2%} -> {converted:.2%} on {len(data.x_test):,} test images"
+    )
     with out.progress("compile") as progress:
         bundle = cp.compile(network, data, progress=progress)
     report = bundle.report
@@ -679,13 +704,51 @@ def demo(out: Output, images: int) -> None:
     )
     with out.progress("encrypted") as progress:
         result = round_trip(bundle, data.x_test[:images], data.y_test[:images], progress=progress)
-    out.say(f"6  run       {images} test digits, encrypted by the client, classified by a server that has no secret key\n")
-    out.say(_pairs(result))
+    answers, right = result["classes"], round(result["accuracy_encrypted"] * images)
+    out.say(
+        f"6  run       {images} test digits, encrypted by the client, classified by a server that has no secret key\n"
+    )
+    captions = [f"a {label}, named {answer}" for label, answer in zip(data.y_test, answers, strict=False)]
+    out.say(_pictures(data.x_test[:4, 0], captions))
     comparison = cp.compare(bundle, ["cpu-seal", "eyeriss", "craterlake"])
+    modelled_ms = next(report.latency_ms for report in comparison.reports if report.mode == "plain")
+    plain_accuracy = accuracy(plain, data.x_test, data.y_test)
+    size, scores = data.x_test[0].size, 4 * data.classes
+    rows = [
+        ("accuracy", f"{plain_accuracy:.2%} of {len(data.x_test):,}", f"{converted:.2%}", f"{right} of {images}"),
+        ("weights", _size(4 * counted["parameters"]), _size(4 * counted["parameters"] / rate), "the same"),
+        ("time an image", "", f"{modelled_ms:.3f} ms (modelled)", f"{result['server_ms']:.1f} ms (measured)"),
+        ("sent an image", _size(size), _size(size), _size(result["upload_bytes"])),
+        ("received an image", _size(scores), _size(scores), _size(result["download_bytes"])),
+        ("keys, sent once", "", "", _size(result["evaluation_key_bytes"])),
+        (
+            "largest logit error",
+            "",
+            "",
+            f"{result['max_logit_error']:.3f} ({result['predicted_logit_error']:.3f} predicted)",
+        ),
+    ]
+    columns = ["", "plain", "compressed", "encrypted"]
+    out.say("\n" + table([dict(zip(columns, row, strict=True)) for row in rows], columns))
     out.say(f"\nWhat one image costs (modelled):\n{comparison}")
-    result |= {"accuracy_converted": converted, "compression_rate": rate, "estimates": comparison.to_json()}
-    right = round(result["accuracy_encrypted"] * images)
-    out.result(result, f"\n{right} of {images} encrypted digits named right, {result['server_ms']:.0f} ms each on the server")
+    result |= {"accuracy_plain": plain_accuracy, "accuracy_converted": converted}
+    result |= {"compression_rate": rate, "estimates": comparison.to_json()}
+    out.result(
+        result, f"\n{right} of {images} encrypted digits named right, {result['server_ms']:.0f} ms each on the server"
+    )
+
+
+def _size(count: float) -> str:
+    return f"{count:.0f} B" if count < 1000 else f"{count / 1e3:.1f} kB" if count < 1e6 else f"{count / 1e6:.2f} MB"
+
+
+def _pictures(images: Any, captions: list[str]) -> str:
+    """Grey images (count, 28, 28) in [0, 1] beside each other, their middle parts in letters."""
+    shades = " .:*#"
+    halved = (images[:, 4:24:2, 5:23] + images[:, 5:24:2, 5:23]) / 2  # a letter is twice as high as it is wide
+    pictures = [["".join(shades[min(int(5 * grey), 4)] for grey in row) for row in image] for image in halved]
+    lines = [*zip(*pictures, strict=True), [f"{caption:<18}" for caption in captions[: len(pictures)]]]
+    return "\n".join("  ".join(line).rstrip() for line in lines)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def round_trip(
 ) -> dict[str, Any]:
     """Accuracy, agreement, errors, medians of times and sizes over images (count, *input_shape), by the interface's keys.
 
-    `accuracy_compressed` is the plan in clear on the same images. With backend "cleartext" nothing is encrypted and the keys about
+    `classes` are the answers as decrypted, one an image; `accuracy_compressed` is the plan in clear on the same images. With backend "cleartext" nothing is encrypted and the keys about
     encryption are left out. Raises: ConfigError, InputShapeError, BackendError.
     """
     if backend not in BACKENDS:
@@ -59,6 +59,7 @@ def round_trip(
     agreement = float(np.mean(outputs.argmax(axis=1) == clear.argmax(axis=1)))
     return {
         **result,
+        "classes": outputs.argmax(axis=1).tolist(),
         "accuracy_encrypted": _accuracy(outputs, labels),
         "agreement": agreement,
         "max_logit_error": float(np.abs(outputs - clear).max()),
