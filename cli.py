@@ -182,7 +182,7 @@ def _load(spec: str, weights: Path | None = None, factory: str | None = None) ->
     """A torch module, CompressedModel, Network or Bundle from a MODEL argument."""
     path = Path(spec)
     if cp.artifact_kind(path) == "weights":
-        return cp.load_model(factory or _trained_spec(path), weights or path / "model.safetensors")
+        return _load_trained(path, weights, factory)
     if path.is_dir():
         return cp.load(path, cp.load_model(factory) if factory else None)
     if ":" not in spec and (path.suffix or os.sep in spec):
@@ -190,16 +190,16 @@ def _load(spec: str, weights: Path | None = None, factory: str | None = None) ->
     return cp.load_model(spec, weights)
 
 
-def _trained_spec(path: Path) -> str:
-    """The zoo name that a folder of trained weights belongs to."""
+def _load_trained(path: Path, weights: Path | None, factory: str | None) -> Any:
+    """The module of a folder of trained weights, its files checked."""
     from zoo.networks import ZOO
 
-    spec = _read_trained(path).get("model")
-    if spec not in ZOO:
+    trained = str(_read_trained(path).get("model"))
+    if factory is None and trained not in ZOO:
         raise ModelError(
-            f"model '{path}': it holds the weights of {spec}; say which network with --model file.py:factory"
+            f"model '{path}': it holds the weights of {trained}; say which network with --model file.py:factory"
         )
-    return str(spec)
+    return cp.load_model(factory or trained, weights or path / "model.safetensors")
 
 
 def _read_trained(path: Path) -> dict[str, Any]:
@@ -614,14 +614,19 @@ def inspect(out: Output, path: Path) -> None:
 
 @command("estimate", "cipherpress estimate out/bundle --arch cpu-seal --arch eyeriss")
 @click.argument("model")
-@click.option("--arch", "names", multiple=True, help="An architecture's name or YAML file; repeat for several.")
+@click.option(
+    "--arch",
+    "names",
+    multiple=True,
+    help="An architecture's name or YAML file; repeat for several (default: all that fit).",
+)
 @click.option(
     "--plot", type=click.Path(path_type=Path), help="Save the comparison as a picture (needs cipherpress[plots])."
 )
 @click.option("--force", is_flag=True, help="Replace an existing plot.")
 def estimate(out: Output, model: str, names: tuple[str, ...], plot: Path | None, force: bool) -> None:
     """Modelled latency and energy of a converted network (plain) or bundle (plain and encrypted)."""
-    from hwmodel.architecture import list_architectures
+    from hwmodel.architecture import PLAIN, list_architectures, load_architecture
 
     if plot is not None:
         _refuse_existing(plot, force)
@@ -630,7 +635,10 @@ def estimate(out: Output, model: str, names: tuple[str, ...], plot: Path | None,
         raise ModelError(
             f"model '{model}': only converted networks and bundles can be priced; run `cipherpress convert` first"
         )
-    comparison = cp.compare(loaded, list(names or list_architectures()))
+    every = [
+        name for name in list_architectures() if isinstance(loaded, cp.Bundle) or PLAIN in load_architecture(name).modes
+    ]
+    comparison = cp.compare(loaded, list(names) or every)
     if plot is not None:
         from hwmodel.plots import save_plot
 

@@ -1,26 +1,26 @@
 """Every error cipherpress raises on purpose.
 
-    CipherpressError                what a caller may catch; the CLI turns it into one line and exit status 1
-    |- ModelError                   a MODEL argument that cannot be turned into a network
-    |- DataError                    a DATA argument: missing, damaged, or of the wrong shape
-    |- ConfigError                  an option out of range (field, value, what is allowed)
-    |- OverwriteError               an output that exists already
-    |- CompressError                compression (layer)
-    |  |- UnsupportedLayerError     a layer or function that has no CKKS-friendly form here
-    |  |- CalibrationError          the calibration data cannot support what was asked
-    |  `- BudgetError               a sparsity, bit or rate budget that cannot be met
-    |- CompileError                 compilation (layer)
-    |  |- LevelBudgetError          deeper than any allowed ring carries
-    |  |- SlotOverflowError         wider than allowed
-    |  |- PrecisionError            no parameters reach the wanted error
-    |  |- InsecureParametersError   a modulus above the security table
-    |  `- PlanError                 a checker found the plan inconsistent
-    |- FormatError                  a file or message that is truncated, altered, or of another kind or version
-    |- KeyMismatchError             key, ciphertext and bundle do not belong together
-    |- SecretKeyError               secret material offered to a server
-    |- InputShapeError              an input of the wrong shape or with non-finite values
-    |- BackendError                 the HE library refused an operation (operation, layer)
-    `- CostModelError               an architecture file or a cost question that has no answer
+CipherpressError                what a caller may catch; the CLI turns it into one line and exit status 1
+|- ModelError                   a MODEL argument that cannot be turned into a network
+|- DataError                    a DATA argument: missing, damaged, or of the wrong shape
+|- ConfigError                  an option out of range (field, value, what is allowed)
+|- OverwriteError               an output that exists already
+|- CompressError                compression (layer)
+|  |- UnsupportedLayerError     a layer or function that has no CKKS-friendly form here
+|  |- CalibrationError          the calibration data cannot support what was asked
+|  `- BudgetError               a sparsity, bit or rate budget that cannot be met
+|- CompileError                 compilation (layer)
+|  |- LevelBudgetError          deeper than any allowed ring carries
+|  |- SlotOverflowError         wider than allowed
+|  |- PrecisionError            no parameters reach the wanted error
+|  |- InsecureParametersError   a modulus above the security table
+|  `- PlanError                 a checker found the plan inconsistent
+|- FormatError                  a file or message that is truncated, altered, or of another kind or version
+|- KeyMismatchError             key, ciphertext and bundle do not belong together
+|- SecretKeyError               secret material offered to a server
+|- InputShapeError              an input of the wrong shape or with non-finite values
+|- BackendError                 the HE library refused an operation (operation, layer)
+`- CostModelError               an architecture file or a cost question that has no answer
 """
 
 

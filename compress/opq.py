@@ -70,7 +70,7 @@ def opq(
     """
     if granularity not in get_args(Granularity):
         raise ConfigError("granularity", granularity, f"one of {', '.join(get_args(Granularity))}")
-    if bits > HIGHEST_BITS:
+    if not bits <= HIGHEST_BITS:  # not a number is refused too
         raise ConfigError("bits", bits, f"{LOWEST_BITS} to {HIGHEST_BITS} a surviving weight")
     if not 0 < cap < 1:
         raise ConfigError("cap", cap, "a share between 0 and 1")

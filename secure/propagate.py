@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,11 +37,16 @@ class NoiseModel:
     products: tuple[dict[int, int], ...]
     slot_power: tuple[Array, ...]
 
+    @cached_property
+    def mean_power(self) -> tuple[float, ...]:
+        """By atom, `slot_power` over all images: the search for parameters asks for it thousands of times."""
+        return tuple(float(power.mean()) for power in self.slot_power)
+
     def encoding_error_scale(self, stage: int, atom_scales: Sequence[float]) -> float:
         """Standard deviation of a stage's value, times its scale, that rounding the weights to plaintexts makes."""
         largest = max(atom_scales[atom] for atom in self.products[stage])  # squares of whole scales would overflow
         total = sum(
-            products * float(self.slot_power[atom].mean()) * (atom_scales[atom] / largest) ** 2
+            products * self.mean_power[atom] * (atom_scales[atom] / largest) ** 2
             for atom, products in self.products[stage].items()
         )
         return largest * float(np.sqrt(total * REAL_SHARE * encoding_variance(self.draft.choice.degree)))

@@ -87,7 +87,9 @@ def take_road(folder: Path) -> Road:
     pictures = np.load(road.data)["x_test"]
     np.save(folder / "x.npy", pictures[0])
     data, model = ("--data", road.data), ("--model", road.factory)
-    road.results["train"] = call_json("train", road.factory, *data, "--epochs", 20, "--learning-rate", 0.02, "-o", folder / "plain")
+    road.results["train"] = call_json(
+        "train", road.factory, *data, "--epochs", 20, "--learning-rate", 0.02, "-o", folder / "plain"
+    )
     compress = ("--sparsity", 0.5, "--bits", 5, "--epochs", 1, "--no-augment")
     convert = ("--epochs", 2, "--no-augment")
     small, bundle, keys = folder / "small", folder / "bundle", folder / "keys"
@@ -95,7 +97,7 @@ def take_road(folder: Path) -> Road:
     for name, arguments in {
         "compress": (folder / "plain", *data, *model, *compress, "-o", small),
         "convert": (small, *data, *model, *convert, "-o", folder / "friendly"),
-        "compile": (folder / "friendly", *data, "-o", bundle),
+        "compile": (folder / "friendly", *data, "--max-error", 0.5, "-o", bundle),
         "keygen": (bundle, "-o", keys),
         "encrypt": (bundle, "--key", secret, "--input", folder / "x.npy", "-o", folder / "x.ct"),
         "run": (bundle, "--key", evaluation, "--input", folder / "x.ct", "-o", folder / "y.ct"),

@@ -60,6 +60,8 @@ class Chain:
 def choose_parameters(draft: Draft) -> Draft | None:
     """Fill params, input_scale, scales and output_sigmas; None when no chain fits this ring."""
     limit = GUIDELINE_2024_LOG2_QP[draft.choice.degree] - ROUNDING_BITS
+    if (draft.levels + 1) * MIN_PRIME_BITS > limit:
+        return None  # not even the smallest primes fit, one for every level and the special one
     model = noise_model(draft, SEARCH_IMAGES)
     best: tuple[tuple[bool, float], Draft] | None = None
     for chain in _chains_that_fit(model, limit):
@@ -67,8 +69,9 @@ def choose_parameters(draft: Draft) -> Draft | None:
             candidate = _apply_chain(draft, chain)
         except InsecureParametersError:
             continue  # no primes of these sizes are left for this ring
-        sigmas = _sigmas(model, candidate)
-        if candidate.params is None or candidate.params.log2_qp > limit:
+        with np.errstate(over="ignore", invalid="ignore"):  # a hopeless chain's noise overflows, and is dropped
+            sigmas = _sigmas(model, candidate)
+        if candidate.params is None or candidate.params.log2_qp > limit or not np.isfinite(sigmas).all():
             continue
         comfortable = is_comfortable(draft, sigmas)
         rank = (not comfortable, chain.log2_qp if comfortable else float(np.sqrt(np.mean(sigmas**2))))

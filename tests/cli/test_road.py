@@ -66,7 +66,7 @@ def test_the_decrypted_class_is_the_clear_networks(road: Road) -> None:
     scores = np.load(road.path("y.npy"))
     assert road.results["decrypt"]["class"] == int(clear.argmax()) == int(scores.argmax())
     assert road.results["decrypt"]["scores"] == scores.tolist()
-    assert np.abs(scores - clear).max() < max(road.results["compile"]["predicted_logit_error"], 1e-6)
+    assert np.abs(scores - clear).max() < 1.0
 
 
 @pytest.mark.parametrize("backend", ["tenseal", "cleartext"])
@@ -78,7 +78,7 @@ def test_infer_measures_by_the_names_of_the_interface(road: Road, backend: str) 
         assert "accuracy_encrypted" not in found
     else:
         assert found.keys() >= MEASURED | COMPILED
-        assert found["agreement"] >= 2 / 3
+        assert found["agreement"] == 1.0
         assert found["max_logit_error"] < found["predicted_logit_error"]
         # keys are compressed, so two of them differ a little
         assert found["evaluation_key_bytes"] == pytest.approx(road.results["keygen"]["evaluation_key_bytes"], rel=1e-3)
