@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from benchmarks.table import peers_table
 from compress.artifact import json_bytes
 from compress.errors import ConfigError
 from compress.network import Dense, Network, Polynomial
+from secure.memory import peak_rss_bytes
 
 Progress = Callable[[str, float], None]
 LEAST_IMAGES = 20
@@ -201,7 +201,7 @@ def _competitor(pipe: Connection, kind: str, arguments: tuple[str, ...], core: i
                 "download_bytes": competitor.size(reply),
             }
         )
-    pipe.send({"peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024})
+    pipe.send({"peak_rss_bytes": peak_rss_bytes()})
 
 
 def _make(kind: str, arguments: tuple[str, ...]) -> Any:

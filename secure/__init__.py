@@ -35,6 +35,7 @@ server.py                    Server: runs the plan, holds no secret
 release.py                   what may leave the client of decrypted values
 inputs.py                    inputs from .npy and image files
 roundtrip.py                 client and server in one process over test images
+memory.py                    how much memory this process has taken
 reporting.py                 the compiler's report as plain JSON values
 explain.py                   a bundle as text for people
 inspection.py                what a key or ciphertext file says about itself

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Callable
 from statistics import median
 from time import perf_counter
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from compress.errors import ConfigError, InputShapeError
 from secure.clear import run_clear
 from secure.client import Client
+from secure.memory import peak_rss_bytes
 from secure.packing import spread
 from secure.reporting import plan_summary
 from secure.server import Server
@@ -64,7 +64,7 @@ def round_trip(
         "agreement": agreement,
         "max_logit_error": float(np.abs(outputs - clear).max()),
         **measured,
-        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_rss_bytes": peak_rss_bytes(),
     }
 
 
