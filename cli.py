@@ -68,7 +68,8 @@ def table(rows: list[dict[str, Any]], columns: list[str]) -> str:
         grid.add_row(*(_cell(row.get(column)) for column in columns))
     console = Console(file=StringIO(), width=160)
     console.print(grid)
-    return console.file.getvalue().rstrip()  # type: ignore[attr-defined, no-any-return]
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return "\n".join(line.rstrip() for line in text.rstrip().splitlines())
 
 
 def _cell(value: Any) -> str:
