@@ -11,7 +11,13 @@ from compress.errors import BackendError, FormatError, InsecureParametersError
 from secure.clear import run_clear
 from secure.dry import dry_run
 from secure.evaluate import walk
-from secure.noise import encoding_variance, fresh_variance, key_switch_variance, rescale_variance
+from secure.noise import (
+    encoding_variance,
+    fresh_variance,
+    key_switch_slot_variance,
+    key_switch_variance,
+    rescale_variance,
+)
 from secure.params import make_params
 from secure.seal_context import from_bytes, load_ciphertext, make_ring, native_errors, to_bytes
 from secure.tenseal_evaluator import CountingEvaluator, EncodedConstants, EvaluationKeys, TensealEvaluator, encode
@@ -97,6 +103,9 @@ KINDS = [
 ]  # fmt: skip
 
 
+SWITCH_LEVELS = {"rotate": 2, "rotate at level 1": 1, "relinearize": 2}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_error_of_one_operation_is_what_the_noise_formulas_say(kind):
     plan, variance = one_operation(kind)
@@ -108,7 +117,13 @@ def test_error_of_one_operation_is_what_the_noise_formulas_say(kind):
     # noise.key_switch_slot_variance). A single key's rounding errors vary by slot: for one key the ratio of standard
     # deviations scatters by some 20 %.
     assert 0.5 < np.std(error[64:]) / predicted < 1.5
-    assert np.abs(error[64:]).max() < 8 * predicted
+    if kind in SWITCH_LEVELS:
+        # A few later slots, too, are worse than average; and in a slot the error is a product, of one key's noise and of the
+        # digits' mean, whose tail falls like exp(-x): 8 would be passed by one key in some hundred.
+        level, average = SWITCH_LEVELS[kind], key_switch_variance(SMALL, SWITCH_LEVELS[kind])
+        slots = np.array([key_switch_slot_variance(SMALL, level, slot) for slot in range(64, SMALL.slots)])
+        predicted = np.sqrt(np.maximum(variance, variance - average + slots) / 2)
+    assert (np.abs(error[64:]) / predicted).max() < (14 if kind in SWITCH_LEVELS else 8)
 
 
 def test_every_kind_together_equals_clear():
