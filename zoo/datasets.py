@@ -19,6 +19,8 @@ SHIPPED = Path(__file__).parent / "data"
 DATA_VARIABLE = "CIPHERPRESS_DATA"
 NAMES = ("mnist", "fashion-mnist", "digits")
 IDX_IMAGES, IDX_LABELS = 2051, 2049
+#: A label is a class number; a larger one is an identifier or a damaged file, and would ask for as many outputs.
+LARGEST_LABEL = 65535
 NPZ_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 
@@ -111,6 +113,10 @@ def _idx(folder: Path, stem: str, magic: int) -> NDArray[np.uint8]:
 
 
 def _npz(path: Path) -> Dataset:
+    if not path.is_file():
+        raise DataError(f"{path}: file not found; give an .npz file with {', '.join(NPZ_ARRAYS)}")
+    if not zipfile.is_zipfile(path):  # np.load would take a bare .npy for what it is
+        raise DataError(f"{path}: cannot be read as an .npz file (no complete zip archive); write it with np.savez")
     try:
         with np.load(path, allow_pickle=False) as archive:
             missing = [name for name in NPZ_ARRAYS if name not in archive.files]
@@ -118,7 +124,9 @@ def _npz(path: Path) -> Dataset:
                 raise DataError(f"{path}: no array {', '.join(missing)}; it needs {', '.join(NPZ_ARRAYS)}")
             arrays = [archive[name] for name in NPZ_ARRAYS]
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read as an .npz file without pickled objects ({error})") from error
+        raise DataError(
+            f"{path}: cannot be read as an .npz file without pickled objects ({error}); write plain arrays with np.savez"
+        ) from error
     return _dataset(path.stem, str(path), *arrays)
 
 
@@ -141,10 +149,13 @@ def _dataset(name: str, place: str, x_train: NDArray, y_train: NDArray, x_test: 
                 f"{place}: x_{part} has shape {x.shape} and y_{part} {y.shape}; "
                 "x must be (count, channels, height, width) or (count, features) with one label each"
             )
-        if not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
-            raise DataError(f"{place}: y_{part} must hold integers from 0 up, it is {y.dtype}")
-        if not np.isfinite(x).all():
-            raise DataError(f"{place}: x_{part} holds values that are not finite; clean the data")
+        if not np.issubdtype(y.dtype, np.integer) or y.min() < 0 or y.max() > LARGEST_LABEL:
+            raise DataError(f"{place}: y_{part} must hold integers from 0 to {LARGEST_LABEL}, it is {y.dtype}")
+        if x.dtype.kind not in "fuib":
+            raise DataError(f"{place}: x_{part} is {x.dtype}; it must hold real numbers (floats, integers or bytes)")
+        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite here, and is refused as such
+            if not np.isfinite(x.astype(np.float32)).all():
+                raise DataError(f"{place}: x_{part} holds values that are not finite as float32; clean the data")
     if x_train.shape[1:] != x_test.shape[1:]:
         raise DataError(f"{place}: training images are {x_train.shape[1:]}, test images {x_test.shape[1:]}")
     return Dataset(name, _unit(x_train), y_train.astype(np.int64), _unit(x_test), y_test.astype(np.int64))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import pickle
+import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,11 +68,12 @@ def _from_factory(spec: str) -> tuple[nn.Module, ModelSource]:
     if module_spec is None or module_spec.loader is None:
         raise ModelError(f"model '{spec}': {path} is not a Python file")
     namespace = importlib.util.module_from_spec(module_spec)
+    sys.modules[module_spec.name] = namespace  # dataclasses and pickling look a class's module up there
     try:
         module_spec.loader.exec_module(namespace)
         factory = getattr(namespace, name, None)
         module = factory() if callable(factory) else None
-    except Exception as error:  # the user's own code may raise anything
+    except (Exception, SystemExit) as error:  # the user's own code may raise anything
         raise ModelError(f"model '{spec}': {_where(error, path)}{type(error).__name__}: {_one_line(error)}") from error
     if factory is None or not callable(factory):
         raise ModelError(f"model '{spec}': {path} defines no function '{name}'")
@@ -109,6 +111,10 @@ def _load_weights(module: nn.Module, path: Path) -> None:
             raise ModelError(
                 f"weights {path}: '{key}' has shape {tuple(value.shape)}, the model needs {tuple(own[key].shape)}"
             )
+        if value.is_complex() or not torch.isfinite(value).all():
+            raise ModelError(
+                f"weights {path}: '{key}' holds values that are not finite real numbers; train or save the model again"
+            )
     module.load_state_dict(state)
 
 
@@ -129,6 +135,6 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
         ) from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ModelError(f"weights {path}: not a complete state dict ({_one_line(error)}); {advice}") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise ModelError(f"weights {path}: it holds no state dict; {advice}")
     return state

@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -107,11 +108,45 @@ def test_npz_files_that_cannot_be_used_say_why(tmp_path):
     with pytest.raises(DataError, match="not finite"):
         load_data(str(tmp_path / "nan.npz"))
     np.savez(tmp_path / "float.npz", x_train=x, y_train=y * 0.5, x_test=x, y_test=y)
-    with pytest.raises(DataError, match="must hold integers from 0 up"):
+    with pytest.raises(DataError, match="must hold integers from 0 to 65535, it is float64"):
         load_data(str(tmp_path / "float.npz"))
+    for labels in (y - 1, y.astype(np.uint64) + np.uint64(2**63)):
+        np.savez(tmp_path / "label.npz", x_train=x, y_train=labels, x_test=x, y_test=y)
+        with pytest.raises(DataError, match="y_train must hold integers from 0 to 65535"):
+            load_data(str(tmp_path / "label.npz"))
     np.savez(tmp_path / "shape.npz", x_train=x, y_train=y, x_test=np.ones((4, 5)), y_test=y)
     with pytest.raises(DataError, match="training images are"):
         load_data(str(tmp_path / "shape.npz"))
+
+
+@pytest.mark.parametrize(
+    ("x_train", "message"),
+    [
+        (np.full((4, 3), "seven"), "x_train is <U5; it must hold real numbers"),
+        (np.ones((4, 3)) * 1j, "x_train is complex128; it must hold real numbers"),
+        (np.full((4, 3), 1e300), "not finite as float32"),
+        (np.full((4, 3), None), "without pickled objects"),
+    ],
+)
+def test_images_that_are_no_real_numbers_are_refused(x_train, message, tmp_path):
+    np.savez(tmp_path / "x.npz", x_train=x_train, y_train=np.arange(4), x_test=np.ones((4, 3)), y_test=np.arange(4))
+    with pytest.raises(DataError, match=message):
+        load_data(str(tmp_path / "x.npz"))
+
+
+def test_an_npz_that_is_missing_or_a_bare_array_is_refused(tmp_path):
+    with pytest.raises(DataError, match="none.npz: file not found; give an .npz file"):
+        load_data(str(tmp_path / "none.npz"))
+    with open(tmp_path / "bare.npz", "wb") as file:
+        np.save(file, np.ones(3))
+    with pytest.raises(DataError, match="bare.npz: cannot be read as an .npz file.*np.savez"):
+        load_data(str(tmp_path / "bare.npz"))
+
+
+def test_digits_without_scikit_learn_say_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(DataError, match=r"needs scikit-learn; install cipherpress\[data\]"):
+        load_data("digits")
 
 
 def test_the_shipped_files_are_the_only_data_in_the_package():

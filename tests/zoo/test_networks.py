@@ -53,6 +53,22 @@ def number():
 
 def broken():
     raise KeyError("weights are in the other cupboard")
+
+def leaving():
+    raise SystemExit(3)
+"""
+
+DATACLASS_FACTORY = """
+from __future__ import annotations
+from dataclasses import dataclass
+from torch import nn
+
+@dataclass
+class Sizes:
+    outputs: int = 5
+
+def net():
+    return nn.Linear(4, Sizes().outputs)
 """
 
 
@@ -78,12 +94,27 @@ def test_a_factory_file_gives_a_module_and_remembers_where_it_came_from(factory)
         ("missing.py:net", "missing.py not found"),
         ("{file}:nothing", "defines no function 'nothing'"),
         ("{file}:number", "number\\(\\) returned int; it must return an nn.Module"),
+        ("{file}:leaving", "own.py line 14, SystemExit: 3"),
         ("{file}:broken", "own.py line 11, KeyError: 'weights are in the other cupboard'"),
     ],
 )
 def test_a_model_that_cannot_be_loaded_says_why(spec, message, factory):
     with pytest.raises(ModelError, match=message):
         load_model(spec.format(file=factory))
+
+
+def test_a_factory_file_may_use_dataclasses(tmp_path):
+    (tmp_path / "sizes.py").write_text(DATACLASS_FACTORY)
+    assert load_model(f"{tmp_path / 'sizes.py'}:net").out_features == 5
+
+
+def test_a_file_that_is_not_python_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(ModelError, match="notes.txt is not a Python file"):
+        load_model(f"{tmp_path / 'notes.txt'}:net")
+    (tmp_path / "slip.py").write_text("def net(:\n")
+    with pytest.raises(ModelError, match=r"SyntaxError.*slip.py, line 1"):
+        load_model(f"{tmp_path / 'slip.py'}:net")
 
 
 def test_weights_load_from_safetensors_and_from_a_state_dict(factory, tmp_path):
@@ -116,6 +147,16 @@ def test_weights_that_do_not_fit_say_which(factory, tmp_path, capsys):
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(ModelError, match="holds no state dict"):
         load_model(spec, tmp_path / "list.pt")
+    torch.save({1: torch.zeros(2), "1.bias": torch.zeros(2)}, tmp_path / "keys.pt")
+    with pytest.raises(ModelError, match="holds no state dict"):
+        load_model(spec, tmp_path / "keys.pt")
+    (tmp_path / "cut.pt").write_bytes((tmp_path / "part.pt").read_bytes()[:200])
+    with pytest.raises(ModelError, match="not a complete state dict"):
+        load_model(spec, tmp_path / "cut.pt")
+    for value in (float("nan"), 1j):
+        torch.save({"1.weight": torch.full((2, 4), value), "1.bias": torch.zeros(2)}, tmp_path / "value.pt")
+        with pytest.raises(ModelError, match="'1.weight' holds values that are not finite real numbers"):
+            load_model(spec, tmp_path / "value.pt")
     (tmp_path / "cut.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{")
     with pytest.raises(ModelError, match="not a complete safetensors file"):
         load_model(spec, tmp_path / "cut.safetensors")
