@@ -160,7 +160,8 @@ output_options = [
 ]
 seed_option = [click.option("--seed", default=0, show_default=True, help="Seed of everything random.")]
 opq_options = [
-    click.option("--sparsity", default=0.5, show_default=True, help="Share of weights that goes."),
+    click.option("--sparsity", type=float, help="Share of weights that goes.  [default: 0.5]"),
+    click.option("--target-rate", type=float, help="Instead of --sparsity: times smaller, everything counted."),
     click.option("--bits", default=5.0, show_default=True, help="Mean bits of a weight that stays."),
 ]
 plan_options = [click.option("--max-error", type=float, help="Largest acceptable error of an output, six sigma.")]
@@ -304,7 +305,8 @@ def compress(
     weights: Path | None,
     factory: str | None,
     methods: tuple[str, ...],
-    sparsity: float,
+    sparsity: float | None,
+    target_rate: float | None,
     bits: float,
     granularity: Literal["layer", "channel"],
     epochs: int,
@@ -315,14 +317,20 @@ def compress(
 ) -> None:
     """Compress MODEL; prints sparsity, bits and rate by layer and the accuracy before and after."""
     from compress.accounting import account
+    from compress.target_rate import opq_at_rate
     from compress.training import accuracy
 
+    if sparsity is not None and target_rate is not None:
+        raise click.UsageError("--sparsity and --target-rate exclude each other; give one")
     _refuse_existing(output, force)
     data = cp.load_data(data_name, data_dir)
     small = _trainable(_load(model, weights, factory), model)
     before = accuracy(small.module if isinstance(small, cp.CompressedModel) else small, data.x_test, data.y_test)
     for _ in methods:
-        small = cp.opq(small, sparsity=sparsity, bits=bits, granularity=granularity)
+        if target_rate is None:
+            small = cp.opq(small, sparsity=0.5 if sparsity is None else sparsity, bits=bits, granularity=granularity)
+        else:
+            small = opq_at_rate(small, target_rate, bits=bits, granularity=granularity)
         if epochs:
             with out.progress("fine-tune") as progress:
                 small = cp.finetune(small, data, epochs=epochs, augment=augment, seed=seed, progress=progress)

@@ -363,6 +363,11 @@ def test_options_out_of_range(road: Road, tmp_path: Path, option: str, value: ob
     assert option.removeprefix("--") in line
 
 
+def test_a_rate_out_of_reach(road: Road, tmp_path: Path) -> None:
+    line = fails(tmp_path, "compress", road.factory, "--data", road.data, "--target-rate", 1000, "-o", tmp_path / "out")
+    assert "target-rate: 1000 asked, these options reach" in line
+
+
 def test_unknown_architecture(road: Road, tmp_path: Path) -> None:
     line = fails(tmp_path, "estimate", road.path("bundle"), "--arch", "abacus")
     assert "abacus" in line
@@ -377,6 +382,7 @@ def test_unknown_architecture(road: Road, tmp_path: Path) -> None:
         ("keygen", "bundle"),
         ("models", "--no-such-option"),
         ("infer", "b", "--images", "x"),
+        ("compress", "mlp", "--data", "mnist", "--sparsity", "0.5", "--target-rate", "9", "-o", "no-such-folder"),
     ],
 )
 def test_wrong_usage_has_status_2(arguments: tuple[str, ...]) -> None:

@@ -56,6 +56,13 @@ def test_every_step_says_what_it_did(road: Road) -> None:
     assert results["run"]["download_bytes"] == Path(road.path("y.ct")).stat().st_size
 
 
+@pytest.mark.parametrize("rate", [8.0, 10.0])
+def test_compress_to_a_wanted_rate(road: Road, tmp_path: Path, rate: float) -> None:
+    options = ("--data", road.data, "--bits", 4, "--target-rate", rate, "--epochs", 0)
+    found = call_json("compress", road.path("plain"), "--model", road.factory, *options, "-o", tmp_path / "out")
+    assert rate <= found["compression_rate"] < 1.2 * rate
+
+
 def test_the_secret_key_is_the_owners_alone(road: Road) -> None:
     assert stat.S_IMODE(Path(road.path("keys/secret.key")).stat().st_mode) == 0o600
 
