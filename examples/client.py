@@ -17,10 +17,12 @@ from zoo.datasets import load_data
 PATIENCE_S = 300.0
 
 
-def wait_for(path: Path) -> bytes:
+def wait_for(path: Path, refused: Path) -> bytes:
     """The file's content once it is there; files appear whole."""
     deadline = time.monotonic() + PATIENCE_S
     while not path.exists():
+        if refused.exists():
+            sys.exit(f"refused: {refused.read_text()}")
         if time.monotonic() > deadline:
             sys.exit(f"no answer {path}: is server.py running on the same folder?")
         time.sleep(0.02)
@@ -34,7 +36,7 @@ def main(folder: Path, images: int) -> None:
     right = 0
     for index in range(images):
         write_file(folder / f"{index}.request.ct", client.encrypt(data.x_test[index]))
-        scores = client.decrypt(wait_for(folder / f"{index}.reply.ct"))
+        scores = client.decrypt(wait_for(folder / f"{index}.reply.ct", folder / f"{index}.refused.txt"))
         right += int(scores.argmax() == data.y_test[index])
         print(f"digit {data.y_test[index]}, answer {scores.argmax()}")
     write_file(folder / "done", b"")

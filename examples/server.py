@@ -2,13 +2,15 @@
 
     python examples/server.py FOLDER
 
-Start it beside client.py on the same folder, in either order; it stops when the client is done.
+Start it beside client.py on the same folder, in either order; it stops when the client is done. Of `FOLDER/bundle` it reads
+`server/` alone. A request that is damaged or belongs to another bundle or key gets a line that says so instead of a reply.
 """
 
 import sys
 import time
 from pathlib import Path
 
+from compress.errors import CipherpressError
 from secure.bundle import load_server
 from secure.keys import write_file
 from secure.server import Server
@@ -24,11 +26,17 @@ def main(folder: Path) -> None:
         if time.monotonic() > deadline:
             sys.exit(f"no request in {folder} for {PATIENCE_S:.0f} s")
         if not registered and (folder / "evaluation.key").exists():
-            server.register((folder / "evaluation.key").read_bytes())
+            try:
+                server.register((folder / "evaluation.key").read_bytes())
+            except CipherpressError as error:
+                sys.exit(f"evaluation.key refused: {type(error).__name__}: {error}")
             registered = True
         request = folder / f"{answered}.request.ct"
         if registered and request.exists():
-            write_file(folder / f"{answered}.reply.ct", server.run(request.read_bytes(), request.name))
+            try:
+                write_file(folder / f"{answered}.reply.ct", server.run(request.read_bytes(), request.name))
+            except CipherpressError as error:
+                write_file(folder / f"{answered}.refused.txt", f"{type(error).__name__}: {error}".encode())
             answered += 1
             deadline = time.monotonic() + PATIENCE_S
         time.sleep(0.02)

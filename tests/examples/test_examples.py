@@ -2,8 +2,10 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -29,8 +31,18 @@ def finish(process: subprocess.Popen[str]) -> str:
         out, err = process.communicate(timeout=TIMEOUT_S)
     finally:
         process.kill()
+        process.wait()
     assert process.returncode == 0, err
     return out.strip().splitlines()[-1]
+
+
+def until(process: subprocess.Popen[str], path: Path) -> None:
+    """Returns once the running example has written the file."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, f"no {path.name}"
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +63,52 @@ def test_client_and_server_share_only_a_folder(folder: Path) -> None:
         assert finish(server) == "answered 3 requests; torch loaded: False"
     finally:
         server.kill()
+        server.wait()
     held = {path.name for path in folder.iterdir()} - {"bundle", "done"}
     assert held == {"evaluation.key", *(f"{i}.request.ct" for i in range(3)), *(f"{i}.reply.ct" for i in range(3))}
 
 
+def test_the_server_refuses_and_goes_on(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "bundle" / "server", tmp_path / "bundle" / "server")  # no client.json here
+    bundle = cp.load(folder / "bundle")
+    assert isinstance(bundle, cp.Bundle)
+    image = cp.load_data("mnist").x_test[0]
+    client, stranger = cp.Client(bundle.client), cp.Client(bundle.client)
+    request = client.encrypt(image)
+    (tmp_path / "evaluation.key").write_bytes(client.evaluation_key.to_bytes())
+    for index, content in enumerate([request[:-7], stranger.encrypt(image), client.secret_key.to_bytes(), request]):
+        (tmp_path / f"{index}.request.ct").write_bytes(content)
+    server = start(EXAMPLES / "server.py", tmp_path)
+    try:
+        until(server, tmp_path / "3.reply.ct")
+        (tmp_path / "done").touch()
+        assert finish(server) == "answered 4 requests; torch loaded: False"
+    finally:
+        server.kill()
+        server.wait()
+    refused = [(tmp_path / f"{index}.refused.txt").read_text() for index in range(3)]
+    assert [line.split(":")[0] for line in refused] == ["FormatError", "KeyMismatchError", "SecretKeyError"]
+    assert all(f"{index}.request.ct" in line and "\n" not in line for index, line in enumerate(refused))
+    assert client.decrypt((tmp_path / "3.reply.ct").read_bytes()).shape == (10,)
+
+
+def test_the_server_takes_no_secret_key(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "bundle" / "server", tmp_path / "bundle" / "server")
+    bundle = cp.load(folder / "bundle")
+    assert isinstance(bundle, cp.Bundle)
+    (tmp_path / "evaluation.key").write_bytes(cp.Client(bundle.client).secret_key.to_bytes())
+    server = start(EXAMPLES / "server.py", tmp_path)
+    try:
+        _, err = server.communicate(timeout=TIMEOUT_S)
+    finally:
+        server.kill()
+        server.wait()
+    assert server.returncode == 1
+    assert err.startswith("evaluation.key refused: SecretKeyError: ")
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.slow
 def test_quickstart_names_an_encrypted_digit() -> None:
     assert finish(start(EXAMPLES / "quickstart.py")) == "the first test digit is a 7; named while encrypted: 7"
 
