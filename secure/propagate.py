@@ -1,8 +1,8 @@
 """The noise of a draft, stage by stage, on calibration images: variances of every feature of every atom. Pure.
 
-Independent errors add in variance: through a map by its squared entries, through a square by 4 z^2 (derived). Slots are complex, and
-errors too, but the networks' values are real and only the real part is read: half of every variance (derived; an imaginary error e
-comes back through a square as e^2, far below).
+Independent errors add in variance: through a map by its squared entries, through a square by 4 z^2 (derived). The whole variance of
+a complex slot is charged though only its real part is read: for one key, the errors of single slots lie up to about that factor above
+their mean over slots, and a bound must hold for the slots that are read.
 """
 
 from __future__ import annotations
@@ -19,9 +19,6 @@ from secure.noise import encoding_variance, fresh_variance, key_switch_variance,
 from secure.params import Params
 
 Array = NDArray[np.float64]
-
-#: Share of a complex slot's error variance that lies in its real part.
-REAL_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -49,17 +46,17 @@ class NoiseModel:
             products * self.mean_power[atom] * (atom_scales[atom] / largest) ** 2
             for atom, products in self.products[stage].items()
         )
-        return largest * float(np.sqrt(total * REAL_SHARE * encoding_variance(self.draft.choice.degree)))
+        return largest * float(np.sqrt(total * encoding_variance(self.draft.choice.degree)))
 
     def output_sigmas(self, params: Params, input_scale: float, scales: Sequence[StageScales]) -> Array:
         """Standard deviation of the error at every output for every image, (outputs, images)."""
         draft, degree = self.draft, self.draft.choice.degree
         size, images = self.evidence.atoms[0].shape
-        variances = [np.full((size, images), REAL_SHARE * fresh_variance(degree) / input_scale**2)]
+        variances = [np.full((size, images), fresh_variance(degree) / input_scale**2)]
         atom_scales = [input_scale, *(scale.atom for scale in scales)]
         value_variance = variances[0]
         for index, stage in enumerate(draft.stages):
-            switch = REAL_SHARE * key_switch_variance(params, draft.stage_levels[index])
+            switch = key_switch_variance(params, draft.stage_levels[index])
             value_scale, atom_scale = scales[index].value, scales[index].atom
             value_variance = np.full((stage.size, images), self._sum_variance(index, switch) / value_scale**2)
             moved = any(draft.splits[index].babies)
@@ -68,17 +65,13 @@ class NoiseModel:
                 incoming = variances[atom] + (switch / scale**2 if moved else 0.0)
                 value_variance += stage.squared_maps[atom] @ incoming
                 value_variance += (
-                    products
-                    * REAL_SHARE
-                    * encoding_variance(degree)
-                    * (scale / value_scale) ** 2
-                    * self.slot_power[atom]
+                    products * encoding_variance(degree) * (scale / value_scale) ** 2 * self.slot_power[atom]
                 )
             if stage.squared:
                 variance = 4 * self.evidence.values[index] ** 2 * value_variance + 2 * value_variance**2
                 variance += switch / value_scale**4
                 if draft.rescaled[index]:
-                    variance += REAL_SHARE * rescale_variance(degree) / atom_scale**2
+                    variance += rescale_variance(degree) / atom_scale**2
                 variances.append(variance)
         return np.asarray(np.sqrt(value_variance))
 
@@ -86,7 +79,7 @@ class NoiseModel:
         """Slot variance, under the value's scale, of giant rotations, folds and the bias plaintext."""
         folded = 2.0 ** len(self.draft.tables[stage].folds)
         giants = sum(giant != 0 for giant in self.draft.splits[stage].giants)
-        return (giants * folded + folded - 1) * switch + REAL_SHARE * encoding_variance(self.draft.choice.degree)
+        return (giants * folded + folded - 1) * switch + encoding_variance(self.draft.choice.degree)
 
 
 def noise_model(draft: Draft, images: int) -> NoiseModel:

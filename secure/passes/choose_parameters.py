@@ -32,7 +32,9 @@ Array = NDArray[np.float64]
 HEADROOM_BITS = 1.5
 WEIGHT_BITS = range(3, 17)
 ACTIVATION_BITS = range(28, 3, -1)
-SPECIAL_PRIME_MARGIN_BITS = (10, 7, 5, 4, 2, 0)
+#: How far the special prime lies above the largest data prime. Nearer than 4 bits the digits' mean, which SEAL does not remove, becomes
+#: an error that is the same for every rotation with one key and adds up in a row instead of averaging out.
+SPECIAL_PRIME_MARGIN_BITS = (10, 7, 5, 4)
 #: Below this share of changed classes a smaller modulus is preferred to a smaller error.
 COMFORTABLE_DISAGREEMENT = 5e-5
 COMFORTABLE_ERROR = 0.02
@@ -136,9 +138,9 @@ def wanted_chain(model: NoiseModel, activation_bits: float, weight_bits: float, 
         base_bits = max(base_bits, modulus_bits[level] - sum(needed[base + 1 : level + 1]))
     each = max(base_bits / base, MIN_PRIME_BITS)
     data_bits = (*([each] * base), *needed[base + 1 :])
-    if max(data_bits) > MAX_PRIME_BITS:
+    special = max(data_bits) + margin
+    if special > MAX_PRIME_BITS:
         return None
-    special = min(max(data_bits) + margin, MAX_PRIME_BITS)
     return Chain(data_bits, special, scales[0], tuple(scales[1:]))
 
 

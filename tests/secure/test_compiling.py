@@ -1,0 +1,130 @@
+"""The compiler on networks nobody chose: the plan in clear equals the network, the encrypted run stays within the predicted error."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from strategies import small_networks
+
+from compress.errors import CalibrationError, InputShapeError, LevelBudgetError, PrecisionError, SlotOverflowError
+from compress.exporting import export_network
+from compress.network import Conv, Dense, Input, Network, Polynomial, Weights
+from secure.client import Client
+from secure.compiling import compile_network
+from secure.kernels import KernelTimes, predicted_milliseconds
+from secure.params import check_security
+from secure.roundtrip import clear_outputs, round_trip
+from secure.server import Server
+from secure.work import plan_operations
+
+TIMES = KernelTimes(butterfly_ns=1.0, product_ns=3.0, addition_ns=1.0, call_us=1.0)
+LOOSE = 0.05  # of the outputs' rms: random networks have no classes worth keeping apart
+
+
+def compiled(network, images):
+    scale = float(np.sqrt(np.mean(network.run(images) ** 2)))
+    return compile_network(network, images, times=TIMES, max_error=LOOSE * max(scale, 1e-6))
+
+
+def dense_network(sizes, *, squares=True, seed=0):
+    rng = np.random.default_rng(seed)
+    nodes = [Input(name="x", inputs=(), shape=(sizes[0],))]
+    for index, (rows, columns) in enumerate(zip(sizes[1:], sizes[:-1], strict=True)):
+        weights = Weights(rng.normal(size=(rows, columns)) / np.sqrt(columns), np.array(1.0))
+        last = nodes[-1].name
+        nodes.append(
+            Dense(name=f"fc{index}", inputs=(last,), shape=(rows,), weights=weights, bias=rng.normal(size=rows) * 0.1)
+        )
+        if squares and index < len(sizes) - 2:
+            curve = np.array([[0.1], [0.5], [0.25]])
+            nodes.append(Polynomial(name=f"act{index}", inputs=(f"fc{index}",), shape=(rows,), coefficients=curve))
+    return Network(nodes=tuple(nodes)), rng.random((32, sizes[0]))
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(small_networks(max_layers=3, max_activations=1))
+def test_the_plan_in_clear_equals_the_network(small):
+    images = small.images(12, 0)
+    network = export_network(small.module, small.input_shape, images)
+    wanted = network.run(images).reshape(len(images), -1)
+    bundle = compiled(network, images)
+    error = np.abs(clear_outputs(bundle, images) - wanted).max()
+    assert error <= 1e-4 * np.abs(wanted).max()
+    check_security(bundle.client.params)
+
+
+@settings(max_examples=4, deadline=None, derandomize=True)
+@given(small_networks(max_layers=3, max_activations=1))
+def test_the_encrypted_run_stays_within_the_predicted_error(small):
+    images = small.images(12, 1)
+    network = export_network(small.module, small.input_shape, images)
+    bundle = compiled(network, images)
+    client, server = Client(bundle.client), Server(bundle.server)
+    server.register(client.evaluation_key)
+    clear = clear_outputs(bundle, images[:3])
+    found = np.stack([client.decrypt(server.run(client.encrypt(image))).ravel() for image in images[:3]])
+    assert np.abs(found - clear).max() <= bundle.client.predicted_logit_error
+
+
+def test_a_round_trip_reports_agreement_sizes_and_errors_and_does_what_the_plan_says():
+    network, images = dense_network((20, 8, 3))
+    bundle = compiled(network, images)
+    labels = network.run(images[:4]).argmax(axis=1)
+    result = round_trip(bundle, images[:4], labels)
+    assert result["agreement"] == result["accuracy_encrypted"] == result["accuracy_compressed"] == 1.0
+    assert 0 < result["max_logit_error"] <= result["predicted_logit_error"]
+    assert result["upload_bytes"] > 0 and result["evaluation_key_bytes"] > 0
+    client, server = Client(bundle.client), Server(bundle.server)
+    server.register(client.evaluation_key)
+    done = server.count_operations(client.encrypt(images[0]))
+    assert done == plan_operations(bundle.server.plan)
+
+
+def test_compiling_twice_gives_the_same_bundle():
+    network, images = dense_network((30, 12, 4))
+    first, second = compiled(network, images), compiled(network, images)
+    assert first.client.bundle_id == second.client.bundle_id
+    assert first.report == second.report
+
+
+def test_the_chosen_plan_is_the_cheapest_that_was_right():
+    network, images = dense_network((30, 12, 4))
+    bundle = compiled(network, images)
+    weighed = bundle.report["weighed"]
+    assert weighed[-1]["verdict"] == "chosen"
+    assert all(row["predicted_ms"] <= weighed[-1]["predicted_ms"] for row in weighed)
+    assert bundle.report["predicted_server_ms"] == pytest.approx(predicted_milliseconds(bundle.server.plan, TIMES))
+
+
+def test_too_deep_a_network_names_the_layer_and_the_levels_that_are_missing():
+    network, images = dense_network((6,) * 45)
+    with pytest.raises(LevelBudgetError, match=r"layer 'fc\d+': the network needs 44 levels, N=32768 carries \d+"):
+        compiled(network, images)
+
+
+def test_a_value_too_wide_names_its_layer():
+    rng = np.random.default_rng(0)
+    shape = (1, 60, 60)
+    conv = Conv(
+        name="wide", inputs=("x",), shape=(300, 58, 58), weights=Weights(rng.normal(size=(300, 1, 3, 3)), np.array(1.0)),
+        bias=np.zeros(300), stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1,
+    )  # fmt: skip
+    curve = Polynomial(name="act", inputs=("wide",), shape=conv.shape, coefficients=np.array([[0.0], [0.5], [0.2]]))
+    network = Network(nodes=(Input(name="x", inputs=(), shape=shape), conv, curve))
+    with pytest.raises(SlotOverflowError, match="layer 'wide': its 1009200 values need"):
+        compile_network(network, rng.random((1, *shape)), times=TIMES, max_error=1.0)
+
+
+def test_an_error_no_ring_reaches_says_how_far_it_is():
+    network, images = dense_network((10, 4))
+    with pytest.raises(PrecisionError, match=r"the smallest error any ring reaches .* allow more with --max-error"):
+        compile_network(network, images, times=TIMES, max_error=1e-30)
+
+
+def test_calibration_that_cannot_calibrate_is_refused():
+    network, images = dense_network((10, 4))
+    with pytest.raises(CalibrationError, match="at least one image of finite numbers"):
+        compile_network(network, images[:0], times=TIMES)
+    with pytest.raises(CalibrationError, match="at least one image of finite numbers"):
+        compile_network(network, images * np.nan, times=TIMES)
+    with pytest.raises(InputShapeError, match="the network takes"):
+        compile_network(network, images[:, :5], times=TIMES)
