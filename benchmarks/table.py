@@ -37,6 +37,40 @@ def peers_table(result: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "", note]) + "\n"
 
 
+def readme_table(result: Mapping[str, Any]) -> str:
+    """The short table that README shows, with date and command.
+
+    Raises: FormatError naming a missing field.
+    """
+    lines = [
+        "| network | by | server ms | times faster | encrypted / in clear | agreement | keys | upload |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    try:
+        baseline = next(r["server_ms"] for r in result["rows"] if (r["network"], r["competitor"]) == BASELINE)
+        for row in result["rows"]:
+            cells = (
+                row["network"],
+                row["competitor"],
+                f"{row['server_ms']:.1f}",
+                f"{baseline / row['server_ms']:.1f}",
+                f"{row['accuracy_encrypted']:.1%} / {row['accuracy_clear']:.1%}",
+                f"{row['agreement']:.1%}",
+                f"{row['evaluation_key_bytes'] / 1e6:.1f} MB",
+                f"{row['upload_bytes'] / 1e3:.0f} KB",
+            )
+            lines.append("| " + " | ".join(cells) + " |")
+        lines += [
+            "",
+            f"The first {result['images']} test digits, encrypted, competitors in turn, one thread, medians; {result['machine']['cpu']}, "
+            f"{result['machine']['date']}, `{result['command']}`. Faster: than TenSEAL's tutorial network in the same run. "
+            "All columns: [benchmarks/results/peers.md](benchmarks/results/peers.md).",
+        ]
+    except (KeyError, StopIteration) as error:
+        raise FormatError(f"peers.json: field {error} is missing; run the benchmark again") from error
+    return "\n".join(lines)
+
+
 def _cells(row: Mapping[str, Any], baseline: float) -> list[str]:
     return [
         row["network"],
