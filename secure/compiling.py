@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby, product
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from compress.errors import (
 from compress.network import Network
 from secure import checkers
 from secure.bundle import plan_digest
-from secure.draft import Choice, Draft, Rescaling, gather_evidence
+from secure.draft import Choice, Draft, Evidence, Rescaling, gather_evidence
 from secure.kernels import KernelTimes
 from secure.noise import BOUND_SIGMAS
 from secure.packing import SlotMap
@@ -108,7 +109,13 @@ def compile_network(
             stages[-1].layer, "its value overflows on calibration inputs; convert it with smaller ranges"
         )
     report("lay out", 0.0)
-    drafts = _laid_out(Draft(stages=stages, evidence=evidence, choice=_choices(RING_DEGREES[0])[0]), report)
+    start = Draft(
+        stages=stages,
+        evidence=evidence,
+        choice=_choices(RING_DEGREES[0])[0],
+        allowed_error=_allowed_error(evidence, max_error),
+    )
+    drafts = _laid_out(start, report)
     drafts.sort(key=lambda draft: draft_milliseconds(draft, times))
     weighed: list[Alternative] = []
     closest: tuple[float, Draft] | None = None
@@ -119,7 +126,7 @@ def compile_network(
         if done is None or done.output_sigmas is None:
             weighed.append(Alternative(draft.choice, predicted_ms, "modulus does not fit"))
             continue
-        excess = _excess(done, done.output_sigmas, max_error)
+        excess = _excess(done, done.output_sigmas)
         if excess > 1:
             weighed.append(Alternative(draft.choice, predicted_ms, f"error {excess:.1f} times too large"))
             closest = min(closest or (excess, done), (excess, done), key=lambda pair: pair[0])
@@ -172,13 +179,17 @@ def _checked(run: Callable[[Draft], Draft], draft: Draft) -> Draft:
     return done
 
 
-def _excess(draft: Draft, sigmas: Array, max_error: float | None) -> float:
-    """Predicted error over acceptable error; at most 1 is fine."""
-    bound = BOUND_SIGMAS * float(sigmas.max())
+def _allowed_error(evidence: Evidence, max_error: float | None) -> float:
+    """Largest error of an output at six sigma; infinite where only changed classes count."""
     if max_error is not None:
-        return bound / max_error
-    if sigmas.shape[0] == 1:
-        return bound / (ACCEPTABLE_RELATIVE_ERROR * draft.evidence.value_rms[-1])
+        return max_error
+    return ACCEPTABLE_RELATIVE_ERROR * evidence.value_rms[-1] if evidence.outputs.shape[0] == 1 else inf
+
+
+def _excess(draft: Draft, sigmas: Array) -> float:
+    """Predicted error over acceptable error; at most 1 is fine."""
+    if draft.allowed_error < inf:
+        return BOUND_SIGMAS * float(sigmas.max()) / draft.allowed_error
     return disagreement(draft, sigmas) / ACCEPTABLE_DISAGREEMENT
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,11 +105,12 @@ class StageScales:
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A compilation in progress. Fields after `choice` are filled by the passes in their order."""
+    """A compilation in progress. Fields after `allowed_error` are filled by the passes in their order."""
 
     stages: tuple[Stage, ...]
     evidence: Evidence
     choice: Choice
+    allowed_error: float = inf  # at six sigma, in the outputs' units
     # arrange
     atom_maps: tuple[SlotMap, ...] = ()
     tables: tuple[DiagonalTable, ...] = ()

@@ -22,12 +22,14 @@ from numpy.typing import NDArray
 
 from compress.errors import InsecureParametersError, PlanError
 from secure.draft import Draft, StageScales
-from secure.noise import predicted_disagreement
+from secure.noise import BOUND_SIGMAS, predicted_disagreement
 from secure.params import GUIDELINE_2024_LOG2_QP, MAX_PRIME_BITS, MIN_PRIME_BITS, make_params
 from secure.propagate import NoiseModel, noise_model
 
 Array = NDArray[np.float64]
 
+#: SEAL encodes at a scale of a quarter of the modulus at most, however small the numbers.
+SCALE_ROOM_BITS = 2.0
 #: log2 of how far a number may exceed what calibration saw before it wraps around: silent and total, so generous.
 HEADROOM_BITS = 1.5
 WEIGHT_BITS = range(3, 17)
@@ -66,6 +68,7 @@ def choose_parameters(draft: Draft) -> Draft | None:
         return None  # not even the smallest primes fit, one for every level and the special one
     model = noise_model(draft, SEARCH_IMAGES)
     best: tuple[tuple[bool, float], Draft] | None = None
+    precise: tuple[float, Draft] | None = None
     for chain in _chains_that_fit(model, limit):
         try:
             candidate = _apply_chain(draft, chain)
@@ -76,12 +79,21 @@ def choose_parameters(draft: Draft) -> Draft | None:
         if candidate.params is None or candidate.params.log2_qp > limit or not np.isfinite(sigmas).all():
             continue
         comfortable = is_comfortable(draft, sigmas)
-        rank = (not comfortable, chain.log2_qp if comfortable else float(np.sqrt(np.mean(sigmas**2))))
+        typical = float(np.sqrt(np.mean(sigmas**2)))
+        rank = (not comfortable, chain.log2_qp if comfortable else typical)
         if best is None or rank < best[0]:
             best = (rank, candidate)
-    if best is None:
+        if precise is None or typical < precise[0]:
+            precise = (typical, candidate)
+    if best is None or precise is None:
         return None
-    return replace(best[1], output_sigmas=_sigmas(noise_model(draft, REPORT_IMAGES), best[1]))
+    report = noise_model(draft, REPORT_IMAGES)
+    sigmas = _sigmas(report, best[1])
+    if _is_allowed(draft, sigmas):
+        return replace(best[1], output_sigmas=sigmas)
+    return replace(
+        precise[1], output_sigmas=_sigmas(report, precise[1])
+    )  # more images than were searched for ask for more
 
 
 def disagreement(draft: Draft, sigmas: Array) -> float:
@@ -94,7 +106,11 @@ def disagreement(draft: Draft, sigmas: Array) -> float:
 def is_comfortable(draft: Draft, sigmas: Array) -> bool:
     """True when a smaller error would not be noticed."""
     small = float(sigmas.max()) < COMFORTABLE_ERROR * draft.evidence.value_rms[-1]
-    return small and disagreement(draft, sigmas) < COMFORTABLE_DISAGREEMENT
+    return small and _is_allowed(draft, sigmas) and disagreement(draft, sigmas) < COMFORTABLE_DISAGREEMENT
+
+
+def _is_allowed(draft: Draft, sigmas: Array) -> bool:
+    return BOUND_SIGMAS * float(sigmas.max()) <= draft.allowed_error
 
 
 def _sigmas(model: NoiseModel, draft: Draft) -> Array:
@@ -145,8 +161,8 @@ def wanted_chain(model: NoiseModel, activation_bits: float, weight_bits: float, 
 
 
 def _largest_bits(draft: Draft, stage: int) -> float:
-    """log2 of the largest number a stage's value may hold, sign included."""
-    return log2(draft.evidence.value_max[stage]) + HEADROOM_BITS + 1
+    """log2 of the modulus over the scale that a stage's value needs: its largest number, sign included."""
+    return max(log2(draft.evidence.value_max[stage]) + HEADROOM_BITS + 1, SCALE_ROOM_BITS)
 
 
 def _apply_chain(draft: Draft, chain: Chain) -> Draft:
