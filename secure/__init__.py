@@ -17,6 +17,7 @@ packing.py                   slot maps: which feature each slot carries
 diagonals.py                 a linear map between slot maps as diagonals
 work.py                      how much work a draft will be, before its primes are chosen
 noise.py                     how much error CKKS adds, per operation
+encoding.py                  the error of an encoded plaintext, computed exactly
 propagate.py                 the noise of a draft, stage by stage
 checkers.py                  one checker a pass
 evaluate.py                  one walk along a Plan for every evaluator

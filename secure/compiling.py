@@ -190,7 +190,7 @@ def _excess(draft: Draft, sigmas: Array) -> float:
     """Predicted error over acceptable error; at most 1 is fine."""
     if draft.allowed_error < inf:
         return BOUND_SIGMAS * float(sigmas.max()) / draft.allowed_error
-    return disagreement(draft, sigmas) / ACCEPTABLE_DISAGREEMENT
+    return disagreement(draft) / ACCEPTABLE_DISAGREEMENT
 
 
 def _failure(drafts: list[Draft], closest: tuple[float, Draft] | None, max_error: float | None) -> CompileError:

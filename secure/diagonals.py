@@ -103,12 +103,12 @@ def placed_table(
 
 
 def apply_table(table: DiagonalTable, atoms: Mapping[int, Array]) -> Array:
-    """The table on slot vectors (ciphertexts, slots) by atom: (outputs, slots). The definition, for tests and checkers."""
-    result = np.zeros(table.output_map.shape)
+    """The table on slot vectors (..., ciphertexts, slots) by atom: (..., outputs, slots). The definition."""
+    result = np.zeros((*next(iter(atoms.values())).shape[:-2], *table.output_map.shape))
     for key, values in table.diagonals.items():
-        result[key.output] += np.roll(atoms[key.atom][key.input], -key.rotation) * values
+        result[..., key.output, :] += np.roll(atoms[key.atom][..., key.input, :], -key.rotation, axis=-1) * values
     for fold in table.folds:
-        result = result + np.roll(result, -fold, axis=1)
+        result = result + np.roll(result, -fold, axis=-1)
     return result
 
 

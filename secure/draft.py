@@ -132,3 +132,8 @@ class Draft:
     def levels(self) -> int:
         """Data primes a fresh ciphertext needs."""
         return self.atom_levels[0]
+
+    @property
+    def log2_qp(self) -> float:
+        """Of the chosen modulus; infinite before one is chosen."""
+        return inf if self.params is None else self.params.log2_qp

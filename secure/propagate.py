@@ -7,45 +7,56 @@ their mean over slots, and a bound must hold for the slots that are read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from secure.diagonals import DiagonalKey, apply_table
 from secure.draft import Draft, Evidence, StageScales
+from secure.encoding import encoding_error
 from secure.noise import encoding_variance, fresh_variance, key_switch_variance, rescale_variance
+from secure.packing import EMPTY, SlotMap, spread
 from secure.params import Params
 
 Array = NDArray[np.float64]
+
+#: Diagonals whose encoding errors are computed for one stage: more are represented by evenly spaced ones.
+MEASURED_DIAGONALS = 256
+#: On a few images, white errors may look this much larger in variance than they are.
+CHANCE = 3.0
 
 
 @dataclass(frozen=True)
 class NoiseModel:
     """What the noise of a draft depends on besides primes and scales.
 
-    products: by stage and atom, the products one slot of the result adds up, folds included.
-    slot_power: by atom, mean square over all slots (empty ones too), per image.
+    met_power: by stage and atom, the sum over diagonals and folds of the mean square that a feature's slot meets, (features,).
+    image_power: by atom, an image's mean square over that of all images. excess: by stage, how far the variance of the encoded
+    weights' errors lies above that of white ones, (features,).
     """
 
     draft: Draft
     evidence: Evidence
-    products: tuple[dict[int, int], ...]
-    slot_power: tuple[Array, ...]
+    met_power: tuple[Mapping[int, Array], ...]
+    image_power: tuple[Array, ...]
+    excess: tuple[Array, ...]
 
     @cached_property
-    def mean_power(self) -> tuple[float, ...]:
-        """By atom, `slot_power` over all images: the search for parameters asks for it thousands of times."""
-        return tuple(float(power.mean()) for power in self.slot_power)
+    def _typical_power(self) -> tuple[dict[int, float], ...]:
+        """By stage and atom, the mean over features of met power times excess: the search asks for it thousands of times."""
+        return tuple(
+            {atom: float(np.mean(power * excess)) for atom, power in by_atom.items()}
+            for by_atom, excess in zip(self.met_power, self.excess, strict=True)
+        )
 
     def encoding_error_scale(self, stage: int, atom_scales: Sequence[float]) -> float:
         """Standard deviation of a stage's value, times its scale, that rounding the weights to plaintexts makes."""
-        largest = max(atom_scales[atom] for atom in self.products[stage])  # squares of whole scales would overflow
-        total = sum(
-            products * self.mean_power[atom] * (atom_scales[atom] / largest) ** 2
-            for atom, products in self.products[stage].items()
-        )
+        powers = self._typical_power[stage]
+        largest = max(atom_scales[atom] for atom in powers)  # squares of whole scales would overflow
+        total = sum(power * (atom_scales[atom] / largest) ** 2 for atom, power in powers.items())
         return largest * float(np.sqrt(total * encoding_variance(self.draft.choice.degree)))
 
     def output_sigmas(self, params: Params, input_scale: float, scales: Sequence[StageScales]) -> Array:
@@ -60,13 +71,12 @@ class NoiseModel:
             value_scale, atom_scale = scales[index].value, scales[index].atom
             value_variance = np.full((stage.size, images), self._sum_variance(index, switch) / value_scale**2)
             moved = any(draft.splits[index].babies)
-            for atom, products in self.products[index].items():
+            for atom, met in self.met_power[index].items():
                 scale = atom_scales[atom]
                 incoming = variances[atom] + (switch / scale**2 if moved else 0.0)
                 value_variance += stage.squared_maps[atom] @ incoming
-                value_variance += (
-                    products * encoding_variance(degree) * (scale / value_scale) ** 2 * self.slot_power[atom]
-                )
+                rounding = encoding_variance(degree) * (scale / value_scale) ** 2
+                value_variance += rounding * np.outer(met * self.excess[index], self.image_power[atom])
             if stage.squared:
                 variance = 4 * self.evidence.values[index] ** 2 * value_variance + 2 * value_variance**2
                 variance += switch / value_scale**4
@@ -74,6 +84,34 @@ class NoiseModel:
                     variance += rescale_variance(degree) / atom_scale**2
                 variances.append(variance)
         return np.asarray(np.sqrt(value_variance))
+
+    def measured(self, input_scale: float, scales: Sequence[StageScales]) -> NoiseModel:
+        """The model with the excess that plaintexts at these scales really have."""
+        atom_scales = [input_scale, *(scale.atom for scale in scales)]
+        return replace(
+            self, excess=tuple(self._excess(index, atom_scales, scales[index].value) for index in range(len(scales)))
+        )
+
+    def _excess(self, stage: int, atom_scales: Sequence[float], value_scale: float) -> Array:
+        """(features,): variance of the encoded weights' errors over that of white ones, at least 1."""
+        draft = self.draft
+        table, split = draft.tables[stage], draft.splits[stage]
+        keys = sorted(table.diagonals)
+        keys = keys[:: -(-len(keys) // MEASURED_DIAGONALS)]
+        errors: dict[DiagonalKey, Array] = {}
+        for key in keys:
+            giant = split.parts[key.rotation][1]
+            written = np.roll(table.diagonals[key], giant)
+            errors[key] = np.roll(encoding_error(written, value_scale / atom_scales[key.atom]), -giant)
+        sources = {atom: self.evidence.atoms[atom].T for atom in self.met_power[stage]}
+        slots = {atom: spread(values, draft.atom_maps[atom]) for atom, values in sources.items()}
+        found = apply_table(replace(table, diagonals=errors), slots)
+        actual = _by_feature(np.mean(found**2, axis=0), table.output_map, draft.stages[stage].size)
+        white = np.zeros(len(actual))
+        for atom, power in _met_power(draft, self.evidence, stage, keys).items():
+            white += power * encoding_variance(draft.choice.degree) * (atom_scales[atom] / value_scale) ** 2
+        ratio = actual / np.maximum(white, np.finfo(float).tiny)
+        return np.where(ratio > CHANCE, ratio, 1.0)
 
     def _sum_variance(self, stage: int, switch: float) -> float:
         """Slot variance, under the value's scale, of giant rotations, folds and the bias plaintext."""
@@ -83,17 +121,32 @@ class NoiseModel:
 
 
 def noise_model(draft: Draft, images: int) -> NoiseModel:
-    """The model of an arranged draft, on the first `images` calibration images."""
+    """The model of an arranged draft, on the first `images` calibration images; encoded weights' errors taken for white."""
     evidence = draft.evidence.subset(images)
-    products = []
-    for stage, table in zip(draft.stages, draft.tables, strict=True):
-        per_output = dict.fromkeys(((key.output, key.atom) for key in table.diagonals), 0)
-        for key in table.diagonals:
-            per_output[key.output, key.atom] += 1
-        most = {atom: max(count for (_, a), count in per_output.items() if a == atom) for atom in stage.maps}
-        products.append({atom: count * 2 ** len(table.folds) for atom, count in most.items()})
-    power = []
-    for occupied, features in zip(draft.atom_maps, evidence.atoms, strict=True):
-        copies = np.bincount(occupied[occupied >= 0], minlength=features.shape[0])
-        power.append(copies @ features**2 / occupied.size)
-    return NoiseModel(draft, evidence, tuple(products), tuple(power))
+    met = tuple(_met_power(draft, evidence, index, sorted(table.diagonals)) for index, table in enumerate(draft.tables))
+    power = tuple(np.mean(atom**2, axis=0) for atom in evidence.atoms)
+    image_power = tuple(row / max(float(row.mean()), np.finfo(float).tiny) for row in power)
+    return NoiseModel(draft, evidence, met, image_power, tuple(np.ones(stage.size) for stage in draft.stages))
+
+
+def _met_power(draft: Draft, evidence: Evidence, stage: int, keys: Sequence[DiagonalKey]) -> dict[int, Array]:
+    """By atom, the sum over these diagonals and the folds of the mean square met by a feature's slot, (features,)."""
+    table, size = draft.tables[stage], draft.stages[stage].size
+    result = {}
+    for atom in draft.stages[stage].maps:
+        mean_square = spread(np.mean(evidence.atoms[atom] ** 2, axis=1), draft.atom_maps[atom])
+        total = np.zeros(table.output_map.shape)
+        for key in keys:
+            if key.atom == atom:
+                total[key.output] += np.roll(mean_square[key.input], -key.rotation)
+        for fold in table.folds:
+            total = total + np.roll(total, -fold, axis=1)
+        result[atom] = _by_feature(total, table.output_map, size)
+    return result
+
+
+def _by_feature(slots: Array, slot_map: SlotMap, size: int) -> Array:
+    """(size,): mean over the slots that carry a feature."""
+    used = slot_map != EMPTY
+    features = slot_map[used]
+    return np.asarray(np.bincount(features, slots[used], size) / np.maximum(np.bincount(features, minlength=size), 1))

@@ -30,7 +30,7 @@ def compile_report(
         **plan_summary(plan),
         "predicted_server_ms": predicted_milliseconds(plan, times),
         "predicted_logit_error": BOUND_SIGMAS * float(sigmas.max()),
-        "predicted_disagreement": disagreement(draft, sigmas),
+        "predicted_disagreement": disagreement(draft),
         "calibration_images": int(draft.evidence.atoms[0].shape[1]),
         "layers": _layers(plan, times),
         "weighed": list(weighed),

@@ -42,6 +42,8 @@ COMFORTABLE_DISAGREEMENT = 5e-5
 COMFORTABLE_ERROR = 0.02
 #: Room that rounding to actual primes may take.
 ROUNDING_BITS = 0.01
+#: How often the search is repeated with the rounding errors that the plaintexts it chose really have.
+EXCESS_ROUNDS = 4
 #: Calibration images the noise is propagated for: while searching, and for the report.
 SEARCH_IMAGES = 8
 REPORT_IMAGES = 64
@@ -67,56 +69,80 @@ def choose_parameters(draft: Draft) -> Draft | None:
     if (draft.levels + 1) * MIN_PRIME_BITS > limit:
         return None  # not even the smallest primes fit, one for every level and the special one
     model = noise_model(draft, SEARCH_IMAGES)
-    best: tuple[tuple[bool, float], Draft] | None = None
-    precise: tuple[float, Draft] | None = None
+    found: list[Draft] = []
+    for _ in range(EXCESS_ROUNDS):
+        candidates = _candidates(model, limit)
+        if not candidates:
+            break
+        chosen = min(candidates, key=_rank)
+        assumed, model = model, model.measured(chosen.input_scale, chosen.scales)
+        found.append(_rated(model, chosen))
+        if all((new <= old).all() for new, old in zip(model.excess, assumed.excess, strict=True)):
+            break
+    if not found:
+        return None
+    best = min(found, key=_rank)
+    report = noise_model(draft, REPORT_IMAGES)
+    if is_allowed(reported := _rated(report.measured(best.input_scale, best.scales), best)):
+        return reported
+    precise = min(candidates or found, key=_typical_sigma)  # more images than were searched for ask for more
+    return _rated(report.measured(precise.input_scale, precise.scales), precise)
+
+
+def _candidates(model: NoiseModel, limit: float) -> list[Draft]:
+    """The draft with every chain that fits, and the errors the model predicts for it."""
+    result = []
     for chain in _chains_that_fit(model, limit):
         try:
-            candidate = _apply_chain(draft, chain)
+            candidate = _apply_chain(model.draft, chain)
         except InsecureParametersError:
             continue  # no primes of these sizes are left for this ring
         with np.errstate(over="ignore", invalid="ignore"):  # a hopeless chain's noise overflows, and is dropped
-            sigmas = _sigmas(model, candidate)
-        if candidate.params is None or candidate.params.log2_qp > limit or not np.isfinite(sigmas).all():
-            continue
-        comfortable = is_comfortable(draft, sigmas)
-        typical = float(np.sqrt(np.mean(sigmas**2)))
-        rank = (not comfortable, chain.log2_qp if comfortable else typical)
-        if best is None or rank < best[0]:
-            best = (rank, candidate)
-        if precise is None or typical < precise[0]:
-            precise = (typical, candidate)
-    if best is None or precise is None:
-        return None
-    report = noise_model(draft, REPORT_IMAGES)
-    sigmas = _sigmas(report, best[1])
-    if _is_allowed(draft, sigmas):
-        return replace(best[1], output_sigmas=sigmas)
-    return replace(
-        precise[1], output_sigmas=_sigmas(report, precise[1])
-    )  # more images than were searched for ask for more
+            candidate = _rated(model, candidate)
+        if candidate.log2_qp <= limit and np.isfinite(_sigmas(candidate)).all():
+            result.append(candidate)
+    return result
 
 
-def disagreement(draft: Draft, sigmas: Array) -> float:
+def _rank(draft: Draft) -> tuple[bool, float]:
+    """Smaller is better: of drafts whose error nobody would notice the smallest modulus, else the smallest error."""
+    comfortable = is_comfortable(draft)
+    return not comfortable, draft.log2_qp if comfortable else _typical_sigma(draft)
+
+
+def _typical_sigma(draft: Draft) -> float:
+    return float(np.sqrt(np.mean(_sigmas(draft) ** 2)))
+
+
+def disagreement(draft: Draft) -> float:
     """Expected share of all calibration images whose class changes, from the errors of a few."""
     outputs = draft.evidence.outputs
-    typical = np.sqrt(np.mean(sigmas**2, axis=1, keepdims=True))
+    typical = np.sqrt(np.mean(_sigmas(draft) ** 2, axis=1, keepdims=True))
     return predicted_disagreement(outputs, np.broadcast_to(typical, outputs.shape))
 
 
-def is_comfortable(draft: Draft, sigmas: Array) -> bool:
+def is_comfortable(draft: Draft) -> bool:
     """True when a smaller error would not be noticed."""
-    small = float(sigmas.max()) < COMFORTABLE_ERROR * draft.evidence.value_rms[-1]
-    return small and _is_allowed(draft, sigmas) and disagreement(draft, sigmas) < COMFORTABLE_DISAGREEMENT
+    small = float(_sigmas(draft).max()) < COMFORTABLE_ERROR * draft.evidence.value_rms[-1]
+    return small and is_allowed(draft) and disagreement(draft) < COMFORTABLE_DISAGREEMENT
 
 
-def _is_allowed(draft: Draft, sigmas: Array) -> bool:
-    return BOUND_SIGMAS * float(sigmas.max()) <= draft.allowed_error
+def is_allowed(draft: Draft) -> bool:
+    """True when no output's predicted error exceeds what the caller allows."""
+    return BOUND_SIGMAS * float(_sigmas(draft).max()) <= draft.allowed_error
 
 
-def _sigmas(model: NoiseModel, draft: Draft) -> Array:
+def _sigmas(draft: Draft) -> Array:
+    if draft.output_sigmas is None:
+        raise PlanError(draft.stages[-1].layer, "asked for its errors before its parameters were chosen")
+    return draft.output_sigmas
+
+
+def _rated(model: NoiseModel, draft: Draft) -> Draft:
+    """The draft with the errors that a model predicts for its parameters."""
     if draft.params is None:
         raise PlanError(draft.stages[-1].layer, "noise asked of a draft without parameters")
-    return model.output_sigmas(draft.params, draft.input_scale, draft.scales)
+    return replace(draft, output_sigmas=model.output_sigmas(draft.params, draft.input_scale, draft.scales))
 
 
 def _chains_that_fit(model: NoiseModel, limit: float) -> Iterator[Chain]:

@@ -40,8 +40,7 @@ def dense_network(sizes, *, squares=True, seed=0):
     return Network(nodes=tuple(nodes)), rng.random((32, sizes[0]))
 
 
-@pytest.mark.slow
-@settings(max_examples=4, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(small_networks(max_layers=3, max_activations=1))
 def test_the_plan_in_clear_equals_the_network(small):
     images = small.images(12, 0)
@@ -53,8 +52,7 @@ def test_the_plan_in_clear_equals_the_network(small):
     check_security(bundle.client.params)
 
 
-@pytest.mark.slow
-@settings(max_examples=2, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(small_networks(max_layers=3, max_activations=1))
 def test_the_encrypted_run_stays_within_the_predicted_error(small):
     images = small.images(12, 1)
@@ -97,14 +95,12 @@ def test_the_chosen_plan_is_the_cheapest_that_was_right():
     assert bundle.report["predicted_server_ms"] == pytest.approx(predicted_milliseconds(bundle.server.plan, TIMES))
 
 
-@pytest.mark.slow
 def test_too_deep_a_network_names_the_layer_and_the_levels_that_are_missing():
     network, images = dense_network((6,) * 45)
     with pytest.raises(LevelBudgetError, match=r"layer 'fc\d+': the network needs 44 levels, N=32768 carries \d+"):
         compiled(network, images)
 
 
-@pytest.mark.slow
 def test_a_value_too_wide_names_its_layer():
     rng = np.random.default_rng(0)
     shape = (1, 60, 60)
@@ -118,7 +114,6 @@ def test_a_value_too_wide_names_its_layer():
         compile_network(network, rng.random((1, *shape)), times=TIMES, max_error=1.0)
 
 
-@pytest.mark.slow
 def test_an_error_no_ring_reaches_says_how_far_it_is():
     network, images = dense_network((10, 4))
     with pytest.raises(PrecisionError, match=r"the smallest error any ring reaches .* allow more with --max-error"):

@@ -1,0 +1,40 @@
+"""What SEAL's encoder makes of a vector of slots: coefficients rounded to integers, and the error that leaves in the slots. Pure.
+
+A plaintext's polynomial p has real coefficients with p(zeta_j) = slot j, zeta_j = exp(i pi 3^j / N). Rounding them is white
+(variance N / 12 a slot) only when they are large and irregular: a vector with few non-zero slots has N coefficients far below
+one, which all round to zero, and its whole value is lost. So errors are computed, not assumed (derived).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def encoding_error(slots: Array, scale: float) -> Array:
+    """Encoded minus wanted value of every slot, (..., N / 2), for real slots encoded at `scale`.
+
+    Real too: real slots make antisymmetric coefficients, and rounding keeps them so.
+    """
+    degree = 2 * slots.shape[-1]
+    places, twist = _embedding(degree)
+    values = np.zeros((*slots.shape[:-1], degree), dtype=np.complex128)
+    values[..., places] = slots
+    coefficients = scale * 2 / degree * (np.fft.fft(values) * twist.conj()).real
+    residue = np.rint(coefficients) - coefficients
+    return np.asarray(degree * np.fft.ifft(residue * twist)[..., places].real / scale)
+
+
+@lru_cache(maxsize=4)
+def _embedding(degree: int) -> tuple[NDArray[np.int64], NDArray[np.complex128]]:
+    """(place of slot j among the odd powers of the first root, (3^j mod 2N - 1) / 2; the root's powers 0 .. N - 1)."""
+    powers = np.empty(degree // 2, dtype=np.int64)
+    power = 1
+    for slot in range(degree // 2):
+        powers[slot] = power
+        power = power * 3 % (2 * degree)
+    return (powers - 1) // 2, np.exp(1j * np.pi * np.arange(degree) / degree)
