@@ -1,8 +1,8 @@
-"""TenSEAL's matrix product on 784-64-10 with a square between: N=4096 without any rescale, biases as matrix rows.
+"""TenSEAL's best effort on 784-64-10 with a square between: one `dot` per hidden unit, N=4096, no rescale.
 
-Not TenSEAL's best: one `dot` per hidden unit on inputs padded to 1024 was seen to run about four times faster than `mm`, and will take this
-row's place. The 108 modulus bits pass SEAL's check, not the 2024 guideline. Vector-by-matrix products need input length +
-output length <= N/2 + 1, or TenSEAL is silently wrong: 785 + 64 and 65 + 10 fit.
+Measured against its vector-by-matrix product `mm` with the same keys: about four times faster at the same error. Inputs are padded to
+1024 values, because `dot` sums a power of two with one rotation a doubling and takes far more for 785. The 108 modulus bits pass
+SEAL's check, not the 2024 guideline.
 """
 
 from __future__ import annotations
@@ -14,20 +14,28 @@ import numpy as np
 import tenseal as ts
 
 DEGREE, BITS, SCALE = 4096, [36, 36, 36], 2**13
+WIDTH = 1024
 
 
 class Competitor:
     """y = W2 (W1 x + b1)^2 + b2 with the arrays of an .npz file (w1 (64, 784), b1, w2 (10, 64), b2)."""
 
-    name = "TenSEAL, its matrix product"
+    name = "TenSEAL, best effort on mlp"
 
     def __init__(self, weights: Path) -> None:
         with np.load(weights, allow_pickle=False) as arrays:
-            first = np.vstack([arrays["w1"].T, arrays["b1"]])  # a constant 1 rides along as the last input
-            second = arrays["w2"].T
+            first = np.column_stack([arrays["w1"], arrays["b1"]])  # a constant 1 rides along as the last input
+            self._second = arrays["w2"].T.tolist()
             self._offset = arrays["b2"]
-        self._first, self._second = first.tolist(), second.tolist()
-        self._context = ts.context(ts.SCHEME_TYPE.CKKS, DEGREE, coeff_mod_bit_sizes=BITS, n_threads=1)
+        self._padding = WIDTH - first.shape[1]
+        self._first = np.pad(first, ((0, 0), (0, self._padding))).tolist()
+        self._context = ts.context(
+            ts.SCHEME_TYPE.CKKS,
+            DEGREE,
+            coeff_mod_bit_sizes=BITS,
+            encryption_type=ts.ENCRYPTION_TYPE.SYMMETRIC,
+            n_threads=1,
+        )
         self._context.global_scale = SCALE
         self._context.auto_rescale = False
         self._context.auto_mod_switch = False
@@ -37,17 +45,26 @@ class Competitor:
         return len(self._context.serialize(save_secret_key=False))
 
     def encrypt(self, image: Any) -> Any:
-        return ts.ckks_vector(self._context, [*image.ravel().tolist(), 1.0])
+        return ts.ckks_vector(self._context, [*image.ravel().tolist(), 1.0, *[0.0] * self._padding])
 
-    def run(self, request: Any) -> Any:
-        hidden = request.mm(self._first)
-        hidden.square_()
-        return hidden.mm(self._second)
+    def run(self, request: Any) -> list[Any]:
+        scores: list[Any] = [None] * len(self._offset)
+        for row, column in zip(self._first, self._second, strict=True):
+            square = request.dot(row).square_()
+            for output, weight in enumerate(column):
+                if weight:  # a product with zero would come back at another scale
+                    term = square * weight
+                    scores[output] = term if scores[output] is None else scores[output].add_(term)
+        return scores
 
-    def decrypt(self, reply: Any) -> list[float]:
+    def decrypt(self, reply: list[Any]) -> list[float]:
         # the last bias is public to the client here: adding it under encryption raises a scale mismatch in TenSEAL
-        return (np.asarray(reply.decrypt()) + self._offset).tolist()
+        return (np.asarray([score.decrypt()[0] for score in reply]) + self._offset).tolist()
 
     @staticmethod
     def size(ciphertext: Any) -> int:
-        return len(ciphertext.serialize())
+        return (
+            sum(len(one.serialize()) for one in ciphertext)
+            if isinstance(ciphertext, list)
+            else len(ciphertext.serialize())
+        )
