@@ -19,6 +19,8 @@ work.py                      how much work a draft will be, before its primes ar
 noise.py                     how much error CKKS adds, per operation
 encoding.py                  the error of an encoded plaintext, computed exactly
 propagate.py                 the noise of a draft, stage by stage
+headroom.py                  how large the integers of a layout get
+chains.py                    from wanted precisions to scales and primes
 checkers.py                  one checker a pass
 evaluate.py                  one walk along a Plan for every evaluator
 clear.py                     the evaluator in clear: slots as float64

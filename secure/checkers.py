@@ -53,18 +53,16 @@ def check_levels(draft: Draft) -> None:
 
 
 def check_parameters(draft: Draft) -> None:
-    """The modulus is secure, and every value times its scale stays below half of its modulus, on all calibration inputs."""
+    """The modulus is secure, and everything that is rescaled or decrypted stays below half of its modulus, on
+    the calibration inputs."""
     if draft.params is None:
         raise PlanError(draft.stages[-1].layer, "no parameters were chosen")
     check_security(draft.params)
-    atom_scales = [draft.input_scale, *(scale.atom for scale in draft.scales)]
     for index, stage in enumerate(draft.stages):
         room = draft.params.log2_modulus(draft.stage_levels[index]) - 1
-        for atom in stage.maps:
-            if draft.scales[index].value < atom_scales[atom]:
-                raise PlanError(stage.layer, "its weights would be encoded at a scale below one")
-        used = log2(draft.scales[index].value * draft.evidence.value_max[index])
-        if max(used, 2 * used if stage.squared else used) > room:
+        scale = draft.scales[index].value
+        used = log2(draft.coefficients[index]) + log2(scale) * (2 if stage.squared else 1)
+        if used > room:
             raise PlanError(stage.layer, f"its values need {used:.1f} bits where the modulus leaves {room:.1f}")
 
 

@@ -48,7 +48,7 @@ Progress = Callable[[str, float], None]
 logger = logging.getLogger(__name__)
 
 #: Expected share of classes that encryption may change, unless the caller sets a largest error.
-ACCEPTABLE_DISAGREEMENT = 1e-3
+ACCEPTABLE_DISAGREEMENT = 2.5e-3
 #: For a network with one output: largest error relative to the output's rms.
 ACCEPTABLE_RELATIVE_ERROR = 0.05
 

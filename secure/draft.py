@@ -66,10 +66,6 @@ class Evidence:
     def value_rms(self) -> tuple[float, ...]:
         return tuple(max(float(np.sqrt(np.mean(value**2))), 1e-12) for value in self.values)
 
-    @cached_property
-    def value_max(self) -> tuple[float, ...]:
-        return tuple(max(float(np.abs(value).max()), 1e-12) for value in self.values)
-
 
 def gather_evidence(stages: tuple[Stage, ...], images: Array) -> Evidence:
     """Run the stages in clear on calibration images (images, *input_shape)."""
@@ -114,6 +110,7 @@ class Draft:
     # arrange
     atom_maps: tuple[SlotMap, ...] = ()
     tables: tuple[DiagonalTable, ...] = ()
+    coefficients: tuple[float, ...] = ()  # by stage, the largest of what is rescaled or decrypted, at scale 1
     # choose_rotations
     splits: tuple[Split, ...] = ()
     # place_rescales: level each stage works at, level of each atom, which squares are rescaled

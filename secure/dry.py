@@ -112,9 +112,10 @@ class DryEvaluator:
         self._require(op, op.parts == found.parts, f"says {op.parts} parts, it has {found.parts}")
         close = isclose(op.scale, found.scale, rel_tol=SCALE_TOLERANCE)
         self._require(op, close, f"says scale {op.scale:.9g}, it is {found.scale:.9g}")
-        room = self.plan.params.log2_modulus(found.level)
+        # a slot of size one is a coefficient of at least 1 / N: beyond this, ordinary numbers wrap around
+        room = self.plan.params.log2_modulus(found.level) + log2(self.plan.params.poly_modulus_degree)
         self._require(
-            op, log2(found.scale) < room, f"has scale 2^{log2(found.scale):.1f} in a modulus of {room:.1f} bits"
+            op, log2(found.scale) < room, f"has scale 2^{log2(found.scale):.1f} where {room:.1f} bits are the most"
         )
         self.operations[op.kind, worked_on.level] += 1
         return Shadow(op.level, op.scale, op.parts)

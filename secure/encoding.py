@@ -15,6 +15,15 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
+def coefficients(slots: Array) -> Array:
+    """The polynomial's N coefficients at scale 1, (..., N), of real slots (..., N / 2)."""
+    degree = 2 * slots.shape[-1]
+    places, twist = _embedding(degree)
+    values = np.zeros((*slots.shape[:-1], degree), dtype=np.complex128)
+    values[..., places] = slots
+    return np.asarray(2 / degree * (np.fft.fft(values) * twist.conj()).real)
+
+
 def encoding_error(slots: Array, scale: float) -> Array:
     """Encoded minus wanted value of every slot, (..., N / 2), for real slots encoded at `scale`.
 
@@ -22,10 +31,8 @@ def encoding_error(slots: Array, scale: float) -> Array:
     """
     degree = 2 * slots.shape[-1]
     places, twist = _embedding(degree)
-    values = np.zeros((*slots.shape[:-1], degree), dtype=np.complex128)
-    values[..., places] = slots
-    coefficients = scale * 2 / degree * (np.fft.fft(values) * twist.conj()).real
-    residue = np.rint(coefficients) - coefficients
+    scaled = scale * coefficients(slots)
+    residue = np.rint(scaled) - scaled
     return np.asarray(degree * np.fft.ifft(residue * twist)[..., places].real / scale)
 
 

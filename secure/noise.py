@@ -25,6 +25,11 @@ def fresh_variance(degree: int) -> float:
     return degree * (ERROR_STD**2 + 1 / 12)
 
 
+def fresh_real_variance(degree: int) -> float:
+    """The same of a slot's real part: half of the error's variance, but all of the rounding's, which is real for real slots."""
+    return degree * (ERROR_STD**2 / 2 + 1 / 12)
+
+
 def encoding_variance(degree: int) -> float:
     """Rounding a plaintext's coefficients to integers."""
     return degree / 12

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import log2
 from types import MappingProxyType
 
@@ -93,6 +93,7 @@ def check_security(params: Params) -> None:
             )
 
 
+@lru_cache(maxsize=1 << 16)
 def is_prime(number: int) -> bool:
     """Miller-Rabin with bases that are exact below 3.3e24."""
     if number < 2:

@@ -1,8 +1,8 @@
 """The noise of a draft, stage by stage, on calibration images: variances of every feature of every atom. Pure.
 
-Independent errors add in variance: through a map by its squared entries, through a square by 4 z^2 (derived). The whole variance of
-a complex slot is charged though only its real part is read: for one key, the errors of single slots lie up to about that factor above
-their mean over slots, and a bound must hold for the slots that are read.
+Independent errors add in variance: through a map by its squared entries, through a square by 4 z^2 (derived). Of errors that depend on
+a key (key switches, rescales) the whole variance of a complex slot is charged though only its real part is read: for one key, the
+errors of single slots lie up to about that factor above their mean over slots, and a bound must hold for the slots that are read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from secure.diagonals import DiagonalKey, apply_table
 from secure.draft import Draft, Evidence, StageScales
 from secure.encoding import encoding_error
-from secure.noise import encoding_variance, fresh_variance, key_switch_variance, rescale_variance
+from secure.noise import encoding_variance, fresh_real_variance, key_switch_variance, rescale_variance
 from secure.packing import EMPTY, SlotMap, spread
 from secure.params import Params
 
@@ -63,7 +63,7 @@ class NoiseModel:
         """Standard deviation of the error at every output for every image, (outputs, images)."""
         draft, degree = self.draft, self.draft.choice.degree
         size, images = self.evidence.atoms[0].shape
-        variances = [np.full((size, images), fresh_variance(degree) / input_scale**2)]
+        variances = [np.full((size, images), fresh_real_variance(degree) / input_scale**2)]
         atom_scales = [input_scale, *(scale.atom for scale in scales)]
         value_variance = variances[0]
         for index, stage in enumerate(draft.stages):

@@ -32,10 +32,15 @@ class EvaluationKeys:
 DEFAULT_CACHE_BYTES = 4 * 2**30
 
 
+#: SEAL refuses scales near the modulus even when the numbers are small; a larger scale goes into the numbers instead.
+LARGEST_TOLD_SCALE = 2.0**16
+
+
 def encode(ring: Ring, encoder: Any, slots: NDArray[Any], level: int, scale: float) -> Any:
     """A SEAL plaintext of real slots at a level and scale; SEAL itself is told scale 1."""
     plain = seal.Plaintext()
-    encoder.encode(slots.astype(np.float64).tolist(), ring.parms_ids[level], scale, plain)
+    told = min(scale, LARGEST_TOLD_SCALE)
+    encoder.encode((slots.astype(np.float64) * (scale / told)).tolist(), ring.parms_ids[level], told, plain)
     plain.scale = 1.0
     return plain
 

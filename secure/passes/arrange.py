@@ -12,6 +12,7 @@ from math import prod
 from compress.errors import SlotOverflowError
 from secure.diagonals import DiagonalTable, folded_table, placed_table
 from secure.draft import Draft
+from secure.headroom import largest_coefficients
 from secure.packing import SlotMap, fanned_map, grid_map, next_power_of_two, replicated_grid_map
 from secure.stages import Grid, Stage
 
@@ -22,7 +23,7 @@ MAX_REPEATED_CHANNELS = 3
 
 
 def arrange(draft: Draft) -> Draft:
-    """Fill atom_maps and tables.
+    """Fill atom_maps, tables and coefficients.
 
     Raises: SlotOverflowError naming the layer whose value is too wide.
     """
@@ -39,7 +40,8 @@ def arrange(draft: Draft) -> Draft:
             tables.append(folded_table(stage.maps, sources, stage.size))
         maps.append(tables[-1].output_map)
     atom_count = 1 + sum(stage.squared for stage in draft.stages)
-    return replace(draft, atom_maps=tuple(maps[:atom_count]), tables=tuple(tables))
+    laid_out = replace(draft, atom_maps=tuple(maps[:atom_count]), tables=tuple(tables))
+    return replace(laid_out, coefficients=largest_coefficients(laid_out))
 
 
 def _raster(stages: tuple[Stage, ...]) -> tuple[int, ...]:

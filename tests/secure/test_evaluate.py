@@ -181,10 +181,10 @@ def test_dry_run_catches_a_constant_with_one_thing_wrong(changes, message):
         dry_run(replace(plan, constants=constants))
 
 
-def test_dry_run_refuses_a_scale_above_the_modulus():
+def test_dry_run_refuses_a_scale_that_wraps_around():
     builder = Builder()
-    plan = builder.build(builder.multiply_plain(0, 1.0, 2.0**50))
-    with pytest.raises(PlanError, match=r"operation multiply_plain has scale 2\^70.0 in a modulus of 66.0 bits"):
+    plan = builder.build(builder.multiply_plain(0, 1.0, 2.0**60))
+    with pytest.raises(PlanError, match=r"operation multiply_plain has scale 2\^80.0 where 78.0 bits are the most"):
         dry_run(plan)
 
 
