@@ -8,6 +8,7 @@ decrypts is the outputs and zeros.
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,22 +34,35 @@ def periodic_map(size: int, slots: int) -> SlotMap:
     return np.where(features < size, features, EMPTY).astype(np.int32)
 
 
-def fanned_map(size: int, rows: int, slots: int) -> SlotMap:
-    """An input laid out for a dense map onto `rows` rows, so that only `width` rotations are needed instead of `period`.
+def fanned_map(features: NDArray[np.integer], rows: int, slots: int) -> SlotMap:
+    """Input features laid out for a dense map onto `rows` rows, so that only `width` rotations are needed instead of `period`.
 
-    Slot s holds feature (s div period) * width + s mod width, with period = next_power_of_two(rows) and width the smallest
-    power of two with period * size <= width * slots: each block of `period` slots repeats `width` features, already where the
-    rotations 0 .. width - 1 want them (the prototype's construction). Falls back to `periodic_map` when nothing is gained.
+    Every block of `period` slots, period = next_power_of_two(rows), repeats its own share of the features so densely that the `width`
+    slots from any row on hold all of them: each is already where one of the rotations 0 .. width - 1 wants it (after the prototype's
+    construction, for any width). Shares follow one another from slot 0 on where they reach past the last row (width = share), else
+    they are spread evenly around the block (width = period / copies, rounded up). Falls back to periods when nothing is gained.
     """
-    period = next_power_of_two(rows)
-    if period >= slots or size >= slots:
-        return periodic_map(size, slots)
-    width = next_power_of_two(-(-period * size // slots))
-    if width >= period:
-        return periodic_map(size, slots)
-    slot = np.arange(slots)
-    features = slot // period * width + slot % width
-    return np.where(features < size, features, EMPTY).astype(np.int32)[None, :]
+    period, count = next_power_of_two(rows), len(features)
+    if count and period < slots:
+        share = -(-count // (slots // period))
+        copies = -(-(rows + share - 1) // share)
+        if copies * share <= period:
+            return _fanned(features, share, np.arange(copies) * share, period, slots)
+        copies = period // share if share <= period else 1
+        if copies > 1:
+            return _fanned(features, share, np.arange(copies) * period // copies, period, slots)
+    positions = periodic_map(count, slots)
+    return np.where(positions == EMPTY, EMPTY, np.append(features, EMPTY)[positions]).astype(np.int32)
+
+
+def _fanned(features: NDArray[Any], share: int, starts: NDArray[Any], period: int, slots: int) -> SlotMap:
+    """Block b holds its share of the features from each of `starts` on."""
+    blocks = slots // period
+    padded = np.append(features, np.full(blocks * share - len(features), EMPTY)).reshape(blocks, share)
+    result = np.full((blocks, period), EMPTY, dtype=np.int32)
+    for start in starts:
+        result[:, start : start + share] = padded
+    return result.reshape(1, slots)
 
 
 def raster_positions(grid: Grid, raster: tuple[int, ...]) -> NDArray[np.int64]:

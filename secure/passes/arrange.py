@@ -1,13 +1,17 @@
 """Pass 1, layout: a slot map for the input and for every stage's result, and every stage's map as diagonals.
 
 A stage that keeps positions (convolutions, pools) puts its result on the input's raster, one channel a block; any other stage
-is dense: row s mod period in slot s. The input is laid out for the stage that reads it first: the client may send any map.
+is dense: row s mod period in slot s. The input is laid out for the stage that reads it first, without features that no weight
+reads: the client may send any map.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
 
 from compress.errors import SlotOverflowError
 from secure.diagonals import DiagonalTable, folded_table, placed_table
@@ -58,10 +62,16 @@ def _fits(raster: tuple[int, ...], slots: int) -> bool:
 def _input_map(draft: Draft, raster: tuple[int, ...]) -> SlotMap:
     first, slots = draft.stages[0], draft.choice.slots
     if first.grid is None or not _fits(raster, slots):
-        return fanned_map(draft.evidence.atoms[0].shape[0], first.size, slots)
+        return fanned_map(_read_inputs(draft.stages), first.size, slots)
     origin = first.grid.origin
     grid = Grid(origin[0], origin[1:], (1,) * len(origin[1:]), origin)
     return (replicated_grid_map if grid.channels <= MAX_REPEATED_CHANNELS else grid_map)(grid, raster, slots)
+
+
+def _read_inputs(stages: tuple[Stage, ...]) -> NDArray[np.int64]:
+    """The input features that some weight reads: nobody needs to encrypt the others."""
+    columns = [stage.maps[0].indices[stage.maps[0].data != 0] for stage in stages if 0 in stage.maps]
+    return np.unique(np.concatenate(columns))
 
 
 def _check_width(stage: Stage, raster: tuple[int, ...], slots: int) -> None:

@@ -67,11 +67,11 @@ def choose_parameters(draft: Draft) -> Draft | None:
         assumed, model = model, model.measured(chosen.draft.input_scale, chosen.draft.scales)
         found.append(_rated(model, chosen.draft))
         if all((new <= old).all() for new, old in zip(model.excess, assumed.excess, strict=True)):
-            refined = _refined(model, replace(chosen, draft=found[-1])).draft
-            found.append(_rated(model.measured(refined.input_scale, refined.scales), refined))
             break
     if not found:
         return None
+    refined = _refined(model, replace(chosen, draft=found[-1])).draft
+    found.append(_rated(model.measured(refined.input_scale, refined.scales), refined))
     report = noise_model(draft, REPORT_IMAGES)
     # more images than were searched for may ask for more precision than the smallest modulus has
     precise = min((one.draft for one in candidates), key=_typical_sigma, default=found[-1])

@@ -44,7 +44,7 @@ def assert_table_is_product(table, maps, sources, atoms):
 def test_folded_table_is_the_matrix_product(size, rows, density, fanned, seed):
     rng = np.random.default_rng(seed)
     maps = {0: sparse_matrix(rng, rows, size, density)}
-    sources = {0: fanned_map(size, rows, SLOTS) if fanned else periodic_map(size, SLOTS)}
+    sources = {0: fanned_map(np.arange(size), rows, SLOTS) if fanned else periodic_map(size, SLOTS)}
     table = folded_table(maps, sources, rows)
     assert_table_is_product(table, maps, sources, {0: rng.normal(size=size)})
 
@@ -54,7 +54,7 @@ def test_folded_table_is_the_matrix_product(size, rows, density, fanned, seed):
 def test_two_atoms_of_different_maps_share_one_table(sizes, rows, seed):
     rng = np.random.default_rng(seed)
     maps = {0: sparse_matrix(rng, rows, sizes[0]), 2: sparse_matrix(rng, rows, sizes[1])}
-    sources = {0: fanned_map(sizes[0], rows, SLOTS), 2: periodic_map(sizes[1], SLOTS)}
+    sources = {0: fanned_map(np.arange(sizes[0]), rows, SLOTS), 2: periodic_map(sizes[1], SLOTS)}
     table = folded_table(maps, sources, rows)
     assert_table_is_product(table, maps, sources, {0: rng.normal(size=sizes[0]), 2: rng.normal(size=sizes[1])})
 
@@ -81,7 +81,7 @@ def test_placed_table_is_the_matrix_product(channels, side, repeated, seed):
 def test_a_fanned_input_needs_fewer_rotations_than_a_periodic_one():
     rng = np.random.default_rng(0)
     maps = {0: sparse_matrix(rng, 16, 60)}
-    fanned = folded_table(maps, {0: fanned_map(60, 16, 256)}, 16)
+    fanned = folded_table(maps, {0: fanned_map(np.arange(60), 16, 256)}, 16)
     periodic = folded_table(maps, {0: periodic_map(60, 256)}, 16)
     assert len({key.rotation for key in fanned.diagonals}) == 4  # 16 rows * 60 features / 256 slots, rounded up
     assert len({key.rotation for key in periodic.diagonals}) == 16
@@ -118,7 +118,7 @@ def test_next_power_of_two(number, power):
 def test_period_of_a_map():
     assert period_of(periodic_map(5, 64)) == 8
     assert period_of(periodic_map(64, 64)) == 64
-    assert period_of(fanned_map(60, 16, 256)) == 256
+    assert period_of(fanned_map(np.arange(60), 16, 256)) == 256
 
 
 def test_spread_leaves_empty_slots_zero():
