@@ -34,25 +34,31 @@ def periodic_map(size: int, slots: int) -> SlotMap:
     return np.where(features < size, features, EMPTY).astype(np.int32)
 
 
-def fanned_map(features: NDArray[np.integer], rows: int, slots: int) -> SlotMap:
+def fanned_map(features: NDArray[np.integer], rows: int, slots: int, share: int | None = None) -> SlotMap:
     """Input features laid out for a dense map onto `rows` rows, so that only `width` rotations are needed instead of `period`.
 
     Every block of `period` slots, period = next_power_of_two(rows), repeats its own share of the features so densely that the `width`
     slots from any row on hold all of them: each is already where one of the rotations 0 .. width - 1 wants it (after the prototype's
     construction, for any width). Shares follow one another from slot 0 on where they reach past the last row (width = share), else
     they are spread evenly around the block (width = period / copies, rounded up). Falls back to periods when nothing is gained.
+    `share`: features a block, the fewest that hold all of them unless given.
     """
     period, count = next_power_of_two(rows), len(features)
     if count and period < slots:
-        share = -(-count // (slots // period))
+        share = share or least_share(count, rows, slots)
         copies = -(-(rows + share - 1) // share)
         if copies * share <= period:
             return _fanned(features, share, np.arange(copies) * share, period, slots)
         copies = period // share if share <= period else 1
         if copies > 1:
-            return _fanned(features, share, np.arange(copies) * period // copies, period, slots)
+            return _fanned(features, period // copies, np.arange(copies) * period // copies, period, slots)
     positions = periodic_map(count, slots)
     return np.where(positions == EMPTY, EMPTY, np.append(features, EMPTY)[positions]).astype(np.int32)
+
+
+def least_share(count: int, rows: int, slots: int) -> int:
+    """Features a block of next_power_of_two(rows) slots has to hold."""
+    return -(-count // (slots // next_power_of_two(rows)))
 
 
 def _fanned(features: NDArray[Any], share: int, starts: NDArray[Any], period: int, slots: int) -> SlotMap:

@@ -17,7 +17,7 @@ from compress.errors import SlotOverflowError
 from secure.diagonals import DiagonalTable, folded_table, placed_table
 from secure.draft import Draft
 from secure.headroom import largest_coefficients
-from secure.packing import SlotMap, fanned_map, grid_map, next_power_of_two, replicated_grid_map
+from secure.packing import SlotMap, fanned_map, grid_map, least_share, next_power_of_two, replicated_grid_map
 from secure.stages import Grid, Stage
 
 #: More ciphertexts than this for one value means hours, not a plan.
@@ -31,21 +31,25 @@ def arrange(draft: Draft) -> Draft:
 
     Raises: SlotOverflowError naming the layer whose value is too wide.
     """
-    slots = draft.choice.slots
     raster = _raster(draft.stages)
-    maps: list[SlotMap] = [_input_map(draft, raster)]
-    tables: list[DiagonalTable] = []
     for stage in draft.stages:
-        _check_width(stage, raster, slots)
-        sources = {atom: maps[atom] for atom in stage.maps}
-        if stage.grid is not None and _fits(raster, slots):
-            tables.append(placed_table(stage.maps, sources, grid_map(stage.grid, raster, slots)))
-        else:
-            tables.append(folded_table(stage.maps, sources, stage.size))
+        _check_width(stage, raster, draft.choice.slots)
+    offers = [(_table(draft.stages[0], {0: source}, raster), source) for source in _input_maps(draft, raster)]
+    first, source = min(offers, key=lambda offer: len(offer[0].diagonals))
+    tables, maps = [first], [source, first.output_map]
+    for stage in draft.stages[1:]:
+        tables.append(_table(stage, {atom: maps[atom] for atom in stage.maps}, raster))
         maps.append(tables[-1].output_map)
     atom_count = 1 + sum(stage.squared for stage in draft.stages)
     laid_out = replace(draft, atom_maps=tuple(maps[:atom_count]), tables=tuple(tables))
     return replace(laid_out, coefficients=largest_coefficients(laid_out))
+
+
+def _table(stage: Stage, sources: dict[int, SlotMap], raster: tuple[int, ...]) -> DiagonalTable:
+    slots = sources[next(iter(sources))].shape[1]
+    if stage.grid is not None and _fits(raster, slots):
+        return placed_table(stage.maps, sources, grid_map(stage.grid, raster, slots))
+    return folded_table(stage.maps, sources, stage.size)
 
 
 def _raster(stages: tuple[Stage, ...]) -> tuple[int, ...]:
@@ -59,13 +63,21 @@ def _fits(raster: tuple[int, ...], slots: int) -> bool:
     return next_power_of_two(prod(raster)) <= slots
 
 
-def _input_map(draft: Draft, raster: tuple[int, ...]) -> SlotMap:
+def _input_maps(draft: Draft, raster: tuple[int, ...]) -> list[SlotMap]:
+    """Layouts of the input to choose from. For a dense layer: all features, or only those that some weight reads; as many a block
+    as needed, or a power of two, which is where pruned residue classes leave whole diagonals empty."""
     first, slots = draft.stages[0], draft.choice.slots
     if first.grid is None or not _fits(raster, slots):
-        return fanned_map(_read_inputs(draft.stages), first.size, slots)
+        everything, read = np.arange(draft.evidence.atoms[0].shape[0]), _read_inputs(draft.stages)
+        sets = [everything] if len(read) == len(everything) else [everything, read]
+        maps = []
+        for features in sets:
+            share = least_share(len(features), first.size, slots) if next_power_of_two(first.size) < slots else 1
+            maps += [fanned_map(features, first.size, slots, size) for size in {share, next_power_of_two(share)}]
+        return maps
     origin = first.grid.origin
     grid = Grid(origin[0], origin[1:], (1,) * len(origin[1:]), origin)
-    return (replicated_grid_map if grid.channels <= MAX_REPEATED_CHANNELS else grid_map)(grid, raster, slots)
+    return [(replicated_grid_map if grid.channels <= MAX_REPEATED_CHANNELS else grid_map)(grid, raster, slots)]
 
 
 def _read_inputs(stages: tuple[Stage, ...]) -> NDArray[np.int64]:

@@ -124,3 +124,33 @@ def test_period_of_a_map():
 def test_spread_leaves_empty_slots_zero():
     slots = spread(np.array([5.0, 7.0]), np.array([[0, EMPTY, 1, 0]]))
     np.testing.assert_array_equal(slots, [[5.0, 0.0, 7.0, 5.0]])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.integers(1, 150),
+    rows=st.integers(1, 60),
+    share=st.sampled_from([None, 4, 8, 16]),
+    dropped=st.floats(0, 0.9),
+    seed=st.integers(0, 2**16),
+)
+def test_inputs_that_nobody_reads_need_no_slot(size, rows, share, dropped, seed):
+    rng = np.random.default_rng(seed)
+    read = np.flatnonzero(rng.random(size) >= dropped)
+    read = read if len(read) else np.arange(1)
+    matrix = np.zeros((rows, size))
+    matrix[:, read] = rng.normal(size=(rows, len(read)))
+    source = fanned_map(read, rows, SLOTS, share)
+    if share is not None and not set(read) <= set(source.ravel()):
+        return  # a share too small for the features is never asked for
+    maps = {0: sparse.csr_matrix(matrix)}
+    table = folded_table(maps, {0: source}, rows)
+    assert_table_is_product(table, maps, {0: source}, {0: rng.normal(size=size)})
+
+
+def test_pruned_residue_classes_leave_whole_diagonals_empty():
+    rng = np.random.default_rng(0)
+    column, row = np.arange(60)[None, :], np.arange(16)[:, None]
+    kept = rng.normal(size=(16, 60)) * np.isin((column - row) % 4, (0, 2))
+    table = folded_table({0: sparse.csr_matrix(kept)}, {0: fanned_map(np.arange(60), 16, 256)}, 16)
+    assert {key.rotation for key in table.diagonals} == {0, 2}
