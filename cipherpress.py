@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__ loads each name when it is first used
     from torch import nn
 
+    from compress.blocks import prune_blocks as prune_blocks
     from compress.convert import convert as convert
     from compress.errors import CipherpressError as CipherpressError
     from compress.finetune import finetune as finetune
@@ -47,6 +48,7 @@ _NAMES = {
     "load_data": "zoo.datasets",
     "load_model": "zoo.loading",
     "opq": "compress.opq",
+    "prune_blocks": "compress.blocks",
     "train": "zoo.training",
 }
 
@@ -68,6 +70,7 @@ __all__ = [
     "load_model",
     "opq",
     "press",
+    "prune_blocks",
     "save",
     "train",
 ]

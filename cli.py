@@ -160,9 +160,24 @@ output_options = [
 ]
 seed_option = [click.option("--seed", default=0, show_default=True, help="Seed of everything random.")]
 opq_options = [
-    click.option("--sparsity", type=float, help="Share of weights that goes.  [default: 0.5]"),
+    click.option("--sparsity", type=float, help="Share of weights (blocks: of cost) that goes.  [default: 0.5]"),
     click.option("--target-rate", type=float, help="Instead of --sparsity: times smaller, everything counted."),
     click.option("--bits", default=5.0, show_default=True, help="Mean bits of a weight that stays."),
+]
+block_options = [
+    click.option(
+        "--block",
+        default="residue:128",
+        show_default=True,
+        help="What blocks prunes: residue:128, band:16, tile:8x8, packed:32, inputs:4, outputs:4 or taps.",
+    ),
+    click.option(
+        "--cost",
+        default="ckks-diagonals",
+        show_default=True,
+        type=click.Choice(["ckks-diagonals", "plain-blocks", "block-count"]),
+        help="What blocks spends: --sparsity is the share of it that goes.",
+    ),
 ]
 plan_options = [click.option("--max-error", type=float, help="Largest acceptable error of an output, six sigma.")]
 
@@ -288,12 +303,18 @@ def train(
 @click.argument("model")
 @options(data_options, model_options)
 @click.option(
-    "--method", "methods", multiple=True, default=("opq",), type=click.Choice(["opq"]), help="Applied in order."
+    "--method",
+    "methods",
+    multiple=True,
+    default=("opq",),
+    type=click.Choice(["opq", "blocks"]),
+    help="Applied in order.",
 )
 @options(opq_options)
 @click.option(
     "--granularity", default="layer", type=click.Choice(["layer", "channel"]), help="One step a layer or channel."
 )
+@options(block_options)
 @click.option("--epochs", default=2, show_default=True, help="Fine-tuning on the fixed codebook.")
 @click.option("--augment/--no-augment", default=True, help="Distort training images (image data only).")
 @options(output_options, seed_option)
@@ -309,6 +330,8 @@ def compress(
     target_rate: float | None,
     bits: float,
     granularity: Literal["layer", "channel"],
+    block: str,
+    cost: str,
     epochs: int,
     augment: bool,
     output: Path,
@@ -322,13 +345,21 @@ def compress(
 
     if sparsity is not None and target_rate is not None:
         raise click.UsageError("--sparsity and --target-rate exclude each other; give one")
+    if target_rate is not None and "opq" not in methods:
+        raise click.UsageError("--target-rate is opq's; give --sparsity, or --method opq too")
     _refuse_existing(output, force)
     data = cp.load_data(data_name, data_dir)
     small = _trainable(_load(model, weights, factory), model)
     before = accuracy(small.module if isinstance(small, cp.CompressedModel) else small, data.x_test, data.y_test)
-    for _ in methods:
-        if target_rate is None:
-            small = cp.opq(small, sparsity=0.5 if sparsity is None else sparsity, bits=bits, granularity=granularity)
+    share = 0.5 if sparsity is None else sparsity
+    for method in methods:
+        if method == "blocks":
+            with out.progress("prune blocks") as progress:
+                small = cp.prune_blocks(
+                    small, data, sparsity=share, block=block, cost=cost, seed=seed, progress=progress
+                )
+        elif target_rate is None:
+            small = cp.opq(small, sparsity=share, bits=bits, granularity=granularity)
         else:
             small = opq_at_rate(small, target_rate, bits=bits, granularity=granularity)
         if epochs:

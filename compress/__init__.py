@@ -1,33 +1,42 @@
 """From a torch model to a small, CKKS-friendly, frozen Network. Torch ends in this package.
 
-errors.py        the error tree of the whole project
-network.py       the frozen Network and its numpy run (the waist: everything after it is compared with it)
-network_file.py  a Network on disk
-model.py         CompressedModel: a torch module held to codebooks, and its history
-model_folder.py  a CompressedModel on disk
-artifact.py      folders on disk: written whole or not at all, checked when read
-bitpack.py       small integers packed bit by bit
-opq.py           one-shot pruning and quantization in closed form
-target_rate.py   OPQ to a wanted compression rate
-allocation.py    pruning rates and bits over layers
-laplace.py       closed forms for Laplace-distributed weights
-masks.py         pruning masks with exact counts
-codebook.py      integer codes, one rounding rule, power-of-two steps
-quantizer.py     the codebook as a torch parametrization
-accounting.py    what a compressed model weighs, every bit counted
-training.py      the one training loop
-finetune.py      fine-tuning with masks and codebooks fixed
-augment.py       small distortions of training images
-convert.py       a torch model in, a Network out
-distill.py       the loss that a converted network learns from its original
-tracing.py       a module as a graph of operations (torch.fx)
-importing.py     the graph as a list of checked layers
-unsupported.py   what to use instead of a layer that has no form here
-folding.py       normalization folded into the layer before it
-friendly.py      activations to polynomials, max pooling to average pooling
-modules.py       the torch modules that conversion puts in
-polynomial.py    least squares, substitution, completed square
-exporting.py     layers to Network: torch tensors become numpy arrays here
-calibrate.py     ranges on every edge of a Network
-inspection.py    a Network as rows for people
+errors.py             the error tree of the whole project
+network.py            the frozen Network and its numpy run (the waist: everything after it is compared with it)
+network_file.py       a Network on disk
+model.py              CompressedModel: a torch module held to codebooks or masks, and its history
+model_folder.py       a CompressedModel on disk
+artifact.py           folders on disk: written whole or not at all, checked when read
+bitpack.py            small integers packed bit by bit
+opq.py                one-shot pruning and quantization in closed form
+target_rate.py        OPQ to a wanted compression rate
+allocation.py         pruning rates and bits over layers
+laplace.py            closed forms for Laplace-distributed weights
+masks.py              pruning masks with exact counts
+blocks.py             block pruning after LPViT: score, share out, refit
+block_patterns.py     families of blocks: tiles, bands, residue classes, inputs, outputs, taps
+block_importance.py   what removing a block costs: second-order Taylor on calibration data
+block_cost.py         what the blocks that stay cost: the interface, plain-blocks, ckks-diagonals
+block_choices.py      a layer's nested masks, and the fill that meets a budget to the block
+block_baselines.py    uniform and global-magnitude allocation
+hardware_aware.py     the objective: distortion and power under a budget of time, exact over layers
+reconstruction.py     survivors refitted by least squares
+masking.py            a mask without a codebook as a torch parametrization
+codebook.py           integer codes, one rounding rule, power-of-two steps
+quantizer.py          the codebook as a torch parametrization
+accounting.py         what a compressed model weighs, every bit counted
+training.py           the one training loop
+finetune.py           fine-tuning with masks and codebooks fixed
+augment.py            small distortions of training images
+convert.py            a torch model in, a Network out
+distill.py            the loss that a converted network learns from its original
+tracing.py            a module as a graph of operations (torch.fx)
+importing.py          the graph as a list of checked layers
+unsupported.py        what to use instead of a layer that has no form here
+folding.py            normalization folded into the layer before it
+friendly.py           activations to polynomials, max pooling to average pooling
+modules.py            the torch modules that conversion puts in
+polynomial.py         least squares, substitution, completed square
+exporting.py          layers to Network: torch tensors become numpy arrays here
+calibrate.py          ranges on every edge of a Network
+inspection.py         a Network as rows for people
 """

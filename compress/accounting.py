@@ -71,6 +71,26 @@ def account_layer(name: str, codes: LayerCodes) -> LayerAccount:
     )
 
 
+def account_mask(name: str, mask: NDArray[np.bool_]) -> LayerAccount:
+    """Bits of a layer that is pruned and not quantized: its survivors as 32-bit numbers, and the cheapest positions."""
+    count = int(mask.sum())
+    encoding, position_bits = cheapest_positions(mask.reshape(len(mask), -1), FLOAT_BITS)
+    return LayerAccount(
+        layer=name,
+        parameters=mask.size,
+        nonzeros=count,
+        kept=count,
+        sparsity=1 - count / mask.size,
+        bits=FLOAT_BITS,
+        distinct=count,
+        entropy_bits=code_entropy_bits(mask.astype(np.int32)) + FLOAT_BITS * count,
+        value_bits=FLOAT_BITS * count,
+        position_bits=position_bits,
+        position_encoding=encoding,
+        overhead_bits=LAYER_HEADER_BITS,
+    )
+
+
 def cheapest_positions(nonzero: NDArray[np.bool_], value_bits: int) -> tuple[str, int]:
     """(encoding, bits) of where the non-zeros are; nonzero (rows, columns).
 
@@ -111,6 +131,7 @@ def account(model: CompressedModel) -> dict[str, Any]:
     values only.
     """
     layers = [account_layer(name, codes) for name, codes in model.layers().items()]
+    layers += [account_mask(name, mask) for name, mask in model.masks().items()]
     compressed = {layer.layer for layer in layers}
     held = sum(parameter.numel() for parameter in model.module.parameters())
     parameters = original_parameters(model)

@@ -45,7 +45,7 @@ def finetune(
     Raises: CompressError when nothing is compressed; ConfigError; InputShapeError when data and network (or teacher) do
     not fit; CalibrationError when training diverges.
     """
-    if not model.layers():
+    if not model.layers() and not model.masks():
         raise CompressError(type(model.module).__name__, "nothing is compressed yet; run opq first")
     if epochs < 0:
         raise ConfigError("epochs", epochs, "0 or more")

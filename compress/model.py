@@ -1,4 +1,4 @@
-"""CompressedModel: a torch module whose layers are held to codebooks, and what was done to get there."""
+"""CompressedModel: a torch module whose layers are held to codebooks or masks, and what was done to get there."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from compress.codebook import LayerCodes
+from compress.masking import layer_mask
 from compress.quantizer import PRUNABLE, layer_codes, write_out_
 
 
@@ -17,7 +20,7 @@ from compress.quantizer import PRUNABLE, layer_codes, write_out_
 class CompressedModel:
     """A compressed module, never changed in place: every step makes a new one.
 
-    module: in eval mode; compressed layers carry a CodebookQuantizer on their weight.
+    module: in eval mode; compressed layers carry a CodebookQuantizer on their weight, or a WeightMask when only pruned.
     source: where the original came from (kind, name, file, sha256). history: one entry a step in plain JSON values
     (method, options, seed, data, accuracies). input_shape: without the batch axis, None until data has been seen.
     """
@@ -31,6 +34,11 @@ class CompressedModel:
         """Codes of every compressed layer by module path."""
         found = ((name, layer_codes(layer)) for name, layer in prunable_layers(self.module))
         return {name: codes for name, codes in found if codes is not None}
+
+    def masks(self) -> dict[str, NDArray[np.bool_]]:
+        """Masks of every layer that is pruned but not quantized, by module path."""
+        found = ((name, layer_mask(layer)) for name, layer in prunable_layers(self.module))
+        return {name: mask for name, mask in found if mask is not None}
 
     def after(self, module: nn.Module, *, input_shape: tuple[int, ...] | None = None, **step: Any) -> CompressedModel:
         """The model that one more step made."""

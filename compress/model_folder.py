@@ -2,7 +2,7 @@
 pickle.
 
 Of a compressed layer only what counts is kept: a bitmap of the mask, the survivors' codes packed to their bits, the
-log2 of the step(s). The module itself comes from where it came from before (`source`), and must have the recorded
+log2 of the step(s); of a layer that is only pruned the bitmap and the survivors. The module itself comes from where it came from before (`source`), and must have the recorded
 architecture.
 """
 
@@ -26,6 +26,7 @@ from compress.bitpack import pack_codes, pack_mask, packed_bytes, unpack_codes, 
 from compress.codebook import LayerCodes, level_bits
 from compress.errors import FormatError, ModelError
 from compress.folding import fold_batch_norm
+from compress.masking import mask_layer_
 from compress.model import CompressedModel, prunable_layers, source_record
 from compress.quantizer import quantize_layer_
 
@@ -37,6 +38,9 @@ JSON_FILE = "model.json"
 _FIELDS = frozenset(
     {"kind", "version", "tensors_sha256", "source", "input_shape", "dtype", "architecture", "layers", "history"}
 )
+#: In folders of models that have a layer pruned but not quantized.
+_MASKED_FIELD = "masked"
+_MASKED_LAYER_FIELDS = frozenset({"layer", "shape", "kept"})
 _LAYER_FIELDS = frozenset({"layer", "shape", "levels", "bits", "kept", "granularity"})
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 #: Beyond this a step is no number any more in float32.
@@ -56,6 +60,11 @@ def save_model(model: CompressedModel, folder: str | Path, force: bool = False) 
         tensors[f"{name}.mask"] = torch.from_numpy(pack_mask(layer.mask))
         tensors[f"{name}.codes"] = torch.from_numpy(pack_codes(layer.codes[layer.mask], layer.levels))
         tensors[f"{name}.log2_step"] = torch.from_numpy(layer.log2_step.astype(np.int16))
+    masked = model.masks()
+    for name, mask in masked.items():
+        weight: Tensor = model.module.get_submodule(name).weight.detach()  # type: ignore[assignment, union-attr, operator]
+        tensors[f"{name}.mask"] = torch.from_numpy(pack_mask(mask))
+        tensors[f"{name}.survivors"] = weight[torch.from_numpy(mask)].clone()
     tensors |= {key: value.detach().clone().contiguous() for key, value in _leftovers(model.module).items()}
     content = safetensors.torch.save(dict(sorted(tensors.items())))
     header = {
@@ -69,6 +78,10 @@ def save_model(model: CompressedModel, folder: str | Path, force: bool = False) 
         "layers": [_layer_entry(name, layer) for name, layer in codes.items()],
         "history": list(model.history),
     }
+    if masked:
+        header[_MASKED_FIELD] = [
+            {"layer": name, "shape": list(mask.shape), "kept": int(mask.sum())} for name, mask in masked.items()
+        ]
     write_folder(Path(folder), {TENSORS_FILE: content, JSON_FILE: json_bytes(header)}, force=force)
 
 
@@ -79,7 +92,7 @@ def read_record(folder: str | Path) -> dict[str, Any]:
     """
     path = Path(folder) / JSON_FILE
     header = read_json(path, kind=KIND, version=FORMAT_VERSION)
-    missing, extra = sorted(_FIELDS - header.keys()), sorted(header.keys() - _FIELDS)
+    missing, extra = sorted(_FIELDS - header.keys()), sorted(header.keys() - _FIELDS - {_MASKED_FIELD})
     if missing or extra:
         raise FormatError(f"{path}: missing {missing or 'nothing'}, unknown {extra or 'nothing'}; save the model again")
     shape = header["input_shape"]
@@ -94,6 +107,11 @@ def read_record(folder: str | Path) -> dict[str, Any]:
         raise FormatError(f"{path}: field 'history' holds an entry without a method; save the model again")
     for position, entry in enumerate(header["layers"]):
         _check_layer_entry(entry, f"{path}: field 'layers[{position}]'")
+    masked = header.setdefault(_MASKED_FIELD, [])
+    if not isinstance(masked, list):
+        raise FormatError(f"{path}: field '{_MASKED_FIELD}' is {type(masked).__name__}, expected list")
+    for position, entry in enumerate(masked):
+        _check_masked_entry(entry, f"{path}: field '{_MASKED_FIELD}[{position}]'")
     return header
 
 
@@ -114,13 +132,20 @@ def load_model_folder(folder: str | Path, module: nn.Module | None = None) -> Co
         raise FormatError(f"{folder / TENSORS_FILE}: not a safetensors file ({error}); save the model again") from error
     fitting = _fitting_module(header, module, folder).to(_DTYPES[header["dtype"]])
     layers = dict(prunable_layers(fitting))
-    for entry in header["layers"]:
-        name = entry["layer"]
-        if name not in layers or list(layers[name].weight.shape) != entry["shape"]:  # type: ignore[arg-type]
-            raise FormatError(
-                f"{folder / JSON_FILE}: field 'layers' names '{name}' {entry['shape']}, which the model does not have"
-            )
-        _restore_layer(layers[name], _read_codes(entry, tensors, folder / TENSORS_FILE))
+    restored: set[str] = set()
+    for field in ("layers", _MASKED_FIELD):
+        for entry in header[field]:
+            name = entry["layer"]
+            if name not in layers or name in restored or list(layers[name].weight.shape) != entry["shape"]:  # type: ignore[arg-type]
+                raise FormatError(
+                    f"{folder / JSON_FILE}: field '{field}' names '{name}' {entry['shape']}, which the model does not "
+                    "have or which is named twice"
+                )
+            restored.add(name)
+            if field == _MASKED_FIELD:
+                _restore_masked(layers[name], entry, tensors, folder / TENSORS_FILE)
+            else:
+                _restore_layer(layers[name], _read_codes(entry, tensors, folder / TENSORS_FILE))
     _restore_leftovers(fitting, tensors, folder / TENSORS_FILE)
     shape = header["input_shape"]
     return CompressedModel(
@@ -185,6 +210,20 @@ def _restore_layer(layer: nn.Module, codes: LayerCodes) -> None:
     quantize_layer_(layer, codes.mask, codes.log2_step, codes.levels)
 
 
+def _restore_masked(layer: nn.Module, entry: Mapping[str, Any], tensors: dict[str, Tensor], path: Path) -> None:
+    """Survivors at their places, zeros elsewhere, held there from now on."""
+    name, weight = entry["layer"], layer.weight
+    mask = _read_mask(entry, tensors, path)
+    survivors = _take(tensors, f"{name}.survivors", weight.dtype, (entry["kept"],), path)  # type: ignore[arg-type]
+    if not np.isfinite(survivors).all():
+        raise FormatError(f"{path}: tensor '{name}.survivors' has values that are not finite; train the model again")
+    values = np.zeros(mask.shape, dtype=survivors.dtype)
+    values[mask] = survivors
+    with torch.no_grad():
+        weight.copy_(torch.from_numpy(values))  # type: ignore[operator]
+    mask_layer_(layer, mask)
+
+
 def _restore_leftovers(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     """Take the remaining tensors, which must be exactly the ones the module needs."""
     wanted = _leftovers(module)
@@ -206,13 +245,7 @@ def _restore_leftovers(module: nn.Module, tensors: dict[str, Tensor], path: Path
 
 def _read_codes(entry: Mapping[str, Any], tensors: dict[str, Tensor], path: Path) -> LayerCodes:
     name, shape, levels, kept = entry["layer"], tuple(entry["shape"]), entry["levels"], entry["kept"]
-    size = int(np.prod(shape))
-    packed_mask = _take(tensors, f"{name}.mask", torch.uint8, (packed_bytes(size, 1),), path)
-    mask = unpack_mask(packed_mask, shape)
-    if int(mask.sum()) != kept:
-        raise FormatError(
-            f"{path}: tensor '{name}.mask' keeps {int(mask.sum())} weights, {JSON_FILE} says {kept}; save again"
-        )
+    mask = _read_mask(entry, tensors, path)
     packed = _take(tensors, f"{name}.codes", torch.uint8, (packed_bytes(kept, level_bits(levels)),), path)
     survivors = unpack_codes(packed, kept, levels)
     step_shape = () if entry["granularity"] == "layer" else (shape[0],)
@@ -224,6 +257,17 @@ def _read_codes(entry: Mapping[str, Any], tensors: dict[str, Tensor], path: Path
     codes = np.zeros(shape, dtype=np.int32)
     codes[mask] = survivors
     return LayerCodes(codes, log2_step, mask, levels)
+
+
+def _read_mask(entry: Mapping[str, Any], tensors: dict[str, Tensor], path: Path) -> NDArray[np.bool_]:
+    name, shape, kept = entry["layer"], tuple(entry["shape"]), entry["kept"]
+    packed = _take(tensors, f"{name}.mask", torch.uint8, (packed_bytes(int(np.prod(shape)), 1),), path)
+    mask = unpack_mask(packed, shape)
+    if int(mask.sum()) != kept:
+        raise FormatError(
+            f"{path}: tensor '{name}.mask' keeps {int(mask.sum())} weights, {JSON_FILE} says {kept}; save again"
+        )
+    return mask
 
 
 def _take(tensors: dict[str, Tensor], key: str, dtype: torch.dtype, shape: tuple[int, ...], path: Path) -> NDArray[Any]:
@@ -254,15 +298,28 @@ def _check_layer_entry(entry: Any, where: str) -> None:
         raise FormatError(f"{where}: needs exactly {', '.join(sorted(_LAYER_FIELDS))}; save the model again")
     if not isinstance(entry["layer"], str) or not _whole_numbers(entry["shape"]):
         raise FormatError(f"{where}: layer is a text and shape a list of whole numbers; save the model again")
-    levels, kept, size = entry["levels"], entry["kept"], int(np.prod(entry["shape"], dtype=object))
+    levels = entry["levels"]
     if type(levels) is not int or not 1 <= levels <= _LARGEST_LEVELS or entry["bits"] != level_bits(levels):
         raise FormatError(
             f"{where}: levels {levels!r} and bits {entry['bits']!r}; levels 1 to {_LARGEST_LEVELS} with their bits"
         )
-    if type(kept) is not int or not 0 <= kept <= size:
-        raise FormatError(f"{where}.kept: got {kept!r}; 0 to {size} is allowed")
+    _check_kept(entry, where)
     if entry["granularity"] not in ("layer", "channel"):
         raise FormatError(f"{where}.granularity: got {entry['granularity']!r}; allowed: layer, channel")
+
+
+def _check_masked_entry(entry: Any, where: str) -> None:
+    if not isinstance(entry, dict) or entry.keys() != _MASKED_LAYER_FIELDS:
+        raise FormatError(f"{where}: needs exactly {', '.join(sorted(_MASKED_LAYER_FIELDS))}; save the model again")
+    if not isinstance(entry["layer"], str) or not _whole_numbers(entry["shape"]):
+        raise FormatError(f"{where}: layer is a text and shape a list of whole numbers; save the model again")
+    _check_kept(entry, where)
+
+
+def _check_kept(entry: Mapping[str, Any], where: str) -> None:
+    kept, size = entry["kept"], int(np.prod(entry["shape"], dtype=object))
+    if type(kept) is not int or not 0 <= kept <= size:
+        raise FormatError(f"{where}.kept: got {kept!r}; 0 to {size} is allowed")
 
 
 def _whole_numbers(value: Any) -> bool:

@@ -24,6 +24,7 @@ from compress.codebook import Granularity, bits_levels, power_of_two_step
 from compress.errors import CompressError, ConfigError
 from compress.folding import fold_batch_norm
 from compress.laplace import clip_ratio, fit_quality, laplace_scale
+from compress.masking import Mask
 from compress.masks import exact_counts, rank_mask
 from compress.model import CompressedModel, prunable_layers, source_record
 from compress.quantizer import latent_weight, quantize_layer_, quantizer_of, write_out_
@@ -42,7 +43,10 @@ LOWEST_BITS, HIGHEST_BITS = 2, 8
 
 @dataclass(frozen=True)
 class LayerAllocation:
-    """What OPQ decided for one layer, and how well the Laplace prior fits it (Kolmogorov-Smirnov distance)."""
+    """What OPQ decided for one layer, and how well the Laplace prior fits it (Kolmogorov-Smirnov distance).
+
+    pruned counts the `held` weights too, which block pruning took before; prior and fit are those of the others.
+    """
 
     layer: str
     weights: int
@@ -50,6 +54,7 @@ class LayerAllocation:
     bits: int
     laplace_scale: float
     fit_distance: float
+    held: int = 0
 
 
 def opq(
@@ -63,7 +68,8 @@ def opq(
 ) -> CompressedModel:
     """Prune and quantize every Linear, Conv1d and Conv2d; `model` is not changed. Needs no data.
 
-    sparsity: share of those weights that goes, over all layers together. bits: mean bits of a surviving weight.
+    sparsity: share of those weights that goes, over all layers together; weights that block pruning took before count
+    and stay away. bits: mean bits of a surviving weight.
     weighting: of a layer's error in the common objective (ours; the paper's is not known). granularity: one
     power-of-two step a layer, or one an output channel.
     Raises: ConfigError, BudgetError; CompressError for a model that is quantized already or has no such layer.
@@ -82,10 +88,15 @@ def opq(
     module = fold_batch_norm(module)
     layers = dict(prunable_layers(module))
     weights = {name: latent_weight(layer).detach().double().numpy() for name, layer in layers.items()}
-    allocations = _allocate(layers, weights, sparsity, bits, weighting, cap)
+    open_weights = {**{name: np.ones(weight.shape, dtype=bool) for name, weight in weights.items()}, **start.masks()}
+    allocations = _allocate(layers, weights, open_weights, sparsity, bits, weighting, cap)
     for allocation in allocations:
         weight = weights[allocation.layer]
-        mask = rank_mask(weight, allocation.pruned)
+        # a weight that is held back goes before any that happens to be zero
+        mask = rank_mask(
+            np.where(open_weights[allocation.layer], np.maximum(np.abs(weight), np.finfo(float).tiny), 0.0),
+            allocation.pruned,
+        )
         levels = bits_levels(allocation.bits)
         log2_step = _steps(weight, mask, allocation, levels, granularity)
         quantize_layer_(layers[allocation.layer], mask, log2_step, levels)
@@ -125,31 +136,49 @@ def _check(module: nn.Module) -> None:
 def _allocate(
     layers: dict[str, nn.Module],
     weights: dict[str, Array],
+    open_weights: dict[str, Mask],
     sparsity: float,
     bits: float,
     weighting: Weighting,
     cap: float,
 ) -> list[LayerAllocation]:
+    """Rates and bits of all layers; what earlier pruning holds at zero is taken off sizes, caps and budget."""
     names = list(layers)
-    sizes = [weights[name].size for name in names]
-    scales = [laplace_scale(weights[name]) for name in names]
+    held = [int((~open_weights[name]).sum()) for name in names]
+    values = {name: weights[name][open_weights[name]] for name in names}
+    sizes = [values[name].size for name in names]
+    scales = [laplace_scale(values[name]) for name in names]
     caps = [
         _cap(layers[name], weights[name], cap, max(LAST_LAYER_CAP, sparsity) if name == names[-1] else cap)
         for name in names
     ]
-    most = [int(np.floor(share * size + 1e-9)) for share, size in zip(caps, sizes, strict=True)]
+    most = [
+        max(0, int(np.floor(share * weights[name].size + 1e-9)) - gone)
+        for share, name, gone in zip(caps, names, held, strict=True)
+    ]
     reachable = [limit / size for limit, size in zip(most, sizes, strict=True)]
-    rates = allocate_rates(scales, sizes, sparsity, weighting=weighting, caps=reachable)
-    pruned = exact_counts(rates, sizes, round(sparsity * sum(sizes)), most)
+    total = sum(sizes) + sum(held)
+    share = max(0.0, (sparsity * total - sum(held)) / sum(sizes)) if any(held) else sparsity
+    rates = allocate_rates(scales, sizes, share, weighting=weighting, caps=reachable)
+    pruned = exact_counts(rates, sizes, round(share * sum(sizes)), most)
     survivors = [size - gone for size, gone in zip(sizes, pruned, strict=True)]
     omega_roots = 1 / np.maximum(threshold_scales(scales, sizes, weighting), np.finfo(float).tiny)
-    ranges = [float(np.abs(weights[name]).max() * root) for name, root in zip(names, omega_roots, strict=True)]
+    ranges = [float(np.abs(values[name]).max() * root) for name, root in zip(names, omega_roots, strict=True)]
     layer_bits = allocate_bits(ranges, survivors, bits, low=LOWEST_BITS, high=HIGHEST_BITS)
     rows = []
     for index, name in enumerate(names):
-        quality = fit_quality(weights[name])
+        quality = fit_quality(values[name])
         logger.info("%s: prune %.4f, %d bits, Laplace fit %.3f", name, rates[index], layer_bits[index], quality)
-        rows.append(LayerAllocation(name, sizes[index], pruned[index], layer_bits[index], scales[index], quality))
+        row = LayerAllocation(
+            layer=name,
+            weights=sizes[index] + held[index],
+            pruned=pruned[index] + held[index],
+            bits=layer_bits[index],
+            laplace_scale=scales[index],
+            fit_distance=quality,
+            held=held[index],
+        )
+        rows.append(row)
     return rows
 
 
@@ -163,7 +192,7 @@ def _steps(
     weight: Array, mask: NDArray[np.bool_], allocation: LayerAllocation, levels: int, granularity: Granularity
 ) -> NDArray[np.int32]:
     """log2 of the step(s): the closed-form clipping value over the levels, rounded to the better power of two."""
-    rate = allocation.pruned / allocation.weights
+    rate = (allocation.pruned - allocation.held) / (allocation.weights - allocation.held)
     if granularity == "layer":
         return np.array(_log2_step(weight[mask], allocation.bits, rate, levels), dtype=np.int32)
     rows = [_log2_step(row[kept], allocation.bits, rate, levels) for row, kept in zip(weight, mask, strict=True)]

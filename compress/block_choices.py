@@ -1,0 +1,150 @@
+"""A layer's choices: nested masks from dense to sparsest, in the orders that its cost model rewards. Pure.
+
+Distortions of blocks add up (second-order Taylor without cross terms), so a choice is worth what its blocks score.
+Within one order the choices are prefixes. For slot packing a rotation disappears only with a whole band or residue
+class, which no single diagonal pays for: orders that drop those first are offered beside the plain one (ours).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.block_cost import DiagonalCost, LayerCost
+from compress.hardware_aware import LayerCurve
+
+Array = NDArray[np.float64]
+Kept = NDArray[np.bool_]
+Order = NDArray[np.int64]
+
+#: Choices an order offers at most; the fill afterwards meets the budget to a block.
+MOST_CHOICES = 200
+#: Baby-step counts whose bands and residue classes are tried as units.
+GRID_STEPS = (2, 4, 8, 16, 32)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Masks (choices, blocks) of one layer and the curve over them, choice for choice."""
+
+    masks: Kept
+    curve: LayerCurve
+
+
+def layer_choices(
+    name: str, scores: Array, cost: LayerCost, *, features: int, least_kept: int, orders: Sequence[Order]
+) -> Choices:
+    """All prefixes (MOST_CHOICES an order) of the removal orders that leave at least `least_kept` blocks."""
+    blocks = len(scores)
+    counts = np.unique(np.round(np.linspace(0, blocks - least_kept, MOST_CHOICES)).astype(np.int64))
+    masks = np.ones((len(orders) * len(counts), blocks), dtype=bool)
+    for row, (order, count) in enumerate((order, count) for order in orders for count in counts):
+        masks[row, order[:count]] = False
+    masks = np.unique(masks, axis=0)[::-1]  # dense first
+    curve = LayerCurve(
+        name=name,
+        blocks=blocks,
+        features=features,
+        pruned=(~masks).mean(axis=1),
+        distortion=(~masks) @ scores,
+        time=np.array([cost.time(mask) for mask in masks]),
+        energy=np.array([cost.energy(mask) for mask in masks]),
+    )
+    return Choices(masks, curve)
+
+
+def removal_orders(scores: Array, cost: LayerCost, sizes: Array) -> list[Order]:
+    """Orders in which blocks may go, each block once: least score for what its own removal saves; for slot packing also
+    those that clear whole bands and residue classes.
+
+    sizes: weights a block has, which decide where a single removal saves nothing.
+    """
+    dense = np.ones(len(scores), dtype=bool)
+    saving = np.array([extra_time(cost, _without(dense, block), block) for block in range(len(scores))])
+    price = saving + 1e-6 * (1 + abs(saving).max()) * sizes / sizes.max()
+    orders = [np.argsort(scores / price, kind="stable")]
+    if isinstance(cost, DiagonalCost):
+        touched = [cost.incidence.indices[a:b] for a, b in _rows(cost)]
+        diagonal = np.array([cost.diagonals[3, part].min() for part in touched])
+        if len(np.unique(diagonal)) > 1:
+            orders += [grid_order(scores, diagonal // step, diagonal % step) for step in _grid_steps(cost)]
+    return orders
+
+
+def grid_order(scores: Array, giants: NDArray[np.int64], babies: NDArray[np.int64]) -> Order:
+    """Removal order that clears the grid of (giant, baby) line by line: always the line with the least score left in it.
+
+    A line is a band (one giant) or a residue class (one baby): clearing it saves a rotation, whatever it holds; lines
+    of both kinds compete, so what is left is a product set, which the fewest rotations reach.
+    """
+    alive = np.ones(len(scores), dtype=bool)
+    order: list[int] = []
+    while alive.any():
+        lines = [numbers == line for numbers in (giants, babies) for line in np.unique(numbers[alive])]
+        left = [line & alive for line in lines]
+        chosen = min(left, key=lambda line: float(scores[line].sum()) / (1 + LINE_WEIGHT * int(line.sum())))
+        members = np.flatnonzero(chosen)
+        order.extend(members[np.argsort(scores[members], kind="stable")].tolist())
+        alive &= ~chosen
+    return np.array(order, dtype=np.int64)
+
+
+#: What a product is worth beside a rotation when lines compete (about 1/12 on SEAL).
+LINE_WEIGHT = 1 / 12
+
+
+def fill(masks: list[Kept], scores: Sequence[Array], costs: Sequence[LayerCost], budget: float) -> list[Kept]:
+    """Blocks put back, best score for its cost first, until no single one fits the budget any more."""
+    masks = [mask.copy() for mask in masks]
+    left = budget * (1 + 1e-12) - sum(cost.time(mask) for cost, mask in zip(costs, masks, strict=True))
+    while True:
+        offers = []
+        for layer, mask in enumerate(masks):
+            for block in np.flatnonzero(~mask).tolist():
+                extra = extra_time(costs[layer], mask, block)
+                if extra <= left:
+                    offers.append((-scores[layer][block] / max(extra, 1e-12), layer, block))
+        if not offers:
+            return masks
+        changed = False
+        for _, layer, block in sorted(offers):
+            extra = extra_time(costs[layer], masks[layer], block)
+            if extra <= left:
+                left -= extra
+                masks[layer][block] = changed = True
+        if not changed:
+            return masks
+
+
+def extra_time(cost: LayerCost, kept: Kept, block: int) -> float:
+    """Time that keeping one more block adds; the slot packing's is nothing when other blocks keep its diagonals alive."""
+    if isinstance(cost, DiagonalCost):
+        alive = cost.incidence_by_diagonal @ kept.astype(np.int32) > 0
+        start, stop = cost.incidence.indptr[block : block + 2]
+        if alive[cost.incidence.indices[start:stop]].all():
+            return 0.0
+    return cost.time(_with(kept, block)) - cost.time(kept)
+
+
+def _grid_steps(cost: DiagonalCost) -> tuple[int, ...]:
+    return tuple(step for step in GRID_STEPS if step in cost.steps)
+
+
+def _rows(cost: DiagonalCost) -> list[tuple[int, int]]:
+    bounds = cost.incidence.indptr
+    return list(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))
+
+
+def _without(mask: Kept, block: int) -> Kept:
+    changed = mask.copy()
+    changed[block] = False
+    return changed
+
+
+def _with(mask: Kept, block: int) -> Kept:
+    changed = mask.copy()
+    changed[block] = True
+    return changed

@@ -1,0 +1,125 @@
+"""Families of weight blocks as group numbers: which weights of a layer live and die together. Pure.
+
+A family gives every weight of a layer a block number, an array of the weight's shape holding 0 .. blocks - 1. The
+families that slot packing likes are sets of wrapped diagonals (col - row) mod M: a diagonal without a weight costs no
+product, a whole band or residue class of them no rotation either (derived; the page on block pruning, 1.8).
+
+residue:m   classes (col - row) mod m: with m = M single diagonals, below it every diagonal that shares a baby step
+band:k      k neighbouring diagonals: every diagonal that shares a giant step
+tile:axb    a outputs by b inputs, the tile of LPViT; of a convolution as a matrix (out, in * kh * kw)
+packed:b    tiles of b by b, the block of a token-packed layout of b features a ciphertext
+inputs:k    k neighbouring inputs (input channels) of all outputs
+outputs:k   k neighbouring outputs (filters) of all inputs
+taps        one position of a convolution's kernel, for all channels
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.errors import ConfigError
+
+Groups = NDArray[np.int32]
+
+FORMS = "residue:128, band:16, tile:8x8, packed:32, inputs:4, outputs:4 or taps"
+
+
+@dataclass(frozen=True)
+class BlockPattern:
+    """A family: its kind and its sizes (two for tiles, none for taps)."""
+
+    kind: str
+    sizes: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{'x'.join(map(str, self.sizes))}" if self.sizes else self.kind
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Where every weight of a layer stands, arrays of the weight's shape: output, input channel, kernel position."""
+
+    output: NDArray[np.int64]
+    input: NDArray[np.int64]
+    tap: NDArray[np.int64]
+    taps: int
+
+
+def parse_pattern(text: str) -> BlockPattern:
+    """The family that a text such as "residue:128" or "tile:8x8" names.
+
+    Raises: ConfigError.
+    """
+    match = re.fullmatch(r"([a-z]+)(?::(\d+(?:x\d+)*))?", text)
+    sizes = tuple(int(size) for size in match[2].split("x")) if match and match[2] else ()
+    if match is None or match[1] not in _KINDS or len(sizes) != _KINDS[match[1]][0] or min(sizes, default=1) < 1:
+        raise ConfigError("block", text, f"{FORMS}, sizes at least 1")
+    return BlockPattern(match[1], sizes)
+
+
+def coordinates(shape: tuple[int, ...], groups: int = 1) -> Coordinates:
+    """Coordinates of a weight (out, in / groups, *kernel); `groups` is the convolution's, not ours."""
+    outputs, inputs = shape[0], shape[1]
+    taps = int(np.prod(shape[2:], dtype=np.int64))
+    output, channel, tap = np.indices((outputs, inputs, taps))
+    channel = channel + output // max(1, outputs // groups) * inputs
+    return Coordinates(output.reshape(shape), channel.reshape(shape), tap.reshape(shape), taps)
+
+
+def block_groups(pattern: BlockPattern, shape: tuple[int, ...], *, modulus: int, conv_groups: int = 1) -> Groups:
+    """Block numbers of a layer's weights, int32 of its shape, in the order of the family.
+
+    modulus: M, how many wrapped diagonals the layer has in its packing (see `block_cost.Layout`).
+    """
+    numbers = _KINDS[pattern.kind][1](pattern.sizes, coordinates(shape, conv_groups), modulus)
+    _, compact = np.unique(numbers, return_inverse=True)  # families leave gaps where a layer has no such weight
+    return compact.reshape(shape).astype(np.int32)
+
+
+def _residues(sizes: tuple[int, ...], at: Coordinates, modulus: int) -> NDArray[np.int64]:
+    return (at.input - at.output) % min(sizes[0], modulus) * at.taps + at.tap
+
+
+def _bands(sizes: tuple[int, ...], at: Coordinates, modulus: int) -> NDArray[np.int64]:
+    return (at.input - at.output) % modulus // sizes[0] * at.taps + at.tap
+
+
+def _tiles(sizes: tuple[int, ...], at: Coordinates, modulus: int) -> NDArray[np.int64]:
+    column = np.indices(at.output.reshape(len(at.output), -1).shape)[1].reshape(at.output.shape)
+    return at.output // sizes[0] * (int(column.max()) + 1) + column // sizes[1]
+
+
+def _packed(sizes: tuple[int, ...], at: Coordinates, modulus: int) -> NDArray[np.int64]:
+    return _tiles((sizes[0], sizes[0]), at, modulus)
+
+
+def _inputs(sizes: tuple[int, ...], at: Coordinates, modulus: int) -> NDArray[np.int64]:
+    return at.input // sizes[0]
+
+
+def _outputs(sizes: tuple[int, ...], at: Coordinates, modulus: int) -> NDArray[np.int64]:
+    return at.output // sizes[0]
+
+
+def _taps(sizes: tuple[int, ...], at: Coordinates, modulus: int) -> NDArray[np.int64]:
+    return at.tap
+
+
+#: Kind -> how many sizes it takes, and its numbering.
+_KINDS: Mapping[str, tuple[int, Callable[[tuple[int, ...], Coordinates, int], NDArray[np.int64]]]] = MappingProxyType(
+    {
+        "residue": (1, _residues),
+        "band": (1, _bands),
+        "tile": (2, _tiles),
+        "packed": (1, _packed),
+        "inputs": (1, _inputs),
+        "outputs": (1, _outputs),
+        "taps": (0, _taps),
+    }
+)
