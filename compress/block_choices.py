@@ -1,7 +1,6 @@
 """A layer's choices: nested masks from dense to sparsest, in the orders that its cost model rewards. Pure.
 
-Distortions of blocks add up (second-order Taylor without cross terms), so a choice is worth what its blocks score.
-Within one order the choices are prefixes. For slot packing a rotation disappears only with a whole band or residue
+What a choice costs the network is `block_curves`'; over layers distortions add up. Within one order the choices are prefixes. For slot packing a rotation disappears only with a whole band or residue
 class, which no single diagonal pays for: orders that drop those first are offered beside the plain one (ours).
 """
 
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.block_cost import DiagonalCost, LayerCost
+from compress.block_curves import Distortion
 from compress.hardware_aware import LayerCurve
 
 Array = NDArray[np.float64]
@@ -22,6 +22,8 @@ Order = NDArray[np.int64]
 
 #: Choices an order offers at most; the fill afterwards meets the budget to a block.
 MOST_CHOICES = 200
+#: Choices of an order whose distortion is computed.
+DISTORTIONS = 25
 #: Baby-step counts whose bands and residue classes are tried as units.
 GRID_STEPS = (2, 4, 8, 16, 32)
 
@@ -35,21 +37,33 @@ class Choices:
 
 
 def layer_choices(
-    name: str, scores: Array, cost: LayerCost, *, features: int, least_kept: int, orders: Sequence[Order]
+    name: str,
+    cost: LayerCost,
+    distortion: Distortion,
+    *,
+    features: int,
+    least_kept: int,
+    orders: Sequence[Order],
 ) -> Choices:
-    """All prefixes (MOST_CHOICES an order) of the removal orders that leave at least `least_kept` blocks."""
-    blocks = len(scores)
-    counts = np.unique(np.round(np.linspace(0, blocks - least_kept, MOST_CHOICES)).astype(np.int64))
-    masks = np.ones((len(orders) * len(counts), blocks), dtype=bool)
-    for row, (order, count) in enumerate((order, count) for order in orders for count in counts):
-        masks[row, order[:count]] = False
-    masks = np.unique(masks, axis=0)[::-1]  # dense first
+    """All prefixes (MOST_CHOICES an order) of the removal orders that leave at least `least_kept` blocks.
+
+    Distortion is taken at DISTORTIONS of them an order and interpolated in between.
+    """
+    blocks = len(orders[0])
+    counts = _spaced(blocks - least_kept, MOST_CHOICES)
+    sampled = _spaced(blocks - least_kept, DISTORTIONS)
+    masks = np.concatenate([_prefixes(order, counts) for order in orders])
+    values = np.concatenate(
+        [np.interp(counts, sampled, distortion(name, _prefixes(order, sampled))) for order in orders]
+    )
+    _, first = np.unique(masks, axis=0, return_index=True)
+    masks, values = masks[first[::-1]], values[first[::-1]]  # dense first
     curve = LayerCurve(
         name=name,
         blocks=blocks,
         features=features,
         pruned=(~masks).mean(axis=1),
-        distortion=(~masks) @ scores,
+        distortion=values,
         time=np.array([cost.time(mask) for mask in masks]),
         energy=np.array([cost.energy(mask) for mask in masks]),
     )
@@ -127,6 +141,19 @@ def extra_time(cost: LayerCost, kept: Kept, block: int) -> float:
         if alive[cost.incidence.indices[start:stop]].all():
             return 0.0
     return cost.time(_with(kept, block)) - cost.time(kept)
+
+
+def _spaced(most: int, points: int) -> NDArray[np.int64]:
+    """Whole numbers from 0 to `most`, evenly spaced."""
+    return np.unique(np.round(np.linspace(0, most, points)).astype(np.int64))
+
+
+def _prefixes(order: Order, counts: NDArray[np.int64]) -> Kept:
+    """(counts, blocks): masks without the first `count` blocks of the order."""
+    masks = np.ones((len(counts), len(order)), dtype=bool)
+    for mask, count in zip(masks, counts, strict=True):
+        mask[order[:count]] = False
+    return masks
 
 
 def _grid_steps(cost: DiagonalCost) -> tuple[int, ...]:

@@ -1,7 +1,8 @@
 """What removing a block would cost: second-order Taylor on calibration data, by per-sample gradients.
 
-s_B = 1/2 mean_n (g_n . w_B)^2: the inner product of each sample's gradient with the block, squared before the mean
-(empirical Fisher; derived, 1.2 of the page). Gradients of a mean would cancel over samples.
+A set S of blocks of one layer costs 1/2 mean_n (sum_{B in S} g_n . w_B)^2: the inner products of each sample's gradient
+with the blocks, squared before the mean over samples (empirical Fisher; derived, 1.2 of the page). Gradients of a mean
+would cancel over samples; squares of single blocks would miss that the blocks of a layer err in one direction.
 """
 
 from __future__ import annotations
@@ -32,12 +33,22 @@ BATCH_IMAGES = 64
 CHUNK_NUMBERS = 2**24
 
 
-def fisher_scores(gradients: Array, weight: Array, groups: Groups) -> Array:
-    """s_B of every block: gradients (samples, *weight's shape)."""
-    return 0.5 * (_inner_products(gradients, weight, _indicator(groups)) ** 2).mean(axis=1)
+def single_scores(responses: Array) -> Array:
+    """s_B = 1/2 mean_n (g_n . w_B)^2 of every block by itself, from `responses` (blocks, samples)."""
+    return np.asarray((responses**2).sum(axis=1))
 
 
-def block_scores(
+def joint_score(responses: Array, pruned: NDArray[np.bool_]) -> float:
+    """What a set of blocks costs together, pruned (blocks,)."""
+    return float((responses[pruned].sum(axis=0) ** 2).sum())
+
+
+def fisher_responses(gradients: Array, weight: Array, groups: Groups) -> Array:
+    """sqrt(1 / 2 samples) g_n . w_B, (blocks, samples), from gradients (samples, *weight's shape)."""
+    return _inner_products(gradients, weight, _indicator(groups)) * np.sqrt(0.5 / len(gradients))
+
+
+def block_responses(
     module: nn.Module,
     images: NDArray[np.float32],
     labels: NDArray[np.int64],
@@ -47,7 +58,10 @@ def block_scores(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Array]:
-    """s_B of every block of the layers named in `groups`; `module` is not changed, and runs in eval mode.
+    """sqrt(1 / 2 samples) g_n . w_B of every block and sample, (blocks, samples), for the layers named in `groups`.
+
+    `module` is not changed, and runs in eval mode. The sum of squares over samples of a sum over blocks is what those
+    blocks cost (`joint_score`).
 
     Raises: ConfigError; CalibrationError when a gradient is not finite or a layer never runs.
     """
@@ -57,7 +71,7 @@ def block_scores(
     layers = {name: module.get_submodule(name) for name in groups}
     weights = {name: layer.weight.detach().double().numpy() for name, layer in layers.items()}  # type: ignore[union-attr, operator]
     indicators = {name: _indicator(numbers) for name, numbers in groups.items()}
-    sums = {name: np.zeros(indicators[name].shape[0]) for name in groups}
+    found: dict[str, list[Array]] = {name: [] for name in groups}
     generator = torch.Generator().manual_seed(seed)
     inner: dict[str, Array] = {}
 
@@ -84,17 +98,19 @@ def block_scores(
             for name in groups:
                 if name not in inner:
                     raise CalibrationError(name, "does not run on the calibration images; leave it out of the blocks")
-                sums[name] += (inner[name] ** 2).sum(axis=1)
+                found[name].append(inner[name])
             if progress is not None:
                 progress("score blocks", min(1.0, (start + BATCH_IMAGES) / len(images)))
     finally:
         for handle in handles:
             handle.remove()
-    factor = 1.0 if gradient == "outputs" else 0.5
-    for name, total in sums.items():
-        if not np.isfinite(total).all():
+    # the squared change of the outputs has twice the curvature of a loss with the same gradients
+    factor = np.sqrt((1.0 if gradient == "outputs" else 0.5) / len(images))
+    responses = {name: factor * np.concatenate(parts, axis=1) for name, parts in found.items()}
+    for name, values in responses.items():
+        if not np.isfinite(values).all():
             raise CalibrationError(name, "has gradients that are not finite on the calibration images; check the data")
-    return {name: factor * total / len(images) for name, total in sums.items()}
+    return responses
 
 
 def _label_loss(outputs: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:

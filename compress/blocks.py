@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from compress.block_baselines import global_masks, mean_squares, uniform_masks
 from compress.block_choices import fill, layer_choices, removal_orders
 from compress.block_cost import BlockCost, CkksDiagonals, LayerCost, LayerPlace, Layout, cost_model
-from compress.block_importance import Gradient, block_scores
+from compress.block_curves import Curves, Distortion, MeasuredDistortion, taylor_distortion
+from compress.block_importance import Gradient, block_responses, joint_score, single_scores
 from compress.block_patterns import BlockPattern, Groups, block_groups, parse_pattern
 from compress.errors import CompressError, ConfigError, InputShapeError
 from compress.folding import fold_batch_norm
@@ -61,6 +62,7 @@ class _Part:
 
     place: LayerPlace
     groups: Groups
+    responses: Array
     scores: Array
     magnitudes: Array
     cost: LayerCost
@@ -81,6 +83,7 @@ def prune_blocks(
     power_term: PowerTerm = "corrected",
     power_weight: float = 0.0,
     gradient: Gradient = "sampled",
+    curves: Curves = "measured",
     images: int = 1024,
     reconstruct: bool = True,
     slots: int = 4096,
@@ -108,7 +111,12 @@ def prune_blocks(
     x, y = data.x_train[np.sort(sample)], data.y_train[np.sort(sample)]
     parts = _parts(module, x, y, pattern, model_of_cost, gradient, slots, seed, progress)
     budget = (1 - sparsity) * sum(part.cost.time(np.ones(len(part.scores), dtype=bool)) for part in parts)
-    kept = _allocate(parts, budget, allocation, power_term, power_weight)
+    distortion: Distortion = (
+        MeasuredDistortion(module, original, x, {part.place.name: part.groups for part in parts})
+        if curves == "measured"
+        else taylor_distortion({part.place.name: part.responses for part in parts})
+    )
+    kept = _allocate(parts, budget, allocation, distortion, power_term, power_weight)
     masks = {}
     for part, keep in zip(parts, kept, strict=True):
         mask = keep[part.groups] & old_masks.get(part.place.name, True)
@@ -134,6 +142,7 @@ def prune_blocks(
             "power_term": power_term,
             "power_weight": power_weight,
             "gradient": gradient,
+            "curves": curves,
             "images": len(x),
             "slots": slots,
         },
@@ -213,19 +222,31 @@ def _parts(
         )
         for place in places
     }
-    scores = block_scores(module, x, y, groups, gradient=gradient, seed=seed, progress=progress)
+    responses = block_responses(module, x, y, groups, gradient=gradient, seed=seed, progress=progress)
     parts = []
     for place in places:
         weight = module.get_submodule(place.name).weight.detach().double().numpy()  # type: ignore[union-attr, operator]
         numbers = groups[place.name]
         parts.append(
-            _Part(place, numbers, scores[place.name], mean_squares(weight, numbers), cost.of_layer(place, numbers))
+            _Part(
+                place=place,
+                groups=numbers,
+                responses=responses[place.name],
+                scores=single_scores(responses[place.name]),
+                magnitudes=mean_squares(weight, numbers),
+                cost=cost.of_layer(place, numbers),
+            )
         )
     return parts
 
 
 def _allocate(
-    parts: Sequence[_Part], budget: float, allocation: Allocation, term: PowerTerm, weight: float
+    parts: Sequence[_Part],
+    budget: float,
+    allocation: Allocation,
+    distortion: Distortion,
+    term: PowerTerm,
+    weight: float,
 ) -> list[Kept]:
     scores, costs, least = [p.scores for p in parts], [p.cost for p in parts], [p.least for p in parts]
     if allocation == "uniform":
@@ -235,8 +256,8 @@ def _allocate(
     choices = [
         layer_choices(
             part.place.name,
-            part.scores,
             part.cost,
+            distortion,
             features=part.place.shape[1],
             least_kept=part.least,
             orders=removal_orders(part.scores, part.cost, np.bincount(part.groups.ravel()).astype(np.float64)),
@@ -254,7 +275,7 @@ def _row(part: _Part, kept: Kept) -> BlockRow:
         layer=part.place.name,
         blocks=len(kept),
         kept=int(kept.sum()),
-        distortion=float(part.scores[~kept].sum()),
+        distortion=joint_score(part.responses, ~kept),
         time_dense=part.cost.time(dense),
         time=part.cost.time(kept),
         energy_dense=part.cost.energy(dense),
