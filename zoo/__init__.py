@@ -1,10 +1,11 @@
 """Data sets and reference networks for demos, tests and benchmarks.
 
-datasets.py   load_data: MNIST (shipped), Fashion-MNIST, digits, IDX folders, .npz
-presets.py    press_options: how press treats each of them
-networks.py   the reference networks and how each is trained
-training.py   train: the recipe behind `cipherpress train` and the committed weights
-loading.py    load_model: a zoo name or file.py:factory, with weights
-weights/      trained weights (safetensors) and weights.json, which says how they were made
-data/mnist/   the MNIST images (60,000 and 10,000)
+datasets.py      load_data: MNIST (shipped), Fashion-MNIST, digits, IDX folders, .npz
+presets.py       press_options: how press treats each of them
+networks.py      the reference networks and how each is trained
+transformers.py  vision transformers: a compact one, and DeiT's shapes without weights
+training.py      train: the recipe behind `cipherpress train` and the committed weights
+loading.py       load_model: a zoo name or file.py:factory, with weights
+weights/         trained weights (safetensors) and weights.json, which says how they were made
+data/mnist/      the MNIST images (60,000 and 10,000)
 """
