@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
     from compress.convert import convert as convert
     from compress.errors import CipherpressError as CipherpressError
     from compress.finetune import finetune as finetune
+    from compress.joint import joint_quantize as joint_quantize
     from compress.model import CompressedModel
     from compress.network import Network
     from compress.opq import opq as opq
@@ -48,6 +49,7 @@ _NAMES = {
     "load_data": "zoo.datasets",
     "load_model": "zoo.loading",
     "opq": "compress.opq",
+    "joint_quantize": "compress.joint",
     "prune_blocks": "compress.blocks",
     "train": "zoo.training",
 }
@@ -65,6 +67,7 @@ __all__ = [
     "convert",
     "estimate",
     "finetune",
+    "joint_quantize",
     "load",
     "load_data",
     "load_model",

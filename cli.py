@@ -307,7 +307,7 @@ def train(
     "methods",
     multiple=True,
     default=("opq",),
-    type=click.Choice(["opq", "blocks"]),
+    type=click.Choice(["opq", "blocks", "joint"]),
     help="Applied in order.",
 )
 @options(opq_options)
@@ -315,7 +315,10 @@ def train(
     "--granularity", default="layer", type=click.Choice(["layer", "channel"]), help="One step a layer or channel."
 )
 @options(block_options)
-@click.option("--epochs", default=2, show_default=True, help="Fine-tuning on the fixed codebook.")
+@click.option(
+    "--activation-bits", default=8, show_default=True, help="Of joint: for activations, and weights without a codebook."
+)
+@click.option("--epochs", default=2, show_default=True, help="Fine-tuning on the fixed codebook (not after joint).")
 @click.option("--augment/--no-augment", default=True, help="Distort training images (image data only).")
 @options(output_options, seed_option)
 def compress(
@@ -332,6 +335,7 @@ def compress(
     granularity: Literal["layer", "channel"],
     block: str,
     cost: str,
+    activation_bits: int,
     epochs: int,
     augment: bool,
     output: Path,
@@ -358,15 +362,19 @@ def compress(
                 small = cp.prune_blocks(
                     small, data, sparsity=share, block=block, cost=cost, seed=seed, progress=progress
                 )
+        elif method == "joint":
+            with out.progress("joint quantization") as progress:
+                small = cp.joint_quantize(small, data, bits=activation_bits, seed=seed, progress=progress)
         elif target_rate is None:
             small = cp.opq(small, sparsity=share, bits=bits, granularity=granularity)
         else:
             small = opq_at_rate(small, target_rate, bits=bits, granularity=granularity)
-        if epochs:
+        if epochs and method != "joint":
             with out.progress("fine-tune") as progress:
                 small = cp.finetune(small, data, epochs=epochs, augment=augment, seed=seed, progress=progress)
     cp.save(small, output, force=force)
-    after = accuracy(small.module, data.x_test, data.y_test)
+    last = small.history[-1]  # joint's accuracy is that of integers, its weights alone say less
+    after = last["accuracy_after"] if last["method"] == "joint" else accuracy(small.module, data.x_test, data.y_test)
     counted = account(small)
     result = {**counted, "images": len(data.x_test), "accuracy_plain": before, "accuracy_compressed": after}
     columns = ["layer", "parameters", "nonzeros", "sparsity", "bits", "compression_rate", "position_encoding"]
