@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
     from compress.model import CompressedModel
     from compress.network import Network
     from compress.opq import opq as opq
+    from compress.plain_export import export_onnx as export_onnx
     from hwmodel.report import compare as compare
     from hwmodel.report import estimate as estimate
     from secure.client import Client as Client
@@ -45,6 +46,7 @@ _NAMES = {
     "compare": "hwmodel.report",
     "convert": "compress.convert",
     "estimate": "hwmodel.report",
+    "export_onnx": "compress.plain_export",
     "finetune": "compress.finetune",
     "load_data": "zoo.datasets",
     "load_model": "zoo.loading",
@@ -66,6 +68,7 @@ __all__ = [
     "compile",
     "convert",
     "estimate",
+    "export_onnx",
     "finetune",
     "joint_quantize",
     "load",

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -17,6 +17,9 @@ import click
 
 import cipherpress as cp
 from compress.errors import CipherpressError, ConfigError, ModelError, OverwriteError
+
+#: Test images that an exported file is checked on.
+CHECKED_IMAGES = 200
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -623,6 +626,59 @@ def infer(out: Output, bundle: Path, data_name: str, data_dir: Path | None, imag
     with out.progress("infer") as progress:
         result = round_trip(loaded, data.x_test[:images], data.y_test[:images], backend=backend, progress=progress)
     out.result(result, _pairs(result))
+
+
+@command("export", "cipherpress export out/small -o small.onnx")
+@click.argument("model", metavar="PATH")
+@options(model_options, output_options)
+@click.option("--input-shape", help="Of one input, such as 1,28,28 (default: the one the model has seen).")
+@click.option(
+    "--storage",
+    default="dense",
+    show_default=True,
+    type=click.Choice(["dense", "codes"]),
+    help="Weights as floats, or a codebook's integers and steps.",
+)
+@click.option("--data", "data_name", help="Check the file on test images of this data instead of random inputs.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Where data that is not shipped lies.")
+def export(
+    out: Output,
+    model: str,
+    weights: Path | None,
+    factory: str | None,
+    output: Path,
+    force: bool,
+    input_shape: str | None,
+    storage: Literal["dense", "codes"],
+    data_name: str | None,
+    data_dir: Path | None,
+) -> None:
+    """Write a trained or compressed model as ONNX, checked with onnxruntime where it is installed (cipherpress[onnx])."""
+    from zoo.loading import input_shape_of
+
+    _refuse_existing(output, force)
+    thing = _trainable(_load(model, weights, factory), model)
+    shape = _shape(input_shape) if input_shape is not None else input_shape_of(thing)
+    images = cp.load_data(data_name, data_dir).x_test[:CHECKED_IMAGES] if data_name is not None else None
+    with out.progress("export") as progress:
+        written = cp.export_onnx(
+            thing, output, input_shape=shape, images=images, storage=storage, force=force, progress=progress
+        )
+    checked = (
+        f"largest difference {written.largest_difference:.2g} from torch on {written.images_checked} inputs"
+        if written.largest_difference is not None
+        else "not checked, onnxruntime is not installed"
+    )
+    result = {**asdict(written), "path": str(written.path), "coded_layers": list(written.coded_layers)}
+    out.result(result, f"{_size(written.file_bytes)}, ONNX operator set {written.opset}; {checked}; saved {output}")
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    """Whole positive numbers with commas between them."""
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise ConfigError("input-shape", text, "whole positive numbers with commas between them, such as 1,28,28")
+    return tuple(int(part) for part in parts)
 
 
 @command("inspect", "cipherpress inspect out/bundle")

@@ -41,6 +41,7 @@ folding.py            normalization folded into the layer before it
 friendly.py           activations to polynomials, max pooling to average pooling
 modules.py            the torch modules that conversion puts in
 polynomial.py         least squares, substitution, completed square
+plain_export.py       an ordinary ONNX file, checked against the module
 exporting.py          layers to Network: torch tensors become numpy arrays here
 calibrate.py          ranges on every edge of a Network
 inspection.py         a Network as rows for people

@@ -9,6 +9,7 @@ import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -16,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from compress.errors import ModelError
-from zoo.networks import WEIGHTS, ZOO
+from zoo.networks import SHAPES, WEIGHTS, ZOO
 
 SOURCE_ATTRIBUTE = "cipherpress_source"
 
@@ -34,18 +35,24 @@ class ModelSource:
 def load_model(spec: str, weights: str | Path | None = None) -> nn.Module:
     """The module of a zoo name (with its trained weights unless others are given) or of path/to/file.py:factory, in eval mode.
 
-    weights: a .safetensors file, or a .pt state dict that loads without unpickling code.
+    weights: a .safetensors file, or a .pt state dict that loads without unpickling code. A zoo network that is a shape
+    only comes with random weights, the same ones every time.
     Raises: ModelError naming the file, the key or the factory.
     """
     if spec in ZOO:
         module = ZOO[spec].factory()
         source = ModelSource("zoo", spec)
         weights = weights if weights is not None else WEIGHTS / f"{spec}.safetensors"
+    elif spec in SHAPES:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            module = SHAPES[spec].factory()
+        source = ModelSource("zoo", spec)
     elif ":" in spec:
         module, source = _from_factory(spec)
     else:
         raise ModelError(
-            f"model '{spec}': neither a zoo network ({', '.join(ZOO)}) nor path/to/file.py:factory nor a saved folder"
+            f"model '{spec}': neither a zoo network ({', '.join((*ZOO, *SHAPES))}) nor path/to/file.py:factory nor a saved folder"
         )
     if weights is not None:
         _load_weights(module, Path(weights))
@@ -57,6 +64,16 @@ def source_of(module: nn.Module) -> ModelSource:
     """Where a module came from; kind "python" for one that was not loaded here."""
     source = getattr(module, SOURCE_ATTRIBUTE, None)
     return source if isinstance(source, ModelSource) else ModelSource("python", type(module).__name__)
+
+
+def input_shape_of(model: Any) -> tuple[int, ...] | None:
+    """Input shape without the batch axis: the one a compressed model has seen, else its zoo network's, else None."""
+    seen: tuple[int, ...] | None = getattr(model, "input_shape", None)
+    if seen is not None:
+        return seen
+    source = getattr(model, "source", None) or vars(source_of(model))
+    entry = {**ZOO, **SHAPES}.get(source["name"]) if source["kind"] == "zoo" else None
+    return None if entry is None else entry.input_shape
 
 
 def _from_factory(spec: str) -> tuple[nn.Module, ModelSource]:
