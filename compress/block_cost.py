@@ -184,7 +184,22 @@ class CkksDiagonals:
             product_ms=self.product_ms * level / 2,
             rotation_bytes=16.0 * self.slots * 2 * level * (level + 1),
             product_bytes=16.0 * self.slots * level,
+            columns=_columns(place, groups, layout, self.slots),
         )
+
+
+@dataclass(frozen=True)
+class InputColumns:
+    """Which inputs each block reads, incidence (inputs, blocks), of the layer that reads the image, and how many inputs
+    share a diagonal: inputs nobody reads are not laid out at all, so ceil(read / shared) diagonals do as well."""
+
+    incidence: sparse.csr_matrix
+    shared: int
+
+    def diagonals(self, kept: Kept) -> NDArray[np.int64]:
+        read = int((self.incidence @ kept.astype(np.int32) > 0).sum())
+        count = -(-read // self.shared)
+        return np.stack([*np.zeros((3, count), dtype=np.int64), np.arange(count)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +214,7 @@ class DiagonalCost:
     product_ms: float
     rotation_bytes: float
     product_bytes: float
+    columns: InputColumns | None = None
 
     def time(self, kept: Kept) -> float:
         rotations, products = self.operations(kept)
@@ -213,7 +229,10 @@ class DiagonalCost:
         alive = self.diagonals[:, self.incidence_by_diagonal @ kept.astype(np.int32) > 0]
         if not alive.shape[1]:
             return 0, 0
-        return min(rotation_count(alive, step) for step in self.steps), alive.shape[1]
+        layouts = [alive] if self.columns is None else [alive, self.columns.diagonals(kept)]
+        return min(
+            (min(rotation_count(diagonals, step) for step in self.steps), diagonals.shape[1]) for diagonals in layouts
+        )
 
 
 def rotation_count(diagonals: NDArray[np.int64], step: int) -> int:
@@ -229,6 +248,18 @@ def rotation_count(diagonals: NDArray[np.int64], step: int) -> int:
     babies = len(np.unique((column[turned] * taps + tap[turned]) * step + baby[turned]))
     giants = len(np.unique(row[giant > 0] * (int(giant.max()) + 1) + giant[giant > 0]))
     return babies + giants
+
+
+def _columns(place: LayerPlace, groups: Groups, layout: Layout, slots: int) -> InputColumns | None:
+    """For a dense layer whose input is one vector of the client's that fits a ciphertext."""
+    shared = slots // next_power_of_two(place.shape[0])
+    if not place.reads_input or place.positions > 1 or len(place.shape) > 2 or layout.blocks or shared < 2:
+        return None
+    column = np.broadcast_to(np.arange(groups.shape[1]), groups.shape)
+    pairs = np.unique(np.stack([column.ravel(), groups.ravel().astype(np.int64)]), axis=1)
+    ones = np.ones(pairs.shape[1], dtype=np.int32)
+    incidence = sparse.csr_matrix((ones, (pairs[0], pairs[1])), shape=(groups.shape[1], int(groups.max()) + 1))
+    return InputColumns(incidence, shared)
 
 
 def next_power_of_two(number: int) -> int:

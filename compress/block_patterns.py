@@ -63,6 +63,17 @@ def parse_pattern(text: str) -> BlockPattern:
     return BlockPattern(match[1], sizes)
 
 
+def parse_patterns(text: str) -> tuple[BlockPattern, BlockPattern]:
+    """(family of the layer that reads the input, family of all others) of "inputs:1+residue:128", or one for both.
+
+    Raises: ConfigError.
+    """
+    parts = text.split("+")
+    if len(parts) > 2:
+        raise ConfigError("block", text, "one family, or two joined by +: the first layer's and the others'")
+    return parse_pattern(parts[0]), parse_pattern(parts[-1])
+
+
 def coordinates(shape: tuple[int, ...], groups: int = 1) -> Coordinates:
     """Coordinates of a weight (out, in / groups, *kernel); `groups` is the convolution's, not ours."""
     outputs, inputs = shape[0], shape[1]

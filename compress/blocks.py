@@ -22,7 +22,7 @@ from compress.block_choices import fill, layer_choices, removal_orders
 from compress.block_cost import BlockCost, CkksDiagonals, LayerCost, LayerPlace, Layout, cost_model
 from compress.block_curves import Curves, Distortion, MeasuredDistortion, taylor_distortion
 from compress.block_importance import Gradient, block_responses, joint_score, single_scores
-from compress.block_patterns import BlockPattern, Groups, block_groups, parse_pattern
+from compress.block_patterns import BlockPattern, Groups, block_groups, parse_patterns
 from compress.errors import CompressError, ConfigError, InputShapeError
 from compress.folding import fold_batch_norm
 from compress.hardware_aware import PowerTerm, choose
@@ -93,14 +93,14 @@ def prune_blocks(
     """Prune whole blocks of every Linear, Conv1d and Conv2d after training; `model` is not changed.
 
     sparsity: share of the cost model's time that goes, over all layers together (cost "block-count": of the blocks).
-    block: the family, see `block_patterns`. power_weight: how much power weighs beside distortion, 1 being the released
+    block: the family, see `block_patterns`; "inputs:1+residue:128" gives the layer that reads the input its own. power_weight: how much power weighs beside distortion, 1 being the released
     code's balance. images: training images that score blocks. reconstruct: refit the survivors by least squares on
     them. slots: of the ciphertexts that diagonals are counted in.
     Raises: ConfigError, BudgetError; CompressError for a model that is quantized or has no such layer; CalibrationError,
     InputShapeError.
     """
     _check_options(sparsity, allocation, images)
-    pattern, model_of_cost = parse_pattern(block), cost_model(cost)
+    patterns, model_of_cost = parse_patterns(block), cost_model(cost)
     if isinstance(model_of_cost, CkksDiagonals) and isinstance(cost, str):
         model_of_cost = CkksDiagonals(slots=slots)
     start = model if isinstance(model, CompressedModel) else CompressedModel(module=model, source=source_record(model))
@@ -109,7 +109,7 @@ def prune_blocks(
     original = copy.deepcopy(module)
     sample = np.random.default_rng(seed).permutation(len(data.x_train))[:images]
     x, y = data.x_train[np.sort(sample)], data.y_train[np.sort(sample)]
-    parts = _parts(module, x, y, pattern, model_of_cost, gradient, slots, seed, progress)
+    parts = _parts(module, x, y, patterns, model_of_cost, gradient, slots, seed, progress)
     budget = (1 - sparsity) * sum(part.cost.time(np.ones(len(part.scores), dtype=bool)) for part in parts)
     distortion: Distortion = (
         MeasuredDistortion(module, original, x, {part.place.name: part.groups for part in parts})
@@ -136,7 +136,7 @@ def prune_blocks(
         method="blocks",
         options={
             "sparsity": sparsity,
-            "block": str(pattern),
+            "block": block,
             "cost": model_of_cost.name,
             "allocation": allocation,
             "power_term": power_term,
@@ -208,7 +208,7 @@ def _parts(
     module: nn.Module,
     x: NDArray[np.float32],
     y: NDArray[np.int64],
-    pattern: BlockPattern,
+    patterns: tuple[BlockPattern, BlockPattern],
     cost: BlockCost,
     gradient: Gradient,
     slots: int,
@@ -218,7 +218,10 @@ def _parts(
     places = layer_places(module, x)
     groups = {
         place.name: block_groups(
-            pattern, place.shape, modulus=Layout.of(place, slots).modulus, conv_groups=place.conv_groups
+            patterns[0] if place.reads_input else patterns[1],
+            place.shape,
+            modulus=Layout.of(place, slots).modulus,
+            conv_groups=place.conv_groups,
         )
         for place in places
     }
