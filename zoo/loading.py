@@ -72,7 +72,9 @@ def input_shape_of(model: Any) -> tuple[int, ...] | None:
     if seen is not None:
         return seen
     source = getattr(model, "source", None) or vars(source_of(model))
-    entry = {**ZOO, **SHAPES}.get(source["name"]) if source["kind"] == "zoo" else None
+    if source["kind"] != "zoo":
+        return None
+    entry = ZOO.get(source["name"]) or SHAPES.get(source["name"])
     return None if entry is None else entry.input_shape
 
 

@@ -10,11 +10,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import torch
 from torch import nn
 
 from compress.errors import ModelError
-from zoo.transformers import deit_b, deit_s
+from zoo.transformers import DEIT_B, DEIT_S, deit_b, deit_s
 
 WEIGHTS = Path(__file__).parent / "weights"
 MANIFEST = WEIGHTS / "weights.json"
@@ -103,13 +102,24 @@ ZOO: Mapping[str, ZooEntry] = MappingProxyType(
     }
 )
 
-#: Networks without weights: what one of their size would cost and how fast it would be, nothing else.
-SHAPES: Mapping[str, ZooEntry] = MappingProxyType(
+
+@dataclass(frozen=True)
+class ShapeEntry:
+    """A network that has no weights here: what one of its size would cost and how fast it would be, nothing else."""
+
+    name: str
+    task: str
+    input_shape: tuple[int, ...]
+    factory: Callable[[], nn.Module]
+    parameters: int
+
+
+SHAPES: Mapping[str, ShapeEntry] = MappingProxyType(
     {
         entry.name: entry
         for entry in (
-            ZooEntry("deit-s", _PHOTOS, (3, 224, 224), deit_s, _ATTENTION, "none"),
-            ZooEntry("deit-b", _PHOTOS, (3, 224, 224), deit_b, _ATTENTION, "none"),
+            ShapeEntry("deit-s", _PHOTOS, (3, 224, 224), deit_s, DEIT_S.parameters),
+            ShapeEntry("deit-b", _PHOTOS, (3, 224, 224), deit_b, DEIT_B.parameters),
         )
     }
 )
@@ -132,21 +142,22 @@ def weights_manifest() -> Mapping[str, Any]:
 def describe_models() -> list[dict[str, Any]]:
     """One row a network for `cipherpress models`, by the keys of the interface.
 
-    accuracy_plain is None and images 0 for a network that has no weights. No memory is spent on weights to count them.
+    accuracy_plain is None and images 0 for a network that has no weights; it is not built to be listed.
     """
     rows = []
-    for entry in (*ZOO.values(), *SHAPES.values()):
-        made = weights_manifest()[entry.name] if entry.name in ZOO else {"accuracy_plain": None, "images": 0}
-        with torch.device("meta"):
-            parameters = sum(parameter.numel() for parameter in entry.factory().parameters())
-        rows.append(
-            {
-                "name": entry.name,
-                "task": entry.task,
-                "input_shape": list(entry.input_shape),
-                "parameters": parameters,
-                "accuracy_plain": made["accuracy_plain"],
-                "images": made["images"],
-            }
-        )
-    return rows
+    for entry in ZOO.values():
+        made = weights_manifest()[entry.name]
+        parameters = sum(parameter.numel() for parameter in entry.factory().parameters())
+        rows.append(_row(entry, parameters, made["accuracy_plain"], made["images"]))
+    return rows + [_row(entry, entry.parameters, None, 0) for entry in SHAPES.values()]
+
+
+def _row(entry: ZooEntry | ShapeEntry, parameters: int, accuracy_plain: float | None, images: int) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "task": entry.task,
+        "input_shape": list(entry.input_shape),
+        "parameters": parameters,
+        "accuracy_plain": accuracy_plain,
+        "images": images,
+    }

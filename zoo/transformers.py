@@ -33,6 +33,19 @@ class TransformerShape:
         """Patches of an image; there is no class token."""
         return (self.image // self.patch) ** 2
 
+    @property
+    def parameters(self) -> int:
+        """Weights, biases, normalizations and positions of the whole network, without building it."""
+        norm = 2 * self.width
+        attention = 4 * _dense(self.width, self.width)
+        block = 2 * norm + attention + _dense(self.width, self.hidden) + _dense(self.hidden, self.width)
+        embedding = _dense(self.channels * self.patch**2, self.width) + self.tokens * self.width
+        return embedding + self.depth * block + norm + _dense(self.width, self.classes)
+
+
+def _dense(inputs: int, outputs: int) -> int:
+    return (inputs + 1) * outputs
+
 
 COMPACT = TransformerShape(image=28, channels=1, patch=7, width=64, depth=3, heads=4, hidden=128, classes=10)
 #: Touvron et al. 2021, table 1 (arXiv 2012.12877): width 384 or 768, 6 or 12 heads, 12 blocks, hidden layers 4 times as wide.
