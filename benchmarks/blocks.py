@@ -1,0 +1,189 @@
+"""Block pruning's accuracy: allocations and power terms at equal modelled cost, families, and the largest removal.
+
+    python -m benchmarks.blocks lenet300 mnist --part allocation
+    python -m benchmarks.blocks lenet300 mnist --part families
+    python -m benchmarks.blocks lenet300 mnist --part removal
+
+Every row is written as soon as it is measured; rows that are there already are not measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import cipherpress as cp
+from benchmarks.machine import this_machine
+from compress.block_cost import LayerPlace
+from compress.blocks import block_table, layer_places, prune_blocks
+from compress.errors import BudgetError
+from compress.finetune import finetune
+from compress.training import accuracy
+
+RESULT = Path(__file__).parent / "results" / "blocks.json"
+SEEDS = (0, 1, 2)
+FINETUNE = {"epochs": 3, "learning_rate": 4e-3}
+LONG_FINETUNE = {"epochs": 20, "learning_rate": 4e-3}
+
+#: Allocations and power terms that are compared at equal modelled cost; weight 1 is the released code's balance.
+VARIANTS: Mapping[str, dict[str, Any]] = {
+    "hardware-aware": {"allocation": "hardware-aware"},
+    "hardware-aware, power corrected": {"power_term": "corrected", "power_weight": 1.0},
+    "hardware-aware, power released": {"power_term": "released", "power_weight": 1.0},
+    "hardware-aware, Taylor curves": {"curves": "taylor"},
+    "uniform": {"allocation": "uniform"},
+    "global-magnitude": {"allocation": "global-magnitude"},
+}
+#: Families at equal modelled cost on ciphertexts.
+FAMILIES = ("residue:128", "band:8", "tile:8x8", "inputs:1+residue:128", "inputs:4", "outputs:4")
+
+
+def jobs(network: str, part: str) -> Iterator[dict[str, Any]]:
+    """What a part measures, as options of `prune_blocks` under a name, with the fine-tuning that follows."""
+    if part == "allocation":
+        models = (
+            ("ckks-diagonals", "residue:128", (0.3, 0.5)),
+            ("plain-blocks", "tile:8x8", (0.5,)),
+        )
+        for seed in SEEDS:
+            for cost, block, shares in models:
+                for share in shares:
+                    for name, options in VARIANTS.items():
+                        yield {"name": name, "seed": seed, "finetune": FINETUNE} | {
+                            "options": {"cost": cost, "block": block, "sparsity": share, **options}
+                        }
+    elif part == "families":
+        for block in FAMILIES:
+            for share in (0.3, 0.5):
+                yield {"name": "hardware-aware", "seed": 0, "finetune": FINETUNE} | {
+                    "options": {"cost": "ckks-diagonals", "block": block, "sparsity": share}
+                }
+    else:
+        for share in (0.5, 0.75, 0.875):
+            yield {"name": "share of the classes", "seed": 0, "finetune": LONG_FINETUNE} | {
+                "options": {"cost": "block-count", "block": "residue:128", "sparsity": share, "slots": 4096}
+            }
+        for block in ("residue:128", "inputs:1+residue:128"):
+            for share in (0.3, 0.4, 0.5, 0.6):
+                yield {"name": "share of the time", "seed": 0, "finetune": LONG_FINETUNE} | {
+                    "options": {"cost": "ckks-diagonals", "block": block, "sparsity": share}
+                }
+
+
+def measure(model: Any, data: Any, job: dict[str, Any]) -> dict[str, Any]:
+    """One row: accuracy on all test images after pruning and after fine-tuning, and what every layer keeps."""
+    started = time.monotonic()
+    try:
+        small = prune_blocks(model, data, seed=job["seed"], **job["options"])
+    except BudgetError as error:
+        return {"refused": str(error)}
+    pruned_s = time.monotonic() - started
+    tuned = finetune(small, data, seed=job["seed"], teacher=model, augment=data.name == "mnist", **job["finetune"])
+    step = small.history[-1]
+    return {
+        "post_training": accuracy(small.module, data.x_test, data.y_test),
+        "fine_tuned": accuracy(tuned.module, data.x_test, data.y_test),
+        "time_share": step["cost_pruned"] / step["cost_dense"],
+        "kept": {row["layer"]: f"{row['kept']}/{row['blocks']}" for row in block_table(small)},
+        "macs_share": _macs_share(small, layer_places(model, data.x_test)),
+        "prune_s": pruned_s,
+        "seconds": time.monotonic() - started,
+    }
+
+
+def run(network: str, data_name: str, part: str, output: Path = RESULT) -> None:
+    """Measure what is missing of a part, then write the table."""
+    torch.set_num_threads(1)
+    data = cp.load_data(data_name)
+    model = cp.load_model(network)
+    plain = accuracy(model, data.x_test, data.y_test)
+    for job in jobs(network, part):
+        key = {"network": network, "data": data_name, "part": part, **job}
+        rows = _rows(output)
+        if any(all(row.get(field) == value for field, value in key.items()) for row in rows):
+            continue
+        row = {**key, "accuracy_plain": plain, "images": len(data.x_test), **measure(model, data, job)}
+        _write(output, [*_rows(output), row])
+        print(json.dumps(row), flush=True)
+    output.with_suffix(".md").write_text(tables(_rows(output)))
+
+
+def tables(rows: list[dict[str, Any]]) -> str:
+    """Mean over seeds of every job, one table a network and part."""
+    groups: dict[tuple[str, ...], dict[str, list[dict[str, Any]]]] = {}
+    for row in rows:
+        options = row["options"]
+        name = f"{row['name']} | {options['block']} | {options['cost']} | {options['sparsity']:.3g}"
+        groups.setdefault((row["network"], row["data"], row["part"]), {}).setdefault(name, []).append(row)
+    lines = ["# Block pruning: accuracy", ""]
+    for (network, data, part), named in groups.items():
+        plain = next(iter(named.values()))[0]["accuracy_plain"]
+        lines += [f"## {network} on {data}, {part}: {plain:.2%} before", "", HEADER, "|---" * 9 + "|"]
+        for name, same in named.items():
+            if "refused" in same[0]:
+                lines.append(f"| {name} | refused: sparser than the layers allow | | | | {len(same)} |")
+                continue
+            post, tuned = ([row[key] for row in same] for key in ("post_training", "fine_tuned"))
+            time_share, macs = (statistics.mean(row[key] for row in same) for key in ("time_share", "macs_share"))
+            lines.append(
+                f"| {name} | {_spread(post)} | {_spread(tuned)} | {time_share:.3f} | {macs:.3f} | {len(same)} |"
+            )
+        lines.append("")
+    machine = this_machine()
+    lines.append(
+        f"All {rows[0]['images']} test images; means over seeds with the lowest and highest in brackets. Share asked: of the "
+        "cost model's time that goes. Fine-tuned: distilled from the network before pruning, "
+        f"{FINETUNE['epochs']} epochs ({LONG_FINETUNE['epochs']} in removal). {machine.cpu}, Python {machine.python}, torch "
+        f"{machine.packages['torch']}, {machine.date}. Commands: `python -m benchmarks.blocks NETWORK DATA --part PART`."
+    )
+    return "\n".join(lines) + "\n"
+
+
+HEADER = (
+    "| allocation | blocks | cost model | share asked | post-training % | fine-tuned % | modelled time left | "
+    "multiplications left | seeds |"
+)
+
+
+def _spread(values: list[float]) -> str:
+    mean = f"{100 * statistics.mean(values):.2f}"
+    return mean if len(values) == 1 else f"{mean} ({100 * min(values):.2f}-{100 * max(values):.2f})"
+
+
+def _macs_share(small: Any, places: list[LayerPlace]) -> float:
+    masks = small.masks()
+    dense = sum(place.positions * masks[place.name].size for place in places)
+    return float(sum(place.positions * int(masks[place.name].sum()) for place in places) / dense)
+
+
+def _rows(output: Path) -> list[dict[str, Any]]:
+    return list(json.loads(output.read_text())["rows"]) if output.exists() else []
+
+
+def _write(output: Path, rows: list[dict[str, Any]]) -> None:
+    staged = output.with_suffix(".json.part")
+    staged.write_text(json.dumps({"machine": this_machine().as_json(), "rows": rows}, indent=1) + "\n")
+    os.replace(staged, output)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("network")
+    parser.add_argument("data")
+    parser.add_argument("--part", choices=("allocation", "families", "removal"), required=True)
+    parser.add_argument("--output", type=Path, default=RESULT)
+    arguments = parser.parse_args()
+    run(arguments.network, arguments.data, arguments.part, arguments.output)
+
+
+if __name__ == "__main__":
+    main()
