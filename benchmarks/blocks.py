@@ -39,6 +39,7 @@ VARIANTS: Mapping[str, dict[str, Any]] = {
     "hardware-aware, power corrected": {"power_term": "corrected", "power_weight": 1.0},
     "hardware-aware, power released": {"power_term": "released", "power_weight": 1.0},
     "hardware-aware, Taylor curves": {"curves": "taylor"},
+    "uniform share of time": {"allocation": "uniform-time"},
     "uniform": {"allocation": "uniform"},
     "global-magnitude": {"allocation": "global-magnitude"},
 }

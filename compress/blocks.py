@@ -34,7 +34,9 @@ from compress.reconstruction import reconstruct_
 Array = NDArray[np.float64]
 Kept = NDArray[np.bool_]
 Progress = Callable[[str, float], None]
-Allocation = Literal["hardware-aware", "uniform", "global-magnitude"]
+#: hardware-aware: least objective within the time. uniform-time: every layer cut to the same share of its own time, its
+#: best mask at that. uniform, global-magnitude: see `block_baselines`.
+Allocation = Literal["hardware-aware", "uniform-time", "uniform", "global-magnitude"]
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +101,7 @@ def prune_blocks(
     Raises: ConfigError, BudgetError; CompressError for a model that is quantized or has no such layer; CalibrationError,
     InputShapeError.
     """
-    _check_options(sparsity, allocation, images)
+    _check_options(sparsity, allocation, curves, images, slots)
     patterns, model_of_cost = parse_patterns(block), cost_model(cost)
     if isinstance(model_of_cost, CkksDiagonals) and isinstance(cost, str):
         model_of_cost = CkksDiagonals(slots=slots)
@@ -267,9 +269,15 @@ def _allocate(
         )
         for part in parts
     ]
-    picks = choose([choice.curve for choice in choices], budget, term=term, weight=weight)
+    curves = [choice.curve for choice in choices]
+    if allocation == "uniform-time":
+        share = budget / sum(curve.time.max() for curve in curves)
+        picks = [choose([curve], share * curve.time.max())[0] for curve in curves]
+    else:
+        picks = choose(curves, budget, term=term, weight=weight)
     masks = [choice.masks[pick] for choice, pick in zip(choices, picks, strict=True)]
-    return fill(masks, scores, costs, budget)
+    # with power in the objective a choice may stop short of the budget on purpose
+    return masks if weight else fill(masks, scores, costs, budget)
 
 
 def _row(part: _Part, kept: Kept) -> BlockRow:
@@ -286,11 +294,15 @@ def _row(part: _Part, kept: Kept) -> BlockRow:
     )
 
 
-def _check_options(sparsity: float, allocation: str, images: int) -> None:
+def _check_options(sparsity: float, allocation: str, curves: str, images: int, slots: int) -> None:
     if not 0 <= sparsity < 1:
         raise ConfigError("sparsity", sparsity, "a share in [0, 1)")
     if allocation not in get_args(Allocation):
         raise ConfigError("allocation", allocation, f"one of {', '.join(get_args(Allocation))}")
+    if curves not in get_args(Curves):
+        raise ConfigError("curves", curves, f"one of {', '.join(get_args(Curves))}")
+    if slots < 1 or slots & (slots - 1):
+        raise ConfigError("slots", slots, "a power of two")
     if images < 1:
         raise ConfigError("images", images, "1 or more")
 
