@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from compress.errors import ModelError
-from zoo.transformers import DEIT_B, DEIT_S, deit_b, deit_s
+from zoo.transformers import DEIT_B, DEIT_S, deit_b, deit_s, vit
 
 WEIGHTS = Path(__file__).parent / "weights"
 MANIFEST = WEIGHTS / "weights.json"
@@ -85,7 +85,7 @@ def lenet5() -> nn.Module:
     )
 
 
-#: Attention learns slower than convolution and diverges sooner: more passes, smaller steps, more decay.
+#: For attention: more passes in smaller steps, and more decay.
 _ATTENTION = Recipe(epochs=24, learning_rate=2e-3, weight_decay=0.05)
 _DIGITS = "handwritten digits (MNIST)"
 _CLOTHES = "clothes (Fashion-MNIST)"
@@ -98,6 +98,8 @@ ZOO: Mapping[str, ZooEntry] = MappingProxyType(
             ZooEntry("cnn", _DIGITS, (1, 28, 28), cnn, Recipe(epochs=20)),
             ZooEntry("lenet300", _DIGITS, (1, 28, 28), lenet300, Recipe(epochs=30)),
             ZooEntry("lenet5", _DIGITS, (1, 28, 28), lenet5, Recipe(epochs=15)),
+            ZooEntry("vit", _DIGITS, (1, 28, 28), vit, _ATTENTION),
+            ZooEntry("vit-fashion", _CLOTHES, (1, 28, 28), vit, _ATTENTION, "fashion-mnist"),
         )
     }
 )
