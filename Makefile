@@ -6,7 +6,7 @@ THREADS ?= 2
 .PHONY: demo test test-all bench lint clean
 
 demo: $(VENV)/.installed
-	$(BIN)/cipherpress demo
+	$(BIN)/cipherpress demo --threads 1  # small networks: a second thread waits more than it works
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n $(THREADS)

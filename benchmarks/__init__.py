@@ -4,6 +4,7 @@ peers.py               this project against TenSEAL's own public API, in turn, o
 tenseal_tutorial.py    the convolutional network of TenSEAL's tutorial, by TenSEAL
 tenseal_mlp.py         TenSEAL's best effort on the 784-64-10 network
 ours.py                this project's server process on a bundle
+joint.py               joint quantization of every zoo network, and integers against simulation
 train_tutorial.py      the weights of the tutorial's network
 machine.py             what machine a result was measured on
 table.py               JSON to Markdown
@@ -13,4 +14,4 @@ plain_timing.py        times of plain layers
 """
 
 #: What `cipherpress bench` runs: name and module; each module has run(output, *, images, progress).
-BENCHMARKS = {"peers": "benchmarks.peers"}
+BENCHMARKS = {"peers": "benchmarks.peers", "joint": "benchmarks.joint"}

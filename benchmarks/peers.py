@@ -64,7 +64,7 @@ def run(output: Path, *, images: int = 100, progress: Progress | None = None) ->
             "command": f"cipherpress bench peers --images {images} -o DIR",
             "images": images,
             "threads": 1,
-            "rows": _measure(entries, data.x_test[:images], data.y_test[:images], say),
+            "rows": measure_in_turn(entries, data.x_test[:images], data.y_test[:images], say),
         }
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
@@ -129,7 +129,7 @@ def two_layers(network: Network) -> dict[str, NDArray[np.float64]]:
     }
 
 
-def _measure(entries: list[Entry], images: Any, labels: Any, say: Progress) -> list[dict[str, Any]]:
+def measure_in_turn(entries: list[Entry], images: Any, labels: Any, say: Progress) -> list[dict[str, Any]]:
     context = get_context("spawn")
     core = min(os.sched_getaffinity(0))
     workers = []

@@ -1,0 +1,156 @@
+"""Joint power-of-two quantization on every zoo network: accuracy at 8, 6 and 4 bits, quantization points, integers against simulation.
+
+    cipherpress bench joint -o out/bench          (or: python -m benchmarks.joint out/bench)
+
+No training: grids come from 256 training images (seed 0); accuracy is over all test images, of the fake-quantized network, which the
+integer-only one equals bit for bit on the first 1,000. A small residual network, trained here for one epoch on seed 0, shows how many
+quantization operations a graph with shortcuts loses.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmarks.machine import this_machine
+from compress.artifact import json_bytes
+from compress.finetune import label_loss
+from compress.joint import joint_quantize
+from compress.joint_network import joint_network
+from compress.training import fit_
+
+Progress = Callable[[str, float], None]
+NETWORKS = ("mlp", "cnn", "lenet300", "lenet5")
+BITS = (8, 6, 4)
+EXACT_IMAGES = 1000
+HEADINGS = (
+    "network",
+    "bits",
+    "plain",
+    "quantized",
+    "lost, points",
+    "quantization operations",
+    "integers equal",
+    "seconds",
+)
+
+
+class Residual(nn.Module):
+    """Two convolutions with normalization and a shortcut."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+        self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.second(torch.relu(self.first(x))) + x)
+
+
+def residual_network() -> nn.Module:
+    """A stem, two residual blocks and a classifier, 28x28 to 10."""
+    stem = [nn.Conv2d(1, 8, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(8), nn.ReLU()]
+    head = [nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8 * 49, 10)]
+    return nn.Sequential(*stem, Residual(8), Residual(8), *head)
+
+
+def run(output: Path, *, images: int = EXACT_IMAGES, progress: Progress | None = None) -> dict[str, Any]:
+    """Quantize every network at every width; writes joint.json and joint.md into `output`.
+
+    images: how many test images go through integers as well.
+    """
+    from zoo.datasets import load_data
+    from zoo.loading import load_model
+
+    say = progress or (lambda label, share: None)
+    torch.set_num_threads(1)
+    data = load_data("mnist")
+    networks = {name: load_model(name) for name in NETWORKS}
+    networks["residual"] = _trained(data)
+    rows = []
+    for name, module in networks.items():
+        for bits in BITS:
+            say(f"{name}, {bits} bits", len(rows) / (len(networks) * len(BITS)))
+            rows.append({"network": name, "bits": bits, **measured(module, data, bits, images)})
+    result = {
+        "machine": this_machine().as_json(),
+        "command": f"cipherpress bench joint --images {images} -o DIR",
+        "test_images": len(data.x_test),
+        "integer_images": images,
+        "rows": rows,
+    }
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "joint.json").write_bytes(json_bytes(result))
+    (output / "joint.md").write_text(joint_table(result))
+    return result
+
+
+def measured(module: nn.Module, data: Any, bits: int, images: int) -> dict[str, Any]:
+    """One network at one width."""
+    start = perf_counter()
+    model = joint_quantize(module, data, bits=bits)
+    seconds = perf_counter() - start
+    last = model.history[-1]
+    network = joint_network(model)
+    sample = np.asarray(data.x_test[:images], dtype=np.float64)
+    return {
+        "accuracy_plain": last["accuracy_before"],
+        "accuracy_compressed": last["accuracy_after"],
+        "quantization_points_before": last["quantization_points_before"],
+        "quantization_points_after": last["quantization_points_after"],
+        "integers_equal": bool(np.array_equal(network.run_fake(sample), network.run_integer(sample))),
+        "seconds": seconds,
+    }
+
+
+def joint_table(result: dict[str, Any]) -> str:
+    """Markdown, with machine, date and command under it."""
+    lines = ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
+    for row in result["rows"]:
+        lost = 100 * (row["accuracy_plain"] - row["accuracy_compressed"])
+        cells = (
+            row["network"],
+            str(row["bits"]),
+            f"{row['accuracy_plain']:.2%}",
+            f"{row['accuracy_compressed']:.2%}",
+            f"{lost:+.2f}",
+            f"{row['quantization_points_before']} -> {row['quantization_points_after']}",
+            "yes" if row["integers_equal"] else "NO",
+            f"{row['seconds']:.1f}",
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    machine = result["machine"]
+    note = (
+        f"Accuracy over {result['test_images']} test images, integers against simulation over {result['integer_images']}. "
+        f"{machine['cpu']}, one thread, {machine['date']}, `{result['command']}`."
+    )
+    return "\n".join([*lines, "", note]) + "\n"
+
+
+def _trained(data: Any) -> nn.Module:
+    """The residual network after one epoch."""
+    torch.manual_seed(0)
+    module = residual_network()
+    fit_(
+        module,
+        torch.from_numpy(data.x_train),
+        torch.from_numpy(data.y_train),
+        loss=label_loss,
+        epochs=1,
+        learning_rate=5e-3,
+        seed=0,
+    )
+    return module.eval()
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(Path(sys.argv[1]))["rows"], indent=1))

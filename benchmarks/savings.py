@@ -1,0 +1,192 @@
+"""What each compression method saves under encryption: the same network uncompressed and compressed, in turn on one core.
+
+    cipherpress bench savings -o out/bench          (or: python -m benchmarks.savings out/bench [NETWORK ...])
+
+Every variant is converted and compiled alike (the zoo's press settings); only the compression differs. Server times are medians
+over images that go round the variants in turn; accuracy in clear is over all test images, with the variant's own converted network.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+import cipherpress as cp
+from benchmarks.machine import this_machine
+from benchmarks.peers import Entry, measure_in_turn
+from compress.artifact import json_bytes
+from compress.calibrate import network_accuracy
+
+Progress = Callable[[str, float], None]
+Step = Callable[[Any, Any], Any]
+
+SEED = 0
+#: Passes after block pruning, before anything else: the survivors learn what the pruned ones did.
+BLOCK_EPOCHS = 4
+HEADINGS = (
+    "network", "compression", "accuracy", "agreement", "N", "log2 QP", "levels", "diagonals", "rotations", "keys MB",
+    "server ms", "of uncompressed",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A name for people and the steps, each (model, data) -> model."""
+
+    name: str
+    steps: tuple[Step, ...] = ()
+
+
+def opq(sparsity: float, bits: float) -> Step:
+    """OPQ and one epoch on the fixed codebook."""
+    return lambda model, data: cp.finetune(
+        cp.opq(model, sparsity=sparsity, bits=bits), data, epochs=1, augment=True, seed=SEED
+    )
+
+
+def blocks(sparsity: float, block: str) -> Step:
+    """Block pruning for CKKS, then a few epochs on the masks, distilled from the original."""
+    return lambda model, data: cp.finetune(
+        cp.prune_blocks(model, data, sparsity=sparsity, block=block, seed=SEED),
+        data,
+        epochs=BLOCK_EPOCHS,
+        augment=True,
+        seed=SEED,
+    )
+
+
+def joint(bits: int) -> Step:
+    """Joint power-of-two quantization, after training."""
+    return lambda model, data: cp.joint_quantize(model, data, bits=bits, seed=SEED)
+
+
+RECIPES: Mapping[str, tuple[Recipe, ...]] = {
+    "mlp": (
+        Recipe("none"),
+        Recipe("opq 40 %, 6 bits", (opq(0.4, 6),)),
+        Recipe("joint, 8 bits", (joint(8),)),
+        Recipe("blocks 50 %", (blocks(0.5, "inputs:1+residue:128"),)),
+        Recipe("blocks 50 %, opq, joint", (blocks(0.5, "inputs:1+residue:128"), opq(0.5, 6), joint(8))),
+    ),
+    "lenet300": (
+        Recipe("none"),
+        Recipe("opq 50 %, 5 bits", (opq(0.5, 5),)),
+        Recipe("joint, 8 bits", (joint(8),)),
+        Recipe("blocks 50 %", (blocks(0.5, "inputs:1+residue:128"),)),
+        Recipe("blocks 65 %", (blocks(0.65, "inputs:1+residue:128"),)),
+        Recipe("blocks 80 %", (blocks(0.8, "inputs:1+residue:128"),)),
+        Recipe("blocks 65 %, opq, joint", (blocks(0.65, "inputs:1+residue:128"), opq(0.7, 5), joint(8))),
+    ),
+}
+
+
+def run(
+    output: Path, *, images: int = 20, networks: tuple[str, ...] = tuple(RECIPES), progress: Progress | None = None
+) -> dict[str, Any]:
+    """Measure every recipe over the first `images` test images; writes savings.json and savings.md into `output`."""
+    say = progress or (lambda label, share: None)
+    data = cp.load_data("mnist")
+    rows: list[dict[str, Any]] = []
+    with TemporaryDirectory() as folder:
+        for network in networks:
+            rows += _network_rows(network, Path(folder), data, images, say)
+    result = {
+        "machine": this_machine().as_json(),
+        "command": f"cipherpress bench savings --images {images} -o DIR",
+        "images": images,
+        "test_images": len(data.x_test),
+        "seed": SEED,
+        "rows": rows,
+    }
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "savings.json").write_bytes(json_bytes(result))
+    (output / "savings.md").write_text(savings_table(result))
+    return result
+
+
+def _network_rows(name: str, folder: Path, data: Any, images: int, say: Progress) -> list[dict[str, Any]]:
+    entries, facts = [], []
+    for position, recipe in enumerate(RECIPES[name]):
+        say(f"{name}: {recipe.name}", position / len(RECIPES[name]))
+        network, bundle = pressed(name, recipe, data)
+        where = folder / f"{name}-{position}"
+        cp.save(bundle, where)
+        entries.append(Entry("ours", (str(where), recipe.name), name, network.run(data.x_test[:images])))
+        facts.append(_facts(network, bundle, data))
+    measured = measure_in_turn(entries, data.x_test[:images], data.y_test[:images], say)
+    return [{**row, **fact} for row, fact in zip(measured, facts, strict=True)]
+
+
+def pressed(name: str, recipe: Recipe, data: Any) -> tuple[Any, Any]:
+    """(converted network, bundle) of a zoo network after a recipe, by the zoo's conversion settings."""
+    from zoo.presets import press_options
+
+    options = press_options(name)
+    model: Any = cp.load_model(name)
+    for step in recipe.steps:
+        model = step(model, data)
+    network = cp.convert(
+        model,
+        data,
+        epochs=options.convert_epochs,
+        learning_rate=options.convert_learning_rate,
+        augment=True,
+        seed=SEED,
+    )
+    return network, cp.compile(network, data, seed=SEED)
+
+
+def _facts(network: Any, bundle: Any, data: Any) -> dict[str, Any]:
+    report, params = bundle.report, bundle.client.params
+    return {
+        "accuracy_compressed": network_accuracy(network, data.x_test, data.y_test),
+        "poly_modulus_degree": params.poly_modulus_degree,
+        "log2_qp": params.log2_qp,
+        "levels": params.levels,
+        "plain_multiplications": report["plain_multiplications"],
+        "rotations": report["rotations"],
+        "predicted_server_ms": report["predicted_server_ms"],
+    }
+
+
+def savings_table(result: Mapping[str, Any]) -> str:
+    """Markdown, with machine, date and command under it."""
+    lines = ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
+    dense = {row["network"]: row["server_ms"] for row in reversed(result["rows"]) if row["competitor"] == "none"}
+    for row in result["rows"]:
+        cells = (
+            row["network"],
+            row["competitor"],
+            f"{row['accuracy_compressed']:.2%}",
+            f"{row['agreement']:.0%}",
+            str(row["poly_modulus_degree"]),
+            f"{row['log2_qp']:.0f}",
+            str(row["levels"]),
+            str(row["plain_multiplications"]),
+            str(row["rotations"]),
+            f"{row['evaluation_key_bytes'] / 1e6:.1f}",
+            f"{row['server_ms']:.1f}",
+            f"{row['server_ms'] / dense[row['network']]:.2f}",
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    machine = result["machine"]
+    note = (
+        f"Accuracy in clear over {result['test_images']} test images (converted network), agreement and times over the first "
+        f"{result['images']}, encrypted, variants in turn, one thread, medians; seed {result['seed']}. {machine['cpu']}, "
+        f"load {machine['load_average']:.1f} at the end, {machine['date']}, `{result['command']}`."
+    )
+    return "\n".join([*lines, "", note]) + "\n"
+
+
+if __name__ == "__main__":
+    chosen = tuple(sys.argv[2:]) or tuple(RECIPES)
+    np.set_printoptions(suppress=True)
+    print(json.dumps(run(Path(sys.argv[1]), networks=chosen)["rows"], indent=1))
