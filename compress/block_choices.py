@@ -44,15 +44,19 @@ def layer_choices(
     features: int,
     least_kept: int,
     orders: Sequence[Order],
+    alive: Kept | None = None,
 ) -> Choices:
     """All prefixes (MOST_CHOICES an order) of the removal orders that leave at least `least_kept` blocks.
 
-    Distortion is taken at DISTORTIONS of them an order and interpolated in between.
+    Distortion is taken at DISTORTIONS of them an order and interpolated in between. Blocks that are not `alive` are in no
+    mask, so a prefix that is as good without them is one choice with the next.
     """
     blocks = len(orders[0])
     counts = _spaced(blocks - least_kept, MOST_CHOICES)
     sampled = _spaced(blocks - least_kept, DISTORTIONS)
     masks = np.concatenate([_prefixes(order, counts) for order in orders])
+    if alive is not None:
+        masks &= alive
     values = np.concatenate(
         [np.interp(counts, sampled, distortion(name, _prefixes(order, sampled))) for order in orders]
     )
@@ -110,14 +114,23 @@ def grid_order(scores: Array, giants: NDArray[np.int64], babies: NDArray[np.int6
 LINE_WEIGHT = 1 / 12
 
 
-def fill(masks: list[Kept], scores: Sequence[Array], costs: Sequence[LayerCost], budget: float) -> list[Kept]:
-    """Blocks put back, best score for its cost first, until no single one fits the budget any more."""
+def fill(
+    masks: list[Kept],
+    scores: Sequence[Array],
+    costs: Sequence[LayerCost],
+    budget: float,
+    alive: Sequence[Kept] | None = None,
+) -> list[Kept]:
+    """Blocks put back, best score for its cost first, until no single one fits the budget any more.
+
+    alive: the blocks that may come back (all unless given).
+    """
     masks = [mask.copy() for mask in masks]
     left = budget * (1 + 1e-12) - sum(cost.time(mask) for cost, mask in zip(costs, masks, strict=True))
     while True:
         offers = []
         for layer, mask in enumerate(masks):
-            for block in np.flatnonzero(~mask).tolist():
+            for block in np.flatnonzero(~mask if alive is None else ~mask & alive[layer]).tolist():
                 extra = extra_time(costs[layer], mask, block)
                 if extra <= left:
                     offers.append((-scores[layer][block] / max(extra, 1e-12), layer, block))

@@ -28,7 +28,7 @@ from compress.folding import fold_batch_norm
 from compress.hardware_aware import PowerTerm, choose
 from compress.masking import layer_mask, mask_layer_
 from compress.model import CompressedModel, prunable_layers, source_record
-from compress.quantizer import quantizer_of, write_out_
+from compress.quantizer import latent_weight, quantizer_of, write_out_
 from compress.reconstruction import reconstruct_
 
 Array = NDArray[np.float64]
@@ -59,19 +59,54 @@ class BlockRow:
 
 
 @dataclass(frozen=True)
-class _Part:
-    """A layer on its way: where it runs, its blocks, their scores and magnitudes, its cost."""
+class _Layer:
+    """A layer's blocks and what they cost; the same in every round."""
 
     place: LayerPlace
     groups: Groups
-    responses: Array
-    scores: Array
-    magnitudes: Array
     cost: LayerCost
 
     @property
+    def name(self) -> str:
+        return self.place.name
+
+    @property
+    def dense(self) -> Kept:
+        return np.ones(int(self.groups.max()) + 1, dtype=bool)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A layer in one round: its blocks' single scores, magnitudes and weights, and which are not empty yet."""
+
+    layer: _Layer
+    responses: Array
+    magnitudes: Array
+    sizes: Array
+    alive: Kept
+
+    @staticmethod
+    def of(layer: _Layer, module: nn.Module, responses: Array, mask: Kept) -> _Part:
+        weight = module.get_submodule(layer.name).weight.detach().double().numpy()  # type: ignore[union-attr, operator]
+        alive = np.bincount(layer.groups.ravel(), weights=mask.ravel()) > 0
+        sizes = np.bincount(layer.groups.ravel()).astype(np.float64)
+        return _Part(layer, responses, mean_squares(weight, layer.groups), sizes, alive)
+
+    @property
+    def name(self) -> str:
+        return self.layer.name
+
+    @property
+    def cost(self) -> LayerCost:
+        return self.layer.cost
+
+    @property
+    def scores(self) -> Array:
+        return single_scores(self.responses)
+
+    @property
     def least(self) -> int:
-        return max(1, int(np.ceil(LEAST_KEPT * len(self.scores) - 1e-9)))
+        return max(1, int(np.ceil(LEAST_KEPT * len(self.responses) - 1e-9)))
 
 
 def prune_blocks(
@@ -86,7 +121,8 @@ def prune_blocks(
     power_weight: float = 0.0,
     gradient: Gradient = "sampled",
     curves: Curves = "measured",
-    images: int = 1024,
+    images: int = 2048,
+    rounds: int = 3,
     reconstruct: bool = True,
     slots: int = 4096,
     seed: int = 0,
@@ -96,12 +132,12 @@ def prune_blocks(
 
     sparsity: share of the cost model's time that goes, over all layers together (cost "block-count": of the blocks).
     block: the family, see `block_patterns`; "inputs:1+residue:128" gives the layer that reads the input its own. power_weight: how much power weighs beside distortion, 1 being the released
-    code's balance. images: training images that score blocks. reconstruct: refit the survivors by least squares on
-    them. slots: of the ciphertexts that diagonals are counted in.
+    code's balance. images: training images that score blocks. rounds: the share goes in so many equal parts, scored and
+    refitted anew each time. reconstruct: refit the survivors by least squares on the images. slots: of the ciphertexts that diagonals are counted in.
     Raises: ConfigError, BudgetError; CompressError for a model that is quantized or has no such layer; CalibrationError,
     InputShapeError.
     """
-    _check_options(sparsity, allocation, curves, images, slots)
+    _check_options(sparsity, allocation, curves, images, rounds, slots)
     patterns, model_of_cost = parse_patterns(block), cost_model(cost)
     if isinstance(model_of_cost, CkksDiagonals) and isinstance(cost, str):
         model_of_cost = CkksDiagonals(slots=slots)
@@ -111,22 +147,31 @@ def prune_blocks(
     original = copy.deepcopy(module)
     sample = np.random.default_rng(seed).permutation(len(data.x_train))[:images]
     x, y = data.x_train[np.sort(sample)], data.y_train[np.sort(sample)]
-    parts = _parts(module, x, y, patterns, model_of_cost, gradient, slots, seed, progress)
-    budget = (1 - sparsity) * sum(part.cost.time(np.ones(len(part.scores), dtype=bool)) for part in parts)
-    distortion: Distortion = (
-        MeasuredDistortion(module, original, x, {part.place.name: part.groups for part in parts})
-        if curves == "measured"
-        else taylor_distortion({part.place.name: part.responses for part in parts})
-    )
-    kept = _allocate(parts, budget, allocation, distortion, power_term, power_weight)
-    masks = {}
-    for part, keep in zip(parts, kept, strict=True):
-        mask = keep[part.groups] & old_masks.get(part.place.name, True)
-        masks[part.place.name] = mask
-        layer = module.get_submodule(part.place.name)
-        with torch.no_grad():
-            layer.weight.mul_(torch.from_numpy(mask))  # type: ignore[operator, union-attr]
-    refitted = reconstruct_(module, original, masks, x, progress=progress) if reconstruct else []
+    places = layer_places(module, x)
+    layers = _layers(places, patterns, model_of_cost, slots)
+    masks = {place.name: old_masks.get(place.name, np.ones(place.shape, dtype=bool)) for place in places}
+    dense_time = sum(layer.cost.time(layer.dense) for layer in layers)
+    refitted: list[str] = []
+    for turn in range(1, rounds + 1):
+        responses = block_responses(
+            module, x, y, {layer.name: layer.groups for layer in layers}, gradient=gradient, seed=seed + turn - 1,
+            progress=_part_of(progress, 2 * turn - 2, 2 * rounds),
+        )  # fmt: skip
+        parts = [_Part.of(layer, module, responses[layer.name], masks[layer.name]) for layer in layers]
+        distortion: Distortion = (
+            MeasuredDistortion(module, original, x, {layer.name: layer.groups for layer in layers})
+            if curves == "measured"
+            else taylor_distortion(responses)
+        )
+        budget = dense_time * (1 - sparsity * turn / rounds)
+        kept = _allocate(parts, budget, allocation, distortion, power_term, power_weight)
+        masks = {part.name: keep[part.layer.groups] & masks[part.name] for part, keep in zip(parts, kept, strict=True)}
+        _zero_(module, masks)
+        refitted = (
+            reconstruct_(module, original, masks, x, progress=_part_of(progress, 2 * turn - 1, 2 * rounds))
+            if reconstruct
+            else []
+        )
     for name, mask in masks.items():
         mask_layer_(module.get_submodule(name), mask)
     rows = [_row(part, keep) for part, keep in zip(parts, kept, strict=True)]
@@ -146,6 +191,7 @@ def prune_blocks(
             "gradient": gradient,
             "curves": curves,
             "images": len(x),
+            "rounds": rounds,
             "slots": slots,
         },
         data=data.name,
@@ -206,43 +252,19 @@ def layer_places(module: nn.Module, images: NDArray[np.float32]) -> list[LayerPl
     ]
 
 
-def _parts(
-    module: nn.Module,
-    x: NDArray[np.float32],
-    y: NDArray[np.int64],
-    patterns: tuple[BlockPattern, BlockPattern],
-    cost: BlockCost,
-    gradient: Gradient,
-    slots: int,
-    seed: int,
-    progress: Progress | None,
-) -> list[_Part]:
-    places = layer_places(module, x)
-    groups = {
-        place.name: block_groups(
+def _layers(
+    places: Sequence[LayerPlace], patterns: tuple[BlockPattern, BlockPattern], cost: BlockCost, slots: int
+) -> list[_Layer]:
+    layers = []
+    for place in places:
+        groups = block_groups(
             patterns[0] if place.reads_input else patterns[1],
             place.shape,
             modulus=Layout.of(place, slots).modulus,
             conv_groups=place.conv_groups,
         )
-        for place in places
-    }
-    responses = block_responses(module, x, y, groups, gradient=gradient, seed=seed, progress=progress)
-    parts = []
-    for place in places:
-        weight = module.get_submodule(place.name).weight.detach().double().numpy()  # type: ignore[union-attr, operator]
-        numbers = groups[place.name]
-        parts.append(
-            _Part(
-                place=place,
-                groups=numbers,
-                responses=responses[place.name],
-                scores=single_scores(responses[place.name]),
-                magnitudes=mean_squares(weight, numbers),
-                cost=cost.of_layer(place, numbers),
-            )
-        )
-    return parts
+        layers.append(_Layer(place, groups, cost.of_layer(place, groups)))
+    return layers
 
 
 def _allocate(
@@ -253,6 +275,7 @@ def _allocate(
     term: PowerTerm,
     weight: float,
 ) -> list[Kept]:
+    """Blocks that every layer keeps, within the budget."""
     scores, costs, least = [p.scores for p in parts], [p.cost for p in parts], [p.least for p in parts]
     if allocation == "uniform":
         return uniform_masks(scores, costs, budget, least)
@@ -260,30 +283,45 @@ def _allocate(
         return global_masks([part.magnitudes for part in parts], costs, budget, least)
     choices = [
         layer_choices(
-            part.place.name,
+            part.name,
             part.cost,
             distortion,
-            features=part.place.shape[1],
+            features=part.layer.place.shape[1],
             least_kept=part.least,
-            orders=removal_orders(part.scores, part.cost, np.bincount(part.groups.ravel()).astype(np.float64)),
+            orders=removal_orders(part.scores, part.cost, part.sizes),
+            alive=part.alive,
         )
         for part in parts
     ]
     curves = [choice.curve for choice in choices]
     if allocation == "uniform-time":
-        share = budget / sum(curve.time.max() for curve in curves)
-        picks = [choose([curve], share * curve.time.max())[0] for curve in curves]
+        dense = [part.cost.time(part.layer.dense) for part in parts]
+        picks = [choose([curve], budget / sum(dense) * time)[0] for curve, time in zip(curves, dense, strict=True)]
     else:
         picks = choose(curves, budget, term=term, weight=weight)
     masks = [choice.masks[pick] for choice, pick in zip(choices, picks, strict=True)]
     # with power in the objective a choice may stop short of the budget on purpose
-    return masks if weight else fill(masks, scores, costs, budget)
+    return masks if weight else fill(masks, scores, costs, budget, [part.alive for part in parts])
+
+
+def _zero_(module: nn.Module, masks: Mapping[str, Kept]) -> None:
+    with torch.no_grad():
+        for name, mask in masks.items():
+            module.get_submodule(name).weight.mul_(torch.from_numpy(mask))  # type: ignore[operator, union-attr]
+
+
+def _part_of(progress: Progress | None, part: int, parts: int) -> Progress | None:
+    """Progress of one of several equal parts of the work, as progress of the whole."""
+    if progress is None:
+        return None
+    report = progress
+    return lambda label, fraction: report(label, (part + fraction) / parts)
 
 
 def _row(part: _Part, kept: Kept) -> BlockRow:
-    dense = np.ones(len(kept), dtype=bool)
+    dense = part.layer.dense
     return BlockRow(
-        layer=part.place.name,
+        layer=part.name,
         blocks=len(kept),
         kept=int(kept.sum()),
         distortion=joint_score(part.responses, ~kept),
@@ -294,7 +332,7 @@ def _row(part: _Part, kept: Kept) -> BlockRow:
     )
 
 
-def _check_options(sparsity: float, allocation: str, curves: str, images: int, slots: int) -> None:
+def _check_options(sparsity: float, allocation: str, curves: str, images: int, rounds: int, slots: int) -> None:
     if not 0 <= sparsity < 1:
         raise ConfigError("sparsity", sparsity, "a share in [0, 1)")
     if allocation not in get_args(Allocation):
@@ -305,6 +343,8 @@ def _check_options(sparsity: float, allocation: str, curves: str, images: int, s
         raise ConfigError("slots", slots, "a power of two")
     if images < 1:
         raise ConfigError("images", images, "1 or more")
+    if rounds < 1:
+        raise ConfigError("rounds", rounds, "1 or more")
 
 
 def _check_model(module: nn.Module) -> None:
@@ -316,7 +356,7 @@ def _check_model(module: nn.Module) -> None:
     for name, layer in layers.items():
         if quantizer_of(layer) is not None:
             raise CompressError(name, "is quantized already, its steps fit the weights it has; prune blocks first")
-        weight: Tensor = layer.weight  # type: ignore[assignment]
+        weight = latent_weight(layer)
         if not torch.isfinite(weight).all():
             raise CompressError(name, "has weights that are not finite; train the model again or load other weights")
         if id(weight) in seen:

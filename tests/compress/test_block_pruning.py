@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from compress import blocks
 from compress.accounting import account
 from compress.block_cost import PlainBlocks
-from compress.blocks import block_table, layer_places, prune_blocks
+from compress.blocks import block_table, layer_places
 from compress.convert import convert
 from compress.errors import BudgetError, CompressError, ConfigError, FormatError, InputShapeError
 from compress.finetune import finetune
@@ -17,6 +18,11 @@ from compress.masking import WeightMask, layer_mask, mask_layer_
 from compress.model_folder import load_model_folder, save_model
 from compress.opq import opq
 from compress.training import accuracy, fit_
+
+
+def prune_blocks(model, data, **options):
+    """In one round unless asked otherwise."""
+    return blocks.prune_blocks(model, data, **{"rounds": 1, "images": 1024, **options})
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,20 @@ def test_refitting_recovers_part_of_what_pruning_cost(plain, data):
         lost[reconstruct] = accuracy(plain, data.x_test, data.y_test) - accuracy(found.module, data.x_test, data.y_test)
     assert lost[False] > 0.1
     assert lost[True] < 0.7 * lost[False]
+
+
+def test_rounds_end_within_the_same_budget_and_take_more_each_time(plain, data):
+    seen = []
+    found = prune_blocks(
+        plain, data, sparsity=0.4, slots=64, rounds=3, progress=lambda label, fraction: seen.append(fraction)
+    )
+    step = found.history[-1]
+    assert step["cost_pruned"] <= 0.6 * step["cost_dense"] < step["cost_pruned"] + 3
+    assert seen == sorted(seen) and seen[-1] == 1.0
+    for name, mask in found.masks().items():  # whole classes still
+        line, column = np.indices(mask.shape)
+        number = (column - line) % {"0": 8, "2": 32, "4": 8}[name]
+        assert (mask == np.isin(number, number[mask])).all()
 
 
 def test_scores_matter(plain, data):
@@ -292,6 +312,7 @@ def test_refusals(plain, data, small):
         ),
         ({"curves": "guessed"}, "curves: got 'guessed'; allowed: one of measured, taylor"),
         ({"images": 0}, "images: got 0; allowed: 1 or more"),
+        ({"rounds": 0}, "rounds: got 0; allowed: 1 or more"),
         ({"block": "a+b+c"}, "block: got .*; allowed: one family, or two joined by"),
         ({"slots": 1000}, "slots: got 1000; allowed: a power of two"),
     ):
