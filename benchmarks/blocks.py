@@ -3,6 +3,8 @@
     python -m benchmarks.blocks lenet300 mnist --part allocation
     python -m benchmarks.blocks lenet300 mnist --part families
     python -m benchmarks.blocks lenet300 mnist --part removal
+    python -m benchmarks.blocks vit-fashion fashion-mnist --part allocation --data-dir FOLDER
+    python -m benchmarks.blocks vit-fashion fashion-mnist --part removal --data-dir FOLDER
 
 Every row is written as soon as it is measured; rows that are there already are not measured again.
 """
@@ -32,6 +34,8 @@ RESULT = Path(__file__).parent / "results" / "blocks.json"
 SEEDS = (0, 1, 2)
 FINETUNE = {"epochs": 1, "learning_rate": 4e-3}
 LONG_FINETUNE = {"epochs": 20, "learning_rate": 4e-3}
+MIDDLE_FINETUNE = {"epochs": 14, "learning_rate": 4e-3}
+TRANSFORMER_FINETUNE = {"epochs": 4, "learning_rate": 2e-3}
 
 #: Allocations and power terms that are compared at equal modelled cost; weight 1 is the released code's balance.
 VARIANTS: Mapping[str, dict[str, Any]] = {
@@ -50,33 +54,34 @@ FAMILIES = ("residue:128", "band:8", "tile:8x8", "inputs:1+residue:128", "inputs
 def jobs(network: str, part: str) -> Iterator[dict[str, Any]]:
     """What a part measures, as options of `prune_blocks` under a name, with the fine-tuning that follows."""
     if part == "allocation":
-        models = (
-            ("ckks-diagonals", "residue:128", (0.4,)),
-            ("plain-blocks", "tile:8x8", (0.5,)),
-        )
+        options = {"cost": "ckks-diagonals", "block": "residue:128", "sparsity": 0.4}
+        if network != "lenet300":
+            options = {"cost": "plain-blocks", "block": "tile:8x8", "sparsity": 0.5}
         for seed in SEEDS:
-            for cost, block, shares in models:
-                for share in shares:
-                    for name, options in VARIANTS.items():
-                        yield {"name": name, "seed": seed, "finetune": FINETUNE} | {
-                            "options": {"cost": cost, "block": block, "sparsity": share, **options}
-                        }
+            for name, variant in VARIANTS.items():
+                tuning = FINETUNE if network == "lenet300" else None
+                yield _job(name, seed, tuning, {"rounds": 1, "images": 1024, **options, **variant})
     elif part == "families":
         for block in FAMILIES:
-            for share in (0.4,):
-                yield {"name": "hardware-aware", "seed": 0, "finetune": FINETUNE} | {
-                    "options": {"cost": "ckks-diagonals", "block": block, "sparsity": share}
-                }
-    else:
+            yield _job("hardware-aware", 0, None, {"cost": "ckks-diagonals", "block": block, "sparsity": 0.4})
+    elif network == "lenet300":
         for share in (0.5, 0.75, 0.875):
-            yield {"name": "share of the classes", "seed": 0, "finetune": LONG_FINETUNE} | {
-                "options": {"cost": "block-count", "block": "residue:128", "sparsity": share, "slots": 4096}
-            }
-        for block, shares in (("residue:128", (0.5, 0.4)), ("inputs:1+residue:128", (0.5,))):
-            for share in shares:
-                yield {"name": "share of the time", "seed": 0, "finetune": LONG_FINETUNE} | {
-                    "options": {"cost": "ckks-diagonals", "block": block, "sparsity": share}
-                }
+            options = {"cost": "block-count", "block": "residue:128", "sparsity": share, "slots": 4096}
+            yield _job("share of the classes", 0, LONG_FINETUNE, {"rounds": 1, "images": 1024, **options})
+        for share in (0.3, 0.4):
+            options = {"cost": "ckks-diagonals", "block": "residue:128", "sparsity": share}
+            yield _job("share of the time", 0, LONG_FINETUNE, {"rounds": 1, "images": 1024, **options})
+        for block, share in (("residue:128", 0.5), ("inputs:1+residue:128", 0.5)):
+            options = {"cost": "ckks-diagonals", "block": block, "sparsity": share}
+            yield _job("share of the time", 0, MIDDLE_FINETUNE, options)
+    else:
+        for block in ("tile:8x8", "tile:4x4"):
+            options = {"cost": "plain-blocks", "block": block, "sparsity": 0.5, "images": 4096}
+            yield _job("hardware-aware", 0, TRANSFORMER_FINETUNE, options)
+
+
+def _job(name: str, seed: int, tuning: Mapping[str, Any] | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": name, "seed": seed, "finetune": tuning, "options": dict(options)}
 
 
 def measure(model: Any, data: Any, job: dict[str, Any]) -> dict[str, Any]:
@@ -87,11 +92,13 @@ def measure(model: Any, data: Any, job: dict[str, Any]) -> dict[str, Any]:
     except BudgetError as error:
         return {"refused": str(error)}
     pruned_s = time.monotonic() - started
-    tuned = finetune(small, data, seed=job["seed"], teacher=model, augment=data.name == "mnist", **job["finetune"])
     step = small.history[-1]
+    tuned = None
+    if job["finetune"]:
+        tuned = finetune(small, data, seed=job["seed"], teacher=model, augment=data.name == "mnist", **job["finetune"])
     return {
         "post_training": accuracy(small.module, data.x_test, data.y_test),
-        "fine_tuned": accuracy(tuned.module, data.x_test, data.y_test),
+        "fine_tuned": accuracy(tuned.module, data.x_test, data.y_test) if tuned else None,
         "time_share": step["cost_pruned"] / step["cost_dense"],
         "kept": {row["layer"]: f"{row['kept']}/{row['blocks']}" for row in block_table(small)},
         "macs_share": _macs_share(small, layer_places(model, data.x_test)),
@@ -100,10 +107,10 @@ def measure(model: Any, data: Any, job: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def run(network: str, data_name: str, part: str, output: Path = RESULT) -> None:
+def run(network: str, data_name: str, part: str, output: Path = RESULT, data_dir: Path | None = None) -> None:
     """Measure what is missing of a part, then write the table."""
     torch.set_num_threads(1)
-    data = cp.load_data(data_name)
+    data = cp.load_data(data_name, data_dir)
     model = cp.load_model(network)
     plain = accuracy(model, data.x_test, data.y_test)
     for job in jobs(network, part):
@@ -127,29 +134,32 @@ def tables(rows: list[dict[str, Any]]) -> str:
     lines = ["# Block pruning: accuracy", ""]
     for (network, data, part), named in groups.items():
         plain = next(iter(named.values()))[0]["accuracy_plain"]
-        lines += [f"## {network} on {data}, {part}: {plain:.2%} before", "", HEADER, "|---" * 9 + "|"]
+        lines += [f"## {network} on {data}, {part}: {plain:.2%} before", "", HEADER, "|---" * 10 + "|"]
         for name, same in named.items():
             if "refused" in same[0]:
-                lines.append(f"| {name} | refused: sparser than the layers allow | | | | {len(same)} |")
+                lines.append(f"| {name} | refused: sparser than the layers allow | | | | | {len(same)} |")
                 continue
-            post, tuned = ([row[key] for row in same] for key in ("post_training", "fine_tuned"))
+            post = [row["post_training"] for row in same]
+            tuned = [row["fine_tuned"] for row in same if row["fine_tuned"] is not None]
             time_share, macs = (statistics.mean(row[key] for row in same) for key in ("time_share", "macs_share"))
             lines.append(
-                f"| {name} | {_spread(post)} | {_spread(tuned)} | {time_share:.3f} | {macs:.3f} | {len(same)} |"
+                f"| {name} | {_spread(post)} | {_spread(tuned) if tuned else '-'} | "
+                f"{(same[0]['finetune'] or {}).get('epochs', '-')} | {time_share:.3f} | "
+                f"{macs:.3f} | {len(same)} |"
             )
         lines.append("")
     machine = this_machine()
     lines.append(
         f"All {rows[0]['images']} test images; means over seeds with the lowest and highest in brackets. Share asked: of the "
-        "cost model's time that goes. Fine-tuned: distilled from the network before pruning, "
-        f"{FINETUNE['epochs']} epochs ({LONG_FINETUNE['epochs']} in removal). {machine.cpu}, Python {machine.python}, torch "
-        f"{machine.packages['torch']}, {machine.date}. Commands: `python -m benchmarks.blocks NETWORK DATA --part PART`."
+        "cost model's time that goes. Epochs: of fine-tuning, distilled from the network before pruning. "
+        f"{machine.cpu}, Python {machine.python}, torch {machine.packages['torch']}, {machine.date}. "
+        "Commands: `python -m benchmarks.blocks NETWORK DATA --part PART`."
     )
     return "\n".join(lines) + "\n"
 
 
 HEADER = (
-    "| allocation | blocks | cost model | share asked | post-training % | fine-tuned % | modelled time left | "
+    "| allocation | blocks | cost model | share asked | post-training % | fine-tuned % | epochs | modelled time left | "
     "multiplications left | seeds |"
 )
 
@@ -182,8 +192,9 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("--part", choices=("allocation", "families", "removal"), required=True)
     parser.add_argument("--output", type=Path, default=RESULT)
+    parser.add_argument("--data-dir", type=Path)
     arguments = parser.parse_args()
-    run(arguments.network, arguments.data, arguments.part, arguments.output)
+    run(arguments.network, arguments.data, arguments.part, arguments.output, arguments.data_dir)
 
 
 if __name__ == "__main__":

@@ -300,8 +300,7 @@ def _allocate(
     else:
         picks = choose(curves, budget, term=term, weight=weight)
     masks = [choice.masks[pick] for choice, pick in zip(choices, picks, strict=True)]
-    # with power in the objective a choice may stop short of the budget on purpose
-    return masks if weight else fill(masks, scores, costs, budget, [part.alive for part in parts])
+    return fill(masks, scores, costs, budget, [part.alive for part in parts])
 
 
 def _zero_(module: nn.Module, masks: Mapping[str, Kept]) -> None:

@@ -1,6 +1,8 @@
 """The hardware-aware objective: how many blocks every layer loses, from curves over its block sparsity. Pure.
 
-minimise  sum_l delta_l + beta * sum_l power_l   subject to   sum_l time_l <= budget       (derived form, 1.1 of the page)
+minimise  sum_l delta_l + beta * sum_l power_l   subject to   sum_l time_l = budget        (derived form, 1.1 of the page)
+
+to within SHORT_OF_BUDGET: power decides between layers, not how much is pruned in all.
 
 Every layer offers choices (masks from dense to sparsest) with their distortion, power and time; nothing is looked up
 in measured tables. The choice over layers is exact: fronts of undominated sums, merged layer by layer.
@@ -23,6 +25,9 @@ PowerTerm = Literal["corrected", "released", "none"]
 
 #: Undominated sums kept after each merge; beyond it the best of every cost cell stays, so a choice is off by one cell.
 FRONT_LIMIT = 20_000
+#: Share of the budget that a choice with power in its objective may leave unused, and halvings that look for it.
+SHORT_OF_BUDGET = 0.01
+HALVINGS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,15 +77,35 @@ def power_scale(curves: Sequence[LayerCurve], term: PowerTerm) -> float:
 def choose(
     curves: Sequence[LayerCurve], budget: float, *, term: PowerTerm = "corrected", weight: float = 0.0
 ) -> list[int]:
-    """Index of every layer's choice: least distortion + weight * power_scale * power with total time <= budget.
+    """Index of every layer's choice: least distortion + weight * power_scale * power with a total time of the budget.
 
+    Power alone would prune on below the budget; a reward for time, as small as possible, stops that (the multiplier of
+    the budget, whose sign is free as in the released search for a slope).
     Raises: BudgetError when not even the sparsest choices fit; ConfigError.
     """
     if not 0 <= weight < np.inf:
         raise ConfigError("power_weight", weight, "a number at least 0")
     beta = weight * power_scale(curves, term)
     values = [curve.distortion + beta * power_term(curve, term) for curve in curves]
-    return cheapest_choices(values, [curve.time for curve in curves], budget)
+    times = [curve.time for curve in curves]
+
+    def solve(reward: float) -> tuple[list[int], float]:
+        picks = cheapest_choices([v - reward * t for v, t in zip(values, times, strict=True)], times, budget)
+        return picks, sum(float(time[pick]) for time, pick in zip(times, picks, strict=True))
+
+    picks, used = solve(0.0)
+    if beta == 0.0 or used >= (1 - SHORT_OF_BUDGET) * budget:
+        return picks
+    low, high = 0.0, 2 * sum(_steepest(time, value) for time, value in zip(times, values, strict=True))
+    best, _ = solve(high)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        picks, used = solve(middle)
+        if used >= (1 - SHORT_OF_BUDGET) * budget:
+            best, high = picks, middle
+        else:
+            low = middle
+    return best
 
 
 def cheapest_choices(values: Sequence[Array], costs: Sequence[Array], budget: float) -> list[int]:

@@ -129,6 +129,17 @@ def test_a_dearer_layer_is_never_pruned_less():
     assert shares == sorted(shares) and shares[-1] > shares[0]
 
 
+def test_power_does_not_prune_below_the_budget():
+    """However much power weighs, the time asked for is used, and the dear layer pays."""
+    curves = [curve(SHARES**2), curve(SHARES**2, energy=3 * (1 - SHARES))]
+    shares = []
+    for weight in (0.0, 0.2, 1.0, 50.0):
+        picks = choose(curves, 1.2, weight=weight)
+        assert 1.2 * 0.99 <= sum(layer.time[pick] for layer, pick in zip(curves, picks, strict=True)) <= 1.2
+        shares.append(shares_of(curves, picks)[1])
+    assert shares == sorted(shares) and shares[-1] > shares[0] + 0.2
+
+
 def test_power_terms_as_written():
     layer = curve([0, 1], shares=[0, 0.5], energy=[8, 3], blocks=6, features=40)
     assert power_term(layer, "corrected").tolist() == [8, 3]
