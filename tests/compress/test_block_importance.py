@@ -33,9 +33,9 @@ def test_samples_that_disagree_do_not_cancel():
 
 
 def test_blocks_that_err_in_one_direction_cost_more_together():
-    """First two blocks: sums of g.w are (2+4, -2+4), so 1/2 * mean of squares is 1/4 (36 + 4)."""
+    """First and third block: g.w are (2, -2) and (6, -6), so 1/2 * mean of squares is 1/4 (64 + 64), not 2 + 18."""
     responses = fisher_responses(G, W, TILES)
-    assert joint_score(responses, np.array([True, True, False, False])) == pytest.approx(10.0)
+    assert joint_score(responses, np.array([True, False, True, False])) == pytest.approx(32.0)
     assert joint_score(responses, np.zeros(4, dtype=bool)) == 0.0
 
 
