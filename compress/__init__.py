@@ -8,7 +8,8 @@ model_folder.py       a CompressedModel on disk
 artifact.py           folders on disk: written whole or not at all, checked when read
 bitpack.py            small integers packed bit by bit
 opq.py                one-shot pruning and quantization in closed form
-target_rate.py        OPQ to a wanted compression rate
+magnitude.py          the baseline: uniform magnitude pruning and quantization
+target_rate.py        a method to a wanted compression rate
 allocation.py         pruning rates and bits over layers
 laplace.py            closed forms for Laplace-distributed weights
 masks.py              pruning masks with exact counts
@@ -28,6 +29,7 @@ fixed_point.py        power-of-two grids, shifts, accumulators
 masking.py            a mask without a codebook as a torch parametrization
 codebook.py           integer codes, one rounding rule, power-of-two steps
 quantizer.py          the codebook as a torch parametrization
+entropy.py            lengths of Golomb-Rice and Huffman codes, to the bit
 accounting.py         what a compressed model weighs, every bit counted
 training.py           the one training loop
 finetune.py           fine-tuning with masks and codebooks fixed

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.codebook import LayerCodes
+from compress.entropy import best_rice, huffman_bits
 from compress.model import CompressedModel, prunable_layers
 
 FLOAT_BITS = 32
@@ -41,6 +42,7 @@ class LayerAccount:
     distinct: int
     entropy_bits: float
     value_bits: int
+    value_encoding: str
     position_bits: int
     position_encoding: str
     overhead_bits: int
@@ -51,10 +53,19 @@ class LayerAccount:
 
 
 def account_layer(name: str, codes: LayerCodes) -> LayerAccount:
-    """Bits of a layer from its codes: fixed-width values of the non-zeros, the cheapest positions, steps and header."""
+    """Bits of a layer from its codes: values of the non-zeros and their positions in the cheapest pair of codes, steps, header."""
     nonzero = codes.codes != 0
     count = int(nonzero.sum())
-    encoding, position_bits = cheapest_positions(nonzero.reshape(len(codes.codes), -1), codes.bits)
+    rows = nonzero.reshape(len(codes.codes), -1)
+    encoding, position_bits = cheapest_positions(rows, codes.bits)
+    value_encoding, value_bits = "fixed", count * codes.bits
+    # fillers of relative indices are zeros among the values: only the other codes of positions leave room for Huffman's
+    _, occurrences = np.unique(codes.codes[nonzero], return_counts=True)
+    huffman = huffman_bits(occurrences.tolist(), 2 * codes.levels)
+    without_fillers = min(position_offers(rows).items(), key=lambda offer: offer[1])
+    if count and huffman + without_fillers[1] < value_bits + position_bits:
+        value_encoding, value_bits = "huffman", huffman
+        encoding, position_bits = without_fillers
     return LayerAccount(
         layer=name,
         parameters=codes.codes.size,
@@ -64,7 +75,8 @@ def account_layer(name: str, codes: LayerCodes) -> LayerAccount:
         bits=codes.bits,
         distinct=len(np.unique(np.abs(codes.codes[nonzero]))),
         entropy_bits=code_entropy_bits(codes.codes),
-        value_bits=count * codes.bits,
+        value_bits=value_bits,
+        value_encoding=value_encoding,
         position_bits=position_bits,
         position_encoding=encoding,
         overhead_bits=STEP_BITS * codes.log2_step.size + LAYER_HEADER_BITS,
@@ -85,6 +97,7 @@ def account_mask(name: str, mask: NDArray[np.bool_]) -> LayerAccount:
         distinct=count,
         entropy_bits=code_entropy_bits(mask.astype(np.int32)) + FLOAT_BITS * count,
         value_bits=FLOAT_BITS * count,
+        value_encoding="fixed",
         position_bits=position_bits,
         position_encoding=encoding,
         overhead_bits=LAYER_HEADER_BITS,
@@ -94,22 +107,31 @@ def account_mask(name: str, mask: NDArray[np.bool_]) -> LayerAccount:
 def cheapest_positions(nonzero: NDArray[np.bool_], value_bits: int) -> tuple[str, int]:
     """(encoding, bits) of where the non-zeros are; nonzero (rows, columns).
 
-    none: nothing is zero. bitmap: one bit a weight. csr: column numbers and row starts. relative: gaps of r bits with
-    zero fillers (Deep Compression's), the fillers' values counted here.
+    Those of `position_offers`, or relative: gaps of r bits with zero fillers (Deep Compression's), the fillers' values counted here.
     """
+    offers = position_offers(nonzero)
+    count = int(nonzero.sum())
+    if count < nonzero.size:
+        for gap_bits in GAP_BITS:
+            fillers = relative_fillers(nonzero.ravel(), gap_bits)
+            offers[f"relative-{gap_bits}"] = (count + fillers) * gap_bits + fillers * value_bits
+    best = min(offers, key=lambda name: offers[name])
+    return best, offers[best]
+
+
+def position_offers(nonzero: NDArray[np.bool_]) -> dict[str, int]:
+    """Bits of the positions alone by encoding. none: nothing is zero. bitmap: one bit a weight. csr: column numbers and row starts.
+    rice: Golomb-Rice codes of the gaps."""
     rows, columns = nonzero.shape
     count = int(nonzero.sum())
     if count == nonzero.size:
-        return "none", 0
-    offers = {
+        return {"none": 0}
+    remainder, rice = best_rice(np.diff(np.flatnonzero(nonzero), prepend=-1))
+    return {
         "bitmap": nonzero.size,
         "csr": count * int(np.ceil(np.log2(max(columns, 2)))) + (rows + 1) * int(np.ceil(np.log2(count + 1))),
+        f"rice-{remainder}": rice,
     }
-    for gap_bits in GAP_BITS:
-        fillers = relative_fillers(nonzero.ravel(), gap_bits)
-        offers[f"relative-{gap_bits}"] = (count + fillers) * gap_bits + fillers * value_bits
-    best = min(offers, key=lambda name: offers[name])
-    return best, offers[best]
 
 
 def relative_fillers(nonzero: NDArray[np.bool_], gap_bits: int) -> int:
@@ -137,8 +159,9 @@ def account(model: CompressedModel) -> dict[str, Any]:
     parameters = original_parameters(model)
     in_codes = sum(layer.parameters for layer in layers)
     rest = held - in_codes + float_buffers(model)
-    bits = sum(layer.total_bits for layer in layers) + FLOAT_BITS * rest
-    values = sum(layer.value_bits for layer in layers)
+    biases, bias_bits = quantized_biases(model)
+    bits = sum(layer.total_bits for layer in layers) + FLOAT_BITS * (rest - biases) + bias_bits
+    values = sum(layer.nonzeros * layer.bits for layer in layers)
     nonzeros = sum(layer.nonzeros for layer in layers)
     return {
         "parameters": parameters,
@@ -151,6 +174,17 @@ def account(model: CompressedModel) -> dict[str, Any]:
         "uncompressed_layers": [name for name, _ in prunable_layers(model.module) if name not in compressed],
         "layers": [_row(layer) for layer in layers],
     }
+
+
+def quantized_biases(model: CompressedModel) -> tuple[int, int]:
+    """(how many, bits with a step a module) of the biases that joint quantization holds to grids."""
+    step = next((step for step in reversed(model.history) if step["method"] == "joint"), None)
+    if step is None:
+        return 0, 0
+    layers = {name for row in step["modules"] for name in row["weight_fraction_bits"]}
+    biases = [layer.bias for name, layer in prunable_layers(model.module) if name in layers and layer.bias is not None]
+    count = sum(bias.numel() for bias in biases)  # type: ignore[operator, union-attr]
+    return count, count * int(step["options"]["bits"]) + STEP_BITS * len(biases)
 
 
 def original_parameters(model: CompressedModel) -> int:

@@ -1,7 +1,8 @@
-"""OPQ to a wanted compression rate: the smallest sparsity whose model, everything counted, is that much smaller."""
+"""A method at a wanted compression rate: the smallest sparsity whose model, everything counted, is that much smaller."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -11,21 +12,31 @@ from compress.errors import BudgetError, ConfigError
 from compress.model import CompressedModel
 from compress.opq import opq
 
+Method = Callable[..., CompressedModel]
+
 #: Sparsity is searched in steps of this size: finer ones move the rate by less than a percent.
 SPARSITY_STEP = 0.005
 HIGHEST_SPARSITY = 0.985
 
 
 def opq_at_rate(model: nn.Module | CompressedModel, target_rate: float, **options: Any) -> CompressedModel:
-    """`opq` at the smallest sparsity that reaches `target_rate` (see `accounting.account`, compression_rate).
+    """`opq` at the smallest sparsity that reaches `target_rate`; options: those of `opq` but sparsity.
 
-    options: those of `opq` but sparsity. The rate grows with the sparsity, so halving finds it in about eight trials.
     Raises: what `opq` raises; ConfigError; BudgetError naming the largest rate these options reach.
+    """
+    return at_rate(opq, model, target_rate, **options)
+
+
+def at_rate(method: Method, model: nn.Module | CompressedModel, target_rate: float, **options: Any) -> CompressedModel:
+    """`method(model, sparsity=..., **options)` at the smallest sparsity that reaches `target_rate` (see `accounting.account`).
+
+    The rate grows with the sparsity, so halving finds it in about eight trials.
+    Raises: what the method raises; ConfigError; BudgetError naming the largest rate these options reach.
     """
     if not target_rate > 0:
         raise ConfigError("target-rate", target_rate, "a number above 0 (32-bit weights have rate 1)")
     low, high = -1, round(HIGHEST_SPARSITY / SPARSITY_STEP)
-    best = _most_sparse(model, high, options)
+    best = _most_sparse(method, model, high, options)
     high = round(float(best.history[-1]["options"]["sparsity"]) / SPARSITY_STEP)
     reachable = float(account(best)["compression_rate"])
     if reachable < target_rate:
@@ -35,7 +46,7 @@ def opq_at_rate(model: nn.Module | CompressedModel, target_rate: float, **option
         )
     while high - low > 1:
         middle = (low + high) // 2
-        trial = opq(model, sparsity=_sparsity(middle), **options)
+        trial = method(model, sparsity=_sparsity(middle), **options)
         if account(trial)["compression_rate"] >= target_rate:
             best, high = trial, middle
         else:
@@ -43,13 +54,15 @@ def opq_at_rate(model: nn.Module | CompressedModel, target_rate: float, **option
     return best
 
 
-def _most_sparse(model: nn.Module | CompressedModel, steps: int, options: dict[str, Any]) -> CompressedModel:
+def _most_sparse(
+    method: Method, model: nn.Module | CompressedModel, steps: int, options: dict[str, Any]
+) -> CompressedModel:
     """The model at the largest sparsity that the layers' caps allow."""
-    low, high, found = 0, steps + 1, opq(model, sparsity=0.0, **options)
+    low, high, found = 0, steps + 1, method(model, sparsity=0.0, **options)
     while high - low > 1:
         middle = (low + high) // 2
         try:
-            found, low = opq(model, sparsity=_sparsity(middle), **options), middle
+            found, low = method(model, sparsity=_sparsity(middle), **options), middle
         except BudgetError:
             high = middle
     return found

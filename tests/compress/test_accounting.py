@@ -1,5 +1,7 @@
 """Every bit counted, against hand-computed examples and the bytes on disk."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,8 @@ from torch import nn
 
 from compress.accounting import account, account_layer, cheapest_positions, code_entropy_bits, relative_fillers
 from compress.codebook import LayerCodes
+from compress.entropy import huffman_bits
+from compress.joint import joint_quantize
 from compress.model import CompressedModel
 from compress.model_folder import save_model
 from compress.opq import opq
@@ -28,7 +32,10 @@ def test_relative_index_with_fillers(gap_bits, bits):
 
 
 def test_the_cheapest_encoding_is_named():
-    assert cheapest_positions(toy()[None], value_bits=4) == ("relative-5", 36 - 16)
+    assert cheapest_positions(toy()[None], value_bits=4) == (
+        "relative-5",
+        36 - 16,
+    )  # Rice with its header: 4 + 20 or more
     assert cheapest_positions(np.ones((3, 4), bool), 4) == ("none", 0)
     half = np.random.default_rng(0).random((50, 50)) < 0.5
     assert cheapest_positions(half, 4) == ("bitmap", 2500)
@@ -73,15 +80,44 @@ def test_whole_network_by_hand():
     found = account(by_hand())
     rows = found["layers"]
     assert found["parameters"] == 1000 + 10 + 20 + 40 + 4
-    values = sum(row["nonzeros"] * row["bits"] for row in rows)
+    fixed = sum(row["nonzeros"] * row["bits"] for row in rows)
+    values = sum(row["value_bits"] for row in rows)
     positions = sum(row["position_bits"] for row in rows)
     assert found["total_bits"] == values + positions + 2 * (8 + 8) + 32 * 14
     assert found["compression_rate"] == pytest.approx(32 * 1074 / found["total_bits"])
-    assert found["compression_rate_paper"] == pytest.approx(32 * 1040 / values)
+    assert found["compression_rate_paper"] == pytest.approx(32 * 1040 / fixed)
     assert found["nonzeros"] == sum(row["nonzeros"] for row in rows) + 14
     assert found["uncompressed_layers"] == []
     assert {"parameters", "nonzeros", "sparsity", "bits", "compression_rate", "layers"} <= found.keys()
     assert {"layer", "parameters", "nonzeros", "sparsity", "bits", "compression_rate"} <= rows[0].keys()
+
+
+def test_values_are_huffman_coded_where_that_is_shorter():
+    random = np.random.default_rng(0)
+    values = random.choice([1, -1, 2, 7], size=(40, 50), p=[0.7, 0.2, 0.09, 0.01])
+    codes = np.where(random.random((40, 50)) < 0.1, values, 0).astype(np.int32)
+    layer = account_layer("x", LayerCodes(codes, np.array(-3, dtype=np.int32), codes != 0, 7))
+    occurrences = np.unique(codes[codes != 0], return_counts=True)[1].tolist()
+    assert layer.value_encoding == "huffman" and layer.position_encoding.startswith("rice")
+    assert layer.value_bits == huffman_bits(occurrences, 14) < layer.nonzeros * layer.bits
+    assert layer.value_bits + layer.position_bits >= layer.entropy_bits
+
+
+def test_biases_on_grids_count_their_bits():
+    torch.manual_seed(0)
+    random = np.random.default_rng(0)
+    x = random.random((40, 6), dtype=np.float32)
+    data = SimpleNamespace(
+        name="x",
+        x_train=x,
+        y_train=np.zeros(40, int),
+        x_test=x,
+        y_test=np.zeros(40, int),
+        calibration=lambda n, s=0: x[:n],
+    )
+    small = opq(nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)), sparsity=0.3, bits=4)
+    saved = account(small)["total_bits"] - account(joint_quantize(small, data, bits=8))["total_bits"]
+    assert saved == 8 * (32 - 8) - 2 * 8
 
 
 def test_channel_steps_are_counted():
