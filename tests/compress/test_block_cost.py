@@ -132,6 +132,27 @@ def test_no_model_grows_when_a_block_goes(text, name, seed):
         assert cost.energy(fewer) <= cost.energy(mask)
 
 
+def test_taps_of_a_convolution_turn_the_input():
+    """Four channels onto four, three taps: 12 products; two taps turn inputs, three channel differences sums."""
+    _, cost = priced((4, 4, 1, 3), "taps", positions=16)
+    assert cost.operations(np.ones(3, dtype=bool)) == (5, 12)
+    assert cost.operations(kept(3, 0)) == (2, 4)  # one tap only: a square of babies and giants
+    assert cost.operations(kept(3, 1, 2)) == (5, 8)
+
+
+def test_inputs_nobody_reads_are_not_laid_out():
+    """784 pixels onto 300 rows: 8 blocks of 512 slots share the pixels, so 98 diagonals, and 25 for 196 of them."""
+    groups, cost = priced((300, 784), "inputs:1", reads_input=True, layers_left=3)
+    assert cost.operations(np.ones(784, dtype=bool)) == (rotations(98), 98)
+    assert cost.operations(np.arange(784) % 4 == 0) == (rotations(25), 25)
+    groups, cost = priced((300, 784), "residue:128", reads_input=True, layers_left=3)
+    assert cost.operations(np.arange(128) < 32) == (rotations(32), 32)
+
+
+def rotations(count):
+    return min(step - 1 + -(-count // step) - 1 for step in (1, 2, 4, 8, 16, 32, 64))
+
+
 def test_plain_blocks_by_hand():
     """Two outputs by four inputs in tiles of 2 x 2, five positions in tiles of four."""
     model = PlainBlocks(token_tile=4, mac_energy=1, buffer_energy=10, off_chip_energy=100)
