@@ -5,6 +5,7 @@ tenseal_tutorial.py    the convolutional network of TenSEAL's tutorial, by TenSE
 tenseal_mlp.py         TenSEAL's best effort on the 784-64-10 network
 ours.py                this project's server process on a bundle
 compression.py         rates and accuracy of OPQ, and of uniform magnitude pruning
+blocks.py              block pruning: allocations, power terms, families and the largest removal
 savings.py             what each method saves under encryption
 joint.py               joint quantization of every zoo network, and integers against simulation
 train_tutorial.py      the weights of the tutorial's network

@@ -40,12 +40,12 @@ TRANSFORMER_FINETUNE = {"epochs": 4, "learning_rate": 2e-3}
 #: Allocations and power terms that are compared at equal modelled cost; weight 1 is the released code's balance.
 VARIANTS: Mapping[str, dict[str, Any]] = {
     "hardware-aware": {"allocation": "hardware-aware"},
-    "hardware-aware, power corrected": {"power_term": "corrected", "power_weight": 1.0},
-    "hardware-aware, power released": {"power_term": "released", "power_weight": 1.0},
-    "hardware-aware, Taylor curves": {"curves": "taylor"},
-    "uniform share of time": {"allocation": "uniform-time"},
     "uniform": {"allocation": "uniform"},
     "global-magnitude": {"allocation": "global-magnitude"},
+    "hardware-aware, power corrected": {"power_term": "corrected", "power_weight": 1.0},
+    "hardware-aware, power released": {"power_term": "released", "power_weight": 1.0},
+    "uniform share of time": {"allocation": "uniform-time"},
+    "hardware-aware, Taylor curves": {"curves": "taylor"},
 }
 #: Families at equal modelled cost on ciphertexts.
 FAMILIES = ("residue:128", "band:8", "tile:8x8", "inputs:1+residue:128", "inputs:4", "outputs:4")
@@ -57,8 +57,8 @@ def jobs(network: str, part: str) -> Iterator[dict[str, Any]]:
         options = {"cost": "ckks-diagonals", "block": "residue:128", "sparsity": 0.4}
         if network != "lenet300":
             options = {"cost": "plain-blocks", "block": "tile:8x8", "sparsity": 0.5}
-        for seed in SEEDS:
-            for name, variant in VARIANTS.items():
+        for name, variant in VARIANTS.items():
+            for seed in SEEDS:
                 tuning = FINETUNE if network == "lenet300" else None
                 yield _job(name, seed, tuning, {"rounds": 1, "images": 1024, **options, **variant})
     elif part == "families":
