@@ -3,8 +3,11 @@
     python -m benchmarks.compression targets       rates that are asked for, trained long, distilled from the original
     python -m benchmarks.compression comparison    four rates, three seeds, the same budget and training for both methods
 
-Every row is written to results/compression.json as soon as it is measured; rows that are there already are not measured again, so
+Every row is written to results/compression-PART.json as soon as it is measured; rows that are there already are not measured again, so
 that a run can be taken up where it stopped. Accuracy is over all 10,000 test images of MNIST.
+
+Targets are reached in two shots: OPQ at 85 % and 8 bits, a few epochs, then OPQ of the result at the wanted rate. One shot from the
+dense network to a rate of 60 ends half a point lower (ours; the paper prunes once).
 """
 
 from __future__ import annotations
@@ -26,20 +29,22 @@ from compress.artifact import json_bytes
 from compress.magnitude import magnitude
 from compress.opq import opq
 from compress.target_rate import at_rate
+from compress.training import accuracy
 
-RESULT = Path(__file__).parent / "results" / "compression.json"
+RESULTS = Path(__file__).parent / "results"
 METHODS = {"opq": opq, "magnitude": magnitude}
 SEEDS = (0, 1, 2)
 
-#: Network, rate, bits and epochs of the rows that aim at a rate. After OPQ, joint quantization at 8 bits holds biases to grids as well.
+#: Network, rate asked of OPQ (joint quantization of the biases adds to it), bits, and epochs of the second shot.
 TARGETS = (
-    ("lenet300", 65, 3, 20),
-    ("lenet300", 50, 3, 20),
-    ("lenet300", 35, 4, 20),
-    ("lenet5", 60, 4, 20),
-    ("lenet5", 100, 4, 20),
-    ("lenet5", 30, 4, 20),
+    ("lenet300", 57, 3, 14),
+    ("lenet300", 20, 4, 14),
+    ("lenet300", 10, 5, 10),
+    ("lenet5", 45, 4, 12),
+    ("lenet5", 20, 4, 10),
+    ("lenet5", 130, 4, 12),
 )
+FIRST_SPARSITY, FIRST_BITS, FIRST_EPOCHS = 0.85, 8, 6
 RATES = {"lenet300": (20, 40, 60, 80)}
 COMPARISON_BITS, COMPARISON_EPOCHS = 4, 3
 LEARNING_RATE = 8e-3
@@ -51,7 +56,7 @@ def jobs(part: str) -> Iterator[dict[str, Any]]:
         for network, rate, bits, epochs in TARGETS:
             yield {
                 "part": part, "network": network, "method": "opq", "target_rate": rate, "bits": bits, "epochs": epochs,
-                "seed": 0, "distilled": True, "joint": True,
+                "seed": 0, "shots": 2,
             }  # fmt: skip
     else:
         for network, rates in RATES.items():
@@ -60,35 +65,31 @@ def jobs(part: str) -> Iterator[dict[str, Any]]:
                     for method in METHODS:
                         yield {
                             "part": part, "network": network, "method": method, "target_rate": rate,
-                            "bits": COMPARISON_BITS, "epochs": COMPARISON_EPOCHS, "seed": seed, "distilled": False,
-                            "joint": False,
+                            "bits": COMPARISON_BITS, "epochs": COMPARISON_EPOCHS, "seed": seed, "shots": 1,
                         }  # fmt: skip
 
 
 def measured(job: dict[str, Any], data: Any) -> dict[str, Any]:
-    """One row: compress to the rate, fine-tune, count, test."""
+    """One row: compress to the rate, fine-tune, count, test. Two shots are distilled, and end in joint quantization at 8 bits."""
     start = perf_counter()
     plain = cp.load_model(job["network"])
-    model = at_rate(METHODS[job["method"]], plain, job["target_rate"], bits=job["bits"])
-    one_shot = model
-    model = cp.finetune(
-        model,
-        data,
-        epochs=job["epochs"],
-        learning_rate=LEARNING_RATE,
-        seed=job["seed"],
-        teacher=plain if job["distilled"] else None,
-        augment=True,
-    )
+    two = job["shots"] == 2
+    teacher = plain if two else None
+    begun = plain
+    if two:
+        first = opq(plain, sparsity=FIRST_SPARSITY, bits=FIRST_BITS)
+        begun = _tuned(first, data, FIRST_EPOCHS, job["seed"], teacher).export()
+    shot = at_rate(METHODS[job["method"]], begun, job["target_rate"], bits=job["bits"])
+    model = _tuned(shot, data, job["epochs"], job["seed"], teacher)
     tuned = model.history[-1]
     after = tuned["accuracy_after"]
-    if job["joint"]:
+    if two:
         model = cp.joint_quantize(model, data, bits=8, seed=job["seed"])
         after = model.history[-1]["accuracy_after"]
     counted = account(model)
     return {
         **job,
-        "accuracy_plain": plain_accuracy(plain, data),
+        "accuracy_plain": accuracy(plain, data.x_test, data.y_test),
         "accuracy_one_shot": tuned["accuracy_before"],
         "accuracy_compressed": after,
         "compression_rate": counted["compression_rate"],
@@ -101,70 +102,85 @@ def measured(job: dict[str, Any], data: Any) -> dict[str, Any]:
             }
             for row in counted["layers"]
         ],
-        "options": dict(one_shot.history[-1]["options"]),
+        "options": dict(shot.history[-1]["options"]),
         "seconds": perf_counter() - start,
     }
 
 
-def plain_accuracy(module: torch.nn.Module, data: Any) -> float:
-    """Accuracy on all test images."""
-    from compress.training import accuracy
-
-    return accuracy(module, data.x_test, data.y_test)
+def _tuned(model: cp.CompressedModel, data: Any, epochs: int, seed: int, teacher: Any) -> cp.CompressedModel:
+    return cp.finetune(
+        model, data, epochs=epochs, learning_rate=LEARNING_RATE, seed=seed, teacher=teacher, augment=True
+    )
 
 
 def run(part: str) -> dict[str, Any]:
     """Measure what is missing of a part."""
     torch.set_num_threads(1)
     data = cp.load_data("mnist")
-    result = json.loads(RESULT.read_text()) if RESULT.is_file() else {"rows": []}
+    path = RESULTS / f"compression-{part}.json"
+    result = json.loads(path.read_text()) if path.is_file() else {"rows": []}
     for job in jobs(part):
         if any(all(row.get(key) == value for key, value in job.items()) for row in result["rows"]):
             continue
         result["rows"].append(measured(job, data))
         result |= {"machine": this_machine().as_json(), "test_images": len(data.x_test)}
-        RESULT.write_bytes(json_bytes(result))
-        RESULT.with_suffix(".md").write_text(compression_table(result))
+        path.write_bytes(json_bytes(result))
+        path.with_suffix(".md").write_text(TABLES[part](result))
     return result
 
 
-def compression_table(result: dict[str, Any]) -> str:
-    """Markdown: the targets row by row, the comparison as means over seeds."""
-    rows = result["rows"]
-    lines = ["### Rates that were asked for", ""]
-    lines += [
+def targets_table(result: dict[str, Any]) -> str:
+    """Markdown: row by row."""
+    lines = [
         "| network | rate, everything counted | values only | sparsity | bits | plain | compressed | lost, points |"
     ]
     lines += ["|" + "---|" * 8]
-    for row in (row for row in rows if row["part"] == "targets"):
+    for row in result["rows"]:
         lost = 100 * (row["accuracy_plain"] - row["accuracy_compressed"])
         lines.append(
             f"| {row['network']} | {row['compression_rate']:.1f} | {row['compression_rate_paper']:.0f} | {row['sparsity']:.1%} | "
             f"{row['bits']} | {row['accuracy_plain']:.2%} | {row['accuracy_compressed']:.2%} | {lost:+.2f} |"
         )
-    lines += ["", "### OPQ beside magnitude pruning at uniform rates with uniform quantization", ""]
-    lines += ["| network | rate | OPQ, mean of seeds | uniform | OPQ ahead, points | seeds |", "|" + "---|" * 6]
-    compared = [row for row in rows if row["part"] == "comparison"]
-    for network, rate in dict.fromkeys((row["network"], row["target_rate"]) for row in compared):
-        means = {}
-        for method in METHODS:
-            found = [
+    note = (
+        f"Two shots of OPQ, the first at {FIRST_SPARSITY:.0%} with {FIRST_EPOCHS} epochs, distilled from the original; then biases and "
+        "activations on 8-bit grids, which the accuracy includes. Seed 0."
+    )
+    return "\n".join([*lines, "", f"{note} {_where(result, 'targets')}"]) + "\n"
+
+
+def comparison_table(result: dict[str, Any]) -> str:
+    """Markdown: means over seeds."""
+    lines = ["| network | rate | OPQ, mean of seeds | uniform | OPQ ahead, points | seeds |", "|" + "---|" * 6]
+    rows = result["rows"]
+    for network, rate in dict.fromkeys((row["network"], row["target_rate"]) for row in rows):
+        found = {
+            method: [
                 row["accuracy_compressed"]
-                for row in compared
+                for row in rows
                 if (row["network"], row["target_rate"], row["method"]) == (network, rate, method)
             ]
-            means[method] = (statistics.mean(found), len(found)) if found else (float("nan"), 0)
-        (ours, seeds), (theirs, _) = means["opq"], means["magnitude"]
-        lines.append(f"| {network} | {rate} | {ours:.2%} | {theirs:.2%} | {100 * (ours - theirs):+.2f} | {seeds} |")
-    machine = result["machine"]
-    lines += [
-        "",
-        f"All {result['test_images']} test images of MNIST. Targets: distilled from the original, then biases and activations on 8-bit "
-        f"grids. Comparison: {COMPARISON_BITS} bits, {COMPARISON_EPOCHS} epochs, seeds {SEEDS}, no teacher. {machine['cpu']}, "
-        f"{machine['date']}; `python -m benchmarks.compression targets`, `... comparison`.",
-    ]
-    return "\n".join(lines) + "\n"
+            for method in METHODS
+        }
+        if all(found.values()):
+            ours, theirs = (statistics.mean(found[method]) for method in METHODS)
+            seeds = min(len(values) for values in found.values())
+            lines.append(f"| {network} | {rate} | {ours:.2%} | {theirs:.2%} | {100 * (ours - theirs):+.2f} | {seeds} |")
+    note = (
+        "OPQ in one shot beside magnitude pruning at one rate for all layers with uniform quantization: the same rate with everything counted, "
+        f"{COMPARISON_BITS} bits, {COMPARISON_EPOCHS} epochs on the fixed masks and codebooks, no teacher."
+    )
+    return "\n".join([*lines, "", f"{note} {_where(result, 'comparison')}"]) + "\n"
 
+
+def _where(result: dict[str, Any], part: str) -> str:
+    machine = result["machine"]
+    return (
+        f"All {result['test_images']} test images of MNIST. {machine['cpu']}, {machine['date']}; "
+        f"`python -m benchmarks.compression {part}`."
+    )
+
+
+TABLES = {"targets": targets_table, "comparison": comparison_table}
 
 if __name__ == "__main__":
     run(sys.argv[1])
