@@ -84,28 +84,12 @@ RECIPES: Mapping[str, tuple[Recipe, ...]] = {
         Recipe("opq 40 %, 5 bits", (opq(0.4, 5),)),
         Recipe("joint, 8 bits", (joint(8),)),
         Recipe("blocks 50 %", (blocks(0.5, "inputs:1+residue:128"),)),
-        Recipe("blocks 50 %, opq, joint", (blocks(0.5, "inputs:1+residue:128"), opq(0.6, 5), joint(8))),
     ),
     "cnn": (
         Recipe("none"),
         Recipe("opq 50 %, 5 bits", (opq(0.5, 5),)),
         Recipe("joint, 8 bits", (joint(8),)),
         Recipe("blocks 50 %", (blocks(0.5, "residue:128"),)),
-    ),
-    "cnn": (
-        Recipe("none"),
-        Recipe("opq 50 %, 5 bits", (opq(0.5, 5),)),
-        Recipe("joint, 8 bits", (joint(8),)),
-        Recipe("blocks 50 %", (blocks(0.5, "residue:128"),)),
-    ),
-    "lenet300": (
-        Recipe("none"),
-        Recipe("opq 50 %, 5 bits", (opq(0.5, 5),)),
-        Recipe("joint, 8 bits", (joint(8),)),
-        Recipe("blocks 50 %", (blocks(0.5, "inputs:1+residue:128"),)),
-        Recipe("blocks 65 %", (blocks(0.65, "inputs:1+residue:128"),)),
-        Recipe("blocks 80 %", (blocks(0.8, "inputs:1+residue:128"),)),
-        Recipe("blocks 65 %, opq, joint", (blocks(0.65, "inputs:1+residue:128"), opq(0.7, 5), joint(8))),
     ),
 }
 
