@@ -32,6 +32,8 @@ from compress.training import accuracy
 
 RESULT = Path(__file__).parent / "results" / "blocks.json"
 SEEDS = (0, 1, 2)
+#: What `prune_blocks` does unless told otherwise.
+ROUNDS = 3
 FINETUNE = {"epochs": 1, "learning_rate": 4e-3}
 LONG_FINETUNE = {"epochs": 20, "learning_rate": 4e-3}
 MIDDLE_FINETUNE = {"epochs": 14, "learning_rate": 4e-3}
@@ -130,11 +132,12 @@ def tables(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         options = row["options"]
         name = f"{row['name']} | {options['block']} | {options['cost']} | {options['sparsity']:.3g}"
+        name += f" | {options.get('rounds', ROUNDS)}"
         groups.setdefault((row["network"], row["data"], row["part"]), {}).setdefault(name, []).append(row)
     lines = ["# Block pruning: accuracy", ""]
     for (network, data, part), named in groups.items():
         plain = next(iter(named.values()))[0]["accuracy_plain"]
-        lines += [f"## {network} on {data}, {part}: {plain:.2%} before", "", HEADER, "|---" * 10 + "|"]
+        lines += [f"## {network} on {data}, {part}: {plain:.2%} before", "", HEADER, "|---" * 11 + "|"]
         for name, same in named.items():
             if "refused" in same[0]:
                 lines.append(f"| {name} | refused: sparser than the layers allow | | | | | {len(same)} |")
@@ -151,7 +154,8 @@ def tables(rows: list[dict[str, Any]]) -> str:
     machine = this_machine()
     lines.append(
         f"All {rows[0]['images']} test images; means over seeds with the lowest and highest in brackets. Share asked: of the "
-        "cost model's time that goes. Epochs: of fine-tuning, distilled from the network before pruning. "
+        "cost model's time that goes. Epochs: of fine-tuning, distilled from the network before pruning; "
+        "the dense network had no such extra training. Times are modelled, not measured. "
         f"{machine.cpu}, Python {machine.python}, torch {machine.packages['torch']}, {machine.date}. "
         "Commands: `python -m benchmarks.blocks NETWORK DATA --part PART`."
     )
@@ -159,7 +163,7 @@ def tables(rows: list[dict[str, Any]]) -> str:
 
 
 HEADER = (
-    "| allocation | blocks | cost model | share asked | post-training % | fine-tuned % | epochs | modelled time left | "
+    "| allocation | blocks | cost model | share asked | rounds | post-training % | fine-tuned % | epochs | modelled time left | "
     "multiplications left | seeds |"
 )
 
