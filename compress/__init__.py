@@ -29,6 +29,7 @@ fixed_point.py        power-of-two grids, shifts, accumulators
 masking.py            a mask without a codebook as a torch parametrization
 codebook.py           integer codes, one rounding rule, power-of-two steps
 quantizer.py          the codebook as a torch parametrization
+precision.py          which floating type a module computes in
 entropy.py            lengths of Golomb-Rice and Huffman codes, to the bit
 accounting.py         what a compressed model weighs, every bit counted
 training.py           the one training loop

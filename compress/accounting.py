@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from compress.codebook import LayerCodes
 from compress.entropy import best_rice, huffman_bits
-from compress.model import CompressedModel, prunable_layers
+from compress.model import CompressedModel, prunable_layers, tied_layers
 
 FLOAT_BITS = 32
 STEP_BITS = 8
@@ -152,9 +153,10 @@ def account(model: CompressedModel) -> dict[str, Any]:
     compression_rate counts everything against 32 bits for every parameter; compression_rate_paper counts surviving
     values only.
     """
-    layers = [account_layer(name, codes) for name, codes in model.layers().items()]
-    layers += [account_mask(name, mask) for name, mask in model.masks().items()]
-    compressed = {layer.layer for layer in layers}
+    tied = tied_layers(model.module)  # a shared weight is kept, and counted, once
+    layers = [account_layer(name, codes) for name, codes in model.layers().items() if name not in tied]
+    layers += [account_mask(name, mask) for name, mask in model.masks().items() if name not in tied]
+    compressed = {layer.layer for layer in layers} | tied.keys()
     held = sum(parameter.numel() for parameter in model.module.parameters())
     parameters = original_parameters(model)
     in_codes = sum(layer.parameters for layer in layers)
@@ -182,8 +184,10 @@ def quantized_biases(model: CompressedModel) -> tuple[int, int]:
     if step is None:
         return 0, 0
     layers = {name for row in step["modules"] for name in row["weight_fraction_bits"]}
-    biases = [layer.bias for name, layer in prunable_layers(model.module) if name in layers and layer.bias is not None]
-    count = sum(bias.numel() for bias in biases)  # type: ignore[operator, union-attr]
+    biases = [
+        layer.bias for name, layer in prunable_layers(model.module) if name in layers and isinstance(layer.bias, Tensor)
+    ]
+    count = sum(bias.numel() for bias in biases)
     return count, count * int(step["options"]["bits"]) + STEP_BITS * len(biases)
 
 

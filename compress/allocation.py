@@ -30,6 +30,8 @@ _THRESHOLD_SCALES: Mapping[str, Callable[[float, int], float]] = MappingProxyTyp
     }
 )
 BISECTIONS = 200
+#: Partial allocations kept a layer. Far above what networks of some dozens of layers leave; beyond it those with the best bound stay.
+MOST_PARTIAL_ALLOCATIONS = 20_000
 
 
 def allocate_rates(
@@ -101,10 +103,12 @@ def real_bits(ranges: Sequence[float], counts: Sequence[int], mean_bits: float, 
 def allocate_bits(
     ranges: Sequence[float], counts: Sequence[int], mean_bits: float, *, low: int = 2, high: int = 8
 ) -> list[int]:
-    """Whole bits for every layer, at most mean_bits * sum n_i in all.
+    """The whole bits of every layer that make the survivors' error least, at most mean_bits * sum n_i in all.
 
-    ranges: R_i sqrt(omega_i), the largest surviving magnitude under the weighting; counts: survivors n_i.
-    The real-valued optimum floored, the rest spent greedily, then exchanged between layers while that lowers the error.
+    ranges: R_i sqrt(omega_i), the largest surviving magnitude under the weighting; counts: survivors n_i. The error is
+    the high-rate one, sum n_i R_i^2 4^(-B_i). Exact: a knapsack by dynamic programming over the layers, in which a
+    partial allocation goes when another is better in both bits and error, or when its Lagrangian bound shows that it
+    can't beat the greedy one (derived).
     Raises: ConfigError; BudgetError when mean_bits is below `low`.
     """
     if not 2 <= low <= high:
@@ -113,57 +117,59 @@ def allocate_bits(
         raise BudgetError(
             f"bits: {mean_bits:g} a weight asked, every layer needs at least {low}; ask for {low} or more"
         )
-    energy = [max(float(r), 1e-150) ** 2 for r in ranges]
-    floors = [
-        int(np.floor(b + 1e-9)) for b in real_bits(np.sqrt(energy).tolist(), counts, min(mean_bits, high), low, high)
-    ]
-    budget = int(np.floor(mean_bits * sum(counts) + 1e-9))
-    bits = _spend(floors, energy, counts, budget, high)
-    while (better := _exchanged(bits, energy, counts, budget, low, high)) is not None:
-        bits = better
-    return bits
+    choices = np.arange(low, high + 1)
+    stored = np.asarray(counts, dtype=np.float64)[:, None] * choices
+    energy = np.maximum(np.asarray(ranges, dtype=np.float64), 1e-150) ** 2 * np.asarray(counts, dtype=np.float64)
+    errors = energy[:, None] * 4.0**-choices
+    budget = float(np.floor(mean_bits * sum(counts) + 1e-9))
+    price = _price_of_a_bit(stored, errors, budget)
+    priced = np.argmin(errors + price * stored, axis=1)
+    known = _spend(priced, stored, errors, budget)
+    rest = np.append(np.cumsum((errors + price * stored).min(axis=1)[::-1])[::-1], 0.0)  # of the layers still to come
+    least = np.append(np.cumsum(stored[::-1, 0])[::-1], 0.0)
+    limit = _total(errors, known) * (1 + 1e-12)
+
+    used, error, picks = np.zeros(1), np.zeros(1), np.zeros((1, 0), dtype=np.int64)
+    for layer in range(len(counts)):
+        every_used = (used[:, None] + stored[layer]).ravel()
+        every_error = (error[:, None] + errors[layer]).ravel()
+        bound = every_error + rest[layer + 1] - price * (budget - every_used)
+        open_ = np.flatnonzero((every_used + least[layer + 1] <= budget) & (bound <= limit))
+        open_ = open_[np.lexsort((every_error[open_], every_used[open_]))]
+        lowest_before = np.append(np.inf, np.minimum.accumulate(every_error[open_])[:-1])
+        kept = open_[every_error[open_] < lowest_before]
+        kept = kept[np.argsort(bound[kept], kind="stable")[:MOST_PARTIAL_ALLOCATIONS]]
+        used, error = every_used[kept], every_error[kept]
+        picks = np.column_stack([picks[kept // len(choices)], kept % len(choices)])
+    best = picks[int(np.argmin(error))] if len(error) else known
+    return [int(choices[index]) for index in best]
 
 
-def _spend(bits: list[int], energy: list[float], counts: Sequence[int], budget: int, high: int) -> list[int]:
-    """Bit by bit to the layer whose error per stored bit drops most, energy * 4^(-B), among those that still fit the
-    budget."""
-    bits = list(bits)
+def _price_of_a_bit(stored: Array, errors: Array, budget: float) -> float:
+    """The Lagrange multiplier at which the layers' own best choices just fit the budget."""
+    low, high = -1100.0, 1100.0  # log2, beyond every error a float can hold
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        fits = _total(stored, np.argmin(errors + 2.0**middle * stored, axis=1)) <= budget if middle < 1023 else True
+        low, high = (low, middle) if fits else (middle, high)
+    return float(2.0 ** min(high, 1023))
+
+
+def _spend(choice: NDArray[np.int64], stored: Array, errors: Array, budget: float) -> NDArray[np.int64]:
+    """What fits, made better bit by bit: always the layer whose error per stored bit drops most and that still fits."""
+    choice = choice.copy()
     while True:
-        left = budget - _stored(bits, counts)
-        fitting = [i for i, n in enumerate(counts) if 0 < n <= left and bits[i] < high]
-        if not fitting:
-            return bits
-        bits[max(fitting, key=lambda i: (energy[i] * 4.0 ** -bits[i], -i))] += 1
+        left = budget - _total(stored, choice)
+        steps = [i for i in range(len(choice)) if choice[i] + 1 < stored.shape[1]]
+        drops = {
+            i: (errors[i, choice[i]] - errors[i, choice[i] + 1]) / cost
+            for i in steps
+            if 0 < (cost := stored[i, choice[i] + 1] - stored[i, choice[i]]) <= left
+        }
+        if not drops:
+            return choice
+        choice[max(drops, key=drops.__getitem__)] += 1
 
 
-def _exchanged(
-    bits: list[int], energy: list[float], counts: Sequence[int], budget: int, low: int, high: int
-) -> list[int] | None:
-    """A better allocation in which one layer too large for what is left got a bit that others paid; None when there is
-    none.
-
-    Without it a network whose weights lie mostly in one layer would leave nearly a bit a weight of the budget unspent.
-    """
-    error = _error(bits, energy, counts)
-    for grown in (i for i, n in enumerate(counts) if n > 0 and bits[i] < high):
-        trial = list(bits)
-        trial[grown] += 1
-        while _stored(trial, counts) > budget:
-            payers = [i for i, n in enumerate(counts) if i != grown and n > 0 and trial[i] > low]
-            if not payers:
-                break
-            trial[min(payers, key=lambda i: (energy[i] * 4.0 ** -trial[i], i))] -= 1
-        else:
-            trial = _spend(trial, energy, counts, budget, high)
-            if _error(trial, energy, counts) < error * (1 - 1e-9):
-                return trial
-    return None
-
-
-def _stored(bits: Sequence[int], counts: Sequence[int]) -> int:
-    return sum(n * b for n, b in zip(counts, bits, strict=True))
-
-
-def _error(bits: Sequence[int], energy: Sequence[float], counts: Sequence[int]) -> float:
-    """High-rate error of the survivors, sum n_i R_i^2 4^(-B_i) / 3."""
-    return sum(n * e * 4.0**-b for n, e, b in zip(counts, energy, bits, strict=True)) / 3
+def _total(table: Array, choice: NDArray[np.int64]) -> float:
+    return float(table[np.arange(len(choice)), choice].sum())

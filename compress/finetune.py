@@ -17,6 +17,7 @@ from compress.augment import DigitAugment, distortable
 from compress.distill import distillation_loss
 from compress.errors import CompressError, ConfigError, InputShapeError
 from compress.model import CompressedModel
+from compress.precision import full_precision_, in_precision, precision
 from compress.training import accuracy, fit_, predict
 
 Progress = Callable[[str, float], None]
@@ -42,7 +43,8 @@ def finetune(
 
     teacher: an uncompressed network to distil from (see `compress.distill`). augment: small random distortions of the
     training images; rows of features have no places to move and stay as they are, which the history records.
-    Raises: CompressError when nothing is compressed; ConfigError; InputShapeError when data and network (or teacher) do
+    What is frozen (requires_grad=False) does not move, statistics of frozen normalizations included.
+    Raises: CompressError when nothing is compressed or everything frozen; ConfigError; InputShapeError when data and network (or teacher) do
     not fit; CalibrationError when training diverges.
     """
     if not model.layers() and not model.masks():
@@ -51,13 +53,18 @@ def finetune(
         raise ConfigError("epochs", epochs, "0 or more")
     _check_shapes(model.module, teacher, data)
     augment = augment and distortable(data.x_train)
-    module = copy.deepcopy(model.module)
+    module = full_precision_(copy.deepcopy(model.module))
+    guide = None if teacher is None else copy.deepcopy(teacher).eval().to(precision(module))
+    if not any(parameter.requires_grad for parameter in module.parameters()):
+        raise CompressError(
+            type(module).__name__, "every parameter is frozen (requires_grad=False), so nothing can move; unfreeze some"
+        )
     before = accuracy(module, data.x_test, data.y_test)
     fit_(
         module,
-        torch.from_numpy(data.x_train),
+        in_precision(torch.from_numpy(data.x_train), module),
         torch.from_numpy(data.y_train),
-        loss=label_loss if teacher is None else distillation_loss(module, copy.deepcopy(teacher).eval()),
+        loss=label_loss if guide is None else distillation_loss(module, guide),
         epochs=epochs,
         learning_rate=learning_rate,
         seed=seed,

@@ -13,7 +13,7 @@ from torch import nn
 
 from compress.codebook import LayerCodes
 from compress.masking import layer_mask
-from compress.quantizer import PRUNABLE, layer_codes, write_out_
+from compress.quantizer import PRUNABLE, layer_codes, weight_identity, write_out_all_
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +48,7 @@ class CompressedModel:
     def export(self) -> nn.Module:
         """An ordinary module with dense weights, the quantized values written out."""
         plain = copy.deepcopy(self.module)
-        for _, layer in prunable_layers(plain):
-            write_out_(layer)
+        write_out_all_(layer for _, layer in prunable_layers(plain))
         return plain
 
 
@@ -58,6 +57,17 @@ def prunable_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for name, layer in module.named_modules():
         if isinstance(layer, PRUNABLE):
             yield name, layer
+
+
+def tied_layers(module: nn.Module) -> dict[str, str]:
+    """Layers that share their weight with an earlier one: module path -> the earlier one's. One codebook, one count."""
+    first: dict[int, str] = {}
+    found = {}
+    for name, layer in prunable_layers(module):
+        owner = first.setdefault(weight_identity(layer), name)
+        if owner != name:
+            found[name] = owner
+    return found
 
 
 def source_record(module: nn.Module) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from compress.codebook import LayerCodes, level_bits
 from compress.errors import FormatError, ModelError
 from compress.folding import fold_batch_norm
 from compress.masking import mask_layer_
-from compress.model import CompressedModel, prunable_layers, source_record
+from compress.model import CompressedModel, prunable_layers, source_record, tied_layers
 from compress.quantizer import quantize_layer_
 
 KIND = "compressed"
@@ -40,6 +40,8 @@ _FIELDS = frozenset(
 )
 #: In folders of models that have a layer pruned but not quantized.
 _MASKED_FIELD = "masked"
+#: In folders of models whose layers share a weight: layer -> the layer whose entry holds it.
+_TIED_FIELD = "tied"
 _MASKED_LAYER_FIELDS = frozenset({"layer", "shape", "kept"})
 _LAYER_FIELDS = frozenset({"layer", "shape", "levels", "bits", "kept", "granularity"})
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -54,13 +56,14 @@ def save_model(model: CompressedModel, folder: str | Path, force: bool = False) 
 
     Raises: OverwriteError when it exists and force is not given; ModelError for a module of another precision.
     """
-    codes = model.layers()
+    tied = tied_layers(model.module)
+    codes = {name: layer for name, layer in model.layers().items() if name not in tied}
     tensors: dict[str, Tensor] = {}
     for name, layer in codes.items():
         tensors[f"{name}.mask"] = torch.from_numpy(pack_mask(layer.mask))
         tensors[f"{name}.codes"] = torch.from_numpy(pack_codes(layer.codes[layer.mask], layer.levels))
         tensors[f"{name}.log2_step"] = torch.from_numpy(layer.log2_step.astype(np.int16))
-    masked = model.masks()
+    masked = {name: mask for name, mask in model.masks().items() if name not in tied}
     for name, mask in masked.items():
         weight: Tensor = model.module.get_submodule(name).weight.detach()  # type: ignore[assignment, union-attr, operator]
         tensors[f"{name}.mask"] = torch.from_numpy(pack_mask(mask))
@@ -82,6 +85,9 @@ def save_model(model: CompressedModel, folder: str | Path, force: bool = False) 
         header[_MASKED_FIELD] = [
             {"layer": name, "shape": list(mask.shape), "kept": int(mask.sum())} for name, mask in masked.items()
         ]
+    held = {name: owner for name, owner in tied.items() if owner in codes or owner in masked}
+    if held:
+        header[_TIED_FIELD] = held
     write_folder(Path(folder), {TENSORS_FILE: content, JSON_FILE: json_bytes(header)}, force=force)
 
 
@@ -92,7 +98,7 @@ def read_record(folder: str | Path) -> dict[str, Any]:
     """
     path = Path(folder) / JSON_FILE
     header = read_json(path, kind=KIND, version=FORMAT_VERSION)
-    missing, extra = sorted(_FIELDS - header.keys()), sorted(header.keys() - _FIELDS - {_MASKED_FIELD})
+    missing, extra = sorted(_FIELDS - header.keys()), sorted(header.keys() - _FIELDS - {_MASKED_FIELD, _TIED_FIELD})
     if missing or extra:
         raise FormatError(f"{path}: missing {missing or 'nothing'}, unknown {extra or 'nothing'}; save the model again")
     shape = header["input_shape"]
@@ -112,6 +118,9 @@ def read_record(folder: str | Path) -> dict[str, Any]:
         raise FormatError(f"{path}: field '{_MASKED_FIELD}' is {type(masked).__name__}, expected list")
     for position, entry in enumerate(masked):
         _check_masked_entry(entry, f"{path}: field '{_MASKED_FIELD}[{position}]'")
+    tied = header.setdefault(_TIED_FIELD, {})
+    if not isinstance(tied, dict) or not all(isinstance(owner, str) for owner in tied.values()):
+        raise FormatError(f"{path}: field '{_TIED_FIELD}' names for each layer the one it shares with; save again")
     return header
 
 
@@ -132,6 +141,8 @@ def load_model_folder(folder: str | Path, module: nn.Module | None = None) -> Co
         raise FormatError(f"{folder / TENSORS_FILE}: not a safetensors file ({error}); save the model again") from error
     fitting = _fitting_module(header, module, folder).to(_DTYPES[header["dtype"]])
     layers = dict(prunable_layers(fitting))
+    _tie(fitting, header, folder / JSON_FILE)
+    followers = {owner: [name for name, its in header[_TIED_FIELD].items() if its == owner] for owner in layers}
     restored: set[str] = set()
     for field in ("layers", _MASKED_FIELD):
         for entry in header[field]:
@@ -142,10 +153,11 @@ def load_model_folder(folder: str | Path, module: nn.Module | None = None) -> Co
                     "have or which is named twice"
                 )
             restored.add(name)
+            group = [layers[member] for member in (name, *followers[name])]
             if field == _MASKED_FIELD:
-                _restore_masked(layers[name], entry, tensors, folder / TENSORS_FILE)
+                _restore_masked(group, entry, tensors, folder / TENSORS_FILE)
             else:
-                _restore_layer(layers[name], _read_codes(entry, tensors, folder / TENSORS_FILE))
+                _restore_layers(group, _read_codes(entry, tensors, folder / TENSORS_FILE))
     _restore_leftovers(fitting, tensors, folder / TENSORS_FILE)
     shape = header["input_shape"]
     return CompressedModel(
@@ -203,16 +215,43 @@ def _leftovers(module: nn.Module) -> dict[str, Tensor]:
     return {key: value for key, value in module.state_dict().items() if _QUANTIZER not in f".{key}"}
 
 
-def _restore_layer(layer: nn.Module, codes: LayerCodes) -> None:
-    weight: Tensor = layer.weight  # type: ignore[assignment]
+def _tie(module: nn.Module, header: Mapping[str, Any], path: Path) -> None:
+    """Let layers share weights as they did in the saved model, whether or not those of `module` do.
+
+    Raises: FormatError for ties that the saved layers cannot have; ModelError for ties of the module that they have not.
+    """
+    layers, tied = dict(prunable_layers(module)), header[_TIED_FIELD]
+    entries = {entry["layer"] for field in ("layers", _MASKED_FIELD) for entry in header[field]}
+    for name, owner in tied.items():
+        if name in entries or owner not in entries or not {name, owner} <= layers.keys():
+            raise FormatError(
+                f"{path}: field '{_TIED_FIELD}' ties '{name}' to '{owner}', which holds no weights of both"
+            )
+        if layers[name].weight.shape != layers[owner].weight.shape:  # type: ignore[union-attr]
+            raise FormatError(f"{path}: field '{_TIED_FIELD}' ties '{name}' to '{owner}' of another shape; save again")
+        layers[name].weight = layers[owner].weight
+    for name, owner in tied_layers(module).items():
+        if {name, owner} & entries and tied.get(name) != owner:
+            raise ModelError(
+                f"{path.parent}: layers '{name}' and '{owner}' share a weight in the model given, not in the saved one; "
+                "give the model it was made from"
+            )
+
+
+def _restore_layers(group: Sequence[nn.Module], codes: LayerCodes) -> None:
+    """The first layer's weight, which the others share, held to its codebook in all of them."""
+    weight: Tensor = group[0].weight  # type: ignore[assignment]
     with torch.no_grad():
         weight.copy_(torch.from_numpy(codes.values()))
-    quantize_layer_(layer, codes.mask, codes.log2_step, codes.levels)
+    for layer in group:
+        quantize_layer_(layer, codes.mask, codes.log2_step, codes.levels)
 
 
-def _restore_masked(layer: nn.Module, entry: Mapping[str, Any], tensors: dict[str, Tensor], path: Path) -> None:
-    """Survivors at their places, zeros elsewhere, held there from now on."""
-    name, weight = entry["layer"], layer.weight
+def _restore_masked(
+    group: Sequence[nn.Module], entry: Mapping[str, Any], tensors: dict[str, Tensor], path: Path
+) -> None:
+    """Survivors at their places, zeros elsewhere, held there from now on, in all layers that share the weight."""
+    name, weight = entry["layer"], group[0].weight
     mask = _read_mask(entry, tensors, path)
     survivors = _take(tensors, f"{name}.survivors", weight.dtype, (entry["kept"],), path)  # type: ignore[arg-type]
     if not np.isfinite(survivors).all():
@@ -221,7 +260,8 @@ def _restore_masked(layer: nn.Module, entry: Mapping[str, Any], tensors: dict[st
     values[mask] = survivors
     with torch.no_grad():
         weight.copy_(torch.from_numpy(values))  # type: ignore[operator]
-    mask_layer_(layer, mask)
+    for layer in group:
+        mask_layer_(layer, mask)
 
 
 def _restore_leftovers(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:

@@ -26,8 +26,9 @@ from compress.folding import fold_batch_norm
 from compress.laplace import clip_ratio, fit_quality, laplace_scale
 from compress.masking import Mask
 from compress.masks import exact_counts, rank_mask
-from compress.model import CompressedModel, prunable_layers, source_record
-from compress.quantizer import latent_weight, quantize_layer_, quantizer_of, write_out_
+from compress.model import CompressedModel, prunable_layers, source_record, tied_layers
+from compress.precision import full_precision_
+from compress.quantizer import latent_weight, quantize_layer_, quantizer_of, weight_identity, write_out_all_
 
 Array = NDArray[np.float64]
 
@@ -36,9 +37,11 @@ logger = logging.getLogger(__name__)
 #: Largest pruning rate of a layer; the last layer keeps more (few weights, each a class's evidence) unless more is
 #: asked of all.
 DEFAULT_CAP = 0.99
-LAST_LAYER_CAP = 0.9
+LAST_LAYER_CAP = 0.8
 DEPTHWISE_CAP = 0.5
 LOWEST_BITS, HIGHEST_BITS = 2, 8
+#: Both 2^126 and 2^-126 are ordinary float32 numbers.
+EXTREME_LOG2_STEP = 126
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ def opq(
 
     sparsity: share of those weights that goes, over all layers together; weights that block pruning took before count
     and stay away. bits: mean bits of a surviving weight.
+    Layers that share a weight get one codebook and count once. Frozen layers (requires_grad=False) are compressed like
+    any other and stay frozen. Half-precision models become float32, which holds their weights exactly.
     weighting: of a layer's error in the common objective (ours; the paper's is not known). granularity: one
     power-of-two step a layer, or one an output channel.
     Raises: ConfigError, BudgetError; CompressError for a model that is quantized already or has no such layer.
@@ -82,14 +87,15 @@ def opq(
         raise ConfigError("cap", cap, "a share between 0 and 1")
     start = model if isinstance(model, CompressedModel) else CompressedModel(module=model, source=source_record(model))
     _check(start.module)
-    module = copy.deepcopy(start.module)
-    for _, layer in prunable_layers(module):
-        write_out_(layer)
+    module = full_precision_(copy.deepcopy(start.module))
+    write_out_all_(layer for _, layer in prunable_layers(module))
     module = fold_batch_norm(module)
-    layers = dict(prunable_layers(module))
+    every, tied = dict(prunable_layers(module)), tied_layers(module)
+    layers = {name: layer for name, layer in every.items() if name not in tied}
+    last = list(every)[-1]
     weights = {name: latent_weight(layer).detach().double().numpy() for name, layer in layers.items()}
     open_weights = {**{name: np.ones(weight.shape, dtype=bool) for name, weight in weights.items()}, **start.masks()}
-    allocations = _allocate(layers, weights, open_weights, sparsity, bits, weighting, cap)
+    allocations = _allocate(layers, weights, open_weights, sparsity, bits, weighting, cap, tied.get(last, last))
     for allocation in allocations:
         weight = weights[allocation.layer]
         # a weight that is held back goes before any that happens to be zero
@@ -99,7 +105,8 @@ def opq(
         )
         levels = bits_levels(allocation.bits)
         log2_step = _steps(weight, mask, allocation, levels, granularity)
-        quantize_layer_(layers[allocation.layer], mask, log2_step, levels)
+        for name in (allocation.layer, *(name for name, owner in tied.items() if owner == allocation.layer)):
+            quantize_layer_(every[name], mask, log2_step, levels)
     options = {"sparsity": sparsity, "bits": bits, "weighting": weighting, "granularity": granularity, "cap": cap}
     return start.after(
         module,
@@ -115,7 +122,6 @@ def _check(module: nn.Module) -> None:
     layers = dict(prunable_layers(module))
     if not layers:
         raise CompressError(type(module).__name__, "has no Linear, Conv1d or Conv2d layer to compress")
-    seen: dict[int, str] = {}
     for name, layer in layers.items():
         if quantizer_of(layer) is not None:
             raise CompressError(name, "is quantized already; run opq on the uncompressed model")
@@ -126,11 +132,18 @@ def _check(module: nn.Module) -> None:
             )
         if not isinstance(weight, Tensor) or not torch.isfinite(weight).all():
             raise CompressError(name, "has weights that are not finite; train the model again or load other weights")
-        if id(weight) in seen:
+        if weight.numel() == 0:
+            raise CompressError(name, "has no weights (a size of zero); remove the layer")
+    own = {weight_identity(layer): name for name, layer in layers.items()}
+    for path, parameter in module.named_parameters(remove_duplicate=False):
+        owner, _, attribute = path.rpartition(".")
+        if not torch.isfinite(parameter).all():
+            raise CompressError(owner, f"its {attribute} is not finite; train the model again or load other weights")
+        if id(parameter) in own and owner.removesuffix(".parametrizations.weight") not in layers:
             raise CompressError(
-                name, f"shares its weight with '{seen[id(weight)]}'; give each layer a weight of its own"
+                own[id(parameter)],
+                f"shares its weight with '{path}', which cannot be quantized; give it one of its own",
             )
-        seen[id(weight)] = name
 
 
 def _allocate(
@@ -141,35 +154,43 @@ def _allocate(
     bits: float,
     weighting: Weighting,
     cap: float,
+    last: str,
 ) -> list[LayerAllocation]:
-    """Rates and bits of all layers; what earlier pruning holds at zero is taken off sizes, caps and budget."""
-    names = list(layers)
+    """Rates and bits of all layers; what earlier pruning holds at zero is taken off sizes, caps and budget.
+
+    A layer that earlier pruning took whole has nothing to decide.
+    """
+    gone = {name: _gone(name, weight.size) for name, weight in weights.items() if not open_weights[name].any()}
+    names = [name for name in layers if name not in gone]
+    if not names:
+        return list(gone.values())
     held = [int((~open_weights[name]).sum()) for name in names]
     values = {name: weights[name][open_weights[name]] for name in names}
     sizes = [values[name].size for name in names]
     scales = [laplace_scale(values[name]) for name in names]
-    caps = [
-        _cap(layers[name], weights[name], cap, max(LAST_LAYER_CAP, sparsity) if name == names[-1] else cap)
-        for name in names
-    ]
+    caps = [_cap(layers[name], weights[name], cap, LAST_LAYER_CAP if name == last else cap) for name in names]
+    if sum(share * weights[name].size for share, name in zip(caps, names, strict=True)) < sparsity * (
+        sum(sizes) + sum(held)
+    ):  # the last layer keeps more only where the others can make up for it
+        caps = [_cap(layers[name], weights[name], cap) for name in names]
     most = [
-        max(0, int(np.floor(share * weights[name].size + 1e-9)) - gone)
-        for share, name, gone in zip(caps, names, held, strict=True)
+        max(0, int(np.floor(share * weights[name].size + 1e-9)) - away)
+        for share, name, away in zip(caps, names, held, strict=True)
     ]
     reachable = [limit / size for limit, size in zip(most, sizes, strict=True)]
-    total = sum(sizes) + sum(held)
-    share = max(0.0, (sparsity * total - sum(held)) / sum(sizes)) if any(held) else sparsity
+    before = sum(held) + sum(row.held for row in gone.values())
+    share = max(0.0, (sparsity * (sum(sizes) + before) - before) / sum(sizes)) if before else sparsity
     rates = allocate_rates(scales, sizes, share, weighting=weighting, caps=reachable)
     pruned = exact_counts(rates, sizes, round(share * sum(sizes)), most)
-    survivors = [size - gone for size, gone in zip(sizes, pruned, strict=True)]
+    survivors = [size - away for size, away in zip(sizes, pruned, strict=True)]
     omega_roots = 1 / np.maximum(threshold_scales(scales, sizes, weighting), np.finfo(float).tiny)
     ranges = [float(np.abs(values[name]).max() * root) for name, root in zip(names, omega_roots, strict=True)]
     layer_bits = allocate_bits(ranges, survivors, bits, low=LOWEST_BITS, high=HIGHEST_BITS)
-    rows = []
+    rows = dict(gone)
     for index, name in enumerate(names):
         quality = fit_quality(values[name])
         logger.info("%s: prune %.4f, %d bits, Laplace fit %.3f", name, rates[index], layer_bits[index], quality)
-        row = LayerAllocation(
+        rows[name] = LayerAllocation(
             layer=name,
             weights=sizes[index] + held[index],
             pruned=pruned[index] + held[index],
@@ -178,8 +199,14 @@ def _allocate(
             fit_distance=quality,
             held=held[index],
         )
-        rows.append(row)
-    return rows
+    return [rows[name] for name in layers]
+
+
+def _gone(layer: str, size: int) -> LayerAllocation:
+    """A layer none of whose weights is left."""
+    return LayerAllocation(
+        layer=layer, weights=size, pruned=size, bits=LOWEST_BITS, laplace_scale=0.0, fit_distance=1.0, held=size
+    )
 
 
 def _cap(layer: nn.Module, weight: Array, *caps: float) -> float:
@@ -192,7 +219,7 @@ def _steps(
     weight: Array, mask: NDArray[np.bool_], allocation: LayerAllocation, levels: int, granularity: Granularity
 ) -> NDArray[np.int32]:
     """log2 of the step(s): the closed-form clipping value over the levels, rounded to the better power of two."""
-    rate = (allocation.pruned - allocation.held) / (allocation.weights - allocation.held)
+    rate = (allocation.pruned - allocation.held) / max(1, allocation.weights - allocation.held)
     if granularity == "layer":
         return np.array(_log2_step(weight[mask], allocation.bits, rate, levels), dtype=np.int32)
     rows = [_log2_step(row[kept], allocation.bits, rate, levels) for row, kept in zip(weight, mask, strict=True)]
@@ -207,7 +234,8 @@ def _log2_step(survivors: Array, bits: int, rate: float, levels: int) -> int:
         return 0
     b = float(magnitudes.mean()) / (1 - float(np.log1p(-rate))) if rate < 1 else float(magnitudes.mean())
     clip = min(clip_ratio(bits, rate) * b, float(magnitudes.max()))
-    return power_of_two_step(survivors, clip / levels, levels)
+    # weights of the size of float32's subnormals have no step that is a number; they round to zero
+    return max(-EXTREME_LOG2_STEP, min(EXTREME_LOG2_STEP, power_of_two_step(survivors, clip / levels, levels)))
 
 
 def allocation_table(model: CompressedModel) -> list[dict[str, Any]]:

@@ -28,6 +28,7 @@ from compress.artifact import refuse_existing
 from compress.codebook import LayerCodes, per_channel
 from compress.errors import ConfigError, InputShapeError, ModelError
 from compress.model import CompressedModel
+from compress.precision import full_precision_, precision
 
 Storage = Literal["dense", "codes"]
 Progress = Callable[[str, float], None]
@@ -81,7 +82,7 @@ def export_onnx(
     shape = _input_shape(model, input_shape, images)
     onnx = _required_packages(path)
     module = model.export() if isinstance(model, CompressedModel) else model
-    module = _full_precision(module).eval()
+    module = full_precision_(copy.deepcopy(module)).eval()
     inputs = _check_inputs(shape, images, module)
     try:
         with torch.no_grad():
@@ -131,15 +132,9 @@ def _required_packages(path: Path) -> Any:
         ) from error
 
 
-def _full_precision(module: nn.Module) -> nn.Module:
-    """A copy; of a module in half precision one in float32."""
-    half = any(parameter.dtype in (torch.float16, torch.bfloat16) for parameter in module.parameters())
-    return copy.deepcopy(module).float() if half else copy.deepcopy(module)
-
-
 def _check_inputs(shape: tuple[int, ...], images: NDArray[np.float32] | None, module: nn.Module) -> Tensor:
     """At least two inputs in the module's precision: exporters take a batch of one for a constant."""
-    dtype = next((parameter.dtype for parameter in module.parameters()), torch.float32)
+    dtype = precision(module)
     if images is not None and len(images) > 1:
         return torch.from_numpy(np.ascontiguousarray(images)).to(dtype)
     generator = torch.Generator().manual_seed(0)

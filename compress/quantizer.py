@@ -6,6 +6,7 @@ state dicts carry them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -101,11 +102,30 @@ def write_out_(layer: nn.Module) -> None:
     """
     if not parametrize.is_parametrized(layer):
         return
-    values = {str(name): getattr(layer, str(name)).detach().clone() for name in layer.parametrizations}  # type: ignore[union-attr]
+    values = {
+        str(name): nn.Parameter(
+            getattr(layer, str(name)).detach().clone(),
+            requires_grad=any(part.requires_grad for part in chain.parameters()),  # what was frozen stays frozen
+        )
+        for name, chain in layer.parametrizations.items()  # type: ignore[union-attr, operator]
+    }
     del layer._modules["parametrizations"]
     layer.__class__ = type(layer).__bases__[0]
     for name, value in values.items():
-        layer.register_parameter(name, nn.Parameter(value))
+        layer.register_parameter(name, value)
+
+
+def write_out_all_(layers: Iterable[nn.Module]) -> None:
+    """`write_out_` for every layer; layers that share a latent weight and hold the same values share them afterwards."""
+    written: dict[int, nn.Module] = {}
+    for layer in layers:
+        shared = weight_identity(layer)
+        if not parametrize.is_parametrized(layer):
+            continue
+        write_out_(layer)
+        first = written.setdefault(shared, layer)
+        if first is not layer and torch.equal(first.weight, layer.weight):  # type: ignore[arg-type]
+            layer.weight = first.weight
 
 
 def latent_weight(layer: nn.Module) -> Tensor:
@@ -113,3 +133,10 @@ def latent_weight(layer: nn.Module) -> Tensor:
     if parametrize.is_parametrized(layer, "weight"):
         return layer.parametrizations["weight"].original  # type: ignore[index, union-attr, no-any-return]
     return layer.weight  # type: ignore[return-value]
+
+
+def weight_identity(layer: nn.Module) -> int:
+    """The same number for layers that share what their weight is made from, also behind a weight normalization."""
+    if parametrize.is_parametrized(layer, "weight"):
+        return id(next(layer.parametrizations["weight"].parameters(), layer))  # type: ignore[index, union-attr]
+    return id(layer.weight)

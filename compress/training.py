@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase as NormBase
 
 from compress.errors import CalibrationError
+from compress.precision import in_precision
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 Augment = Callable[[Tensor, torch.Generator], Tensor]
@@ -50,6 +52,9 @@ def fit_(
     total = max(1, epochs * steps_an_epoch)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: one_cycle(step / total))
     module.train()
+    for part in module.modules():
+        if isinstance(part, NormBase) and part.affine and not any(own.requires_grad for own in part.parameters()):
+            part.eval()  # a frozen normalization keeps its statistics too
     for epoch in range(epochs):
         for batch in torch.randperm(len(inputs), generator=generator).split(batch_size):
             images = inputs[batch] if augment is None else augment(inputs[batch], generator)
@@ -82,7 +87,8 @@ def predict(module: nn.Module, inputs: NDArray[np.float32], batch_size: int = 10
     """Outputs in eval mode, (images, *output shape), float64."""
     module.eval()
     with torch.no_grad():
-        parts = [module(batch) for batch in torch.from_numpy(np.ascontiguousarray(inputs)).split(batch_size)]
+        batches = torch.from_numpy(np.ascontiguousarray(inputs)).split(batch_size)
+        parts = [module(in_precision(batch, module)) for batch in batches]
     return torch.cat(parts).double().numpy()
 
 

@@ -199,12 +199,22 @@ def test_weights_that_are_not_finite():
         opq(net)
 
 
-def test_tied_weights_are_refused_by_name():
-    net = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))
+def test_tied_weights_share_their_codes_and_count_once():
+    net = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
     net[2].weight = net[0].weight
-    with pytest.raises(
-        CompressError, match="layer '2': shares its weight with '0'; give each layer a weight of its own"
-    ):
+    small = opq(net, sparsity=0.5, bits=4)
+    assert [row["layer"] for row in allocation_table(small)] == ["0", "4"]
+    assert torch.equal(small.module[0].weight, small.module[2].weight)
+    first, second = small.layers()["0"], small.layers()["2"]
+    assert np.array_equal(first.codes, second.codes) and np.array_equal(first.log2_step, second.log2_step)
+    kept = first.mask.sum() + small.layers()["4"].mask.sum()
+    assert kept == (64 + 24) // 2
+
+
+def test_a_weight_tied_to_something_that_cannot_be_quantized_is_refused_by_name():
+    net = nn.Sequential(nn.Embedding(8, 4), nn.Linear(4, 8))
+    net[1].weight = net[0].weight
+    with pytest.raises(CompressError, match="layer '1': shares its weight with '0.weight', which cannot be quantized"):
         opq(net)
 
 
