@@ -104,7 +104,8 @@ def compile(
     progress: Callable[[str, float], None] | None = None,
 ) -> Bundle:
     """The bundle of a converted network, calibrated on training images of `data` (see `secure.compiling.compile_network`)."""
-    from hwmodel.architecture import kernel_times, load_architecture
+    from hwmodel.architecture import kernel_times
+    from hwmodel.architecture_file import load_architecture
     from hwmodel.counts import plain_workload
     from secure.compiling import compile_network
 

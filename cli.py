@@ -266,7 +266,7 @@ def models(out: Output) -> None:
 @command("architectures", "cipherpress architectures")
 def architectures(out: Output) -> None:
     """The machines that estimate knows."""
-    from hwmodel.architecture import list_architectures, load_architecture
+    from hwmodel.architecture_file import list_architectures, load_architecture
 
     rows = [{"name": name, "title": load_architecture(name).title} for name in list_architectures()]
     out.result({"architectures": rows}, table(rows, ["name", "title"]))
@@ -730,7 +730,8 @@ def inspect(out: Output, path: Path) -> None:
 @click.option("--force", is_flag=True, help="Replace an existing plot.")
 def estimate(out: Output, model: str, names: tuple[str, ...], plot: Path | None, force: bool) -> None:
     """Modelled latency and energy of a converted network (plain) or bundle (plain and encrypted)."""
-    from hwmodel.architecture import PLAIN, list_architectures, load_architecture
+    from hwmodel.architecture import PLAIN
+    from hwmodel.architecture_file import list_architectures, load_architecture
 
     if plot is not None:
         _refuse_existing(plot, force)

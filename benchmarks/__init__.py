@@ -14,7 +14,11 @@ table.py               JSON to Markdown
 calibrate_cpu_seal.py  kernel times of SEAL on this machine, for the cpu-seal architecture
 seal_timing.py         times of single SEAL operations
 plain_timing.py        times of plain layers
+costmodel.py           the cost model against published and measured rows
+costmodel_row.py       one of them, and the error of many
+costmodel_plain.py     rows of machines in clear
+costmodel_ckks.py      rows of encrypted machines
 """
 
 #: What `cipherpress bench` runs: name and module; each module has run(output, *, images, progress).
-BENCHMARKS = {"peers": "benchmarks.peers", "joint": "benchmarks.joint"}
+BENCHMARKS = {"peers": "benchmarks.peers", "joint": "benchmarks.joint", "costmodel": "benchmarks.costmodel"}

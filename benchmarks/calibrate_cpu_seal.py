@@ -24,7 +24,8 @@ import yaml
 
 from benchmarks.plain_timing import PlainCall, plain_calls
 from benchmarks.seal_timing import Timing, make_ring, operations, time_operations
-from hwmodel.architecture import ARCHITECTURES, kernel_units
+from hwmodel.architecture import kernel_units
+from hwmodel.architecture_file import ARCHITECTURES
 from hwmodel.fitting import (
     Measured,
     fit_kernel_times,

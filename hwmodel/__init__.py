@@ -1,13 +1,21 @@
 """What a network costs, in clear and encrypted: counts a Network or a Plan and prices it. No torch, nothing is run.
 
-band.py           a value with its low and high; the only arithmetic that prices use
-architecture.py   the families of machines, their coefficients (value, unit, band, source, kind), and their files
-architectures/    one YAML file a machine
-counts.py         work: of a Network by layer, of a Plan by layer, operation and level
-cost.py           what one layer costs, with its parts
-plain.py          prices of a network in clear
-ckks.py           prices of a plan
-report.py         estimate, compare: the reports people read
-plots.py          the comparison as a picture (optional matplotlib)
-fitting.py        kernel times from measured operations (pure)
+band.py               a value with its low and high; the only arithmetic that prices use
+architecture.py       the families of machines and their coefficients (value, unit, band, source, kind)
+architecture_file.py  their files: read, checked, named where wrong
+architectures/        one YAML file a machine
+scaling.py            published laws of energy over bit width and technology node (pure)
+counts.py             work of a Network in clear, by layer
+shapes.py             the same for networks that are known by their shapes only
+encrypted_counts.py   work of a Plan, by layer, operation and level
+hybrid.py             kernels of operations under hybrid key switching, which published systems use (pure)
+reference.py          encrypted workloads of published results: a bootstrap, a ResNet-20
+mapping.py            how a layer in clear is laid over an array, and what DRAM moves (pure)
+residency.py          what a CKKS accelerator keeps on the chip, and what its bus moves (pure)
+cost.py               what one layer costs, with its parts
+plain.py              prices of a network in clear
+ckks.py               prices of a plan
+report.py             estimate, compare: the reports people read
+plots.py              the comparison as a picture (optional matplotlib)
+fitting.py            kernel times from measured operations (pure)
 """

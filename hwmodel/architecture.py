@@ -1,4 +1,4 @@
-"""Machines that can be priced: three families, their coefficients, and the YAML files they are read from.
+"""Machines that can be priced: three families and their coefficients. A file of one is read by architecture_file.py.
 
 A coefficient is a number with a unit, a band, a source and a kind:
     measured   by a benchmark of this project, on the machine the file names
@@ -12,21 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from math import isfinite
-from pathlib import Path
 from typing import Any, ClassVar
-
-import yaml
 
 from compress.errors import CostModelError
 from hwmodel.band import Band
 from secure.kernels import KernelTimes
 
-ARCHITECTURES = Path(__file__).parent / "architectures"
-FORMAT_VERSION = 1
 KINDS = ("measured", "cited", "derived", "modelled")
 PLAIN, ENCRYPTED = "plain", "encrypted"
 FLAG = "flag"
+ROW_STATIONARY, WEIGHT_STATIONARY, VECTOR = "row-stationary", "weight-stationary", "vector"
+MAPPINGS = (ROW_STATIONARY, WEIGHT_STATIONARY, VECTOR)
 
 
 @dataclass(frozen=True)
@@ -71,26 +67,51 @@ class Architecture:
 
 @dataclass(frozen=True, kw_only=True)
 class PlainArray(Architecture):
-    """An array of multiply-accumulate units behind a buffer and a DRAM; runs networks in clear, layer by layer.
+    """Multiply-accumulate units behind a buffer and a DRAM; runs networks in clear, layer by layer.
 
-    mac_energy_pj includes the unit's registers; buffer_bytes_per_mac is the traffic that the dataflow leaves there.
-    skips_zero_weights, packs_weights: 1 where zero weights take no time, or weights are stored in their own bits.
+    mapping: how a layer is laid over the units (MAPPINGS; see mapping.py), on array_rows by array_columns of them.
+    utilization: share of their cycles that the occupied units work.
+    operand_bits, smallest_bits: native width, and the narrowest one that makes the units proportionally faster.
+    mac_energy_pj: of one multiply-accumulate with its registers; gated_share of it is saved where the input is zero.
+    skip_granularity: 0 when zero weights take time, 1 when each is skipped, b when blocks of b x b are;
+    skip_efficiency: share of the ideal gain that is reached.
+    weight_store_bytes: on-chip memory for all weights of a network; 0 when they stream from DRAM layer by layer.
+    zero_run_bits: bits of a non-zero input in DRAM when zeros are run-length coded; 0 when they are stored.
+    dram_overlap: share of the DRAM time that double buffering hides behind the computation (1: all of it).
+    shift_energy_pj: of a requantization by a power of two; priced where shifts_requantize is 1.
     """
 
     family: ClassVar[str] = "plain-array"
     modes: ClassVar[tuple[str, ...]] = (PLAIN,)
+    mapping: str
+    node_nm: Coefficient = _divisor("nm")
     clock_hz: Coefficient = _divisor("Hz")
     macs_per_cycle: Coefficient = _divisor("MAC/cycle")
+    array_rows: Coefficient = _divisor("unit")
+    array_columns: Coefficient = _divisor("unit")
     utilization: Coefficient = _divisor("1")
     operand_bits: Coefficient = _divisor("bit")
+    smallest_bits: Coefficient = _divisor("bit")
     mac_energy_pj: Coefficient = _unit("pJ/MAC")
+    gated_share: Coefficient = _unit("1")
+    skip_granularity: Coefficient = _unit("weight")
+    skip_efficiency: Coefficient = _divisor("1")
+    packs_weights: Coefficient = _unit(FLAG)
+    buffer_bytes: Coefficient = _divisor("byte")
+    keeps_activations: Coefficient = _unit(FLAG)
+    weight_store_bytes: Coefficient = _unit("byte")
     buffer_bytes_per_mac: Coefficient = _unit("byte/MAC")
+    buffer_bytes_per_s: Coefficient = _divisor("byte/s")
     buffer_energy_pj: Coefficient = _unit("pJ/byte")
+    zero_run_bits: Coefficient = _unit("bit")
     dram_energy_pj: Coefficient = _unit("pJ/byte")
     dram_bytes_per_s: Coefficient = _divisor("byte/s")
+    dram_overlap: Coefficient = _unit("1")
+    requantize_energy_pj: Coefficient = _unit("pJ/value")
+    shift_energy_pj: Coefficient = _unit("pJ/value")
+    shifts_requantize: Coefficient = _unit(FLAG)
+    layer_call_us: Coefficient = _unit("us/layer")
     static_power_w: Coefficient = _unit("W")
-    skips_zero_weights: Coefficient = _unit(FLAG)
-    packs_weights: Coefficient = _unit(FLAG)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,18 +133,32 @@ class CpuSeal(Architecture):
 
 @dataclass(frozen=True, kw_only=True)
 class CkksAccelerator(Architecture):
-    """A vector machine for CKKS: pipelined units over residues of word_bits, on-chip memory, and a bus for keys."""
+    """A vector machine for CKKS: units over residues of word_bits, on-chip memory, and a bus for what does not fit.
+
+    occupancy: share of the busiest unit's cycles that it works. shared_units: 1 when transforms, products and
+    additions run on the same lanes (a GPU), 0 when each has its own.
+    halves_keys: 1 when the uniform half of a key is regenerated from a seed on the chip.
+    product_energy_pj: of one modular product of two words. on_chip_energy_pj, memory_energy_pj: of a byte moved.
+    """
 
     family: ClassVar[str] = "ckks-accelerator"
     modes: ClassVar[tuple[str, ...]] = (ENCRYPTED,)
+    node_nm: Coefficient = _divisor("nm")
     clock_hz: Coefficient = _divisor("Hz")
     word_bits: Coefficient = _divisor("bit")
     native_ring_degree: Coefficient = _unit("residue")
     transform_residues_per_cycle: Coefficient = _divisor("residue/cycle")
     products_per_cycle: Coefficient = _divisor("product/cycle")
     additions_per_cycle: Coefficient = _divisor("addition/cycle")
+    shared_units: Coefficient = _unit(FLAG)
+    occupancy: Coefficient = _divisor("1")
+    on_chip_bytes: Coefficient = _unit("byte")
+    halves_keys: Coefficient = _unit(FLAG)
     memory_bytes_per_s: Coefficient = _divisor("byte/s")
-    power_w: Coefficient = _unit("W")
+    product_energy_pj: Coefficient = _unit("pJ/product")
+    on_chip_energy_pj: Coefficient = _unit("pJ/byte")
+    memory_energy_pj: Coefficient = _unit("pJ/byte")
+    static_power_w: Coefficient = _unit("W")
 
 
 FAMILIES: Mapping[str, type[Architecture]] = {kind.family: kind for kind in (PlainArray, CpuSeal, CkksAccelerator)}
@@ -151,105 +186,3 @@ def kernel_times(architecture: Architecture) -> KernelTimes:
             "use one of family 'cpu-seal'"
         )
     return KernelTimes(**{name: coefficient.value for name, coefficient in architecture.kernels.items()})
-
-
-def list_architectures() -> tuple[str, ...]:
-    """Names of the machines that ship with cipherpress."""
-    return tuple(sorted(path.stem for path in ARCHITECTURES.glob("*.yaml")))
-
-
-def load_architecture(name_or_path: str | Path) -> Architecture:
-    """A shipped machine by name, or one of your own by the path of its YAML file.
-
-    Raises: CostModelError naming the file, the field and what is allowed.
-    """
-    name = str(name_or_path)
-    if name in list_architectures():
-        path = ARCHITECTURES / f"{name}.yaml"
-    elif Path(name).is_file():
-        path = Path(name)
-    else:
-        raise CostModelError(
-            f"architecture '{name}' is unknown; use one of {', '.join(list_architectures())} or the path of a YAML file"
-        )
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise CostModelError(f"{path}: not a readable YAML file: {' '.join(str(error).split())}") from error
-    return parse_architecture(document, str(path))
-
-
-def parse_architecture(document: object, where: str) -> Architecture:
-    """The machine a parsed YAML document describes; `where` names the file in messages.
-
-    Raises: CostModelError.
-    """
-    top = _mapping(document, where, "the file")
-    family = FAMILIES.get(str(top.get("family")))
-    if family is None:
-        raise CostModelError(f"{where}: family: got {top.get('family')!r}; allowed: {', '.join(FAMILIES)}")
-    sections = {"format", "name", "family", "title", "about", "coefficients"} | (
-        {"kernels"} if family is CpuSeal else set()
-    )
-    _exact_fields(top, sections, where, "the file")
-    if top["format"] != FORMAT_VERSION:
-        raise CostModelError(f"{where}: format: got {top['format']!r}; this version reads {FORMAT_VERSION}")
-    texts = {key: _text(top[key], f"{where}: {key}") for key in ("name", "title", "about")}
-    values: dict[str, Any] = _coefficients(top["coefficients"], coefficient_units(family), f"{where}: coefficients")
-    for item in fields(family):
-        if item.metadata.get("divisor") and values[item.name].low == 0:
-            raise CostModelError(
-                f"{where}: coefficients.{item.name}: low: got 0; work is divided by it, allowed: above 0"
-            )
-    if family is CpuSeal:
-        values["kernels"] = _coefficients(top["kernels"], kernel_units(), f"{where}: kernels")
-    return family(**texts, **values)
-
-
-def _coefficients(section: object, units: Mapping[str, str], where: str) -> dict[str, Coefficient]:
-    entries = _mapping(section, where, "the section")
-    _exact_fields(entries, set(units), where, "the section")
-    return {name: _coefficient(entries[name], unit, f"{where}.{name}") for name, unit in units.items()}
-
-
-def _coefficient(entry: object, unit: str, where: str) -> Coefficient:
-    entries = _mapping(entry, where, "the coefficient")
-    _exact_fields(entries, {item.name for item in fields(Coefficient)}, where, "the coefficient")
-    if entries["unit"] != unit:
-        raise CostModelError(f"{where}: unit: got {entries['unit']!r}; allowed: {unit!r}; convert value, low and high")
-    if entries["kind"] not in KINDS:
-        raise CostModelError(f"{where}: kind: got {entries['kind']!r}; allowed: {', '.join(KINDS)}")
-    value, low, high = (_number(entries[key], f"{where}: {key}") for key in ("value", "low", "high"))
-    if not low <= value <= high:
-        raise CostModelError(f"{where}: got low {low:g}, value {value:g}, high {high:g}; allowed: low <= value <= high")
-    if unit == FLAG and {value, low, high} - {0.0, 1.0}:
-        raise CostModelError(f"{where}: got {value:g}; a flag is 0 or 1, with low and high the same")
-    return Coefficient(value, unit, low, high, _text(entries["source"], f"{where}: source"), str(entries["kind"]))
-
-
-def _number(value: object, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value) or value < 0:
-        raise CostModelError(
-            f"{where}: got {value!r}; allowed: a finite number, at least 0 (YAML wants 2.0e+8, not 200e6)"
-        )
-    return float(value)
-
-
-def _text(value: object, where: str) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise CostModelError(f"{where}: got {value!r}; allowed: a text that is not empty")
-    return value.strip()
-
-
-def _mapping(value: object, where: str, what: str) -> dict[str, Any]:
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise CostModelError(f"{where}: {what} must be a mapping of names, got {type(value).__name__}")
-    return value
-
-
-def _exact_fields(found: Mapping[str, Any], wanted: set[str], where: str, what: str) -> None:
-    unknown, missing = sorted(set(found) - wanted), sorted(wanted - set(found))
-    if unknown:
-        raise CostModelError(f"{where}: unknown field '{unknown[0]}'; {what} allows {', '.join(sorted(wanted))}")
-    if missing:
-        raise CostModelError(f"{where}: missing field '{missing[0]}'; {what} needs {', '.join(sorted(wanted))}")

@@ -31,6 +31,11 @@ class Band:
         other = divisor if isinstance(divisor, Band) else exactly(divisor)
         return Band(self.value / other.value, self.low / other.high, self.high / other.low)
 
+    @property
+    def complement(self) -> Band:
+        """1 minus a share."""
+        return Band(1 - self.value, 1 - self.high, 1 - self.low)
+
 
 ZERO = Band(0.0, 0.0, 0.0)
 
@@ -43,6 +48,11 @@ def exactly(number: float) -> Band:
 def larger(first: Band, second: Band) -> Band:
     """Corner by corner the larger: the time of two things that overlap fully."""
     return Band(max(first.value, second.value), max(first.low, second.low), max(first.high, second.high))
+
+
+def smaller(first: Band, second: Band) -> Band:
+    """Corner by corner the smaller."""
+    return Band(min(first.value, second.value), min(first.low, second.low), min(first.high, second.high))
 
 
 def bracket(low: float, high: float) -> Band:

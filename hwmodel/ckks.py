@@ -1,29 +1,34 @@
 """Prices of a plan, layer by layer.
 
 cpu-seal:     latency = sum over operations of kernel counts * kernel times (one thread, nothing overlaps).
-accelerator:  a bracket, because such machines schedule what a plan does not say (keys kept on chip, fused steps):
-    low   compute only: per layer the busiest unit, all others hidden behind it, keys and plaintexts on chip, a small
-          ring filling the pipelines as well as the native one;
-    high  the units one after the other, a ring smaller than the native one taking as long as the native one, keys and
-          plaintexts streamed from memory at every use, not overlapped, key switches quadratic in words per residue;
-    value their geometric mean: no claim is made inside the bracket.
-A residue wider than the machine's word is carried as ceil(bits / word) words (derived).
+accelerator:  a point inside a bracket, because such machines schedule what a plan does not say:
+    low   compute only: per layer the busiest unit at full occupancy, all others hidden behind it, everything on chip, a
+          small ring filling the pipelines as well as the native one;
+    value max(busiest unit / occupancy, bytes over the bus / bandwidth), with what fits on chip staying there
+          (residency.py) and transfers double-buffered;
+    high  the units one after the other, a ring smaller than the native one taking as long as the native one, everything
+          streamed from memory at every use, not overlapped, key switches quadratic in words per residue.
+    energy = products + on-chip traffic + memory traffic + static power * latency.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from math import ceil
 
 from hwmodel.architecture import CkksAccelerator, CpuSeal
-from hwmodel.band import ZERO, Band, bracket, exactly
+from hwmodel.band import ZERO, Band, exactly
 from hwmodel.cost import LayerCost
-from hwmodel.counts import EncryptedWorkload, OperationWork
-from secure.kernels import RESIDUE_BYTES, KernelTimes
-from secure.plan import Kind
+from hwmodel.encrypted_counts import KEY_SWITCHES, EncryptedWorkload, OperationWork
+from hwmodel.residency import residency, words_per_residue
+from secure.kernels import KernelCounts, KernelTimes
 
-KEY_SWITCHES = (Kind.ROTATE, Kind.RELINEARIZE)
+MJ_PER_PJ = 1e-9
+MS_PER_S = 1e3
+#: Words that a product or an addition moves on the chip: two operands in, one result out.
+WORDS_PER_OPERATION = 3
+#: Words that a transform moves on the chip for every residue: one in, one out; the stages between are pipelined.
+WORDS_PER_TRANSFORMED = 2
 
 
 def price_seal(workload: EncryptedWorkload, cpu: CpuSeal) -> tuple[LayerCost, ...]:
@@ -44,19 +49,40 @@ def price_seal(workload: EncryptedWorkload, cpu: CpuSeal) -> tuple[LayerCost, ..
 
 
 def price_accelerator(workload: EncryptedWorkload, machine: CkksAccelerator) -> tuple[LayerCost, ...]:
-    """Bracketed cost of every layer on a CKKS accelerator; energy is power times time."""
-    costs = []
-    for layer, rows in workload.layers().items():
-        low_s, high_s = _compute_only_s(rows, workload, machine), _all_streamed_s(rows, workload, machine)
-        latency_ms = bracket(low_s * 1e3, high_s * 1e3)
-        energies = {"chip": latency_ms * machine.power_w.band}
-        costs.append(LayerCost.of(layer, latency_ms, {"bracket": latency_ms.value}, energies))
-    return tuple(costs)
+    """Cost of every layer on a CKKS accelerator."""
+    return tuple(_layer(layer, rows, workload, machine) for layer, rows in workload.layers().items())
 
 
-def words_per_residue(workload: EncryptedWorkload, machine: CkksAccelerator) -> int:
-    """Machine words that carry one residue of the plan."""
-    return ceil(workload.residue_bits / machine.word_bits.value)
+def _layer(
+    layer: str, rows: Sequence[OperationWork], workload: EncryptedWorkload, machine: CkksAccelerator
+) -> LayerCost:
+    kept = residency(workload, machine)
+    words = words_per_residue(workload, machine)
+    degree = workload.poly_modulus_degree
+    busiest = _busiest_cycles(rows, degree, machine) * words
+    compute_ms = busiest / machine.clock_hz.band / machine.occupancy.band * MS_PER_S
+    compute_only_ms = busiest.low / machine.clock_hz.high * MS_PER_S
+    moved_bytes = Band(
+        sum(kept.moved_bytes(row) for row in rows), 0.0, sum(kept.all_streamed_bytes(row) for row in rows)
+    )
+    moved_bytes = Band(moved_bytes.value, 0.0, max(moved_bytes.value, moved_bytes.high))
+    bus_ms = moved_bytes / machine.memory_bytes_per_s.band * MS_PER_S
+    value_ms = max(compute_ms.value, bus_ms.value)
+    high_ms = _serial_ms(rows, workload, machine) + bus_ms.high
+    latency_ms = Band(value_ms, compute_only_ms, max(high_ms, value_ms))
+    kernels = sum((row.kernels for row in rows), KernelCounts())
+    products = (kernels.butterflies + kernels.products) * words
+    touched = (kernels.products + kernels.additions) * WORDS_PER_OPERATION
+    touched += kernels.transforms * degree * WORDS_PER_TRANSFORMED
+    touched_bytes = touched * words * machine.word_bits.value / 8
+    energies = {
+        "modular products": machine.product_energy_pj.band * (products * MJ_PER_PJ),
+        "on-chip memory": machine.on_chip_energy_pj.band * (touched_bytes * MJ_PER_PJ),
+        "memory": moved_bytes * machine.memory_energy_pj.band * MJ_PER_PJ,
+        "static": latency_ms * machine.static_power_w.band,  # ms * W = mJ
+    }
+    parts = {"compute": compute_ms.value, "memory": value_ms - compute_ms.value}
+    return LayerCost.of(layer, latency_ms, parts, energies)
 
 
 def _unit_cycles(row: OperationWork, degree: int, machine: CkksAccelerator) -> tuple[Band, Band, Band]:
@@ -68,21 +94,21 @@ def _unit_cycles(row: OperationWork, degree: int, machine: CkksAccelerator) -> t
     )
 
 
-def _compute_only_s(rows: Sequence[OperationWork], workload: EncryptedWorkload, machine: CkksAccelerator) -> float:
-    words = words_per_residue(workload, machine)
-    cycles = [_unit_cycles(row, workload.poly_modulus_degree, machine) for row in rows]
-    busiest: float = max(sum(unit.low for unit in units) for units in zip(*cycles, strict=True))
-    return words * busiest / machine.clock_hz.high
+def _busiest_cycles(rows: Sequence[OperationWork], degree: int, machine: CkksAccelerator) -> Band:
+    """Cycles of the unit with the most work; of all of them together where they are the same lanes."""
+    cycles = [_unit_cycles(row, degree, machine) for row in rows]
+    totals = [sum(unit, ZERO) for unit in zip(*cycles, strict=True)]
+    if machine.shared_units.value:
+        return sum(totals, ZERO)
+    return Band(*(max(getattr(total, corner) for total in totals) for corner in ("value", "low", "high")))
 
 
-def _all_streamed_s(rows: Sequence[OperationWork], workload: EncryptedWorkload, machine: CkksAccelerator) -> float:
+def _serial_ms(rows: Sequence[OperationWork], workload: EncryptedWorkload, machine: CkksAccelerator) -> float:
+    """All units one after the other, a small ring as slow as the native one, key switches quadratic in words."""
     words = words_per_residue(workload, machine)
     stretch = max(1.0, machine.native_ring_degree.value / workload.poly_modulus_degree)
-    seconds = 0.0
+    cycles = 0.0
     for row in rows:
         factor = words**2 if row.kind in KEY_SWITCHES else words
-        cycles = sum((unit.high for unit in _unit_cycles(row, workload.poly_modulus_degree, machine)), 0.0)
-        word_bytes = machine.word_bits.value / 8 / RESIDUE_BYTES
-        streamed_bytes = (row.kernels.key_bytes + row.plaintext_bytes) * word_bytes
-        seconds += factor * (stretch * cycles / machine.clock_hz.low + streamed_bytes / machine.memory_bytes_per_s.low)
-    return seconds
+        cycles += factor * sum(unit.high for unit in _unit_cycles(row, workload.poly_modulus_degree, machine))
+    return stretch * cycles / machine.clock_hz.low / machine.occupancy.low * MS_PER_S

@@ -5,20 +5,22 @@ A plan is counted by secure.kernels, operation by operation; nothing is derived 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from math import prod
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from compress.errors import CostModelError
 from compress.network import Add, Affine, AvgPool, Conv, Dense, Network, Node, Polynomial, Weights
-from secure.kernels import RESIDUE_BYTES, KernelCounts, plan_operation_kernels
-from secure.plan import Kind, Plan
 
 FLOAT_BITS = 32
 #: Distance to the next non-zero weight in a sparse layer, in bits (EIE's relative index; cost-model notes, recalled).
 SPARSE_INDEX_BITS = 4
+#: Block sizes at which a layer's zero blocks are counted: b x b weights, outputs by inputs.
+BLOCK_SIZES = (4, 8, 16, 32, 64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,11 @@ class LayerWork:
 
     macs: multiply-accumulates with every weight; nonzero_macs: with weights that are not zero; elementwise: the rest.
     weights, nonzeros, biases: how many there are; weight_bits: of one weight's code (32 for float).
-    inputs, outputs: elements read from the previous layers and written for the next.
+    kept_weights: weights in blocks that hold a non-zero, for every size of BLOCK_SIZES (empty: all of them).
+    inputs, outputs: elements read from the previous layers and written for the next; zero_inputs: of them zero.
+    channels, groups: output channels of one group, and groups; fan_in: weights of one output.
+    kernel_rows, output_rows: heights of the kernel and of the output (0 where the layer is no convolution).
+    power_of_two_steps: 1 when every step is a power of two, so that a requantization is a shift.
     """
 
     layer: str
@@ -37,9 +43,17 @@ class LayerWork:
     weights: int = 0
     nonzeros: int = 0
     weight_bits: int = FLOAT_BITS
+    kept_weights: tuple[int, ...] = ()
     biases: int = 0
     inputs: int = 0
+    zero_inputs: int = 0
     outputs: int = 0
+    channels: int = 0
+    groups: int = 1
+    fan_in: int = 0
+    kernel_rows: int = 0
+    output_rows: int = 0
+    power_of_two_steps: int = 0
 
     @property
     def idle(self) -> bool:
@@ -77,11 +91,12 @@ class PlainWorkload:
                     f"plain_workload: a layer needs exactly {', '.join(sorted(names))}; compile the network again"
                 )
             for name in names - {"layer"}:
-                if not isinstance(entry[name], int) or entry[name] < 0:
+                values = entry[name] if name == "kept_weights" else [entry[name]]
+                if not isinstance(values, Sequence) or not all(isinstance(n, int) and n >= 0 for n in values):
                     raise CostModelError(
                         f"plain_workload: {name}: got {entry[name]!r}; allowed: whole numbers, at least 0"
                     )
-        return cls(tuple(LayerWork(**entry) for entry in document))
+        return cls(tuple(LayerWork(**{**entry, "kept_weights": tuple(entry["kept_weights"])}) for entry in document))
 
 
 def plain_workload(network: Network) -> PlainWorkload:
@@ -93,11 +108,10 @@ def plain_workload(network: Network) -> PlainWorkload:
 def _layer_work(node: Node, inputs: int) -> LayerWork:
     match node:
         case Dense():
-            return _linear(
-                node.name, node.weights, node.bias.size, node.size // node.weights.codes.shape[0], inputs, node.size
-            )
+            return _linear(node, node.weights, inputs, positions=node.size // node.weights.codes.shape[0])
         case Conv():
-            return _linear(node.name, node.weights, node.bias.size, prod(node.shape[1:]), inputs, node.size)
+            work = _linear(node, node.weights, inputs, positions=prod(node.shape[1:]), groups=node.groups)
+            return replace(work, kernel_rows=node.weights.codes.shape[2], output_rows=node.shape[1])
         case AvgPool():
             elementwise = node.size * prod(node.kernel)
         case Polynomial():
@@ -109,89 +123,35 @@ def _layer_work(node: Node, inputs: int) -> LayerWork:
     return LayerWork(layer=node.name, elementwise=elementwise, inputs=inputs, outputs=node.size)
 
 
-def _linear(name: str, weights: Weights, biases: int, positions: int, inputs: int, outputs: int) -> LayerWork:
+def _linear(node: Dense | Conv, weights: Weights, inputs: int, *, positions: int, groups: int = 1) -> LayerWork:
     """Every weight is used once at every output position."""
+    codes = weights.codes
     return LayerWork(
-        layer=name,
-        macs=weights.codes.size * positions,
+        layer=node.name,
+        macs=codes.size * positions,
         nonzero_macs=weights.nonzeros * positions,
-        weights=weights.codes.size,
+        weights=codes.size,
         nonzeros=weights.nonzeros,
         weight_bits=FLOAT_BITS if weights.bits is None else weights.bits,
-        biases=biases,
+        kept_weights=tuple(weights_in_kept_blocks(codes != 0, size) for size in BLOCK_SIZES),
+        biases=node.bias.size,
         inputs=inputs,
-        outputs=outputs,
+        outputs=node.size,
+        channels=codes.shape[0] // groups,
+        groups=groups,
+        fan_in=prod(codes.shape[1:]),
+        power_of_two_steps=int(weights.bits is not None and bool((np.frexp(weights.step)[0] == 0.5).all())),
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class OperationWork:
-    """Operations of one layer, kind and working level: how many, and their kernels together."""
-
-    layer: str
-    kind: Kind
-    level: int
-    count: int
-    kernels: KernelCounts
-    plaintext_bytes: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncryptedWorkload:
-    """A plan's work: rows in order of first appearance, and what the machine has to know of its parameters.
-
-    residue_bits: of the largest prime. key_bytes, constant_bytes: of what is stored for the whole plan.
-    """
-
-    poly_modulus_degree: int
-    residue_bits: int
-    rows: tuple[OperationWork, ...]
-    key_bytes: int
-    constant_bytes: int
-
-    @property
-    def operations(self) -> Counter[tuple[Kind, int]]:
-        """How many operations of a kind work at a level."""
-        counts: Counter[tuple[Kind, int]] = Counter()
-        for row in self.rows:
-            counts[row.kind, row.level] += row.count
-        return counts
-
-    @property
-    def kernels(self) -> KernelCounts:
-        """Kernels of the whole plan: the sum of its rows."""
-        return sum((row.kernels for row in self.rows), KernelCounts())
-
-    def layers(self) -> dict[str, list[OperationWork]]:
-        """Rows by layer, in order of first appearance."""
-        layers: dict[str, list[OperationWork]] = {}
-        for row in self.rows:
-            layers.setdefault(row.layer, []).append(row)
-        return layers
-
-
-def encrypted_workload(plan: Plan) -> EncryptedWorkload:
-    """What one run of a plan costs, counted from its operations."""
-    degree, levels = plan.params.poly_modulus_degree, plan.params.levels
-    rows: dict[tuple[str, Kind, int], OperationWork] = {}
-    for op in plan.ops:
-        level = plan.working_level(op)
-        key = (op.layer, op.kind, level)
-        plaintext_bytes = level * degree * RESIDUE_BYTES if op.kind in (Kind.MULTIPLY_PLAIN, Kind.ADD_PLAIN) else 0
-        before = rows.get(key)
-        rows[key] = OperationWork(
-            layer=op.layer,
-            kind=op.kind,
-            level=level,
-            count=1 + (before.count if before else 0),
-            kernels=plan_operation_kernels(plan, op) + (before.kernels if before else KernelCounts()),
-            plaintext_bytes=plaintext_bytes + (before.plaintext_bytes if before else 0),
-        )
-    keys = len(plan.key_manifest.galois_elements) + plan.key_manifest.relinearize
-    return EncryptedWorkload(
-        poly_modulus_degree=degree,
-        residue_bits=max(plan.params.coeff_modulus_bits),
-        rows=tuple(rows.values()),
-        key_bytes=keys * 2 * levels * (levels + 1) * degree * RESIDUE_BYTES,
-        constant_bytes=sum(constant.level * degree * RESIDUE_BYTES for constant in plan.constants),
-    )
+def weights_in_kept_blocks(nonzero: NDArray[np.bool_], size: int) -> int:
+    """Weights in the blocks of size x size, outputs by inputs with the kernel last, that hold a non-zero one."""
+    matrix = nonzero.reshape(nonzero.shape[0], -1)
+    rows, columns = matrix.shape
+    kept = 0
+    for top in range(0, rows, size):
+        band = matrix[top : top + size].any(axis=0)
+        starts = np.arange(0, columns, size)
+        widths = np.minimum(size, columns - starts)
+        kept += min(size, rows - top) * int(widths[np.logical_or.reduceat(band, starts)].sum())
+    return kept

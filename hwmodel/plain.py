@@ -1,8 +1,9 @@
 """Prices of a network in clear, layer by layer.
 
-Array:  latency = max(compute, DRAM);  compute = MACs / (clock * MACs per cycle * utilization);
-        energy  = MACs * (MAC with registers + buffer traffic) + DRAM bytes * energy a byte + static power * latency.
-        Every layer reads its inputs and weights from DRAM once and writes its outputs there (layer-by-layer execution).
+Array:  compute = MACs / (clock * MACs per cycle * filled share * utilization); on chip = max(compute, buffer traffic);
+        latency = max(on chip, DRAM) + what double buffering leaves of the smaller one + one call a layer;
+        energy  = MACs + buffer traffic + DRAM traffic + requantizations + static power * latency.
+        Zero weights, narrow weights and power-of-two steps are priced only where the machine's file says it uses them.
 CPU:    latency = max(MACs and element-wise operations, weights from memory) + one call a layer;
         energy  = core power * latency.
         A dense float32 kernel multiplies zeros too.
@@ -10,45 +11,115 @@ CPU:    latency = max(MACs and element-wise operations, weights from memory) + o
 
 from __future__ import annotations
 
+from compress.errors import CostModelError
 from hwmodel.architecture import CpuSeal, PlainArray
-from hwmodel.band import Band, exactly, larger
+from hwmodel.band import Band, exactly, larger, smaller
 from hwmodel.cost import LayerCost, no_cost
-from hwmodel.counts import FLOAT_BITS, LayerWork, PlainWorkload
+from hwmodel.counts import BLOCK_SIZES, FLOAT_BITS, LayerWork, PlainWorkload
+from hwmodel.mapping import fill, tiled_traffic_bytes
 
 MS_PER_S = 1e3
 MJ_PER_PJ = 1e-9
 
 
-def price_array(workload: PlainWorkload, array: PlainArray) -> tuple[LayerCost, ...]:
-    """Cost of every layer on an accelerator array."""
-    return tuple(no_cost(layer.layer) if layer.idle else _array_layer(layer, array) for layer in workload.layers)
-
-
-def array_dram_bytes(work: LayerWork, array: PlainArray) -> float:
-    """DRAM traffic of one layer: inputs, weights and biases in, outputs out, in the array's operand width."""
-    operand_bits = array.operand_bits.value
-    weight_bits = (
-        min(work.packed_bits, work.weights * operand_bits) if array.packs_weights.value else work.weights * operand_bits
+def price_array(workload: PlainWorkload, array: PlainArray, images: int = 1) -> tuple[LayerCost, ...]:
+    """Cost of every layer on an accelerator array, an image, when `images` go through a layer together."""
+    stored = stores_weights(workload, array)
+    return tuple(
+        no_cost(layer.layer) if layer.idle else _array_layer(layer, array, images, stored) for layer in workload.layers
     )
-    return ((work.inputs + work.outputs + work.biases) * operand_bits + weight_bits) / 8
 
 
-def _array_layer(work: LayerWork, array: PlainArray) -> LayerCost:
-    macs = exactly((work.nonzero_macs if array.skips_zero_weights.value else work.macs) + work.elementwise)
-    dram_bytes = exactly(array_dram_bytes(work, array))
+def stores_weights(workload: PlainWorkload, array: PlainArray) -> bool:
+    """True when every weight of the network fits the array's own store, and none comes from DRAM."""
+    return sum(_weight_bytes(layer, array) for layer in workload.layers) <= array.weight_store_bytes.value
+
+
+def array_dram_bytes(work: LayerWork, array: PlainArray, images: int = 1, *, weights_stored: bool = False) -> float:
+    """DRAM traffic of one layer for all images together: inputs, weights and biases in, outputs out."""
+    value_bytes = array.operand_bits.value / 8
+    input_bytes = images * work.inputs * value_bytes
+    if array.zero_run_bits.value:
+        input_bytes = min(input_bytes, images * (work.inputs - work.zero_inputs) * array.zero_run_bits.value / 8)
+    output_bytes = images * work.outputs * value_bytes
+    if array.keeps_activations.value and input_bytes + output_bytes <= array.buffer_bytes.value:
+        input_bytes = output_bytes = 0.0
+    return tiled_traffic_bytes(
+        work,
+        input_bytes=input_bytes,
+        weight_bytes=0.0 if weights_stored else _weight_bytes(work, array),
+        output_bytes=output_bytes + work.biases * value_bytes,
+        tile_values=array.buffer_bytes.value / value_bytes,
+        images=images,
+    )
+
+
+def _weight_bytes(work: LayerWork, array: PlainArray) -> float:
+    """Bytes of a layer's weights as the machine stores them."""
+    native_bits = work.weights * array.operand_bits.value
+    return (min(work.packed_bits, native_bits) if array.packs_weights.value else native_bits) / 8
+
+
+def computed_share(work: LayerWork, array: PlainArray) -> float:
+    """Share of the MACs that the machine has to do, zero weights or blocks skipped as it can.
+
+    Raises: CostModelError for a block size that layers are not counted at.
+    """
+    granularity = int(array.skip_granularity.value)
+    if granularity == 0 or work.macs == 0:
+        return 1.0
+    if granularity == 1:
+        return work.nonzero_macs / work.macs
+    if granularity not in BLOCK_SIZES:
+        raise CostModelError(
+            f"architecture '{array.name}': skip_granularity: got {granularity}; "
+            f"allowed: 0, 1, {', '.join(map(str, BLOCK_SIZES))}"
+        )
+    return work.kept_weights[BLOCK_SIZES.index(granularity)] / work.weights if work.kept_weights else 1.0
+
+
+def width_share(work: LayerWork, array: PlainArray) -> float:
+    """Time and energy of a MAC relative to the native width: less only where the units split for narrower weights."""
+    narrowest, native = array.smallest_bits.value, array.operand_bits.value
+    width = narrowest
+    while width < min(work.weight_bits, native):
+        width *= 2
+    return min(1.0, width / native)
+
+
+def _array_layer(work: LayerWork, array: PlainArray, images: int, weights_stored: bool) -> LayerCost:
+    share, width = computed_share(work, array), width_share(work, array)
     rate = array.clock_hz.band * array.macs_per_cycle.band * array.utilization.band
-    compute_ms = macs / rate * MS_PER_S
+    slowed = smaller(exactly(1.0), exactly(share) / array.skip_efficiency.band)
+    slots = slowed * (work.macs * width / fill(work, array)) + exactly(work.elementwise)
+    compute_ms = slots / rate * MS_PER_S
+    done = work.macs * share * width + work.elementwise
+    buffer_bytes = array.buffer_bytes_per_mac.band * done
+    buffer_ms = buffer_bytes / array.buffer_bytes_per_s.band * MS_PER_S
+    on_chip_ms = larger(compute_ms, buffer_ms)
+    dram_bytes = exactly(array_dram_bytes(work, array, images, weights_stored=weights_stored) / images)
     dram_ms = dram_bytes / array.dram_bytes_per_s.band * MS_PER_S
-    latency_ms = larger(compute_ms, dram_ms)
+    exposed_ms = smaller(on_chip_ms, dram_ms) * array.dram_overlap.band.complement
+    call_ms = array.layer_call_us.band * (1e-3 / images)
+    latency_ms = larger(on_chip_ms, dram_ms) + exposed_ms + call_ms
+    latency_parts = {
+        "compute": compute_ms.value,
+        "buffer": on_chip_ms.value - compute_ms.value,
+        "DRAM": latency_ms.value - on_chip_ms.value - call_ms.value,
+        "calls": call_ms.value,
+    }
+    zero_share = work.zero_inputs / work.inputs if work.inputs else 0.0
+    ungated = (array.gated_share.band * zero_share).complement
+    shifts = array.shifts_requantize.value and work.power_of_two_steps
+    requantize_pj = (array.shift_energy_pj if shifts else array.requantize_energy_pj).band
     energies = {
-        "multiply-accumulate": macs * array.mac_energy_pj.band * MJ_PER_PJ,
-        "buffer": macs * array.buffer_bytes_per_mac.band * array.buffer_energy_pj.band * MJ_PER_PJ,
+        "multiply-accumulate": array.mac_energy_pj.band * ungated * (done * MJ_PER_PJ),
+        "buffer": buffer_bytes * array.buffer_energy_pj.band * MJ_PER_PJ,
         "DRAM": dram_bytes * array.dram_energy_pj.band * MJ_PER_PJ,
+        "requantization": requantize_pj * ((work.outputs if work.macs else 0) * MJ_PER_PJ),
         "static": latency_ms * array.static_power_w.band,  # ms * W = mJ
     }
-    return LayerCost.of(
-        work.layer, latency_ms, {"compute": compute_ms.value, "DRAM": latency_ms.value - compute_ms.value}, energies
-    )
+    return LayerCost.of(work.layer, latency_ms, latency_parts, energies)
 
 
 def price_cpu(workload: PlainWorkload, cpu: CpuSeal) -> tuple[LayerCost, ...]:

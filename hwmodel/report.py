@@ -18,12 +18,13 @@ from hwmodel.architecture import (
     CpuSeal,
     PlainArray,
     coefficient_units,
-    load_architecture,
 )
+from hwmodel.architecture_file import load_architecture
 from hwmodel.band import ZERO, Band
 from hwmodel.ckks import price_accelerator, price_seal
 from hwmodel.cost import LayerCost
-from hwmodel.counts import EncryptedWorkload, PlainWorkload, encrypted_workload, plain_workload
+from hwmodel.counts import PlainWorkload, plain_workload
+from hwmodel.encrypted_counts import EncryptedWorkload, encrypted_workload
 from hwmodel.plain import price_array, price_cpu
 from secure.plan import Plan
 
@@ -219,14 +220,15 @@ def _basis(machine: Architecture, mode: str) -> tuple[tuple[str, ...], tuple[str
         plain = {name: getattr(machine, name) for name in coefficient_units(CpuSeal) if name != "core_power_w"}
         latency, energy = dict(machine.kernels if mode == ENCRYPTED else plain), {"core_power_w": machine.core_power_w}
     else:
-        every = machine.coefficients()
+        # a coefficient that is nothing at all, such as a call that costs no time, weakens no claim
+        every = {name: coefficient for name, coefficient in machine.coefficients().items() if coefficient.high > 0}
         latency = {
-            name: coefficient for name, coefficient in every.items() if not name.endswith(("_pj", "_w", "_per_mac"))
+            name: coefficient for name, coefficient in every.items() if not name.endswith(("_pj", "_w", "gated_share"))
         }
         energy = {name: coefficient for name, coefficient in every.items() if name not in latency}
     kinds = {coefficient.kind for coefficient in latency.values()}
     energy_kinds = kinds | {coefficient.kind for coefficient in energy.values()}
-    bracketed = {"modelled"} if isinstance(machine, CkksAccelerator) else set()
+    bracketed = {"modelled"} if isinstance(machine, CkksAccelerator) else set()  # its schedule is assumed
     return _ordered(kinds | bracketed), _ordered(energy_kinds | bracketed)
 
 

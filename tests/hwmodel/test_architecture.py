@@ -10,14 +10,8 @@ import pytest
 import yaml
 
 from compress.errors import CostModelError
-from hwmodel.architecture import (
-    ARCHITECTURES,
-    KINDS,
-    kernel_times,
-    list_architectures,
-    load_architecture,
-    parse_architecture,
-)
+from hwmodel.architecture import KINDS, kernel_times
+from hwmodel.architecture_file import ARCHITECTURES, list_architectures, load_architecture, parse_architecture
 
 
 @pytest.fixture
@@ -26,7 +20,9 @@ def eyeriss() -> dict[str, Any]:
 
 
 def test_every_shipped_architecture_loads_and_every_coefficient_has_a_source() -> None:
-    assert {"eyeriss", "cpu-seal", "craterlake"} <= set(list_architectures())
+    assert set(list_architectures()) == {
+        "a100", "a100-ckks", "ark", "cortex-a76", "cpu-seal", "craterlake", "eie", "eyeriss", "sharp", "tpu-v1",
+    }  # fmt: skip
     for name in list_architectures():
         machine = load_architecture(name)
         assert machine.name == name
@@ -107,6 +103,11 @@ def _coefficient(name: str, **changes: object) -> Any:
         (_coefficient("clock_hz", low=3e8), "clock_hz: got low 3e.08, value 2e.08.*allowed: low <= value <= high"),
         (_coefficient("clock_hz", low=0), "coefficients.clock_hz: low: got 0; work is divided by it, allowed: above 0"),
         (_coefficient("packs_weights", value=0.5, high=1), "packs_weights: got 0.5; a flag is 0 or 1"),
+        (_coefficient("utilization", high=1.5), "utilization: high: got 1.5; a share is at most 1"),
+        (
+            lambda d: d.update(mapping="snake"),
+            "mapping: got 'snake'; allowed: row-stationary, weight-stationary, vector",
+        ),
         (_coefficient("clock_hz", note="x"), "clock_hz: unknown field 'note'; the coefficient allows high, kind, low"),
     ],
 )

@@ -9,7 +9,8 @@ import pytest
 
 from compress.errors import CostModelError
 from compress.network import Network
-from hwmodel.counts import PlainWorkload, encrypted_workload, plain_workload
+from hwmodel.counts import PlainWorkload, plain_workload
+from hwmodel.encrypted_counts import encrypted_workload
 from secure.kernels import KernelCounts, plan_operation_kernels
 from secure.plan import Kind, Plan
 

@@ -1,0 +1,81 @@
+"""Validation of the cost model: every published and measured row that applies, what the model says of it, and its use.
+
+    cipherpress bench costmodel -o out/bench          (or: python -m benchmarks.costmodel out/bench)
+
+Published rows need nothing but arithmetic; a row used for calibration is marked and left out of the errors.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from benchmarks.costmodel_ckks import ASIC, GPU, POWER, ckks_rows
+from benchmarks.costmodel_plain import LAYERS, NETWORKS, plain_rows
+from benchmarks.costmodel_row import summary
+from compress.artifact import json_bytes
+
+Progress = Callable[[str, float], None]
+#: Largest geometric-mean error of held-out rows that the model is meant to have.
+TARGETS = {LAYERS: 0.15, NETWORKS: 0.20, GPU: 0.25, ASIC: 0.25, POWER: 0.30}
+HEADINGS = ("row", "quantity", "published", "modelled", "unit", "ratio", "used for", "mark", "note")
+
+
+def run(output: Path, *, images: int = 20, progress: Progress | None = None) -> dict[str, Any]:
+    """Compare every row; writes costmodel.json and costmodel.md into `output`. `images`: of each measured run."""
+    say = progress or (lambda label, share: None)
+    say("published rows", 0.0)
+    rows = [*plain_rows(), *ckks_rows()]
+    result = {
+        "command": "cipherpress bench costmodel -o DIR",
+        "date": date.today().isoformat(),
+        "rows": [row.as_json() for row in rows],
+        "families": summary(rows, TARGETS),
+    }
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "costmodel.json").write_bytes(json_bytes(result))
+    (output / "costmodel.md").write_text(costmodel_table(result))
+    return result
+
+
+def costmodel_table(result: Mapping[str, Any]) -> str:
+    """Markdown: the families with their errors, then every row."""
+    lines = ["| family | rows held out | geometric-mean error | target | met |", "|---|---|---|---|---|"]
+    for family in result["families"]:
+        target = "" if family["target"] is None else f"{family['target']:.0%}"
+        met = {True: "yes", False: "no", None: ""}[family["met"]]
+        lines.append(
+            f"| {family['family']} | {family['held_out']} | {family['geometric_mean_error']:.1%} | {target} | {met} |"
+        )
+    for family in result["families"]:
+        lines += ["", f"**{family['family']}**", ""]
+        lines += ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
+        lines += [_line(row) for row in result["rows"] if row["family"] == family["family"]]
+        sources = dict.fromkeys(row["source"] for row in result["rows"] if row["family"] == family["family"])
+        lines += ["", f"Source: {'; '.join(sources)}."]
+    lines += ["", f"`{result['command']}`, {result['date']}."]
+    return "\n".join(lines) + "\n"
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    cells = (
+        row["row"],
+        row["quantity"],
+        f"{row['published']:.4g}",
+        f"{row['modelled']:.4g}",
+        row["unit"],
+        f"{row['ratio']:.2f}",
+        row["use"],
+        row["mark"] if row["kind"] == "published" else f"measured, {row['mark']}",
+        row["note"],
+    )
+    return "| " + " | ".join(cells) + " |"
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(Path(sys.argv[1]))["families"], indent=1))

@@ -1,0 +1,186 @@
+"""Validation rows of encrypted machines that were published: SEAL and OpenFHE on CPUs, Cheddar on GPUs, CKKS accelerators,
+and SimFHE's counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from math import ceil
+from typing import cast
+
+from benchmarks.costmodel_row import CALIBRATION, HELD_OUT, NOTE_ONLY, Row
+from hwmodel.architecture import CkksAccelerator, Coefficient
+from hwmodel.architecture_file import load_architecture
+from hwmodel.hybrid import HybridRing, key_switch, rescale
+from hwmodel.reference import SCHEMES, bootstrap, resnet20
+from hwmodel.report import estimate
+from secure.kernels import KernelTimes, operation_kernels
+from secure.plan import Kind
+
+SEAL, OPENFHE, GPU = "SEAL on a CPU, operations", "OpenFHE on a CPU, operations", "CKKS on GPUs"
+ASIC, POWER, SIMFHE = "CKKS accelerators", "CKKS accelerators, power", "SimFHE, counts"
+
+#: (N, primes): median microseconds of plain product, relinearization, rotation, rescale (cost-model notes 3.3, derived there).
+SEAL_MEASURED = {
+    (4096, 2): (37, 424, 422, 113),
+    (8192, 3): (114, 1497, 1514, 383),
+    (8192, 5): (188, 3097, 3108, 665),
+    (16384, 8): (594, 15004, 15091, 2303),
+    (32768, 15): (2276, 90583, 90010, 9952),
+}
+SEAL_CALIBRATION = (8192, 3)
+SEAL_ADDITION_NS = 0.93
+SEAL_KINDS = (Kind.MULTIPLY_PLAIN, Kind.RELINEARIZE, Kind.ROTATE, Kind.RESCALE)
+
+#: (log2 N, depth): milliseconds of a product with relinearization and of a rotation (CryptOracle, Ryzen 9 7950X, one thread).
+OPENFHE_MEASURED = {
+    (13, 10): (10.8, 10.2),
+    (14, 10): (23.4, 22.0),
+    (14, 18): (41.4, 39.2),
+    (16, 16): (178, 163),
+    (17, 20): (456, 415),
+}
+OPENFHE_CALIBRATION = (14, 10)
+OPENFHE_BUTTERFLY_NS = 2.99
+
+#: Bandwidth byte/s, L2 byte, integer lanes, clock Hz, bootstrap ms, ResNet-20 s. Times: Cheddar's README (secondary).
+GPUS = {
+    "V100": (0.9e12, 6e6, 80 * 64, 1.38e9, 73.8, None),
+    "A100-40 PCIe": (1.555e12, 40e6, 108 * 64, 1.41e9, 42.5, 1.36),
+    "A100-80 PCIe": (1.935e12, 40e6, 108 * 64, 1.41e9, 40.0, 1.32),
+    "H100 PCIe": (2.04e12, 50e6, 114 * 64, 1.755e9, 31.2, 1.05),
+    "RTX 5090": (1.79e12, 96e6, 170 * 128, 2.407e9, 22.1, 0.72),
+}
+A100_LANES = 108 * 64
+#: Bootstrap ms, ResNet-20 ms, watts and what they are (cost-model notes 2.3 and 3.6).
+ASICS = {
+    "craterlake": (3.91, 249.45, 320.0, "peak power in the source; compared with an average"),
+    "ark": (3.5, 125.0, 281.3, "the source does not say whether peak or average"),
+    "sharp": (3.12, 99.0, 94.7, "113 W in another note"),
+}
+#: SimFHE's own sets (N = 2^17): primes, digits; limb transforms of a rotation and of a product with relinearization and rescale.
+SIMFHE_SETS = {"GPU set": (38, 3, 260, 336), "ALG set": (40, 2, 244, 324)}
+
+
+def ckks_rows() -> Iterator[Row]:
+    """Every published row of encrypted machines."""
+    yield from _seal_rows()
+    yield from _openfhe_rows()
+    yield from _gpu_rows()
+    yield from _asic_rows()
+    yield from _simfhe_rows()
+
+
+def seal_times() -> KernelTimes:
+    """Kernel times from two operations at one parameter set (plain product, relinearization)."""
+    degree, level = SEAL_CALIBRATION
+    product_us, relinearize_us, _, _ = SEAL_MEASURED[SEAL_CALIBRATION]
+    product_ns = product_us * 1e3 / operation_kernels(Kind.MULTIPLY_PLAIN, level, degree).products
+    counts = operation_kernels(Kind.RELINEARIZE, level, degree)
+    rest_ns = relinearize_us * 1e3 - counts.products * product_ns - counts.additions * SEAL_ADDITION_NS
+    return KernelTimes(butterfly_ns=rest_ns / counts.butterflies, product_ns=product_ns, addition_ns=SEAL_ADDITION_NS)
+
+
+def _seal_rows() -> Iterator[Row]:
+    times = seal_times()
+    for (degree, level), measured in SEAL_MEASURED.items():
+        for kind, microseconds in zip(SEAL_KINDS, measured, strict=True):
+            calibrates = (degree, level) == SEAL_CALIBRATION and kind in (Kind.MULTIPLY_PLAIN, Kind.RELINEARIZE)
+            modelled = times.milliseconds(operation_kernels(kind, level, degree)) * 1e3
+            yield Row(
+                family=SEAL, row=f"N={degree}, {level} primes", quantity=kind.value, unit="us", published=microseconds,
+                modelled=modelled, use=CALIBRATION if calibrates else HELD_OUT, kind="measured",
+                source="SEAL 4 through TenSEAL 0.3.18, one thread (cost-model notes 3.3)", mark="derived",
+            )  # fmt: skip
+
+
+def _openfhe_rows() -> Iterator[Row]:
+    """A product delays its rescale (FLEXIBLEAUTO); its tensor step has no butterflies, so it is priced as its key switch."""
+    for (log2_degree, depth), (product_ms, rotate_ms) in OPENFHE_MEASURED.items():
+        level = depth + 1
+        digit = ceil(level / 2)
+        ring = HybridRing(degree=1 << log2_degree, levels=level, special=ceil((48 * digit + 4) / 60), digit=digit)
+        switch = key_switch(ring, level).butterflies
+        for quantity, published in (("product", product_ms), ("rotate", rotate_ms)):
+            calibrates = (log2_degree, depth) == OPENFHE_CALIBRATION and quantity == "rotate"
+            yield Row(
+                family=OPENFHE, row=f"N=2^{log2_degree}, depth {depth}", quantity=quantity, unit="ms",
+                published=published, modelled=switch * OPENFHE_BUTTERFLY_NS * 1e-6,
+                use=CALIBRATION if calibrates else HELD_OUT,
+                source="CryptOracle data, Ryzen 9 7950X, one thread", mark="source read",
+            )  # fmt: skip
+
+
+def gpu(name: str) -> CkksAccelerator:
+    """The A100's file with another board's bandwidth, L2, lanes and clock; nothing else changes."""
+    bandwidth, l2_bytes, lanes, clock_hz, _, _ = GPUS[name]
+    machine = cast(CkksAccelerator, load_architecture("a100-ckks"))
+    share = lanes / A100_LANES
+    rates = ("transform_residues_per_cycle", "products_per_cycle", "additions_per_cycle")
+    return replace(
+        machine,
+        memory_bytes_per_s=_exactly(machine.memory_bytes_per_s, bandwidth),
+        on_chip_bytes=_exactly(machine.on_chip_bytes, l2_bytes),
+        clock_hz=_exactly(machine.clock_hz, clock_hz),
+        **{name: _exactly(getattr(machine, name), getattr(machine, name).value * share) for name in rates},
+    )
+
+
+def _exactly(coefficient: Coefficient, value: float) -> Coefficient:
+    return replace(coefficient, value=value, low=value, high=value)
+
+
+def _gpu_rows() -> Iterator[Row]:
+    for name, (_, _, _, _, bootstrap_ms, resnet_s) in GPUS.items():
+        machine, scheme = gpu(name), SCHEMES["cheddar"]
+        for quantity, published_ms, work in (
+            ("bootstrap", bootstrap_ms, bootstrap(scheme)),
+            ("ResNet-20", resnet_s and resnet_s * 1e3, resnet20(scheme)),
+        ):
+            if published_ms is not None:
+                yield Row(
+                    family=GPU, row=name, quantity=quantity, unit="ms", published=published_ms,
+                    modelled=estimate(work, machine).latency_ms, use=HELD_OUT,
+                    source="Cheddar README, arXiv 2407.13055; boards' lanes, clocks, bandwidths: data sheets, partly recalled",
+                    mark="secondary",
+                )  # fmt: skip
+
+
+def _asic_rows() -> Iterator[Row]:
+    for name, (bootstrap_ms, resnet_ms, watts, note) in ASICS.items():
+        machine, scheme = load_architecture(name), SCHEMES[name]
+        source = f"{machine.title.split(',')[0]} paper, abstract and secondary notes"
+        reports = {"bootstrap": estimate(bootstrap(scheme), machine), "ResNet-20": estimate(resnet20(scheme), machine)}
+        for quantity, published_ms in (("bootstrap", bootstrap_ms), ("ResNet-20", resnet_ms)):
+            report = reports[quantity]
+            yield Row(
+                family=ASIC, row=name, quantity=quantity, unit="ms", published=published_ms,
+                modelled=report.latency_ms, use=HELD_OUT, source=source, mark="secondary",
+                note=f"bracket {report.latency_low_ms:.3g} to {report.latency_high_ms:.3g} ms",
+            )  # fmt: skip
+        power_w = reports["bootstrap"].energy_mj / reports["bootstrap"].latency_ms
+        use = NOTE_ONLY if name == "craterlake" else HELD_OUT
+        yield Row(
+            family=POWER, row=name, quantity="power in a bootstrap", unit="W", published=watts, modelled=power_w,
+            use=use, source=source, mark="secondary", note=note,
+        )  # fmt: skip
+        yield Row(
+            family=POWER, row=name, quantity="energy of a ResNet-20", unit="mJ", published=watts * resnet_ms,
+            modelled=reports["ResNet-20"].energy_mj, use=use, source=source, mark="derived",
+            note=f"published power times published time; {note}",
+        )  # fmt: skip
+
+
+def _simfhe_rows() -> Iterator[Row]:
+    for name, (level, digits, rotate, product) in SIMFHE_SETS.items():
+        digit = ceil(level / digits)
+        ring = HybridRing(degree=1 << 17, levels=level, special=digit + 1, digit=digit)
+        switch = key_switch(ring, level).transforms
+        for quantity, published, modelled in (
+            ("rotation", rotate, switch),
+            ("product", product, switch + rescale(ring, level).transforms),
+        ):
+            yield Row(
+                family=SIMFHE, row=name, quantity=f"limb transforms of a {quantity}", unit="1", published=published,
+                modelled=modelled, use=HELD_OUT, source="SimFHE counters, run for the cost-model notes 3.7", mark="derived",
+            )  # fmt: skip

@@ -1,0 +1,62 @@
+"""One row of the cost model's validation: what was published or measured, what the model says, and what it was used for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import exp, log
+from typing import Any
+
+CALIBRATION, HELD_OUT, NOTE_ONLY = "calibration", "held out", "listed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """published, modelled: in `unit`. kind: 'published' or 'measured'. mark: how the source was read.
+
+    use: 'calibration' (a coefficient comes from it), 'held out' (none does), or 'listed' (held out too, but its source
+    disagrees with itself or the quantity is not the same one; shown and left out of the mean, `note` says why).
+    """
+
+    family: str
+    row: str
+    quantity: str
+    unit: str
+    published: float
+    modelled: float
+    use: str
+    source: str
+    mark: str
+    kind: str = "published"
+    note: str = ""
+
+    @property
+    def ratio(self) -> float:
+        return self.modelled / self.published
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "ratio": self.ratio}
+
+
+def geometric_mean_error(rows: Iterable[Row]) -> float:
+    """exp of the mean |log ratio|, less 1: 0.25 says that rows are off by a factor of 1.25 on geometric average."""
+    logs = [abs(log(row.ratio)) for row in rows]
+    return exp(sum(logs) / len(logs)) - 1 if logs else 0.0
+
+
+def summary(rows: Sequence[Row], targets: Mapping[str, float]) -> list[dict[str, Any]]:
+    """One line a family: rows held out, their geometric-mean error, the target, and whether it is met."""
+    lines = []
+    for family in dict.fromkeys(row.family for row in rows):
+        held_out = [row for row in rows if row.family == family and row.use == HELD_OUT]
+        error, target = geometric_mean_error(held_out), targets.get(family)
+        lines.append(
+            {
+                "family": family,
+                "held_out": len(held_out),
+                "geometric_mean_error": error,
+                "target": target,
+                "met": None if target is None else error <= target,
+            }
+        )
+    return lines

@@ -1,0 +1,107 @@
+"""The work of a plan by layer, operation and level, counted from the operations that the evaluators execute.
+
+A plan is counted by secure.kernels, operation by operation; nothing is derived a second time here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from secure.kernels import RESIDUE_BYTES, KernelCounts, plan_operation_kernels
+from secure.plan import Kind, Op, Plan
+
+KEY_SWITCHES = (Kind.ROTATE, Kind.RELINEARIZE)
+#: Ciphertexts that an operation reads, of two parts each.
+READS = {Kind.ADD: 2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperationWork:
+    """Operations of one layer, kind and working level: how many, and their kernels together.
+
+    keys: distinct keys they use. plaintext_bytes, ciphertext_bytes: read, and read and written, by all of them.
+    raised_bytes: what one key switch holds between its steps, the digits raised to the full modulus.
+    """
+
+    layer: str
+    kind: Kind
+    level: int
+    count: int
+    kernels: KernelCounts
+    keys: int = 0
+    plaintext_bytes: int = 0
+    ciphertext_bytes: int = 0
+    raised_bytes: int = 0
+
+    @property
+    def one_key_bytes(self) -> float:
+        """Bytes of one key as this operation reads it; 0 without a key."""
+        return self.kernels.key_bytes / self.count
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncryptedWorkload:
+    """A plan's work: rows in order of first appearance, and what the machine has to know of its parameters.
+
+    residue_bits: of the largest prime. key_bytes, constant_bytes: of what is stored for the whole plan.
+    """
+
+    poly_modulus_degree: int
+    residue_bits: int
+    rows: tuple[OperationWork, ...]
+    key_bytes: int
+    constant_bytes: int
+
+    @property
+    def operations(self) -> Counter[tuple[Kind, int]]:
+        """How many operations of a kind work at a level."""
+        counts: Counter[tuple[Kind, int]] = Counter()
+        for row in self.rows:
+            counts[row.kind, row.level] += row.count
+        return counts
+
+    @property
+    def kernels(self) -> KernelCounts:
+        """Kernels of the whole plan: the sum of its rows."""
+        return sum((row.kernels for row in self.rows), KernelCounts())
+
+    def layers(self) -> dict[str, list[OperationWork]]:
+        """Rows by layer, in order of first appearance."""
+        layers: dict[str, list[OperationWork]] = {}
+        for row in self.rows:
+            layers.setdefault(row.layer, []).append(row)
+        return layers
+
+
+def encrypted_workload(plan: Plan) -> EncryptedWorkload:
+    """What one run of a plan costs, counted from its operations."""
+    degree, levels = plan.params.poly_modulus_degree, plan.params.levels
+    grouped: dict[tuple[str, Kind, int], list[Op]] = {}
+    for op in plan.ops:
+        grouped.setdefault((op.layer, op.kind, plan.working_level(op)), []).append(op)
+    keys = len(plan.key_manifest.galois_elements) + plan.key_manifest.relinearize
+    return EncryptedWorkload(
+        poly_modulus_degree=degree,
+        residue_bits=max(plan.params.coeff_modulus_bits),
+        rows=tuple(_row(plan, *key, ops) for key, ops in grouped.items()),
+        key_bytes=keys * 2 * levels * (levels + 1) * degree * RESIDUE_BYTES,
+        constant_bytes=sum(constant.level * degree * RESIDUE_BYTES for constant in plan.constants),
+    )
+
+
+def _row(plan: Plan, layer: str, kind: Kind, level: int, ops: list[Op]) -> OperationWork:
+    limb_bytes = plan.params.poly_modulus_degree * RESIDUE_BYTES
+    takes_plaintext = kind in (Kind.MULTIPLY_PLAIN, Kind.ADD_PLAIN)
+    written = sum(op.parts * op.level for op in ops)
+    return OperationWork(
+        layer=layer,
+        kind=kind,
+        level=level,
+        count=len(ops),
+        kernels=sum((plan_operation_kernels(plan, op) for op in ops), KernelCounts()),
+        keys=len({op.steps for op in ops}) if kind in KEY_SWITCHES else 0,
+        plaintext_bytes=len(ops) * level * limb_bytes if takes_plaintext else 0,
+        ciphertext_bytes=(2 * level * READS.get(kind, 1) * len(ops) + written) * limb_bytes,
+        raised_bytes=level * (level + 1) * limb_bytes if kind in KEY_SWITCHES else 0,
+    )

@@ -1,0 +1,62 @@
+"""How a layer in clear is laid over an array: which share of the units it occupies, and what DRAM moves. Pure.
+
+The mappings are simple and stated; nothing is searched but the height of an output tile.
+
+row-stationary     a kernel of R rows occupies R rows of the array, one output row a column; R or output rows beyond the
+                   array are folded, unused rows take further copies (Eyeriss; ISCA 2016). Dense layers fill the array.
+weight-stationary  a tile of array_rows inputs by array_columns outputs sits in the array; edge tiles are partly empty.
+vector             any layer fills the units.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+
+from hwmodel.architecture import ROW_STATIONARY, WEIGHT_STATIONARY, PlainArray
+from hwmodel.counts import LayerWork
+
+
+def fill(work: LayerWork, array: PlainArray) -> float:
+    """Share of the array's units that the layer occupies, above 0 and at most 1."""
+    rows, columns = int(array.array_rows.value), int(array.array_columns.value)
+    if array.mapping == ROW_STATIONARY and work.kernel_rows:
+        return _folded(work.output_rows, columns) * _stacked(work.kernel_rows, rows)
+    if array.mapping == WEIGHT_STATIONARY and work.fan_in:
+        return _folded(work.fan_in, rows) * _folded(work.channels, columns)
+    return 1.0
+
+
+def _folded(length: int, units: int) -> float:
+    """Mean occupancy when `length` is cut into pieces of at most `units`."""
+    return length / (ceil(length / units) * units)
+
+
+def _stacked(length: int, units: int) -> float:
+    """Occupancy when copies of a short `length` are stacked, and a long one is folded."""
+    return _folded(length, units) if length > units else length * (units // length) / units
+
+
+def tiled_traffic_bytes(
+    work: LayerWork,
+    *,
+    input_bytes: float,
+    weight_bytes: float,
+    output_bytes: float,
+    tile_values: float,
+    images: int = 1,
+) -> float:
+    """DRAM bytes of a layer whose partial sums stay in a buffer of `tile_values` output values.
+
+    A tile of m channels by p positions is finished before the next: inputs are read once for every m channels, weights
+    once for every p positions, outputs are written once. m is the power of two (or all channels) that moves least.
+    """
+    if not work.channels:
+        return input_bytes + weight_bytes + output_bytes
+    positions = images * work.outputs // (work.channels * work.groups)
+    candidates = {min(1 << power, work.channels) for power in range(work.channels.bit_length() + 1)}
+    moved = []
+    for channels in candidates:
+        tile_positions = max(1, int(tile_values // channels))
+        again = ceil(work.channels / channels)
+        moved.append(input_bytes * again + weight_bytes * ceil(positions / tile_positions))
+    return min(moved) + output_bytes
