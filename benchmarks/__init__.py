@@ -17,7 +17,8 @@ plain_timing.py        times of plain layers
 costmodel.py           the cost model against published and measured rows
 costmodel_row.py       one of them, and the error of many
 costmodel_plain.py     rows of machines in clear
-costmodel_ckks.py      rows of encrypted machines
+costmodel_ckks.py      rows of encrypted machines that were published
+costmodel_runs.py      rows of this project's own encrypted runs
 """
 
 #: What `cipherpress bench` runs: name and module; each module has run(output, *, images, progress).

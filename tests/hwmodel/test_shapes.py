@@ -1,0 +1,38 @@
+"""Networks known by their shapes: their published sizes, and what they cost in no time."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from compress.errors import CostModelError
+from hwmodel.architecture import PLAIN
+from hwmodel.architecture_file import list_architectures, load_architecture
+from hwmodel.report import compare
+from hwmodel.shapes import SHAPES, shape_workload
+
+
+#: Published millions of parameters (embeddings and normalizations, which are no layers here, are below 2 % of them) and GMACs.
+@pytest.mark.parametrize(
+    ("name", "parameters_m", "gmacs"),
+    [("vgg16", 138.4, 15.5), ("resnet20", 0.27, 0.041), ("deit-b", 86.6, 17.6), ("deit-s", 22.1, 4.6)],
+)
+def test_shapes_have_the_published_sizes(name: str, parameters_m: float, gmacs: float) -> None:
+    work = shape_workload(name)
+    assert (work.total("weights") + work.total("biases")) / 1e6 == pytest.approx(parameters_m, rel=0.02)
+    assert work.total("macs") / 1e9 == pytest.approx(gmacs, rel=0.02)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_machine_in_clear_prices_a_shape_at_once(name: str) -> None:
+    machines = [machine for machine in list_architectures() if PLAIN in load_architecture(machine).modes]
+    started = time.monotonic()
+    comparison = compare(shape_workload(name), machines)
+    assert time.monotonic() - started < 5
+    assert all(report.latency_ms > 0 and report.energy_mj > 0 for report in comparison.reports)
+
+
+def test_an_unknown_shape_lists_what_there_is() -> None:
+    with pytest.raises(CostModelError, match="shape 'lenet' is unknown; use one of alexnet, deit-b"):
+        shape_workload("lenet")
