@@ -717,38 +717,85 @@ def inspect(out: Output, path: Path) -> None:
 
 
 @command("estimate", "cipherpress estimate out/bundle --arch cpu-seal --arch eyeriss")
-@click.argument("model")
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.option(
     "--arch",
     "names",
     multiple=True,
     help="An architecture's name or YAML file; repeat for several (default: all that fit).",
 )
+@click.option("--node", "node_nm", type=float, help="Scale the machines' energies to this technology node, in nm.")
 @click.option(
     "--plot", type=click.Path(path_type=Path), help="Save the comparison as a picture (needs cipherpress[plots])."
 )
 @click.option("--force", is_flag=True, help="Replace an existing plot.")
-def estimate(out: Output, model: str, names: tuple[str, ...], plot: Path | None, force: bool) -> None:
-    """Modelled latency and energy of a converted network (plain) or bundle (plain and encrypted)."""
+def estimate(
+    out: Output, models: tuple[str, ...], names: tuple[str, ...], node_nm: float | None, plot: Path | None, force: bool
+) -> None:
+    """Modelled latency and energy of a converted network or a known shape (plain), or a bundle (plain and encrypted).
+
+    Several MODELs are compared with the first one. Shapes: alexnet, deit-b, deit-s, resnet20, vgg16.
+    """
     from hwmodel.architecture import PLAIN
     from hwmodel.architecture_file import list_architectures, load_architecture
+    from hwmodel.node import at_node
+    from hwmodel.variants import compare_variants
 
     if plot is not None:
         _refuse_existing(plot, force)
-    loaded = _load(model)
-    if not isinstance(loaded, cp.Network | cp.Bundle):
-        raise ModelError(
-            f"model '{model}': only converted networks and bundles can be priced; run `cipherpress convert` first"
-        )
-    every = [
-        name for name in list_architectures() if isinstance(loaded, cp.Bundle) or PLAIN in load_architecture(name).modes
-    ]
-    comparison = cp.compare(loaded, list(names) or every)
+    subjects = {model: _priced(model) for model in models}
+    encrypted = all(isinstance(subject, cp.Bundle) for subject in subjects.values())
+    machines = [load_architecture(name) for name in names or list_architectures()]
+    if not names:
+        machines = [machine for machine in machines if encrypted or PLAIN in machine.modes]
+    if node_nm is not None:
+        machines = [at_node(machine, node_nm) for machine in machines]
+    if len(subjects) > 1:
+        if plot is not None:
+            raise click.UsageError("--plot takes one MODEL; compare several in Python with hwmodel.plots")
+        variants = compare_variants(subjects, machines)
+        out.result(variants.to_json(), str(variants))
+        return
+    comparison = cp.compare(subjects[models[0]], machines)
     if plot is not None:
         from hwmodel.plots import save_plot
 
         save_plot(comparison, plot, force=force)
     out.result(comparison.to_json(), str(comparison))
+
+
+def _priced(model: str) -> Any:
+    """What can be priced: the workload of a known shape, a converted network or a bundle."""
+    from hwmodel.shapes import SHAPES, shape_workload
+
+    if model in SHAPES:
+        return shape_workload(model)
+    loaded = _load(model)
+    if not isinstance(loaded, cp.Network | cp.Bundle):
+        raise ModelError(
+            f"model '{model}': only converted networks and bundles can be priced; run `cipherpress convert` first"
+        )
+    return loaded
+
+
+@command("report", "cipherpress report out/bundle -o report.html")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--arch", "names", multiple=True, help="An architecture's name or YAML file (default: all).")
+@options(output_options)
+def report(out: Output, bundle: Path, names: tuple[str, ...], output: Path, force: bool) -> None:
+    """One self-contained page about a bundle: network, compression, plan, security, accuracy, costs and charts."""
+    from hwmodel.architecture_file import list_architectures, load_architecture
+    from hwmodel.page import report_page
+    from secure.keys import write_file
+
+    _refuse_existing(output, force)
+    loaded = cp.load(bundle)
+    if not isinstance(loaded, cp.Bundle):
+        raise ModelError(f"{bundle}: not a bundle; make one with `cipherpress compile`")
+    machines = [load_architecture(name) for name in names or list_architectures()]
+    page = report_page(loaded.report, cp.compare(loaded, machines), machines).encode()
+    write_file(output, page, force=force)
+    out.result({"path": str(output), "bytes": len(page)}, f"saved {output}, {_size(len(page))}")
 
 
 @command("bench", "cipherpress bench peers -o out/bench")

@@ -5,6 +5,7 @@ architecture.py       the families of machines and their coefficients (value, un
 architecture_file.py  their files: read, checked, named where wrong
 architectures/        one YAML file a machine
 scaling.py            published laws of energy over bit width and technology node (pure)
+node.py               a machine as if it were built at another node (pure)
 counts.py             work of a Network in clear, by layer
 shapes.py             the same for networks that are known by their shapes only
 encrypted_counts.py   work of a Plan, by layer, operation and level
@@ -16,6 +17,11 @@ cost.py               what one layer costs, with its parts
 plain.py              prices of a network in clear
 ckks.py               prices of a plan
 report.py             estimate, compare: the reports people read
-plots.py              the comparison as a picture (optional matplotlib)
+variants.py           versions of a network beside each other: savings, privacy overhead, Pareto front, waterfall
+roofline.py           a machine's roof and where the layers lie under it
+charts.py             what charts show, as plain values
+plots.py              comparisons as pictures (optional matplotlib)
+svg.py                small charts as text, for pages
+page.py               one self-contained page about a bundle
 fitting.py            kernel times from measured operations (pure)
 """

@@ -82,7 +82,7 @@ def _layer(
         "static": latency_ms * machine.static_power_w.band,  # ms * W = mJ
     }
     parts = {"compute": compute_ms.value, "memory": value_ms - compute_ms.value}
-    return LayerCost.of(layer, latency_ms, parts, energies)
+    return LayerCost.of(layer, latency_ms, parts, energies, operations=products, moved_bytes=moved_bytes.value)
 
 
 def _unit_cycles(row: OperationWork, degree: int, machine: CkksAccelerator) -> tuple[Band, Band, Band]:

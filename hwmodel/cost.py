@@ -11,23 +11,34 @@ from hwmodel.band import ZERO, Band
 
 @dataclass(frozen=True)
 class LayerCost:
-    """latency_ms, energy_mj: bands. *_parts: the values again, by component; they sum to the band's value."""
+    """latency_ms, energy_mj: bands. *_parts: the values again, by component; they sum to the band's value.
+
+    operations: multiply-accumulates in clear, modular products encrypted; moved_bytes: over the bus to memory.
+    """
 
     layer: str
     latency_ms: Band
     energy_mj: Band
     latency_parts: Mapping[str, float]
     energy_parts: Mapping[str, float]
+    operations: float = 0.0
+    moved_bytes: float = 0.0
 
     @classmethod
     def of(
-        cls, layer: str, latency_ms: Band, latency_parts: Mapping[str, float], energies: Mapping[str, Band]
+        cls,
+        layer: str,
+        latency_ms: Band,
+        latency_parts: Mapping[str, float],
+        energies: Mapping[str, Band],
+        *,
+        operations: float = 0.0,
+        moved_bytes: float = 0.0,
     ) -> LayerCost:
         """A cost whose energy is the sum of the given components."""
         energy = sum(energies.values(), ZERO)
-        return cls(
-            layer, latency_ms, energy, dict(latency_parts), {name: part.value for name, part in energies.items()}
-        )
+        parts = {name: part.value for name, part in energies.items()}
+        return cls(layer, latency_ms, energy, dict(latency_parts), parts, operations, moved_bytes)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -38,6 +49,8 @@ class LayerCost:
             "high": {"latency_ms": self.latency_ms.high, "energy_mj": self.energy_mj.high},
             "latency_parts_ms": dict(self.latency_parts),
             "energy_parts_mj": dict(self.energy_parts),
+            "operations": self.operations,
+            "moved_bytes": self.moved_bytes,
         }
 
 

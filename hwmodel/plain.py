@@ -119,7 +119,7 @@ def _array_layer(work: LayerWork, array: PlainArray, images: int, weights_stored
         "requantization": requantize_pj * ((work.outputs if work.macs else 0) * MJ_PER_PJ),
         "static": latency_ms * array.static_power_w.band,  # ms * W = mJ
     }
-    return LayerCost.of(work.layer, latency_ms, latency_parts, energies)
+    return LayerCost.of(work.layer, latency_ms, latency_parts, energies, operations=done, moved_bytes=dram_bytes.value)
 
 
 def price_cpu(workload: PlainWorkload, cpu: CpuSeal) -> tuple[LayerCost, ...]:

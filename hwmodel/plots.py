@@ -1,4 +1,4 @@
-"""A comparison as a picture: latency and energy of every machine and mode, with their bands, energy split by component.
+"""Comparisons as pictures: costs with their bands, energy by component, rooflines, accuracy against latency, a waterfall.
 
 Needs matplotlib (the extra 'plots'); nothing else in this package does.
 """
@@ -6,24 +6,19 @@ Needs matplotlib (the extra 'plots'); nothing else in this package does.
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from compress.errors import CostModelError, OverwriteError
-from hwmodel.report import Comparison, CostReport
+from hwmodel.architecture import Architecture
+from hwmodel.charts import energy_by_component, latency_by_component
+from hwmodel.report import Comparison
+from hwmodel.roofline import Roofline, roofline
+from hwmodel.variants import VariantTable
 
 FORMATS = (".pdf", ".png", ".svg")
-
-
-def component_totals(report: CostReport, *, energy: bool) -> dict[str, float]:
-    """Millijoules (or milliseconds) by component, summed over layers; they sum to the report's value."""
-    totals: dict[str, float] = defaultdict(float)
-    for layer in report.layers:
-        parts: Mapping[str, float] = layer.energy_parts if energy else layer.latency_parts
-        for name, value in parts.items():
-            totals[name] += value
-    return {name: value for name, value in totals.items() if value > 0}
+Draw = Callable[[Any], None]
 
 
 def save_plot(comparison: Comparison, path: str | Path, *, force: bool = False) -> None:
@@ -31,6 +26,94 @@ def save_plot(comparison: Comparison, path: str | Path, *, force: bool = False) 
 
     Raises: CostModelError without matplotlib or for an unknown ending; OverwriteError when the file exists.
     """
+
+    def draw(figure: Any) -> None:
+        for axes, energy in zip(figure.subplots(1, 2, sharey=True), (False, True), strict=True):
+            _draw_costs(axes, comparison, energy)
+        figure.axes[0].set_yticks(range(len(comparison.reports)), _names(comparison))
+        figure.axes[0].invert_yaxis()
+
+    _save(draw, path, (11, 1.2 + 0.6 * len(comparison.reports)), force)
+
+
+def save_energy_plot(comparison: Comparison, path: str | Path, *, force: bool = False) -> None:
+    """Energy by component, each bar in shares of its total, which stands beside it. Raises: as save_plot."""
+
+    def draw(figure: Any) -> None:
+        axes = figure.subplots()
+        stacks = [energy_by_component(report) for report in comparison.reports]
+        for name in dict.fromkeys(name for stack in stacks for name in stack):
+            shares = [stack.get(name, 0.0) / (sum(stack.values()) or 1.0) for stack in stacks]
+            starts = [sum(_before(stack, name)) / (sum(stack.values()) or 1.0) for stack in stacks]
+            axes.barh(range(len(stacks)), shares, left=starts, label=name)
+        for position, stack in enumerate(stacks):
+            axes.annotate(f"  {sum(stack.values()):.3g} mJ", (1.0, position), va="center", fontsize=7)
+        axes.set_yticks(range(len(stacks)), _names(comparison))
+        axes.invert_yaxis()
+        axes.set_xlabel("share of the energy of an image (modelled)")
+        axes.margins(x=0.15)
+        axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=4)
+
+    _save(draw, path, (9, 1.8 + 0.5 * len(comparison.reports)), force)
+
+
+def save_roofline_plot(
+    comparison: Comparison, machines: Mapping[str, Architecture], path: str | Path, *, force: bool = False
+) -> None:
+    """One panel a machine that has a roofline: its roof, and a point for every layer. Raises: as save_plot."""
+    roofs = [
+        roof for report in comparison.reports if (roof := roofline(report, machines[report.architecture])) is not None
+    ]
+    if not roofs:
+        raise CostModelError(f"{path}: no machine here has a roofline; add an array or a CKKS accelerator")
+
+    def draw(figure: Any) -> None:
+        for axes, roof in zip(figure.subplots(1, len(roofs), squeeze=False)[0], roofs, strict=True):
+            _draw_roofline(axes, roof)
+
+    _save(draw, path, (4 * len(roofs), 4), force)
+
+
+def save_pareto_plot(table: VariantTable, architecture: str, path: str | Path, *, force: bool = False) -> None:
+    """Accuracy against encrypted latency on one machine; the front is connected. Raises: as save_plot."""
+    points = table.pareto(architecture)
+    if not points:
+        raise CostModelError(f"{path}: no version has both an accuracy and an encrypted latency on '{architecture}'")
+
+    def draw(figure: Any) -> None:
+        axes = figure.subplots()
+        front = sorted((p.latency_ms, p.accuracy) for p in points if p.on_front)
+        axes.plot(*zip(*front, strict=True), color="tab:gray", zorder=1)
+        axes.scatter([p.latency_ms for p in points], [p.accuracy for p in points], zorder=2)
+        for point in points:
+            axes.annotate(f" {point.label}", (point.latency_ms, point.accuracy), fontsize=7)
+        axes.set_xscale("log")
+        axes.set_xlabel(f"encrypted latency on {architecture}, ms (modelled)")
+        axes.set_ylabel("accuracy (measured)")
+
+    _save(draw, path, (6, 4), force)
+
+
+def save_waterfall_plot(
+    table: VariantTable, plain: str, encrypted: str, path: str | Path, *, force: bool = False
+) -> None:
+    """Latency from the baseline in clear to the last version encrypted, on a log axis. Raises: as save_plot."""
+    steps = table.waterfall(plain, encrypted)
+
+    def draw(figure: Any) -> None:
+        axes = figure.subplots()
+        axes.bar(range(len(steps)), [milliseconds for _, milliseconds in steps])
+        for position, (_, milliseconds) in enumerate(steps):
+            axes.annotate(f"{milliseconds:.3g} ms", (position, milliseconds), ha="center", va="bottom", fontsize=8)
+        axes.set_xticks(range(len(steps)), [step.replace(", ", "\n") for step, _ in steps])
+        axes.set_yscale("log")
+        axes.set_ylabel(f"latency an image, ms (modelled; {plain}, {encrypted})")
+
+    _save(draw, path, (7, 4), force)
+
+
+def _save(draw: Draw, path: str | Path, size: tuple[float, float], force: bool) -> None:
+    """Draw on a new figure and write it whole or not at all."""
     target = Path(path)
     if target.suffix.lower() not in FORMATS:
         raise CostModelError(
@@ -43,26 +126,52 @@ def save_plot(comparison: Comparison, path: str | Path, *, force: bool = False) 
         from matplotlib.figure import Figure
     except ImportError as error:
         raise CostModelError(f"{target}: plots need matplotlib; install cipherpress[plots]") from error
-    figure = Figure(figsize=(11, 1.2 + 0.6 * len(comparison.reports)), layout="constrained")
+    figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, energy in zip(figure.subplots(1, 2, sharey=True), (False, True), strict=True):
-        for position, report in enumerate(comparison.reports):
-            band = report.energy if energy else report.latency
-            if band.value == 0:
-                continue
-            errors = [[band.value - band.low], [band.high - band.value]]
-            axes.barh(position, band.value, xerr=errors, color="tab:blue" if report.mode == "plain" else "tab:orange")
-            axes.annotate(_largest(component_totals(report, energy=energy)), (band.high, position), fontsize=7)
-        axes.set_xscale("log")
-        axes.set_xlabel("energy an image, mJ (modelled)" if energy else "latency an image, ms (modelled)")
-        axes.margins(x=0.4)
-    figure.axes[0].set_yticks(
-        range(len(comparison.reports)), [f"{report.architecture}\n{report.mode}" for report in comparison.reports]
-    )
-    figure.axes[0].invert_yaxis()
+    draw(figure)
     temporary = target.with_name(f".{target.name}.part")
     figure.savefig(temporary, format=target.suffix.lower()[1:])
     os.replace(temporary, target)
+
+
+def _draw_costs(axes: Any, comparison: Comparison, energy: bool) -> None:
+    for position, report in enumerate(comparison.reports):
+        band = report.energy if energy else report.latency
+        if band.value == 0:
+            continue
+        errors = [[band.value - band.low], [band.high - band.value]]
+        axes.barh(position, band.value, xerr=errors, color="tab:blue" if report.mode == "plain" else "tab:orange")
+        parts = energy_by_component(report) if energy else latency_by_component(report)
+        axes.annotate(_largest(parts), (band.high, position), fontsize=7)
+    axes.set_xscale("log")
+    axes.set_xlabel("energy an image, mJ (modelled)" if energy else "latency an image, ms (modelled)")
+    axes.margins(x=0.4)
+
+
+def _draw_roofline(axes: Any, roof: Roofline) -> None:
+    points = [point for point in roof.points if point.operations_per_byte]
+    knee = roof.peak_operations_per_s / roof.memory_bytes_per_s
+    span = [point.operations_per_byte or 0.0 for point in points] + [knee]
+    ends = sorted((min(span) / 3, knee, max(span) * 3))
+    axes.plot(ends, [roof.attainable(intensity) for intensity in ends], color="tab:gray")
+    axes.scatter([point.operations_per_byte for point in points], [point.operations_per_s for point in points])
+    for point in points:
+        axes.annotate(f" {point.layer}", (point.operations_per_byte, point.operations_per_s), fontsize=6)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_title(roof.architecture)
+    axes.set_xlabel(f"{roof.operation}s a byte (modelled)")
+    axes.set_ylabel(f"{roof.operation}s a second (modelled)")
+
+
+def _names(comparison: Comparison) -> list[str]:
+    return [f"{report.architecture}\n{report.mode}" for report in comparison.reports]
+
+
+def _before(stack: Mapping[str, float], name: str) -> list[float]:
+    """The components of a stack that are drawn before `name`."""
+    names = list(stack)
+    return [stack[other] for other in names[: names.index(name)]] if name in stack else []
 
 
 def _largest(parts: Mapping[str, float]) -> str:

@@ -1,0 +1,193 @@
+"""One page about a bundle that one can send to a colleague: HTML with its style and charts inside, nothing fetched. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from hwmodel.architecture import Architecture
+from hwmodel.charts import energy_by_component
+from hwmodel.counts import FLOAT_BITS, PlainWorkload
+from hwmodel.report import Comparison
+from hwmodel.roofline import roofline
+from hwmodel.svg import log_bars, log_points, stacked_shares
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bottom: 1px solid #ccc; }
+table { border-collapse: collapse; font-size: 13px; margin: .6rem 0; } td, th { padding: .2rem .7rem; text-align: left; }
+th { border-bottom: 1px solid #999; } tr:nth-child(even) { background: #f5f5f5; } td.n { text-align: right; }
+p.note { color: #555; font-size: 13px; } svg { width: 100%; height: auto; margin: .6rem 0; }
+"""
+PLAN_ROWS = (
+    ("ring degree N", "poly_modulus_degree"), ("log2 of the whole modulus", "log2_qp"), ("levels, fresh", "levels"),
+    ("levels used", "depth"), ("rotations", "rotations"), ("products with plaintexts", "plain_multiplications"),
+    ("products of ciphertexts", "ciphertext_multiplications"), ("rescales", "rescales"), ("rotation keys", "galois_keys"),
+    ("ciphertexts in", "input_ciphertexts"), ("ciphertexts out", "output_ciphertexts"),
+)  # fmt: skip
+PLAN_LAYER_COLUMNS = ("layer", "level", "rotate", "multiply_plain", "square", "relinearize", "rescale", "predicted_ms")
+SECURITY = (
+    "The server computes on ciphertexts and holds no secret key.",
+    "The server is assumed to follow the protocol (honest but curious); the circuit is not hidden from it or from the client: "
+    "rotation keys, sizes and latency show the sparsity pattern.",
+    "Decrypted values must not be handed back to the server unrounded: CKKS decryptions carry noise that depends on the key.",
+)
+
+
+def report_page(report: Mapping[str, Any], comparison: Comparison, machines: Sequence[Architecture]) -> str:
+    """The page of a bundle's report and its comparison; `machines` are the ones compared.
+
+    Raises: CostModelError when the report's plain workload is not one.
+    """
+    about = report.get("about", {})
+    name = about.get("source", {}).get("name", "network")
+    workload = PlainWorkload.from_json(report["plain_workload"]) if "plain_workload" in report else None
+    sections = [
+        f"<h1>{escape(str(name))}, compiled for encrypted inference</h1>",
+        _accuracy(about, report),
+        _network(workload) if workload else "",
+        _compression(about, workload),
+        _plan(report),
+        _security(report),
+        _costs(comparison),
+        _charts(comparison, {machine.name: machine for machine in machines}),
+        _kinds(comparison),
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f"<title>{escape(str(name))}: cipherpress report</title><style>{STYLE}</style></head>\n<body>\n"
+        + "\n".join(section for section in sections if section)
+        + "\n</body></html>\n"
+    )
+
+
+def _accuracy(about: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+    rows = []
+    if "accuracy_before" in about:
+        images = about.get("test_images", "the")
+        rows.append(
+            ("before conversion", f"{about['accuracy_before']:.2%}", f"measured in clear, {images} test images")
+        )
+        rows.append(
+            ("converted, in clear", f"{about['accuracy_after']:.2%}", f"measured in clear, {images} test images")
+        )
+    if "predicted_disagreement" in report:
+        rows.append(("answers that encryption may change", f"{report['predicted_disagreement']:.3%}", "predicted"))
+        rows.append(("largest error of an output", f"{report['predicted_logit_error']:.3g}", "predicted, six sigma"))
+    return "<h2>Accuracy</h2>" + _table(("", "", "figure is"), rows) if rows else ""
+
+
+def _network(workload: PlainWorkload) -> str:
+    rows = [
+        (
+            work.layer, f"{work.macs:,}", f"{work.elementwise:,}", f"{work.weights:,}",
+            f"{1 - work.nonzeros / work.weights:.1%}" if work.weights else "", work.weight_bits if work.weights else "",
+        )
+        for work in workload.layers
+        if not work.idle
+    ]  # fmt: skip
+    return "<h2>Network</h2>" + _table(
+        ("layer", "multiply-accumulates", "element-wise", "weights", "zero", "bits"), rows
+    )
+
+
+def _compression(about: Mapping[str, Any], workload: PlainWorkload | None) -> str:
+    steps = [
+        (step.get("method", ""), ", ".join(f"{key} {value}" for key, value in step.get("options", {}).items()))
+        for step in about.get("history", ())
+    ]
+    text = "<h2>Compression</h2>"
+    text += _table(("step", "options"), steps) if steps else "<p>None recorded.</p>"
+    if workload is not None and workload.total("weights"):
+        weights, nonzeros = workload.total("weights"), workload.total("nonzeros")
+        packed = sum(layer.packed_bits for layer in workload.layers)
+        text += (
+            f"<p>{nonzeros:,} of {weights:,} weights are not zero ({1 - nonzeros / weights:.1%} pruned); packed with their "
+            f"indices they take {packed / 8e3:,.1f} kB, {weights * FLOAT_BITS / packed if packed else 1:.1f} times less than 32 bits a weight "
+            "(weights and indices only; codebooks, steps and biases are counted by <code>inspect</code>).</p>"
+        )
+    return text
+
+
+def _plan(report: Mapping[str, Any]) -> str:
+    rows = [(label, _number(report[key])) for label, key in PLAN_ROWS if key in report]
+    layers = [tuple(_number(row.get(key, "")) for key in PLAN_LAYER_COLUMNS) for row in report.get("layers", ())]
+    headings = tuple(key.replace("_", " ") for key in PLAN_LAYER_COLUMNS)
+    return "<h2>Plan</h2>" + _table(("", ""), rows) + _table(headings, layers)
+
+
+def _security(report: Mapping[str, Any]) -> str:
+    bits = report.get("security_bits")
+    first = [f"{bits}-bit security by the 2024 guideline's table of moduli (eprint 2024/463)."] if bits else []
+    items = "".join(f"<li>{escape(line)}</li>" for line in (*first, *SECURITY))
+    return f"<h2>Security</h2><ul>{items}</ul>"
+
+
+def _costs(comparison: Comparison) -> str:
+    rows = [
+        (
+            report.architecture, report.mode, f"{report.latency.value:.3g}",
+            f"{report.latency.low:.3g} to {report.latency.high:.3g}", f"{report.energy.value:.3g}",
+            f"{report.energy.low:.3g} to {report.energy.high:.3g}", ", ".join(report.latency_basis),
+            ", ".join(report.energy_basis),
+        )
+        for report in comparison.reports
+    ]  # fmt: skip
+    overhead = "".join(
+        f"<li>{escape(name)}: encrypted takes {ratio:.3g} times the plain latency</li>"
+        for name, ratio in comparison.privacy_overhead.items()
+    )
+    headings = ("machine", "mode", "ms", "low to high", "mJ", "low to high", "latency rests on", "energy rests on")
+    return (
+        "<h2>Costs of one image (modelled)</h2>" + _table(headings, rows) + (f"<ul>{overhead}</ul>" if overhead else "")
+    )
+
+
+def _charts(comparison: Comparison, machines: Mapping[str, Architecture]) -> str:
+    bars = [(f"{r.architecture}, {r.mode}", r.latency.value, r.latency.low, r.latency.high) for r in comparison.reports]
+    energies = [
+        (f"{r.architecture}, {r.mode}", r.energy.value, r.energy.low, r.energy.high) for r in comparison.reports
+    ]
+    stacks = [(f"{r.architecture}, {r.mode}", energy_by_component(r)) for r in comparison.reports]
+    charts = [
+        _figure("Latency, milliseconds an image (modelled)", log_bars(bars, "ms")),
+        _figure("Energy, millijoules an image (modelled)", log_bars(energies, "mJ")),
+        _figure("Where the energy goes (modelled)", stacked_shares(stacks, "mJ")),
+    ]
+    for report in comparison.reports:
+        roof = roofline(report, machines[report.architecture]) if report.architecture in machines else None
+        if roof is None:
+            continue
+        points = [(p.layer, p.operations_per_byte, p.operations_per_s) for p in roof.points if p.operations_per_byte]
+        chart = log_points(
+            points,
+            (f"{roof.operation}s a byte moved", f"{roof.operation}s a second"),
+            (roof.peak_operations_per_s, roof.memory_bytes_per_s),
+        )
+        charts.append(_figure(f"Roofline of {roof.architecture} (modelled)", chart))
+    return "".join(charts)
+
+
+def _kinds(comparison: Comparison) -> str:
+    if not comparison.reports:
+        return ""
+    return (
+        '<h2>What the figures are</h2><p class="note">Measured: by a run on the machine that is named. Modelled: computed from '
+        "the counts of this plan and the coefficients of a machine's file, each measured, cited, derived or assumed; the "
+        "columns say which. Low and high are the coefficients' bands, all lows and all highs together. No energy was measured.</p>"
+    )
+
+
+def _figure(caption: str, svg: str) -> str:
+    return f"<figure><figcaption>{escape(caption)}</figcaption>{svg}</figure>" if svg else ""
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    head = "".join(f"<th>{escape(str(heading))}</th>" for heading in headings)
+    body = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><tr>{head}</tr>{body}</table>" if body else ""
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,126 @@
+"""Small charts as SVG text inside a page that must not need anything else: log bars, stacked shares, points. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from math import ceil, floor, log10
+
+WIDTH, LABEL_WIDTH, ROW_HEIGHT, MARGIN = 760, 220, 24, 34
+COLOURS = ("#2f6f9f", "#d9822b", "#5b9a5b", "#b5524a", "#7d6ba6", "#8a8a8a", "#c9a227", "#4aa3a3")
+
+
+def log_bars(bars: Sequence[tuple[str, float, float, float]], unit: str) -> str:
+    """Horizontal bars (label, value, low, high) on a logarithmic axis, with a line from low to high."""
+    shown = [bar for bar in bars if bar[1] > 0]
+    if not shown:
+        return ""
+    left = floor(log10(min(low if low > 0 else value for _, value, low, _ in shown)) - 0.1)
+    right = ceil(log10(max(high for *_, high in shown)) + 0.1)
+    place = _log_axis(left, right, LABEL_WIDTH, WIDTH - MARGIN)
+    height = ROW_HEIGHT * len(shown) + MARGIN
+    parts = [_ticks(left, right, place, height - MARGIN, unit)]
+    for row, (label, value, low, high) in enumerate(shown):
+        top = row * ROW_HEIGHT + 5
+        middle = top + 7
+        colour = COLOURS[1] if "encrypted" in label else COLOURS[0]
+        parts.append(_text(LABEL_WIDTH - 8, middle + 4, label, "end"))
+        parts.append(
+            _rectangle(LABEL_WIDTH, top, max(1.0, place(value) - LABEL_WIDTH), 14, colour, f"{value:.4g} {unit}")
+        )
+        start = place(low) if low > 0 else LABEL_WIDTH
+        parts.append(f'<line x1="{start:.1f}" x2="{place(high):.1f}" y1="{middle}" y2="{middle}" stroke="#222"/>')
+    return _svg(height, parts)
+
+
+def stacked_shares(stacks: Sequence[tuple[str, Mapping[str, float]]], unit: str) -> str:
+    """One bar a stack, split by component in shares of its total, which stands beside it."""
+    shown = [(label, parts) for label, parts in stacks if sum(parts.values()) > 0]
+    if not shown:
+        return ""
+    names = list(dict.fromkeys(name for _, parts in shown for name, value in parts.items() if value > 0))
+    colour = {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
+    right = WIDTH - 110
+    height = ROW_HEIGHT * len(shown) + MARGIN * (1 + len(names) // 5)
+    drawn = []
+    for row, (label, values) in enumerate(shown):
+        top, total, start = row * ROW_HEIGHT + 5, sum(values.values()), float(LABEL_WIDTH)
+        drawn.append(_text(LABEL_WIDTH - 8, top + 11, label, "end"))
+        for name, value in values.items():
+            width = value / total * (right - LABEL_WIDTH)
+            if width > 0:
+                drawn.append(
+                    _rectangle(start, top, width, 14, colour[name], f"{name}: {value:.3g} {unit}, {value / total:.0%}")
+                )
+            start += width
+        drawn.append(_text(right + 6, top + 11, f"{total:.3g} {unit}", "start"))
+    for index, name in enumerate(names):
+        column, line = index % 5, index // 5
+        x, y = LABEL_WIDTH - 120 + column * 130, ROW_HEIGHT * len(shown) + 14 + line * 18
+        drawn += [_rectangle(x, y, 10, 10, colour[name], name), _text(x + 14, y + 9, name, "start")]
+    return _svg(height, drawn)
+
+
+def log_points(
+    points: Sequence[tuple[str, float, float]],
+    axes: tuple[str, str],
+    roof: tuple[float, float] | None = None,
+) -> str:
+    """Points (label, x, y) on logarithmic axes; roof (peak, slope) draws min(peak, slope * x)."""
+    shown = [point for point in points if point[1] > 0 and point[2] > 0]
+    if not shown:
+        return ""
+    left, right = floor(log10(min(x for _, x, _ in shown))), ceil(log10(max(x for _, x, _ in shown)) + 0.01)
+    largest = max(max(y for *_, y in shown), roof[0] if roof else 0.0)
+    bottom, top = floor(log10(min(y for *_, y in shown))), ceil(log10(largest) + 0.01)
+    across, height = _log_axis(left, right, 80, WIDTH - MARGIN), 300
+    down = _log_axis(bottom, top, height - MARGIN, 10)
+    drawn = [_ticks(left, right, across, height - MARGIN, axes[0])]
+    drawn += [_text(74, down(10.0**power) + 4, f"1e{power}", "end") for power in range(bottom, top + 1)]
+    drawn.append(_text(80, 8, axes[1], "start"))
+    if roof:
+        peak, slope = roof
+        steps = [left + (right - left) * step / 40 for step in range(41)]
+        line = [(across(10**x), down(max(10.0**bottom, min(peak, slope * 10**x)))) for x in steps]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in line)
+        drawn.append(f'<polyline points="{path}" fill="none" stroke="#222"/>')
+    for label, x, y in shown:
+        drawn.append(
+            f'<circle cx="{across(x):.1f}" cy="{down(y):.1f}" r="4" fill="{COLOURS[0]}"><title>{escape(label)}</title></circle>'
+        )
+        drawn.append(_text(across(x) + 6, down(y) + 4, label, "start"))
+    return _svg(height, drawn)
+
+
+def _log_axis(first_power: int, last_power: int, start: float, end: float) -> Callable[[float], float]:
+    """Pixel of a value between powers of ten."""
+    span = max(1, last_power - first_power)
+    return lambda value: start + (log10(value) - first_power) / span * (end - start)
+
+
+def _ticks(left: int, right: int, place: Callable[[float], float], bottom: float, unit: str) -> str:
+    step = max(1, ceil((right - left) / 8))
+    marks = []
+    for power in range(left, right + 1, step):
+        x = place(10.0**power)
+        marks.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{bottom}" stroke="#ddd"/>')
+        marks.append(_text(x, bottom + 14, f"1e{power}", "middle"))
+    marks.append(_text(WIDTH - MARGIN, bottom + 28, unit, "end"))
+    return "".join(marks)
+
+
+def _rectangle(x: float, y: float, width: float, height: float, colour: str, title: str) -> str:
+    return (
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height}" fill="{colour}">'
+        f"<title>{escape(title)}</title></rect>"
+    )
+
+
+def _text(x: float, y: float, text: str, anchor: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _svg(height: float, parts: Sequence[str]) -> str:
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" font-family="sans-serif" font-size="11">{"".join(parts)}</svg>'
+    )

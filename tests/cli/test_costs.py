@@ -1,0 +1,80 @@
+"""estimate and report from the command line: shapes, several models, another node, one page."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cipherpress as cp
+from hwmodel.encrypted_counts import encrypted_workload
+from secure.kernels import KernelCounts, operation_kernels
+from tests.small_road import Road, call, call_json, process
+
+
+@pytest.mark.parametrize("shape", ["deit-b", "resnet20", "vgg16"])
+def test_a_shape_is_priced_in_seconds_without_being_run(shape: str) -> None:
+    started = time.monotonic()
+    done = process("-m", "cli", "estimate", shape, "--json")
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - started < 10
+    assert '"mode": "plain"' in done.stdout and '"mode": "encrypted"' not in done.stdout
+
+
+def test_several_models_are_compared_with_the_first(road: Road) -> None:
+    found = call_json("estimate", "resnet20", "vgg16", "--arch", "tpu-v1")
+    labels = [(row["label"], row["times_faster"] < 1) for row in found["savings"]]
+    assert labels == [("resnet20", False), ("vgg16", True)]
+    both = call_json("estimate", road.path("bundle"), road.path("bundle"), "--arch", "sharp")
+    assert both["estimates"][0]["mode"] == "encrypted"  # named twice is one model
+
+
+def test_another_node_changes_energy_and_not_time() -> None:
+    here, there = (
+        call_json("estimate", "resnet20", "--arch", "eyeriss", *node)["estimates"][0] for node in ((), ("--node", "28"))
+    )
+    assert there["latency_ms"] == here["latency_ms"] and there["energy_mj"] < here["energy_mj"]
+
+
+def test_a_plot_of_several_models_is_a_usage_error(tmp_path: Path) -> None:
+    result = call("estimate", "resnet20", "vgg16", "--plot", tmp_path / "x.png")
+    assert result.exit_code == 2
+    assert "--plot takes one MODEL" in result.stderr
+
+
+def test_a_report_is_one_page_that_fetches_nothing(road: Road, tmp_path: Path) -> None:
+    output = tmp_path / "report.html"
+    found = call_json("report", road.path("bundle"), "-o", output)
+    page = output.read_text(encoding="utf-8")
+    assert found == {"path": str(output), "bytes": len(page.encode())}
+    for heading in ("Accuracy", "Network", "Compression", "Plan", "Security", "Costs of one image"):
+        assert f"<h2>{heading}" in page
+    assert "<svg" in page and not [word for word in ("http:", "https:", "src=", "<script") if word in page]
+    assert call("report", road.path("bundle"), "-o", output).exit_code == 1  # nothing is replaced without --force
+
+
+def test_a_report_of_something_else_says_so(road: Road, tmp_path: Path) -> None:
+    result = call("report", road.path("friendly"), "-o", tmp_path / "report.html")
+    assert result.exit_code == 1
+    assert "not a bundle; make one with `cipherpress compile`" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_counts_are_those_of_the_real_run(road: Road) -> None:
+    """What SEAL did, counted from its ciphertexts, in kernels: the same as what prices are put on."""
+    bundle = cp.load(road.path("bundle"))
+    assert isinstance(bundle, cp.Bundle)
+    client, server = cp.Client(bundle.client), cp.Server(bundle.server)
+    server.register(client.evaluation_key)
+    done = server.count_operations(client.encrypt(np.load(road.path("x.npy"))))
+    workload = encrypted_workload(bundle.server.plan)
+    assert dict(workload.operations) == done
+    degree = bundle.client.params.poly_modulus_degree
+    counted = sum(
+        (operation_kernels(kind, level, degree) for (kind, level), n in done.items() for _ in range(n)), KernelCounts()
+    )
+    assert counted.butterflies == workload.kernels.butterflies > 0
+    assert counted.products == workload.kernels.products > 0
+    assert counted.key_bytes == workload.kernels.key_bytes > 0
