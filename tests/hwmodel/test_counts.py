@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from compress.errors import CostModelError
 from compress.network import Network
-from hwmodel.counts import PlainWorkload, plain_workload
+from hwmodel.counts import BLOCK_SIZES, PlainWorkload, plain_workload, weights_in_kept_blocks
 from hwmodel.encrypted_counts import encrypted_workload
 from secure.kernels import KernelCounts, plan_operation_kernels
 from secure.plan import Kind, Plan
@@ -77,12 +78,49 @@ def test_a_key_switch_by_hand(
     assert (kernels.products, kernels.key_bytes) == (products, key_bytes)
 
 
-def test_a_rescale_and_a_plain_product_by_hand(make_plan: Callable[..., Plan]) -> None:
-    work = encrypted_workload(make_plan([(Kind.MULTIPLY_PLAIN, "fc"), (Kind.RESCALE, "fc")], degree=4096, levels=3))
-    product, rescale = work.rows
-    assert (product.kernels.transforms, product.kernels.products) == (0, 2 * 3 * 4096)
-    assert product.plaintext_bytes == 3 * 4096 * 8
-    assert (rescale.kernels.transforms, rescale.kernels.products) == (6, 2 * 2 * 4096)
+@pytest.mark.parametrize(
+    ("degree", "level", "product", "square", "rescale_butterflies", "rescale"),
+    [
+        # l = 3: products of 2*3 limbs, squares of 3*3; a rescale transforms 6 limbs of 2048 * 12 and multiplies 4
+        (4096, 3, 24_576, 36_864, 147_456, 16_384),
+        # l = 2: products of 2*2 limbs, squares of 3*2; a rescale transforms 4 limbs of 4096 * 13 and multiplies 2
+        (8192, 2, 32_768, 49_152, 212_992, 16_384),
+    ],
+)
+def test_products_squares_and_rescales_by_hand(
+    make_plan: Callable[..., Plan],
+    degree: int,
+    level: int,
+    product: int,
+    square: int,
+    rescale_butterflies: int,
+    rescale: int,
+) -> None:
+    steps = [(Kind.MULTIPLY_PLAIN, "a"), (Kind.SQUARE, "b"), (Kind.RELINEARIZE, "c"), (Kind.RESCALE, "d")]
+    rows = {row.kind: row for row in encrypted_workload(make_plan(steps, degree=degree, levels=level)).rows}
+    plain, squared, rescaled = rows[Kind.MULTIPLY_PLAIN], rows[Kind.SQUARE], rows[Kind.RESCALE]
+    assert (plain.kernels.butterflies, plain.kernels.products, plain.kernels.key_bytes) == (0, product, 0)
+    assert plain.plaintext_bytes == level * degree * 8
+    assert (squared.kernels.butterflies, squared.kernels.products) == (0, square)
+    assert (rescaled.kernels.butterflies, rescaled.kernels.products) == (rescale_butterflies, rescale)
+
+
+def test_ciphertexts_keys_and_raised_digits_are_counted_in_limbs(make_plan: Callable[..., Plan]) -> None:
+    """Two rotations by 1 and 2 at l = 3: each reads and writes 6 limbs and raises 3 digits to 4; two keys."""
+    limb_bytes = 8192 * 8
+    (row,) = encrypted_workload(make_plan([(Kind.ROTATE, "a"), (Kind.ROTATE, "a")], levels=3)).rows
+    assert row.ciphertext_bytes == 2 * 12 * limb_bytes
+    assert row.raised_bytes == 3 * 4 * limb_bytes
+    assert (row.keys, row.one_key_bytes) == (2, 24 * limb_bytes)
+
+
+def test_weights_in_kept_blocks_by_brute_force() -> None:
+    codes = np.random.default_rng(3).random((13, 5, 3)) < 0.05
+    for size in BLOCK_SIZES:
+        matrix = codes.reshape(13, 15)
+        blocks = [matrix[r : r + size, c : c + size] for r in range(0, 13, size) for c in range(0, 15, size)]
+        assert weights_in_kept_blocks(codes, size) == sum(block.size for block in blocks if block.any())
+    assert weights_in_kept_blocks(np.zeros((4, 4), dtype=bool), 4) == 0
 
 
 def test_a_plan_is_counted_operation_by_operation(make_plan: Callable[..., Plan]) -> None:

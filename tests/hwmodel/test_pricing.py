@@ -6,17 +6,21 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compress.errors import CostModelError
 from compress.network import Network
 from hwmodel.architecture import CkksAccelerator, Coefficient, CpuSeal, PlainArray, kernel_times
-from hwmodel.architecture_file import list_architectures, load_architecture
+from hwmodel.architecture_file import ARCHITECTURES, list_architectures, load_architecture, parse_architecture
 from hwmodel.counts import BLOCK_SIZES, LayerWork, PlainWorkload, plain_workload
 from hwmodel.encrypted_counts import encrypted_workload
-from hwmodel.plain import array_dram_bytes
+from hwmodel.plain import array_dram_bytes, price_array
+from hwmodel.reference import SCHEMES, bootstrap
 from hwmodel.report import CostReport, estimate
-from hwmodel.residency import words_per_residue
+from hwmodel.residency import residency, words_per_residue
+from hwmodel.shapes import convolution, dense
 from secure.kernels import predicted_milliseconds
 from secure.plan import Kind, Plan
 
@@ -185,3 +189,169 @@ def test_wide_residues_take_more_words_on_the_accelerator(make_plan: Callable[..
 
 def test_the_tiny_network_is_priced_from_its_own_workload(tiny_network: Network) -> None:
     assert estimate(tiny_network, "eyeriss") == estimate(plain_workload(tiny_network), "eyeriss")
+
+
+def blocked_array(granularity: int) -> PlainArray:
+    """The GPU's array with blocks of another size; 0 skips nothing."""
+    machine = MACHINES["a100"]
+    assert isinstance(machine, PlainArray)
+    return replace(
+        machine,
+        skip_granularity=exact(machine.skip_granularity, granularity),
+        skip_efficiency=exact(machine.skip_efficiency, 0.5),
+        layer_call_us=exact(machine.layer_call_us, 0.0),
+    )
+
+
+def test_blocks_are_skipped_only_at_the_size_the_machine_supports() -> None:
+    """A quarter of the blocks of 32 is left: twice as fast at half the ideal gain; smaller blocks say more, others nothing."""
+    work = replace(one_layer(1_000_000, 100_000, 16).layers[0], kept_weights=(10**5, 10**5, 2 * 10**5, 250_000, 10**6))
+    workload = PlainWorkload((work,))
+    compute = {
+        size: estimate(workload, blocked_array(size)).layers[0].latency_parts["compute"] for size in (0, 1, 32, 64)
+    }
+    assert compute[32] == pytest.approx(compute[0] / 2)
+    assert compute[64] == compute[0]
+    assert compute[1] == pytest.approx(compute[0] / 5)
+
+
+def test_a_block_size_that_is_not_counted_is_refused() -> None:
+    with pytest.raises(CostModelError, match="'a100': skip_granularity: got 7; allowed: 0, 1, 4, 8, 16, 32, 64"):
+        estimate(one_layer(10, 10, 8), blocked_array(7))
+
+
+@settings(max_examples=50, deadline=None)
+@given(weights=st.integers(1, 10**6), kept=st.floats(0, 1), more=st.floats(0, 1), name=st.sampled_from(PLAIN_MACHINES))
+def test_removing_sparsity_of_blocks_is_never_cheaper(weights: int, kept: float, more: float, name: str) -> None:
+    def layer(share: float) -> PlainWorkload:
+        left = int(weights * share)
+        work = one_layer(weights, left, 8).layers[0]
+        return PlainWorkload((replace(work, kept_weights=(left,) * len(BLOCK_SIZES)),))
+
+    less, full = sorted((kept, more))
+    assert_never_cheaper(estimate(layer(full), MACHINES[name]), estimate(layer(less), MACHINES[name]))
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    inputs=st.integers(1, 300), outputs=st.integers(1, 300), kernel=st.integers(1, 11), size=st.integers(1, 60),
+    name=st.sampled_from(PLAIN_MACHINES),
+)  # fmt: skip
+def test_a_larger_convolution_is_never_cheaper(inputs: int, outputs: int, kernel: int, size: int, name: str) -> None:
+    def cost(*shape: int) -> CostReport:
+        return estimate(PlainWorkload((convolution("c", *shape),)), MACHINES[name])
+
+    base = cost(inputs, outputs, kernel, size)
+    for larger in (
+        (inputs + 1, outputs, kernel, size), (inputs, outputs + 1, kernel, size),
+        (inputs, outputs, kernel + 1, size), (inputs, outputs, kernel, size + 1),
+    ):  # fmt: skip
+        assert_never_cheaper(cost(*larger), base)
+
+
+def test_narrow_weights_are_faster_only_where_the_units_split() -> None:
+    four, eight = one_layer(10**6, 10**6, 4), one_layer(10**6, 10**6, 8)
+    for name, gain in (("a100", 2.0), ("tpu-v1", 1.0), ("eyeriss", 1.0)):
+        parts = [estimate(work, name).layers[0].latency_parts["compute"] for work in (eight, four)]
+        assert parts[0] / parts[1] == pytest.approx(gain)
+
+
+def test_power_of_two_requantization_pays_only_where_the_machine_shifts() -> None:
+    plain = one_layer(1000, 1000, 8)
+    shifted = PlainWorkload((replace(plain.layers[0], power_of_two_steps=1),))
+    part = "requantization"
+    cpu = [estimate(work, "cortex-a76").layers[0].energy_parts[part] for work in (plain, shifted)]
+    assert cpu[0] / cpu[1] == pytest.approx(9, rel=0.02)
+    assert estimate(plain, "tpu-v1") == estimate(shifted, "tpu-v1")
+
+
+def test_zero_inputs_save_energy_and_no_time_where_they_gate() -> None:
+    base = one_layer(1000, 1000, 8).layers[0]
+    half = PlainWorkload((replace(base, zero_inputs=50),))
+    gated, full = (estimate(work, "eyeriss").layers[0] for work in (half, PlainWorkload((base,))))
+    array = MACHINES["eyeriss"]
+    assert isinstance(array, PlainArray)
+    saved = 1 - gated.energy_parts["multiply-accumulate"] / full.energy_parts["multiply-accumulate"]
+    assert saved == pytest.approx(array.gated_share.value / 2)
+    assert gated.latency_parts["compute"] == full.latency_parts["compute"]
+
+
+def test_more_images_share_the_weights() -> None:
+    """A batch reads weights once: an image of 64 takes less than one alone, and never less than its computation."""
+    array = MACHINES["tpu-v1"]
+    assert isinstance(array, PlainArray)
+    work = PlainWorkload((dense("fc", 1024, 1024),))
+    (alone,), (together,) = price_array(work, array), price_array(work, array, 64)
+    assert together.latency_ms.value < alone.latency_ms.value / 30
+    assert together.latency_ms.value >= together.latency_parts["compute"]
+
+
+def test_double_buffering_hides_what_it_says() -> None:
+    """10 ms of computation and 5 of DRAM: 10 when all is hidden, 15 when nothing is, 12.5 for a half."""
+    array = MACHINES["eyeriss"]
+    assert isinstance(array, PlainArray)
+    rate = array.clock_hz.value * array.macs_per_cycle.value * array.utilization.value
+    bandwidth_bytes = array.dram_bytes_per_s.value
+    work = LayerWork(layer="c", macs=int(rate * 10e-3), nonzero_macs=1, inputs=int(bandwidth_bytes * 5e-3 / 2))
+    for overlap, latency_ms in ((1.0, 10.0), (0.5, 12.5), (0.0, 15.0)):
+        machine = replace(array, dram_overlap=exact(array.dram_overlap, overlap))
+        assert estimate(PlainWorkload((work,)), machine).latency_ms == pytest.approx(latency_ms, rel=1e-4)
+
+
+def test_keys_stay_on_the_chip_only_when_they_fit(make_plan: Callable[..., Plan]) -> None:
+    """Three rotations with keys of 1.57 MB (27-bit residues in 28-bit words: 3.5 of 8 bytes), halved by the machine."""
+    machine = MACHINES["craterlake"]
+    assert isinstance(machine, CkksAccelerator)
+    work = encrypted_workload(make_plan([(Kind.ROTATE, "a")] * 3, levels=3))
+    (row,) = work.rows
+    large, small, none = (
+        residency(work, replace(machine, on_chip_bytes=exact(machine.on_chip_bytes, size)))
+        for size in (1e9, 1.5e6, 0.0)
+    )
+    key_bytes = 1_572_864 * 3.5 / 8 / 2
+    assert (large.moved_bytes(row), large.keys) == (0, True)
+    assert (small.keys, small.one_key, small.ciphertexts) == (False, True, True)
+    assert small.moved_bytes(row) == pytest.approx(3 * key_bytes)
+    assert not none.ciphertexts and none.moved_bytes(row) > small.moved_bytes(row)
+
+
+def test_swapped_units_are_caught() -> None:
+    """A clock in MHz where Hz is meant, and a bandwidth where an energy is: refused before anything is priced."""
+    document = yaml.safe_load((ARCHITECTURES / "sharp.yaml").read_text(encoding="utf-8"))
+    coefficients = document["coefficients"]
+    coefficients["clock_hz"]["unit"] = "MHz"
+    with pytest.raises(CostModelError, match="sharp: coefficients.clock_hz: unit: got 'MHz'; allowed: 'Hz'"):
+        parse_architecture(document, "sharp")
+    coefficients["clock_hz"], coefficients["memory_energy_pj"] = (
+        coefficients["memory_energy_pj"],
+        coefficients["clock_hz"],
+    )
+    with pytest.raises(CostModelError, match="clock_hz: unit: got 'pJ/byte'; allowed: 'Hz'"):
+        parse_architecture(document, "sharp")
+
+
+def test_scaling_a_coefficient_scales_what_its_unit_says(make_plan: Callable[..., Plan]) -> None:
+    """Twice the bandwidth halves memory-bound time, twice the clock halves compute-bound time, energy follows pJ."""
+    array = MACHINES["eyeriss"]
+    assert isinstance(array, PlainArray)
+    bound = PlainWorkload((dense("fc", 4096, 1000),))  # weights only: bound by DRAM
+    faster = replace(array, dram_bytes_per_s=exact(array.dram_bytes_per_s, 2 * array.dram_bytes_per_s.value))
+    memory_ms = [estimate(bound, machine).layers[0].latency_parts["DRAM"] for machine in (array, faster)]
+    assert memory_ms[0] > 1.9 * memory_ms[1]
+    sharp = MACHINES["sharp"]
+    assert isinstance(sharp, CkksAccelerator)
+    doubled = replace(
+        sharp, clock_hz=exact(sharp.clock_hz, 2e9), product_energy_pj=exact(sharp.product_energy_pj, 14.0)
+    )
+    plan = make_plan([(Kind.ROTATE, "a")])
+    before, after = (estimate(plan, machine).layers[0] for machine in (sharp, doubled))
+    assert after.latency_ms.value == pytest.approx(before.latency_ms.value / 2)
+    ratio = 14.0 / sharp.product_energy_pj.value
+    assert after.energy_parts["modular products"] == pytest.approx(before.energy_parts["modular products"] * ratio)
+
+
+def test_average_power_stays_below_what_was_published() -> None:
+    """A wrong unit would give 10 or 0.1 times as much: below 1.5 times the published power, above a tenth of it."""
+    for name, watts in (("craterlake", 320), ("ark", 281.3), ("sharp", 113)):
+        report = estimate(bootstrap(SCHEMES[name]), name)
+        assert watts / 10 < report.energy_mj / report.latency_ms < 1.5 * watts
