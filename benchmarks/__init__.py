@@ -19,7 +19,13 @@ costmodel_row.py       one of them, and the error of many
 costmodel_plain.py     rows of machines in clear
 costmodel_ckks.py      rows of encrypted machines that were published
 costmodel_runs.py      rows of this project's own encrypted runs
+costmodel_methods.py   what each method pays for, on every kind of machine
 """
 
 #: What `cipherpress bench` runs: name and module; each module has run(output, *, images, progress).
-BENCHMARKS = {"peers": "benchmarks.peers", "joint": "benchmarks.joint", "costmodel": "benchmarks.costmodel"}
+BENCHMARKS = {
+    "peers": "benchmarks.peers",
+    "joint": "benchmarks.joint",
+    "costmodel": "benchmarks.costmodel",
+    "methods": "benchmarks.costmodel_methods",
+}

@@ -1,6 +1,7 @@
 """Validation of the cost model: every published and measured row that applies, what the model says of it, and its use.
 
-    cipherpress bench costmodel -o out/bench          (or: python -m benchmarks.costmodel out/bench)
+    cipherpress bench costmodel -o out/bench
+    python -m benchmarks.costmodel                    (puts the committed result into docs/hwmodel.md)
 
 Published rows need nothing but arithmetic; a row used for calibration is marked and left out of the errors. This project's own
 encrypted runs are measured on the machine at hand, a few minutes.
@@ -9,7 +10,6 @@ encrypted runs are measured on the machine at hand, a few minutes.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ from compress.artifact import json_bytes
 Progress = Callable[[str, float], None]
 #: Largest geometric-mean error of held-out rows that the model is meant to have.
 TARGETS = {LAYERS: 0.15, NETWORKS: 0.20, GPU: 0.25, ASIC: 0.25, POWER: 0.30, OWN_RUNS: 0.10}
+RESULT = Path(__file__).parent / "results" / "costmodel.json"
+DOCS = Path(__file__).parents[1] / "docs" / "hwmodel.md"
+BEGIN, END = "<!-- validation: begin -->", "<!-- validation: end -->"
 HEADINGS = ("row", "quantity", "published", "modelled", "unit", "ratio", "used for", "mark", "note")
 
 
@@ -81,5 +84,11 @@ def _line(row: Mapping[str, Any]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def with_table(text: str, result: Mapping[str, Any]) -> str:
+    """A page with the table of a result between its marks."""
+    head, _, rest = text.partition(BEGIN)
+    return f"{head}{BEGIN}\n{costmodel_table(result)}{END}{rest.partition(END)[2]}"
+
+
 if __name__ == "__main__":
-    print(json.dumps(run(Path(sys.argv[1]))["families"], indent=1))
+    DOCS.write_text(with_table(DOCS.read_text(encoding="utf-8"), json.loads(RESULT.read_bytes())), encoding="utf-8")

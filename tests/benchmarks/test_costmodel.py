@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from benchmarks.costmodel import costmodel_table
+from benchmarks.costmodel import DOCS, RESULT, costmodel_table, with_table
 from benchmarks.costmodel_ckks import ASIC, GPU, OPENFHE, SEAL, SIMFHE, ckks_rows
 from benchmarks.costmodel_plain import LAYERS, plain_rows
 from benchmarks.costmodel_row import CALIBRATION, HELD_OUT, Row, geometric_mean_error, summary
@@ -67,3 +69,20 @@ def test_the_table_shows_every_row_and_what_it_was_used_for() -> None:
         sum(line.count("| held out |") + line.count("| calibration |") for line in text.splitlines()) >= len(ROWS) - 2
     )
     assert "CNN1" in text and "a cpu, load 0.5, 2026-01-01" in text
+
+
+def test_the_docs_hold_the_committed_result() -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    assert with_table(text, json.loads(RESULT.read_bytes())) == text, "run python -m benchmarks.costmodel"
+
+
+def test_the_committed_result_is_what_the_model_says_now() -> None:
+    """Published rows are arithmetic: a change of the model has to be measured again and committed with its table."""
+    committed = {(r["family"], r["row"], r["quantity"]): r["modelled"] for r in json.loads(RESULT.read_bytes())["rows"]}
+    for row in ROWS:
+        assert row.modelled == pytest.approx(committed[row.family, row.row, row.quantity], rel=1e-9)
+
+
+def test_our_own_runs_are_within_ten_percent() -> None:
+    (own,) = [f for f in json.loads(RESULT.read_bytes())["families"] if f["family"].startswith("own runs")]
+    assert own["held_out"] >= 8 and own["geometric_mean_error"] <= 0.10

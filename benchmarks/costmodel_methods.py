@@ -1,0 +1,123 @@
+"""What each compression method pays for, in clear and encrypted, on every kind of machine: zoo networks, dense and compressed.
+
+    cipherpress bench methods -o out/bench          (or: python -m benchmarks.costmodel_methods out/bench [NETWORK ...])
+
+Costs only: masks and codebooks are those that the method sets before any fine-tuning, and polynomials are fitted, not tuned, so
+no accuracy is claimed here (savings.py and compression.py measure it). A method that is not in a plan costs what dense costs.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cipherpress as cp
+from benchmarks.machine import this_machine
+from compress.artifact import json_bytes
+from compress.errors import CipherpressError
+from hwmodel.architecture import ENCRYPTED, PLAIN
+from hwmodel.report import Work
+from hwmodel.variants import VariantTable, compare_variants
+
+Progress = Callable[[str, float], None]
+NETWORKS = ("mlp", "cnn", "lenet300")
+MACHINES = ("cpu-seal", "eyeriss", "tpu-v1", "eie", "a100", "a100-ckks", "sharp")
+SEED = 0
+#: Largest error of an output as a share of the largest output: how often answers change says little before tuning.
+ALLOWED_ERROR = 0.05
+#: The same settings for every network, so that methods can be compared: what goes, and bits of what stays.
+METHODS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "dense": lambda model, data: model,
+    "opq 80 %, 4 bits": lambda model, data: cp.opq(model, sparsity=0.8, bits=4),
+    "blocks 50 % for ciphertexts": lambda model, data: cp.prune_blocks(
+        model, data, sparsity=0.5, block="residue:128", seed=SEED
+    ),
+    "joint, 8 bits": lambda model, data: cp.joint_quantize(model, data, bits=8, seed=SEED),
+}
+
+
+def run(
+    output: Path, *, images: int = 0, networks: Sequence[str] = NETWORKS, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Price every network and method; writes methods.json and methods.md into `output`. No image is run."""
+    say = progress or (lambda label, share: None)
+    data = cp.load_data("mnist")
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    result: dict[str, Any] = {
+        "command": "cipherpress bench methods -o DIR",
+        "machine": this_machine().as_json(),
+        "seed": SEED,
+        "rows": [],
+    }
+    for position, name in enumerate(networks):
+        subjects, notes = {}, {}
+        for method in METHODS:
+            say(f"{name}: {method}", position / len(networks))
+            subjects[method], notes[method] = _subject(name, method, data)
+        result["rows"] += _rows(name, compare_variants(subjects, MACHINES), notes)
+        (output / "methods.json").write_bytes(json_bytes(result))
+        (output / "methods.md").write_text(methods_table(result))
+    return result
+
+
+def _subject(name: str, method: str, data: Any) -> tuple[Sequence[Work], dict[str, Any]]:
+    """(work in clear and encrypted, facts) of a network after a method."""
+    network = cp.convert(METHODS[method](cp.load_model(name), data), data, epochs=0, seed=SEED)
+    try:
+        largest = float(abs(network.run(data.calibration(64))).max())
+        plan = cp.compile(network, data, max_error=ALLOWED_ERROR * largest, seed=SEED).server.plan
+    except CipherpressError as error:
+        raise CipherpressError(f"{name}, {method}: {error}") from error
+    params = plan.params
+    return (network, plan), {"poly_modulus_degree": params.poly_modulus_degree, "levels": params.levels}
+
+
+def _rows(name: str, table: VariantTable, notes: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    overhead = table.privacy_overhead("cpu-seal", "cpu-seal")
+    return [
+        {"network": name, **vars(saving), **notes[saving.label], "privacy_overhead": overhead[saving.label]}
+        for saving in table.savings()
+    ]
+
+
+def methods_table(result: Mapping[str, Any]) -> str:
+    """Markdown: one line a network and method, the latency of every machine, and over dense the times it is faster."""
+    columns = [(name, mode) for name in MACHINES for mode in (PLAIN, ENCRYPTED) if _has(result, name, mode)]
+    headings = [
+        "network",
+        "method",
+        "N, primes",
+        *(f"{n} {m}, ms" for n, m in columns),
+        "encrypted / plain on cpu-seal",
+    ]
+    lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
+    versions = dict.fromkeys((row["network"], row["label"]) for row in result["rows"])
+    for network, label in versions:
+        own = [row for row in result["rows"] if (row["network"], row["label"]) == (network, label)]
+        found = {(row["architecture"], row["mode"]): row for row in own}
+        cells = [network, label, f"{own[0]['poly_modulus_degree']}, {own[0]['levels']}"]
+        cells += [_cell(found[column]) if column in found else "" for column in columns]
+        lines.append("| " + " | ".join([*cells, f"{own[0]['privacy_overhead']:,.0f}"]) + " |")
+    machine = result["machine"]
+    note = (
+        f"One image; every figure is modelled; in brackets, times faster than dense. `{result['command']}`, "
+        f"{machine['date']}, seed {result['seed']}."
+    )
+    return "\n".join([*lines, "", note]) + "\n"
+
+
+def _has(result: Mapping[str, Any], name: str, mode: str) -> bool:
+    return any((row["architecture"], row["mode"]) == (name, mode) for row in result["rows"])
+
+
+def _cell(row: Mapping[str, Any]) -> str:
+    faster = row["times_faster"]
+    return f"{row['latency_ms']:.3g}" + (f" ({faster:.2f})" if abs(faster - 1) > 5e-3 else "")
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(Path(sys.argv[1]), networks=tuple(sys.argv[2:]) or NETWORKS)["rows"], indent=1))
