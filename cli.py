@@ -781,8 +781,9 @@ def _priced(model: str) -> Any:
 @command("report", "cipherpress report out/bundle -o report.html")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--arch", "names", multiple=True, help="An architecture's name or YAML file (default: all).")
+@click.option("--measured", type=click.Path(path_type=Path), help="What `infer --json` printed, to stand beside.")
 @options(output_options)
-def report(out: Output, bundle: Path, names: tuple[str, ...], output: Path, force: bool) -> None:
+def report(out: Output, bundle: Path, names: tuple[str, ...], measured: Path | None, output: Path, force: bool) -> None:
     """One self-contained page about a bundle: network, compression, plan, security, accuracy, costs and charts."""
     from hwmodel.architecture_file import list_architectures, load_architecture
     from hwmodel.page import report_page
@@ -793,9 +794,22 @@ def report(out: Output, bundle: Path, names: tuple[str, ...], output: Path, forc
     if not isinstance(loaded, cp.Bundle):
         raise ModelError(f"{bundle}: not a bundle; make one with `cipherpress compile`")
     machines = [load_architecture(name) for name in names or list_architectures()]
-    page = report_page(loaded.report, cp.compare(loaded, machines), machines).encode()
+    run = None if measured is None else _measured_run(measured)
+    page = report_page(loaded.report, cp.compare(loaded, machines), machines, run).encode()
     write_file(output, page, force=force)
     out.result({"path": str(output), "bytes": len(page)}, f"saved {output}, {_size(len(page))}")
+
+
+def _measured_run(path: Path) -> dict[str, Any]:
+    from compress.errors import FormatError
+
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise FormatError(f"{path}: not JSON ({error}); save what `cipherpress infer BUNDLE --json` prints") from error
+    if not isinstance(run, dict) or "server_ms" not in run:
+        raise FormatError(f"{path}: field server_ms is missing; save what `cipherpress infer BUNDLE --json` prints")
+    return run
 
 
 @command("bench", "cipherpress bench peers -o out/bench")

@@ -26,6 +26,12 @@ PLAN_ROWS = (
     ("products of ciphertexts", "ciphertext_multiplications"), ("rescales", "rescales"), ("rotation keys", "galois_keys"),
     ("ciphertexts in", "input_ciphertexts"), ("ciphertexts out", "output_ciphertexts"),
 )  # fmt: skip
+MEASURED_ROWS = (
+    ("images", "images"), ("accuracy, encrypted", "accuracy_encrypted"), ("answers as in clear", "agreement"),
+    ("largest error of an output", "max_logit_error"), ("encrypt, ms", "client_encrypt_ms"), ("server, ms", "server_ms"),
+    ("decrypt, ms", "client_decrypt_ms"), ("upload, bytes", "upload_bytes"), ("download, bytes", "download_bytes"),
+    ("keys, bytes", "evaluation_key_bytes"), ("peak memory, bytes", "peak_rss_bytes"),
+)  # fmt: skip
 PLAN_LAYER_COLUMNS = ("layer", "level", "rotate", "multiply_plain", "square", "relinearize", "rescale", "predicted_ms")
 SECURITY = (
     "The server computes on ciphertexts and holds no secret key.",
@@ -35,8 +41,15 @@ SECURITY = (
 )
 
 
-def report_page(report: Mapping[str, Any], comparison: Comparison, machines: Sequence[Architecture]) -> str:
+def report_page(
+    report: Mapping[str, Any],
+    comparison: Comparison,
+    machines: Sequence[Architecture],
+    measured: Mapping[str, Any] | None = None,
+) -> str:
     """The page of a bundle's report and its comparison; `machines` are the ones compared.
+
+    measured: what `cipherpress infer --json` printed for the bundle, shown beside the estimates.
 
     Raises: CostModelError when the report's plain workload is not one.
     """
@@ -51,6 +64,7 @@ def report_page(report: Mapping[str, Any], comparison: Comparison, machines: Seq
         _plan(report),
         _security(report),
         _costs(comparison),
+        _measured(measured) if measured else "",
         _charts(comparison, {machine.name: machine for machine in machines}),
         _kinds(comparison),
     ]
@@ -142,6 +156,11 @@ def _costs(comparison: Comparison) -> str:
     return (
         "<h2>Costs of one image (modelled)</h2>" + _table(headings, rows) + (f"<ul>{overhead}</ul>" if overhead else "")
     )
+
+
+def _measured(measured: Mapping[str, Any]) -> str:
+    rows = [(label, _number(measured[key]), "measured") for label, key in MEASURED_ROWS if key in measured]
+    return "<h2>The real run</h2>" + _table(("", "", "figure is"), rows) if rows else ""
 
 
 def _charts(comparison: Comparison, machines: Mapping[str, Architecture]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -53,6 +54,26 @@ def test_a_report_is_one_page_that_fetches_nothing(road: Road, tmp_path: Path) -
         assert f"<h2>{heading}" in page
     assert "<svg" in page and not [word for word in ("http:", "https:", "src=", "<script") if word in page]
     assert call("report", road.path("bundle"), "-o", output).exit_code == 1  # nothing is replaced without --force
+
+
+def test_a_real_run_stands_beside_the_estimates(road: Road, tmp_path: Path) -> None:
+    measured, output = tmp_path / "run.json", tmp_path / "report.html"
+    result = call_json("infer", road.path("bundle"), "--data", road.data, "--images", "2")
+    measured.write_text(json.dumps(result), encoding="utf-8")
+    call_json("report", road.path("bundle"), "--measured", measured, "-o", output)
+    page = output.read_text(encoding="utf-8")
+    assert "<h2>The real run" in page and f"<td>server, ms</td><td>{result['server_ms']:.4g}</td><td>measured" in page
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "run.json: not JSON"), ("{}", "run.json: field server_ms is missing; save what")]
+)
+def test_a_run_that_is_not_one_is_refused(road: Road, tmp_path: Path, text: str, message: str) -> None:
+    measured = tmp_path / "run.json"
+    measured.write_text(text, encoding="utf-8")
+    result = call("report", road.path("bundle"), "--measured", measured, "-o", tmp_path / "report.html")
+    assert result.exit_code == 1 and message in result.stderr
+    assert not (tmp_path / "report.html").exists()
 
 
 def test_a_report_of_something_else_says_so(road: Road, tmp_path: Path) -> None:
