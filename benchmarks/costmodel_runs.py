@@ -1,6 +1,6 @@
 """Validation rows of this project's own encrypted runs: plans at every ring, none used for calibration, on the machine at hand.
 
-Kernel times are fitted to single operations measured in the same session; then every network's plan runs on encrypted
+Kernel times are fitted to single operations measured in the same run; then every network's plan runs on encrypted
 images, each run between two samples of one reference operation, so that both sides speak of the same machine speed. Process
 CPU time, one thread.
 """
@@ -104,7 +104,7 @@ SUBJECTS = (
 def run_rows(images: int, say: Callable[[str, float], None], subjects: tuple[Subject, ...] = SUBJECTS) -> Iterator[Row]:
     """One row a network: CPU milliseconds of its server, measured and modelled, both at the reference's median speed."""
     data = cp.load_data("mnist")
-    times, reference, reference_us = _session_times(say)
+    times, reference, reference_us = _times_now(say)
     for position, subject in enumerate(subjects):
         say(f"run {subject.name}", 0.2 + 0.8 * position / len(subjects))
         bundle = _compiled(subject, data)
@@ -123,13 +123,13 @@ def run_rows(images: int, say: Callable[[str, float], None], subjects: tuple[Sub
             use=HELD_OUT,
             kind="measured",
             mark="CPU time",
-            source="this machine, one thread, kernel times from single operations of the same session",
+            source="this machine, one thread, kernel times from single operations of the same run",
             note=f"{len(plan.ops)} operations, median of {runs} images",
         )
 
 
-def _session_times(say: Callable[[str, float], None]) -> tuple[KernelTimes, Callable[[], object], float]:
-    """Kernel times of this session, the reference operation, and its median time in CPU microseconds."""
+def _times_now(say: Callable[[str, float], None]) -> tuple[KernelTimes, Callable[[], object], float]:
+    """Kernel times of this run, the reference operation, and its median time in CPU microseconds."""
     say("measure operations", 0.0)
     rings = [(make_ring(degree, levels, bits), measured) for degree, measured, levels, bits in RINGS]
     calls = {

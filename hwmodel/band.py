@@ -7,7 +7,6 @@ quadrature, and it keeps every law that holds for numbers (monotone, totals equa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,3 @@ def larger(first: Band, second: Band) -> Band:
 def smaller(first: Band, second: Band) -> Band:
     """Corner by corner the smaller."""
     return Band(min(first.value, second.value), min(first.low, second.low), min(first.high, second.high))
-
-
-def bracket(low: float, high: float) -> Band:
-    """Two bounds and no point between them that is known better: the value is their geometric mean."""
-    return Band(sqrt(low * high), low, high)

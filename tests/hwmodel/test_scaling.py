@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compress.errors import CostModelError
+from hwmodel.architecture import CkksAccelerator, PlainArray
+from hwmodel.architecture_file import load_architecture
 from hwmodel.scaling import mac_energy_pj, modular_product_energy_pj, multiply_energy_pj, node_factor
 
 NODES = st.floats(7, 65)
@@ -51,3 +53,20 @@ def test_the_table_is_met_and_a_node_stays_itself() -> None:
 def test_a_node_outside_the_table_is_refused() -> None:
     with pytest.raises(CostModelError, match="node_nm: got 3; allowed: 7 to 65, the range of the published factors"):
         node_factor(45, 3)
+
+
+@pytest.mark.parametrize("name", ["a100-ckks", "ark", "craterlake", "sharp"])
+def test_files_whose_energies_say_that_they_follow_the_law_do(name: str) -> None:
+    machine = load_architecture(name)
+    assert isinstance(machine, CkksAccelerator)
+    word_bits, node_nm = int(machine.word_bits.value), machine.node_nm.value
+    law = modular_product_energy_pj(word_bits) * node_factor(45, node_nm)
+    assert machine.product_energy_pj.value == pytest.approx(law.value, rel=0.01)
+    assert machine.product_energy_pj.low >= law.low and machine.product_energy_pj.high <= law.high
+
+
+def test_the_tpus_lowest_mac_is_the_laws() -> None:
+    machine = load_architecture("tpu-v1")
+    assert isinstance(machine, PlainArray)
+    law = mac_energy_pj(8, 8, 256) * node_factor(45, 28)
+    assert machine.mac_energy_pj.low == pytest.approx(law.value, rel=0.05)
