@@ -681,11 +681,18 @@ def _shape(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
+def _folder_bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
 @command("inspect", "cipherpress inspect out/bundle")
 @click.argument("path", type=click.Path(path_type=Path))
-def inspect(out: Output, path: Path) -> None:
+@click.option("--model", "factory", help="For a compressed model of your own: path/to/file.py:factory again.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Save a compressed model's allocation as a picture.")
+@click.option("--force", is_flag=True, help="Replace an existing plot.")
+def inspect(out: Output, path: Path, factory: str | None, plot: Path | None, force: bool) -> None:
     """What an artifact holds: layers, codebooks, plan, levels, keys, security, sizes."""
-    from compress.inspection import describe_network
+    from compress.inspection import describe_model, describe_network
     from secure.inspection import describe_file
 
     if path.is_file():
@@ -693,12 +700,30 @@ def inspect(out: Output, path: Path) -> None:
         out.result(values, _pairs(values))
         return
     kind = cp.artifact_kind(path)
+    if plot is not None and kind != "compressed":
+        raise click.UsageError("--plot draws the allocation of a compressed model; `estimate --plot` draws costs")
     if kind == "compressed":
         from compress.model_folder import read_record
 
-        record = read_record(path)
-        columns = ["layer", "shape", "bits", "kept", "granularity"]
-        out.result(record, f"compressed model\n{table(record['layers'], columns)}")
+        record = read_record(path) | {"saved_bytes": _folder_bytes(path)}
+        if factory is None and record["source"].get("kind") != "zoo":
+            columns = ["layer", "shape", "bits", "kept", "granularity"]
+            hint = "give --model file.py:factory for sizes, multiplications and blocks by layer"
+            if plot is not None:
+                raise click.UsageError(f"--plot: the network is not in the zoo; {hint}")
+            out.result(record, f"compressed model\n{table(record['layers'], columns)}\n{hint}")
+            return
+        counted = describe_model(_load(str(path), factory=factory))
+        if plot is not None:
+            from compress.allocation_plot import save_allocation_plot
+
+            save_allocation_plot(counted["layers"], plot, force=force)
+        columns = ["layer", "parameters", "nonzeros", "bits", "total_bits", "multiplications", "blocks", "blocks_kept"]
+        sizes = (
+            f"{counted['compression_rate']:.1f} times smaller than 32 bits a parameter, everything counted; "
+            f"{_size(record['saved_bytes'])} on disk with its description"
+        )
+        out.result(record | {"account": counted}, f"compressed model\n{table(counted['layers'], columns)}\n{sizes}")
         return
     if kind == "weights":
         record = _read_trained(path)
@@ -706,7 +731,7 @@ def inspect(out: Output, path: Path) -> None:
         return
     loaded = cp.load(path)
     if isinstance(loaded, cp.Bundle):
-        size = {"bundle_bytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file())}
+        size = {"bundle_bytes": _folder_bytes(path)}
         out.result({"kind": "bundle", **size, **loaded.report}, loaded.explain())
         return
     if not isinstance(loaded, cp.Network):

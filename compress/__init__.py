@@ -47,5 +47,6 @@ polynomial.py         least squares, substitution, completed square
 plain_export.py       an ordinary ONNX file, checked against the module
 exporting.py          layers to Network: torch tensors become numpy arrays here
 calibrate.py          ranges on every edge of a Network
-inspection.py         a Network as rows for people
+inspection.py         models and networks as rows for people
+allocation_plot.py    a compressed model by layer as a picture (optional matplotlib)
 """

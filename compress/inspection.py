@@ -1,9 +1,14 @@
-"""A Network as rows for people: what every node is, how many weights, at which bits, and the range calibration saw."""
+"""Models and networks as rows for people: every layer's weights, bits and size, its multiplications, the ranges calibration saw."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from compress.accounting import account
+from compress.blocks import block_table, layer_places
+from compress.model import CompressedModel
 from compress.network import Conv, Dense, Network
 
 
@@ -20,3 +25,30 @@ def describe_network(network: Network) -> list[dict[str, Any]]:
             row |= {"low": edge.low, "high": edge.high}
         rows.append(row)
     return rows
+
+
+def describe_model(model: CompressedModel) -> dict[str, Any]:
+    """What `account` counts, and beside it every layer's multiplications for one input and the blocks that pruning kept.
+
+    multiplications: of a layer's weights alone (products of activations, as in attention, are not among them); only
+    counted when the input's shape is known. blocks, blocks_kept: None for a layer that block pruning did not see.
+    """
+    counted = account(model)
+    places = {}
+    if model.input_shape is not None:
+        example = np.zeros((1, *model.input_shape), dtype=np.float32)
+        places = {place.name: place.positions for place in layer_places(model.module, example)}
+    blocks = {row["layer"]: row for row in block_table(model)}
+    rows = []
+    for row in counted["layers"]:
+        positions, block = places.get(row["layer"]), blocks.get(row["layer"], {})
+        rows.append(
+            row
+            | {
+                "multiplications_dense": None if positions is None else row["parameters"] * positions,
+                "multiplications": None if positions is None else row["nonzeros"] * positions,
+                "blocks": block.get("blocks"),
+                "blocks_kept": block.get("kept"),
+            }
+        )
+    return counted | {"layers": rows}

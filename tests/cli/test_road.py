@@ -113,6 +113,29 @@ def test_inspect_knows_every_artifact(road: Road, name: str, kind: str) -> None:
     assert shown.stderr
 
 
+def test_inspect_counts_a_compressed_model_with_its_network_at_hand(road: Road, tmp_path: Path) -> None:
+    small = Path(road.path("small"))
+    found = call_json("inspect", small, "--model", road.factory)
+    account = found["account"]
+    assert found["saved_bytes"] == sum(file.stat().st_size for file in small.iterdir())
+    assert account["compression_rate"] == road.results["compress"]["compression_rate"]
+    assert [row["multiplications_dense"] for row in account["layers"]] == [64 * 16, 16 * 4]
+    assert [row["multiplications"] for row in account["layers"]] == [row["nonzeros"] for row in account["layers"]]
+    pytest.importorskip("matplotlib")
+    plot = tmp_path / "allocation.png"
+    assert call("inspect", small, "--model", road.factory, "--plot", plot).exit_code == 0
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    again = call("inspect", small, "--model", road.factory, "--plot", plot)
+    assert again.exit_code == 1 and "allocation.png exists" in again.stderr
+
+
+def test_a_plot_of_something_without_an_allocation_is_refused(road: Road, tmp_path: Path) -> None:
+    for name in ("small", "bundle"):
+        result = call("inspect", road.path(name), "--plot", tmp_path / "x.png")
+        assert result.exit_code == 2 and "--plot" in result.stderr
+    assert not (tmp_path / "x.png").exists()
+
+
 def test_estimate_prices_network_and_bundle(road: Road) -> None:
     found = call_json(
         "estimate", road.path("bundle"), "--arch", "cpu-seal", "--arch", "eyeriss", "--arch", "craterlake"
