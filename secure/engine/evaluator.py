@@ -1,0 +1,179 @@
+"""The engine's evaluator: a Plan on residues of our own, with SEAL's keys. Rotations of one value share its digits; switched
+values stay undivided ("extended") while they are only added up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secure.encoding import coefficients
+from secure.engine import arithmetic
+from secure.engine.residues import residues_of, seal_bytes
+from secure.engine.tables import engine_order, make_tables, rotation_order
+from secure.evaluate import walk
+from secure.plan import KeyManifest, Op, Plan, galois_element
+from secure.seal_context import Ring
+
+Array = NDArray[np.float64]
+
+
+@dataclass(eq=False)
+class Residues:
+    """A ciphertext in the engine: reduced (parts, level, N), or extended (2, level + 1, N) and still to be divided by P.
+
+    Exactly one of `plain` and `extended` is set at first; asking for the other form computes it once. digits: of part 1.
+    """
+
+    plain: Array | None = None
+    extended: Array | None = None
+    digits: Array | None = None
+
+
+class EngineRing:
+    """A parameter set's tables and orders; shared by all clients of a server."""
+
+    def __init__(self, ring: Ring) -> None:
+        """Raises: BackendError for primes the engine cannot hold."""
+        self.ring = ring
+        self.tables = make_tables(ring.params)
+        self.degree = ring.params.poly_modulus_degree
+        self.order = engine_order(self.degree)
+        self.places = np.argsort(self.order)
+        self._rotations: dict[int, NDArray[np.int32]] = {}
+
+    def rotation(self, element: int) -> NDArray[np.int32]:
+        """The order of a Galois element, kept."""
+        if element not in self._rotations:
+            self._rotations[element] = rotation_order(element, self.degree)
+        return self._rotations[element]
+
+    def load(self, native: Any, count: int) -> Array:
+        """Residues of a SEAL ciphertext over the first `count` primes."""
+        return residues_of(native, self.tables.primes[:count], self.order)
+
+    def encode(self, slots: NDArray[Any], level: int, scale: float) -> Array:
+        """(level, N): a plaintext of real slots, in the engine's order.
+
+        Numbers beyond 2^53 keep float64's precision, as in SEAL's encoder; float remainders are exact.
+        """
+        wanted = np.rint(coefficients(slots.astype(np.float64)) * scale)
+        rows = np.stack([np.fmod(wanted, prime) for prime in self.tables.primes[:level]])
+        arithmetic.transformed(rows, self.tables)
+        return rows
+
+
+class EngineKeys:
+    """One client's evaluation keys, as residues; a rotation's key is stored before the rotation, which then moves the sum only."""
+
+    def __init__(self, ring: EngineRing, keys: Any, manifest: KeyManifest) -> None:
+        count = len(ring.ring.params.all_primes)
+        self.relin = _key_rows(ring, keys.relin.key(2), count) if manifest.relinearize else None
+        self.galois: dict[int, Array] = {}
+        for element in manifest.galois_elements:
+            rows = _key_rows(ring, keys.galois.key(element), count)
+            back = np.argsort(ring.rotation(element))
+            self.galois[element] = np.ascontiguousarray(rows[..., back])
+
+
+def _key_rows(ring: EngineRing, digits: Sequence[Any], count: int) -> Array:
+    """(levels, 2, primes, N)."""
+    return np.stack([ring.load(digit.data(), count) for digit in digits])
+
+
+class EngineConstants:
+    """A plan's plaintexts by index, encoded when the server starts."""
+
+    def __init__(self, ring: EngineRing, plan: Plan) -> None:
+        self._rows = [ring.encode(c.slots, c.level, c.scale) for c in plan.constants]
+
+    def __getitem__(self, index: int) -> Array:
+        return self._rows[index]
+
+
+class EngineEvaluator:
+    """Runs plans of one bundle for the keys it is given."""
+
+    def __init__(self, ring: EngineRing, constants: EngineConstants, keys: EngineKeys) -> None:
+        self._ring = ring
+        self._t = ring.tables
+        self._constants = constants
+        self._keys = keys
+
+    def rotate(self, value: Residues, op: Op) -> Residues:
+        element = galois_element(op.steps, self._ring.degree)
+        plain = self._plain(value)
+        if value.digits is None:
+            value.digits = arithmetic.digits_of(plain[1], self._t)
+        total = arithmetic.switched(value.digits, self._keys.galois[element], self._t)
+        arithmetic.add_extended_part(total, plain, 1, self._t)
+        return Residues(extended=arithmetic.permuted(total, self._ring.rotation(element)))
+
+    def relinearize(self, value: Residues, op: Op) -> Residues:
+        plain = self._plain(value)
+        total = arithmetic.switched(arithmetic.digits_of(plain[2], self._t), self._keys.relin, self._t)
+        arithmetic.add_extended_part(total, plain, 2, self._t)
+        return Residues(extended=total)
+
+    def add(self, left: Residues, right: Residues, op: Op) -> Residues:
+        if left.plain is not None and right.plain is not None:
+            return Residues(plain=arithmetic.added(left.plain, right.plain, False, self._t))
+        if left.extended is not None and right.extended is not None and left.plain is None and right.plain is None:
+            return Residues(extended=arithmetic.added(left.extended, right.extended, True, self._t))
+        switched, other = (left, right) if left.plain is None else (right, left)
+        assert switched.extended is not None and other.plain is not None
+        total = switched.extended.copy()
+        arithmetic.add_extended_part(total, other.plain, 2, self._t)
+        return Residues(extended=total)
+
+    def add_plain(self, value: Residues, op: Op) -> Residues:
+        constant = self._constants[op.constant][None]
+        if value.plain is None and value.extended is not None:
+            total = value.extended.copy()
+            arithmetic.add_extended_part(total, constant, 1, self._t)
+            return Residues(extended=total)
+        plain = self._plain(value).copy()
+        plain[:1] = arithmetic.added(plain[:1], constant, False, self._t)
+        return Residues(plain=plain)
+
+    def multiply_plain(self, value: Residues, op: Op) -> Residues:
+        return Residues(plain=arithmetic.multiplied(self._plain(value), self._constants[op.constant], self._t))
+
+    def square(self, value: Residues, op: Op) -> Residues:
+        return Residues(plain=arithmetic.squared(self._plain(value), self._t))
+
+    def rescale(self, value: Residues, op: Op) -> Residues:
+        return Residues(plain=arithmetic.divided(self._plain(value), False, self._t))
+
+    def drop(self, value: Residues, op: Op) -> Residues:
+        return Residues(plain=np.ascontiguousarray(self._plain(value)[:, :-1]))
+
+    def load(self, native: Any) -> Residues:
+        """A SEAL ciphertext."""
+        return Residues(plain=self._ring.load(native, native.coeff_modulus_size()))
+
+    def save(self, value: Residues) -> bytes:
+        """What SEAL would save for it."""
+        plain = self._plain(value)
+        parms_id = self._ring.ring.parms_ids[plain.shape[1]]
+        return seal_bytes(plain, self._t.primes, self._ring.places, parms_id)
+
+    def _plain(self, value: Residues) -> Array:
+        if value.plain is None:
+            assert value.extended is not None
+            value.plain = arithmetic.divided(value.extended, True, self._t)
+            value.extended = None
+        return value.plain
+
+
+def run_engine(plan: Plan, evaluator: EngineEvaluator, inputs: Sequence[Any]) -> list[bytes]:
+    """The plan's output ciphertexts as SEAL saves them, from SEAL's ciphertexts.
+
+    Raises: BackendError naming layer and operation.
+    """
+    outputs = walk(plan, evaluator, [evaluator.load(native) for native in inputs])
+    return [evaluator.save(value) for value in outputs]

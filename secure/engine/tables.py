@@ -1,0 +1,144 @@
+"""The constants of a ring's transforms and base conversions: roots of unity in SEAL's choice, and inverses. Numbers only.
+
+A transform treats its N residues as a matrix of N / columns rows. The first half of its stages combine rows; then the matrix is
+transposed and the other stages combine rows again, so every inner loop runs over neighbours. The result stays transposed: slot
+order inside the engine is `column * rows + row` where SEAL's is `row * columns + column`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.errors import BackendError
+from secure.engine.modular import MAX_ENGINE_PRIME_BITS
+from secure.params import Params
+
+Array = NDArray[np.float64]
+
+
+class Tables(NamedTuple):
+    """By prime, in SEAL's order, the special prime last. Every factor comes with its quotient by the prime.
+
+    roots, late_roots: (primes, N), twiddles of the stages before and after the transposition; inverse_*: of the inverse
+    transform. last_inverse: (primes, primes), [j, k] the inverse of prime k modulo prime j. special: prime P modulo each, (primes,).
+    """
+
+    columns: int
+    primes: Array
+    inverses: Array
+    roots: Array
+    roots_quotient: Array
+    late_roots: Array
+    late_roots_quotient: Array
+    inverse_roots: Array
+    inverse_roots_quotient: Array
+    inverse_late_roots: Array
+    inverse_late_roots_quotient: Array
+    size_inverse: Array
+    prime_inverse: Array
+    special: Array
+
+
+def make_tables(params: Params) -> Tables:
+    """Tables of a parameter set.
+
+    Raises: BackendError for a prime of more than MAX_ENGINE_PRIME_BITS bits.
+    """
+    degree, primes = params.poly_modulus_degree, params.all_primes
+    for prime in primes:
+        if prime.bit_length() > MAX_ENGINE_PRIME_BITS:
+            raise BackendError(
+                f"coeff_modulus: {prime} has {prime.bit_length()} bits; the engine takes at most {MAX_ENGINE_PRIME_BITS}; "
+                "run the bundle with the seal backend, or compile it again"
+            )
+    columns = transform_columns(degree)
+    by_prime = [_prime_roots(prime, degree, columns) for prime in primes]
+    stacked = [np.stack(column) for column in zip(*by_prime, strict=True)]
+    special = primes[-1]
+    return Tables(
+        columns,
+        np.array(primes, dtype=np.float64),
+        1.0 / np.array(primes, dtype=np.float64),
+        *stacked,
+        np.array([_centred(pow(degree, -1, p), p) for p in primes], dtype=np.float64),
+        np.array([[_centred(pow(k, -1, p), p) if k != p else 0 for k in primes] for p in primes], dtype=np.float64),
+        np.array([_centred(special % p, p) for p in primes], dtype=np.float64),
+    )
+
+
+def transform_columns(degree: int) -> int:
+    """Columns of the transform's matrix: a power of four, so that the late stages pair up."""
+    return 64 if degree <= 16384 else 256
+
+
+def engine_order(degree: int) -> NDArray[np.int64]:
+    """SEAL's index of each place in the engine's order, (N,)."""
+    columns = transform_columns(degree)
+    return np.arange(degree).reshape(degree // columns, columns).T.ravel()
+
+
+def bit_reversed(count: int) -> NDArray[np.int64]:
+    """The numbers below a power of two with their bits in opposite order."""
+    result = np.zeros(count, dtype=np.int64)
+    for bit in range(count.bit_length() - 1):
+        result |= ((np.arange(count) >> bit) & 1) << (count.bit_length() - 2 - bit)
+    return result
+
+
+def rotation_order(element: int, degree: int) -> NDArray[np.int32]:
+    """(N,): where in the engine's order each value of X -> X**element's result is found.
+
+    SEAL's place i holds the value at psi**(2 bitrev(i) + 1); the automorphism moves the value at psi**(e k) to psi**k.
+    """
+    exponents = 2 * bit_reversed(degree) + 1
+    place_of_exponent = np.empty(2 * degree, dtype=np.int64)
+    place_of_exponent[exponents] = np.arange(degree)
+    seal_source = place_of_exponent[exponents * element % (2 * degree)]
+    order = engine_order(degree)
+    engine_place = np.empty(degree, dtype=np.int64)
+    engine_place[order] = np.arange(degree)
+    return engine_place[seal_source[order]].astype(np.int32)
+
+
+def smallest_root(prime: int, degree: int) -> int:
+    """The smallest primitive 2N-th root of unity modulo the prime: the one SEAL uses."""
+    generator = 2
+    while pow(root := pow(generator, (prime - 1) // (2 * degree), prime), degree, prime) != prime - 1:
+        generator += 1
+    square, smallest, power = root * root % prime, root, root
+    for _ in range(degree - 1):
+        power = power * square % prime
+        smallest = min(smallest, power)
+    return smallest
+
+
+def _prime_roots(prime: int, degree: int, columns: int) -> tuple[Array, ...]:
+    """Eight arrays (N,): early, late, inverse early and inverse late twiddles, each followed by its quotients."""
+    root = smallest_root(prime, degree)
+    result: list[Array] = []
+    for base in (root, pow(root, -1, prime)):
+        powers = [1] * degree
+        for exponent in range(1, degree):
+            powers[exponent] = powers[exponent - 1] * base % prime
+        early = [_centred(powers[place], prime) for place in bit_reversed(degree)]
+        rows = degree // columns
+        late = [0] * degree
+        groups = 1
+        while groups < columns:
+            for group in range(groups):
+                start = (groups + group) * rows
+                late[start : start + rows] = early[rows * groups + group : 2 * rows * groups : groups]
+            groups *= 2
+        for twiddles in (early, late):
+            result += [
+                np.array(twiddles, dtype=np.float64),
+                np.array([twiddle / prime for twiddle in twiddles], dtype=np.float64),
+            ]
+    return tuple(result)
+
+
+def _centred(residue: int, prime: int) -> int:
+    return residue - prime if residue > prime // 2 else residue
