@@ -26,6 +26,14 @@ evaluate.py                  one walk along a Plan for every evaluator
 clear.py                     the evaluator in clear: slots as float64
 dry.py                       the evaluator of levels, scales and parts only
 tenseal_evaluator.py         the real evaluator, on SEAL ciphertexts
+engine/__init__.py           an evaluator of our own on SEAL's ciphertexts and keys
+engine/modular.py            modular arithmetic in float64, as compiled kernels
+engine/tables.py             roots of unity and orders
+engine/transform.py          the number-theoretic transform and its inverse
+engine/arithmetic.py         ciphertexts as arrays: products, key switches, divisions
+engine/residues.py           SEAL's saved ciphertexts as residues, and back
+engine/evaluator.py          the engine's evaluator, keys and constants
+backends.py                  what computes on a server: the engine or SEAL
 seal_context.py              SEAL's contexts, bytes and exceptions
 seal_sizes.py                how large SEAL's objects are on the wire
 native_frame.py              what SEAL's bytes claim, read before SEAL sees them

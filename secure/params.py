@@ -21,7 +21,9 @@ RING_DEGREES: tuple[int, ...] = tuple(GUIDELINE_2024_LOG2_QP)
 SECURITY_BITS = 128
 
 #: SEAL keeps a modulus in 61 bits at most and its NTT wants primes below 2^60.
-MAX_PRIME_BITS = 50
+MAX_PRIME_BITS = 60
+#: The engine's float64 arithmetic is exact up to here (`secure.engine.modular`), so plans use no larger primes.
+ENGINE_PRIME_BITS = 50
 MIN_PRIME_BITS = 20
 
 #: Standard deviation of the error distribution that SEAL samples.

@@ -8,18 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from compress.errors import FormatError, KeyMismatchError, SecretKeyError
+from secure.backends import BackendName, SealBackend, make_backend
 from secure.container import Container, ContainerKind, check_belongs, parse_for_server
+from secure.evaluate import Evaluator
 from secure.keys import EvaluationKey, load_evaluation_key
 from secure.plan import Kind
-from secure.seal_context import load_ciphertext, make_ring, to_bytes
+from secure.seal_context import load_ciphertext, make_ring
 from secure.specs import ServerSpec
-from secure.tenseal_evaluator import (
-    DEFAULT_CACHE_BYTES,
-    CountingEvaluator,
-    EncodedConstants,
-    TensealEvaluator,
-    run_encrypted,
-)
+from secure.tenseal_evaluator import DEFAULT_CACHE_BYTES, CountingEvaluator, EvaluationKeys
 
 
 class Server:
@@ -29,6 +25,7 @@ class Server:
         self,
         spec: ServerSpec,
         *,
+        backend: BackendName = BackendName.ENGINE,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         progress: Callable[[str, float], None] | None = None,
     ) -> None:
@@ -38,9 +35,10 @@ class Server:
         """
         self.spec = spec
         self._ring = make_ring(spec.plan.params)
-        self._plaintexts = EncodedConstants(self._ring, spec.plan, cache_bytes)
-        self._plaintexts.fill(progress)
-        self._evaluators: dict[bytes, TensealEvaluator] = {}
+        self._cache_bytes = cache_bytes
+        self._backend = make_backend(backend, self._ring, spec.plan, cache_bytes, progress)
+        self._keys: dict[bytes, EvaluationKeys] = {}
+        self._evaluators: dict[bytes, Evaluator[Any]] = {}
 
     def register(self, evaluation_key: EvaluationKey | bytes, name: str = "evaluation key") -> bytes:
         """Take a client's evaluation key; its key id.
@@ -56,12 +54,14 @@ class Server:
             )
         manifest = self.spec.plan.key_manifest
         keys = load_evaluation_key(evaluation_key, self.spec.bundle_id, manifest, self._ring)
-        self._evaluators[evaluation_key.key_id] = TensealEvaluator(self._ring, self._plaintexts, keys)
+        self._keys[evaluation_key.key_id] = keys
+        self._evaluators[evaluation_key.key_id] = self._backend.evaluator(keys)
         return evaluation_key.key_id
 
     def forget(self, key_id: bytes) -> None:
         """Let a client's evaluation key go."""
         self._evaluators.pop(key_id, None)
+        self._keys.pop(key_id, None)
 
     def run(self, request: bytes, name: str = "request") -> bytes:
         """The reply to a request.
@@ -73,11 +73,11 @@ class Server:
 
     def pack_reply(self, key_id: bytes, outputs: Sequence[Any]) -> bytes:
         """The reply that carries these output ciphertexts to the client of that key."""
-        items = tuple(to_bytes(output) for output in outputs)
+        items = tuple(self._backend.save(output) for output in outputs)
         return Container(ContainerKind.REPLY, self.spec.bundle_id, key_id, items).to_bytes()
 
     def load_request(self, request: bytes, name: str = "request") -> tuple[bytes, list[Any]]:
-        """(key id, SEAL ciphertexts) of a request, everything validated.
+        """(key id, ciphertexts as the backend holds them) of a request, everything validated.
 
         Raises: SecretKeyError, FormatError, KeyMismatchError, BackendError.
         """
@@ -91,19 +91,22 @@ class Server:
         if len(container.items) != plan.inputs:
             raise FormatError(f"{name}: {len(container.items)} ciphertexts, the network takes {plan.inputs}")
         return container.key_id, [
-            load_ciphertext(self._ring, item, plan.input_level, 2, name) for item in container.items
+            self._backend.load(load_ciphertext(self._ring, item, plan.input_level, 2, name)) for item in container.items
         ]
 
     def run_ciphertexts(self, key_id: bytes, ciphertexts: Sequence[Any]) -> list[Any]:
-        """The plan on SEAL ciphertexts, without serialization: what `server_ms` means.
+        """The plan on the backend's ciphertexts, without serialization: what `server_ms` means.
 
         Raises: BackendError.
         """
-        return run_encrypted(self.spec.plan, self._evaluators[key_id], ciphertexts)
+        return self._backend.run(self._evaluators[key_id], ciphertexts)
 
     def count_operations(self, request: bytes) -> dict[tuple[Kind, int], int]:
-        """Run a request and return what SEAL really did: operations by (kind, level read from the ciphertext)."""
-        key_id, ciphertexts = self.load_request(request)
-        counting = CountingEvaluator(self._evaluators[key_id])
-        run_encrypted(self.spec.plan, counting, ciphertexts)
+        """Run a request under SEAL and return what SEAL really did: operations by (kind, level read from the ciphertext)."""
+        container = parse_for_server(request, ContainerKind.REQUEST, "request")
+        plan = self.spec.plan
+        inputs = [load_ciphertext(self._ring, item, plan.input_level, 2, "request") for item in container.items]
+        seal_backend = SealBackend(self._ring, plan, self._cache_bytes, None)
+        counting = CountingEvaluator(seal_backend.evaluator(self._keys[container.key_id]))
+        seal_backend.run(counting, inputs)
         return dict(counting.operations)

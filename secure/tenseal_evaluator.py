@@ -7,7 +7,7 @@ its checkers exclude overflow. Plaintexts are encoded once, when the server star
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,6 @@ import numpy as np
 import tenseal.sealapi as seal
 from numpy.typing import NDArray
 
-from secure.evaluate import walk
 from secure.plan import Kind, Op, Plan, galois_element
 from secure.seal_context import RESIDUE_BYTES, Ring, native_errors
 
@@ -158,11 +157,3 @@ class CountingEvaluator:
             return method(value, *rest)
 
         return counted
-
-
-def run_encrypted(plan: Plan, evaluator: TensealEvaluator | CountingEvaluator, inputs: Sequence[Any]) -> list[Any]:
-    """The plan's output ciphertexts.
-
-    Raises: BackendError naming layer and operation.
-    """
-    return walk(plan, evaluator, inputs)

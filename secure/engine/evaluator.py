@@ -4,7 +4,7 @@ values stay undivided ("extended") while they are only added up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,11 @@ from secure.engine.residues import residues_of, seal_bytes
 from secure.engine.tables import engine_order, make_tables, rotation_order
 from secure.evaluate import walk
 from secure.plan import KeyManifest, Op, Plan, galois_element
-from secure.seal_context import Ring
+from secure.seal_context import RESIDUE_BYTES, Ring
+from secure.tenseal_evaluator import EvaluationKeys
 
 Array = NDArray[np.float64]
+Progress = Callable[[str, float], None]
 
 
 @dataclass(eq=False)
@@ -86,13 +88,26 @@ def _key_rows(ring: EngineRing, digits: Sequence[Any], count: int) -> Array:
 
 
 class EngineConstants:
-    """A plan's plaintexts by index, encoded when the server starts."""
+    """A plan's plaintexts by index, encoded when the server starts: the first that fit `cache_bytes`, the others at every use."""
 
-    def __init__(self, ring: EngineRing, plan: Plan) -> None:
-        self._rows = [ring.encode(c.slots, c.level, c.scale) for c in plan.constants]
+    def __init__(self, ring: EngineRing, plan: Plan, cache_bytes: int, progress: Progress | None = None) -> None:
+        self._ring, self._plan = ring, plan
+        self._kept: list[Array] = []
+        room = cache_bytes
+        for index, constant in enumerate(plan.constants):
+            room -= constant.level * ring.degree * RESIDUE_BYTES
+            if room < 0:
+                break
+            self._kept.append(self._encoded(index))
+            if progress is not None:
+                progress("encode the weights", (index + 1) / len(plan.constants))
 
     def __getitem__(self, index: int) -> Array:
-        return self._rows[index]
+        return self._kept[index] if index < len(self._kept) else self._encoded(index)
+
+    def _encoded(self, index: int) -> Array:
+        constant = self._plan.constants[index]
+        return self._ring.encode(constant.slots, constant.level, constant.scale)
 
 
 class EngineEvaluator:
@@ -106,7 +121,7 @@ class EngineEvaluator:
 
     def rotate(self, value: Residues, op: Op) -> Residues:
         element = galois_element(op.steps, self._ring.degree)
-        plain = self._plain(value)
+        plain = self.plain(value)
         if value.digits is None:
             value.digits = arithmetic.digits_of(plain[1], self._t)
         total = arithmetic.switched(value.digits, self._keys.galois[element], self._t)
@@ -114,7 +129,8 @@ class EngineEvaluator:
         return Residues(extended=arithmetic.permuted(total, self._ring.rotation(element)))
 
     def relinearize(self, value: Residues, op: Op) -> Residues:
-        plain = self._plain(value)
+        plain = self.plain(value)
+        assert self._keys.relin is not None  # the plan's manifest asked for it
         total = arithmetic.switched(arithmetic.digits_of(plain[2], self._t), self._keys.relin, self._t)
         arithmetic.add_extended_part(total, plain, 2, self._t)
         return Residues(extended=total)
@@ -136,33 +152,24 @@ class EngineEvaluator:
             total = value.extended.copy()
             arithmetic.add_extended_part(total, constant, 1, self._t)
             return Residues(extended=total)
-        plain = self._plain(value).copy()
+        plain = self.plain(value).copy()
         plain[:1] = arithmetic.added(plain[:1], constant, False, self._t)
         return Residues(plain=plain)
 
     def multiply_plain(self, value: Residues, op: Op) -> Residues:
-        return Residues(plain=arithmetic.multiplied(self._plain(value), self._constants[op.constant], self._t))
+        return Residues(plain=arithmetic.multiplied(self.plain(value), self._constants[op.constant], self._t))
 
     def square(self, value: Residues, op: Op) -> Residues:
-        return Residues(plain=arithmetic.squared(self._plain(value), self._t))
+        return Residues(plain=arithmetic.squared(self.plain(value), self._t))
 
     def rescale(self, value: Residues, op: Op) -> Residues:
-        return Residues(plain=arithmetic.divided(self._plain(value), False, self._t))
+        return Residues(plain=arithmetic.divided(self.plain(value), False, self._t))
 
     def drop(self, value: Residues, op: Op) -> Residues:
-        return Residues(plain=np.ascontiguousarray(self._plain(value)[:, :-1]))
+        return Residues(plain=np.ascontiguousarray(self.plain(value)[:, :-1]))
 
-    def load(self, native: Any) -> Residues:
-        """A SEAL ciphertext."""
-        return Residues(plain=self._ring.load(native, native.coeff_modulus_size()))
-
-    def save(self, value: Residues) -> bytes:
-        """What SEAL would save for it."""
-        plain = self._plain(value)
-        parms_id = self._ring.ring.parms_ids[plain.shape[1]]
-        return seal_bytes(plain, self._t.primes, self._ring.places, parms_id)
-
-    def _plain(self, value: Residues) -> Array:
+    def plain(self, value: Residues) -> Array:
+        """The value divided by P where it was not yet."""
         if value.plain is None:
             assert value.extended is not None
             value.plain = arithmetic.divided(value.extended, True, self._t)
@@ -170,10 +177,31 @@ class EngineEvaluator:
         return value.plain
 
 
-def run_engine(plan: Plan, evaluator: EngineEvaluator, inputs: Sequence[Any]) -> list[bytes]:
-    """The plan's output ciphertexts as SEAL saves them, from SEAL's ciphertexts.
+class EngineBackend:
+    """A plan made ready for the engine; values are Residues. Satisfies `secure.backends.Backend`."""
 
-    Raises: BackendError naming layer and operation.
-    """
-    outputs = walk(plan, evaluator, [evaluator.load(native) for native in inputs])
-    return [evaluator.save(value) for value in outputs]
+    def __init__(self, ring: Ring, plan: Plan, cache_bytes: int, progress: Progress | None) -> None:
+        """Raises: BackendError for primes the engine cannot hold."""
+        self._plan = plan
+        self._ring = EngineRing(ring)
+        self._constants = EngineConstants(self._ring, plan, cache_bytes, progress)
+
+    def evaluator(self, keys: EvaluationKeys) -> EngineEvaluator:
+        return EngineEvaluator(self._ring, self._constants, EngineKeys(self._ring, keys, self._plan.key_manifest))
+
+    def load(self, native: Any) -> Residues:
+        """From SEAL's ciphertext."""
+        return Residues(plain=self._ring.load(native, native.coeff_modulus_size()))
+
+    def run(self, evaluator: EngineEvaluator, inputs: Sequence[Residues]) -> list[Residues]:
+        """The plan's outputs, divided.
+
+        Raises: BackendError naming layer and operation.
+        """
+        return [Residues(plain=evaluator.plain(value)) for value in walk(self._plan, evaluator, inputs)]
+
+    def save(self, value: Residues) -> bytes:
+        """What SEAL would save for it."""
+        assert value.plain is not None
+        tables, parms_id = self._ring.tables, self._ring.ring.parms_ids[value.plain.shape[1]]
+        return seal_bytes(value.plain, tables.primes, self._ring.places, parms_id)

@@ -5,21 +5,21 @@ fma(-q, p, h) + l is the exact product minus a multiple of p, an integer small e
 van der Hoeven and Lecerf, "Modular SIMD arithmetic in Mathemagix"; bounds below derived). Compilers turn loops of
 it into vector instructions, which no 64-bit integer product allows.
 
-Residues are centred: a reduced one lies within +-p / 2 (and a rounding); sums of up to LAZY_SUMMANDS reduced ones may be multiplied.
+Residues are centred: a reduced one lies within +-p / 2 (and a rounding). Sums of up to six of them may be multiplied, no more, and
+primes have at most `secure.params.ENGINE_PRIME_BITS`: beyond either the quotient is no longer known to within one.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import llvmlite.binding
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-#: Beyond this a quotient is no longer known to within one when an argument is a sum.
-MAX_ENGINE_PRIME_BITS = 50
-#: Reduced residues that may be added before a product or a reduction must follow.
-LAZY_SUMMANDS = 6
+#: A butterfly reads and writes up to ten arrays; LLVM gives up on proving at run time that so many do not overlap unless told otherwise.
+llvmlite.binding.set_option("cipherpress", "-runtime-memory-check-threshold=128")
 
 #: Every kernel leaves the interpreter's lock, and is kept on disk after its first compilation.
 kernel = njit(nogil=True, cache=True)
@@ -37,16 +37,18 @@ def _float_intrinsic(name: str, arity: int) -> Any:
     return generate
 
 
-@intrinsic
-def fma(typing_context: Any, x: Any, y: Any, z: Any) -> Any:
+def _fma(typing_context: Any, x: Any, y: Any, z: Any) -> Any:
     """x * y + z, rounded once."""
     return types.float64(types.float64, types.float64, types.float64), _float_intrinsic("llvm.fma", 3)
 
 
-@intrinsic
-def rint(typing_context: Any, x: Any) -> Any:
+def _rint(typing_context: Any, x: Any) -> Any:
     """The nearest integer, ties to even."""
     return types.float64(types.float64), _float_intrinsic("llvm.rint", 1)
+
+
+fma: Any = intrinsic(_fma)
+rint: Any = intrinsic(_rint)
 
 
 @inlined

@@ -1,14 +1,14 @@
 """SEAL's saved ciphertexts as arrays of residues, and back.
 
-    offset  bytes  field (after SEAL's 16-byte header, inflated)
-    0       32     parms_id
-    32      1      in NTT form
-    33      8 each parts, N, primes
-    57      8      scale, float64
-    65      8      correction factor
-    73      16     header of the nested array
-    89      8      residues that follow
-    97      8 each residues [part][prime][N], below the prime, in SEAL's order
+offset  bytes  field (after SEAL's 16-byte header, inflated)
+0       32     parms_id
+32      1      in NTT form
+33      8 each parts, N, primes
+57      8      scale, float64
+65      8      correction factor
+73      16     header of the nested array
+89      8      residues that follow
+97      8 each residues [part][prime][N], below the prime, in SEAL's order
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def residues_of(native: Any, primes: Array, order: NDArray[np.int64]) -> Array:
     return np.asarray(np.where(values > moduli / 2, values - moduli, values))
 
 
-def seal_bytes(value: Array, primes: Array, places: NDArray[np.int64], parms_id: Any, compressed: bool = True) -> bytes:
+def seal_bytes(value: Array, primes: Array, places: NDArray[np.int64], parms_id: Any) -> bytes:
     """What SEAL would save for residues (parts, level, N); places: the engine's place of each of SEAL's indices."""
     parts, level, degree = value.shape
     moduli = primes[:level, None]

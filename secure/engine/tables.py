@@ -7,14 +7,13 @@ order inside the engine is `column * rows + row` where SEAL's is `row * columns 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import BackendError
-from secure.engine.modular import MAX_ENGINE_PRIME_BITS
-from secure.params import Params
+from secure.params import ENGINE_PRIME_BITS, Params
 
 Array = NDArray[np.float64]
 
@@ -45,28 +44,29 @@ class Tables(NamedTuple):
 def make_tables(params: Params) -> Tables:
     """Tables of a parameter set.
 
-    Raises: BackendError for a prime of more than MAX_ENGINE_PRIME_BITS bits.
+    Raises: BackendError for a prime of more than ENGINE_PRIME_BITS bits.
     """
     degree, primes = params.poly_modulus_degree, params.all_primes
     for prime in primes:
-        if prime.bit_length() > MAX_ENGINE_PRIME_BITS:
+        if prime.bit_length() > ENGINE_PRIME_BITS:
             raise BackendError(
-                f"coeff_modulus: {prime} has {prime.bit_length()} bits; the engine takes at most {MAX_ENGINE_PRIME_BITS}; "
+                f"coeff_modulus: {prime} has {prime.bit_length()} bits; the engine takes at most {ENGINE_PRIME_BITS}; "
                 "run the bundle with the seal backend, or compile it again"
             )
     columns = transform_columns(degree)
-    by_prime = [_prime_roots(prime, degree, columns) for prime in primes]
-    stacked = [np.stack(column) for column in zip(*by_prime, strict=True)]
     special = primes[-1]
-    return Tables(
+    roots: Any = [np.stack(arrays) for arrays in zip(*(_prime_roots(p, degree, columns) for p in primes), strict=True)]
+    table: Any = Tables  # the eight root arrays come as one list
+    result: Tables = table(
         columns,
         np.array(primes, dtype=np.float64),
         1.0 / np.array(primes, dtype=np.float64),
-        *stacked,
+        *roots,
         np.array([_centred(pow(degree, -1, p), p) for p in primes], dtype=np.float64),
         np.array([[_centred(pow(k, -1, p), p) if k != p else 0 for k in primes] for p in primes], dtype=np.float64),
         np.array([_centred(special % p, p) for p in primes], dtype=np.float64),
     )
+    return result
 
 
 def transform_columns(degree: int) -> int:

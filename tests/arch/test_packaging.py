@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
 LIBRARY = ("compress", "secure", "hwmodel", "zoo")
-NOT_SHIPPED = {"results"}  # of benchmarks: records of runs, not needed to run
+NOT_SHIPPED = {"results", "__pycache__"}  # records of runs; what interpreter and numba compiled here
 
 
 def test_every_package_is_in_the_wheel() -> None:

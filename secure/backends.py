@@ -1,0 +1,65 @@
+"""What computes on a server: our engine, or SEAL through TenSEAL. Both read and write SEAL's bytes and run the same plans and keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Any, Protocol
+
+from secure.evaluate import Evaluator, walk
+from secure.plan import Plan
+from secure.seal_context import Ring, to_bytes
+from secure.tenseal_evaluator import EncodedConstants, EvaluationKeys, TensealEvaluator
+
+Progress = Callable[[str, float], None]
+
+
+class BackendName(StrEnum):
+    """engine: residues of our own, several times faster, primes of at most 50 bits. seal: every operation by SEAL."""
+
+    ENGINE = "engine"
+    SEAL = "seal"
+
+
+class Backend(Protocol):
+    """A plan made ready for one way of computing; values are its own kind of ciphertext."""
+
+    def evaluator(self, keys: EvaluationKeys) -> Evaluator[Any]: ...
+    def load(self, native: Any) -> Any: ...
+    def run(self, evaluator: Any, inputs: Sequence[Any]) -> list[Any]: ...
+    def save(self, value: Any) -> bytes: ...
+
+
+class SealBackend:
+    """Values are SEAL's ciphertexts."""
+
+    def __init__(self, ring: Ring, plan: Plan, cache_bytes: int, progress: Progress | None) -> None:
+        self._ring, self._plan = ring, plan
+        self._constants = EncodedConstants(ring, plan, cache_bytes)
+        self._constants.fill(progress)
+
+    def evaluator(self, keys: EvaluationKeys) -> TensealEvaluator:
+        return TensealEvaluator(self._ring, self._constants, keys)
+
+    def load(self, native: Any) -> Any:
+        return native
+
+    def run(self, evaluator: Evaluator[Any], inputs: Sequence[Any]) -> list[Any]:
+        return walk(self._plan, evaluator, inputs)
+
+    def save(self, value: Any) -> bytes:
+        return to_bytes(value)
+
+
+def make_backend(
+    name: BackendName, ring: Ring, plan: Plan, cache_bytes: int, progress: Progress | None = None
+) -> Backend:
+    """Everything of a server that no client's key enters: constants encoded, tables made.
+
+    Raises: BackendError.
+    """
+    if name is BackendName.SEAL:
+        return SealBackend(ring, plan, cache_bytes, progress)
+    from secure.engine.evaluator import EngineBackend  # brings a compiler, which a server under SEAL does not need
+
+    return EngineBackend(ring, plan, cache_bytes, progress)

@@ -1,0 +1,237 @@
+"""The engine computes what SEAL computes: its transform against the definition, its operations bit for bit, its key switches within the noise."""
+
+import numpy as np
+import pytest
+import tenseal.sealapi as sealapi
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from compress.errors import BackendError
+from secure.backends import BackendName
+from secure.clear import run_clear
+from secure.client import Client
+from secure.engine.arithmetic import digits_of, divided
+from secure.engine.evaluator import EngineBackend
+from secure.engine.tables import bit_reversed, engine_order, make_tables, rotation_order, smallest_root
+from secure.engine.transform import backward, forward
+from secure.evaluate import walk
+from secure.noise import fresh_variance, key_switch_variance
+from secure.params import make_params
+from secure.plan import galois_element
+from secure.seal_context import from_bytes, make_ring
+from secure.server import Server
+from tests.secure.plans import FLAT, SMALL, Builder, every_kind_plan, small_bundle, small_bundle_by_hand
+from tests.secure.test_tenseal_evaluator import Party, uniform
+
+BIG = 2**30
+
+
+def residues(prime, shape, seed=0):
+    """Centred, the extremes among them."""
+    values = np.random.default_rng(seed).integers(-(prime // 2), prime // 2, shape, endpoint=True).astype(float)
+    values.flat[:2] = prime // 2, -(prime // 2)
+    return values
+
+
+def value_at(coefficients, point, prime):
+    total = 0
+    for coefficient in reversed(coefficients.astype(np.int64).tolist()):
+        total = (total * point + coefficient) % prime
+    return total
+
+
+@pytest.mark.parametrize("degree", [4096, 8192, 16384, 32768])
+@pytest.mark.parametrize("bits", [25, 50])
+def test_the_transform_evaluates_at_seals_roots_and_comes_back(degree, bits):
+    params = make_params(degree, [bits], None)
+    tables, prime = make_tables(params), params.data_primes[0]
+    wanted = residues(prime, degree)
+    row, scratch = wanted.copy(), np.empty(degree)
+    forward(row, scratch, 0, tables)
+    root, exponents, order = smallest_root(prime, degree), 2 * bit_reversed(degree) + 1, engine_order(degree)
+    for place in (0, 1, 63, degree // 2, degree - 1):
+        point = pow(root, int(exponents[order[place]]), prime)
+        assert (int(row[place]) - value_at(wanted, point, prime)) % prime == 0
+    assert np.abs(row).max() <= prime / 2 + 1
+    backward(row, scratch, 0, tables)
+    np.testing.assert_array_equal(np.mod(row - wanted, prime), 0)
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 2**32 - 1), bits=st.integers(20, 50))
+def test_products_of_transforms_are_negacyclic_convolutions(seed, bits):
+    degree = 4096
+    params = make_params(degree, [bits], None)
+    tables, prime = make_tables(params), params.data_primes[0]
+    rng = np.random.default_rng(seed)
+    power, factor = int(rng.integers(degree)), int(rng.integers(1, prime))
+    polynomial = residues(prime, degree, seed)
+    monomial = np.zeros(degree)
+    monomial[power] = factor
+    left, right, scratch = polynomial.copy(), monomial.copy(), np.empty(degree)
+    forward(left, scratch, 0, tables)
+    forward(right, scratch, 0, tables)
+    product = np.array([int(a) * int(b) % prime for a, b in zip(left, right, strict=True)], dtype=float)
+    backward(product, scratch, 0, tables)
+    shifted = [int(c) * factor % prime for c in polynomial]
+    wanted = [-c % prime for c in shifted[degree - power :]] + shifted[: degree - power]
+    assert [int(c) % prime for c in product] == wanted
+
+
+@pytest.mark.parametrize("steps", [1, 5, 2047])
+def test_a_rotation_moves_values_as_the_automorphism_does(steps):
+    degree, prime = 4096, SMALL.data_primes[0]
+    tables, element = make_tables(SMALL), galois_element(steps, degree)
+    polynomial, scratch = residues(prime, degree), np.empty(degree)
+    image = np.zeros(degree)
+    for power in range(degree):
+        moved = power * element % (2 * degree)
+        image[moved % degree] = polynomial[power] if moved < degree else -polynomial[power]
+    forward(polynomial, scratch, 0, tables)
+    forward(image, scratch, 0, tables)
+    np.testing.assert_array_equal(np.mod(image, prime), np.mod(polynomial[rotation_order(element, degree)], prime))
+
+
+def test_a_division_rounds_to_the_nearest():
+    tables, degree = make_tables(SMALL), 4096
+    first, last = SMALL.data_primes[0], SMALL.special_prime
+    quotient = residues(2**20, degree)
+    remainder = residues(last, degree, seed=1)
+    value = np.stack(
+        [[(int(q) * last + int(r)) % p for q, r in zip(quotient, remainder, strict=True)] for p in (first, last)]
+    )
+    value, scratch = value.astype(float), np.empty(degree)
+    forward(value[0], scratch, 0, tables)
+    forward(value[1], scratch, len(tables.primes) - 1, tables)
+    result = divided(value[None], True, tables)[0, 0].copy()
+    backward(result, scratch, 0, tables)
+    np.testing.assert_array_equal(np.mod(result - quotient, first), 0)
+
+
+def test_digits_are_the_residues_themselves():
+    tables, degree = make_tables(SMALL), 4096
+    part = np.stack([residues(prime, degree, seed) for seed, prime in enumerate(SMALL.data_primes)])
+    values, scratch = part.copy(), np.empty(degree)
+    for row in range(2):
+        forward(values[row], scratch, row, tables)
+    digits = digits_of(values, tables)
+    for digit in range(2):
+        for row, which in ((0, 0), (1, 1), (2, 2)):
+            coefficients = digits[digit, row].copy()
+            backward(coefficients, scratch, which, tables)
+            np.testing.assert_array_equal(np.mod(coefficients - part[digit], tables.primes[which]), 0)
+
+
+def one_of(kind):
+    builder = Builder()
+    weights = np.random.default_rng(2).uniform(-1, 1, SMALL.slots)
+    match kind:
+        case "multiply":
+            result = builder.multiply_plain(0, weights, 2.0**10)
+        case "add":
+            result = builder.add(0, 0)
+        case "add plain":
+            result = builder.add_plain(0, weights)
+        case "square":
+            result = builder.square(0)
+        case "rescale":
+            result = builder.rescale(0)
+        case _:
+            result = builder.drop(0)
+    return builder.build(result)
+
+
+@pytest.mark.parametrize("kind", ["multiply", "add", "add plain", "square", "rescale", "drop"])
+def test_what_needs_no_key_equals_seal_bit_for_bit(kind):
+    plan = one_of(kind)
+    party, backend = Party(plan), EngineBackend(make_ring(plan.params), plan, BIG, None)
+    ciphertext = party.encrypt(uniform())
+    (seal_result,) = walk(plan, party.evaluator, [ciphertext])
+    (ours,) = backend.run(backend.evaluator(party.keys), [backend.load(ciphertext)])
+    np.testing.assert_array_equal(ours.plain, backend.load(seal_result).plain)
+
+
+def test_saved_bytes_load_into_seal_unchanged():
+    plan = one_of("drop")
+    party = Party(plan)
+    backend = EngineBackend(party.ring, plan, BIG, None)
+    value = backend.load(party.encrypt(uniform()))
+    native = from_bytes(sealapi.Ciphertext(), party.ring, backend.save(value), "saved", BIG)
+    np.testing.assert_array_equal(backend.load(native).plain, value.plain)
+
+
+def switched_plan(name):
+    builder = Builder()
+    once = builder.rotate(0, 5)
+    match name:
+        case "one":
+            return builder.build(once), 1
+        case "two of one value, added":
+            return builder.build(builder.add(once, builder.rotate(0, 9))), 2
+        case "added to a plain value":
+            return builder.build(builder.add(builder.rotate(0, 9), 0)), 1
+        case "constant added":
+            return builder.build(builder.add_plain(once, uniform(3))), 1
+        case _:
+            return builder.build(builder.rotate(once, 7)), 2
+
+
+@pytest.mark.parametrize(
+    "name", ["one", "two of one value, added", "added to a plain value", "constant added", "twice in a row"]
+)
+def test_key_switches_are_within_the_noise_model(name):
+    plan, switches = switched_plan(name)
+    party = Party(plan)
+    backend = EngineBackend(party.ring, plan, BIG, None)
+    slots = uniform()
+    (ours,) = backend.run(backend.evaluator(party.keys), [backend.load(party.encrypt(slots))])
+    native = from_bytes(sealapi.Ciphertext(), party.ring, backend.save(ours), "saved", BIG)
+    found = party.decrypt(native, plan.input_scale)
+    (wanted,) = run_clear(plan, [slots])
+    variance = 4 * fresh_variance(4096) + switches * key_switch_variance(SMALL, 2)
+    error = np.sqrt(np.mean((found - wanted) ** 2)) * plan.input_scale
+    assert error < 1.3 * np.sqrt(variance)
+    assert error > 0.3 * np.sqrt(fresh_variance(4096))
+
+
+def test_every_kind_together_equals_clear():
+    plan = every_kind_plan()
+    party = Party(plan)
+    backend = EngineBackend(party.ring, plan, BIG, None)
+    assert_same_as_seal(plan, party, backend)
+    assert_same_as_seal(plan, party, EngineBackend(party.ring, plan, 0, None))  # constants encoded at every use
+
+
+def assert_same_as_seal(plan, party, backend):
+    inputs = [party.encrypt(uniform(seed)) for seed in range(plan.inputs)]
+    expected = walk(plan, party.evaluator, inputs)
+    ours = backend.run(backend.evaluator(party.keys), [backend.load(value) for value in inputs])
+    for number, native, value in zip(plan.outputs, expected, ours, strict=True):
+        loaded = from_bytes(sealapi.Ciphertext(), party.ring, backend.save(value), "saved", BIG)
+        scale = plan.scale_of(number)
+        ours_decrypted, seal_decrypted = party.decrypt(loaded, scale), party.decrypt(native, scale)
+        # SEAL's digits are not centred, which makes its first slots tens of times noisier than the others
+        np.testing.assert_allclose(ours_decrypted[16:], seal_decrypted[16:], atol=0.02)
+
+
+def test_a_ring_without_special_prime_multiplies_and_adds():
+    builder = Builder(params=FLAT)
+    plan = builder.build(builder.add_plain(builder.multiply_plain(0, uniform(2), 2.0**10), uniform(3)))
+    party = Party(plan)
+    assert_same_as_seal(plan, party, EngineBackend(party.ring, plan, BIG, None))
+
+
+def test_primes_beyond_the_engine_are_refused():
+    params = make_params(4096, [45], 51)
+    with pytest.raises(BackendError, match="51 bits"):
+        make_tables(params)
+
+
+@pytest.mark.parametrize("name", list(BackendName))
+def test_servers_of_both_kinds_answer_the_same_client(name):
+    bundle = small_bundle()
+    client, server = Client(bundle.client), Server(bundle.server, backend=name)
+    server.register(client.evaluation_key)
+    image = np.random.default_rng(3).uniform(-1, 1, (4, 8))
+    found = client.decrypt(server.run(client.encrypt(image)))
+    assert np.abs(found - small_bundle_by_hand(bundle, image)).max() < bundle.client.predicted_logit_error
