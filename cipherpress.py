@@ -82,7 +82,7 @@ __all__ = [
 ]
 
 CALIBRATION_IMAGES = 512
-RUNTIME = "cpu-seal"
+RUNTIME = "cpu-engine"
 
 
 def __getattr__(name: str) -> Any:

@@ -909,7 +909,7 @@ def demo(out: Output, images: int) -> None:
     )
     captions = [f"a {label}, named {answer}" for label, answer in zip(data.y_test, answers, strict=False)]
     out.say(_pictures(data.x_test[:4, 0], captions))
-    comparison = cp.compare(bundle, ["cpu-seal", "eyeriss", "craterlake"])
+    comparison = cp.compare(bundle, ["cpu-engine", "cpu-seal", "eyeriss", "craterlake"])
     modelled_ms = next(report.latency_ms for report in comparison.reports if report.mode == "plain")
     plain_accuracy = accuracy(plain, data.x_test, data.y_test)
     size, scores = data.x_test[0].size, 4 * data.classes

@@ -11,6 +11,8 @@ joint.py               joint quantization of every zoo network, and integers aga
 train_tutorial.py      the weights of the tutorial's network
 machine.py             what machine a result was measured on
 table.py               JSON to Markdown
+calibrate_cpu_engine.py  kernel times of the engine on this machine, for the cpu-engine architecture
+engine_timing.py       operations of the engine to time
 calibrate_cpu_seal.py  kernel times of SEAL on this machine, for the cpu-seal architecture
 seal_timing.py         times of single SEAL operations
 plain_timing.py        times of plain layers

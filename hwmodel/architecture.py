@@ -132,6 +132,13 @@ class CpuSeal(Architecture):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CpuEngine(CpuSeal):
+    """The same core with plans run by this project's engine, whose rotations share work (`secure.engine_kernels`)."""
+
+    family: ClassVar[str] = "cpu-engine"
+
+
+@dataclass(frozen=True, kw_only=True)
 class CkksAccelerator(Architecture):
     """A vector machine for CKKS: units over residues of word_bits, on-chip memory, and a bus for what does not fit.
 
@@ -161,7 +168,9 @@ class CkksAccelerator(Architecture):
     static_power_w: Coefficient = _unit("W")
 
 
-FAMILIES: Mapping[str, type[Architecture]] = {kind.family: kind for kind in (PlainArray, CpuSeal, CkksAccelerator)}
+FAMILIES: Mapping[str, type[Architecture]] = {
+    kind.family: kind for kind in (PlainArray, CpuSeal, CpuEngine, CkksAccelerator)
+}
 KERNEL_UNITS: Mapping[str, str] = {"_ns": "ns", "_us": "us/call"}
 
 
@@ -183,6 +192,6 @@ def kernel_times(architecture: Architecture) -> KernelTimes:
     if not isinstance(architecture, CpuSeal):
         raise CostModelError(
             f"architecture '{architecture.name}': family '{architecture.family}' has no kernel times; "
-            "use one of family 'cpu-seal'"
+            "use one of family 'cpu-engine' or 'cpu-seal'"
         )
     return KernelTimes(**{name: coefficient.value for name, coefficient in architecture.kernels.items()})

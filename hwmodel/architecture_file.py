@@ -18,6 +18,7 @@ from hwmodel.architecture import (
     MAPPINGS,
     Architecture,
     Coefficient,
+    CpuEngine,
     CpuSeal,
     PlainArray,
     coefficient_units,
@@ -63,7 +64,7 @@ def parse_architecture(document: object, where: str) -> Architecture:
     family = FAMILIES.get(str(top.get("family")))
     if family is None:
         raise CostModelError(f"{where}: family: got {top.get('family')!r}; allowed: {', '.join(FAMILIES)}")
-    own = {CpuSeal: {"kernels"}, PlainArray: {"mapping"}}.get(family, set())
+    own = {CpuSeal: {"kernels"}, CpuEngine: {"kernels"}, PlainArray: {"mapping"}}.get(family, set())
     _exact_fields(top, {"format", "name", "family", "title", "about", "coefficients"} | own, where, "the file")
     if top["format"] != FORMAT_VERSION:
         raise CostModelError(f"{where}: format: got {top['format']!r}; this version reads {FORMAT_VERSION}")
@@ -78,7 +79,7 @@ def parse_architecture(document: object, where: str) -> Architecture:
         if top["mapping"] not in MAPPINGS:
             raise CostModelError(f"{where}: mapping: got {top['mapping']!r}; allowed: {', '.join(MAPPINGS)}")
         values["mapping"] = top["mapping"]
-    if family is CpuSeal:
+    if issubclass(family, CpuSeal):
         values["kernels"] = _coefficients(top["kernels"], kernel_units(), f"{where}: kernels")
     return family(**texts, **values)
 

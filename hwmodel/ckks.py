@@ -1,6 +1,6 @@
 """Prices of a plan, layer by layer.
 
-cpu-seal:     latency = sum over operations of kernel counts * kernel times (one thread, nothing overlaps).
+cpu-seal, cpu-engine: latency = sum over operations of kernel counts * kernel times (one thread, nothing overlaps).
 accelerator:  a point inside a bracket, because such machines schedule what a plan does not say:
     low   compute only: per layer the busiest unit at full occupancy, all others hidden behind it, everything on chip, a
           small ring filling the pipelines as well as the native one;
@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from hwmodel.architecture import CkksAccelerator, CpuSeal
+from hwmodel.architecture import CkksAccelerator, CpuEngine, CpuSeal
 from hwmodel.band import ZERO, Band, exactly
 from hwmodel.cost import LayerCost
 from hwmodel.encrypted_counts import KEY_SWITCHES, EncryptedWorkload, OperationWork
@@ -31,17 +31,19 @@ WORDS_PER_OPERATION = 3
 WORDS_PER_TRANSFORMED = 2
 
 
-def price_seal(workload: EncryptedWorkload, cpu: CpuSeal) -> tuple[LayerCost, ...]:
-    """Cost of every layer on one core under SEAL; latency parts by kind of operation."""
+def price_core(workload: EncryptedWorkload, cpu: CpuSeal) -> tuple[LayerCost, ...]:
+    """Cost of every layer on one core under SEAL or the engine; latency parts by kind of operation."""
     corners = [
         KernelTimes(**{name: getattr(coefficient, corner) for name, coefficient in cpu.kernels.items()})
         for corner in ("value", "low", "high")
     ]
+    shares = isinstance(cpu, CpuEngine)
     costs = []
     for layer, rows in workload.layers().items():
         parts: dict[str, Band] = defaultdict(lambda: ZERO)
         for row in rows:
-            parts[row.kind.value] += Band(*(times.milliseconds(row.kernels, row.count) for times in corners))
+            kernels = row.engine_kernels if shares else row.kernels
+            parts[row.kind.value] += Band(*(times.milliseconds(kernels, row.count) for times in corners))
         latency_ms = sum(parts.values(), ZERO)
         energies = {kind: part * cpu.core_power_w.band for kind, part in parts.items()}
         costs.append(LayerCost.of(layer, latency_ms, {kind: part.value for kind, part in parts.items()}, energies))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from secure.engine_kernels import engine_kernels
 from secure.kernels import RESIDUE_BYTES, KernelCounts, plan_operation_kernels
 from secure.plan import Kind, Op, Plan
 
@@ -18,7 +19,8 @@ READS = {Kind.ADD: 2}
 
 @dataclass(frozen=True, kw_only=True)
 class OperationWork:
-    """Operations of one layer, kind and working level: how many, and their kernels together.
+    """Operations of one layer, kind and working level: how many, and their kernels together,
+    one by one (SEAL and the accelerators) and under the engine, which shares work between them.
 
     keys: distinct keys they use. plaintext_bytes, ciphertext_bytes: read, and read and written, by all of them.
     raised_bytes: what one key switch holds between its steps, the digits raised to the full modulus.
@@ -29,6 +31,7 @@ class OperationWork:
     level: int
     count: int
     kernels: KernelCounts
+    engine_kernels: KernelCounts
     keys: int = 0
     plaintext_bytes: int = 0
     ciphertext_bytes: int = 0
@@ -77,20 +80,21 @@ class EncryptedWorkload:
 def encrypted_workload(plan: Plan) -> EncryptedWorkload:
     """What one run of a plan costs, counted from its operations."""
     degree, levels = plan.params.poly_modulus_degree, plan.params.levels
-    grouped: dict[tuple[str, Kind, int], list[Op]] = {}
-    for op in plan.ops:
-        grouped.setdefault((op.layer, op.kind, plan.working_level(op)), []).append(op)
+    grouped: dict[tuple[str, Kind, int], list[tuple[Op, KernelCounts]]] = {}
+    for op, shared in zip(plan.ops, engine_kernels(plan), strict=True):
+        grouped.setdefault((op.layer, op.kind, plan.working_level(op)), []).append((op, shared))
     keys = len(plan.key_manifest.galois_elements) + plan.key_manifest.relinearize
     return EncryptedWorkload(
         poly_modulus_degree=degree,
         residue_bits=max(plan.params.coeff_modulus_bits),
-        rows=tuple(_row(plan, *key, ops) for key, ops in grouped.items()),
+        rows=tuple(_row(plan, *key, counted) for key, counted in grouped.items()),
         key_bytes=keys * 2 * levels * (levels + 1) * degree * RESIDUE_BYTES,
         constant_bytes=sum(constant.level * degree * RESIDUE_BYTES for constant in plan.constants),
     )
 
 
-def _row(plan: Plan, layer: str, kind: Kind, level: int, ops: list[Op]) -> OperationWork:
+def _row(plan: Plan, layer: str, kind: Kind, level: int, counted: list[tuple[Op, KernelCounts]]) -> OperationWork:
+    ops = [op for op, _ in counted]
     limb_bytes = plan.params.poly_modulus_degree * RESIDUE_BYTES
     takes_plaintext = kind in (Kind.MULTIPLY_PLAIN, Kind.ADD_PLAIN)
     written = sum(op.parts * op.level for op in ops)
@@ -100,6 +104,7 @@ def _row(plan: Plan, layer: str, kind: Kind, level: int, ops: list[Op]) -> Opera
         level=level,
         count=len(ops),
         kernels=sum((plan_operation_kernels(plan, op) for op in ops), KernelCounts()),
+        engine_kernels=sum((shared for _, shared in counted), KernelCounts()),
         keys=len({op.steps for op in ops}) if kind in KEY_SWITCHES else 0,
         plaintext_bytes=len(ops) * level * limb_bytes if takes_plaintext else 0,
         ciphertext_bytes=(2 * level * READS.get(kind, 1) * len(ops) + written) * limb_bytes,

@@ -6,17 +6,19 @@ follows whatever kernels the plan's costs are counted in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from secure.kernels import KernelTimes, operation_kernels
+from secure.kernels import KernelCounts, KernelTimes, operation_kernels
 from secure.plan import Kind
 
 Array = NDArray[np.float64]
+#: How an operation of a kind, level and ring degree is counted: SEAL's way or the engine's.
+Counting = Callable[[Kind, int, int], KernelCounts]
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,9 @@ class Measured:
     microseconds: float
 
 
-def predicted_us(cell: Measured, times: KernelTimes) -> float:
+def predicted_us(cell: Measured, times: KernelTimes, counting: Counting = operation_kernels) -> float:
     """What the kernel model says of a cell, in microseconds."""
-    return times.milliseconds(operation_kernels(cell.kind, cell.level, cell.degree), calls=1) * 1e3
+    return times.milliseconds(counting(cell.kind, cell.level, cell.degree), calls=1) * 1e3
 
 
 def kernel_names() -> tuple[str, ...]:
@@ -39,11 +41,15 @@ def kernel_names() -> tuple[str, ...]:
     return tuple(item.name for item in fields(KernelTimes))
 
 
-def fit_kernel_times(cells: Sequence[Measured]) -> KernelTimes:
+def fit_kernel_times(cells: Sequence[Measured], counting: Counting = operation_kernels) -> KernelTimes:
     """The kernel times with the least mean squared relative error on the cells (cells without kernels are left out)."""
     names = kernel_names()
     units = [KernelTimes(**{name: float(name == chosen) for name in names}) for chosen in names]
-    rows = [[predicted_us(cell, unit) / cell.microseconds for unit in units] for cell in cells if has_kernels(cell)]
+    rows = [
+        [predicted_us(cell, unit, counting) / cell.microseconds for unit in units]
+        for cell in cells
+        if has_kernels(cell)
+    ]
     solution = nonnegative_least_squares(np.array(rows), np.ones(len(rows)))
     return KernelTimes(**dict(zip(names, (float(value) for value in solution), strict=True)))
 
@@ -54,9 +60,9 @@ def has_kernels(cell: Measured) -> bool:
     return any(getattr(counts, item.name) for item in fields(counts))
 
 
-def relative_errors(cells: Sequence[Measured], times: KernelTimes) -> Array:
+def relative_errors(cells: Sequence[Measured], times: KernelTimes, counting: Counting = operation_kernels) -> Array:
     """predicted / measured - 1 of every cell."""
-    return np.array([predicted_us(cell, times) / cell.microseconds - 1 for cell in cells])
+    return np.array([predicted_us(cell, times, counting) / cell.microseconds - 1 for cell in cells])
 
 
 def nonnegative_least_squares(matrix: Array, target: Array) -> Array:

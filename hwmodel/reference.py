@@ -150,6 +150,7 @@ def _row(scheme: Scheme, layer: str, kind: Kind, level: int, count: int, each: K
         level=level,
         count=count,
         kernels=_times(each, count),
+        engine_kernels=_times(each, count),  # published schemes are no plans of ours: nothing is shared
         ciphertext_bytes=count * 4 * level * scheme.ring.limb_bytes,
         raised_bytes=scheme.ring.raised_limbs(level) * scheme.ring.limb_bytes if switches else 0,
     )

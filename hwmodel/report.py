@@ -21,7 +21,7 @@ from hwmodel.architecture import (
 )
 from hwmodel.architecture_file import load_architecture
 from hwmodel.band import ZERO, Band
-from hwmodel.ckks import price_accelerator, price_seal
+from hwmodel.ckks import price_accelerator, price_core
 from hwmodel.cost import LayerCost
 from hwmodel.counts import PlainWorkload, plain_workload
 from hwmodel.encrypted_counts import EncryptedWorkload, encrypted_workload
@@ -204,7 +204,7 @@ def _price(work: PlainWorkload | EncryptedWorkload, machine: Architecture) -> tu
         case PlainWorkload(), CpuSeal():
             return price_cpu(work, machine)
         case EncryptedWorkload(), CpuSeal():
-            return price_seal(work, machine)
+            return price_core(work, machine)
         case EncryptedWorkload(), CkksAccelerator():
             return price_accelerator(work, machine)
     mode = PLAIN if isinstance(work, PlainWorkload) else ENCRYPTED

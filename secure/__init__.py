@@ -3,6 +3,7 @@
 params.py                    rings, moduli, the security tables
 plan.py                      the frozen Plan: a straight-line program over ciphertexts
 kernels.py                   what one operation costs in transforms, products and bytes
+engine_kernels.py            the same for a whole plan under the engine, which shares work
 compiling.py                 compile_network: a Network in, a Bundle out, by the cheapest plan that is right
 stages.py                    a Network as stages whose only non-linear step is squaring
 matrices.py                  linear nodes as sparse matrices

@@ -7,7 +7,8 @@ from typing import Any
 
 from compress.network import Network
 from secure.draft import Draft
-from secure.kernels import KernelCounts, KernelTimes, plan_operation_kernels, predicted_milliseconds
+from secure.engine_kernels import engine_kernels, predicted_engine_milliseconds
+from secure.kernels import KernelCounts, KernelTimes
 from secure.noise import BOUND_SIGMAS
 from secure.params import SECURITY_BITS
 from secure.passes.choose_parameters import disagreement
@@ -28,7 +29,7 @@ def compile_report(
         "mode": "latency",
         "about": dict(network.about),
         **plan_summary(plan),
-        "predicted_server_ms": predicted_milliseconds(plan, times),
+        "predicted_server_ms": predicted_engine_milliseconds(plan, times),
         "predicted_logit_error": BOUND_SIGMAS * float(sigmas.max()),
         "predicted_disagreement": disagreement(draft),
         "calibration_images": int(draft.evidence.atoms[0].shape[1]),
@@ -60,11 +61,11 @@ def _layers(plan: Plan, times: KernelTimes) -> list[dict[str, Any]]:
     """Operations and predicted time by layer, in the order of the plan."""
     rows: dict[str, dict[str, Any]] = {}
     work: dict[str, tuple[KernelCounts, int]] = {}
-    for op in plan.ops:
+    for op, own in zip(plan.ops, engine_kernels(plan), strict=True):
         row = rows.setdefault(op.layer, {"layer": op.layer, "level": plan.working_level(op)})
         row[op.kind.value] = row.get(op.kind.value, 0) + 1
         kernels, calls = work.get(op.layer, (KernelCounts(), 0))
-        work[op.layer] = (kernels + plan_operation_kernels(plan, op), calls + 1)
+        work[op.layer] = (kernels + own, calls + 1)
     for layer, (kernels, calls) in work.items():
         rows[layer]["predicted_ms"] = times.milliseconds(kernels, calls)
     return list(rows.values())

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from secure.draft import Draft
-from secure.kernels import KernelTimes, operation_kernels
+from secure.diagonals import DiagonalTable
+from secure.draft import Draft, Split
+from secure.engine_kernels import digits_kernels, division_kernels, lone_operation_kernels
+from secure.kernels import KernelTimes
+from secure.passes.emit import evenly_spaced
 from secure.plan import Kind, Plan
 
 
@@ -39,8 +42,28 @@ def plan_operations(plan: Plan) -> Counter[tuple[Kind, int]]:
 
 
 def draft_milliseconds(draft: Draft, times: KernelTimes) -> float:
-    """Predicted server time of the draft's plan on one thread."""
-    return sum(
-        count * times.milliseconds(operation_kernels(kind, level, draft.choice.degree))
+    """Predicted server time of the draft's plan on one thread: lone operations less what the engine shares between them."""
+    degree = draft.choice.degree
+    lone_ms = sum(
+        count * times.milliseconds(lone_operation_kernels(kind, level, degree))
         for (kind, level), count in draft_operations(draft).items()
     )
+    shared_ms = 0.0
+    for level, table, split in zip(draft.stage_levels, draft.tables, draft.splits, strict=True):
+        digits, divisions = _shared(table, split)
+        shared_ms += digits * times.milliseconds(digits_kernels(level, degree), calls=0)
+        shared_ms += divisions * times.milliseconds(division_kernels(level, degree), calls=0)
+    return lone_ms - shared_ms
+
+
+def _shared(table: DiagonalTable, split: Split) -> tuple[int, int]:
+    """(digits, divisions) that a stage's rotations do not need of their own: babies of one input share digits; giants that
+    are not taken by Horner's rule share the division of their sum."""
+    babies = {(key.atom, key.input, split.parts[key.rotation][0]) for key in table.diagonals}
+    turned = [(atom, source) for atom, source, baby in babies if baby]
+    divisions = 0
+    for output in range(table.output_map.shape[0]):
+        giants = sorted({split.parts[key.rotation][1] for key in table.diagonals if key.output == output})
+        if not evenly_spaced(giants):
+            divisions += max(0, sum(giant != 0 for giant in giants) - 1)
+    return len(turned) - len(set(turned)), divisions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -139,11 +139,17 @@ def _write_map(writer: PlanWriter, draft: Draft, index: int, atoms: Mapping[int,
     return results
 
 
+def evenly_spaced(giants: Sequence[int]) -> bool:
+    """Whether sorted giant steps are 0, s, 2 s, ...: Horner's rule applies."""
+    step = giants[1] if len(giants) > 1 else 0
+    return list(giants) == [step * k for k in range(len(giants))]
+
+
 def _add_giants(writer: PlanWriter, sums: Mapping[int, int]) -> int:
     """Sum of rotated partial sums. Evenly spaced giants go by Horner's rule: as many rotations, but one key for all of them."""
     giants = sorted(sums)
-    step = giants[1] if len(giants) > 1 else 0
-    if giants == [step * k for k in range(len(giants))]:
+    if evenly_spaced(giants):
+        step = giants[1] if len(giants) > 1 else 0
         total = sums[giants[-1]]
         for giant in giants[-2::-1]:
             total = writer.add(writer.rotate(total, step), sums[giant])

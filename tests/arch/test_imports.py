@@ -86,7 +86,14 @@ def test_secure_takes_three_modules_of_compress_and_no_torch() -> None:
 
 
 def test_hwmodel_takes_the_network_the_plan_and_what_operations_cost() -> None:
-    allowed = {"compress.network", "compress.errors", "secure.plan", "secure.params", "secure.kernels"}
+    allowed = {
+        "compress.network",
+        "compress.errors",
+        "secure.plan",
+        "secure.params",
+        "secure.kernels",
+        "secure.engine_kernels",
+    }
     entries = _all("hwmodel")
     assert [e for e in entries if e.root in OURS - {"hwmodel"} and e.module not in allowed] == []
     assert [e for e in entries if e.root in {"torch", "tenseal"}] == []

@@ -11,7 +11,8 @@ from strategies import small_networks
 from compress.exporting import export_network
 from compress.network import Dense, Input, Network, Polynomial, Weights
 from secure.draft import Choice, Draft, Rescaling, gather_evidence
-from secure.kernels import KernelTimes, predicted_milliseconds
+from secure.engine_kernels import predicted_engine_milliseconds
+from secure.kernels import KernelTimes
 from secure.passes import PASSES
 from secure.plan import Kind
 from secure.stages import network_stages
@@ -117,7 +118,9 @@ def test_times_of_kernels_add_up():
 
 
 def test_the_plan_and_its_draft_are_predicted_to_take_as_long_when_calls_cost():
-    """The search orders by the draft's time; with a cost a call it must agree with the plan's."""
-    times = KernelTimes(butterfly_ns=1.0, product_ns=3.0, addition_ns=1.0, call_us=5.0)
+    """The search orders by the draft's time; with a cost a call it must agree with the plan's, up to additions to
+    sums that are still to be divided."""
+    times = KernelTimes(butterfly_ns=1.1, product_ns=0.3, addition_ns=0.3, call_us=9.0)
     draft = dense_draft(16)
-    assert draft_milliseconds(draft, times) == pytest.approx(predicted_milliseconds(draft.plan, times))
+    predicted = predicted_engine_milliseconds(draft.plan, times)
+    assert draft_milliseconds(draft, times) == pytest.approx(predicted, rel=0.05)

@@ -1,0 +1,129 @@
+"""Measure this machine under the engine, and fit the coefficients of hwmodel/architectures/cpu-engine.yaml.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.calibrate_cpu_engine --write
+
+prints the coefficients, writes benchmarks/results/cpu_engine_kernels.json and, with --write, puts them into the YAML; the float32
+coefficients are those of cpu-seal.yaml. CPU time on one thread; every sample is a ratio to a reference operation timed around it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from benchmarks.engine_timing import make_ring, operations
+from benchmarks.machine import this_machine
+from benchmarks.seal_timing import time_operations
+from hwmodel.architecture_file import ARCHITECTURES
+from hwmodel.fitting import Measured, fit_kernel_times, kernel_names, predicted_us, relative_errors
+from secure.engine_kernels import lone_operation_kernels
+from secure.plan import Kind
+
+#: (ring degree, measured levels, data primes, bits of a prime)
+RINGS = ((4096, (1, 2), 2, 30.0), (8192, (1, 2, 3, 4), 4, 40.0), (16384, (2, 4, 6), 6, 47.0))
+REFERENCE = (Kind.ROTATE, 8192, 2)
+RESULT = Path(__file__).parent / "results" / "cpu_engine_kernels.json"
+BEGIN, END = "# measured: begin", "# measured: end"
+#: Share of residuals and of machine speeds that a band leaves out on each side.
+TAIL = 0.1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=25, help="interleaved rounds; 25 take about a minute")
+    parser.add_argument("--write", action="store_true", help="put the coefficients into the architecture file")
+    options = parser.parse_args()
+    result = calibrate(options.rounds)
+    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    block = yaml_block(result)
+    print(block)
+    errors = [abs(cell["relative_error"]) for cell in result["cells"]]
+    print(f"{len(errors)} operations: mean error {np.mean(errors):.1%}, largest {max(errors):.1%}")
+    if options.write:
+        path = ARCHITECTURES / "cpu-engine.yaml"
+        head, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+        path.write_text(f"{head}{BEGIN}\n{block}{END}{rest.partition(END)[2]}", encoding="utf-8")
+
+
+def calibrate(rounds: int) -> dict[str, Any]:
+    """Measured cells, fitted coefficients with their bands, and what the machine was doing."""
+    load_before = os.getloadavg()
+    calls = {
+        (kind, degree, level): call
+        for degree, measured, levels, bits in RINGS
+        for ring in [make_ring(degree, levels, bits)]
+        for level in measured
+        for kind, call in operations(ring, level)
+    }
+    for call in calls.values():
+        call()  # the first one compiles
+    timings, anchors = time_operations(calls, calls[REFERENCE], rounds)
+    anchor_us = statistics.quantiles(anchors, n=4)[0]
+    speeds = np.quantile(np.array(anchors) / anchor_us, [TAIL, 1 - TAIL])
+    measured_cells = [Measured(*timing.key, timing.ratio * anchor_us) for timing in timings]
+    times = fit_kernel_times(measured_cells, lone_operation_kernels)
+    errors = relative_errors(measured_cells, times, lone_operation_kernels)
+    spread = np.quantile(1 / (1 + errors), [TAIL, 1 - TAIL])
+    low, high = min(1.0, spread[0] * speeds[0]), max(1.0, spread[1] * speeds[1])
+    return {
+        "machine": this_machine().as_json(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "load_average": {"before": load_before, "after": os.getloadavg()},
+        "clock": "process CPU time, one thread",
+        "rounds": rounds,
+        "reference": {
+            "operation": "rotate N=8192 level 2",
+            "lower_quartile_us": anchor_us,
+            "speed_10_90": list(speeds),
+        },
+        "kernels": {
+            name: {"value": value, "low": value * low, "high": value * high}
+            for name, value in zip(kernel_names(), (getattr(times, name) for name in kernel_names()), strict=True)
+        },
+        "cells": [
+            {
+                "kind": cell.kind.value,
+                "degree": cell.degree,
+                "level": cell.level,
+                "microseconds": cell.microseconds,
+                "predicted_us": predicted_us(cell, times, lone_operation_kernels),
+                "relative_error": float(error),
+            }
+            for cell, error in zip(measured_cells, errors, strict=True)
+        ],
+    }
+
+
+def yaml_block(result: dict[str, Any]) -> str:
+    """The measured coefficients as the architecture file has them; those of float32 from cpu-seal.yaml."""
+    source = f"benchmarks/calibrate_cpu_engine.py, {result['date'][:10]}, one thread, load average {result['load_average']['after'][0]:.1f}"
+    units = {"call_us": "us/call"}
+    lines = ["kernels:"]
+    for name, band in result["kernels"].items():
+        entry = {
+            "value": float(f"{band['value']:.4g}"),
+            "unit": units.get(name, "ns"),
+            "low": float(f"{band['low']:.4g}"),
+            "high": float(f"{band['high']:.4g}"),
+            "source": source,
+            "kind": "measured",
+        }
+        lines.append(f"  {name}: {yaml.safe_dump(entry, default_flow_style=True, width=1000, sort_keys=False).strip()}")
+    seal = yaml.safe_load((ARCHITECTURES / "cpu-seal.yaml").read_text(encoding="utf-8"))
+    lines.append("coefficients:")
+    for name in ("mac_ns", "elementwise_ns", "layer_call_us", "memory_bytes_per_s"):
+        entry = seal["coefficients"][name]
+        lines.append(f"  {name}: {yaml.safe_dump(entry, default_flow_style=True, width=1000, sort_keys=False).strip()}")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
