@@ -94,6 +94,8 @@ def jobs(network: str, part: str) -> Iterator[dict[str, Any]]:
         for block in ("tile:8x8", "tile:4x4"):
             options = {"cost": "plain-blocks", "block": block, "sparsity": 0.5, "images": 4096}
             yield _job("hardware-aware", 0, TRANSFORMER_FINETUNE, options)
+        options = {"cost": "plain-blocks", "block": "tile:2x2", "sparsity": 0.5, "images": 4096}
+        yield _job("hardware-aware", 0, None, options)
 
 
 def _job(name: str, seed: int, tuning: Mapping[str, Any] | None, options: Mapping[str, Any]) -> dict[str, Any]:
