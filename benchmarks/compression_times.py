@@ -84,7 +84,8 @@ def table(result: Mapping[str, Any]) -> str:
         lines.append(f"| {network} | {' | '.join(cells)} | {tuning:.1f} | {slowest:.0f} |")
     machine = result["machine"]
     note = (
-        f"Seconds on one core; {ALLOWED_SECONDS} are allowed on two. {machine['cpu']}, {machine['date']}; "
+        f"Seconds on one core; {ALLOWED_SECONDS} are allowed on two. {machine['cpu']}, load "
+        f"{machine['load_average']:.1f} at the end, {machine['date']}; "
         "`python -m benchmarks.compression_times`."
     )
     return "\n".join([*lines, "", note]) + "\n"
