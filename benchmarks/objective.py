@@ -27,7 +27,7 @@ from compress.opq import allocation_table
 from secure.plan import Kind, Plan
 
 RESULT = Path(__file__).parent / "results" / "objective.json"
-NETWORKS = ("mlp", "lenet300")
+NETWORKS = ("mlp",)
 SPARSITY = 0.5
 MEAN_BITS = (3, 4.5)
 OBJECTIVES = ("storage", "encrypted")
