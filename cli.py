@@ -317,6 +317,13 @@ def train(
 @click.option(
     "--granularity", default="layer", type=click.Choice(["layer", "channel"]), help="One step a layer or channel."
 )
+@click.option(
+    "--objective",
+    default="storage",
+    show_default=True,
+    type=click.Choice(["storage", "encrypted"]),
+    help="Opq shares out --bits by what a bit is: stored with every weight, or scale of a layer's plaintexts.",
+)
 @options(block_options)
 @click.option(
     "--activation-bits", default=8, show_default=True, help="Of joint: for activations, and weights without a codebook."
@@ -336,6 +343,7 @@ def compress(
     target_rate: float | None,
     bits: float,
     granularity: Literal["layer", "channel"],
+    objective: Literal["storage", "encrypted"],
     block: str,
     cost: str,
     activation_bits: int,
@@ -369,9 +377,9 @@ def compress(
             with out.progress("joint quantization") as progress:
                 small = cp.joint_quantize(small, data, bits=activation_bits, seed=seed, progress=progress)
         elif target_rate is None:
-            small = cp.opq(small, sparsity=share, bits=bits, granularity=granularity)
+            small = cp.opq(small, sparsity=share, bits=bits, granularity=granularity, objective=objective)
         else:
-            small = opq_at_rate(small, target_rate, bits=bits, granularity=granularity)
+            small = opq_at_rate(small, target_rate, bits=bits, granularity=granularity, objective=objective)
         if epochs and method != "joint":
             with out.progress("fine-tune") as progress:
                 small = cp.finetune(small, data, epochs=epochs, augment=augment, seed=seed, progress=progress)

@@ -5,6 +5,9 @@
     python -m benchmarks.blocks lenet300 mnist --part removal
     python -m benchmarks.blocks vit-fashion fashion-mnist --part allocation --data-dir FOLDER
     python -m benchmarks.blocks vit-fashion fashion-mnist --part removal --data-dir FOLDER
+    python -m benchmarks.blocks vit mnist --part packing
+
+packing: families at equal multiplications, and how many diagonals and rotations of every projection are left on ciphertexts.
 
 Every row is written as soon as it is measured; rows that are there already are not measured again.
 """
@@ -20,11 +23,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import cipherpress as cp
 from benchmarks.machine import this_machine
-from compress.block_cost import LayerPlace
+from compress.block_cost import CkksDiagonals, LayerPlace
 from compress.blocks import block_table, layer_places, prune_blocks
 from compress.errors import BudgetError
 from compress.finetune import finetune
@@ -51,6 +55,11 @@ VARIANTS: Mapping[str, dict[str, Any]] = {
 }
 #: Families at equal modelled cost on ciphertexts.
 FAMILIES = ("residue:128", "band:8", "tile:8x8", "inputs:1+residue:128", "inputs:4", "outputs:4")
+#: Families that packing is compared for: blocks of 64 weights of a 64 x 64 projection, then of 512.
+PACKED_FAMILIES = ("tile:8x8", "residue:64", "tile:16x32", "band:8", "residue:8")
+PACKED_SHARES = (0.5, 0.75, 0.9)
+#: Slots of a ciphertext at N = 8192.
+SLOTS = 4096
 
 
 def jobs(network: str, part: str) -> Iterator[dict[str, Any]]:
@@ -66,6 +75,11 @@ def jobs(network: str, part: str) -> Iterator[dict[str, Any]]:
     elif part == "families":
         for block in FAMILIES:
             yield _job("hardware-aware", 0, None, {"cost": "ckks-diagonals", "block": block, "sparsity": 0.4})
+    elif part == "packing":
+        for share in PACKED_SHARES:
+            for block in PACKED_FAMILIES:
+                options = {"cost": "plain-blocks", "block": block, "sparsity": share, "rounds": 1, "images": 1024}
+                yield _job("hardware-aware", 0, None, options)
     elif network == "lenet300":
         for share in (0.5, 0.75, 0.875):
             options = {"cost": "block-count", "block": "residue:128", "sparsity": share, "slots": 4096}
@@ -80,6 +94,8 @@ def jobs(network: str, part: str) -> Iterator[dict[str, Any]]:
         for block in ("tile:8x8", "tile:4x4"):
             options = {"cost": "plain-blocks", "block": block, "sparsity": 0.5, "images": 4096}
             yield _job("hardware-aware", 0, TRANSFORMER_FINETUNE, options)
+        options = {"cost": "plain-blocks", "block": "tile:2x2", "sparsity": 0.5, "images": 4096}
+        yield _job("hardware-aware", 0, None, options)
 
 
 def _job(name: str, seed: int, tuning: Mapping[str, Any] | None, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,6 +120,7 @@ def measure(model: Any, data: Any, job: dict[str, Any]) -> dict[str, Any]:
         "time_share": step["cost_pruned"] / step["cost_dense"],
         "kept": {row["layer"]: f"{row['kept']}/{row['blocks']}" for row in block_table(small)},
         "macs_share": _macs_share(small, layer_places(model, data.x_test)),
+        "packing": packing(small, layer_places(model, data.x_test)),
         "prune_s": pruned_s,
         "seconds": time.monotonic() - started,
     }
@@ -137,7 +154,11 @@ def tables(rows: list[dict[str, Any]]) -> str:
     lines = ["# Block pruning: accuracy", ""]
     for (network, data, part), named in groups.items():
         plain = next(iter(named.values()))[0]["accuracy_plain"]
-        lines += [f"## {network} on {data}, {part}: {plain:.2%} before", "", HEADER, "|---" * 11 + "|"]
+        lines += [f"## {network} on {data}, {part}: {plain:.2%} before", ""]
+        if part == "packing":
+            lines += [*packing_table([row for same in named.values() for row in same]), ""]
+            continue
+        lines += [HEADER, "|---" * 11 + "|"]
         for name, same in named.items():
             if "refused" in same[0]:
                 lines.append(f"| {name} | refused: sparser than the layers allow | | | | | {len(same)} |")
@@ -179,6 +200,41 @@ def _macs_share(small: Any, places: list[LayerPlace]) -> float:
     return float(sum(place.positions * int(masks[place.name].sum()) for place in places) / dense)
 
 
+def packing(small: Any, places: list[LayerPlace]) -> dict[str, dict[str, int]]:
+    """By layer: diagonals with a weight on them (products) and rotations by baby and giant steps, dense and as pruned."""
+    masks, found = small.masks(), {}
+    for place in places:
+        mask = masks[place.name].ravel()
+        single = np.arange(mask.size, dtype=np.int32).reshape(place.shape)  # every weight a block of its own
+        cost = CkksDiagonals(slots=SLOTS).of_layer(place, single)
+        (dense_rotations, dense), (rotations, left) = cost.operations(np.ones_like(mask)), cost.operations(mask)
+        found[place.name] = {
+            "diagonals_dense": dense, "diagonals": left, "rotations_dense": dense_rotations, "rotations": rotations,
+        }  # fmt: skip
+    return found
+
+
+def packing_table(rows: list[dict[str, Any]]) -> list[str]:
+    """Markdown: what is left of the dense network's diagonals and rotations, and of its accuracy, by family."""
+    lines = [
+        "| blocks | multiplications left | diagonals left | rotations left | layers with a diagonal less | post-training % |",
+        "|---" * 6 + "|",
+    ]
+    for row in rows:
+        block, share = row["options"]["block"], row["options"]["sparsity"]
+        if "refused" in row:
+            lines.append(f"| {block} | {1 - share:.2f} asked: coarser than the layers allow | | | | |")
+            continue
+        layers = row["packing"].values()
+        total = {key: sum(layer[key] for layer in layers) for key in next(iter(layers))}
+        fewer = sum(layer["diagonals"] < layer["diagonals_dense"] for layer in layers)
+        lines.append(
+            f"| {block} | {row['macs_share']:.3f} | {total['diagonals']} of {total['diagonals_dense']} | "
+            f"{total['rotations']} of {total['rotations_dense']} | {fewer} of {len(layers)} | {100 * row['post_training']:.2f} |"
+        )
+    return lines
+
+
 def _rows(output: Path) -> list[dict[str, Any]]:
     return list(json.loads(output.read_text())["rows"]) if output.exists() else []
 
@@ -194,7 +250,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("network")
     parser.add_argument("data")
-    parser.add_argument("--part", choices=("allocation", "families", "removal"), required=True)
+    parser.add_argument("--part", choices=("allocation", "families", "removal", "packing"), required=True)
     parser.add_argument("--output", type=Path, default=RESULT)
     parser.add_argument("--data-dir", type=Path)
     arguments = parser.parse_args()

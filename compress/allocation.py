@@ -1,9 +1,10 @@
 """OPQ's allocations over layers, in closed form from the trained weights alone: pruning rates, then bits. Pure.
 
 Pruning (derived): minimise sum_i omega_i N_i e(tau_i; b_i) under a global sparsity. de/dp = tau^2, so thresholds are
-tau_i = theta * a_i with a_i = omega_i^(-1/2), and one scalar theta solves the budget. Bits (derived): reverse
-water-filling, B_i = v + log2(R_i sqrt(omega_i)), then whole bits, never above the budget. The weighting omega is ours;
-the paper's is not known.
+tau_i = theta * a_i with a_i = omega_i^(-1/2), and one scalar theta solves the budget. Bits (derived): the whole B_i of
+least sum_i omega_i n_i R_i^2 4^(-B_i) under a budget sum_i c_i B_i, exact; its real-valued solution is reverse
+water-filling, B_i = v + log2(R_i sqrt(omega_i n_i / c_i)). A bit of layer i costs c_i = n_i where it is stored and
+c_i = 1 where it is a bit of a plaintext's scale (`Objective`). The weighting omega is ours; the paper's is not known.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from compress.errors import BudgetError, ConfigError
 
 Array = NDArray[np.float64]
 Weighting = Literal["raw", "relative", "relative_layer", "mean"]
+#: What a bit of a layer is charged as: "storage", once a surviving weight; "encrypted", once a layer, for under CKKS every
+#: layer's weights are plaintexts of one scale, and it is that scale that takes up modulus, however many weights there are.
+Objective = Literal["storage", "encrypted"]
 
 #: a_i = omega_i^(-1/2) from b_i and N_i (a constant factor does not matter).
 _THRESHOLD_SCALES: Mapping[str, Callable[[float, int], float]] = MappingProxyType(
@@ -87,51 +91,48 @@ def threshold_scales(scales: Sequence[float], sizes: Sequence[int], weighting: W
     return np.array([_THRESHOLD_SCALES[weighting](b, n) for b, n in zip(scales, sizes, strict=True)], dtype=np.float64)
 
 
-def real_bits(ranges: Sequence[float], counts: Sequence[int], mean_bits: float, low: int, high: int) -> list[float]:
-    """Reverse water-filling: B_i = clip(v + log2 R_i, low, high) with sum n_i B_i = mean_bits * sum n_i."""
-    logs = np.log2(np.asarray(ranges, dtype=np.float64))
-    count = np.asarray(counts, dtype=np.float64)
-    budget = mean_bits * count.sum()
-    bottom, top = low - logs.max() - 1, high - logs.min() + 1
-    for _ in range(BISECTIONS):
-        middle = (bottom + top) / 2
-        below = count @ np.clip(middle + logs, low, high) < budget
-        bottom, top = (middle, top) if below else (bottom, middle)
-    return [float(bits) for bits in np.clip(top + logs, low, high)]
-
-
 def allocate_bits(
-    ranges: Sequence[float], counts: Sequence[int], mean_bits: float, *, low: int = 2, high: int = 8
+    ranges: Sequence[float],
+    counts: Sequence[int],
+    mean_bits: float,
+    *,
+    low: int = 2,
+    high: int = 8,
+    objective: Objective = "storage",
 ) -> list[int]:
-    """The whole bits of every layer that make the survivors' error least, at most mean_bits * sum n_i in all.
+    """The whole bits of every layer that make the survivors' error least, at most mean_bits * sum c_i in all.
 
-    ranges: R_i sqrt(omega_i), the largest surviving magnitude under the weighting; counts: survivors n_i. The error is
+    ranges: R_i sqrt(omega_i), the largest surviving magnitude under the weighting; counts: survivors n_i. What a bit
+    costs, c_i, is n_i or 1 by the objective: mean_bits is the mean over weights or over layers. The error is
     the high-rate one, sum n_i R_i^2 4^(-B_i). Exact: a knapsack by dynamic programming over the layers, in which a
     partial allocation goes when another is better in both bits and error, or when its Lagrangian bound shows that it
     can't beat the greedy one (derived).
     Raises: ConfigError; BudgetError when mean_bits is below `low`.
     """
+    if objective not in get_args(Objective):
+        raise ConfigError("objective", objective, f"one of {', '.join(get_args(Objective))}")
     if not 2 <= low <= high:
         raise ConfigError("bits", (low, high), "2 <= lowest <= highest (one bit with a zero level would erase a layer)")
     if mean_bits < low:
         raise BudgetError(
-            f"bits: {mean_bits:g} a weight asked, every layer needs at least {low}; ask for {low} or more"
+            f"bits: {mean_bits:g} a {'weight' if objective == 'storage' else 'layer'} asked, every layer needs at least {low}; ask for {low} or more"
         )
     choices = np.arange(low, high + 1)
-    stored = np.asarray(counts, dtype=np.float64)[:, None] * choices
+    costs = np.asarray(counts if objective == "storage" else np.ones(len(counts)), dtype=np.float64)
+    spent = costs[:, None] * choices
     energy = np.maximum(np.asarray(ranges, dtype=np.float64), 1e-150) ** 2 * np.asarray(counts, dtype=np.float64)
     errors = energy[:, None] * 4.0**-choices
-    budget = float(np.floor(mean_bits * sum(counts) + 1e-9))
-    price = _price_of_a_bit(stored, errors, budget)
-    priced = np.argmin(errors + price * stored, axis=1)
-    known = _spend(priced, stored, errors, budget)
-    rest = np.append(np.cumsum((errors + price * stored).min(axis=1)[::-1])[::-1], 0.0)  # of the layers still to come
-    least = np.append(np.cumsum(stored[::-1, 0])[::-1], 0.0)
+    budget = float(np.floor(mean_bits * costs.sum() + 1e-9))
+    price = _price_of_a_bit(spent, errors, budget)
+    priced = np.argmin(errors + price * spent, axis=1)
+    known = _spend(priced, spent, errors, budget)
+    rest = np.append(np.cumsum((errors + price * spent).min(axis=1)[::-1])[::-1], 0.0)  # of the layers still to come
+    least = np.append(np.cumsum(spent[::-1, 0])[::-1], 0.0)
     limit = _total(errors, known) * (1 + 1e-12)
 
     used, error, picks = np.zeros(1), np.zeros(1), np.zeros((1, 0), dtype=np.int64)
     for layer in range(len(counts)):
-        every_used = (used[:, None] + stored[layer]).ravel()
+        every_used = (used[:, None] + spent[layer]).ravel()
         every_error = (error[:, None] + errors[layer]).ravel()
         bound = every_error + rest[layer + 1] - price * (budget - every_used)
         open_ = np.flatnonzero((every_used + least[layer + 1] <= budget) & (bound <= limit))
@@ -145,26 +146,26 @@ def allocate_bits(
     return [int(choices[index]) for index in best]
 
 
-def _price_of_a_bit(stored: Array, errors: Array, budget: float) -> float:
+def _price_of_a_bit(spent: Array, errors: Array, budget: float) -> float:
     """The Lagrange multiplier at which the layers' own best choices just fit the budget."""
     low, high = -1100.0, 1100.0  # log2, beyond every error a float can hold
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        fits = _total(stored, np.argmin(errors + 2.0**middle * stored, axis=1)) <= budget if middle < 1023 else True
+        fits = _total(spent, np.argmin(errors + 2.0**middle * spent, axis=1)) <= budget if middle < 1023 else True
         low, high = (low, middle) if fits else (middle, high)
     return float(2.0 ** min(high, 1023))
 
 
-def _spend(choice: NDArray[np.int64], stored: Array, errors: Array, budget: float) -> NDArray[np.int64]:
-    """What fits, made better bit by bit: always the layer whose error per stored bit drops most and that still fits."""
+def _spend(choice: NDArray[np.int64], spent: Array, errors: Array, budget: float) -> NDArray[np.int64]:
+    """What fits, made better bit by bit: always the layer whose error per bit of the budget drops most and that still fits."""
     choice = choice.copy()
     while True:
-        left = budget - _total(stored, choice)
-        steps = [i for i in range(len(choice)) if choice[i] + 1 < stored.shape[1]]
+        left = budget - _total(spent, choice)
+        steps = [i for i in range(len(choice)) if choice[i] + 1 < spent.shape[1]]
         drops = {
             i: (errors[i, choice[i]] - errors[i, choice[i] + 1]) / cost
             for i in steps
-            if 0 < (cost := stored[i, choice[i] + 1] - stored[i, choice[i]]) <= left
+            if 0 < (cost := spent[i, choice[i] + 1] - spent[i, choice[i]]) <= left
         }
         if not drops:
             return choice

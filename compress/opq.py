@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from compress.allocation import Weighting, allocate_bits, allocate_rates, threshold_scales
+from compress.allocation import Objective, Weighting, allocate_bits, allocate_rates, threshold_scales
 from compress.codebook import Granularity, bits_levels, power_of_two_step
 from compress.errors import CompressError, ConfigError
 from compress.folding import fold_batch_norm
@@ -68,11 +68,13 @@ def opq(
     weighting: Weighting = "raw",
     granularity: Granularity = "layer",
     cap: float = DEFAULT_CAP,
+    objective: Objective = "storage",
 ) -> CompressedModel:
     """Prune and quantize every Linear, Conv1d and Conv2d; `model` is not changed. Needs no data.
 
     sparsity: share of those weights that goes, over all layers together; weights that block pruning took before count
-    and stay away. bits: mean bits of a surviving weight.
+    and stay away. bits: mean bits of a surviving weight; with objective "encrypted" the mean over layers, each of which
+    costs its bits once as the scale of its plaintexts, however many weights it has.
     Layers that share a weight get one codebook and count once. Frozen layers (requires_grad=False) are compressed like
     any other and stay frozen. Half-precision models become float32, which holds their weights exactly.
     weighting: of a layer's error in the common objective (ours; the paper's is not known). granularity: one
@@ -95,7 +97,9 @@ def opq(
     last = list(every)[-1]
     weights = {name: latent_weight(layer).detach().double().numpy() for name, layer in layers.items()}
     open_weights = {**{name: np.ones(weight.shape, dtype=bool) for name, weight in weights.items()}, **start.masks()}
-    allocations = _allocate(layers, weights, open_weights, sparsity, bits, weighting, cap, tied.get(last, last))
+    allocations = _allocate(
+        layers, weights, open_weights, sparsity, bits, weighting, cap, tied.get(last, last), objective
+    )
     for allocation in allocations:
         weight = weights[allocation.layer]
         # a weight that is held back goes before any that happens to be zero
@@ -107,7 +111,14 @@ def opq(
         log2_step = _steps(weight, mask, allocation, levels, granularity)
         for name in (allocation.layer, *(name for name, owner in tied.items() if owner == allocation.layer)):
             quantize_layer_(every[name], mask, log2_step, levels)
-    options = {"sparsity": sparsity, "bits": bits, "weighting": weighting, "granularity": granularity, "cap": cap}
+    options = {
+        "sparsity": sparsity,
+        "bits": bits,
+        "weighting": weighting,
+        "granularity": granularity,
+        "cap": cap,
+        "objective": objective,
+    }
     return start.after(
         module,
         method="opq",
@@ -155,6 +166,7 @@ def _allocate(
     weighting: Weighting,
     cap: float,
     last: str,
+    objective: Objective,
 ) -> list[LayerAllocation]:
     """Rates and bits of all layers; what earlier pruning holds at zero is taken off sizes, caps and budget.
 
@@ -185,7 +197,7 @@ def _allocate(
     survivors = [size - away for size, away in zip(sizes, pruned, strict=True)]
     omega_roots = 1 / np.maximum(threshold_scales(scales, sizes, weighting), np.finfo(float).tiny)
     ranges = [float(np.abs(values[name]).max() * root) for name, root in zip(names, omega_roots, strict=True)]
-    layer_bits = allocate_bits(ranges, survivors, bits, low=LOWEST_BITS, high=HIGHEST_BITS)
+    layer_bits = allocate_bits(ranges, survivors, bits, low=LOWEST_BITS, high=HIGHEST_BITS, objective=objective)
     rows = dict(gone)
     for index, name in enumerate(names):
         quality = fit_quality(values[name])

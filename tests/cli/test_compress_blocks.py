@@ -29,6 +29,12 @@ def test_blocks_then_opq_then_a_bundle(road: Road, tmp_path: Path) -> None:
     assert bundle["plain_multiplications"] < road.results["compile"]["plain_multiplications"]
 
 
+def test_bits_by_layer_for_the_encrypted_objective(road: Road, tmp_path: Path) -> None:
+    options = ("--model", road.factory, "--data", road.data, "--bits", 4.5, "--epochs", 0)
+    found = call_json("compress", road.path("plain"), *options, "--objective", "encrypted", "-o", tmp_path / "small")
+    assert sum(row["bits"] for row in found["layers"]) == 9
+
+
 @pytest.mark.parametrize(
     ("options", "status", "message"),
     [

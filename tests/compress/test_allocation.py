@@ -1,13 +1,14 @@
 """Rates and bits over layers against hand-computed vectors and exhaustive search."""
 
 from itertools import product
+from typing import get_args
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compress.allocation import allocate_bits, allocate_rates, real_bits
+from compress.allocation import Objective, allocate_bits, allocate_rates
 from compress.errors import BudgetError, ConfigError
 from compress.laplace import laplace_scale, pruning_threshold
 
@@ -95,13 +96,6 @@ def test_rates_order_scale_and_monotonicity(layers, sparsity, factor):
     assert all(after >= before - 1e-12 for before, after in zip(rates, more, strict=True))
 
 
-def test_real_bits():
-    assert real_bits([1, 2, 4], [1, 1, 1], 4, 0, 16) == pytest.approx([3, 4, 5])
-    assert real_bits([1, 2, 64], [1, 1, 1], 4, 2, 6) == pytest.approx([2.5, 3.5, 6])
-    assert real_bits([1, 2, 4], [100, 200, 700], 4, 2, 8) == pytest.approx([2.4, 3.4, 4.4])
-    assert real_bits([0.5, 1, 3], [10, 20, 30], 3, 2, 8) == pytest.approx([2, 2.2490225, 3.8339850])
-
-
 @pytest.mark.parametrize(
     ("ranges", "counts", "mean_bits", "bits"),
     [
@@ -122,23 +116,38 @@ def test_a_layer_that_holds_nearly_all_weights_gets_its_bit():
 @given(
     layers=st.lists(st.tuples(st.floats(0.05, 5), st.integers(1, 60)), min_size=2, max_size=4),
     mean_bits=st.floats(2, 8.5),
+    objective=st.sampled_from(get_args(Objective)),
 )
-@settings(deadline=None, max_examples=100)
-def test_whole_bits_against_exhaustive_search(layers, mean_bits):
+@settings(deadline=None, max_examples=150)
+def test_whole_bits_against_exhaustive_search(layers, mean_bits, objective):
     ranges, counts = zip(*layers, strict=True)
-    budget = mean_bits * sum(counts) + 1e-9
+    costs = counts if objective == "storage" else [1] * len(counts)
+    budget = mean_bits * sum(costs) + 1e-9
 
     def error(bits):
         return sum(n * r**2 * 4.0**-b for n, r, b in zip(counts, ranges, bits, strict=True))
 
-    found = allocate_bits(ranges, counts, mean_bits)
-    assert np.dot(found, counts) <= budget and all(2 <= b <= 8 for b in found)
-    fitting = [bits for bits in product(range(2, 9), repeat=len(layers)) if np.dot(bits, counts) <= budget]
+    found = allocate_bits(ranges, counts, mean_bits, objective=objective)
+    assert np.dot(found, costs) <= budget and all(2 <= b <= 8 for b in found)
+    fitting = [bits for bits in product(range(2, 9), repeat=len(layers)) if np.dot(bits, costs) <= budget]
     assert error(found) <= min(map(error, fitting)) * (1 + 1e-9)
+
+
+def test_a_bit_of_scale_costs_every_layer_the_same():
+    # 4^3 times the weights are worth three bits by halves: water-filling gives v + log2(R sqrt(n)) = 4 +- 1.5, to whole bits
+    assert allocate_bits([1, 1], [64, 1], 4, objective="encrypted") == [5, 3]
+    assert allocate_bits([1, 1], [64, 1], 4, objective="storage") == [4, 4]
+
+
+def test_unknown_objective():
+    with pytest.raises(ConfigError, match="objective: got 'levels'; allowed: one of storage, encrypted"):
+        allocate_bits([1], [10], 4, objective="levels")
 
 
 def test_bits_below_what_a_layer_needs():
     with pytest.raises(BudgetError, match="bits: 1.5 a weight asked, every layer needs at least 2; ask for 2 or more"):
         allocate_bits([1], [10], 1.5)
+    with pytest.raises(BudgetError, match="bits: 1.5 a layer asked"):
+        allocate_bits([1], [10], 1.5, objective="encrypted")
     with pytest.raises(ConfigError, match="one bit with a zero level would erase a layer"):
         allocate_bits([1], [10], 4, low=1)

@@ -54,6 +54,16 @@ def test_sparsity_is_exact_and_the_bit_budget_holds(sparsity, bits, weighting, g
         assert layer.granularity == granularity
 
 
+def test_bits_of_scale_are_shared_out_over_layers_not_over_weights():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(120, 60), nn.ReLU(), nn.Linear(60, 5))
+    stored, encrypted = (
+        opq(net, sparsity=0.5, bits=4.5, objective=objective).layers() for objective in ("storage", "encrypted")
+    )
+    assert sum(layer.bits for layer in encrypted.values()) <= 4.5 * 2 < sum(layer.bits for layer in stored.values())
+    assert all((stored[name].mask == layer.mask).all() for name, layer in encrypted.items())  # pruning is the same
+
+
 def test_the_users_module_is_not_changed():
     net = small_cnn()
     before = copy.deepcopy(net.state_dict())
@@ -134,7 +144,9 @@ def test_every_value_is_a_code_times_a_power_of_two_and_export_agrees():
 def test_history_says_what_was_done():
     step = opq(mlp(), sparsity=0.5, bits=4).history[0]
     assert step["method"] == "opq"
-    assert step["options"] == {"sparsity": 0.5, "bits": 4, "weighting": "raw", "granularity": "layer", "cap": 0.99}
+    assert step["options"] == {
+        "sparsity": 0.5, "bits": 4, "weighting": "raw", "granularity": "layer", "cap": 0.99, "objective": "storage",
+    }  # fmt: skip
     assert step["original_parameters"] == 60 * 30 + 30 + 30 * 5 + 5
     assert allocation_table(CompressedModel(module=mlp())) == []
 

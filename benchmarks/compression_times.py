@@ -1,0 +1,101 @@
+"""Seconds that each compression method takes on each trained network of the zoo, on one core: at most 180 are allowed on two.
+
+    python -m benchmarks.compression_times [NETWORK ...]
+
+With the settings of `cipherpress compress`; the two epochs of fine-tuning that it does after opq and blocks are timed once a network.
+Rows are written to results/compression-times.json as soon as they are measured; rows that are there already are not measured again.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+
+import cipherpress as cp
+from benchmarks.machine import this_machine
+from compress.artifact import json_bytes
+from compress.errors import UnsupportedLayerError
+
+RESULT = Path(__file__).parent / "results" / "compression-times.json"
+#: vit-fashion is vit with other weights.
+NETWORKS = ("mlp", "cnn", "lenet300", "lenet5", "vit")
+EPOCHS, SEED = 2, 0
+ALLOWED_SECONDS = 180
+METHODS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "opq": lambda model, data: cp.opq(model, sparsity=0.5, bits=5),
+    "blocks, residue:128": lambda model, data: cp.prune_blocks(model, data, sparsity=0.5, seed=SEED),
+    "blocks, tile:4x4": lambda model, data: cp.prune_blocks(
+        model, data, sparsity=0.5, block="tile:4x4", cost="plain-blocks", seed=SEED
+    ),
+    "joint": lambda model, data: cp.joint_quantize(model, data, bits=8, seed=SEED),
+}
+
+
+def measured(network: str, method: str, data: Any) -> dict[str, Any]:
+    """One row: seconds of the method, and with opq those of fine-tuning, which takes as long after any method."""
+    row = {"network": network, "method": method, "threads": torch.get_num_threads()}
+    model = cp.load_model(network)
+    start = perf_counter()
+    try:
+        small = METHODS[method](model, data)
+    except UnsupportedLayerError as error:
+        return {**row, "refused": str(error)}
+    row["seconds"] = perf_counter() - start
+    if method == "opq":
+        start = perf_counter()
+        cp.finetune(small, data, epochs=EPOCHS, augment=True, seed=SEED)
+        row["finetune_seconds"] = perf_counter() - start
+    return row
+
+
+def run(networks: tuple[str, ...] = NETWORKS) -> None:
+    """Measure what is missing, and write the table."""
+    torch.set_num_threads(1)
+    data = cp.load_data("mnist")
+    result = json.loads(RESULT.read_text()) if RESULT.is_file() else {"rows": []}
+    for network in networks:
+        for method in METHODS:
+            if any((row["network"], row["method"]) == (network, method) for row in result["rows"]):
+                continue
+            result["rows"].append(measured(network, method, data))
+            result["machine"] = this_machine().as_json()
+            RESULT.write_bytes(json_bytes(result))
+            RESULT.with_suffix(".md").write_text(table(result))
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """Markdown: a row a network."""
+    rows = result["rows"]
+    lines = [
+        f"| network | {' | '.join(METHODS)} | {EPOCHS} epochs of fine-tuning | slowest, with fine-tuning |",
+        "|" + "---|" * (3 + len(METHODS)),
+    ]
+    for network in dict.fromkeys(row["network"] for row in rows):
+        found = {row["method"]: row for row in rows if row["network"] == network}
+        tuning = found["opq"]["finetune_seconds"]
+        slowest = max(row.get("seconds", 0.0) + (0 if method == "joint" else tuning) for method, row in found.items())
+        cells = [_cell(found.get(method)) for method in METHODS]
+        lines.append(f"| {network} | {' | '.join(cells)} | {tuning:.1f} | {slowest:.0f} |")
+    machine = result["machine"]
+    note = (
+        f"Seconds on one core; {ALLOWED_SECONDS} are allowed on two. {machine['cpu']}, load "
+        f"{machine['load_average']:.1f} at the end, {machine['date']}; "
+        "`python -m benchmarks.compression_times`."
+    )
+    return "\n".join([*lines, "", note]) + "\n"
+
+
+def _cell(row: Mapping[str, Any] | None) -> str:
+    if row is None:
+        return "-"
+    return "refused" if "refused" in row else f"{row['seconds']:.1f}"
+
+
+if __name__ == "__main__":
+    run(tuple(sys.argv[1:]) or NETWORKS)

@@ -1,0 +1,26 @@
+"""OPQ's encrypted objective in a compiled plan of a zoo network: fewer bits of codes, no more bits of scale, the same operations."""
+
+import pytest
+
+import cipherpress as cp
+from benchmarks.objective import plaintext_scale_bits
+from secure.work import plan_operations
+
+
+@pytest.mark.slow
+def test_the_encrypted_objective_asks_for_no_more_scale_than_storage_does():
+    data = cp.load_data("mnist")
+    small = {
+        objective: cp.opq(cp.load_model("mlp"), sparsity=0.5, bits=4.5, objective=objective)
+        for objective in ("storage", "encrypted")
+    }
+    bits = {name: [layer.bits for layer in model.layers().values()] for name, model in small.items()}
+    assert sum(bits["encrypted"]) <= 9 < sum(bits["storage"])  # of two layers
+    bundles = {
+        name: cp.compile(cp.convert(model, data, epochs=0), data, max_error=1.0) for name, model in small.items()
+    }
+    stored, encrypted = (bundles[name].server.plan for name in ("storage", "encrypted"))
+    assert plan_operations(stored) == plan_operations(encrypted)
+    assert plaintext_scale_bits(encrypted) <= plaintext_scale_bits(stored)
+    # the compiler writes numbers, not codes: it is the network's tolerance that sets the modulus, not the widest code
+    assert encrypted.params.log2_qp == pytest.approx(stored.params.log2_qp, abs=1.0)
