@@ -82,7 +82,8 @@ __all__ = [
 ]
 
 CALIBRATION_IMAGES = 512
-RUNTIME = "cpu-engine"
+#: What prices a plan while it is chosen: under the engine, and under SEAL where its primes are too large for the engine.
+RUNTIMES = ("cpu-engine", "cpu-seal")
 
 
 def __getattr__(name: str) -> Any:
@@ -109,9 +110,11 @@ def compile(
     from hwmodel.counts import plain_workload
     from secure.compiling import compile_network
 
-    times = kernel_times(load_architecture(RUNTIME))
+    times, seal_times = (kernel_times(load_architecture(name)) for name in RUNTIMES)
     images = data.calibration(CALIBRATION_IMAGES, seed)
-    bundle = compile_network(network, images, times=times, max_error=max_error, progress=progress)
+    bundle = compile_network(
+        network, images, times=times, seal_times=seal_times, max_error=max_error, progress=progress
+    )
     return replace(bundle, report={**bundle.report, "plain_workload": plain_workload(network).to_json()})
 
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from secure.evaluate import Evaluator, walk
+from secure.params import Params
 from secure.plan import Plan
 from secure.seal_context import Ring, to_bytes
 from secure.tenseal_evaluator import EncodedConstants, EvaluationKeys, TensealEvaluator
@@ -49,6 +50,11 @@ class SealBackend:
 
     def save(self, value: Any) -> bytes:
         return to_bytes(value)
+
+
+def default_backend(params: Params) -> BackendName:
+    """The fastest that can hold the primes."""
+    return BackendName.ENGINE if params.fits_engine else BackendName.SEAL
 
 
 def make_backend(

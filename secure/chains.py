@@ -17,7 +17,7 @@ from math import log2
 import numpy as np
 
 from secure.draft import Draft, StageScales
-from secure.params import ENGINE_PRIME_BITS, GUIDELINE_2024_LOG2_QP, MIN_PRIME_BITS, make_params
+from secure.params import GUIDELINE_2024_LOG2_QP, MIN_PRIME_BITS, make_params
 from secure.propagate import NoiseModel
 
 #: log2 of how far a number may exceed what calibration saw before it wraps around: silent and total, so generous.
@@ -85,7 +85,7 @@ def wanted_chain(model: NoiseModel, precision: Precision) -> Chain | None:
     each = max(base_bits / base, MIN_PRIME_BITS)
     data_bits = (*([each] * base), *needed[base + 1 :])
     special = max(data_bits) + precision.special_margin_bits
-    if special > ENGINE_PRIME_BITS:
+    if special > draft.choice.prime_bits:
         return None
     return Chain(data_bits, special, scales[0], tuple(scales[1:]))
 

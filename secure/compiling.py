@@ -31,7 +31,7 @@ from secure.draft import Choice, Draft, Evidence, Rescaling, gather_evidence
 from secure.kernels import KernelTimes
 from secure.noise import BOUND_SIGMAS
 from secure.packing import SlotMap
-from secure.params import GUIDELINE_2024_LOG2_QP, RING_DEGREES
+from secure.params import ENGINE_PRIME_BITS, GUIDELINE_2024_LOG2_QP, MAX_PRIME_BITS, RING_DEGREES
 from secure.passes.arrange import arrange
 from secure.passes.choose_parameters import choose_parameters, disagreement
 from secure.passes.choose_rotations import choose_rotations
@@ -84,12 +84,14 @@ def compile_network(
     calibration_images: Array,
     *,
     times: KernelTimes,
+    seal_times: KernelTimes | None = None,
     max_error: float | None = None,
     progress: Progress | None = None,
 ) -> Bundle:
     """The bundle of a network, calibrated on images (images, *input_shape).
 
-    times: kernel times of the server's machine. max_error: largest acceptable error of an output, in its units, at six sigma.
+    times: kernel times of the server's machine under the engine. seal_times: the same under SEAL, for networks that need primes
+    beyond the engine's (default: those of `times`). max_error: largest acceptable error of an output, in its units, at six sigma.
     Raises: CompileError (LevelBudgetError, SlotOverflowError, PrecisionError, PlanError) naming the layer; CalibrationError;
     InputShapeError.
     """
@@ -116,12 +118,14 @@ def compile_network(
         allowed_error=_allowed_error(evidence, max_error),
     )
     drafts = _laid_out(start, report)
-    drafts.sort(key=lambda draft: draft_milliseconds(draft, times))
+    seal_times = seal_times or times
+    drafts = [*_by_time(drafts, times), *_with_large_primes(_by_time(drafts, seal_times))]
     weighed: list[Alternative] = []
     closest: tuple[float, Draft] | None = None
     for position, draft in enumerate(drafts):
         report("choose parameters", 0.4 + 0.5 * position / len(drafts))
-        predicted_ms = draft_milliseconds(draft, times)
+        own_times = times if draft.choice.prime_bits <= ENGINE_PRIME_BITS else seal_times
+        predicted_ms = draft_milliseconds(draft, own_times)
         done = choose_parameters(draft)
         if done is None or done.output_sigmas is None:
             weighed.append(Alternative(draft.choice, predicted_ms, "modulus does not fit"))
@@ -136,7 +140,7 @@ def compile_network(
         report("write the plan", 0.95)
         final = _checked(emit, done)
         logger.info("chose %s of %d alternatives", final.choice, len(drafts))
-        bundle = _bundle(network, final, weighed, times)
+        bundle = _bundle(network, final, weighed, own_times)
         report("compiled", 1.0)
         return bundle
     raise _failure(drafts, closest, max_error)
@@ -147,6 +151,15 @@ def _choices(degree: int) -> list[Choice]:
         Choice(degree=degree, rescaling=rescaling, base_primes=base, rotate_input=rotate)
         for rotate, rescaling, base in product((True, False), Rescaling, (1, 2))
     ]
+
+
+def _by_time(drafts: list[Draft], times: KernelTimes) -> list[Draft]:
+    return sorted(drafts, key=lambda draft: draft_milliseconds(draft, times))
+
+
+def _with_large_primes(drafts: list[Draft]) -> list[Draft]:
+    """The same choices with primes that only SEAL takes: several times slower, but a rescale may then divide by more."""
+    return [replace(draft, choice=replace(draft.choice, prime_bits=MAX_PRIME_BITS)) for draft in drafts]
 
 
 def _laid_out(draft: Draft, report: Progress) -> list[Draft]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from secure.diagonals import DiagonalTable
 from secure.packing import SlotMap
-from secure.params import Params
+from secure.params import ENGINE_PRIME_BITS, Params
 from secure.plan import Plan
 from secure.stages import Stage, run_stages
 
@@ -31,12 +31,13 @@ class Rescaling(StrEnum):
 @dataclass(frozen=True, kw_only=True)
 class Choice:
     """What the search varies: ring degree, rescaling, primes under the last rescale, and whether the input is rotated
-    before its products (fewer rotations) or only after them (less noise)."""
+    before its products (fewer rotations) or only after them (less noise); and the largest prime, which decides what can run it."""
 
     degree: int
     rescaling: Rescaling
     base_primes: int
     rotate_input: bool
+    prime_bits: int = ENGINE_PRIME_BITS
 
     @property
     def slots(self) -> int:

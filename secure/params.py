@@ -63,6 +63,11 @@ class Params:
     def coeff_modulus_bits(self) -> tuple[int, ...]:
         return tuple(prime.bit_length() for prime in self.all_primes)
 
+    @property
+    def fits_engine(self) -> bool:
+        """Whether `secure.engine` can hold every prime; SEAL holds them all."""
+        return max(self.coeff_modulus_bits) <= ENGINE_PRIME_BITS
+
     def log2_modulus(self, level: int) -> float:
         """log2 of the product of the first `level` data primes."""
         return sum(log2(prime) for prime in self.data_primes[:level])

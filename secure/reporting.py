@@ -7,8 +7,8 @@ from typing import Any
 
 from compress.network import Network
 from secure.draft import Draft
-from secure.engine_kernels import engine_kernels, predicted_engine_milliseconds
-from secure.kernels import KernelCounts, KernelTimes
+from secure.engine_kernels import engine_kernels
+from secure.kernels import KernelCounts, KernelTimes, plan_operation_kernels
 from secure.noise import BOUND_SIGMAS
 from secure.params import SECURITY_BITS
 from secure.passes.choose_parameters import disagreement
@@ -29,7 +29,8 @@ def compile_report(
         "mode": "latency",
         "about": dict(network.about),
         **plan_summary(plan),
-        "predicted_server_ms": predicted_engine_milliseconds(plan, times),
+        "backend": "engine" if plan.params.fits_engine else "seal",
+        "predicted_server_ms": times.milliseconds(sum(_operation_kernels(plan), KernelCounts()), calls=len(plan.ops)),
         "predicted_logit_error": BOUND_SIGMAS * float(sigmas.max()),
         "predicted_disagreement": disagreement(draft),
         "calibration_images": int(draft.evidence.atoms[0].shape[1]),
@@ -57,11 +58,18 @@ def plan_summary(plan: Plan) -> dict[str, Any]:
     }
 
 
+def _operation_kernels(plan: Plan) -> tuple[KernelCounts, ...]:
+    """By operation, as the backend that runs the plan does them."""
+    if plan.params.fits_engine:
+        return engine_kernels(plan)
+    return tuple(plan_operation_kernels(plan, op) for op in plan.ops)
+
+
 def _layers(plan: Plan, times: KernelTimes) -> list[dict[str, Any]]:
     """Operations and predicted time by layer, in the order of the plan."""
     rows: dict[str, dict[str, Any]] = {}
     work: dict[str, tuple[KernelCounts, int]] = {}
-    for op, own in zip(plan.ops, engine_kernels(plan), strict=True):
+    for op, own in zip(plan.ops, _operation_kernels(plan), strict=True):
         row = rows.setdefault(op.layer, {"layer": op.layer, "level": plan.working_level(op)})
         row[op.kind.value] = row.get(op.kind.value, 0) + 1
         kernels, calls = work.get(op.layer, (KernelCounts(), 0))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from compress.errors import FormatError, KeyMismatchError, SecretKeyError
-from secure.backends import BackendName, SealBackend, make_backend
+from secure.backends import BackendName, SealBackend, default_backend, make_backend
 from secure.container import Container, ContainerKind, check_belongs, parse_for_server
 from secure.evaluate import Evaluator
 from secure.keys import EvaluationKey, load_evaluation_key
@@ -25,18 +25,21 @@ class Server:
         self,
         spec: ServerSpec,
         *,
-        backend: BackendName = BackendName.ENGINE,
+        backend: BackendName | None = None,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         progress: Callable[[str, float], None] | None = None,
     ) -> None:
         """Encodes the plan's constants, up to `cache_bytes` of them once and for all.
+
+        backend: None for the engine, or SEAL where the plan's primes are too large for it (`backend` then says which).
 
         Raises: InsecureParametersError, BackendError.
         """
         self.spec = spec
         self._ring = make_ring(spec.plan.params)
         self._cache_bytes = cache_bytes
-        self._backend = make_backend(backend, self._ring, spec.plan, cache_bytes, progress)
+        self.backend = backend or default_backend(spec.plan.params)
+        self._backend = make_backend(self.backend, self._ring, spec.plan, cache_bytes, progress)
         self._keys: dict[bytes, EvaluationKeys] = {}
         self._evaluators: dict[bytes, Evaluator[Any]] = {}
 

@@ -10,7 +10,8 @@ from compress.exporting import export_network
 from compress.network import Conv, Dense, Input, Network, Polynomial, Weights
 from secure.client import Client
 from secure.compiling import compile_network
-from secure.kernels import KernelTimes, predicted_milliseconds
+from secure.engine_kernels import predicted_engine_milliseconds
+from secure.kernels import KernelTimes
 from secure.params import check_security
 from secure.roundtrip import clear_outputs, round_trip
 from secure.server import Server
@@ -92,7 +93,9 @@ def test_the_chosen_plan_is_the_cheapest_that_was_right():
     weighed = bundle.report["weighed"]
     assert weighed[-1]["verdict"] == "chosen"
     assert all(row["predicted_ms"] <= weighed[-1]["predicted_ms"] for row in weighed)
-    assert bundle.report["predicted_server_ms"] == pytest.approx(predicted_milliseconds(bundle.server.plan, TIMES))
+    assert bundle.report["predicted_server_ms"] == pytest.approx(
+        predicted_engine_milliseconds(bundle.server.plan, TIMES)
+    )
 
 
 def test_too_deep_a_network_names_the_layer_and_the_levels_that_are_missing():
