@@ -21,6 +21,7 @@ from compress.calibrate import calibrated
 from compress.network import Dense, Input, Network, Node, Polynomial, Reshape, Weights
 from hwmodel.encrypted_counts import encrypted_workload
 from hwmodel.fitting import Measured, fit_kernel_times
+from secure.backends import BackendName
 from secure.client import Client
 from secure.kernels import KernelTimes
 from secure.plan import Kind
@@ -154,7 +155,7 @@ def _compiled(subject: Subject, data: Any) -> Bundle:
 
 def _measured_ms(bundle: Bundle, images: Any, reference: Callable[[], object], reference_us: float) -> float:
     """Median CPU milliseconds of the server on one image, at the speed at which the reference takes reference_us."""
-    client, server = Client(bundle.client), Server(bundle.server)
+    client, server = Client(bundle.client), Server(bundle.server, backend=BackendName.SEAL)
     server.register(client.evaluation_key)
     ratios = []
     for image in images:

@@ -16,6 +16,9 @@ from secure.engine.transform import backward, forward
 
 Array = NDArray[np.float64]
 
+#: Products that may be added before their sum is reduced: seven halves of a prime stay exact, and below what a division may read.
+MAX_UNREDUCED = 6
+
 
 @inlined
 def _prime_index(row: int, level: int, t: Tables) -> int:
@@ -145,6 +148,25 @@ def multiplied(value: Array, plain: Array, t: Tables) -> Array:
         for part in range(parts):
             _multiply_row(value[part, row], plain[row], result[part, row], prime, inverse)
     return result
+
+
+@kernel
+def add_product(total: Array, value: Array, plain: Array, reduce: bool, t: Tables) -> None:
+    """total += value * plaintext, in place; not reduced unless asked, which must be at every MAX_UNREDUCED-th product at least."""
+    parts, level, degree = value.shape
+    for row in range(level):
+        prime, inverse = t.primes[row], t.inverses[row]
+        for part in range(parts):
+            if reduce:
+                _multiply_add_row(value[part, row], plain[row], total[part, row], prime, inverse)
+            else:
+                _multiply_add_row_unreduced(value[part, row], plain[row], total[part, row], prime, inverse)
+
+
+@kernel
+def _multiply_add_row_unreduced(left, right, total, prime, inverse):  # type: ignore[no-untyped-def]
+    for j in range(len(total)):
+        total[j] += times(left[j], right[j], prime, inverse)
 
 
 @kernel

@@ -26,13 +26,15 @@ Progress = Callable[[str, float], None]
 
 @dataclass(eq=False)
 class Residues:
-    """A ciphertext in the engine: reduced (parts, level, N), or extended (2, level + 1, N) and still to be divided by P.
+    """A ciphertext in the engine: reduced (parts, level, N); or extended (2, level + 1, N) and still to be divided by P; or
+    a sum of products with constants, by their index, that nobody has asked for yet.
 
-    Exactly one of `plain` and `extended` is set at first; asking for the other form computes it once. digits: of part 1.
+    Exactly one of the three is set at first; asking for the plain form computes it once. digits: of part 1.
     """
 
     plain: Array | None = None
     extended: Array | None = None
+    products: tuple[tuple[Residues, int], ...] = ()
     digits: Array | None = None
 
 
@@ -136,6 +138,11 @@ class EngineEvaluator:
         return Residues(extended=total)
 
     def add(self, left: Residues, right: Residues, op: Op) -> Residues:
+        if left.products and right.products:
+            return Residues(products=left.products + right.products)
+        for value in (left, right):
+            if value.products:
+                self.plain(value)
         if left.plain is not None and right.plain is not None:
             return Residues(plain=arithmetic.added(left.plain, right.plain, False, self._t))
         if left.extended is not None and right.extended is not None and left.plain is None and right.plain is None:
@@ -157,7 +164,8 @@ class EngineEvaluator:
         return Residues(plain=plain)
 
     def multiply_plain(self, value: Residues, op: Op) -> Residues:
-        return Residues(plain=arithmetic.multiplied(self.plain(value), self._constants[op.constant], self._t))
+        self.plain(value)
+        return Residues(products=((value, op.constant),))
 
     def square(self, value: Residues, op: Op) -> Residues:
         return Residues(plain=arithmetic.squared(self.plain(value), self._t))
@@ -171,10 +179,23 @@ class EngineEvaluator:
     def plain(self, value: Residues) -> Array:
         """The value divided by P where it was not yet."""
         if value.plain is None:
-            assert value.extended is not None
-            value.plain = arithmetic.divided(value.extended, True, self._t)
-            value.extended = None
+            if value.products:
+                value.plain = self._summed(value.products)
+                value.products = ()
+            else:
+                assert value.extended is not None
+                value.plain = arithmetic.divided(value.extended, True, self._t)
+                value.extended = None
         return value.plain
+
+    def _summed(self, products: tuple[tuple[Residues, int], ...]) -> Array:
+        """One pass over a running total a product, instead of a new array for every product and every sum."""
+        (first, constant), *others = products
+        total = arithmetic.multiplied(self.plain(first), self._constants[constant], self._t)
+        for count, (factor, constant) in enumerate(others, start=2):
+            reduce = count % arithmetic.MAX_UNREDUCED == 0 or count == len(products)
+            arithmetic.add_product(total, self.plain(factor), self._constants[constant], reduce, self._t)
+        return total
 
 
 class EngineBackend:
