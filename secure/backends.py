@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any, Protocol
 
+from compress.errors import BackendError
 from secure.evaluate import Evaluator, walk
 from secure.params import Params
 from secure.plan import Plan
@@ -62,9 +63,14 @@ def make_backend(
 ) -> Backend:
     """Everything of a server that no client's key enters: constants encoded, tables made.
 
-    Raises: BackendError.
+    Raises: BackendError for a plan that the backend cannot run.
     """
     if name is BackendName.SEAL:
+        if not plan.params.fits_seal:
+            raise BackendError(
+                "coeff_modulus: the special prime is too near the others for SEAL's key switches to be precise; "
+                "run the bundle with the engine backend"
+            )
         return SealBackend(ring, plan, cache_bytes, progress)
     from secure.engine.evaluator import EngineBackend  # brings a compiler, which a server under SEAL does not need
 

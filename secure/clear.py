@@ -82,7 +82,7 @@ class NoisyClearEvaluator(ClearEvaluator):
         return self._noisy(value, noise.rescale_variance(self._degree), op.scale)
 
     def _switched(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
-        return self._noisy(value, noise.key_switch_variance(self._plan.params, op.level), op.scale)
+        return self._noisy(value, noise.planned_key_switch_variance(self._plan.params, op.level), op.scale)
 
     def _noisy(self, value: NDArray[Any], variance: float, scale: float) -> NDArray[Any]:
         real, imaginary = self._random.normal(scale=sqrt(variance / 2) / scale, size=(2, *value.shape))

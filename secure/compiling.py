@@ -33,7 +33,7 @@ from secure.noise import BOUND_SIGMAS
 from secure.packing import SlotMap
 from secure.params import ENGINE_PRIME_BITS, GUIDELINE_2024_LOG2_QP, MAX_PRIME_BITS, RING_DEGREES
 from secure.passes.arrange import arrange
-from secure.passes.choose_parameters import choose_parameters, disagreement
+from secure.passes.choose_parameters import choose_parameters
 from secure.passes.choose_rotations import choose_rotations
 from secure.passes.emit import emit
 from secure.passes.place_rescales import place_rescales
@@ -48,7 +48,7 @@ Progress = Callable[[str, float], None]
 logger = logging.getLogger(__name__)
 
 #: Expected share of classes that encryption may change, unless the caller sets a largest error.
-ACCEPTABLE_DISAGREEMENT = 2.5e-3
+ACCEPTABLE_DISAGREEMENT = 5e-3
 #: For a network with one output: largest error relative to the output's rms.
 ACCEPTABLE_RELATIVE_ERROR = 0.05
 
@@ -203,7 +203,7 @@ def _excess(draft: Draft, sigmas: Array) -> float:
     """Predicted error over acceptable error; at most 1 is fine."""
     if draft.allowed_error < inf:
         return BOUND_SIGMAS * float(sigmas.max()) / draft.allowed_error
-    return disagreement(draft) / ACCEPTABLE_DISAGREEMENT
+    return draft.expected_disagreement / ACCEPTABLE_DISAGREEMENT
 
 
 def _failure(drafts: list[Draft], closest: tuple[float, Draft] | None, max_error: float | None) -> CompileError:

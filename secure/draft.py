@@ -122,7 +122,8 @@ class Draft:
     params: Params | None = None
     input_scale: float = 0.0
     scales: tuple[StageScales, ...] = ()
-    output_sigmas: Array | None = None  # (outputs, images) standard deviation of the output error
+    output_sigmas: Array | None = None  # (outputs, images) standard deviation of the output error, for a bound
+    expected_disagreement: float = 1.0  # share of calibration images whose class changes, on average over keys
     # emit
     plan: Plan | None = None
 

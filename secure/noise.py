@@ -41,12 +41,22 @@ def rescale_variance(degree: int) -> float:
 
 
 def key_switch_variance(params: Params, level: int) -> float:
-    """One rotation or relinearization at `level`, averaged over slots.
+    """One rotation or relinearization at `level` by SEAL, averaged over slots.
 
     SEAL's digits are uniform on [0, q_i), not centred, hence 1/3 and not 1/12; the first slots are far above the average
     (`key_switch_slot_variance`).
     """
     return _key_switch(params, level, 1 / 3)
+
+
+def centred_key_switch_variance(params: Params, level: int) -> float:
+    """The same with digits centred about zero, as the engine's are: uniform on [-q_i / 2, q_i / 2), alike in all slots."""
+    return _key_switch(params, level, 1 / 12)
+
+
+def planned_key_switch_variance(params: Params, level: int) -> float:
+    """For the backend that runs plans with these primes: the engine where it can hold them, else SEAL."""
+    return (centred_key_switch_variance if params.fits_engine else key_switch_variance)(params, level)
 
 
 def key_switch_slot_variance(params: Params, level: int, slot: int) -> float:

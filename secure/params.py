@@ -26,6 +26,10 @@ MAX_PRIME_BITS = 60
 ENGINE_PRIME_BITS = 50
 MIN_PRIME_BITS = 20
 
+#: Nearer than this to the largest data prime, the mean of SEAL's digits becomes an error that is the same for every rotation with one
+#: key and adds up in a row instead of averaging out.
+SEAL_SPECIAL_MARGIN_BITS = 3.9
+
 #: Standard deviation of the error distribution that SEAL samples.
 ERROR_STD = 3.2
 
@@ -67,6 +71,11 @@ class Params:
     def fits_engine(self) -> bool:
         """Whether `secure.engine` can hold every prime; SEAL holds them all."""
         return max(self.coeff_modulus_bits) <= ENGINE_PRIME_BITS
+
+    @property
+    def fits_seal(self) -> bool:
+        """Whether SEAL's key switches stay precise: its digits are not centred, so the special prime must lie well above the others."""
+        return self.special_prime is None or log2(self.special_prime / max(self.data_primes)) > SEAL_SPECIAL_MARGIN_BITS
 
     def log2_modulus(self, level: int) -> float:
         """log2 of the product of the first `level` data primes."""

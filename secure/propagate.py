@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from secure.diagonals import DiagonalKey, apply_table
 from secure.draft import Draft, Evidence, StageScales
 from secure.encoding import encoding_error
-from secure.noise import encoding_variance, fresh_real_variance, key_switch_variance, rescale_variance
+from secure.noise import encoding_variance, fresh_real_variance, planned_key_switch_variance, rescale_variance
 from secure.packing import EMPTY, SlotMap, spread
 from secure.params import Params
 
@@ -59,15 +59,21 @@ class NoiseModel:
         total = sum(power * (atom_scales[atom] / largest) ** 2 for atom, power in powers.items())
         return largest * float(np.sqrt(total * encoding_variance(self.draft.choice.degree)))
 
-    def output_sigmas(self, params: Params, input_scale: float, scales: Sequence[StageScales]) -> Array:
-        """Standard deviation of the error at every output for every image, (outputs, images)."""
+    def output_sigmas(
+        self, params: Params, input_scale: float, scales: Sequence[StageScales], key_share: float = 1.0
+    ) -> Array:
+        """Standard deviation of the error at every output for every image, (outputs, images).
+
+        key_share: of a complex slot's variance of errors that depend on a key, what is charged: all of it for a bound, the real
+        half for what happens on average over keys.
+        """
         draft, degree = self.draft, self.draft.choice.degree
         size, images = self.evidence.atoms[0].shape
         variances = [np.full((size, images), fresh_real_variance(degree) / input_scale**2)]
         atom_scales = [input_scale, *(scale.atom for scale in scales)]
         value_variance = variances[0]
         for index, stage in enumerate(draft.stages):
-            switch = key_switch_variance(params, draft.stage_levels[index])
+            switch = key_share * planned_key_switch_variance(params, draft.stage_levels[index])
             value_scale, atom_scale = scales[index].value, scales[index].atom
             value_variance = np.full((stage.size, images), self._sum_variance(index, switch) / value_scale**2)
             moved = any(draft.splits[index].babies)
@@ -81,7 +87,7 @@ class NoiseModel:
                 variance = 4 * self.evidence.values[index] ** 2 * value_variance + 2 * value_variance**2
                 variance += switch / value_scale**4
                 if draft.rescaled[index]:
-                    variance += rescale_variance(degree) / atom_scale**2
+                    variance += key_share * rescale_variance(degree) / atom_scale**2
                 variances.append(variance)
         return np.asarray(np.sqrt(value_variance))
 

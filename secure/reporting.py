@@ -11,7 +11,6 @@ from secure.engine_kernels import engine_kernels
 from secure.kernels import KernelCounts, KernelTimes, plan_operation_kernels
 from secure.noise import BOUND_SIGMAS
 from secure.params import SECURITY_BITS
-from secure.passes.choose_parameters import disagreement
 from secure.plan import Kind, Plan
 
 REPORT_VERSION = 1
@@ -32,7 +31,7 @@ def compile_report(
         "backend": "engine" if plan.params.fits_engine else "seal",
         "predicted_server_ms": times.milliseconds(sum(_operation_kernels(plan), KernelCounts()), calls=len(plan.ops)),
         "predicted_logit_error": BOUND_SIGMAS * float(sigmas.max()),
-        "predicted_disagreement": disagreement(draft),
+        "predicted_disagreement": draft.expected_disagreement,
         "calibration_images": int(draft.evidence.atoms[0].shape[1]),
         "layers": _layers(plan, times),
         "weighed": list(weighed),

@@ -17,18 +17,19 @@ from compress.errors import InsecureParametersError, PlanError
 from secure.chains import Precision, apply_chain, wanted_chain
 from secure.draft import Draft
 from secure.noise import BOUND_SIGMAS, predicted_disagreement
-from secure.params import GUIDELINE_2024_LOG2_QP, MIN_PRIME_BITS
+from secure.params import ENGINE_PRIME_BITS, GUIDELINE_2024_LOG2_QP, MIN_PRIME_BITS
 from secure.propagate import NoiseModel, noise_model
 
 Array = NDArray[np.float64]
 
 WEIGHT_BITS = range(3, 17)
 ACTIVATION_BITS = range(28, 3, -1)
-#: How far the special prime lies above the largest data prime. Nearer than 4 bits the digits' mean, which SEAL does not remove, becomes
-#: an error that is the same for every rotation with one key and adds up in a row instead of averaging out.
-SPECIAL_PRIME_MARGIN_BITS = (10, 7, 5, 4)
+#: How far the special prime lies above the largest data prime: under the engine, whose digits are centred, and under SEAL
+#: (`secure.params.SEAL_SPECIAL_MARGIN_BITS`).
+ENGINE_MARGIN_BITS = (7, 4, 2, 1, 0)
+SEAL_MARGIN_BITS = (10, 7, 5, 4)
 #: Bits that refinement moves, and how often it goes through all moves.
-REFINING_BITS = (2.0, 1.0)
+REFINING_BITS = (2.0, 1.0, 0.5, 0.25)
 REFINING_ROUNDS = 3
 #: A chain that changes more classes than this before refinement is not worth it.
 WORTH_REFINING = 0.1
@@ -39,6 +40,8 @@ COMFORTABLE_ERROR = 0.02
 ROUNDING_BITS = 0.01
 #: How often the search is repeated with the rounding errors that the plaintexts it chose really have.
 EXCESS_ROUNDS = 4
+#: Of a complex slot's variance, what its real part has on average.
+REAL_SHARE = 0.5
 #: Calibration images the noise is propagated for: while searching, and for the report.
 SEARCH_IMAGES = 8
 REPORT_IMAGES = 64
@@ -53,7 +56,7 @@ class Candidate:
 
 
 def choose_parameters(draft: Draft) -> Draft | None:
-    """Fill params, input_scale, scales and output_sigmas; None when no chain fits this ring."""
+    """Fill params, input_scale, scales, output_sigmas and expected_disagreement; None when no chain fits this ring."""
     if (draft.levels + 1) * MIN_PRIME_BITS > _limit(draft):
         return None  # not even the smallest primes fit, one for every level and the special one
     model = noise_model(draft, SEARCH_IMAGES)
@@ -76,10 +79,18 @@ def choose_parameters(draft: Draft) -> Draft | None:
     # more images than were searched for may ask for more precision than the smallest modulus has
     precise = min((one.draft for one in candidates), key=_typical_sigma, default=found[-1])
     for best in (min(found, key=_rank_draft), precise):
-        reported = _rated(report.measured(best.input_scale, best.scales), best)
+        measured = report.measured(best.input_scale, best.scales)
+        reported = _rated(measured, best)
         if is_allowed(reported):
             break
-    return reported
+    return replace(reported, expected_disagreement=_expected_disagreement(measured, reported))
+
+
+def _expected_disagreement(model: NoiseModel, draft: Draft) -> float:
+    if draft.params is None:
+        raise PlanError(draft.stages[-1].layer, "noise asked of a draft without parameters")
+    sigmas = model.output_sigmas(draft.params, draft.input_scale, draft.scales, REAL_SHARE)
+    return disagreement(replace(draft, output_sigmas=sigmas))
 
 
 def disagreement(draft: Draft) -> float:
@@ -108,8 +119,9 @@ def _uniform_candidates(model: NoiseModel) -> Iterator[Candidate]:
     """The same precision for all atoms and all stages, as much as fits."""
     stages = len(model.draft.stages)
     atoms = 1 + sum(stage.squared for stage in model.draft.stages)
+    margins = ENGINE_MARGIN_BITS if model.draft.choice.prime_bits <= ENGINE_PRIME_BITS else SEAL_MARGIN_BITS
     for weight_bits in WEIGHT_BITS:
-        for margin in SPECIAL_PRIME_MARGIN_BITS:
+        for margin in margins:
             for activation_bits in ACTIVATION_BITS:
                 precision = Precision((activation_bits,) * atoms, (weight_bits,) * stages, margin)
                 chain = wanted_chain(model, precision)

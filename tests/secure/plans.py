@@ -13,7 +13,7 @@ from secure.plan import Constant, Kind, Op, Plan
 from secure.specs import Bundle, ClientSpec, ServerSpec
 
 #: Two levels: room for one rescale; the special prime 4 bits above, so that key-switching noise stays small.
-SMALL = make_params(4096, [36, 30], 39)
+SMALL = make_params(4096, [36, 29], 40)
 #: One level and no key switch.
 FLAT = make_params(4096, [50], None)
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compress.errors import BackendError
-from secure.backends import BackendName
+from secure.backends import BackendName, make_backend
 from secure.clear import run_clear
 from secure.client import Client
 from secure.engine.arithmetic import digits_of, divided
@@ -15,7 +15,7 @@ from secure.engine.evaluator import EngineBackend
 from secure.engine.tables import bit_reversed, engine_order, make_tables, rotation_order, smallest_root
 from secure.engine.transform import backward, forward
 from secure.evaluate import walk
-from secure.noise import fresh_variance, key_switch_variance
+from secure.noise import centred_key_switch_variance, fresh_variance
 from secure.params import make_params
 from secure.plan import galois_element
 from secure.seal_context import from_bytes, make_ring
@@ -188,7 +188,7 @@ def test_key_switches_are_within_the_noise_model(name):
     native = from_bytes(sealapi.Ciphertext(), party.ring, backend.save(ours), "saved", BIG)
     found = party.decrypt(native, plan.input_scale)
     (wanted,) = run_clear(plan, [slots])
-    variance = 4 * fresh_variance(4096) + switches * key_switch_variance(SMALL, 2)
+    variance = 4 * fresh_variance(4096) + switches * centred_key_switch_variance(SMALL, 2)
     error = np.sqrt(np.mean((found - wanted) ** 2)) * plan.input_scale
     assert error < 1.3 * np.sqrt(variance)
     assert error > 0.3 * np.sqrt(fresh_variance(4096))
@@ -211,7 +211,7 @@ def assert_same_as_seal(plan, party, backend):
         scale = plan.scale_of(number)
         ours_decrypted, seal_decrypted = party.decrypt(loaded, scale), party.decrypt(native, scale)
         # SEAL's digits are not centred, which makes its first slots tens of times noisier than the others
-        np.testing.assert_allclose(ours_decrypted[16:], seal_decrypted[16:], atol=0.02)
+        np.testing.assert_allclose(ours_decrypted[16:], seal_decrypted[16:], atol=0.05)
 
 
 def test_a_ring_without_special_prime_multiplies_and_adds():
@@ -235,3 +235,34 @@ def test_servers_of_both_kinds_answer_the_same_client(name):
     image = np.random.default_rng(3).uniform(-1, 1, (4, 8))
     found = client.decrypt(server.run(client.encrypt(image)))
     assert np.abs(found - small_bundle_by_hand(bundle, image)).max() < bundle.client.predicted_logit_error
+
+
+@pytest.mark.parametrize("margin_bits", [0, 4])
+def test_centred_digits_make_the_noise_the_formula_says(margin_bits):
+    """Rms over many rotations, all slots: no first slots that are worse, whatever the special prime's size."""
+    params = make_params(8192, [36, 36], 36 + margin_bits)
+    builder = Builder(params=params, input_scale=2.0**30)
+    plan = builder.build(*(builder.rotate(0, steps) for steps in range(1, 13)))
+    party = Party(plan)
+    backend = EngineBackend(party.ring, plan, BIG, None)
+    slots = np.random.default_rng(1).uniform(-1, 1, params.slots)
+    ciphertext = party.encrypt(slots)
+    fresh_error = party.decrypt(ciphertext, plan.input_scale) - slots
+    errors = []
+    for value, steps in zip(
+        backend.run(backend.evaluator(party.keys), [backend.load(ciphertext)]), range(1, 13), strict=True
+    ):
+        native = from_bytes(sealapi.Ciphertext(), party.ring, backend.save(value), "saved", BIG)
+        errors.append(party.decrypt(native, plan.input_scale) - np.roll(slots + fresh_error, -steps))
+    predicted = centred_key_switch_variance(params, 2) / 2  # the real part of a complex slot's error
+    found = np.mean(np.square(errors)) * plan.input_scale**2
+    assert 0.8 < np.sqrt(found / predicted) < 1.25
+    first = np.mean(np.square(errors)[:, :4]) * plan.input_scale**2
+    assert first < 4 * predicted
+
+
+def test_seal_refuses_a_plan_that_counts_on_centred_digits():
+    builder = Builder(params=make_params(4096, [36, 30], 37))
+    plan = builder.build(builder.rotate(0, 1))
+    with pytest.raises(BackendError, match="run the bundle with the engine backend"):
+        make_backend(BackendName.SEAL, make_ring(plan.params), plan, BIG)
