@@ -148,7 +148,7 @@ def compile_network(
 
 def _choices(degree: int) -> list[Choice]:
     return [
-        Choice(degree=degree, rescaling=rescaling, base_primes=base, rotate_input=rotate)
+        Choice(degree=degree, rescaling=rescaling, base_primes=base, rotate_input=rotate, fold_pairs=True)
         for rotate, rescaling, base in product((True, False), Rescaling, (1, 2))
     ]
 

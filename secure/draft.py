@@ -31,13 +31,15 @@ class Rescaling(StrEnum):
 @dataclass(frozen=True, kw_only=True)
 class Choice:
     """What the search varies: ring degree, rescaling, primes under the last rescale, and whether the input is rotated
-    before its products (fewer rotations) or only after them (less noise); and the largest prime, which decides what can run it."""
+    before its products (fewer rotations) or only after them (less noise); the largest prime, which decides
+    what can run it; and whether folds are taken two at a time (three rotations of one value instead of two in a row)."""
 
     degree: int
     rescaling: Rescaling
     base_primes: int
     rotate_input: bool
     prime_bits: int = ENGINE_PRIME_BITS
+    fold_pairs: bool = False
 
     @property
     def slots(self) -> int:

@@ -4,7 +4,8 @@ The same rules as `secure.engine.evaluator`, followed on shadows (counts derived
 
     digits of a value      : l + l^2 limb transforms, l^2 N additions
     one switch of them     : 2 l (l+1) N + l N products, 2 (l+1) N additions (the rearrangement), one key of 2 l (l+1) N residues read
-    division of a sum by P : 2 (l+1) limb transforms, 2 l N products, 2 l N additions
+    division of a sum by P : 2 (l+1) limb transforms, 2 l N products, 2 l N additions; half of each where the sum is only rotated,
+                             whose first part need not be divided
 
 Everything else costs what it costs under SEAL (`secure.kernels`), on rows of l + 1 residues where a sum is still to be divided.
 """
@@ -38,10 +39,10 @@ def switch_kernels(level: int, degree: int) -> KernelCounts:
     )
 
 
-def division_kernels(level: int, degree: int) -> KernelCounts:
-    """A switched sum divided by P."""
-    residues = 2 * level * degree
-    return _transforms(2 * (level + 1), degree) + KernelCounts(products=residues, additions=residues)
+def division_kernels(level: int, degree: int, parts: int = 2) -> KernelCounts:
+    """A switched sum, or one part of it, divided by P."""
+    residues = parts * level * degree
+    return _transforms(parts * (level + 1), degree) + KernelCounts(products=residues, additions=residues)
 
 
 def lone_operation_kernels(kind: Kind, level: int, degree: int) -> KernelCounts:
@@ -65,7 +66,7 @@ def engine_kernels(plan: Plan) -> tuple[KernelCounts, ...]:
     work: list[KernelCounts] = []
     for number, op in plan.numbered():
         counts = KernelCounts()
-        if op.kind not in TAKE_SUMS and not shadows[op.args[0]].divided:
+        if op.kind not in (*TAKE_SUMS, Kind.ROTATE) and not shadows[op.args[0]].divided:
             counts += division_kernels(shadows[op.args[0]].level, degree)
             shadows[op.args[0]] = replace(shadows[op.args[0]], divided=True)
         counts += _own_kernels(op, plan.working_level(op), [shadows[arg] for arg in op.args], degree)
@@ -82,8 +83,12 @@ def engine_kernels(plan: Plan) -> tuple[KernelCounts, ...]:
 
 def _own_kernels(op: Op, level: int, args: list[_Shadow], degree: int) -> KernelCounts:
     if op.kind is Kind.ROTATE:
-        shared = KernelCounts() if args[0].has_digits else digits_kernels(level, degree)
-        return shared + switch_kernels(level, degree)
+        own = switch_kernels(level, degree)
+        if not args[0].has_digits:
+            own += digits_kernels(level, degree)
+            if not args[0].divided:
+                own += division_kernels(level, degree, parts=1)
+        return own
     if op.kind is Kind.RELINEARIZE:
         return digits_kernels(level, degree) + switch_kernels(level, degree)
     own = operation_kernels(op.kind, level, degree, op.parts)

@@ -8,7 +8,7 @@ from secure.diagonals import DiagonalTable
 from secure.draft import Draft, Split
 from secure.engine_kernels import digits_kernels, division_kernels, lone_operation_kernels
 from secure.kernels import KernelTimes
-from secure.passes.emit import evenly_spaced
+from secure.passes.emit import evenly_spaced, fold_groups
 from secure.plan import Kind, Plan
 
 
@@ -20,7 +20,7 @@ def draft_operations(draft: Draft) -> Counter[tuple[Kind, int]]:
         babies = {(key.atom, key.input, split.parts[key.rotation][0]) for key in table.diagonals}
         giants = {(key.output, split.parts[key.rotation][1]) for key in table.diagonals}
         outputs = table.output_map.shape[0]
-        folds = outputs * len(table.folds)
+        folds = outputs * sum(len(steps) for steps in fold_groups(table.folds, draft.choice.fold_pairs))
         rotations = sum(baby != 0 for *_, baby in babies) + sum(giant != 0 for _, giant in giants) + folds
         work[Kind.ROTATE, level] += rotations
         work[Kind.MULTIPLY_PLAIN, level] += len(table.diagonals)
@@ -50,20 +50,29 @@ def draft_milliseconds(draft: Draft, times: KernelTimes) -> float:
     )
     shared_ms = 0.0
     for level, table, split in zip(draft.stage_levels, draft.tables, draft.splits, strict=True):
-        digits, divisions = _shared(table, split)
+        digits, parts = _shared(table, split, draft.choice.fold_pairs)
         shared_ms += digits * times.milliseconds(digits_kernels(level, degree), calls=0)
-        shared_ms += divisions * times.milliseconds(division_kernels(level, degree), calls=0)
+        shared_ms += parts * times.milliseconds(division_kernels(level, degree, parts=1), calls=0)
     return lone_ms - shared_ms
 
 
-def _shared(table: DiagonalTable, split: Split) -> tuple[int, int]:
-    """(digits, divisions) that a stage's rotations do not need of their own: babies of one input share digits; giants that
-    are not taken by Horner's rule share the division of their sum."""
+def _shared(table: DiagonalTable, split: Split, fold_pairs: bool) -> tuple[int, int]:
+    """(digits, divided parts) that a stage's rotations do not need of their own.
+
+    Babies of one input share digits. All rotations of an output, giants and folds, end in one division of two parts; before it
+    Horner's steps and folds divide one part of what they rotate, other giants nothing.
+    """
     babies = {(key.atom, key.input, split.parts[key.rotation][0]) for key in table.diagonals}
     turned = [(atom, source) for atom, source, baby in babies if baby]
-    divisions = 0
+    digits, parts = len(turned) - len(set(turned)), 0
+    groups = fold_groups(table.folds, fold_pairs)
     for output in range(table.output_map.shape[0]):
         giants = sorted({split.parts[key.rotation][1] for key in table.diagonals if key.output == output})
-        if not evenly_spaced(giants):
-            divisions += max(0, sum(giant != 0 for giant in giants) - 1)
-    return len(turned) - len(set(turned)), divisions
+        steps = sum(giant != 0 for giant in giants)
+        horner = evenly_spaced(giants)
+        rotations = steps + sum(len(group) for group in groups)
+        digits += sum(len(group) - 1 for group in groups)
+        if rotations:
+            chained = (max(steps - 1, 0) if horner else 0) + len(groups) - (steps == 0 and len(groups) > 0)
+            parts += 2 * rotations - 2 - chained
+    return digits, parts

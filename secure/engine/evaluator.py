@@ -123,11 +123,17 @@ class EngineEvaluator:
 
     def rotate(self, value: Residues, op: Op) -> Residues:
         element = galois_element(op.steps, self._ring.degree)
-        plain = self.plain(value)
+        if value.products:
+            self.plain(value)
         if value.digits is None:
-            value.digits = arithmetic.digits_of(plain[1], self._t)
+            value.digits = arithmetic.digits_of(self._second_part(value), self._t)
         total = arithmetic.switched(value.digits, self._keys.galois[element], self._t)
-        arithmetic.add_extended_part(total, plain, 1, self._t)
+        if value.plain is None:
+            # P times the first part is what the sum already holds: dividing it would cost transforms and add rounding
+            assert value.extended is not None
+            total[:1] = arithmetic.added(total[:1], value.extended[:1], True, self._t)
+        else:
+            arithmetic.add_extended_part(total, value.plain, 1, self._t)
         return Residues(extended=arithmetic.permuted(total, self._ring.rotation(element)))
 
     def relinearize(self, value: Residues, op: Op) -> Residues:
@@ -187,6 +193,13 @@ class EngineEvaluator:
                 value.plain = arithmetic.divided(value.extended, True, self._t)
                 value.extended = None
         return value.plain
+
+    def _second_part(self, value: Residues) -> Array:
+        """(level, N): the part that a rotation takes apart, divided; the first stays as it is."""
+        if value.plain is not None:
+            return value.plain[1]
+        assert value.extended is not None
+        return np.asarray(arithmetic.divided(value.extended[1:], True, self._t)[0])
 
     def _summed(self, products: tuple[tuple[Residues, int], ...]) -> Array:
         """One pass over a running total a product, instead of a new array for every product and every sum."""

@@ -47,10 +47,13 @@ def test_a_value_is_divided_when_an_operation_needs_it():
     assert transforms(plan) == [6, 6]
 
 
-def test_a_chain_of_rotations_shares_nothing():
+def test_a_chain_of_rotations_divides_one_part_between():
     builder = Builder()
     plan = builder.build(builder.rotate(builder.rotate(0, 1), 1))
-    assert transforms(plan) == [6, 6 + 6 + 6]
+    assert transforms(plan) == [
+        6,
+        3 + 6 + 6,
+    ]  # of the first only the part that is taken apart is divided, then the output
 
 
 @pytest.mark.parametrize("plan", [every_kind_plan()], ids=["every kind"])
