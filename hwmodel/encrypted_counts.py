@@ -12,7 +12,7 @@ from secure.engine_kernels import engine_kernels
 from secure.kernels import RESIDUE_BYTES, KernelCounts, plan_operation_kernels
 from secure.plan import Kind, Op, Plan
 
-KEY_SWITCHES = (Kind.ROTATE, Kind.RELINEARIZE)
+KEY_SWITCHES = (Kind.ROTATE, Kind.CONJUGATE, Kind.RELINEARIZE)
 #: Ciphertexts that an operation reads, of two parts each.
 READS = {Kind.ADD: 2}
 

@@ -114,9 +114,7 @@ def load_server(folder: str | Path) -> ServerSpec:
     found = read_json(path, kind=PLAN_KIND, version=VERSION)
     content = read_hashed(Path(folder) / CONSTANTS_FILE, found.get("constants_sha256"))
     try:
-        slots = load_tensors(content)["slots"]
-        if slots.dtype != np.float32:
-            raise ValueError(f"slots are {slots.dtype}, not float32")
+        slots = _constant_slots(load_tensors(content), found["complex_constants"])
         columns = found["ops"]
         rows = zip(*(columns[name] for name in OP_FIELDS), strict=True)
         ops = tuple(_op(dict(zip(OP_FIELDS, row, strict=True))) for row in rows)
@@ -194,6 +192,7 @@ def _plan_json(plan: Plan, constants: bytes) -> dict[str, Any]:
         "input_scale": plan.input_scale,
         "outputs": list(plan.outputs),
         "ops": {name: [_plain(getattr(op, name)) for op in plan.ops] for name in OP_FIELDS},
+        "complex_constants": _complex_constants(plan),
         "constant_levels": [constant.level for constant in plan.constants],
         "constant_scales": [constant.scale for constant in plan.constants],
         "constants_sha256": hashlib.sha256(constants).hexdigest(),
@@ -201,8 +200,27 @@ def _plan_json(plan: Plan, constants: bytes) -> dict[str, Any]:
 
 
 def _constants_bytes(plan: Plan) -> bytes:
-    stacked = np.array([constant.slots for constant in plan.constants], dtype=np.float32)
-    return save_tensors({"slots": stacked.reshape(len(plan.constants), plan.params.slots)})
+    """slots: real parts of all constants. imaginary_slots: the other parts of those that have one, in the same order."""
+    real = np.array([constant.slots.real for constant in plan.constants], dtype=np.float32)
+    other = np.array([plan.constants[index].slots.imag for index in _complex_constants(plan)], dtype=np.float32)
+    return save_tensors(
+        {"slots": real.reshape(-1, plan.params.slots), "imaginary_slots": other.reshape(-1, plan.params.slots)}
+    )
+
+
+def _complex_constants(plan: Plan) -> list[int]:
+    return [index for index, constant in enumerate(plan.constants) if np.iscomplexobj(constant.slots)]
+
+
+def _constant_slots(tensors: dict[str, NDArray[Any]], complex_constants: list[int]) -> list[NDArray[Any]]:
+    """Raises: ValueError, KeyError, IndexError for tensors of another kind."""
+    real, imaginary = tensors["slots"], tensors["imaginary_slots"]
+    if real.dtype != np.float32 or imaginary.dtype != np.float32:
+        raise ValueError(f"slots are {real.dtype} and {imaginary.dtype}, not float32")
+    slots: list[NDArray[Any]] = list(real)
+    for index, other in zip(complex_constants, imaginary, strict=True):
+        slots[index] = (real[index] + 1j * other).astype(np.complex64)
+    return slots
 
 
 def _client_json(spec: ClientSpec) -> dict[str, Any]:

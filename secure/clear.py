@@ -1,4 +1,4 @@
-"""The cleartext evaluator: slots as float64 vectors. The first thing every plan runs on, and what encryption is
+"""The cleartext evaluator: slots as float64 or complex128 vectors. The first thing every plan runs on, and what encryption is
 compared with.
 
 With a noise seed it adds the errors CKKS would, so that accuracy can be predicted on thousands of images without
@@ -24,13 +24,19 @@ Array = NDArray[np.float64]
 
 
 class ClearEvaluator:
-    """Slots (..., slots) float64; leading axes are a batch of independent inputs."""
+    """Slots (..., slots), real or complex; leading axes are a batch of independent inputs."""
 
     def __init__(self, plan: Plan) -> None:
-        self._constants = [constant.slots.astype(np.float64) for constant in plan.constants]
+        self._constants: list[NDArray[Any]] = [
+            constant.slots.astype(np.complex128 if np.iscomplexobj(constant.slots) else np.float64)
+            for constant in plan.constants
+        ]
 
     def rotate(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
         return np.roll(value, -op.steps, axis=-1)
+
+    def conjugate(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
+        return np.conj(np.roll(value, -op.steps, axis=-1))
 
     def multiply_plain(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
         return value * self._constants[op.constant]
@@ -68,12 +74,15 @@ class NoisyClearEvaluator(ClearEvaluator):
             for slots, constant in zip(self._constants, plan.constants, strict=True)
         ]
 
-    def fresh(self, slots: Array) -> NDArray[Any]:
+    def fresh(self, slots: NDArray[Any]) -> NDArray[Any]:
         """An input as a client encrypts it."""
         return self._noisy(slots, noise.fresh_variance(self._degree), self._plan.input_scale)
 
     def rotate(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
         return self._switched(super().rotate(value, op), op)
+
+    def conjugate(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
+        return self._switched(super().conjugate(value, op), op)
 
     def relinearize(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
         return self._switched(value, op)
@@ -89,19 +98,20 @@ class NoisyClearEvaluator(ClearEvaluator):
         return value + real + 1j * imaginary
 
 
-def run_clear(plan: Plan, inputs: Sequence[Array], *, noise_seed: int | None = None) -> list[Array]:
-    """The plan's output slots, one array (..., slots) a ciphertext, from its input slots; exact unless a noise seed is
-    given.
+def run_clear(plan: Plan, inputs: Sequence[NDArray[Any]], *, noise_seed: int | None = None) -> list[Array]:
+    """The real parts of the plan's output slots, one array (..., slots) a ciphertext, from its input slots; exact unless a
+    noise seed is given.
 
     Raises: PlanError for inputs of the wrong number or width.
     """
-    vectors = [np.asarray(slots, dtype=np.float64) for slots in inputs]
+    vectors = [np.asarray(slots) for slots in inputs]
     if any(vector.shape[-1:] != (plan.params.slots,) for vector in vectors):
         raise PlanError(
             "input", f"got shapes {[vector.shape for vector in vectors]}; each needs {plan.params.slots} slots"
         )
     if noise_seed is None:
-        return walk(plan, ClearEvaluator(plan), vectors)
-    evaluator = NoisyClearEvaluator(plan, noise_seed)
-    outputs = walk(plan, evaluator, [evaluator.fresh(vector) for vector in vectors])
+        outputs = walk(plan, ClearEvaluator(plan), vectors)
+    else:
+        evaluator = NoisyClearEvaluator(plan, noise_seed)
+        outputs = walk(plan, evaluator, [evaluator.fresh(vector) for vector in vectors])
     return [np.asarray(output.real, dtype=np.float64) for output in outputs]

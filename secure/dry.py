@@ -13,7 +13,7 @@ import numpy as np
 
 from compress.errors import PlanError
 from secure.evaluate import walk
-from secure.plan import Kind, Op, Plan, galois_element
+from secure.plan import Kind, Op, Plan, op_element
 
 #: Scales are products and quotients of floats; anything above their rounding is drift.
 SCALE_TOLERANCE = 1e-9
@@ -48,13 +48,18 @@ class DryEvaluator:
     galois_elements: set[int] = field(default_factory=set)
 
     def rotate(self, value: Shadow, op: Op) -> Shadow:
-        slots = self.plan.params.slots
-        self._require(op, op.steps % slots != 0, "rotates by nothing")
-        self._require(op, value.parts == 2, "rotates a value that was not relinearized")
+        self._require(op, op.steps % self.plan.params.slots != 0, "rotates by nothing")
+        return self._moved(value, op)
+
+    def conjugate(self, value: Shadow, op: Op) -> Shadow:
+        return self._moved(value, op)
+
+    def _moved(self, value: Shadow, op: Op) -> Shadow:
+        self._require(op, value.parts == 2, "moves a value that was not relinearized")
         self._require(
             op, self.plan.params.special_prime is not None, "needs a key-switching prime, the parameters have none"
         )
-        self.galois_elements.add(galois_element(op.steps, self.plan.params.poly_modulus_degree))
+        self.galois_elements.add(op_element(op, self.plan.params.poly_modulus_degree))
         return self._done(op, value, value)
 
     def multiply_plain(self, value: Shadow, op: Op) -> Shadow:
@@ -161,7 +166,7 @@ def _check_frame(plan: Plan) -> None:
         takes_constant = op.kind in (Kind.MULTIPLY_PLAIN, Kind.ADD_PLAIN)
         if not (0 <= op.constant < len(plan.constants) if takes_constant else op.constant == -1):
             raise PlanError(op.layer, f"operation {op.kind} reads constant {op.constant}, which it does not have")
-        if op.kind is not Kind.ROTATE and op.steps != 0:
+        if op.kind not in (Kind.ROTATE, Kind.CONJUGATE) and op.steps != 0:
             raise PlanError(op.layer, f"operation {op.kind} has {op.steps} steps and does not rotate")
     if not plan.outputs or not all(0 <= value < plan.inputs + len(plan.ops) for value in plan.outputs):
         raise PlanError("output", f"the plan returns values {plan.outputs}, which it does not have")

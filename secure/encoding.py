@@ -8,6 +8,7 @@ one, which all round to zero, and its whole value is lost. So errors are compute
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-def coefficients(slots: Array) -> Array:
-    """The polynomial's N coefficients at scale 1, (..., N), of real slots (..., N / 2)."""
+def coefficients(slots: NDArray[Any]) -> Array:
+    """The polynomial's N coefficients at scale 1, (..., N), of real or complex slots (..., N / 2)."""
     degree = 2 * slots.shape[-1]
     places, twist = _embedding(degree)
     values = np.zeros((*slots.shape[:-1], degree), dtype=np.complex128)
@@ -24,16 +25,18 @@ def coefficients(slots: Array) -> Array:
     return np.asarray(2 / degree * (np.fft.fft(values) * twist.conj()).real)
 
 
-def encoding_error(slots: Array, scale: float) -> Array:
-    """Encoded minus wanted value of every slot, (..., N / 2), for real slots encoded at `scale`.
+def encoding_error(slots: NDArray[Any], scale: float) -> NDArray[Any]:
+    """Encoded minus wanted value of every slot, (..., N / 2), for slots encoded at `scale`.
 
-    Real too: real slots make antisymmetric coefficients, and rounding keeps them so.
+    Real for real slots: they make antisymmetric coefficients, and rounding keeps them so. Complex slots: half of the variance is
+    in either part.
     """
     degree = 2 * slots.shape[-1]
     places, twist = _embedding(degree)
     scaled = scale * coefficients(slots)
     residue = np.rint(scaled) - scaled
-    return np.asarray(degree * np.fft.ifft(residue * twist)[..., places].real / scale)
+    error = degree * np.fft.ifft(residue * twist)[..., places] / scale
+    return np.asarray(error if np.iscomplexobj(slots) else error.real)
 
 
 @lru_cache(maxsize=4)

@@ -20,6 +20,9 @@ from secure.plan import Kind, Op, Plan
 
 #: Operations that take any sum as it is; all others need it divided.
 TAKE_SUMS = (Kind.ADD, Kind.ADD_PLAIN)
+#: Automorphisms, and everything that switches keys.
+MOVES = (Kind.ROTATE, Kind.CONJUGATE)
+SWITCHES = (*MOVES, Kind.RELINEARIZE)
 
 
 def _transforms(count: int, degree: int) -> KernelCounts:
@@ -47,7 +50,7 @@ def division_kernels(level: int, degree: int, parts: int = 2) -> KernelCounts:
 
 def lone_operation_kernels(kind: Kind, level: int, degree: int) -> KernelCounts:
     """One operation that shares nothing with others: what the search orders candidates by."""
-    if kind in (Kind.ROTATE, Kind.RELINEARIZE):
+    if kind in SWITCHES:
         return digits_kernels(level, degree) + switch_kernels(level, degree) + division_kernels(level, degree)
     return operation_kernels(kind, level, degree)
 
@@ -66,13 +69,13 @@ def engine_kernels(plan: Plan) -> tuple[KernelCounts, ...]:
     work: list[KernelCounts] = []
     for number, op in plan.numbered():
         counts = KernelCounts()
-        if op.kind not in (*TAKE_SUMS, Kind.ROTATE) and not shadows[op.args[0]].divided:
+        if op.kind not in (*TAKE_SUMS, *MOVES) and not shadows[op.args[0]].divided:
             counts += division_kernels(shadows[op.args[0]].level, degree)
             shadows[op.args[0]] = replace(shadows[op.args[0]], divided=True)
         counts += _own_kernels(op, plan.working_level(op), [shadows[arg] for arg in op.args], degree)
-        if op.kind is Kind.ROTATE:
+        if op.kind in MOVES:
             shadows[op.args[0]] = replace(shadows[op.args[0]], has_digits=True)
-        switched = op.kind in (Kind.ROTATE, Kind.RELINEARIZE)
+        switched = op.kind in SWITCHES
         summed = op.kind in TAKE_SUMS and not all(shadows[arg].divided for arg in op.args)
         shadows[number] = _Shadow(op.level, not (switched or summed))
         if number in plan.outputs and not shadows[number].divided:
@@ -82,7 +85,7 @@ def engine_kernels(plan: Plan) -> tuple[KernelCounts, ...]:
 
 
 def _own_kernels(op: Op, level: int, args: list[_Shadow], degree: int) -> KernelCounts:
-    if op.kind is Kind.ROTATE:
+    if op.kind in MOVES:
         own = switch_kernels(level, degree)
         if not args[0].has_digits:
             own += digits_kernels(level, degree)

@@ -64,7 +64,7 @@ def operation_kernels(kind: Kind, level: int, degree: int, parts: int = 2) -> Ke
     butterflies_per_transform = degree // 2 * int(log2(degree))
     transforms = products = additions = key_bytes = 0
     match kind:
-        case Kind.ROTATE | Kind.RELINEARIZE:
+        case Kind.ROTATE | Kind.CONJUGATE | Kind.RELINEARIZE:
             transforms = (level + 1) * (level + 2)
             products = 2 * level * (level + 1) * degree + 2 * level * degree
             additions = 2 * level * degree

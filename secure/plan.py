@@ -24,6 +24,7 @@ class Kind(StrEnum):
     """What an operation does; x, y are ciphertexts, c a plaintext."""
 
     ROTATE = "rotate"  # result[s] = x[(s + steps) mod slots]
+    CONJUGATE = "conjugate"  # result[s] = the complex conjugate of x[(s + steps) mod slots]
     MULTIPLY_PLAIN = "multiply_plain"  # x * c
     ADD = "add"  # x + y
     ADD_PLAIN = "add_plain"  # x + c
@@ -37,7 +38,7 @@ class Kind(StrEnum):
 class Op:
     """One operation and what is known of its result.
 
-    level, scale, parts: of the result. steps: of a rotation. constant: index into Plan.constants, -1 for none.
+    level, scale, parts: of the result. steps: of a rotation or conjugation. constant: index into Plan.constants, -1 for none.
     layer: the network node this work belongs to, for messages and per-layer reports.
     """
 
@@ -53,9 +54,9 @@ class Op:
 
 @dataclass(frozen=True)
 class Constant:
-    """A plaintext: its slots (float32), and the level and scale it is encoded at."""
+    """A plaintext: its slots (float32, or complex64), and the level and scale it is encoded at."""
 
-    slots: NDArray[np.float32]
+    slots: NDArray[np.float32] | NDArray[np.complex64]
     level: int
     scale: float
 
@@ -107,8 +108,8 @@ class Plan:
 
     @cached_property
     def key_manifest(self) -> KeyManifest:
-        steps = {op.steps for op in self.ops if op.kind is Kind.ROTATE}
-        elements = sorted(galois_element(step, self.params.poly_modulus_degree) for step in steps)
+        moved = [op for op in self.ops if op.kind in (Kind.ROTATE, Kind.CONJUGATE)]
+        elements = sorted({op_element(op, self.params.poly_modulus_degree) for op in moved})
         return KeyManifest(tuple(elements), any(op.kind is Kind.RELINEARIZE for op in self.ops))
 
     def count(self, kind: Kind) -> int:
@@ -124,3 +125,9 @@ class Plan:
 def galois_element(steps: int, degree: int) -> int:
     """3**steps mod 2N: the automorphism X -> X**element rotates the slots by `steps` to the left (SEAL's convention)."""
     return pow(3, steps % (degree // 2), 2 * degree)
+
+
+def op_element(op: Op, degree: int) -> int:
+    """The Galois element of a rotation, or of a rotation and conjugation, X -> X**-element."""
+    element = galois_element(op.steps, degree)
+    return 2 * degree - element if op.kind is Kind.CONJUGATE else element

@@ -15,7 +15,7 @@ import numpy as np
 import tenseal.sealapi as seal
 from numpy.typing import NDArray
 
-from secure.plan import Kind, Op, Plan, galois_element
+from secure.plan import Kind, Op, Plan, op_element
 from secure.seal_context import RESIDUE_BYTES, Ring, native_errors
 
 
@@ -36,10 +36,11 @@ LARGEST_TOLD_SCALE = 2.0**16
 
 
 def encode(ring: Ring, encoder: Any, slots: NDArray[Any], level: int, scale: float) -> Any:
-    """A SEAL plaintext of real slots at a level and scale; SEAL itself is told scale 1."""
+    """A SEAL plaintext of real or complex slots at a level and scale; SEAL itself is told scale 1."""
     plain = seal.Plaintext()
     told = min(scale, LARGEST_TOLD_SCALE)
-    encoder.encode((slots.astype(np.float64) * (scale / told)).tolist(), ring.parms_ids[level], told, plain)
+    wide = slots.astype(np.complex128 if np.iscomplexobj(slots) else np.float64)
+    encoder.encode((wide * (scale / told)).tolist(), ring.parms_ids[level], told, plain)
     plain.scale = 1.0
     return plain
 
@@ -102,8 +103,11 @@ class TensealEvaluator:
 
     def rotate(self, value: Any, op: Op) -> Any:
         result = seal.Ciphertext()
-        self._evaluator.apply_galois(value, galois_element(op.steps, self._degree), self._keys.galois, result)
+        self._evaluator.apply_galois(value, op_element(op, self._degree), self._keys.galois, result)
         return result
+
+    def conjugate(self, value: Any, op: Op) -> Any:
+        return self.rotate(value, op)
 
     def multiply_plain(self, value: Any, op: Op) -> Any:
         result = seal.Ciphertext()

@@ -16,7 +16,7 @@ from secure.engine import arithmetic
 from secure.engine.residues import residues_of, seal_bytes
 from secure.engine.tables import engine_order, make_tables, rotation_order
 from secure.evaluate import walk
-from secure.plan import KeyManifest, Op, Plan, galois_element
+from secure.plan import KeyManifest, Op, Plan, op_element
 from secure.seal_context import RESIDUE_BYTES, Ring
 from secure.tenseal_evaluator import EvaluationKeys
 
@@ -61,11 +61,11 @@ class EngineRing:
         return residues_of(native, self.tables.primes[:count], self.order)
 
     def encode(self, slots: NDArray[Any], level: int, scale: float) -> Array:
-        """(level, N): a plaintext of real slots, in the engine's order.
+        """(level, N): a plaintext of real or complex slots, in the engine's order.
 
         Numbers beyond 2^53 keep float64's precision, as in SEAL's encoder; float remainders are exact.
         """
-        wanted = np.rint(coefficients(slots.astype(np.float64)) * scale)
+        wanted = np.rint(coefficients(slots) * scale)
         rows = np.stack([np.fmod(wanted, prime) for prime in self.tables.primes[:level]])
         arithmetic.transformed(rows, self.tables)
         return rows
@@ -122,7 +122,7 @@ class EngineEvaluator:
         self._keys = keys
 
     def rotate(self, value: Residues, op: Op) -> Residues:
-        element = galois_element(op.steps, self._ring.degree)
+        element = op_element(op, self._ring.degree)
         if value.products:
             self.plain(value)
         if value.digits is None:
@@ -135,6 +135,9 @@ class EngineEvaluator:
         else:
             arithmetic.add_extended_part(total, value.plain, 1, self._t)
         return Residues(extended=arithmetic.permuted(total, self._ring.rotation(element)))
+
+    def conjugate(self, value: Residues, op: Op) -> Residues:
+        return self.rotate(value, op)
 
     def relinearize(self, value: Residues, op: Op) -> Residues:
         plain = self.plain(value)

@@ -32,6 +32,9 @@ class Builder:
     def rotate(self, value: int, steps: int) -> int:
         return self._append(Kind.ROTATE, value, steps=steps)
 
+    def conjugate(self, value: int, steps: int = 0) -> int:
+        return self._append(Kind.CONJUGATE, value, steps=steps)
+
     def multiply_plain(self, value: int, slots: ArrayLike, scale: float) -> int:
         constant = self._constant(value, slots, scale)
         return self._append(Kind.MULTIPLY_PLAIN, value, scale=self._scale(value) * scale, constant=constant)
@@ -76,7 +79,8 @@ class Builder:
         return 2 if value < self.inputs else self.ops[value - self.inputs].parts
 
     def _constant(self, value: int, slots: ArrayLike, scale: float) -> int:
-        filled = np.broadcast_to(np.asarray(slots, dtype=np.float32), (self.params.slots,))
+        kind = np.complex64 if np.iscomplexobj(slots) else np.float32
+        filled = np.broadcast_to(np.asarray(slots, dtype=kind), (self.params.slots,))
         self.constants.append(Constant(np.ascontiguousarray(filled), self._level(value), scale))
         return len(self.constants) - 1
 
@@ -108,6 +112,23 @@ def every_kind_by_hand(plan: Plan, x: np.ndarray) -> list[np.ndarray]:
     slots = [constant.slots.astype(np.float64) for constant in plan.constants]
     linear = slots[1] * x + slots[0] * np.roll(x, -3) + slots[2]
     return [linear**2, np.roll(x, -2)]
+
+
+def complex_plan(seed: int = 0) -> Plan:
+    """y = 2 Re(c x) at the lower level, and x conjugated five slots on."""
+    rng = np.random.default_rng(seed)
+    builder = Builder()
+    low = builder.drop(0)
+    product = builder.multiply_plain(
+        low, rng.uniform(-1, 1, SMALL.slots) + 1j * rng.uniform(-1, 1, SMALL.slots), 2.0**8
+    )
+    doubled = builder.add(product, builder.conjugate(product))
+    return builder.build(doubled, builder.conjugate(0, 5))
+
+
+def complex_by_hand(plan: Plan, x: np.ndarray) -> list[np.ndarray]:
+    """The real parts of what `complex_plan` computes from complex slots, in numpy."""
+    return [2 * (plan.constants[0].slots * x).real, np.roll(x, -5, axis=-1).real]
 
 
 def small_bundle(seed: int = 0) -> Bundle:

@@ -13,7 +13,7 @@ from compress.errors import FormatError, InsecureParametersError, OverwriteError
 from secure.bundle import load_bundle, load_client, load_server, plan_digest, save_bundle
 from secure.explain import explain_bundle
 from secure.params import make_params
-from tests.secure.plans import FLAT, Builder, small_bundle
+from tests.secure.plans import FLAT, Builder, complex_plan, small_bundle
 
 BUNDLE = small_bundle()
 
@@ -82,6 +82,15 @@ def test_a_plan_without_constants_is_saved_too(tmp_path):
     server = replace(BUNDLE.server, plan=plan, bundle_id=plan_digest(plan))
     save_bundle(replace(BUNDLE, server=server), tmp_path / "bundle")
     assert_same_plan(load_server(tmp_path / "bundle").plan, plan)
+
+
+def test_complex_constants_come_back_and_belong_to_the_digest(tmp_path):
+    plan = complex_plan()
+    save_bundle(replace(BUNDLE, server=replace(BUNDLE.server, plan=plan, bundle_id=plan_digest(plan))), tmp_path / "b")
+    found = load_server(tmp_path / "b").plan
+    assert_same_plan(found, plan)
+    conjugated = replace(plan.constants[0], slots=plan.constants[0].slots.conj())
+    assert plan_digest(replace(plan, constants=(conjugated, *plan.constants[1:]))) != plan_digest(plan)
 
 
 def test_an_existing_folder_is_kept_without_force(folder):

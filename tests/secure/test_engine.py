@@ -20,7 +20,7 @@ from secure.params import make_params
 from secure.plan import galois_element
 from secure.seal_context import from_bytes, make_ring
 from secure.server import Server
-from tests.secure.plans import FLAT, SMALL, Builder, every_kind_plan, small_bundle, small_bundle_by_hand
+from tests.secure.plans import FLAT, SMALL, Builder, complex_plan, every_kind_plan, small_bundle, small_bundle_by_hand
 from tests.secure.test_tenseal_evaluator import Party, uniform
 
 BIG = 2**30
@@ -202,8 +202,14 @@ def test_every_kind_together_equals_clear():
     assert_same_as_seal(plan, party, EngineBackend(party.ring, plan, 0, None))  # constants encoded at every use
 
 
-def assert_same_as_seal(plan, party, backend):
-    inputs = [party.encrypt(uniform(seed)) for seed in range(plan.inputs)]
+def test_complex_slots_are_multiplied_and_conjugated_as_seal_does():
+    plan = complex_plan()
+    party = Party(plan)
+    assert_same_as_seal(plan, party, EngineBackend(party.ring, plan, BIG, None), unit=uniform(7) + 1j * uniform(8))
+
+
+def assert_same_as_seal(plan, party, backend, unit=1.0):
+    inputs = [party.encrypt(unit * uniform(seed)) for seed in range(plan.inputs)]
     expected = walk(plan, party.evaluator, inputs)
     ours = backend.run(backend.evaluator(party.keys), [backend.load(value) for value in inputs])
     for number, native, value in zip(plan.outputs, expected, ours, strict=True):

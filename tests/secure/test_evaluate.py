@@ -13,7 +13,7 @@ from secure.evaluate import walk
 from secure.noise import centred_key_switch_variance, fresh_variance
 from secure.params import make_params
 from secure.plan import Kind, galois_element
-from tests.secure.plans import FLAT, SMALL, Builder, every_kind_by_hand, every_kind_plan
+from tests.secure.plans import FLAT, SMALL, Builder, complex_by_hand, complex_plan, every_kind_by_hand, every_kind_plan
 
 
 def slots(seed=1, images=()):
@@ -24,6 +24,17 @@ def test_clear_equals_numpy_by_hand():
     plan, x = every_kind_plan(), slots()
     for found, wanted in zip(run_clear(plan, [x]), every_kind_by_hand(plan, x), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_complex_slots_equal_numpy_by_hand():
+    plan, x = complex_plan(), slots(2) + 1j * slots(3)
+    for found, wanted in zip(run_clear(plan, [x]), complex_by_hand(plan, x), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_a_conjugation_needs_its_own_key():
+    elements = {galois_element(5, 4096), 2 * 4096 - 1, 2 * 4096 - galois_element(5, 4096)}
+    assert dry_run(complex_plan()).galois_elements == {2 * 4096 - 1, 2 * 4096 - galois_element(5, 4096)} < elements
 
 
 def test_clear_runs_a_batch_of_images_at_once():
@@ -61,7 +72,7 @@ def test_walk_frees_values_after_their_last_use():
             self.count += 1
             return Value(self.count)
 
-        rotate = multiply_plain = add = add_plain = square = relinearize = rescale = drop = _make
+        rotate = conjugate = multiply_plain = add = add_plain = square = relinearize = rescale = drop = _make
 
     results = walk(plan, Names(), [Value("input")], lambda value, op, result: peaks.append(len(alive)))
     assert len(alive) == len(results) == 2

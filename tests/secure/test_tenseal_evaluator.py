@@ -21,7 +21,7 @@ from secure.noise import (
 from secure.params import make_params
 from secure.seal_context import from_bytes, load_ciphertext, make_ring, native_errors, to_bytes
 from secure.tenseal_evaluator import CountingEvaluator, EncodedConstants, EvaluationKeys, TensealEvaluator, encode
-from tests.secure.plans import FLAT, SMALL, Builder, every_kind_plan
+from tests.secure.plans import FLAT, SMALL, Builder, complex_by_hand, complex_plan, every_kind_plan
 
 DEGREE = SMALL.poly_modulus_degree
 
@@ -57,6 +57,14 @@ class Party:
     def run(self, *inputs):
         results = walk(self.plan, self.evaluator, [self.encrypt(slots) for slots in inputs])
         return [self.decrypt(c, self.plan.scale_of(v)) for c, v in zip(results, self.plan.outputs, strict=True)]
+
+
+def test_complex_slots_are_encrypted_multiplied_and_conjugated():
+    plan = complex_plan()
+    x = uniform(1) + 1j * uniform(2)
+    for found, wanted in zip(Party(plan).run(x), complex_by_hand(plan, x), strict=True):
+        # weights at 2^8 are rounded to within sqrt(N / 24) / 2^8, twice, in every slot
+        assert np.sqrt(np.mean((found - wanted) ** 2)) < 1.2 * 2 * sqrt(DEGREE / 24 * 2 / 3) / 2**8
 
 
 def uniform(seed=1):
