@@ -132,7 +132,7 @@ OP_MUTATIONS = [
     (3, {"args": (3, 1)}, r"adds scales 4.29497e\+09 and 1.04858e\+06"),
     (4, {"constant": 0}, r"layer 'act': operation add_plain adds a constant of scale 4096 to 4.29497e\+09"),
     (5, {"parts": 2}, "operation square says 2 parts, it has 3"),
-    (6, {"kind": Kind.ROTATE, "steps": 1}, "rotates a value that was not relinearized"),
+    (6, {"kind": Kind.ROTATE, "steps": 1}, "moves a value that was not relinearized"),
     (6, {"kind": Kind.SQUARE}, "squares a value that was not relinearized"),
     (9, {"kind": Kind.RESCALE, "steps": 0}, "layer 'skip': operation rescale rescales at the last level"),
     (9, {"kind": Kind.DROP, "steps": 0}, "operation drop drops the last level"),
