@@ -16,10 +16,14 @@ passes/choose_parameters.py  4: scales and primes
 passes/emit.py               5: the Plan
 packing.py                   slot maps: which feature each slot carries
 diagonals.py                 a linear map between slot maps as diagonals
+taps.py                      a convolution over the input, tap by tap
+folds.py                     how partial sums are added up, two folds at a time
+stage_cost.py                what a stage costs, from its diagonals and rotations
 work.py                      how much work a draft will be, before its primes are chosen
 noise.py                     how much error CKKS adds, per operation
 encoding.py                  the error of an encoded plaintext, computed exactly
 propagate.py                 the noise of a draft, stage by stage
+slot_values.py               what slots hold on calibration images, partial sums included
 headroom.py                  how large the integers of a layout get
 chains.py                    from wanted precisions to scales and primes
 checkers.py                  one checker a pass

@@ -136,7 +136,7 @@ def small_bundle(seed: int = 0) -> Bundle:
     output.
     """
     plan = every_kind_plan(seed)
-    features = np.tile(np.arange(32, dtype=np.int32), SMALL.slots // 32)[None, :]
+    features = np.tile(np.arange(32, dtype=np.int32), SMALL.slots // 32)[None, None, :]
     places = np.stack([np.zeros(10, np.int32), np.arange(1000, 1010, dtype=np.int32)], axis=1)
     client = ClientSpec(
         bundle_id=plan_digest(plan),

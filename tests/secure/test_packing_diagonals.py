@@ -2,15 +2,18 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from secure.diagonals import apply_table, folded_table, placed_table
+from compress.network import Conv, Input, Network, Weights
+from secure.diagonals import apply_table, folded_table, placed_table, plane_constants, tapped_table
 from secure.packing import (
     EMPTY,
     fanned_map,
     grid_map,
+    in_planes,
+    input_vectors,
     least_share,
     next_power_of_two,
     period_of,
@@ -18,7 +21,9 @@ from secure.packing import (
     replicated_grid_map,
     spread,
 )
-from secure.stages import Grid
+from secure.stage_cost import constant_keys
+from secure.stages import Grid, network_stages
+from secure.taps import compact_places, input_rows, stage_taps
 
 SLOTS = 64
 
@@ -155,3 +160,89 @@ def test_pruned_residue_classes_leave_whole_diagonals_empty():
     kept = rng.normal(size=(16, 60)) * np.isin((column - row) % 4, (0, 2))
     table = folded_table({0: sparse.csr_matrix(kept)}, {0: fanned_map(np.arange(60), 16, 256)}, 16)
     assert {key.rotation for key in table.diagonals} == {0, 2}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.integers(1, 16),
+    rows=st.integers(1, 20),
+    copies=st.sampled_from([2, 4, 8]),
+    density=st.sampled_from([1.0, 0.3]),
+    seed=st.integers(0, 2**16),
+)
+def test_rows_shared_out_over_copies_are_the_matrix_product(size, rows, copies, density, seed):
+    rng = np.random.default_rng(seed)
+    maps = {1: sparse_matrix(rng, rows, size, density)}
+    source = periodic_map(size, SLOTS)
+    period = period_of(source)
+    groups = min(copies, SLOTS // period)
+    assume(next_power_of_two(-(-rows // groups)) <= period)
+    table = folded_table(maps, {1: source}, rows, groups)
+    values = rng.normal(size=size)
+    anything = np.where(source == EMPTY, 1e6, spread(values, source))  # what nobody may read
+    found = apply_table(table, {1: anything})
+    held = table.output_map != EMPTY
+    assert set(table.output_map[held].tolist()) == set(range(rows))
+    np.testing.assert_allclose(found[held], (maps[1] @ values)[table.output_map[held]], atol=1e-9)
+    assert table.partial or not np.any(found[~held])
+
+
+def test_sharing_rows_out_needs_fewer_diagonals():
+    matrix = {1: sparse_matrix(np.random.default_rng(0), 16, 16)}
+    counts = [len(folded_table(matrix, {1: periodic_map(16, 64)}, 16, groups).diagonals) for groups in (1, 2, 4)]
+    assert counts == [16, 8, 4]
+
+
+def test_more_shares_than_copies_are_refused():
+    with pytest.raises(ValueError, match="8 shares of 16 rows do not fit 4 copies"):
+        folded_table({1: sparse_matrix(np.random.default_rng(0), 16, 16)}, {1: periodic_map(16, 64)}, 16, 8)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    channels=st.tuples(st.integers(1, 3), st.integers(1, 5)),
+    side=st.integers(3, 5),
+    stride=st.integers(1, 2),
+    padding=st.integers(0, 1),
+    planes=st.integers(1, 2),
+    seed=st.integers(0, 2**16),
+)
+def test_a_convolution_tap_by_tap_is_the_matrix_product(channels, side, stride, padding, planes, seed):
+    rng = np.random.default_rng(seed)
+    out = (side + 2 * padding - 2) // stride + 1
+    node = Conv(
+        name="c", inputs=("x",), shape=(channels[1], out, out),
+        weights=Weights(rng.normal(size=(channels[1], channels[0], 2, 2)), np.array(1.0)), bias=np.zeros(channels[1]),
+        stride=(stride, stride), padding=(padding, padding), dilation=(1, 1), groups=1,
+    )  # fmt: skip
+    shape = (channels[0], side, side)
+    network = Network(nodes=(Input(name="x", inputs=(), shape=shape), node))
+    (stage,) = network_stages(network)
+    taps = stage_taps(stage)
+    block, slots = next_power_of_two(out * out), 512
+    count = -(-len(taps.inputs) // planes)
+    blocks = fanned_map(np.arange(count), channels[1], slots // block)
+    rows = in_planes(np.arange(len(taps.inputs)), planes, blocks)
+    places = compact_places(stage.grid)
+    source, table = input_rows(taps, rows, places, block), tapped_table(taps.weights, rows, places, block)
+    assert_table_is_product(table, stage.maps, {0: source}, {0: rng.normal(size=int(np.prod(shape)))})
+    assert len({key.rotation for key in table.diagonals}) <= next_power_of_two(channels[1])
+
+
+@settings(max_examples=30, deadline=None)
+@given(size=st.integers(2, 90), rows=st.integers(1, 30), seed=st.integers(0, 2**16))
+def test_two_planes_in_one_ciphertext_are_the_matrix_product(size, rows, seed):
+    rng = np.random.default_rng(seed)
+    maps = {0: sparse_matrix(rng, rows, size)}
+    half = -(-size // 2)
+    source = in_planes(np.arange(size), 2, fanned_map(np.arange(half), rows, SLOTS))
+    table = folded_table(maps, {0: source}, rows)
+    values = rng.normal(size=size)
+    slots = input_vectors(values, source.reshape(-1, 2, SLOTS))
+    total = np.zeros(table.output_map.shape, dtype=complex)
+    for key, constant in plane_constants(table, 2).items():
+        total[key.output] += np.roll(slots[key.input], -key.rotation) * constant
+    for fold in table.folds:
+        total = total + np.roll(total, -fold, axis=-1)
+    np.testing.assert_allclose((total + total.conj()).real, spread(maps[0] @ values, table.output_map), atol=1e-9)
+    assert set(constant_keys(table, 2)) == set(plane_constants(table, 2))
