@@ -16,6 +16,9 @@ passes/choose_parameters.py  4: scales and primes
 passes/emit.py               5: the Plan
 packing.py                   slot maps: which feature each slot carries
 diagonals.py                 a linear map between slot maps as diagonals
+blocks.py                    values that keep positions, as blocks of slots
+block_tables.py              convolutions between values in blocks
+layouts.py                   ways to lay out every value
 taps.py                      a convolution over the input, tap by tap
 folds.py                     how partial sums are added up, two folds at a time
 stage_cost.py                what a stage costs, from its diagonals and rotations

@@ -12,8 +12,8 @@ rows shared out over copies, two planes, taps side by side: ours.)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -39,17 +39,19 @@ class DiagonalKey:
 class DiagonalTable:
     """All diagonals of one stage, the rotations that fold the result, and where the result's features end up.
 
-    partial: whether slots without a feature may hold anything (partial sums of other rows) instead of zero.
+    partial: whether slots without a feature may hold anything (partial sums of other rows) instead of zero. presums: by atom, folds of
+    its ciphertexts before anything is multiplied.
     """
 
     diagonals: Mapping[DiagonalKey, Array]
     folds: tuple[int, ...]
     output_map: SlotMap
     partial: bool = False
+    presums: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class _Pattern:
+class Pattern:
     """Rows and columns that meet in every slot, by diagonal; EMPTY where nothing does."""
 
     entries: tuple[tuple[DiagonalKey, SlotMap, SlotMap], ...]
@@ -67,7 +69,7 @@ def folded_table(
     repeat through the slots, works for one share: fewer diagonals, more folds, and a result in the first slots of every copy only.
     """
     dense = {atom: matrix.toarray() for atom, matrix in maps.items()}
-    pattern = _folded_pattern(sources, rows, groups)
+    pattern = folded_pattern(sources, rows, groups)
     diagonals = {}
     for key, own_rows, columns in pattern.entries:
         values = _gather(dense[key.atom], own_rows, columns)
@@ -76,31 +78,8 @@ def folded_table(
     return DiagonalTable(diagonals, pattern.folds, pattern.output_map, pattern.partial)
 
 
-def tapped_table(weights: Array, taps: SlotMap, places: NDArray[np.int64], block: int) -> DiagonalTable:
-    """A map that works on every position alike, from inputs laid out tap by tap: weights (rows, taps, positions).
-
-    taps: (ciphertexts, blocks), the tap that each block of `block` slots holds, its value for position p in place `places[p]`.
-    Row r ends in the blocks r mod period.
-    """
-    pattern = _folded_pattern({0: taps}, len(weights), 1)
-    diagonals = {}
-    for key, own_rows, columns in pattern.entries:
-        values = np.zeros((taps.shape[1], block))
-        valid = (own_rows != EMPTY) & (columns != EMPTY)
-        values[np.ix_(valid, places)] = weights[own_rows[valid], columns[valid]]
-        if values.any():
-            wide = DiagonalKey(key.output, key.atom, key.input, key.rotation * block)
-            diagonals[wide] = values.ravel()
-    output_map = np.full((*pattern.output_map.shape, block), EMPTY, dtype=np.int32)
-    positions = np.arange(len(places))
-    blocks = pattern.output_map[..., None] * len(places) + positions
-    output_map[..., places] = np.where(pattern.output_map[..., None] == EMPTY, EMPTY, blocks)
-    return DiagonalTable(
-        diagonals, tuple(fold * block for fold in pattern.folds), output_map.reshape(len(output_map), -1)
-    )
-
-
-def _folded_pattern(sources: Mapping[int, SlotMap], rows: int, groups: int) -> _Pattern:
+def folded_pattern(sources: Mapping[int, SlotMap], rows: int, groups: int) -> Pattern:
+    """What `folded_table` puts where, without the numbers."""
     slots = next(iter(sources.values())).shape[1]
     input_period = max(period_of(source) for source in sources.values())
     share = -(-rows // groups)
@@ -136,7 +115,7 @@ def _folded_pattern(sources: Mapping[int, SlotMap], rows: int, groups: int) -> _
     while step < input_period:
         folds.append(step)
         step *= 2
-    return _Pattern(tuple(entries), tuple(folds), output_map, groups > 1 and bool(folds))
+    return Pattern(tuple(entries), tuple(folds), output_map, groups > 1 and bool(folds))
 
 
 def placed_table(
@@ -196,11 +175,17 @@ def is_conjugated(table: DiagonalTable, planes: int) -> bool:
 def apply_table(table: DiagonalTable, atoms: Mapping[int, Array]) -> Array:
     """The table on slot vectors (..., ciphertexts, slots) by atom: (..., outputs, slots). The definition."""
     result = np.zeros((*next(iter(atoms.values())).shape[:-2], *table.output_map.shape))
+    atoms = {atom: folded(slots, table.presums.get(atom, ())) for atom, slots in atoms.items()}
     for key, values in table.diagonals.items():
         result[..., key.output, :] += np.roll(atoms[key.atom][..., key.input, :], -key.rotation, axis=-1) * values
-    for fold in table.folds:
-        result = result + np.roll(result, -fold, axis=-1)
-    return result
+    return folded(result, table.folds)
+
+
+def folded(slots: Array, folds: Sequence[int]) -> Array:
+    """Rotated copies added, one fold after the other."""
+    for fold in folds:
+        slots = slots + np.roll(slots, -fold, axis=-1)
+    return slots
 
 
 def _gather(dense: Array, rows: NDArray, columns: NDArray) -> Array:

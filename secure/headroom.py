@@ -25,7 +25,7 @@ def largest_coefficients(draft: Draft) -> tuple[float, ...]:
     Over the calibration inputs whose values are largest; needs arranged stages.
     """
     largest = [1e-12] * len(draft.stages)
-    for index, value in stage_slots(draft, chosen_images(draft.evidence, _largest_images(draft.evidence))):
+    for index, _, value in stage_slots(draft, chosen_images(draft.evidence, _largest_images(draft.evidence))):
         stage = draft.stages[index]
         held = value**2 if stage.squared else value
         largest[index] = max(largest[index], float(np.abs(coefficients(held)).max()))

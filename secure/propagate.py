@@ -22,7 +22,7 @@ from secure.folds import fold_groups, switches_after_folds
 from secure.noise import encoding_variance, fresh_real_variance, planned_key_switch_variance, rescale_variance
 from secure.packing import EMPTY, SlotMap
 from secure.params import Params
-from secure.slot_values import atom_powers, atom_slots
+from secure.slot_values import atom_slots, source_powers
 
 Array = NDArray[np.float64]
 
@@ -36,14 +36,14 @@ CHANCE = 3.0
 class NoiseModel:
     """What the noise of a draft depends on besides primes and scales.
 
-    slot_power: by atom, the mean square of every slot, (ciphertexts times planes, slots). met_power: by stage and atom, the sum over diagonals and folds of the mean square that a feature's slot meets, (features,).
+    slot_power: by stage and atom, the mean square of every slot multiplied, (ciphertexts times planes, slots). met_power: by stage and atom, the sum over diagonals and folds of the mean square that a feature's slot meets, (features,).
     image_power: by atom, an image's mean square over that of all images. excess: by stage, how far the variance of the encoded
     weights' errors lies above that of white ones, (features,).
     """
 
     draft: Draft
     evidence: Evidence
-    slot_power: tuple[Array, ...]
+    slot_power: tuple[Mapping[int, Array], ...]
     met_power: tuple[Mapping[int, Array], ...]
     image_power: tuple[Array, ...]
     excess: tuple[Array, ...]
@@ -91,7 +91,9 @@ class NoiseModel:
             moved = any(draft.splits[index].babies)
             for atom, met in self.met_power[index].items():
                 scale = atom_scales[atom]
-                incoming = variances[atom] + (switch / scale**2 if moved else 0.0)
+                presummed = 2.0 ** len(draft.tables[index].presums.get(atom, ()))
+                switches = moved + (1 - 1 / presummed)  # a sum's errors, shared out over the features it adds up
+                incoming = variances[atom] + switches * switch / scale**2
                 value_variance += stage.squared_maps[atom] @ incoming
                 rounding = self._rounding_share(index, atom) * encoding_variance(degree) * (scale / value_scale) ** 2
                 value_variance += rounding * np.outer(met * self.excess[index], self.image_power[atom])
@@ -150,7 +152,7 @@ class NoiseModel:
 def noise_model(draft: Draft, images: int) -> NoiseModel:
     """The model of an arranged draft, on the first `images` calibration images; encoded weights' errors taken for white."""
     evidence = draft.evidence.subset(images)
-    slot_power = atom_powers(draft, evidence)
+    slot_power = source_powers(draft, evidence)
     met = tuple(
         _met_power(draft, slot_power, index, sorted(table.diagonals)) for index, table in enumerate(draft.tables)
     )
@@ -160,12 +162,14 @@ def noise_model(draft: Draft, images: int) -> NoiseModel:
     return NoiseModel(draft, evidence, slot_power, met, image_power, excess)
 
 
-def _met_power(draft: Draft, slot_power: Sequence[Array], stage: int, keys: Sequence[DiagonalKey]) -> dict[int, Array]:
+def _met_power(
+    draft: Draft, slot_power: Sequence[Mapping[int, Array]], stage: int, keys: Sequence[DiagonalKey]
+) -> dict[int, Array]:
     """By atom, the sum over these diagonals and the folds of the mean square met by a feature's slot, (features,)."""
     table, size = draft.tables[stage], draft.stages[stage].size
     result = {}
     for atom in draft.stages[stage].maps:
-        mean_square = slot_power[atom]
+        mean_square = slot_power[stage][atom]
         total = np.zeros(table.output_map.shape)
         for key in keys:
             if key.atom == atom:

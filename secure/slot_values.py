@@ -6,12 +6,12 @@ meet the rounding errors of weights, so both are computed with them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from secure.diagonals import apply_table
+from secure.diagonals import apply_table, folded
 from secure.draft import Draft, Evidence
 from secure.packing import spread
 
@@ -21,8 +21,8 @@ Array = NDArray[np.float64]
 CHUNK_IMAGES = 8
 
 
-def stage_slots(draft: Draft, evidence: Evidence) -> Iterator[tuple[int, Array]]:
-    """(stage, its affine value (images, ciphertexts, slots)) in order; needs arranged stages."""
+def stage_slots(draft: Draft, evidence: Evidence) -> Iterator[tuple[int, list[Array], Array]]:
+    """(stage, slots of the atoms made before it, slots of its affine value), arrays (images, ciphertexts, slots), in order."""
     atoms = [spread(evidence.atoms[0].T, draft.atom_maps[0])]
     for index, stage in enumerate(draft.stages):
         table = draft.tables[index]
@@ -31,37 +31,37 @@ def stage_slots(draft: Draft, evidence: Evidence) -> Iterator[tuple[int, Array]]
             value = value + spread(stage.constant, table.output_map)
         else:
             value = spread(evidence.values[index].T, table.output_map)
-        yield index, value
+        yield index, atoms, value
         if stage.squared:
-            atoms.append(value**2)
+            atoms = [*atoms, value**2]
 
 
-def atom_powers(draft: Draft, evidence: Evidence) -> tuple[Array, ...]:
-    """By atom, the mean square over the images of every slot, (ciphertexts, slots)."""
-    features = [np.mean(atom**2, axis=1) for atom in evidence.atoms]
-    if not any(table.partial for table in draft.tables):
-        return tuple(spread(power, places) for power, places in zip(features, draft.atom_maps, strict=True))
-    powers = [spread(features[0], draft.atom_maps[0])] + [np.zeros(places.shape) for places in draft.atom_maps[1:]]
-    for part in _chunks(evidence):
-        squared = (value for index, value in stage_slots(draft, part) if draft.stages[index].squared)
-        for atom, value in enumerate(squared, start=1):
-            powers[atom] += np.sum(value**4, axis=0) / evidence.outputs.shape[1]
-    return tuple(powers)
+def source_powers(draft: Draft, evidence: Evidence) -> tuple[Mapping[int, Array], ...]:
+    """By stage and atom, the mean square over the images of every slot that is multiplied, (ciphertexts, slots)."""
+    if not any(table.partial or table.presums for table in draft.tables):
+        powers = [
+            spread(np.mean(atom**2, axis=1), places)
+            for atom, places in zip(evidence.atoms, draft.atom_maps, strict=True)
+        ]
+        return tuple({atom: powers[atom] for atom in stage.maps} for stage in draft.stages)
+    images = evidence.outputs.shape[1]
+    totals: tuple[dict[int, Array], ...] = tuple({} for _ in draft.stages)
+    for start in range(0, images, CHUNK_IMAGES):
+        part = chosen_images(evidence, range(start, min(start + CHUNK_IMAGES, images)))
+        for index, atoms, _ in stage_slots(draft, part):
+            for atom in draft.stages[index].maps:
+                read = folded(atoms[atom], draft.tables[index].presums.get(atom, ()))
+                totals[index][atom] = totals[index].get(atom, 0.0) + np.sum(read**2, axis=0) / images
+    return totals
 
 
 def atom_slots(draft: Draft, evidence: Evidence) -> tuple[Array, ...]:
     """By atom, (images, ciphertexts, slots)."""
-    squares = [value**2 for index, value in stage_slots(draft, evidence) if draft.stages[index].squared]
-    return (spread(evidence.atoms[0].T, draft.atom_maps[0]), *squares)
+    *_, (_, atoms, _) = stage_slots(draft, evidence)
+    return tuple(atoms)
 
 
 def chosen_images(evidence: Evidence, images: Sequence[int]) -> Evidence:
     """The evidence of these images only."""
     chosen = list(images)
     return Evidence(tuple(a[:, chosen] for a in evidence.atoms), tuple(v[:, chosen] for v in evidence.values))
-
-
-def _chunks(evidence: Evidence) -> Iterator[Evidence]:
-    images = range(evidence.outputs.shape[1])
-    for start in range(0, len(images), CHUNK_IMAGES):
-        yield chosen_images(evidence, images[start : start + CHUNK_IMAGES])

@@ -31,13 +31,15 @@ class StageWork:
     """Rotations and products of one stage, counted.
 
     babies: rotations of every input ciphertext that is rotated. outputs: by output ciphertext, its giants in ascending order.
-    chained: whether that output's giants go by Horner's rule. groups: what follows the sum of every output.
+    chained: whether that output's giants go by Horner's rule. groups: what follows the sum of every output. presums: what every input
+    ciphertext is folded by first, one entry a ciphertext.
     """
 
     babies: tuple[int, ...]
     outputs: tuple[tuple[GiantWork, ...], ...]
     chained: tuple[bool, ...]
     groups: tuple[tuple[Move, ...], ...]
+    presums: tuple[tuple[tuple[Move, ...], ...], ...] = ()
 
     @property
     def multiplications(self) -> int:
@@ -46,7 +48,8 @@ class StageWork:
     @property
     def rotations(self) -> int:
         """Of the sums and inputs; those of the groups apart."""
-        return sum(self.babies) + sum(giant.giant != 0 for giants in self.outputs for giant in giants)
+        presums = sum(len(moves) for groups in self.presums for moves in groups)
+        return presums + sum(self.babies) + sum(giant.giant != 0 for giants in self.outputs for giant in giants)
 
 
 def constant_keys(table: DiagonalTable, planes: int) -> Collection[DiagonalKey]:
@@ -61,10 +64,12 @@ def constant_keys(table: DiagonalTable, planes: int) -> Collection[DiagonalKey]:
 def stage_work(table: DiagonalTable, split: Split, planes: int) -> StageWork:
     """Count a stage."""
     babies: dict[tuple[int, int], set[int]] = {}
+    sources: set[tuple[int, int]] = set()
     products: dict[int, dict[int, list[int]]] = {output: {} for output in range(table.output_map.shape[0])}
     for key in constant_keys(table, planes):
         baby, giant = split.parts[key.rotation]
         products[key.output].setdefault(giant, [0, 0])[baby == 0] += 1
+        sources.add((key.atom, key.input))
         if baby:
             babies.setdefault((key.atom, key.input), set()).add(baby)
     outputs = tuple(
@@ -75,6 +80,7 @@ def stage_work(table: DiagonalTable, split: Split, planes: int) -> StageWork:
         outputs=outputs,
         chained=tuple(split.shares_giants([giant.giant for giant in giants]) for giants in outputs),
         groups=fold_groups(table.folds, is_conjugated(table, planes)),
+        presums=tuple(fold_groups(table.presums[atom], False) for atom, _ in sources if atom in table.presums),
     )
 
 
@@ -83,6 +89,10 @@ def stage_kernels(work: StageWork, level: int, degree: int) -> KernelCounts:
     digits, switch = digits_kernels(level, degree), switch_kernels(level, degree)
     half_division = division_kernels(level, degree, parts=1)
     total = KernelCounts()
+    for groups in work.presums:
+        for position, moves in enumerate(groups):
+            total += digits + switch.times(len(moves)) + half_division.times(position > 0)
+        total += half_division + half_division
     for count in work.babies:
         total += digits + switch.times(count)
     for giants, chained in zip(work.outputs, work.chained, strict=True):

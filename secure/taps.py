@@ -13,8 +13,8 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from secure.packing import EMPTY, raster_positions
-from secure.stages import Grid, Stage
+from secure.packing import EMPTY, SlotMap, fanned_map, next_power_of_two, raster_positions
+from secure.stages import Stage
 
 Array = NDArray[np.float64]
 
@@ -27,7 +27,7 @@ class Taps:
     """inputs: (taps, positions) the flat input feature behind every tap, EMPTY where it lies outside. weights: (channels, taps,
     positions)."""
 
-    inputs: NDArray[np.int64]
+    inputs: NDArray[np.int32]
     weights: Array
 
 
@@ -42,22 +42,23 @@ def stage_taps(stage: Stage) -> Taps | None:
     offsets, tap = np.unique(matrix.col - anchors[position], return_inverse=True)
     if len(offsets) > MAX_TAPS:
         return None
-    inputs = np.full((len(offsets), positions), EMPTY, dtype=np.int64)
+    inputs = np.full((len(offsets), positions), EMPTY, dtype=np.int32)
     inputs[tap, position] = matrix.col
     weights = np.zeros((grid.channels, len(offsets), positions))
     weights[channel, tap, position] = matrix.data
     return Taps(inputs, weights)
 
 
-def input_rows(taps: Taps, blocks: NDArray[np.int32], places: NDArray[np.int64], block: int) -> NDArray[np.int32]:
-    """(rows, slots): the input feature of every slot, from the tap of every block (rows, blocks) and the place of every position."""
-    result = np.full((*blocks.shape, block), EMPTY, dtype=np.int32)
-    held = blocks != EMPTY
-    rows, columns = np.nonzero(held)
-    result[rows[:, None], columns[:, None], places] = taps.inputs[blocks[held]]
-    return result.reshape(len(blocks), -1)
+def tap_blocks(count: int, channels: int, blocks: int) -> SlotMap:
+    """(ciphertexts, blocks): which of `count` taps each block holds, for rotations that go round all blocks."""
+    return fanned_map(np.arange(count), channels, blocks)
 
 
-def compact_places(grid: Grid) -> NDArray[np.int64]:
-    """Positions one after the other, without the gaps that the input's raster would leave."""
-    return np.arange(prod(grid.sizes))
+def straight_tap_blocks(count: int, channels: int) -> SlotMap:
+    """(ciphertexts, blocks of one quarter) for rotations that may not leave a quarter: channel c reads blocks c, c + 1, ... and finds
+    all taps of a ciphertext in them; more ciphertexts instead of more rotations."""
+    blocks = next_power_of_two(channels)
+    share = blocks - channels + 1
+    rows = np.arange(-(-count // share) * share).reshape(-1, share)
+    spread = rows[:, np.arange(blocks) % share]
+    return np.where(spread < count, spread, EMPTY).astype(np.int32)

@@ -21,7 +21,8 @@ def draft_operations(draft: Draft) -> Counter[tuple[Kind, int]]:
         work[Kind.ROTATE, level] += own.rotations + outputs * sum(not move.conjugated for move in moves)
         work[Kind.CONJUGATE, level] += outputs * sum(move.conjugated for move in moves)
         work[Kind.MULTIPLY_PLAIN, level] += own.multiplications
-        work[Kind.ADD, level] += own.multiplications - outputs + outputs * len(moves)
+        presums = sum(len(moves) for groups in own.presums for moves in groups)
+        work[Kind.ADD, level] += own.multiplications - outputs + outputs * len(moves) + presums
         constant_anywhere = stage.constant != 0
         work[Kind.ADD_PLAIN, level] += sum(
             bool(constant_anywhere[features[features >= 0]].any()) for features in table.output_map

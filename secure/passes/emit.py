@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -122,6 +122,9 @@ def _write_map(writer: PlanWriter, draft: Draft, index: int, atoms: Mapping[int,
     by_output: dict[int, dict[int, list[DiagonalKey]]] = {o: {} for o in range(table.output_map.shape[0])}
     for key in sorted(constants):
         by_output[key.output].setdefault(split.parts[key.rotation][1], []).append(key)
+    atoms = {
+        atom: [_folded(writer, value, table.presums.get(atom, ())) for value in own] for atom, own in atoms.items()
+    }
     rotated: dict[tuple[int, int, int], int] = {}
     results = []
     for output, by_giant in by_output.items():
@@ -139,15 +142,23 @@ def _write_map(writer: PlanWriter, draft: Draft, index: int, atoms: Mapping[int,
                 product = writer.multiply_plain(rotated[place], np.roll(constants[key], giant), scale)
                 sums[giant] = writer.add(sums[giant], product) if giant in sums else product
         value = _add_giants(writer, sums, split)
-        for moves in groups:
-            moved = [writer.move(value, move) for move in moves]
-            for one in moved:
-                value = writer.add(value, one)
+        value = _add_moved(writer, value, groups)
         constant = np.append(stage.constant, 0.0)[table.output_map[output]]
         if constant.any():
             value = writer.add_plain(value, constant)
         results.append(value)
     return results
+
+
+def _folded(writer: PlanWriter, value: int, folds: Sequence[int]) -> int:
+    return _add_moved(writer, value, fold_groups(folds, conjugated=False))
+
+
+def _add_moved(writer: PlanWriter, value: int, groups: Sequence[Sequence[Move]]) -> int:
+    for moves in groups:
+        for one in [writer.move(value, move) for move in moves]:
+            value = writer.add(value, one)
+    return value
 
 
 def _add_giants(writer: PlanWriter, sums: Mapping[int, int], split: Split) -> int:

@@ -6,8 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from compress.network import Conv, Input, Network, Weights
-from secure.diagonals import apply_table, folded_table, placed_table, plane_constants, tapped_table
+from secure.diagonals import apply_table, folded_table, placed_table, plane_constants
 from secure.packing import (
     EMPTY,
     fanned_map,
@@ -22,8 +21,7 @@ from secure.packing import (
     spread,
 )
 from secure.stage_cost import constant_keys
-from secure.stages import Grid, network_stages
-from secure.taps import compact_places, input_rows, stage_taps
+from secure.stages import Grid
 
 SLOTS = 64
 
@@ -196,37 +194,6 @@ def test_sharing_rows_out_needs_fewer_diagonals():
 def test_more_shares_than_copies_are_refused():
     with pytest.raises(ValueError, match="8 shares of 16 rows do not fit 4 copies"):
         folded_table({1: sparse_matrix(np.random.default_rng(0), 16, 16)}, {1: periodic_map(16, 64)}, 16, 8)
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    channels=st.tuples(st.integers(1, 3), st.integers(1, 5)),
-    side=st.integers(3, 5),
-    stride=st.integers(1, 2),
-    padding=st.integers(0, 1),
-    planes=st.integers(1, 2),
-    seed=st.integers(0, 2**16),
-)
-def test_a_convolution_tap_by_tap_is_the_matrix_product(channels, side, stride, padding, planes, seed):
-    rng = np.random.default_rng(seed)
-    out = (side + 2 * padding - 2) // stride + 1
-    node = Conv(
-        name="c", inputs=("x",), shape=(channels[1], out, out),
-        weights=Weights(rng.normal(size=(channels[1], channels[0], 2, 2)), np.array(1.0)), bias=np.zeros(channels[1]),
-        stride=(stride, stride), padding=(padding, padding), dilation=(1, 1), groups=1,
-    )  # fmt: skip
-    shape = (channels[0], side, side)
-    network = Network(nodes=(Input(name="x", inputs=(), shape=shape), node))
-    (stage,) = network_stages(network)
-    taps = stage_taps(stage)
-    block, slots = next_power_of_two(out * out), 512
-    count = -(-len(taps.inputs) // planes)
-    blocks = fanned_map(np.arange(count), channels[1], slots // block)
-    rows = in_planes(np.arange(len(taps.inputs)), planes, blocks)
-    places = compact_places(stage.grid)
-    source, table = input_rows(taps, rows, places, block), tapped_table(taps.weights, rows, places, block)
-    assert_table_is_product(table, stage.maps, {0: source}, {0: rng.normal(size=int(np.prod(shape)))})
-    assert len({key.rotation for key in table.diagonals}) <= next_power_of_two(channels[1])
 
 
 @settings(max_examples=30, deadline=None)
