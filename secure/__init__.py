@@ -3,7 +3,8 @@
 params.py                    rings, moduli, the security tables
 plan.py                      the frozen Plan: a straight-line program over ciphertexts
 kernels.py                   what one operation costs in transforms, products and bytes
-engine_kernels.py            the same for a whole plan under the engine, which shares work
+engine_schedule.py           how the engine runs a plan: as sums of values that stay to be divided
+engine_kernels.py            what that costs for a whole plan
 compiling.py                 compile_network: a Network in, a Bundle out, by the cheapest plan that is right
 stages.py                    a Network as stages whose only non-linear step is squaring
 matrices.py                  linear nodes as sparse matrices
@@ -40,7 +41,11 @@ engine/tables.py             roots of unity and orders
 engine/transform.py          the number-theoretic transform and its inverse
 engine/arithmetic.py         ciphertexts as arrays: products, key switches, divisions
 engine/residues.py           SEAL's saved ciphertexts as residues, and back
-engine/evaluator.py          the engine's evaluator, keys and constants
+engine/ring.py               tables and keys as residues, kept
+engine/constants.py          a plan's plaintexts, encoded as its sums want them
+engine/buffers.py            arrays that are used again
+engine/running.py            one pass over a plan's schedule
+engine/evaluator.py          a plan made ready for the engine
 backends.py                  what computes on a server: the engine or SEAL
 seal_context.py              SEAL's contexts, bytes and exceptions
 seal_sizes.py                how large SEAL's objects are on the wire
