@@ -59,6 +59,14 @@ def planned_key_switch_variance(params: Params, level: int) -> float:
     return (centred_key_switch_variance if params.fits_engine else key_switch_variance)(params, level)
 
 
+def planned_baby_variance(params: Params, level: int) -> float:
+    """A rotated input that is only multiplied: the engine adds such products before it divides by the special prime, so that nothing is
+    rounded; SEAL divides first."""
+    if not params.fits_engine or params.special_prime is None:
+        return planned_key_switch_variance(params, level)
+    return centred_key_switch_variance(params, level) - rescale_variance(params.poly_modulus_degree)
+
+
 def key_switch_slot_variance(params: Params, level: int, slot: int) -> float:
     """The same for one slot: 1/12 + 1 / (N |1 - zeta_j|^2) in place of 1/3, zeta_j = exp(i pi 3^j / N)."""
     degree = params.poly_modulus_degree

@@ -19,7 +19,13 @@ from secure.diagonals import DiagonalKey, apply_table, is_conjugated, plane_cons
 from secure.draft import Draft, Evidence, StageScales
 from secure.encoding import encoding_error
 from secure.folds import fold_groups, switches_after_folds
-from secure.noise import encoding_variance, fresh_real_variance, planned_key_switch_variance, rescale_variance
+from secure.noise import (
+    encoding_variance,
+    fresh_real_variance,
+    planned_baby_variance,
+    planned_key_switch_variance,
+    rescale_variance,
+)
 from secure.packing import EMPTY, SlotMap
 from secure.params import Params
 from secure.slot_values import atom_slots, source_powers
@@ -92,8 +98,9 @@ class NoiseModel:
             for atom, met in self.met_power[index].items():
                 scale = atom_scales[atom]
                 presummed = 2.0 ** len(draft.tables[index].presums.get(atom, ()))
-                switches = moved + (1 - 1 / presummed)  # a sum's errors, shared out over the features it adds up
-                incoming = variances[atom] + switches * switch / scale**2
+                sums = (1 - 1 / presummed) * switch  # a sum's errors, shared out over the features it adds up
+                babies = key_share * planned_baby_variance(params, draft.stage_levels[index]) if moved else 0.0
+                incoming = variances[atom] + (babies + sums) / scale**2
                 value_variance += stage.squared_maps[atom] @ incoming
                 rounding = self._rounding_share(index, atom) * encoding_variance(degree) * (scale / value_scale) ** 2
                 value_variance += rounding * np.outer(met * self.excess[index], self.image_power[atom])
