@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,19 +102,31 @@ def compile(
     data: Any,
     *,
     max_error: float | None = None,
+    budget_keys_bytes: float = inf,
+    budget_upload_bytes: float = inf,
     seed: int = 0,
     progress: Callable[[str, float], None] | None = None,
 ) -> Bundle:
-    """The bundle of a converted network, calibrated on training images of `data` (see `secure.compiling.compile_network`)."""
+    """The bundle of a converted network, calibrated on training images of `data` (see `secure.compiling.compile_network`).
+
+    budget_keys_bytes, budget_upload_bytes: the most that all evaluation keys and one request may take.
+    """
     from hwmodel.architecture import kernel_times
     from hwmodel.architecture_file import load_architecture
     from hwmodel.counts import plain_workload
     from secure.compiling import compile_network
+    from secure.search import Budgets
 
     times, seal_times = (kernel_times(load_architecture(name)) for name in RUNTIMES)
     images = data.calibration(CALIBRATION_IMAGES, seed)
     bundle = compile_network(
-        network, images, times=times, seal_times=seal_times, max_error=max_error, progress=progress
+        network,
+        images,
+        times=times,
+        seal_times=seal_times,
+        max_error=max_error,
+        budgets=Budgets(keys_bytes=budget_keys_bytes, upload_bytes=budget_upload_bytes),
+        progress=progress,
     )
     return replace(bundle, report={**bundle.report, "plain_workload": plain_workload(network).to_json()})
 
@@ -129,6 +142,8 @@ def press(
     convert_learning_rate: float = 2e-2,
     augment: bool = True,
     max_error: float | None = None,
+    budget_keys_bytes: float = inf,
+    budget_upload_bytes: float = inf,
     seed: int = 0,
     progress: Callable[[str, float], None] | None = None,
 ) -> Bundle:
@@ -149,7 +164,15 @@ def press(
         seed=seed,
         progress=progress,
     )
-    return compile(network, data, max_error=max_error, seed=seed, progress=progress)
+    return compile(
+        network,
+        data,
+        max_error=max_error,
+        budget_keys_bytes=budget_keys_bytes,
+        budget_upload_bytes=budget_upload_bytes,
+        seed=seed,
+        progress=progress,
+    )
 
 
 def save(thing: CompressedModel | Network | Bundle, folder: str | Path, force: bool = False) -> None:

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import wraps
+from math import inf, nan
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 import click
@@ -182,7 +184,43 @@ block_options = [
         help="What blocks spends: --sparsity is the share of it that goes.",
     ),
 ]
-plan_options = [click.option("--max-error", type=float, help="Largest acceptable error of an output, six sigma.")]
+
+
+class ByteCount(click.ParamType):
+    """A number of bytes: 500000, 500k or 2M, in decimal units as sizes are printed."""
+
+    name = "bytes"
+    _FACTORS = MappingProxyType({"k": 1e3, "m": 1e6, "g": 1e9})
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        text = str(value).strip().lower().removesuffix("b")
+        factor = self._FACTORS.get(text[-1:], 1.0)
+        try:
+            number = float(text[:-1] if factor > 1 else text) * factor
+        except ValueError:
+            number = nan
+        if not number > 0:
+            self.fail(f"'{value}' is no positive number of bytes; give for example 500k or 2M", param, ctx)
+        return number
+
+
+plan_options = [
+    click.option("--max-error", type=float, help="Largest acceptable error of an output, six sigma."),
+    click.option(
+        "--budget-keys",
+        "budget_keys_bytes",
+        type=ByteCount(),
+        default=inf,
+        help="Most that all evaluation keys may take: 2M.",
+    ),
+    click.option(
+        "--budget-upload",
+        "budget_upload_bytes",
+        type=ByteCount(),
+        default=inf,
+        help="Most that one request may take: 90k.",
+    ),
+]
 
 
 def options(*groups: list[Any]) -> Callable[[Command], Command]:
@@ -459,6 +497,8 @@ def compile_(
     data_name: str,
     data_dir: Path | None,
     max_error: float | None,
+    budget_keys_bytes: float,
+    budget_upload_bytes: float,
     mode: str,
     output: Path,
     force: bool,
@@ -469,7 +509,15 @@ def compile_(
     network = _network(_load(model), model)
     data = cp.load_data(data_name, data_dir)
     with out.progress("compile") as progress:
-        bundle = cp.compile(network, data, max_error=max_error, seed=seed, progress=progress)
+        bundle = cp.compile(
+            network,
+            data,
+            max_error=max_error,
+            budget_keys_bytes=budget_keys_bytes,
+            budget_upload_bytes=budget_upload_bytes,
+            seed=seed,
+            progress=progress,
+        )
     cp.save(bundle, output, force=force)
     out.result(dict(bundle.report), f"{bundle.explain()}\nsaved {output}")
 
@@ -492,6 +540,8 @@ def press(
     weights: Path | None,
     factory: str | None,
     max_error: float | None,
+    budget_keys_bytes: float,
+    budget_upload_bytes: float,
     augment: bool,
     output: Path,
     force: bool,
@@ -508,7 +558,17 @@ def press(
     thing = _trainable(_load(model, weights, factory), model)
     settings = asdict(press_options(model)) | {name: value for name, value in chosen.items() if value is not None}
     with out.progress("press") as progress:
-        bundle = cp.press(thing, data, **settings, augment=augment, max_error=max_error, seed=seed, progress=progress)
+        bundle = cp.press(
+            thing,
+            data,
+            **settings,
+            augment=augment,
+            max_error=max_error,
+            budget_keys_bytes=budget_keys_bytes,
+            budget_upload_bytes=budget_upload_bytes,
+            seed=seed,
+            progress=progress,
+        )
     cp.save(bundle, output, force=force)
     out.result(dict(bundle.report), f"{bundle.explain()}\nsaved {output}")
 

@@ -6,7 +6,9 @@ kernels.py                   what one operation costs in transforms, products an
 engine_schedule.py           how the engine runs a plan: as sums of values that stay to be divided
 engine_kernels.py            what that costs for a whole plan
 compiling.py                 compile_network: a Network in, a Bundle out, by the cheapest plan that is right
+search.py                    the choices, and which of them is tried first
 stages.py                    a Network as stages whose only non-linear step is squaring
+trim.py                      units that a pruned network no longer needs leave its stages
 matrices.py                  linear nodes as sparse matrices
 draft.py                     what the passes fill in, step by step
 passes/__init__.py           the passes in their order

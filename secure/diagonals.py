@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,11 @@ class DiagonalTable:
     output_map: SlotMap
     partial: bool = False
     presums: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def atoms(self) -> frozenset[int]:
+        """The atoms that are multiplied."""
+        return frozenset(key.atom for key in self.diagonals)
 
 
 @dataclass(frozen=True)
@@ -169,7 +175,7 @@ def plane_constants(table: DiagonalTable, planes: int) -> Mapping[DiagonalKey, N
 
 def is_conjugated(table: DiagonalTable, planes: int) -> bool:
     """Whether the table's sum is complex, so that its conjugate is added."""
-    return planes > 1 and any(key.atom == 0 for key in table.diagonals)
+    return planes > 1 and 0 in table.atoms
 
 
 def apply_table(table: DiagonalTable, atoms: Mapping[int, Array]) -> Array:

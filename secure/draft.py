@@ -33,7 +33,8 @@ class Rescaling(StrEnum):
 class Choice:
     """What the search varies: ring degree, rescaling, primes under the last rescale; whether the input is rotated before its
     products (fewer transforms) or only after them (less noise); how many inputs a slot carries (planes: two as real and imaginary
-    part); whether giant steps share one key (Horner's rule) or have their own; and the largest prime, which decides what can run it."""
+    part); whether giant steps share one key (Horner's rule) or have their own; how many digits' time a key is worth, where
+    keys are scarce; and the largest prime, which decides what can run it."""
 
     degree: int
     rescaling: Rescaling
@@ -41,11 +42,17 @@ class Choice:
     rotate_input: bool
     planes: int = 1
     share_giants: bool = True
+    key_weight: int = 0
     prime_bits: int = ENGINE_PRIME_BITS
 
     @property
     def slots(self) -> int:
         return self.degree // 2
+
+    @property
+    def paired_folds(self) -> bool:
+        """Whether folds go in pairs, which takes three keys for two."""
+        return self.key_weight <= 1
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,15 @@ class StageScales:
     atom: float
 
 
+@dataclass(frozen=True)
+class Offer:
+    """A layout of a stage that was weighed: in words, its predicted time, and whether it was taken."""
+
+    layout: str
+    milliseconds: float
+    taken: bool
+
+
 @dataclass(frozen=True, kw_only=True)
 class Draft:
     """A compilation in progress. Fields after `allowed_error` are filled by the passes in their order."""
@@ -124,6 +140,7 @@ class Draft:
     # arrange; rows of the input's map are ciphertexts times planes
     atom_maps: tuple[SlotMap, ...] = ()
     tables: tuple[DiagonalTable, ...] = ()
+    offers: tuple[tuple[Offer, ...], ...] = ()  # by stage
     coefficients: tuple[float, ...] = ()  # by stage, the largest of what is rescaled or decrypted, at scale 1
     # choose_rotations
     splits: tuple[Split, ...] = ()

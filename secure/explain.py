@@ -30,6 +30,7 @@ def explain_bundle(bundle: Bundle) -> str:
         _summary(bundle),
         _sizes(bundle),
         _layers(bundle.report.get("layers", ())),
+        _layouts(bundle.report.get("layouts", ())),
         _weighed(bundle.report.get("weighed", ())),
     ]
     return "\n\n".join(block for block in blocks if block)
@@ -91,12 +92,35 @@ def _layers(rows: Iterable[Mapping[str, Any]]) -> str:
     return _table([["layer", *(heading for heading, _ in LAYER_COLUMNS)], *cells])
 
 
+def _layouts(stages: Sequence[Mapping[str, Any]]) -> str:
+    """Layer by layer the layouts that were priced, cheapest first; the one taken may cost more where it makes a later layer cheaper."""
+    cells = []
+    for stage in stages:
+        offers = sorted(stage.get("offers", ()), key=lambda offer: offer.get("milliseconds", 0.0))
+        for position, offer in enumerate(offers):
+            layer = str(stage.get("layer", "?")) if position == 0 else ""
+            taken = "taken" if offer.get("taken") else ""
+            cells.append(
+                [layer, f"{offer.get('milliseconds', float('nan')):.2f} ms", taken, str(offer.get("layout", "?"))]
+            )
+    if not cells:
+        return ""
+    widths = [max(len(row[column]) for row in cells) for column in range(3)]
+    lines = [
+        f"{layer.ljust(widths[0])}  {cost.rjust(widths[1])}  {taken.ljust(widths[2])}  {layout}"
+        for layer, cost, taken, layout in cells
+    ]
+    return "layouts\n" + "\n".join(lines)
+
+
 def _weighed(alternatives: Sequence[Mapping[str, Any]]) -> str:
     """What the search tried, the chosen one last."""
     cells = [
         [
             f"N = {row.get('degree', '?')}",
+            f"{row.get('planes', '?')} a slot",
             f"rescaling {row.get('rescaling', '?')}",
+            "rotated input" if row.get("rotate_input") else "rotated sums",
             f"{row.get('predicted_ms', float('nan')):.1f} ms",
             str(row.get("verdict", "")),
         ]

@@ -18,13 +18,15 @@ class Move:
     conjugated: bool = False
 
 
-def fold_groups(folds: Sequence[int], conjugated: bool) -> tuple[tuple[Move, ...], ...]:
-    """Moves that are added to the value before them, group by group; each fold is twice the one before it."""
+def fold_groups(folds: Sequence[int], conjugated: bool, paired: bool = True) -> tuple[tuple[Move, ...], ...]:
+    """Moves that are added to the value before them, group by group; each fold is twice the one before it.
+
+    paired: two folds a group, three keys for two; else one.
+    """
     halves = [*folds, None] if conjugated else list(folds)
-    groups: list[tuple[Move, ...]] = []
-    for start in range(0, len(halves) % 2):
-        groups.append((_single(halves[start]),))
-    for start in range(len(halves) % 2, len(halves), 2):
+    alone = len(halves) % 2 if paired else len(halves)
+    groups: list[tuple[Move, ...]] = [(_single(half),) for half in halves[:alone]]
+    for start in range(alone, len(halves), 2):
         first, second = _single(halves[start]), _single(halves[start + 1])
         groups.append((first, second, Move(first.steps + second.steps, second.conjugated)))
     return tuple(groups)

@@ -45,8 +45,9 @@ MAX_DENSE_ENTRIES = 5 * 10**7
 
 @dataclass(frozen=True)
 class Placed:
-    """A stage laid out: its table, and the blocks that its result lies in, if it does."""
+    """A stage laid out: in words, its table, and the blocks that its result lies in, if it does."""
 
+    layout: str
     table: DiagonalTable
     blocks: Blocks | None = None
 
@@ -71,14 +72,18 @@ def first_layouts(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
             share = least_share(count, first.size, slots) if next_power_of_two(first.size) < slots else 1
             for size in sorted({share, next_power_of_two(share)}):
                 source = in_planes(features, planes, fanned_map(np.arange(count), first.size, slots, size))
-                yield source, Placed(folded_table(first.maps, {0: source}, first.size))
+                words = f"{len(features)} inputs, {size} a block of {next_power_of_two(first.size)} slots"
+                yield source, Placed(words, folded_table(first.maps, {0: source}, first.size))
         return
     if planes == 1:
         origin = first.grid.origin
         grid = Grid(origin[0], origin[1:], (1,) * len(origin[1:]), origin)
         repeated = grid.channels <= MAX_REPEATED_CHANNELS
         source = (replicated_grid_map if repeated else grid_map)(grid, raster, slots)
-        yield source, Placed(placed_table(first.maps, {0: source}, grid_map(first.grid, raster, slots)))
+        yield (
+            source,
+            Placed("on the raster", placed_table(first.maps, {0: source}, grid_map(first.grid, raster, slots))),
+        )
     yield from _tap_by_tap(draft)
 
 
@@ -93,10 +98,10 @@ def next_layouts(draft: Draft, index: int, sources: Mapping[int, Source]) -> Ite
     maps = {atom: source.slot_map for atom, source in sources.items()}
     raster, slots = raster_extent(draft.stages), draft.choice.slots
     if stage.grid is not None and fits_raster(raster, slots):
-        yield Placed(placed_table(stage.maps, maps, grid_map(stage.grid, raster, slots)))
+        yield Placed("on the raster", placed_table(stage.maps, maps, grid_map(stage.grid, raster, slots)))
     else:
         for groups in _group_counts(maps, stage.size, last):
-            yield Placed(folded_table(stage.maps, maps, stage.size, groups))
+            yield Placed(_dense_words(groups), folded_table(stage.maps, maps, stage.size, groups))
 
 
 def raster_extent(stages: tuple[Stage, ...]) -> Shape:
@@ -149,7 +154,10 @@ def _tapped(taps: Taps, places: PositionPlaces, slots: int, planes: int) -> tupl
     table, result = block_table({0: taps.weights}, 0, by_plane, block, places)
     source = Blocks(by_plane, block, places)
     inputs = np.where(by_plane[..., None] == EMPTY, EMPTY, taps.inputs[by_plane])
-    return source.scattered(inputs.astype(np.int32), EMPTY), Placed(table, result)
+    words = f"{len(taps.inputs)} taps, {len(by_plane) // planes} ciphertexts"
+    if places.quarters > 1:
+        words += f", pooling windows in {places.quarters} quarters"
+    return source.scattered(inputs.astype(np.int32), EMPTY), Placed(words, table, result)
 
 
 def _from_blocks(stage: Stage, atom: int, blocks: Blocks, grid: Grid, last: bool) -> Iterator[Placed]:
@@ -166,12 +174,17 @@ def _from_blocks(stage: Stage, atom: int, blocks: Blocks, grid: Grid, last: bool
             weights = shifted_weights(matrix, grid.channels, blocks.places, places)
             for groups in _group_counts({atom: blocks.channels}, stage.grid.channels, last):
                 table, result = block_table(weights, atom, blocks.channels, blocks.block, places, groups)
-                yield Placed(replace(table, presums=presums), result)
+                words = f"{len(weights)} taps of blocks of {blocks.block}, channels in {groups} shares"
+                yield Placed(words, replace(table, presums=presums), result)
             return
     source = {atom: blocks.slot_map}
     for groups in _group_counts(source, stage.size, last):
         table = folded_table({atom: sparse.csr_matrix(matrix)}, source, stage.size, groups)
-        yield Placed(replace(table, presums=presums))
+        yield Placed(_dense_words(groups), replace(table, presums=presums))
+
+
+def _dense_words(groups: int) -> str:
+    return "rows one after the other" if groups == 1 else f"rows in {groups} shares"
 
 
 def _group_counts(sources: Mapping[int, SlotMap], rows: int, last: bool) -> list[int]:

@@ -145,7 +145,8 @@ class NoiseModel:
         """Slot variance, under the value's scale, of giant rotations, folds and the bias plaintext."""
         table = self.draft.tables[stage]
         giants = sum(giant != 0 for giant in self.draft.splits[stage].giants)
-        groups = fold_groups(table.folds, is_conjugated(table, self.draft.choice.planes))
+        choice = self.draft.choice
+        groups = fold_groups(table.folds, is_conjugated(table, choice.planes), choice.paired_folds)
         return switches_after_folds(giants, groups) * switch + encoding_variance(self.draft.choice.degree)
 
     def _rounding_share(self, stage: int, atom: int) -> float:

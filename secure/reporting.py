@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from compress.network import Network
@@ -34,6 +35,10 @@ def compile_report(
         "predicted_disagreement": draft.expected_disagreement,
         "calibration_images": int(draft.evidence.atoms[0].shape[1]),
         "layers": _layers(plan, times),
+        "layouts": [
+            {"layer": stage.layer, "offers": [asdict(offer) for offer in offers]}
+            for stage, offers in zip(draft.stages, draft.offers, strict=True)
+        ],
         "weighed": list(weighed),
     }
 

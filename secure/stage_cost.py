@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from secure.diagonals import DiagonalKey, DiagonalTable, is_conjugated
-from secure.draft import Split
+from secure.draft import Choice, Split
 from secure.engine_kernels import digits_kernels, division_kernels, switch_kernels
 from secure.folds import Move, fold_groups
 from secure.kernels import KernelCounts, operation_kernels
@@ -61,8 +61,9 @@ def constant_keys(table: DiagonalTable, planes: int) -> Collection[DiagonalKey]:
     }
 
 
-def stage_work(table: DiagonalTable, split: Split, planes: int) -> StageWork:
+def stage_work(table: DiagonalTable, split: Split, choice: Choice) -> StageWork:
     """Count a stage."""
+    planes = choice.planes
     babies: dict[tuple[int, int], set[int]] = {}
     sources: set[tuple[int, int]] = set()
     products: dict[int, dict[int, list[int]]] = {output: {} for output in range(table.output_map.shape[0])}
@@ -79,8 +80,10 @@ def stage_work(table: DiagonalTable, split: Split, planes: int) -> StageWork:
         babies=tuple(len(steps) for steps in babies.values()),
         outputs=outputs,
         chained=tuple(split.shares_giants([giant.giant for giant in giants]) for giants in outputs),
-        groups=fold_groups(table.folds, is_conjugated(table, planes)),
-        presums=tuple(fold_groups(table.presums[atom], False) for atom, _ in sources if atom in table.presums),
+        groups=fold_groups(table.folds, is_conjugated(table, planes), choice.paired_folds),
+        presums=tuple(
+            fold_groups(table.presums[atom], False, choice.paired_folds) for atom, _ in sources if atom in table.presums
+        ),
     )
 
 

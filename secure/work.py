@@ -34,6 +34,25 @@ def draft_operations(draft: Draft) -> Counter[tuple[Kind, int]]:
     return +work
 
 
+def draft_key_count(draft: Draft) -> int:
+    """Distinct rotations and conjugations, each of which takes a Galois key."""
+    moves: set[tuple[int, bool]] = set()
+    slots = draft.choice.slots
+    for index, table in enumerate(draft.tables):
+        split, work = draft.splits[index], _work(draft, index)
+        groups = [*work.groups, *(group for groups in work.presums for group in groups)]
+        moves |= {(move.steps % slots, move.conjugated) for group in groups for move in group}
+        by_output: dict[int, set[int]] = {}
+        for key in table.diagonals:
+            baby, giant = split.parts[key.rotation]
+            moves.add((baby, False))
+            by_output.setdefault(key.output, set()).add(giant)
+        for giants in by_output.values():
+            shared = split.shares_giants(giants)
+            moves |= {(giant, False) for giant in (sorted(giants)[1:2] if shared else giants)}
+    return len(moves - {(0, False)})
+
+
 def plan_operations(plan: Plan) -> Counter[tuple[Kind, int]]:
     """Operations of a written plan by (kind, working level)."""
     return Counter((op.kind, plan.working_level(op)) for op in plan.ops)
@@ -52,4 +71,4 @@ def draft_milliseconds(draft: Draft, times: KernelTimes) -> float:
 
 
 def _work(draft: Draft, stage: int) -> StageWork:
-    return stage_work(draft.tables[stage], draft.splits[stage], draft.choice.planes)
+    return stage_work(draft.tables[stage], draft.splits[stage], draft.choice)

@@ -6,13 +6,14 @@ from stage to stage.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
 from compress.errors import SlotOverflowError
 from compress.network import Shape
 from secure.diagonals import DiagonalTable
-from secure.draft import Draft
+from secure.draft import Draft, Offer
 from secure.engine_kernels import lone_operation_kernels
 from secure.headroom import largest_coefficients
 from secure.layouts import Placed, Source, first_layouts, fits_raster, next_layouts, raster_extent
@@ -33,12 +34,21 @@ class _Sequence:
     """The first stages laid out, and what they cost. sources: the input, then every square made so far."""
 
     sources: tuple[Source, ...]
-    tables: tuple[DiagonalTable, ...]
-    milliseconds: float
+    tables: tuple[DiagonalTable, ...] = ()
+    offers: tuple[tuple[Offer, ...], ...] = ()
+    milliseconds: float = 0.0
 
-    def then(self, stage: Stage, placed: Placed, milliseconds: float) -> _Sequence:
-        result = Source(placed.table.output_map, placed.blocks, stage.grid)
-        return _Sequence((*self.sources, result), (*self.tables, placed.table), self.milliseconds + milliseconds)
+    def followed_by(self, stage: Stage, priced: Sequence[tuple[Placed, float]]) -> Iterator[_Sequence]:
+        """The sequences that one more stage makes, by each of its layouts."""
+        for placed, milliseconds in priced:
+            result = Source(placed.table.output_map, placed.blocks, stage.grid)
+            offers = tuple(Offer(other.layout, cost, other is placed) for other, cost in priced)
+            yield _Sequence(
+                (*self.sources, result),
+                (*self.tables, placed.table),
+                (*self.offers, offers),
+                self.milliseconds + milliseconds,
+            )
 
 
 def arrange(draft: Draft) -> Draft:
@@ -49,16 +59,19 @@ def arrange(draft: Draft) -> Draft:
     raster = raster_extent(draft.stages)
     for stage in draft.stages:
         _check_width(stage, raster, draft.choice.slots)
+    firsts = [
+        (Source(source), placed, _milliseconds(draft, 0, placed.table)) for source, placed in first_layouts(draft)
+    ]
+    offers = [(placed, cost) for _, placed, cost in firsts]
     found = [
-        _Sequence((Source(source),), (), 0.0).then(draft.stages[0], placed, _milliseconds(draft, 0, placed.table))
-        for source, placed in first_layouts(draft)
+        one
+        for source, placed, _ in firsts
+        for one in _Sequence((source,)).followed_by(draft.stages[0], offers)
+        if one.tables[0] is placed.table
     ]
     for index in range(1, len(draft.stages)):
-        found = [
-            one.then(draft.stages[index], placed, _milliseconds(draft, index, placed.table))
-            for one in sorted(found, key=lambda one: one.milliseconds)[:BEAM]
-            for placed in next_layouts(draft, index, {atom: one.sources[atom] for atom in draft.stages[index].maps})
-        ]
+        kept = sorted(found, key=lambda one: one.milliseconds)[:BEAM]
+        found = [longer for one in kept for longer in one.followed_by(draft.stages[index], _priced(draft, index, one))]
     if not found:
         raise SlotOverflowError(
             draft.stages[0].layer, f"no layout of its input fits {draft.choice.slots} slots; use a larger ring"
@@ -66,14 +79,19 @@ def arrange(draft: Draft) -> Draft:
     best = min(found, key=lambda one: one.milliseconds)
     atom_count = 1 + sum(stage.squared for stage in draft.stages)
     maps = tuple(source.slot_map for source in best.sources[:atom_count])
-    laid_out = replace(draft, atom_maps=maps, tables=best.tables)
+    laid_out = replace(draft, atom_maps=maps, tables=best.tables, offers=best.offers)
     return replace(laid_out, coefficients=largest_coefficients(laid_out))
+
+
+def _priced(draft: Draft, index: int, before: _Sequence) -> list[tuple[Placed, float]]:
+    sources = {atom: before.sources[atom] for atom in draft.stages[index].maps}
+    return [(placed, _milliseconds(draft, index, placed.table)) for placed in next_layouts(draft, index, sources)]
 
 
 def _milliseconds(draft: Draft, index: int, table: DiagonalTable) -> float:
     """Predicted time of a stage, its square included, at the level it has if every square is rescaled."""
     degree, level = draft.choice.degree, 1 + sum(later.squared for later in draft.stages[index:])
-    work = stage_work(table, split_table(draft, table, index), draft.choice.planes)
+    work = stage_work(table, split_table(draft, table, index), draft.choice)
     outputs = table.output_map.shape[0]
     squares = lone_operation_kernels(Kind.RELINEARIZE, level, degree).times(outputs * draft.stages[index].squared)
     calls = work.multiplications + work.rotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ from secure.propagate import NoiseModel, noise_model
 Array = NDArray[np.float64]
 
 WEIGHT_BITS = range(3, 17)
-ACTIVATION_BITS = range(28, 3, -1)
+ACTIVATION_BITS = range(4, 29)
 #: How far the special prime lies above the largest data prime: under the engine, whose digits are centred, and under SEAL
 #: (`secure.params.SEAL_SPECIAL_MARGIN_BITS`).
 ENGINE_MARGIN_BITS = (7, 4, 2, 1, 0)
@@ -33,6 +34,8 @@ REFINING_BITS = (2.0, 1.0, 0.5, 0.25)
 REFINING_ROUNDS = 3
 #: A chain that changes more classes than this before refinement is not worth it.
 WORTH_REFINING = 0.1
+#: A chain whose error is this many times too large, or that changes more classes than this, is out of reach of everything that follows.
+HOPELESS_ERROR, HOPELESS_DISAGREEMENT = 100.0, 0.25
 #: Below this share of changed classes a smaller modulus is preferred to a smaller error.
 COMFORTABLE_DISAGREEMENT = 5e-5
 COMFORTABLE_ERROR = 0.02
@@ -69,6 +72,8 @@ def choose_parameters(draft: Draft) -> Draft | None:
         chosen = min(candidates, key=_rank)
         assumed, model = model, model.measured(chosen.draft.input_scale, chosen.draft.scales)
         found.append(_rated(model, chosen.draft))
+        if _is_hopeless(chosen.draft):
+            return replace(found[-1], expected_disagreement=_expected_disagreement(model, found[-1]))
         if all((new <= old).all() for new, old in zip(model.excess, assumed.excess, strict=True)):
             break
     if not found:
@@ -100,6 +105,13 @@ def disagreement(draft: Draft) -> float:
     return predicted_disagreement(outputs, np.broadcast_to(typical, outputs.shape))
 
 
+def _is_hopeless(draft: Draft) -> bool:
+    """Errors of real plaintexts, of more images and of refined chains lie within a few bits of the first estimate."""
+    if draft.allowed_error < inf:
+        return BOUND_SIGMAS * float(_sigmas(draft).max()) > HOPELESS_ERROR * draft.allowed_error
+    return disagreement(draft) > HOPELESS_DISAGREEMENT
+
+
 def is_comfortable(draft: Draft) -> bool:
     """True when a smaller error would not be noticed."""
     small = float(_sigmas(draft).max()) < COMFORTABLE_ERROR * draft.evidence.value_rms[-1]
@@ -122,14 +134,25 @@ def _uniform_candidates(model: NoiseModel) -> Iterator[Candidate]:
     margins = ENGINE_MARGIN_BITS if model.draft.choice.prime_bits <= ENGINE_PRIME_BITS else SEAL_MARGIN_BITS
     for weight_bits in WEIGHT_BITS:
         for margin in margins:
-            for activation_bits in ACTIVATION_BITS:
-                precision = Precision((activation_bits,) * atoms, (weight_bits,) * stages, margin)
-                chain = wanted_chain(model, precision)
-                if chain is not None and chain.log2_qp <= _limit(model.draft):
-                    candidate = _candidate(model, precision)
-                    if candidate is not None:
-                        yield candidate
-                    break
+            precision = _most_precise(model, Precision((0.0,) * atoms, (weight_bits,) * stages, margin))
+            candidate = None if precision is None else _candidate(model, precision)
+            if candidate is not None:
+                yield candidate
+
+
+def _most_precise(model: NoiseModel, precision: Precision) -> Precision | None:
+    """The same with the most activation bits that fit, by halving: more bits never make a smaller modulus."""
+    low, high, found = 0, len(ACTIVATION_BITS), None
+    while low < high:
+        middle = (low + high) // 2
+        bits = float(ACTIVATION_BITS[middle])
+        trial = replace(precision, activation_bits=(bits,) * len(precision.activation_bits))
+        chain = wanted_chain(model, trial)
+        if chain is not None and chain.log2_qp <= _limit(model.draft):
+            found, low = trial, middle + 1
+        else:
+            high = middle
+    return found
 
 
 def _candidate(model: NoiseModel, precision: Precision) -> Candidate | None:

@@ -19,6 +19,8 @@ from secure.kernels import KernelTimes, operation_kernels
 from secure.plan import Kind
 from secure.stage_cost import constant_keys
 
+#: How many of the differences between rotations are tried as steps, the most frequent first.
+FREQUENT_DIFFERENCES = 48
 #: A step that leaves a rotation for every diagonal on one side only.
 ONLY_GIANTS = 1
 
@@ -37,7 +39,8 @@ def split_table(draft: Draft, table: DiagonalTable, stage: int, rotate_input: bo
     level = 1 + sum(later.squared for later in draft.stages[stage:])
     slots, choice = draft.choice.slots, draft.choice
     if rotate_input:
-        found = cheapest_split(table, choice.planes, SplitPrices.of(draft.times, level, choice.degree), slots)
+        prices = SplitPrices.of(draft.times, level, choice.degree, choice.key_weight)
+        found = cheapest_split(table, choice.planes, prices, slots)
     else:
         found = giants_only(table, slots)
     return replace(found, horner=choice.share_giants)
@@ -50,15 +53,17 @@ def giants_only(table: DiagonalTable, slots: int) -> Split:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitPrices:
-    """Milliseconds that a split's parts cost: the digits of a rotated input, a baby, a product with one more row, a giant."""
+    """Milliseconds that a split's parts cost: the digits of a rotated input, a baby, a product with one more row, a giant; and what a
+    key is worth."""
 
     digits: float
     baby: float
     row: float
     giant: float
+    key: float
 
     @staticmethod
-    def of(times: KernelTimes, level: int, degree: int) -> SplitPrices:
+    def of(times: KernelTimes, level: int, degree: int, key_weight: int) -> SplitPrices:
         digits, switch = digits_kernels(level, degree), switch_kernels(level, degree)
         one_row = operation_kernels(Kind.MULTIPLY_PLAIN, 1, degree) + operation_kernels(Kind.ADD, 1, degree)
         return SplitPrices(
@@ -66,6 +71,7 @@ class SplitPrices:
             baby=times.milliseconds(switch),
             row=times.milliseconds(one_row, calls=0),
             giant=times.milliseconds(digits + switch + division_kernels(level, degree, parts=1)),
+            key=key_weight * times.milliseconds(digits, calls=0),
         )
 
 
@@ -90,6 +96,7 @@ def cheapest_split(table: DiagonalTable, planes: int, prices: SplitPrices, slots
                 + prices.baby * len(babies)
                 + prices.row * int(moved.sum())
                 + prices.giant * int(np.count_nonzero(giants % slots))
+                + prices.key * (len(np.unique(baby[moved])) + min(1, int(np.count_nonzero(giants % slots))))
             )
             if best is None or cost < best[0]:
                 best = (cost, step, offset)
@@ -109,8 +116,9 @@ def _numbered(places: list[tuple[int, int]]) -> NDArray[np.int64]:
 def _candidate_steps(signed: NDArray[np.int64], slots: int) -> list[int]:
     """Every step up to 64, powers of two, and the differences that occur: where structure lets babies repeat."""
     ordered = np.sort(signed)
-    differences = np.unique(np.abs(ordered[:, None] - ordered[None, :])) if len(ordered) <= 512 else np.diff(ordered)
-    frequent = [int(d) for d in differences if 64 < d < slots][:256]
+    found = np.abs(ordered[:, None] - ordered[None, :]) if len(ordered) <= 512 else np.diff(ordered)
+    differences, counts = np.unique(found[(found > 64) & (found < slots)], return_counts=True)
+    frequent = differences[np.argsort(-counts, kind="stable")[:FREQUENT_DIFFERENCES]].tolist()
     powers = [1 << k for k in range(7, slots.bit_length() - 1)]
     return sorted({*range(1, min(64, slots) + 1), *frequent, *powers, slots})
 

@@ -118,12 +118,14 @@ def _write_map(writer: PlanWriter, draft: Draft, index: int, atoms: Mapping[int,
     table, split, stage, planes = draft.tables[index], draft.splits[index], draft.stages[index], draft.choice.planes
     scale = draft.scales[index].value
     constants = plane_constants(table, planes)
-    groups = fold_groups(table.folds, is_conjugated(table, planes))
+    paired = draft.choice.paired_folds
+    groups = fold_groups(table.folds, is_conjugated(table, planes), paired)
     by_output: dict[int, dict[int, list[DiagonalKey]]] = {o: {} for o in range(table.output_map.shape[0])}
     for key in sorted(constants):
         by_output[key.output].setdefault(split.parts[key.rotation][1], []).append(key)
     atoms = {
-        atom: [_folded(writer, value, table.presums.get(atom, ())) for value in own] for atom, own in atoms.items()
+        atom: [_folded(writer, value, table.presums.get(atom, ()), paired) for value in own]
+        for atom, own in atoms.items()
     }
     rotated: dict[tuple[int, int, int], int] = {}
     results = []
@@ -150,8 +152,8 @@ def _write_map(writer: PlanWriter, draft: Draft, index: int, atoms: Mapping[int,
     return results
 
 
-def _folded(writer: PlanWriter, value: int, folds: Sequence[int]) -> int:
-    return _add_moved(writer, value, fold_groups(folds, conjugated=False))
+def _folded(writer: PlanWriter, value: int, folds: Sequence[int], paired: bool) -> int:
+    return _add_moved(writer, value, fold_groups(folds, False, paired))
 
 
 def _add_moved(writer: PlanWriter, value: int, groups: Sequence[Sequence[Move]]) -> int:

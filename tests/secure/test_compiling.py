@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given, settings
 from strategies import small_networks
 
-from compress.errors import CalibrationError, InputShapeError, LevelBudgetError, PrecisionError, SlotOverflowError
+from compress.errors import (
+    BudgetError,
+    CalibrationError,
+    InputShapeError,
+    LevelBudgetError,
+    PrecisionError,
+    SlotOverflowError,
+)
 from compress.exporting import export_network
 from compress.network import Conv, Dense, Input, Network, Polynomial, Weights
 from secure.client import Client
@@ -14,6 +21,7 @@ from secure.engine_kernels import predicted_engine_milliseconds
 from secure.kernels import KernelTimes
 from secure.params import check_security
 from secure.roundtrip import clear_outputs, round_trip
+from secure.search import Budgets
 from secure.server import Server
 from secure.work import plan_operations
 
@@ -131,3 +139,28 @@ def test_calibration_that_cannot_calibrate_is_refused():
         compile_network(network, images * np.nan, times=TIMES)
     with pytest.raises(InputShapeError, match="the network takes"):
         compile_network(network, images[:, :5], times=TIMES)
+
+
+def test_byte_budgets_are_kept_and_cost_time():
+    network, images = dense_network((60, 30, 6))
+    free = compiled(network, images)
+    sizes = [len(Client(free.client).evaluation_key.to_bytes()), len(Client(free.client).encrypt(images[0]))]
+    scale = float(np.sqrt(np.mean(network.run(images) ** 2)))
+    budgets = Budgets(keys_bytes=0.75 * sizes[0])
+    frugal = compile_network(network, images, times=TIMES, max_error=LOOSE * scale, budgets=budgets)
+    assert len(Client(frugal.client).evaluation_key.to_bytes()) <= 1.03 * budgets.keys_bytes
+    assert frugal.report["predicted_server_ms"] >= free.report["predicted_server_ms"]
+    assert any("where" in row["verdict"] for row in frugal.report["weighed"])
+    with pytest.raises(BudgetError, match="no plan that is precise enough keeps to the budget; .*upload of"):
+        compile_network(
+            network, images, times=TIMES, max_error=LOOSE * scale, budgets=Budgets(upload_bytes=0.1 * sizes[1])
+        )
+
+
+def test_the_report_tells_every_layout_that_was_priced():
+    network, images = dense_network((60, 30, 20, 6))
+    bundle = compiled(network, images)
+    for stage in bundle.report["layouts"]:
+        assert sum(offer["taken"] for offer in stage["offers"]) == 1
+        assert all(offer["milliseconds"] > 0 for offer in stage["offers"])
+    assert "rows in 2 shares" in bundle.explain()
