@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from secure.engine.modular import inlined, kernel, reduced, times
 from secure.engine.tables import Tables
 from secure.engine.transform import backward, forward
+from secure.engine.vectors import LANES, load, splat, store
 
 Array = NDArray[np.float64]
 
@@ -57,7 +58,7 @@ def digits_of(part: Array, digits: Array, scratch: Array, t: Tables) -> None:
 
 @kernel
 def add_switched(
-    total: Array, fresh: bool, digits: Array, key: Array, carried: Array, factors: Array, order: NDArray[np.int32],
+    total: Array, fresh: bool, digits: Array, key: Array, carried: Array, factors: Array, order: NDArray[np.uint32],
     moduli: Array, scratch: Array,
 ) -> None:  # fmt: skip
     """total (2, level + 1, N) += (digits * key + carried * factors), rearranged: row[j] = row[order[j]]; fresh: total is set instead.
@@ -71,15 +72,23 @@ def add_switched(
         for row in range(rows):
             which = row if row < level else key.shape[2] - 1
             prime, inverse = moduli[row, 0], moduli[row, 1]
-            _multiply_row(digits[0, row], key[0, part, which], row_sum, prime, inverse)
-            for digit in range(1, level):
-                if digit % MAX_UNREDUCED == 0:
-                    _multiply_add_row(digits[digit, row], key[digit, part, which], row_sum, prime, inverse)
-                else:
-                    _multiply_add_row_unreduced(digits[digit, row], key[digit, part, which], row_sum, prime, inverse)
+            _sum_of_products(digits, key, part, row, which, row_sum, prime, inverse)
             if part < carried.shape[0] and row < carried.shape[1]:
                 _scale_add_row(carried[part, row], factors[row], row_sum, prime, inverse)
             _add_row_from(row_sum, order, total[part, row], fresh, prime, inverse, piece)
+
+
+@kernel
+def _sum_of_products(digits, key, part, row, which, result, prime, inverse):  # type: ignore[no-untyped-def]
+    """result (N,) = the sum of all digits' row times the key's, not reduced."""
+    p, i = splat(prime), splat(inverse)
+    for j in range(0, len(result), LANES):
+        total = times(load(digits[0, row], j), load(key[0, part, which], j), p, i)
+        for digit in range(1, len(digits)):
+            total = total + times(load(digits[digit, row], j), load(key[digit, part, which], j), p, i)
+            if digit % MAX_UNREDUCED == 0:
+                total = reduced(total, p, i)
+        store(result, j, total)
 
 
 @kernel

@@ -29,11 +29,11 @@ class EngineRing:
         self.order = engine_order(self.degree)
         self.places = np.argsort(self.order)
         self.ones = np.ones(len(self.tables.primes))
-        self.unmoved = np.arange(self.degree, dtype=np.int32)
-        self._rotations: dict[int, NDArray[np.int32]] = {}
+        self.unmoved = np.arange(self.degree, dtype=np.uint32)
+        self._rotations: dict[int, NDArray[np.uint32]] = {}
         self._moduli: dict[tuple[int, bool], Array] = {}
 
-    def rotation(self, element: int) -> NDArray[np.int32]:
+    def rotation(self, element: int) -> NDArray[np.uint32]:
         """The order of a Galois element, kept."""
         if element not in self._rotations:
             self._rotations[element] = rotation_order(element, self.degree)

@@ -68,6 +68,22 @@ def test_the_transform_evaluates_at_seals_roots_and_comes_back(degree, bits):
 
 
 @settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 2**32 - 1), degree=st.sampled_from([4096, 8192, 16384, 32768]))
+def test_transforms_of_the_largest_residues_come_back(seed, degree):
+    """Everything at plus or minus 0.9 p, the most that is ever stored, at the largest prime."""
+    params = make_params(degree, [50], None)
+    tables, prime = make_tables(params), params.data_primes[0]
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], degree)
+    for transform, back in ((forward, backward), (backward, forward)):
+        wanted = signs * int(0.9 * prime)
+        row, scratch = wanted.copy(), np.empty(degree)
+        transform(row, scratch, 0, tables)
+        assert np.abs(row).max() < 0.9 * prime
+        back(row, scratch, 0, tables)
+        np.testing.assert_array_equal(np.mod(row - wanted, prime), 0)
+
+
+@settings(deadline=None, max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), bits=st.integers(20, 50))
 def test_products_of_transforms_are_negacyclic_convolutions(seed, bits):
     degree = 4096
