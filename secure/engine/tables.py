@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import BackendError
+from secure.engine.buffers import Arena
 from secure.params import ENGINE_PRIME_BITS, Params
 
 Array = NDArray[np.float64]
@@ -58,7 +59,10 @@ def make_tables(params: Params) -> Tables:
             )
     columns = transform_columns(degree)
     special = primes[-1]
-    roots: Any = [np.stack(arrays) for arrays in zip(*(_prime_roots(p, degree, columns) for p in primes), strict=True)]
+    arena = Arena()
+    roots: Any = [
+        arena.copy(np.stack(arrays)) for arrays in zip(*(_prime_roots(p, degree, columns) for p in primes), strict=True)
+    ]
     table: Any = Tables  # the eight root arrays come as one list
     result: Tables = table(
         columns,
