@@ -50,7 +50,7 @@ def operations(ring: Ring, level: int) -> Iterator[tuple[Kind, Callable[[], obje
         arithmetic.divide(total, True, result, scratch, t)
 
     yield Kind.ADD, lambda: arithmetic.add_value(total, False, value, moduli)
-    yield Kind.MULTIPLY_PLAIN, lambda: arithmetic.add_product(total, False, value, plain, True, moduli)
+    yield Kind.MULTIPLY_PLAIN, lambda: arithmetic.add_product(total, False, value, plain, moduli)
     yield Kind.SQUARE, lambda: arithmetic.square(value, squares, moduli)
     yield Kind.ROTATE, lambda: switched(value)
     yield Kind.RELINEARIZE, lambda: switched(product)

@@ -39,6 +39,7 @@ dry.py                       the evaluator of levels, scales and parts only
 tenseal_evaluator.py         the real evaluator, on SEAL ciphertexts
 engine/__init__.py           an evaluator of our own on SEAL's ciphertexts and keys
 engine/modular.py            modular arithmetic in float64, as compiled kernels
+engine/vectors.py            eight numbers as one value in kernels
 engine/tables.py             roots of unity and orders
 engine/transform.py          the number-theoretic transform and its inverse
 engine/arithmetic.py         ciphertexts as arrays: products, key switches, divisions
