@@ -513,6 +513,43 @@ def press(
     out.result(dict(bundle.report), f"{bundle.explain()}\nsaved {output}")
 
 
+@command("calibrate", "cipherpress calibrate")
+@click.option("--force", is_flag=True, help="Measure again, and replace a damaged file.")
+def calibrate(out: Output, force: bool) -> None:
+    """Measure what operations take on this machine, for compile and press to choose plans by.
+
+    Takes some seconds on one thread (the first time the engine's kernels are compiled too). The times are kept per user, for
+    this processor and these versions; CIPHERPRESS_CACHE names another folder than the user's cache.
+    """
+    from datetime import date
+
+    from timing.cache import cache_path, load_times, save_times
+
+    path = cache_path()
+    errors = {}
+    if force or not path.exists():
+        from timing.measuring import measure_engine, measure_seal
+
+        with out.progress("calibrate") as progress:
+            progress("engine", 0.0)
+            engine = measure_engine()
+            progress("SEAL", 0.5)
+            seal = measure_seal()
+        save_times(engine.times, seal.times, date.today())
+        errors = {"engine": engine.mean_relative_error, "seal": seal.mean_relative_error}
+    times = load_times(path)
+    kernels = {"engine": asdict(times.engine), "seal": asdict(times.seal)}
+    result = {"path": str(path), "measured": bool(errors), "times": times.origin, **kernels}
+    if errors:
+        result["mean_relative_error"] = errors
+        summary = f"operations are predicted within {errors['engine']:.1%} (engine) and {errors['seal']:.1%} (SEAL) on average"
+    else:
+        summary = "measured before; --force measures again"
+    rows = [{"runtime": name, **values} for name, values in kernels.items()]
+    columns = ["runtime", *kernels["engine"]]
+    out.result(result, f"{table(rows, columns)}\n{times.origin}: {summary}; saved {path}")
+
+
 # -- client and server, by files
 
 

@@ -1,4 +1,4 @@
-"""Times operations of a Plan under the engine, for calibrate_cpu_engine.py: lone ones, switched sums divided at once."""
+"""Operations of a Plan under the engine, ready to be timed: lone ones, switched sums divided at once."""
 
 from __future__ import annotations
 
