@@ -673,6 +673,55 @@ def infer(out: Output, bundle: Path, data_name: str, data_dir: Path | None, imag
     out.result(result, _pairs(result))
 
 
+@command("verify", "cipherpress verify out/bundle --data mnist")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@options(data_options)
+@click.option("--images", default=256, show_default=True, type=click.IntRange(1), help="Test images to start from.")
+@click.option("--encrypted", default=8, show_default=True, type=click.IntRange(2), help="Finds to encrypt, a radius.")
+@click.option("--steps", default=20, show_default=True, type=click.IntRange(0), help="Steps uphill from an image.")
+@click.option(
+    "--radius",
+    default=0.1,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="How far a pixel may go from its image, in parts of the calibrated range, for the bundle to have to stand it.",
+)
+@options(seed_option)
+def verify(
+    out: Output,
+    bundle: Path,
+    data_name: str,
+    data_dir: Path | None,
+    images: int,
+    encrypted: int,
+    steps: int,
+    radius: float,
+    seed: int,
+) -> None:
+    """Search for the inputs that BUNDLE stands worst, by gradient on its plan, and run them encrypted.
+
+    Shows the least headroom and the largest error on the images as they are, within --radius of them, and anywhere in the
+    calibrated range. Exit status 1 when the predicted bound or the modulus does not hold within --radius.
+    """
+    from secure.verification import failures, verify_bundle
+
+    loaded = cp.load(bundle)
+    if not isinstance(loaded, cp.Bundle):
+        raise ModelError(f"{bundle}: not a bundle; make one with `cipherpress compile`")
+    data = cp.load_data(data_name, data_dir)
+    with out.progress("verify") as progress:
+        result = verify_bundle(
+            loaded, data.x_test[:images], encrypted=encrypted, steps=steps, radius=radius, seed=seed, progress=progress
+        )
+    columns = ["radius", "least_headroom_bits", "layer", "simulated_error", "largest_error", "classes_changed"]
+    bound = f"predicted bound {result['bound']:.4g}; radius {radius:g} has to hold"
+    out.result(result, f"{table(result['rows'], columns)}\n{bound}")
+    broken = failures(result)
+    if broken:
+        _fail("; ".join(broken))
+    out.say("the bound holds, and nothing wraps around")
+
+
 @command("export", "cipherpress export out/small -o small.onnx")
 @click.argument("model", metavar="PATH")
 @options(model_options, output_options)
