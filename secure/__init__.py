@@ -3,7 +3,8 @@
 params.py                    rings, moduli, the security tables
 plan.py                      the frozen Plan: a straight-line program over ciphertexts
 kernels.py                   what one operation costs in transforms, products and bytes
-engine_kernels.py            the same for a whole plan under the engine, which shares work
+engine_schedule.py           how the engine runs a plan: as sums of values that stay to be divided
+engine_kernels.py            what that costs for a whole plan
 compiling.py                 compile_network: a Network in, a Bundle out, by the cheapest plan that is right
 stages.py                    a Network as stages whose only non-linear step is squaring
 matrices.py                  linear nodes as sparse matrices
@@ -16,10 +17,17 @@ passes/choose_parameters.py  4: scales and primes
 passes/emit.py               5: the Plan
 packing.py                   slot maps: which feature each slot carries
 diagonals.py                 a linear map between slot maps as diagonals
+blocks.py                    values that keep positions, as blocks of slots
+block_tables.py              convolutions between values in blocks
+layouts.py                   ways to lay out every value
+taps.py                      a convolution over the input, tap by tap
+folds.py                     how partial sums are added up, two folds at a time
+stage_cost.py                what a stage costs, from its diagonals and rotations
 work.py                      how much work a draft will be, before its primes are chosen
 noise.py                     how much error CKKS adds, per operation
 encoding.py                  the error of an encoded plaintext, computed exactly
 propagate.py                 the noise of a draft, stage by stage
+slot_values.py               what slots hold on calibration images, partial sums included
 headroom.py                  how large the integers of a layout get
 chains.py                    from wanted precisions to scales and primes
 checkers.py                  one checker a pass
@@ -33,7 +41,11 @@ engine/tables.py             roots of unity and orders
 engine/transform.py          the number-theoretic transform and its inverse
 engine/arithmetic.py         ciphertexts as arrays: products, key switches, divisions
 engine/residues.py           SEAL's saved ciphertexts as residues, and back
-engine/evaluator.py          the engine's evaluator, keys and constants
+engine/ring.py               tables and keys as residues, kept
+engine/constants.py          a plan's plaintexts, encoded as its sums want them
+engine/buffers.py            arrays that are used again
+engine/running.py            one pass over a plan's schedule
+engine/evaluator.py          a plan made ready for the engine
 backends.py                  what computes on a server: the engine or SEAL
 seal_context.py              SEAL's contexts, bytes and exceptions
 seal_sizes.py                how large SEAL's objects are on the wire
@@ -47,7 +59,6 @@ server.py                    Server: runs the plan, holds no secret
 release.py                   what may leave the client of decrypted values
 inputs.py                    inputs from .npy and image files
 roundtrip.py                 client and server in one process over test images
-input_slots.py               an input in the slots of its ciphertexts, and the transpose
 adjoint.py                   derivatives of a Plan by its inputs
 worst_case.py                the search for inputs that a plan stands worst
 verification.py              that search, and what encryption makes of its finds

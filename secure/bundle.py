@@ -148,8 +148,9 @@ def _check_client(spec: ClientSpec, path: Path) -> None:
     slots, size = spec.params.slots, prod(spec.input_shape)
     features = spec.input_slots
     if (
-        features.ndim != 2
-        or features.shape[1] != slots
+        features.ndim != 3
+        or features.shape[1] not in (1, 2)
+        or features.shape[2] != slots
         or not -1 <= features.min(initial=0) <= features.max(initial=0) < size
     ):
         raise FormatError(f"{path}: field 'input_slots' does not fit shape {spec.input_shape} in {slots} slots")

@@ -11,7 +11,7 @@ from secure.clear import run_clear
 from secure.diagonals import apply_table
 from secure.draft import Draft
 from secure.dry import dry_run
-from secure.packing import spread
+from secure.packing import EMPTY, input_vectors, spread
 from secure.params import check_security
 from secure.plan import Kind
 from secure.work import draft_operations, plan_operations
@@ -19,18 +19,31 @@ from secure.work import draft_operations, plan_operations
 #: Relative difference that float64 sums in another order, and float32 constants, may make.
 TABLE_TOLERANCE = 1e-9
 PLAN_TOLERANCE = 1e-5
+#: What slots between the features of a square are taken to hold when a table is checked: nobody may read it.
+ANYTHING = 1e3
 SCALE_TOLERANCE = 1e-9
 
 
 def check_arranged(draft: Draft) -> None:
-    """Every stage's diagonals, applied to a calibration image in slots, give the stage's value in its output map."""
+    """Every stage's diagonals, applied to a calibration image in slots, give the stage's value in its output map, whatever lies
+    between the features of squares; outputs have nothing between them."""
+    if draft.tables[-1].partial:
+        raise PlanError(draft.stages[-1].layer, "its layout would show partial sums to the client")
     for stage, table, value in zip(draft.stages, draft.tables, draft.evidence.values, strict=True):
         missing = np.setdiff1d(np.arange(stage.size), table.output_map)
         if missing.size:
             raise PlanError(stage.layer, f"the layout lost {missing.size} of its {stage.size} values")
-        sources = {atom: spread(draft.evidence.atoms[atom][:, 0], draft.atom_maps[atom]) for atom in stage.maps}
+        sources = {
+            atom: np.where(
+                draft.atom_maps[atom] == EMPTY, ANYTHING * (atom > 0), spread(atoms[:, 0], draft.atom_maps[atom])
+            )
+            for atom, atoms in enumerate(draft.evidence.atoms)
+            if atom in stage.maps
+        }
         constant = spread(stage.constant, table.output_map)
         difference = apply_table(table, sources) + constant - spread(value[:, 0], table.output_map)
+        if table.partial:
+            difference[table.output_map == EMPTY] = 0.0
         if np.abs(difference).max() > TABLE_TOLERANCE * max(1.0, np.abs(value[:, 0]).max()):
             raise PlanError(stage.layer, f"its diagonals are off by {np.abs(difference).max():.2e}")
 
@@ -80,7 +93,8 @@ def check_plan(draft: Draft) -> None:
             raise PlanError(
                 draft.stages[-1].layer, f"{written[place]} operations {place} were written, {expected[place]} expected"
             )
-    inputs = spread(draft.evidence.atoms[0][:, 0], draft.atom_maps[0])
+    rows = draft.atom_maps[0].reshape(-1, draft.choice.planes, draft.choice.slots)
+    inputs = input_vectors(draft.evidence.atoms[0][:, 0], rows)
     outputs = np.stack(run_clear(plan, list(inputs)))
     wanted = spread(draft.evidence.outputs[:, 0], draft.tables[-1].output_map)
     error = np.abs(outputs - wanted).max()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from compress.errors import FormatError, InputShapeError, KeyMismatchError
 from secure.container import Container, ContainerKind, check_belongs, parse
 from secure.keys import EvaluationKey, SecretCipher, SecretKey, generate_keys
-from secure.packing import spread
+from secure.packing import input_vectors
 from secure.seal_context import load_ciphertext, make_ring
 from secure.specs import ClientSpec
 
@@ -54,7 +54,7 @@ class Client:
 
         Raises: InputShapeError, BackendError.
         """
-        slots = spread(self._checked(image).ravel(), self.spec.input_slots)
+        slots = input_vectors(self._checked(image).ravel(), self.spec.input_slots)
         items = tuple(self._cipher.encrypt(row, self.spec.input_level, self.spec.input_scale) for row in slots)
         return Container(ContainerKind.REQUEST, self.spec.bundle_id, self.secret_key.key_id, items).to_bytes()
 

@@ -116,6 +116,7 @@ def compile_network(
         evidence=evidence,
         choice=_choices(RING_DEGREES[0])[0],
         allowed_error=_allowed_error(evidence, max_error),
+        times=times,
     )
     drafts = _laid_out(start, report)
     seal_times = seal_times or times
@@ -148,8 +149,12 @@ def compile_network(
 
 def _choices(degree: int) -> list[Choice]:
     return [
-        Choice(degree=degree, rescaling=rescaling, base_primes=base, rotate_input=rotate, fold_pairs=True)
-        for rotate, rescaling, base in product((True, False), Rescaling, (1, 2))
+        Choice(
+            degree=degree, planes=planes, rotate_input=rotate, share_giants=share, rescaling=rescaling, base_primes=base
+        )
+        for planes, (rotate, share), rescaling, base in product(
+            (1, 2), ((True, True), (False, True), (False, False)), Rescaling, (1, 2)
+        )
     ]
 
 
@@ -168,18 +173,19 @@ def _laid_out(draft: Draft, report: Progress) -> list[Draft]:
     too_wide: SlotOverflowError | None = None
     for step, degree in enumerate(RING_DEGREES):
         report(f"lay out N={degree}", 0.1 * step)
-        try:
-            arranged = _checked(arrange, replace(draft, choice=_choices(degree)[0]))
-        except SlotOverflowError as error:
-            too_wide = error  # a larger ring may still hold it
-            continue
-        for rotate, choices in groupby(_choices(degree), key=lambda choice: choice.rotate_input):
-            rotated = _checked(
-                choose_rotations, replace(arranged, choice=replace(arranged.choice, rotate_input=rotate))
-            )
-            for choice in choices:
-                placed = _checked(place_rescales, replace(rotated, choice=choice))
-                results.setdefault((degree, rotate, placed.stage_levels, placed.rescaled), placed)
+        for planes, by_planes in groupby(_choices(degree), key=lambda choice: choice.planes):
+            try:
+                arranged = _checked(arrange, replace(draft, choice=replace(draft.choice, degree=degree, planes=planes)))
+            except SlotOverflowError as error:
+                too_wide = error  # a larger ring may still hold it
+                continue
+            for (rotate, share), choices in groupby(by_planes, key=lambda one: (one.rotate_input, one.share_giants)):
+                turned = replace(arranged.choice, rotate_input=rotate, share_giants=share)
+                rotated = _checked(choose_rotations, replace(arranged, choice=turned))
+                for choice in choices:
+                    placed = _checked(place_rescales, replace(rotated, choice=choice))
+                    place = (degree, planes, rotate, share, placed.stage_levels, placed.rescaled)
+                    results.setdefault(place, placed)
     if not results and too_wide is not None:
         raise too_wide
     return list(results.values())
@@ -246,7 +252,7 @@ def _bundle(network: Network, draft: Draft, weighed: Sequence[Alternative], time
         params=plan.params,
         keys=plan.key_manifest,
         input_shape=network.input_shape,
-        input_slots=draft.atom_maps[0],
+        input_slots=draft.atom_maps[0].reshape(-1, draft.choice.planes, draft.choice.slots),
         input_level=plan.input_level,
         input_scale=plan.input_scale,
         input_low=float(inputs.min()),

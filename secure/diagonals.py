@@ -6,13 +6,15 @@ For an input slot map and an output slot map, the map is a sum of rotated inputs
 
 followed, for folded maps, by adding rotated copies of the result (each fold by twice the rotation of the one before).
 Diagonals without a non-zero do not exist: this is where pruned blocks save rotations and keys.
-(Diagonal method: Halevi-Shoup; folding of short wide maps: the hybrid method of GAZELLE; client-side fanning: the project's trials.)
+(Diagonal method: Halevi-Shoup; folding of short wide maps: the hybrid method of GAZELLE; client-side fanning: the project's trials;
+rows shared out over copies, two planes, taps side by side: ours.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,41 +37,85 @@ class DiagonalKey:
 
 @dataclass(frozen=True)
 class DiagonalTable:
-    """All diagonals of one stage, the rotations that fold the result, and where the result's features end up."""
+    """All diagonals of one stage, the rotations that fold the result, and where the result's features end up.
+
+    partial: whether slots without a feature may hold anything (partial sums of other rows) instead of zero. presums: by atom, folds of
+    its ciphertexts before anything is multiplied.
+    """
 
     diagonals: Mapping[DiagonalKey, Array]
     folds: tuple[int, ...]
     output_map: SlotMap
+    partial: bool = False
+    presums: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
 
-def folded_table(maps: Mapping[int, sparse.csr_matrix], sources: Mapping[int, SlotMap], rows: int) -> DiagonalTable:
-    """Dense maps onto `rows` rows, row s mod period in slot s, partial sums folded when the inputs are longer than a period."""
+@dataclass(frozen=True)
+class Pattern:
+    """Rows and columns that meet in every slot, by diagonal; EMPTY where nothing does."""
+
+    entries: tuple[tuple[DiagonalKey, SlotMap, SlotMap], ...]
+    folds: tuple[int, ...]
+    output_map: SlotMap
+    partial: bool
+
+
+def folded_table(
+    maps: Mapping[int, sparse.csr_matrix], sources: Mapping[int, SlotMap], rows: int, groups: int = 1
+) -> DiagonalTable:
+    """Dense maps onto `rows` rows; partial sums are folded when the inputs are longer than the rows' period.
+
+    groups: how many shares the rows are cut into. With one, row s mod period ends in slot s. With more, every copy of the inputs, which
+    repeat through the slots, works for one share: fewer diagonals, more folds, and a result in the first slots of every copy only.
+    """
+    dense = {atom: matrix.toarray() for atom, matrix in maps.items()}
+    pattern = folded_pattern(sources, rows, groups)
+    diagonals = {}
+    for key, own_rows, columns in pattern.entries:
+        values = _gather(dense[key.atom], own_rows, columns)
+        if values.any():
+            diagonals[key] = values
+    return DiagonalTable(diagonals, pattern.folds, pattern.output_map, pattern.partial)
+
+
+def folded_pattern(sources: Mapping[int, SlotMap], rows: int, groups: int) -> Pattern:
+    """What `folded_table` puts where, without the numbers."""
     slots = next(iter(sources.values())).shape[1]
-    output_map = periodic_map(rows, slots)
-    row_period = min(next_power_of_two(rows), slots)
     input_period = max(period_of(source) for source in sources.values())
-    diagonals: dict[DiagonalKey, Array] = {}
+    share = -(-rows // groups)
+    row_period = min(next_power_of_two(share), slots)
+    if groups > 1 and (groups * input_period > slots or row_period > input_period):
+        raise ValueError(f"{groups} shares of {rows} rows do not fit {slots // input_period} copies")
+    slot = np.arange(slots)
+    if groups == 1:
+        row_of_slot = output_map = periodic_map(rows, slots)
+    else:
+        group = slot // input_period % groups
+        row = group * share + slot % row_period
+        held = (slot % row_period < share) & (row < rows)
+        row_of_slot = np.where(held, row, EMPTY).astype(np.int32)[None]
+        output_map = np.where(slot % input_period < row_period, row_of_slot, EMPTY).astype(np.int32)
     window = min(row_period, input_period)
-    for atom, matrix in maps.items():
-        keep = _first_copies(sources[atom], window, input_period)
-        dense = matrix.toarray()
-        for index, source in enumerate(sources[atom]):
+    entries = []
+    for atom, source in sources.items():
+        keep = _first_copies(source, window, input_period)
+        for index, features in enumerate(source):
             for rotation in range(window):
                 chosen = keep[index, rotation]
                 if not chosen.any():
                     continue
                 # chosen is indexed by the input's slot; the output slot is `rotation` to the left of it
-                columns = np.roll(np.where(np.tile(chosen, slots // input_period), source, EMPTY), -rotation)
-                for output in range(output_map.shape[0]):
-                    values = _gather(dense, output_map[output], columns)
-                    if values.any():
-                        diagonals[DiagonalKey(output, atom, index, rotation)] = values
+                columns = np.roll(np.where(np.tile(chosen, slots // input_period), features, EMPTY), -rotation)
+                entries += [
+                    (DiagonalKey(output, atom, index, rotation), own_rows, columns)
+                    for output, own_rows in enumerate(row_of_slot)
+                ]
     folds = []
     step = row_period
     while step < input_period:
         folds.append(step)
         step *= 2
-    return DiagonalTable(diagonals, tuple(folds), output_map)
+    return Pattern(tuple(entries), tuple(folds), output_map, groups > 1 and bool(folds))
 
 
 def placed_table(
@@ -102,14 +148,44 @@ def placed_table(
     return DiagonalTable(diagonals, (), output_map)
 
 
+def plane_constants(table: DiagonalTable, planes: int) -> Mapping[DiagonalKey, NDArray[Any]]:
+    """The constants that multiply ciphertexts, keyed by ciphertext instead of by slot vector.
+
+    Inputs of two planes, x and y, travel as x + iy: Re((a - ib)(x + iy)) = ax + by, one product for two. Since 2 Re is what adding the
+    conjugate gives, constants of such a table are half as large (derived).
+    """
+    if not is_conjugated(table, planes):
+        return table.diagonals
+    constants: dict[DiagonalKey, NDArray[Any]] = {}
+    for key, values in table.diagonals.items():
+        if key.atom != 0:
+            constants[key] = values / 2
+            continue
+        place = replace(key, input=key.input // planes)
+        part = (values if key.input % planes == 0 else -1j * values) / 2
+        constants[place] = constants[place] + part if place in constants else part.astype(np.complex128)
+    return constants
+
+
+def is_conjugated(table: DiagonalTable, planes: int) -> bool:
+    """Whether the table's sum is complex, so that its conjugate is added."""
+    return planes > 1 and any(key.atom == 0 for key in table.diagonals)
+
+
 def apply_table(table: DiagonalTable, atoms: Mapping[int, Array]) -> Array:
     """The table on slot vectors (..., ciphertexts, slots) by atom: (..., outputs, slots). The definition."""
     result = np.zeros((*next(iter(atoms.values())).shape[:-2], *table.output_map.shape))
+    atoms = {atom: folded(slots, table.presums.get(atom, ())) for atom, slots in atoms.items()}
     for key, values in table.diagonals.items():
         result[..., key.output, :] += np.roll(atoms[key.atom][..., key.input, :], -key.rotation, axis=-1) * values
-    for fold in table.folds:
-        result = result + np.roll(result, -fold, axis=-1)
-    return result
+    return folded(result, table.folds)
+
+
+def folded(slots: Array, folds: Sequence[int]) -> Array:
+    """Rotated copies added, one fold after the other."""
+    for fold in folds:
+        slots = slots + np.roll(slots, -fold, axis=-1)
+    return slots
 
 
 def _gather(dense: Array, rows: NDArray, columns: NDArray) -> Array:

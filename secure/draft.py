@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secure.diagonals import DiagonalTable
+from secure.kernels import TYPICAL_TIMES, KernelTimes
 from secure.packing import SlotMap
 from secure.params import ENGINE_PRIME_BITS, Params
 from secure.plan import Plan
@@ -30,16 +31,17 @@ class Rescaling(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What the search varies: ring degree, rescaling, primes under the last rescale, and whether the input is rotated
-    before its products (fewer rotations) or only after them (less noise); the largest prime, which decides
-    what can run it; and whether folds are taken two at a time (three rotations of one value instead of two in a row)."""
+    """What the search varies: ring degree, rescaling, primes under the last rescale; whether the input is rotated before its
+    products (fewer transforms) or only after them (less noise); how many inputs a slot carries (planes: two as real and imaginary
+    part); whether giant steps share one key (Horner's rule) or have their own; and the largest prime, which decides what can run it."""
 
     degree: int
     rescaling: Rescaling
     base_primes: int
     rotate_input: bool
+    planes: int = 1
+    share_giants: bool = True
     prime_bits: int = ENGINE_PRIME_BITS
-    fold_pairs: bool = False
 
     @property
     def slots(self) -> int:
@@ -80,10 +82,18 @@ def gather_evidence(stages: tuple[Stage, ...], images: Array) -> Evidence:
 class Split:
     """Baby-step/giant-step of one stage: rotation = baby + giant (mod slots).
 
-    parts: (baby, giant) for every rotation of the stage's table, both in [0, slots).
+    parts: (baby, giant) for every rotation of the stage's table, both in [0, slots). horner: whether evenly spaced giants are added by
+    Horner's rule, a chain of rotations by one step: one key for all, but every link but the first rotates a sum.
     """
 
     parts: Mapping[int, tuple[int, int]]
+    horner: bool = True
+
+    def shares_giants(self, giants: Collection[int]) -> bool:
+        """Whether one output's giants 0, s, 2 s, ... go by Horner's rule."""
+        ordered = sorted(giants)
+        step = ordered[1] if len(ordered) > 1 else 0
+        return self.horner and len(ordered) > 2 and ordered == [step * k for k in range(len(ordered))]
 
     @property
     def babies(self) -> tuple[int, ...]:
@@ -110,7 +120,8 @@ class Draft:
     evidence: Evidence
     choice: Choice
     allowed_error: float = inf  # at six sigma, in the outputs' units
-    # arrange
+    times: KernelTimes = TYPICAL_TIMES  # of the machine that will run the plan
+    # arrange; rows of the input's map are ciphertexts times planes
     atom_maps: tuple[SlotMap, ...] = ()
     tables: tuple[DiagonalTable, ...] = ()
     coefficients: tuple[float, ...] = ()  # by stage, the largest of what is rescaled or decrypted, at scale 1

@@ -1,28 +1,27 @@
 """What a plan costs in kernels under the engine, which shares digits between rotations and divides sums once. Pure counting.
 
-The same rules as `secure.engine.evaluator`, followed on shadows (counts derived from its kernels; l data primes are left):
+Counted on the schedule that the engine runs (`secure.engine_schedule`: which values stay to be divided by P, and why). Counts
+derived from its kernels; l data primes are left, N residues a row:
 
     digits of a value      : l + l^2 limb transforms, l^2 N additions
-    one switch of them     : 2 l (l+1) N + l N products, 2 (l+1) N additions (the rearrangement), one key of 2 l (l+1) N residues read
+    one switch of them     : 2 l (l+1) N products, the first part carried along: l N products where it was divided,
+                             (l+1) N where it was not; 2 (l+1) N additions (the rearrangement), one key of 2 l (l+1) N residues read
     division of a sum by P : 2 (l+1) limb transforms, 2 l N products, 2 l N additions; half of each where the sum is only rotated,
-                             whose first part need not be divided
+                             whose first part need not be divided; 2 (l+1) limb transforms also where the last data prime goes with P
+    product with a constant: 2 l N products, 2 (l+1) N where it is extended
+    addition               : nothing of its own where what is added is made inside the sum; else a pass of additions for each
+                             value that enters, of products where it has to be multiplied by P
 
-Everything else costs what it costs under SEAL (`secure.kernels`), on rows of l + 1 residues where a sum is still to be divided.
+Everything else costs what it costs under SEAL (`secure.kernels`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from math import log2
 
+from secure.engine_schedule import SWITCHES, Apply, Form, Offset, Product, Schedule, Summand, Term, Turn, schedule
 from secure.kernels import RESIDUE_BYTES, KernelCounts, KernelTimes, operation_kernels
-from secure.plan import Kind, Op, Plan
-
-#: Operations that take any sum as it is; all others need it divided.
-TAKE_SUMS = (Kind.ADD, Kind.ADD_PLAIN)
-#: Automorphisms, and everything that switches keys.
-MOVES = (Kind.ROTATE, Kind.CONJUGATE)
-SWITCHES = (*MOVES, Kind.RELINEARIZE)
+from secure.plan import Kind, Plan
 
 
 def _transforms(count: int, degree: int) -> KernelCounts:
@@ -34,11 +33,13 @@ def digits_kernels(level: int, degree: int) -> KernelCounts:
     return _transforms(level + level * level, degree) + KernelCounts(additions=level * level * degree)
 
 
-def switch_kernels(level: int, degree: int) -> KernelCounts:
-    """Digits times one key."""
+def switch_kernels(level: int, degree: int, carried_rows: int | None = None) -> KernelCounts:
+    """Digits times one key, and what is carried along: by default the first part of a divided value."""
     residues = 2 * level * (level + 1) * degree
     return KernelCounts(
-        products=residues + level * degree, additions=2 * (level + 1) * degree, key_bytes=residues * RESIDUE_BYTES
+        products=residues + (level if carried_rows is None else carried_rows) * degree,
+        additions=2 * (level + 1) * degree,
+        key_bytes=residues * RESIDUE_BYTES,
     )
 
 
@@ -48,6 +49,17 @@ def division_kernels(level: int, degree: int, parts: int = 2) -> KernelCounts:
     return _transforms(parts * (level + 1), degree) + KernelCounts(products=residues, additions=residues)
 
 
+def joint_division_kernels(level: int, degree: int) -> KernelCounts:
+    """A switched sum divided by P and by the last of its data primes at once."""
+    kept = 2 * (level - 1) * degree
+    return _transforms(2 * (level + 1), degree) + KernelCounts(products=2 * kept + 2 * degree, additions=kept)
+
+
+def product_kernels(level: int, degree: int, extended: bool = False, parts: int = 2) -> KernelCounts:
+    """A product with a constant, added to its sum."""
+    return KernelCounts(products=parts * (level + extended) * degree)
+
+
 def lone_operation_kernels(kind: Kind, level: int, degree: int) -> KernelCounts:
     """One operation that shares nothing with others: what the search orders candidates by."""
     if kind in SWITCHES:
@@ -55,51 +67,55 @@ def lone_operation_kernels(kind: Kind, level: int, degree: int) -> KernelCounts:
     return operation_kernels(kind, level, degree)
 
 
-@dataclass(frozen=True)
-class _Shadow:
-    level: int
-    divided: bool
-    has_digits: bool = False
-
-
 def engine_kernels(plan: Plan) -> tuple[KernelCounts, ...]:
-    """Kernels of every operation of a plan, in its order; a division counts where it is asked for, an output's at its operation."""
-    degree = plan.params.poly_modulus_degree
-    shadows: dict[int, _Shadow] = {value: _Shadow(plan.input_level, True) for value in range(plan.inputs)}
-    work: list[KernelCounts] = []
-    for number, op in plan.numbered():
-        counts = KernelCounts()
-        if op.kind not in (*TAKE_SUMS, *MOVES) and not shadows[op.args[0]].divided:
-            counts += division_kernels(shadows[op.args[0]].level, degree)
-            shadows[op.args[0]] = replace(shadows[op.args[0]], divided=True)
-        counts += _own_kernels(op, plan.working_level(op), [shadows[arg] for arg in op.args], degree)
-        if op.kind in MOVES:
-            shadows[op.args[0]] = replace(shadows[op.args[0]], has_digits=True)
-        switched = op.kind in SWITCHES
-        summed = op.kind in TAKE_SUMS and not all(shadows[arg].divided for arg in op.args)
-        shadows[number] = _Shadow(op.level, not (switched or summed))
-        if number in plan.outputs and not shadows[number].divided:
-            counts += division_kernels(op.level, degree)
-        work.append(counts)
+    """Kernels of every operation of a plan, in its order; a division counts at the operation that makes what is divided, or at the
+    rotation that takes one part of it apart."""
+    work = [KernelCounts() for _ in plan.ops]
+    for op, counts in _counted(plan, schedule(plan)):
+        work[op - plan.inputs] += counts
     return tuple(work)
 
 
-def _own_kernels(op: Op, level: int, args: list[_Shadow], degree: int) -> KernelCounts:
-    if op.kind in MOVES:
-        own = switch_kernels(level, degree)
-        if not args[0].has_digits:
-            own += digits_kernels(level, degree)
-            if not args[0].divided:
-                own += division_kernels(level, degree, parts=1)
-        return own
-    if op.kind is Kind.RELINEARIZE:
-        return digits_kernels(level, degree) + switch_kernels(level, degree)
-    own = operation_kernels(op.kind, level, degree, op.parts)
-    if op.kind not in TAKE_SUMS or all(arg.divided for arg in args):
-        return own
-    if op.kind is Kind.ADD and not any(arg.divided for arg in args):
-        return own + KernelCounts(additions=op.parts * degree)
-    return own + KernelCounts(products=own.additions)  # the divided one is multiplied by P first
+def _counted(plan: Plan, steps: Schedule) -> list[tuple[int, KernelCounts]]:
+    """(operation's value, kernels) of everything that is done."""
+    degree = plan.params.poly_modulus_degree
+    result: list[tuple[int, KernelCounts]] = []
+    extended: set[int] = set()
+    taken_apart: set[int] = set()
+    for step in steps.steps:
+        op = plan.ops[step.result - plan.inputs]
+        if isinstance(step, Apply):
+            level = plan.working_level(op)
+            joint = joint_division_kernels(level, degree)
+            result.append((step.result, joint if step.joined else operation_kernels(op.kind, level, degree, op.parts)))
+            continue
+        for term in step.terms:
+            if isinstance(term, Turn) and term.source not in taken_apart:
+                taken_apart.add(term.source)
+                result.append((term.op, digits_kernels(op.level, degree)))
+                if term.source in extended:
+                    result.append((term.op, division_kernels(op.level, degree, parts=1)))
+            result.append((term.op, _term_kernels(term, op.level, degree, op.parts, extended)))
+        if step.divided:
+            result.append((step.result, division_kernels(op.level, degree)))
+        elif step.extended:
+            extended.add(step.result)
+    return result
+
+
+def _term_kernels(term: Term, level: int, degree: int, parts: int, extended: set[int]) -> KernelCounts:
+    match term:
+        case Turn():
+            relinearized = 2 * level if term.element is None else level
+            return switch_kernels(level, degree, level + 1 if term.source in extended else relinearized)
+        case Product():
+            return product_kernels(level, degree, term.form is Form.EXTENDED, parts)
+        case Summand():
+            residues = parts * (level + (term.form is Form.EXTENDED)) * degree
+            lifted = term.form is Form.LIFTED
+            return KernelCounts(products=residues) if lifted else KernelCounts(additions=residues)
+        case Offset():
+            return KernelCounts(additions=level * degree)
 
 
 def predicted_engine_milliseconds(plan: Plan, times: KernelTimes) -> float:

@@ -8,16 +8,14 @@ arithmetic is exact modulo Q: only what is rescaled or decrypted must stay below
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from secure.draft import Draft
+from secure.draft import Draft, Evidence
 from secure.encoding import coefficients
 from secure.packing import spread
+from secure.slot_values import chosen_images, stage_slots
 
-Array = NDArray[np.float64]
-
-#: Calibration inputs whose coefficients are computed: those with the largest values.
-MEASURED_IMAGES = 24
+#: Calibration inputs whose coefficients are computed: those with the largest values in any stage, so many for each.
+MEASURED_IMAGES = 12
 
 
 def largest_coefficients(draft: Draft) -> tuple[float, ...]:
@@ -26,20 +24,21 @@ def largest_coefficients(draft: Draft) -> tuple[float, ...]:
 
     Over the calibration inputs whose values are largest; needs arranged stages.
     """
-    return tuple(
-        _largest(
-            values**2 if stage.squared else np.column_stack([values, stage.constant]), draft.tables[index].output_map
-        )
-        for index, (stage, values) in enumerate(zip(draft.stages, draft.evidence.values, strict=True))
-    )
+    largest = [1e-12] * len(draft.stages)
+    for index, _, value in stage_slots(draft, chosen_images(draft.evidence, _largest_images(draft.evidence))):
+        stage = draft.stages[index]
+        held = value**2 if stage.squared else value
+        largest[index] = max(largest[index], float(np.abs(coefficients(held)).max()))
+        if not stage.squared:
+            added = spread(stage.constant, draft.tables[index].output_map)
+            largest[index] = max(largest[index], float(np.abs(coefficients(added)).max()))
+    return tuple(largest)
 
 
-def _largest(values: Array, output_map: NDArray[np.int32]) -> float:
-    """values (features, images)."""
-    energy = np.abs(values).max(axis=0) + np.sqrt(np.sum(values**2, axis=0))
-    chosen = {*np.argsort(energy)[-MEASURED_IMAGES:].tolist(), values.shape[1] - 1}
-    largest = 0.0
-    for image in chosen:
-        slots = spread(values[:, image], output_map)
-        largest = max(largest, float(np.abs(coefficients(slots)).max()))
-    return max(largest, 1e-12)
+def _largest_images(evidence: Evidence) -> list[int]:
+    """Images whose values are largest in any stage."""
+    chosen = {evidence.outputs.shape[1] - 1}
+    for values in evidence.values:
+        energy = np.abs(values).max(axis=0) + np.sqrt(np.sum(values**2, axis=0))
+        chosen.update(np.argsort(energy)[-MEASURED_IMAGES:].tolist())
+    return sorted(chosen)

@@ -39,6 +39,16 @@ class KernelCounts:
             self.key_bytes + other.key_bytes,
         )
 
+    def times(self, factor: int) -> KernelCounts:
+        """So many times the same work."""
+        return KernelCounts(
+            self.transforms * factor,
+            self.butterflies * factor,
+            self.products * factor,
+            self.additions * factor,
+            self.key_bytes * factor,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class KernelTimes:
@@ -57,6 +67,10 @@ class KernelTimes:
             + counts.additions * self.addition_ns
         )
         return nanoseconds * 1e-6 + calls * self.call_us * 1e-3
+
+
+#: A core of 2026, for whoever plans without having measured: only ratios matter.
+TYPICAL_TIMES = KernelTimes(butterfly_ns=0.5, product_ns=0.3, addition_ns=0.25, call_us=5.0)
 
 
 def operation_kernels(kind: Kind, level: int, degree: int, parts: int = 2) -> KernelCounts:

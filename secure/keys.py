@@ -70,7 +70,7 @@ class SecretCipher:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret key cannot be pickled or copied; save it with write_keys")
 
-    def encrypt(self, slots: NDArray[np.float64], level: int, scale: float) -> bytes:
+    def encrypt(self, slots: NDArray[Any], level: int, scale: float) -> bytes:
         """SEAL's bytes of a symmetric encryption; its random half is a seed, so they are half of a ciphertext's.
 
         Raises: BackendError.

@@ -71,6 +71,14 @@ def _fanned(features: NDArray[Any], share: int, starts: NDArray[Any], period: in
     return result.reshape(1, slots)
 
 
+def in_planes(features: NDArray[np.integer], planes: int, places: SlotMap) -> SlotMap:
+    """(ciphertexts * planes, slots): feature i of plane 0 and feature i + count of plane 1 in the slots of place i."""
+    count = -(-len(features) // planes)
+    padded = np.append(features, np.full(count * planes - len(features), EMPTY)).reshape(planes, count)
+    rows = [np.where(places == EMPTY, EMPTY, np.append(plane, EMPTY)[places]) for plane in padded]
+    return np.stack(rows, axis=1).reshape(-1, places.shape[1]).astype(np.int32)
+
+
 def raster_positions(grid: Grid, raster: tuple[int, ...]) -> NDArray[np.int64]:
     """The place of every position of one channel on a raster in C order: a strided value leaves gaps, so that a
     convolution of any stride needs one rotation a tap."""
@@ -110,6 +118,29 @@ def period_of(slot_map: SlotMap) -> int:
     while period > 1 and np.array_equal(slot_map[:, : period // 2], slot_map[:, period // 2 : period]):
         period //= 2
     return period
+
+
+def input_vectors(values: NDArray, input_slots: NDArray[np.int32]) -> NDArray[Any]:
+    """Flat inputs (..., features) as what a client encrypts, (..., ciphertexts, slots): real, or complex for two planes.
+
+    input_slots: (ciphertexts, planes, slots).
+    """
+    planes = spread(values, input_slots)
+    return planes[..., 0, :] if planes.shape[-2] == 1 else planes[..., 0, :] + 1j * planes[..., 1, :]
+
+
+def input_gradient(slots: NDArray[Any], input_slots: NDArray[np.int32], size: int) -> NDArray[np.float64]:
+    """The transpose of `input_vectors`: derivatives by slots (..., ciphertexts, slots) as derivatives by the `size` features.
+
+    A complex derivative d means that the quantity changes by Re(conj(d) z) when the slot changes by z.
+    """
+    rows = slots.reshape(-1, *slots.shape[-2:])
+    result = np.zeros((len(rows), size))
+    for plane in range(input_slots.shape[1]):
+        used = input_slots[:, plane] != EMPTY
+        for total, row in zip(result, rows.imag if plane else rows.real, strict=True):
+            np.add.at(total, input_slots[:, plane][used], row[used])
+    return result.reshape(*slots.shape[:-2], size)
 
 
 def spread(values: NDArray, slot_map: SlotMap) -> NDArray[np.float64]:

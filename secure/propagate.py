@@ -10,16 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from secure.diagonals import DiagonalKey, apply_table
+from secure.diagonals import DiagonalKey, apply_table, is_conjugated, plane_constants
 from secure.draft import Draft, Evidence, StageScales
 from secure.encoding import encoding_error
+from secure.folds import fold_groups, switches_after_folds
 from secure.noise import encoding_variance, fresh_real_variance, planned_key_switch_variance, rescale_variance
-from secure.packing import EMPTY, SlotMap, spread
+from secure.packing import EMPTY, SlotMap
 from secure.params import Params
+from secure.slot_values import atom_slots, source_powers
 
 Array = NDArray[np.float64]
 
@@ -33,16 +36,22 @@ CHANCE = 3.0
 class NoiseModel:
     """What the noise of a draft depends on besides primes and scales.
 
-    met_power: by stage and atom, the sum over diagonals and folds of the mean square that a feature's slot meets, (features,).
+    slot_power: by stage and atom, the mean square of every slot multiplied, (ciphertexts times planes, slots). met_power: by stage and atom, the sum over diagonals and folds of the mean square that a feature's slot meets, (features,).
     image_power: by atom, an image's mean square over that of all images. excess: by stage, how far the variance of the encoded
     weights' errors lies above that of white ones, (features,).
     """
 
     draft: Draft
     evidence: Evidence
+    slot_power: tuple[Mapping[int, Array], ...]
     met_power: tuple[Mapping[int, Array], ...]
     image_power: tuple[Array, ...]
     excess: tuple[Array, ...]
+
+    @cached_property
+    def slots(self) -> tuple[Array, ...]:
+        """By atom, its slots, (images, ciphertexts times planes, slots)."""
+        return atom_slots(self.draft, self.evidence)
 
     @cached_property
     def _typical_power(self) -> tuple[dict[int, float], ...]:
@@ -56,7 +65,10 @@ class NoiseModel:
         """Standard deviation of a stage's value, times its scale, that rounding the weights to plaintexts makes."""
         powers = self._typical_power[stage]
         largest = max(atom_scales[atom] for atom in powers)  # squares of whole scales would overflow
-        total = sum(power * (atom_scales[atom] / largest) ** 2 for atom, power in powers.items())
+        total = sum(
+            power * self._rounding_share(stage, atom) * (atom_scales[atom] / largest) ** 2
+            for atom, power in powers.items()
+        )
         return largest * float(np.sqrt(total * encoding_variance(self.draft.choice.degree)))
 
     def output_sigmas(
@@ -79,9 +91,11 @@ class NoiseModel:
             moved = any(draft.splits[index].babies)
             for atom, met in self.met_power[index].items():
                 scale = atom_scales[atom]
-                incoming = variances[atom] + (switch / scale**2 if moved else 0.0)
+                presummed = 2.0 ** len(draft.tables[index].presums.get(atom, ()))
+                switches = moved + (1 - 1 / presummed)  # a sum's errors, shared out over the features it adds up
+                incoming = variances[atom] + switches * switch / scale**2
                 value_variance += stage.squared_maps[atom] @ incoming
-                rounding = encoding_variance(degree) * (scale / value_scale) ** 2
+                rounding = self._rounding_share(index, atom) * encoding_variance(degree) * (scale / value_scale) ** 2
                 value_variance += rounding * np.outer(met * self.excess[index], self.image_power[atom])
             if stage.squared:
                 variance = 4 * self.evidence.values[index] ** 2 * value_variance + 2 * value_variance**2
@@ -104,43 +118,58 @@ class NoiseModel:
         table, split = draft.tables[stage], draft.splits[stage]
         keys = sorted(table.diagonals)
         keys = keys[:: -(-len(keys) // MEASURED_DIAGONALS)]
+        planes = draft.choice.planes
+        constants = plane_constants(replace(table, diagonals={key: table.diagonals[key] for key in keys}), planes)
         errors: dict[DiagonalKey, Array] = {}
-        for key in keys:
+        for key, constant in constants.items():
             giant = split.parts[key.rotation][1]
-            written = np.roll(table.diagonals[key], giant)
-            errors[key] = np.roll(encoding_error(written, value_scale / atom_scales[key.atom]), -giant)
-        sources = {atom: self.evidence.atoms[atom].T for atom in self.met_power[stage]}
-        slots = {atom: spread(values, draft.atom_maps[atom]) for atom, values in sources.items()}
-        found = apply_table(replace(table, diagonals=errors), slots)
+            error = encoding_error(np.roll(constant, giant), value_scale / atom_scales[key.atom])
+            errors |= _plane_errors(key, np.roll(error, -giant), planes, is_conjugated(table, planes))
+        found = apply_table(replace(table, diagonals=errors), dict(enumerate(self.slots)))
         actual = _by_feature(np.mean(found**2, axis=0), table.output_map, draft.stages[stage].size)
         white = np.zeros(len(actual))
-        for atom, power in _met_power(draft, self.evidence, stage, keys).items():
-            white += power * encoding_variance(draft.choice.degree) * (atom_scales[atom] / value_scale) ** 2
+        for atom, power in _met_power(draft, self.slot_power, stage, keys).items():
+            share = self._rounding_share(stage, atom)
+            white += share * power * encoding_variance(draft.choice.degree) * (atom_scales[atom] / value_scale) ** 2
         ratio = actual / np.maximum(white, np.finfo(float).tiny)
         return np.where(ratio > CHANCE, ratio, 1.0)
 
     def _sum_variance(self, stage: int, switch: float) -> float:
         """Slot variance, under the value's scale, of giant rotations, folds and the bias plaintext."""
-        folded = 2.0 ** len(self.draft.tables[stage].folds)
+        table = self.draft.tables[stage]
         giants = sum(giant != 0 for giant in self.draft.splits[stage].giants)
-        return (giants * folded + folded - 1) * switch + encoding_variance(self.draft.choice.degree)
+        groups = fold_groups(table.folds, is_conjugated(table, self.draft.choice.planes))
+        return switches_after_folds(giants, groups) * switch + encoding_variance(self.draft.choice.degree)
+
+    def _rounding_share(self, stage: int, atom: int) -> float:
+        """Variance of what rounding the weights makes, in parts of that of real constants: twice the real part of an error is read
+        where the conjugate is added; half of a complex constant's is real."""
+        if not is_conjugated(self.draft.tables[stage], self.draft.choice.planes):
+            return 1.0
+        return 2.0 if atom == 0 else 4.0
 
 
 def noise_model(draft: Draft, images: int) -> NoiseModel:
     """The model of an arranged draft, on the first `images` calibration images; encoded weights' errors taken for white."""
     evidence = draft.evidence.subset(images)
-    met = tuple(_met_power(draft, evidence, index, sorted(table.diagonals)) for index, table in enumerate(draft.tables))
+    slot_power = source_powers(draft, evidence)
+    met = tuple(
+        _met_power(draft, slot_power, index, sorted(table.diagonals)) for index, table in enumerate(draft.tables)
+    )
     power = tuple(np.mean(atom**2, axis=0) for atom in evidence.atoms)
     image_power = tuple(row / max(float(row.mean()), np.finfo(float).tiny) for row in power)
-    return NoiseModel(draft, evidence, met, image_power, tuple(np.ones(stage.size) for stage in draft.stages))
+    excess = tuple(np.ones(stage.size) for stage in draft.stages)
+    return NoiseModel(draft, evidence, slot_power, met, image_power, excess)
 
 
-def _met_power(draft: Draft, evidence: Evidence, stage: int, keys: Sequence[DiagonalKey]) -> dict[int, Array]:
+def _met_power(
+    draft: Draft, slot_power: Sequence[Mapping[int, Array]], stage: int, keys: Sequence[DiagonalKey]
+) -> dict[int, Array]:
     """By atom, the sum over these diagonals and the folds of the mean square met by a feature's slot, (features,)."""
     table, size = draft.tables[stage], draft.stages[stage].size
     result = {}
     for atom in draft.stages[stage].maps:
-        mean_square = spread(np.mean(evidence.atoms[atom] ** 2, axis=1), draft.atom_maps[atom])
+        mean_square = slot_power[stage][atom]
         total = np.zeros(table.output_map.shape)
         for key in keys:
             if key.atom == atom:
@@ -149,6 +178,16 @@ def _met_power(draft: Draft, evidence: Evidence, stage: int, keys: Sequence[Diag
             total = total + np.roll(total, -fold, axis=1)
         result[atom] = _by_feature(total, table.output_map, size)
     return result
+
+
+def _plane_errors(key: DiagonalKey, error: NDArray[Any], planes: int, conjugated: bool) -> dict[DiagonalKey, Array]:
+    """A constant's error as errors of the diagonals that it stands for."""
+    if not conjugated:
+        return {key: error}
+    if key.atom != 0:
+        return {key: 2 * error}
+    first = replace(key, input=key.input * planes)
+    return {first: 2 * error.real, replace(first, input=first.input + 1): -2 * error.imag}
 
 
 def _by_feature(slots: Array, slot_map: SlotMap, size: int) -> Array:

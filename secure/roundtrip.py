@@ -14,7 +14,7 @@ from compress.errors import ConfigError, InputShapeError
 from secure.clear import run_clear
 from secure.client import Client
 from secure.memory import peak_rss_bytes
-from secure.packing import spread
+from secure.packing import input_vectors
 from secure.reporting import plan_summary
 from secure.server import Server
 from secure.specs import Bundle
@@ -74,7 +74,7 @@ def clear_outputs(bundle: Bundle, images: Images) -> Array:
     rows = []
     for start in range(0, len(images), BATCH):
         batch = np.asarray(images[start : start + BATCH], dtype=np.float64)
-        slots = spread(batch.reshape(len(batch), -1), spec.input_slots)  # (batch, ciphertexts, slots)
+        slots = input_vectors(batch.reshape(len(batch), -1), spec.input_slots)  # (batch, ciphertexts, slots)
         outputs = np.stack(run_clear(plan, list(slots.transpose(1, 0, 2))))  # (ciphertexts, batch, slots)
         rows.append(outputs[spec.output_slots[:, 0], :, spec.output_slots[:, 1]].T)
     return np.concatenate(rows)

@@ -20,7 +20,8 @@ class ClientSpec:
     """How a client encodes an input and reads the answer.
 
     bundle_id: sha256 (hex) of the plan; binds keys and ciphertexts to this bundle.
-    input_slots: (ciphertexts, slots) int32, the flat input feature each slot carries, -1 for a slot that stays zero.
+    input_slots: (ciphertexts, planes, slots) int32, the flat input feature each slot carries, -1 for a slot that stays zero; with two
+    planes the second is the imaginary part.
     input_low, input_high: the range calibration saw; inputs far outside would overflow the modulus silently.
     output_slots: (outputs, 2) int32, ciphertext and slot where each flat output value is read.
     predicted_logit_error: bound at six sigma on |encrypted - plan in clear| at the outputs, in their units.

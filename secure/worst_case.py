@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from secure.adjoint import pull_back, record
 from secure.clear import ClearEvaluator, NoisyClearEvaluator
 from secure.encoding import coefficients, slot_derivatives
-from secure.input_slots import input_gradient, input_vectors
+from secure.packing import input_gradient, input_vectors
 from secure.plan import Kind, Plan
-from secure.specs import Bundle
+from secure.specs import Bundle, ClientSpec
 
 Array = NDArray[np.float64]
 Progress = Callable[[float], None]
@@ -116,7 +116,7 @@ class Fullness:
 
     def _logs(self, images: Array) -> tuple[Any, list[Array], list[Array]]:
         """The tape, and by site log2 of |coefficient| over half the modulus and the coefficient's sign, (images, N)."""
-        inputs = list(input_vectors(self._spec, images).swapaxes(0, 1))
+        inputs = _inputs(self._spec, images)
         tape = record(self._plan, self._evaluator, inputs, {site.value for site in self._sites})
         logs, signs = [], []
         for site in self._sites:
@@ -150,7 +150,7 @@ class SimulatedError:
 
     def _errors(self, images: Array) -> tuple[Any, Any, Array]:
         """Both tapes and the errors (images, outputs)."""
-        inputs = list(input_vectors(self._spec, images).swapaxes(0, 1))
+        inputs = _inputs(self._spec, images)
         wanted = set(self._plan.outputs)
         exact = record(self._plan, self._exact, inputs, wanted)
         self._noisy.restart()
@@ -160,5 +160,12 @@ class SimulatedError:
         return exact, noisy, found[places[:, 0], :, places[:, 1]].T
 
 
-def _by_pixels(spec: Any, by_ciphertext: list[Any]) -> Array:
-    return input_gradient(spec, np.stack(by_ciphertext, axis=1))
+def _inputs(spec: ClientSpec, images: Array) -> list[NDArray[Any]]:
+    """By ciphertext, (images, slots)."""
+    return list(input_vectors(images.reshape(len(images), -1), spec.input_slots).swapaxes(0, 1))
+
+
+def _by_pixels(spec: ClientSpec, by_ciphertext: list[NDArray[Any]]) -> Array:
+    size = int(np.prod(spec.input_shape))
+    gradient = input_gradient(np.stack(by_ciphertext, axis=1), spec.input_slots, size)
+    return gradient.reshape(len(gradient), *spec.input_shape)

@@ -18,6 +18,8 @@ from secure.engine.tables import Tables, make_tables, rotation_order
 from secure.params import Params, make_params
 from secure.plan import Kind, galois_element
 
+Array = NDArray[np.float64]
+
 STEPS = 3
 #: More than a core's own cache: what calls of one operation read before they read the same again.
 COLD_BYTES = 8 * 2**20
@@ -39,32 +41,32 @@ def make_ring(degree: int, levels: int, prime_bits: float) -> Ring:
 
 
 def operations(ring: Ring, level: int) -> Iterator[tuple[Kind, Callable[[], object]]]:
-    """Every kind of operation that works at `level`, each call making a new result as the evaluator does."""
+    """Every kind of operation that works at `level`, into arrays that are there already, as the evaluator does."""
     degree, t = ring.params.poly_modulus_degree, ring.tables
     value, product = _residues(2, level, degree), _residues(3, level, degree)
     keys, plains, others = cycle(ring.keys), cycle(_cold(level, degree)), cycle(_cold(2, level, degree))
     order = rotation_order(galois_element(STEPS, degree), degree)
+    rows = [*range(level), len(t.primes) - 1]
+    moduli = np.stack([t.primes[rows], t.inverses[rows]], axis=1)
+    digits, total = np.empty((level, level + 1, degree)), np.empty((2, level + 1, degree))
+    result, squares, lower = np.empty_like(value), np.empty_like(product), np.empty((2, level - 1, degree))
+    scratch = np.empty((3, degree))
 
-    def rotate() -> object:
-        total = arithmetic.switched(arithmetic.digits_of(value[1], t), next(keys), t)
-        arithmetic.add_extended_part(total, value, 1, t)
-        return arithmetic.divided(arithmetic.permuted(total, order), True, t)
+    def switched(source: Array) -> None:
+        arithmetic.digits_of(source[-1], digits, scratch[:2], t)
+        arithmetic.add_switched(total, True, digits, next(keys), source[:-1], t.special, order, moduli, scratch[:2])
+        arithmetic.divide(total, True, result, scratch, t)
 
-    def relinearize() -> object:
-        total = arithmetic.switched(arithmetic.digits_of(product[2], t), next(keys), t)
-        arithmetic.add_extended_part(total, product, 2, t)
-        return arithmetic.divided(total, True, t)
-
-    yield Kind.ADD, lambda: arithmetic.added(value, next(others), False, t)
-    yield Kind.MULTIPLY_PLAIN, lambda: arithmetic.multiplied(next(others), next(plains), t)
-    yield Kind.SQUARE, lambda: arithmetic.squared(next(others), t)
-    yield Kind.ROTATE, rotate
-    yield Kind.RELINEARIZE, relinearize
+    yield Kind.ADD, lambda: arithmetic.add_value(total, False, next(others), moduli)
+    yield Kind.MULTIPLY_PLAIN, lambda: arithmetic.add_product(total, False, next(others), next(plains), True, moduli)
+    yield Kind.SQUARE, lambda: arithmetic.square(next(others), squares, moduli)
+    yield Kind.ROTATE, lambda: switched(value)
+    yield Kind.RELINEARIZE, lambda: switched(product)
     if level > 1:
-        yield Kind.RESCALE, lambda: arithmetic.divided(next(others), False, t)
+        yield Kind.RESCALE, lambda: arithmetic.divide(next(others), False, lower, scratch, t)
 
 
-def _cold(*shape: int) -> tuple[NDArray[np.float64], ...]:
+def _cold(*shape: int) -> tuple[Array, ...]:
     one = _residues(*shape)
     return tuple(one.copy() for _ in range(max(1, COLD_BYTES // one.nbytes)))
 

@@ -3,6 +3,10 @@
 A key switch is SEAL's, with one special prime P: the digits are the residues modulo each data prime, centred here, which quarters
 the noise of SEAL's digits from [0, q). It is cut into pieces so that rotations of one value share its digits (hoisting, Halevi and Shoup 2018)
 and sums of switched values share the division by P ("extended" values, (2, level + 1, N), the row of P last).
+
+Results go into arrays that the caller owns. moduli: (rows, 2), each row's prime and its inverse. Ranges (derived from the bounds in
+`modular`): what is stored lies within 0.9 p, keys and constants within p / 2, so a product of the two lies within 0.67 p. Seven of
+them and a stored value make 5.6 p, which is below the 8 p up to which a sum is exact and may be reduced.
 """
 
 from __future__ import annotations
@@ -16,8 +20,10 @@ from secure.engine.transform import backward, forward
 
 Array = NDArray[np.float64]
 
-#: Products that may be added before their sum is reduced: seven halves of a prime stay exact, and below what a division may read.
+#: Products that may be added before their sum is reduced.
 MAX_UNREDUCED = 6
+#: Residues that are gathered at a time: they and what they are added to stay in the first cache.
+PIECE = 512
 
 
 @inlined
@@ -27,16 +33,18 @@ def _prime_index(row: int, level: int, t: Tables) -> int:
 
 
 @kernel
-def digits_of(part: Array, t: Tables) -> Array:
-    """(level, level + 1, N): the residues of a part modulo each data prime, as values modulo every prime."""
+def digits_of(part: Array, digits: Array, scratch: Array, t: Tables) -> None:
+    """digits (level, level + 1, N): the residues of a part (level, N) modulo each data prime, as values modulo every prime.
+
+    scratch: (2, N).
+    """
     level, degree = part.shape
-    result = np.empty((level, level + 1, degree))
-    coefficients, scratch = np.empty(degree), np.empty(degree)
+    coefficients = scratch[1]
     for digit in range(level):
         coefficients[:] = part[digit]
-        backward(coefficients, scratch, digit, t)
+        backward(coefficients, scratch[0], digit, t)
         for row in range(level + 1):
-            target = result[digit, row]
+            target = digits[digit, row]
             if row == digit:
                 target[:] = part[digit]
                 continue
@@ -44,24 +52,34 @@ def digits_of(part: Array, t: Tables) -> Array:
             prime, inverse = t.primes[which], t.inverses[which]
             for j in range(degree):
                 target[j] = reduced(coefficients[j], prime, inverse)
-            forward(target, scratch, which, t)
-    return result
+            forward(target, scratch[0], which, t)
 
 
 @kernel
-def switched(digits: Array, key: Array, t: Tables) -> Array:
-    """(2, level + 1, N): the digits times a key (all levels, 2, all primes, N)."""
+def add_switched(
+    total: Array, fresh: bool, digits: Array, key: Array, carried: Array, factors: Array, order: NDArray[np.int32],
+    moduli: Array, scratch: Array,
+) -> None:  # fmt: skip
+    """total (2, level + 1, N) += (digits * key + carried * factors), rearranged: row[j] = row[order[j]]; fresh: total is set instead.
+
+    digits: (level, level + 1, N). key: (all levels, 2, all primes, N). carried: (parts, rows, N) with factors (rows,), what else is
+    rearranged: the parts that are not switched, times P, or as they are where they are extended. scratch: (2, N).
+    """
     level, rows, degree = digits.shape
-    result = np.empty((2, rows, degree))
+    row_sum, piece = scratch[0], scratch[1, : min(degree, PIECE)]
     for part in range(2):
         for row in range(rows):
-            which = _prime_index(row, level, t)
-            prime, inverse = t.primes[which], t.inverses[which]
-            total = result[part, row]
-            _multiply_row(digits[0, row], key[0, part, which], total, prime, inverse)
+            which = row if row < level else key.shape[2] - 1
+            prime, inverse = moduli[row, 0], moduli[row, 1]
+            _multiply_row(digits[0, row], key[0, part, which], row_sum, prime, inverse)
             for digit in range(1, level):
-                _multiply_add_row(digits[digit, row], key[digit, part, which], total, prime, inverse)
-    return result
+                if digit % MAX_UNREDUCED == 0:
+                    _multiply_add_row(digits[digit, row], key[digit, part, which], row_sum, prime, inverse)
+                else:
+                    _multiply_add_row_unreduced(digits[digit, row], key[digit, part, which], row_sum, prime, inverse)
+            if part < carried.shape[0] and row < carried.shape[1]:
+                _scale_add_row(carried[part, row], factors[row], row_sum, prime, inverse)
+            _add_row_from(row_sum, order, total[part, row], fresh, prime, inverse, piece)
 
 
 @kernel
@@ -77,116 +95,152 @@ def _multiply_add_row(left, right, total, prime, inverse):  # type: ignore[no-un
 
 
 @kernel
-def add_extended_part(extended: Array, value: Array, parts: int, t: Tables) -> None:
-    """extended += P * value, for the first `parts` parts of value (parts, level, N); in place."""
-    level, degree = value.shape[1], value.shape[2]
-    for part in range(parts):
-        for row in range(level):
-            prime, inverse, special = t.primes[row], t.inverses[row], t.special[row]
-            total, source = extended[part, row], value[part, row]
-            for j in range(degree):
-                total[j] = reduced(total[j] + times(source[j], special, prime, inverse), prime, inverse)
-
-
-@kernel
-def permuted(value: Array, order: NDArray[np.int32]) -> Array:
-    """Every row rearranged: result[..., j] = value[..., order[j]]."""
-    parts, rows, degree = value.shape
-    result = np.empty_like(value)
-    for part in range(parts):
-        for row in range(rows):
-            source, target = value[part, row], result[part, row]
-            for j in range(degree):
-                target[j] = source[order[j]]
-    return result
-
-
-@kernel
-def divided(value: Array, special: bool, t: Tables) -> Array:
-    """Divided and rounded by the prime of the last row: (parts, rows, N) -> (parts, rows - 1, N)."""
-    parts, rows, degree = value.shape
-    last = len(t.primes) - 1 if special else rows - 1
-    result = np.empty((parts, rows - 1, degree))
-    coefficients, scratch = np.empty(degree), np.empty(degree)
-    for part in range(parts):
-        coefficients[:] = value[part, rows - 1]
-        backward(coefficients, scratch, last, t)
-        for row in range(rows - 1):
-            target = result[part, row]
-            prime, inverse, factor = t.primes[row], t.inverses[row], t.prime_inverse[row, last]
-            for j in range(degree):
-                target[j] = reduced(coefficients[j], prime, inverse)
-            forward(target, scratch, row, t)
-            source = value[part, row]
-            for j in range(degree):
-                target[j] = times(source[j] - target[j], factor, prime, inverse)
-    return result
-
-
-@kernel
-def added(left: Array, right: Array, special: bool, t: Tables) -> Array:
-    """left + right, row by row; with `special` the last row is that of P."""
-    parts, rows, degree = left.shape
-    result = np.empty_like(left)
-    for row in range(rows):
-        which = len(t.primes) - 1 if special and row == rows - 1 else row
-        prime, inverse = t.primes[which], t.inverses[which]
-        for part in range(parts):
-            a, b, total = left[part, row], right[part, row], result[part, row]
-            for j in range(degree):
-                total[j] = reduced(a[j] + b[j], prime, inverse)
-    return result
-
-
-@kernel
-def multiplied(value: Array, plain: Array, t: Tables) -> Array:
-    """Every part times a plaintext (level, N)."""
-    parts, level, degree = value.shape
-    result = np.empty_like(value)
-    for row in range(level):
-        prime, inverse = t.primes[row], t.inverses[row]
-        for part in range(parts):
-            _multiply_row(value[part, row], plain[row], result[part, row], prime, inverse)
-    return result
-
-
-@kernel
-def add_product(total: Array, value: Array, plain: Array, reduce: bool, t: Tables) -> None:
-    """total += value * plaintext, in place; not reduced unless asked, which must be at every MAX_UNREDUCED-th product at least."""
-    parts, level, degree = value.shape
-    for row in range(level):
-        prime, inverse = t.primes[row], t.inverses[row]
-        for part in range(parts):
-            if reduce:
-                _multiply_add_row(value[part, row], plain[row], total[part, row], prime, inverse)
-            else:
-                _multiply_add_row_unreduced(value[part, row], plain[row], total[part, row], prime, inverse)
-
-
-@kernel
 def _multiply_add_row_unreduced(left, right, total, prime, inverse):  # type: ignore[no-untyped-def]
     for j in range(len(total)):
         total[j] += times(left[j], right[j], prime, inverse)
 
 
 @kernel
-def squared(value: Array, t: Tables) -> Array:
-    """(3, level, N): c0^2, 2 c0 c1, c1^2."""
-    level, degree = value.shape[1], value.shape[2]
-    result = np.empty((3, level, degree))
-    for row in range(level):
-        prime, inverse = t.primes[row], t.inverses[row]
-        a, b = value[0, row], value[1, row]
-        for j in range(degree):
-            result[0, row, j] = times(a[j], a[j], prime, inverse)
-            result[1, row, j] = times(2 * a[j], b[j], prime, inverse)
-            result[2, row, j] = times(b[j], b[j], prime, inverse)
-    return result
+def _scale_add_row(source, factor, total, prime, inverse):  # type: ignore[no-untyped-def]
+    for j in range(len(total)):
+        total[j] += times(source[j], factor, prime, inverse)
 
 
 @kernel
-def transformed(rows: Array, t: Tables) -> None:
-    """Coefficients modulo each data prime (level, N) to values, in place: for plaintexts."""
+def _add_row_from(source, order, total, fresh, prime, inverse, piece):  # type: ignore[no-untyped-def]
+    """total[j] += source[order[j]], gathered by the piece: apart from the arithmetic, which is then done by vectors."""
+    size = len(piece)
+    for start in range(0, len(total), size):
+        places, target = order[start : start + size], total[start : start + size]
+        for j in range(size):
+            piece[j] = source[places[j]]
+        if fresh:
+            for j in range(size):
+                target[j] = reduced(piece[j], prime, inverse)
+        else:
+            for j in range(size):
+                target[j] = reduced(target[j] + piece[j], prime, inverse)
+
+
+@kernel
+def add_value(total: Array, fresh: bool, value: Array, moduli: Array) -> None:
+    """total += value, or = value where it is fresh, for the parts and rows that the value has."""
+    parts, rows, degree = value.shape
+    for part in range(parts):
+        for row in range(rows):
+            prime, inverse = moduli[row, 0], moduli[row, 1]
+            a, b = value[part, row], total[part, row]
+            if fresh:
+                b[:] = a
+                continue
+            for j in range(degree):
+                b[j] = reduced(a[j] + b[j], prime, inverse)
+
+
+@kernel
+def add_scaled(total: Array, value: Array, factors: Array, moduli: Array) -> None:
+    """total += value * factors, for the parts and rows that the value has. factors: (rows,)."""
+    parts, rows, degree = value.shape
+    for part in range(parts):
+        for row in range(rows):
+            prime, inverse, factor = moduli[row, 0], moduli[row, 1], factors[row]
+            a, b = value[part, row], total[part, row]
+            for j in range(degree):
+                b[j] = reduced(b[j] + times(a[j], factor, prime, inverse), prime, inverse)
+
+
+@kernel
+def add_product(total: Array, fresh: bool, value: Array, plain: Array, reduce: bool, moduli: Array) -> None:
+    """total += value * plain, or = where it is fresh; plain: (rows, N), the first rows of both are multiplied.
+
+    Not reduced unless asked, which must be at every MAX_UNREDUCED-th product at least.
+    """
+    rows = len(plain)
+    for row in range(rows):
+        prime, inverse = moduli[row, 0], moduli[row, 1]
+        for part in range(value.shape[0]):
+            if fresh:
+                _multiply_row(value[part, row], plain[row], total[part, row], prime, inverse)
+            elif reduce:
+                _multiply_add_row(value[part, row], plain[row], total[part, row], prime, inverse)
+            else:
+                _multiply_add_row_unreduced(value[part, row], plain[row], total[part, row], prime, inverse)
+
+
+@kernel
+def divide(value: Array, special: bool, result: Array, scratch: Array, t: Tables) -> None:
+    """Divided and rounded by the prime of the last row: (parts, rows, N) -> result (parts, rows - 1, N). scratch: (3, N)."""
+    parts, rows, degree = value.shape
+    last = len(t.primes) - 1 if special else rows - 1
+    coefficients, target = scratch[1], scratch[2]
+    for part in range(parts):
+        coefficients[:] = value[part, rows - 1]
+        backward(coefficients, scratch[0], last, t)
+        for row in range(rows - 1):
+            prime, inverse, factor = t.primes[row], t.inverses[row], t.prime_inverse[row, last]
+            for j in range(degree):
+                target[j] = reduced(coefficients[j], prime, inverse)
+            forward(target, scratch[0], row, t)
+            source, quotient = value[part, row], result[part, row]
+            for j in range(degree):
+                quotient[j] = times(source[j] - target[j], factor, prime, inverse)
+
+
+@kernel
+def divide_jointly(value: Array, result: Array, scratch: Array, t: Tables) -> None:
+    """Divided and rounded by P and the last data prime q at once: extended (2, level + 1, N) -> result (2, level - 1, N).
+
+    The remainder modulo P q is r + P s, with r the residue modulo P and s that of (value - r) / P modulo q, both centred. scratch: (4, N).
+    """
+    level, degree = value.shape[1] - 1, value.shape[2]
+    special, last = len(t.primes) - 1, level - 1
+    low, high, target = scratch[1], scratch[2], scratch[3]
+    for part in range(2):
+        low[:], high[:] = value[part, level], value[part, last]
+        backward(low, scratch[0], special, t)
+        backward(high, scratch[0], last, t)
+        prime, inverse, factor = t.primes[last], t.inverses[last], t.prime_inverse[last, special]
+        for j in range(degree):
+            difference = high[j] - reduced(low[j], prime, inverse)
+            high[j] = reduced(times(difference, factor, prime, inverse), prime, inverse)
+        for row in range(last):
+            prime, inverse, factor = t.primes[row], t.inverses[row], t.special[row]
+            for j in range(degree):
+                upper = times(reduced(high[j], prime, inverse), factor, prime, inverse)
+                target[j] = reduced(reduced(low[j], prime, inverse) + upper, prime, inverse)
+            forward(target, scratch[0], row, t)
+            source, quotient = value[part, row], result[part, row]
+            both = times(t.prime_inverse[row, special], t.prime_inverse[row, last], prime, inverse)
+            for j in range(degree):
+                quotient[j] = times(source[j] - target[j], both, prime, inverse)
+
+
+@kernel
+def square(value: Array, result: Array, moduli: Array) -> None:
+    """result (3, level, N): c0^2, 2 c0 c1, c1^2."""
+    level, degree = value.shape[1], value.shape[2]
+    for row in range(level):
+        prime, inverse = moduli[row, 0], moduli[row, 1]
+        a, b = value[0, row], value[1, row]
+        first, middle, last = result[0, row], result[1, row], result[2, row]
+        for j in range(degree):
+            first[j] = times(a[j], a[j], prime, inverse)
+            middle[j] = reduced(2 * times(a[j], b[j], prime, inverse), prime, inverse)
+            last[j] = times(b[j], b[j], prime, inverse)
+
+
+@kernel
+def scale(rows: Array, factors: Array, moduli: Array) -> None:
+    """Every row (rows, N) times its factor, in place."""
+    for row in range(len(rows)):
+        prime, inverse, values = moduli[row, 0], moduli[row, 1], rows[row]
+        for j in range(len(values)):
+            values[j] = times(values[j], factors[row], prime, inverse)
+
+
+@kernel
+def transformed(rows: Array, special: bool, t: Tables) -> None:
+    """Coefficients modulo each data prime, and modulo P in the last row if special, (rows, N), to values, in place: for plaintexts."""
     scratch = np.empty(rows.shape[1])
     for row in range(len(rows)):
-        forward(rows[row], scratch, row, t)
+        forward(rows[row], scratch, len(t.primes) - 1 if special and row == len(rows) - 1 else row, t)

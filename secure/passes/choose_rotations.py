@@ -1,18 +1,23 @@
 """Pass 2, rotations: split every stage's rotations into baby steps (of the inputs) and giant steps (of the sums).
 
 A rotation of an input is shared by every output ciphertext, a rotation of a sum by every input: with r = baby + giant, D diagonals
-need about 2 sqrt(D) rotations instead of D (baby-step/giant-step, Halevi-Shoup). All steps from 1 to the largest gap are tried
-and the cheapest kept.
+need about 2 sqrt(D) rotations instead of D (baby-step/giant-step, Halevi-Shoup). Babies of one input share its digits and cost little
+more than a product with their key, giants cost transforms of their own, so what is minimized is predicted time, not a count (ours).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from secure.diagonals import DiagonalTable
 from secure.draft import Draft, Split
+from secure.engine_kernels import digits_kernels, division_kernels, switch_kernels
+from secure.kernels import KernelTimes, operation_kernels
+from secure.plan import Kind
+from secure.stage_cost import constant_keys
 
 #: A step that leaves a rotation for every diagonal on one side only.
 ONLY_GIANTS = 1
@@ -20,12 +25,22 @@ ONLY_GIANTS = 1
 
 def choose_rotations(draft: Draft) -> Draft:
     """Fill splits."""
-    slots = draft.choice.slots
+    choice = draft.choice
     splits = [
-        giants_only(table, slots) if index == 0 and not draft.choice.rotate_input else cheapest_split(table, slots)
-        for index, table in enumerate(draft.tables)
+        split_table(draft, table, index, index > 0 or choice.rotate_input) for index, table in enumerate(draft.tables)
     ]
     return replace(draft, splits=tuple(splits))
+
+
+def split_table(draft: Draft, table: DiagonalTable, stage: int, rotate_input: bool = True) -> Split:
+    """The cheapest split of a stage's table at the level that it will have if every square is rescaled."""
+    level = 1 + sum(later.squared for later in draft.stages[stage:])
+    slots, choice = draft.choice.slots, draft.choice
+    if rotate_input:
+        found = cheapest_split(table, choice.planes, SplitPrices.of(draft.times, level, choice.degree), slots)
+    else:
+        found = giants_only(table, slots)
+    return replace(found, horner=choice.share_giants)
 
 
 def giants_only(table: DiagonalTable, slots: int) -> Split:
@@ -33,41 +48,74 @@ def giants_only(table: DiagonalTable, slots: int) -> Split:
     return _split(_rotations(table), ONLY_GIANTS, 0, slots)
 
 
-def cheapest_split(table: DiagonalTable, slots: int) -> Split:
-    """The split with the fewest rotations; of equals the one with the smaller step."""
+@dataclass(frozen=True, kw_only=True)
+class SplitPrices:
+    """Milliseconds that a split's parts cost: the digits of a rotated input, a baby, a product with one more row, a giant."""
+
+    digits: float
+    baby: float
+    row: float
+    giant: float
+
+    @staticmethod
+    def of(times: KernelTimes, level: int, degree: int) -> SplitPrices:
+        digits, switch = digits_kernels(level, degree), switch_kernels(level, degree)
+        one_row = operation_kernels(Kind.MULTIPLY_PLAIN, 1, degree) + operation_kernels(Kind.ADD, 1, degree)
+        return SplitPrices(
+            digits=times.milliseconds(digits, calls=0),
+            baby=times.milliseconds(switch),
+            row=times.milliseconds(one_row, calls=0),
+            giant=times.milliseconds(digits + switch + division_kernels(level, degree, parts=1)),
+        )
+
+
+def cheapest_split(table: DiagonalTable, planes: int, prices: SplitPrices, slots: int) -> Split:
+    """The split that costs least; of equals the one with the smaller step."""
     rotations = _rotations(table)
     signed = (rotations + slots // 2) % slots - slots // 2
-    inputs = np.array([(key.atom * 4096 + key.input) for key in table.diagonals])
-    outputs = np.array([key.output for key in table.diagonals])
-    steps = np.array([key.rotation for key in table.diagonals])
-    best: tuple[int, int, int] | None = None
+    keys = list(constant_keys(table, planes))
+    sources = _numbered([(key.atom, key.input) for key in keys])
+    outputs = np.array([key.output for key in keys])
+    steps = np.array([key.rotation for key in keys])
+    best: tuple[float, int, int] | None = None
     for offset in sorted({0, int(-signed.min())}):
         for step in _candidate_steps(signed, slots):
             baby = (steps + offset) % slots % step
             giant = (steps + offset) % slots - baby
-            baby_count = len(np.unique(np.stack([inputs, baby]), axis=1).T) - len(np.unique(inputs[baby == offset]))
-            giant_count = len(np.unique(np.stack([outputs, giant]), axis=1).T) - len(np.unique(outputs[giant == 0]))
-            cost = baby_count + giant_count
+            moved = baby != offset
+            babies = np.unique(sources[moved] * slots + baby[moved])
+            giants = np.unique(outputs * slots + giant)
+            cost = (
+                prices.digits * len(np.unique(sources[moved]))
+                + prices.baby * len(babies)
+                + prices.row * int(moved.sum())
+                + prices.giant * int(np.count_nonzero(giants % slots))
+            )
             if best is None or cost < best[0]:
                 best = (cost, step, offset)
     assert best is not None  # a table always has a diagonal
     return _split(rotations, best[1], best[2], slots)
 
 
-def _rotations(table: DiagonalTable) -> np.ndarray:
+def _rotations(table: DiagonalTable) -> NDArray[np.int64]:
     return np.array(sorted({key.rotation for key in table.diagonals}))
 
 
-def _candidate_steps(signed: np.ndarray, slots: int) -> list[int]:
+def _numbered(places: list[tuple[int, int]]) -> NDArray[np.int64]:
+    numbers: dict[tuple[int, int], int] = {}
+    return np.array([numbers.setdefault(place, len(numbers)) for place in places])
+
+
+def _candidate_steps(signed: NDArray[np.int64], slots: int) -> list[int]:
     """Every step up to 64, powers of two, and the differences that occur: where structure lets babies repeat."""
     ordered = np.sort(signed)
     differences = np.unique(np.abs(ordered[:, None] - ordered[None, :])) if len(ordered) <= 512 else np.diff(ordered)
     frequent = [int(d) for d in differences if 64 < d < slots][:256]
     powers = [1 << k for k in range(7, slots.bit_length() - 1)]
-    return sorted({*range(1, min(64, slots) + 1), *frequent, *powers})
+    return sorted({*range(1, min(64, slots) + 1), *frequent, *powers, slots})
 
 
-def _split(rotations: np.ndarray, step: int, offset: int, slots: int) -> Split:
+def _split(rotations: NDArray[np.int64], step: int, offset: int, slots: int) -> Split:
     """rotation = baby + giant with baby in [-offset, step - offset): negative offsets of a convolution stay small babies."""
     parts = {}
     for rotation in rotations.tolist():

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import PlanError
-from secure.diagonals import DiagonalKey
-from secure.draft import Draft
+from secure.diagonals import DiagonalKey, is_conjugated, plane_constants
+from secure.draft import Draft, Split
+from secure.folds import Move, fold_groups
 from secure.params import Params
 from secure.plan import Constant, Kind, Op, Plan
 
@@ -40,7 +42,11 @@ class PlanWriter:
             return value
         return self._append(Kind.ROTATE, (value,), self.level(value), self.scale(value), steps=steps)
 
-    def multiply_plain(self, value: int, slots: Array, result_scale: float) -> int:
+    def move(self, value: int, move: Move) -> int:
+        kind = Kind.CONJUGATE if move.conjugated else Kind.ROTATE
+        return self._append(kind, (value,), self.level(value), self.scale(value), steps=move.steps)
+
+    def multiply_plain(self, value: int, slots: NDArray[Any], result_scale: float) -> int:
         constant = self._constant(slots, self.level(value), result_scale / self.scale(value))
         return self._append(Kind.MULTIPLY_PLAIN, (value,), self.level(value), result_scale, constant=constant)
 
@@ -64,8 +70,9 @@ class PlanWriter:
             value = self._append(Kind.DROP, (value,), self.level(value) - 1, self.scale(value))
         return value
 
-    def _constant(self, slots: Array, level: int, scale: float) -> int:
-        self.constants.append(Constant(slots.astype(np.float32), level, scale))
+    def _constant(self, slots: NDArray[Any], level: int, scale: float) -> int:
+        kept: NDArray[Any] = slots.astype(np.complex64 if np.iscomplexobj(slots) else np.float32)
+        self.constants.append(Constant(kept, level, scale))
         return len(self.constants) - 1
 
     def _append(self, kind: Kind, args: tuple[int, ...], level: int, scale: float, **more: int) -> int:
@@ -80,7 +87,7 @@ def emit(draft: Draft) -> Draft:
     """
     if draft.params is None:
         raise PlanError(draft.stages[-1].layer, "no parameters were chosen before the plan was written")
-    inputs = draft.atom_maps[0].shape[0]
+    inputs = draft.atom_maps[0].shape[0] // draft.choice.planes
     writer = PlanWriter(draft.params, inputs, draft.levels, draft.input_scale)
     atoms = [list(range(inputs))]
     outputs: list[int] = []
@@ -107,12 +114,17 @@ def emit(draft: Draft) -> Draft:
 
 
 def _write_map(writer: PlanWriter, draft: Draft, index: int, atoms: Mapping[int, list[int]]) -> list[int]:
-    """One stage's affine map: baby rotations, products, giant rotations, folds, constant part."""
-    table, split, stage = draft.tables[index], draft.splits[index], draft.stages[index]
+    """One stage's affine map: baby rotations, products, giant rotations, folds and conjugation, constant part."""
+    table, split, stage, planes = draft.tables[index], draft.splits[index], draft.stages[index], draft.choice.planes
     scale = draft.scales[index].value
+    constants = plane_constants(table, planes)
+    groups = fold_groups(table.folds, is_conjugated(table, planes))
     by_output: dict[int, dict[int, list[DiagonalKey]]] = {o: {} for o in range(table.output_map.shape[0])}
-    for key in sorted(table.diagonals):
+    for key in sorted(constants):
         by_output[key.output].setdefault(split.parts[key.rotation][1], []).append(key)
+    atoms = {
+        atom: [_folded(writer, value, table.presums.get(atom, ())) for value in own] for atom, own in atoms.items()
+    }
     rotated: dict[tuple[int, int, int], int] = {}
     results = []
     for output, by_giant in by_output.items():
@@ -127,13 +139,10 @@ def _write_map(writer: PlanWriter, draft: Draft, index: int, atoms: Mapping[int,
                 place = (key.atom, key.input, baby)
                 if place not in rotated:
                     rotated[place] = writer.rotate(atoms[key.atom][key.input], baby)
-                product = writer.multiply_plain(rotated[place], np.roll(table.diagonals[key], giant), scale)
+                product = writer.multiply_plain(rotated[place], np.roll(constants[key], giant), scale)
                 sums[giant] = writer.add(sums[giant], product) if giant in sums else product
-        value = _add_giants(writer, sums)
-        for steps in fold_groups(table.folds, draft.choice.fold_pairs):
-            folded = [writer.rotate(value, step) for step in steps]
-            for one in folded:
-                value = writer.add(value, one)
+        value = _add_giants(writer, sums, split)
+        value = _add_moved(writer, value, groups)
         constant = np.append(stage.constant, 0.0)[table.output_map[output]]
         if constant.any():
             value = writer.add_plain(value, constant)
@@ -141,32 +150,24 @@ def _write_map(writer: PlanWriter, draft: Draft, index: int, atoms: Mapping[int,
     return results
 
 
-def fold_groups(folds: Sequence[int], pairs: bool) -> list[tuple[int, ...]]:
-    """Rotations that are added to the value before them, group by group: each fold doubles what a slot holds, a pair, f and
-    2 f, makes it fourfold by f, 2 f and 3 f at once. The noise is the same."""
-    if not pairs:
-        return [(fold,) for fold in folds]
-    groups: list[tuple[int, ...]] = []
-    for start in range(len(folds) % 2, len(folds), 2):
-        fold = folds[start]
-        groups.append((fold, 2 * fold, 3 * fold))
-    return [(fold,) for fold in folds[: len(folds) % 2]] + groups
+def _folded(writer: PlanWriter, value: int, folds: Sequence[int]) -> int:
+    return _add_moved(writer, value, fold_groups(folds, conjugated=False))
 
 
-def evenly_spaced(giants: Sequence[int]) -> bool:
-    """Whether sorted giant steps are 0, s, 2 s, ...: Horner's rule applies."""
-    step = giants[1] if len(giants) > 1 else 0
-    return list(giants) == [step * k for k in range(len(giants))]
+def _add_moved(writer: PlanWriter, value: int, groups: Sequence[Sequence[Move]]) -> int:
+    for moves in groups:
+        for one in [writer.move(value, move) for move in moves]:
+            value = writer.add(value, one)
+    return value
 
 
-def _add_giants(writer: PlanWriter, sums: Mapping[int, int]) -> int:
-    """Sum of rotated partial sums. Evenly spaced giants go by Horner's rule: as many rotations, but one key for all of them."""
+def _add_giants(writer: PlanWriter, sums: Mapping[int, int], split: Split) -> int:
+    """Sum of rotated partial sums, by Horner's rule where the split says so."""
     giants = sorted(sums)
-    if evenly_spaced(giants):
-        step = giants[1] if len(giants) > 1 else 0
+    if split.shares_giants(giants):
         total = sums[giants[-1]]
         for giant in giants[-2::-1]:
-            total = writer.add(writer.rotate(total, step), sums[giant])
+            total = writer.add(writer.rotate(total, giants[1]), sums[giant])
         return total
     total = writer.rotate(sums[giants[0]], giants[0])
     for giant in giants[1:]:

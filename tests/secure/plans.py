@@ -114,6 +114,26 @@ def every_kind_by_hand(plan: Plan, x: np.ndarray) -> list[np.ndarray]:
     return [linear**2, np.roll(x, -2)]
 
 
+def baby_giant_plan(seed: int = 0, babies: int = 4, giants: int = 3) -> Plan:
+    """A linear map by baby and giant steps, folded once, with an offset: what keeps products and their sums to be divided once."""
+    rng = np.random.default_rng(seed)
+    builder = Builder()
+    turned = [0, *(builder.rotate(0, baby) for baby in range(1, babies))]
+    sums = []
+    for _ in range(giants):
+        products = [builder.multiply_plain(value, rng.uniform(-0.2, 0.2, SMALL.slots), 2.0**12) for value in turned]
+        total = products[0]
+        for product in products[1:]:
+            total = builder.add(total, product)
+        sums.append(total)
+    total = sums[-1]
+    for part in sums[-2::-1]:
+        total = builder.add(builder.rotate(total, babies), part)
+    folded = builder.add(total, builder.rotate(total, 64))
+    squared = builder.square(builder.add_plain(folded, rng.uniform(-1, 1, SMALL.slots)))
+    return builder.build(builder.rescale(builder.relinearize(squared)))
+
+
 def complex_plan(seed: int = 0) -> Plan:
     """y = 2 Re(c x) at the lower level, and x conjugated five slots on."""
     rng = np.random.default_rng(seed)
@@ -136,7 +156,7 @@ def small_bundle(seed: int = 0) -> Bundle:
     output.
     """
     plan = every_kind_plan(seed)
-    features = np.tile(np.arange(32, dtype=np.int32), SMALL.slots // 32)[None, :]
+    features = np.tile(np.arange(32, dtype=np.int32), SMALL.slots // 32)[None, None, :]
     places = np.stack([np.zeros(10, np.int32), np.arange(1000, 1010, dtype=np.int32)], axis=1)
     client = ClientSpec(
         bundle_id=plan_digest(plan),

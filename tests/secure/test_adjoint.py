@@ -6,8 +6,8 @@ import pytest
 from secure.adjoint import pull_back, record
 from secure.clear import ClearEvaluator, NoisyClearEvaluator
 from secure.encoding import coefficients, slot_derivatives
-from secure.input_slots import input_gradient, input_vectors
-from tests.secure.plans import SMALL, complex_plan, every_kind_plan, small_bundle
+from secure.packing import input_gradient, input_vectors
+from tests.secure.plans import SMALL, complex_plan, every_kind_plan
 
 EPSILON = 1e-5
 
@@ -66,11 +66,12 @@ def test_the_derivatives_of_coefficients():
     np.testing.assert_allclose(found, np.sum(by_coefficient * coefficients(slots), axis=1))
 
 
-def test_the_gradient_by_pixels_is_the_transpose_of_the_layout():
-    spec, rng = small_bundle().client, np.random.default_rng(2)
-    images = rng.normal(size=(3, *spec.input_shape))
-    slots = input_vectors(spec, images)
-    assert slots.shape == (3, 1, SMALL.slots)
+@pytest.mark.parametrize("planes", [1, 2])
+def test_the_gradient_by_features_is_the_transpose_of_the_layout(planes):
+    rng = np.random.default_rng(2)
+    layout = rng.integers(-1, 20, (2, planes, 64)).astype(np.int32)  # features repeated, some missing, some slots empty
+    values = rng.normal(size=(3, 20))
+    slots = input_vectors(values, layout)
     derivative = rng.normal(size=slots.shape) + 1j * rng.normal(size=slots.shape)
-    by_slots = np.sum((np.conj(derivative) * slots).real)
-    assert np.sum(input_gradient(spec, derivative) * images) == pytest.approx(by_slots)
+    by_slots = np.sum((np.conj(derivative) * slots).real, axis=(1, 2))
+    np.testing.assert_allclose(np.sum(input_gradient(derivative, layout, 20) * values, axis=1), by_slots)

@@ -10,17 +10,27 @@ from compress.errors import BackendError
 from secure.backends import BackendName, make_backend
 from secure.clear import run_clear
 from secure.client import Client
-from secure.engine.arithmetic import digits_of, divided
+from secure.engine.arithmetic import MAX_UNREDUCED, add_product, add_switched, digits_of, divide, divide_jointly
 from secure.engine.evaluator import EngineBackend
 from secure.engine.tables import bit_reversed, engine_order, make_tables, rotation_order, smallest_root
 from secure.engine.transform import backward, forward
+from secure.engine_schedule import Form, schedule
 from secure.evaluate import walk
 from secure.noise import centred_key_switch_variance, fresh_variance
 from secure.params import make_params
 from secure.plan import galois_element
 from secure.seal_context import from_bytes, make_ring
 from secure.server import Server
-from tests.secure.plans import FLAT, SMALL, Builder, complex_plan, every_kind_plan, small_bundle, small_bundle_by_hand
+from tests.secure.plans import (
+    FLAT,
+    SMALL,
+    Builder,
+    baby_giant_plan,
+    complex_plan,
+    every_kind_plan,
+    small_bundle,
+    small_bundle_by_hand,
+)
 from tests.secure.test_tenseal_evaluator import Party, uniform
 
 BIG = 2**30
@@ -103,7 +113,9 @@ def test_a_division_rounds_to_the_nearest():
     value, scratch = value.astype(float), np.empty(degree)
     forward(value[0], scratch, 0, tables)
     forward(value[1], scratch, len(tables.primes) - 1, tables)
-    result = divided(value[None], True, tables)[0, 0].copy()
+    quotient = np.empty((1, 1, degree))
+    divide(value[None], True, quotient, np.empty((3, degree)), tables)
+    result = quotient[0, 0]
     backward(result, scratch, 0, tables)
     np.testing.assert_array_equal(np.mod(result - quotient, first), 0)
 
@@ -114,7 +126,8 @@ def test_digits_are_the_residues_themselves():
     values, scratch = part.copy(), np.empty(degree)
     for row in range(2):
         forward(values[row], scratch, row, tables)
-    digits = digits_of(values, tables)
+    digits = np.empty((2, 3, degree))
+    digits_of(values, digits, np.empty((2, degree)), tables)
     for digit in range(2):
         for row, which in ((0, 0), (1, 1), (2, 2)):
             coefficients = digits[digit, row].copy()
@@ -148,7 +161,7 @@ def test_what_needs_no_key_equals_seal_bit_for_bit(kind):
     ciphertext = party.encrypt(uniform())
     (seal_result,) = walk(plan, party.evaluator, [ciphertext])
     (ours,) = backend.run(backend.evaluator(party.keys), [backend.load(ciphertext)])
-    np.testing.assert_array_equal(ours.plain, backend.load(seal_result).plain)
+    np.testing.assert_array_equal(ours.rows, backend.load(seal_result).rows)
 
 
 def test_saved_bytes_load_into_seal_unchanged():
@@ -157,7 +170,7 @@ def test_saved_bytes_load_into_seal_unchanged():
     backend = EngineBackend(party.ring, plan, BIG, None)
     value = backend.load(party.encrypt(uniform()))
     native = from_bytes(sealapi.Ciphertext(), party.ring, backend.save(value), "saved", BIG)
-    np.testing.assert_array_equal(backend.load(native).plain, value.plain)
+    np.testing.assert_array_equal(backend.load(native).rows, value.rows)
 
 
 def switched_plan(name):
@@ -200,6 +213,83 @@ def test_every_kind_together_equals_clear():
     backend = EngineBackend(party.ring, plan, BIG, None)
     assert_same_as_seal(plan, party, backend)
     assert_same_as_seal(plan, party, EngineBackend(party.ring, plan, 0, None))  # constants encoded at every use
+
+
+def test_products_of_values_still_to_be_divided_equal_seals():
+    plan = baby_giant_plan()
+    forms = {form for _, form in schedule(plan).constants}
+    assert forms == {Form.EXTENDED, Form.LIFTED}
+    party = Party(plan)
+    backend = EngineBackend(party.ring, plan, BIG, None)
+    assert_same_as_seal(plan, party, backend)
+    assert_same_as_seal(plan, party, EngineBackend(party.ring, plan, 0, None))
+    inputs = [backend.load(party.encrypt(uniform()))]
+    evaluator = backend.evaluator(party.keys)
+    first, second = backend.run(evaluator, inputs), backend.run(evaluator, inputs)  # with arrays used before
+    np.testing.assert_array_equal(first[0].rows, second[0].rows)
+
+
+@settings(deadline=None, max_examples=10)
+@given(seed=st.integers(0, 2**32 - 1), bits=st.sampled_from([24, 36, 50]), count=st.integers(1, 20))
+def test_sums_of_products_are_exact_at_the_extremes(seed, bits, count):
+    """Every residue at plus or minus 0.9 p, every constant at p / 2: the largest that any value gets, the most products between reductions."""
+    degree, tables = 4096, make_tables(make_params(4096, [bits], None))
+    prime, rng = int(tables.primes[0]), np.random.default_rng(seed)
+    moduli = np.stack([tables.primes, tables.inverses], axis=1)
+    total, wanted = np.empty((2, 1, degree)), np.zeros((2, 1, degree), dtype=object)
+    for place in range(count):
+        value = rng.choice([-1.0, 1.0], (2, 1, degree)) * np.rint(0.9 * prime) - rng.integers(0, 3, (2, 1, degree))
+        plain = rng.choice([-1.0, 1.0], (1, degree)) * (prime // 2)
+        reduce = (place + 1) % MAX_UNREDUCED == 0 or place == count - 1
+        add_product(total, place == 0, value, plain, reduce, moduli)
+        wanted += value.astype(np.int64).astype(object) * plain.astype(np.int64).astype(object)
+    assert (((total.astype(np.int64).astype(object) - wanted) % prime) == 0).all()
+    assert np.abs(total).max() < 0.9 * prime
+
+
+@pytest.mark.parametrize("bits", [30, 50])
+def test_switched_digits_at_the_extremes_are_exact(bits):
+    level, degree = 8, 4096
+    tables = make_tables(make_params(4096, [bits] * level, bits))
+    rows = [*range(level), level]
+    moduli = np.stack([tables.primes[rows], tables.inverses[rows]], axis=1)
+    rng, primes = np.random.default_rng(1), tables.primes.astype(np.int64).astype(object)
+    signs = [rng.choice([-1.0, 1.0], shape) for shape in ((level, level + 1, degree), (level, 2, level + 1, degree))]
+    digits = signs[0] * np.rint(0.9 * moduli[:, 0])[:, None]
+    key = signs[1] * (moduli[:, 0] // 2)[:, None]
+    carried = np.broadcast_to(np.rint(0.9 * moduli[:level, 0])[:, None], (1, level, degree)).copy()
+    order = rng.permutation(degree).astype(np.int32)
+    total = np.empty((2, level + 1, degree))
+    exact = np.array([digits.astype(np.int64).astype(object)[:, None] * key.astype(np.int64).astype(object)])[0].sum(0)
+    exact[0, :level] += carried[0].astype(np.int64).astype(object) * int(primes[-1])
+    for fresh in (True, False):
+        add_switched(total, fresh, digits, key, carried, tables.special, order, moduli, np.empty((2, degree)))
+    difference = total.astype(np.int64).astype(object) - 2 * exact[..., order]
+    assert ((difference % primes[rows][:, None]) == 0).all()
+    assert (np.abs(total) < 0.9 * moduli[:, :1]).all()
+
+
+@pytest.mark.parametrize("bits", [30, 50])
+def test_a_joint_division_is_one_by_the_product(bits):
+    degree, params = 4096, make_params(4096, [bits] * 3, bits)
+    tables, scratch = make_tables(params), np.empty((4, degree))
+    first, second, last = params.data_primes
+    divisor = params.special_prime * last
+    rng = np.random.default_rng(0)
+    quotients = [int(v) for v in rng.integers(-(2**50), 2**50, degree)]
+    whole = [
+        q * divisor + int(r * divisor) for q, r in zip(quotients, rng.uniform(-0.4999, 0.4999, degree), strict=True)
+    ]
+    value = np.array([[w % p for w in whole] for p in (*params.data_primes, params.special_prime)], dtype=float)
+    for row in range(4):
+        value[row] = np.where(value[row] > tables.primes[row] / 2, value[row] - tables.primes[row], value[row])
+        forward(value[row], scratch[0], row, tables)
+    result = np.empty((2, 2, degree))
+    divide_jointly(np.stack([value, value]), result, scratch, tables)
+    for row, prime in enumerate((first, second)):
+        backward(result[1, row], scratch[0], row, tables)
+        found = result[1, row].astype(np.int64).astype(object)
+        assert (((found - np.array(quotients, dtype=object)) % prime) == 0).all()
 
 
 def test_complex_slots_are_multiplied_and_conjugated_as_seal_does():

@@ -14,7 +14,7 @@ from secure.engine_kernels import (
 )
 from secure.kernels import KernelCounts
 from secure.plan import Kind
-from tests.secure.plans import SMALL, Builder, every_kind_plan
+from tests.secure.plans import SMALL, Builder, baby_giant_plan, every_kind_plan
 from tests.secure.test_tenseal_evaluator import Party, uniform
 
 
@@ -44,7 +44,10 @@ def test_a_value_is_divided_when_an_operation_needs_it():
     builder = Builder()
     rotated = builder.rotate(0, 1)
     plan = builder.build(builder.multiply_plain(rotated, np.ones(SMALL.slots), 2.0**10))
-    assert transforms(plan) == [6, 6]
+    assert transforms(plan) == [
+        12,
+        0,
+    ]  # counted where the value is made; a lone product gains nothing by an extended factor
 
 
 def test_a_chain_of_rotations_divides_one_part_between():
@@ -56,25 +59,47 @@ def test_a_chain_of_rotations_divides_one_part_between():
     ]  # of the first only the part that is taken apart is divided, then the output
 
 
-@pytest.mark.parametrize("plan", [every_kind_plan()], ids=["every kind"])
+def test_babies_stay_undivided_where_that_is_less_work_for_all_their_sums():
+    """Four babies in three sums: no baby is divided; of the first giant and the fold one part each, and no other sum."""
+    plan = baby_giant_plan()
+    multiplied = [
+        counts.products for op, counts in zip(plan.ops, engine_kernels(plan), strict=True) if op.constant >= 0
+    ]
+    assert sorted(set(multiplied[:12])) == [2 * 2 * 4096, 2 * 3 * 4096]  # the input itself has no row of P
+    # digits of input, two giants and the fold; a part of three sums divided; the square's relinearization with its rescale
+    total = sum(transforms(plan))
+    assert total == 4 * 6 + 3 * 3 + 6 + (6 + 6)
+    # with a sum for every output and hardly a baby, babies are divided once and the sums not at all
+    builder = Builder()
+    baby = builder.rotate(0, 1)
+    outputs = [builder.multiply_plain(baby, np.ones(SMALL.slots), 2.0**10) for _ in range(3)]
+    assert sum(transforms(builder.build(*outputs))) == 6 + 6
+
+
+@pytest.mark.parametrize("plan", [every_kind_plan(), baby_giant_plan()], ids=["every kind", "baby and giant"])
 def test_the_engine_transforms_as_often_as_counted(plan, monkeypatch):
     party = Party(plan)
     backend = EngineBackend(party.ring, plan, 2**30, None)
     evaluator = backend.evaluator(party.keys)
     done = []
 
-    def digits(part, tables):
+    def digits(part, result, scratch, tables):
         level = len(part)
         done.append(level + level * level)
-        return digits_of(part, tables)
+        digits_of(part, result, scratch, tables)
 
-    def division(value, special, tables):
+    def division(value, special, result, scratch, tables):
         parts, rows = value.shape[:2]
         done.append(parts * rows)
-        return divided(value, special, tables)
+        divide(value, special, result, scratch, tables)
 
-    digits_of, divided = arithmetic.digits_of, arithmetic.divided
+    def joint_division(value, result, scratch, tables):
+        done.append(2 * value.shape[1])
+        divide_jointly(value, result, scratch, tables)
+
+    digits_of, divide, divide_jointly = arithmetic.digits_of, arithmetic.divide, arithmetic.divide_jointly
     monkeypatch.setattr(arithmetic, "digits_of", digits)
-    monkeypatch.setattr(arithmetic, "divided", division)
+    monkeypatch.setattr(arithmetic, "divide", division)
+    monkeypatch.setattr(arithmetic, "divide_jointly", joint_division)
     backend.run(evaluator, [backend.load(party.encrypt(uniform(seed))) for seed in range(plan.inputs)])
     assert sum(done) == sum(engine_kernels(plan), KernelCounts()).transforms

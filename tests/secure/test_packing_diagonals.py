@@ -2,15 +2,17 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from secure.diagonals import apply_table, folded_table, placed_table
+from secure.diagonals import apply_table, folded_table, placed_table, plane_constants
 from secure.packing import (
     EMPTY,
     fanned_map,
     grid_map,
+    in_planes,
+    input_vectors,
     least_share,
     next_power_of_two,
     period_of,
@@ -18,6 +20,7 @@ from secure.packing import (
     replicated_grid_map,
     spread,
 )
+from secure.stage_cost import constant_keys
 from secure.stages import Grid
 
 SLOTS = 64
@@ -155,3 +158,58 @@ def test_pruned_residue_classes_leave_whole_diagonals_empty():
     kept = rng.normal(size=(16, 60)) * np.isin((column - row) % 4, (0, 2))
     table = folded_table({0: sparse.csr_matrix(kept)}, {0: fanned_map(np.arange(60), 16, 256)}, 16)
     assert {key.rotation for key in table.diagonals} == {0, 2}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.integers(1, 16),
+    rows=st.integers(1, 20),
+    copies=st.sampled_from([2, 4, 8]),
+    density=st.sampled_from([1.0, 0.3]),
+    seed=st.integers(0, 2**16),
+)
+def test_rows_shared_out_over_copies_are_the_matrix_product(size, rows, copies, density, seed):
+    rng = np.random.default_rng(seed)
+    maps = {1: sparse_matrix(rng, rows, size, density)}
+    source = periodic_map(size, SLOTS)
+    period = period_of(source)
+    groups = min(copies, SLOTS // period)
+    assume(next_power_of_two(-(-rows // groups)) <= period)
+    table = folded_table(maps, {1: source}, rows, groups)
+    values = rng.normal(size=size)
+    anything = np.where(source == EMPTY, 1e6, spread(values, source))  # what nobody may read
+    found = apply_table(table, {1: anything})
+    held = table.output_map != EMPTY
+    assert set(table.output_map[held].tolist()) == set(range(rows))
+    np.testing.assert_allclose(found[held], (maps[1] @ values)[table.output_map[held]], atol=1e-9)
+    assert table.partial or not np.any(found[~held])
+
+
+def test_sharing_rows_out_needs_fewer_diagonals():
+    matrix = {1: sparse_matrix(np.random.default_rng(0), 16, 16)}
+    counts = [len(folded_table(matrix, {1: periodic_map(16, 64)}, 16, groups).diagonals) for groups in (1, 2, 4)]
+    assert counts == [16, 8, 4]
+
+
+def test_more_shares_than_copies_are_refused():
+    with pytest.raises(ValueError, match="8 shares of 16 rows do not fit 4 copies"):
+        folded_table({1: sparse_matrix(np.random.default_rng(0), 16, 16)}, {1: periodic_map(16, 64)}, 16, 8)
+
+
+@settings(max_examples=30, deadline=None)
+@given(size=st.integers(2, 90), rows=st.integers(1, 30), seed=st.integers(0, 2**16))
+def test_two_planes_in_one_ciphertext_are_the_matrix_product(size, rows, seed):
+    rng = np.random.default_rng(seed)
+    maps = {0: sparse_matrix(rng, rows, size)}
+    half = -(-size // 2)
+    source = in_planes(np.arange(size), 2, fanned_map(np.arange(half), rows, SLOTS))
+    table = folded_table(maps, {0: source}, rows)
+    values = rng.normal(size=size)
+    slots = input_vectors(values, source.reshape(-1, 2, SLOTS))
+    total = np.zeros(table.output_map.shape, dtype=complex)
+    for key, constant in plane_constants(table, 2).items():
+        total[key.output] += np.roll(slots[key.input], -key.rotation) * constant
+    for fold in table.folds:
+        total = total + np.roll(total, -fold, axis=-1)
+    np.testing.assert_allclose((total + total.conj()).real, spread(maps[0] @ values, table.output_map), atol=1e-9)
+    assert set(constant_keys(table, 2)) == set(plane_constants(table, 2))

@@ -8,7 +8,7 @@ import pytest
 from compress.errors import InputShapeError
 from secure.bundle import plan_digest
 from secure.encoding import coefficients
-from secure.input_slots import input_vectors
+from secure.packing import input_vectors
 from secure.specs import Bundle, ClientSpec, ServerSpec
 from secure.verification import failures, verify_bundle
 from secure.worst_case import Fullness, SimulatedError, ascend, wrap_sites
@@ -34,6 +34,10 @@ def scaled_bundle(weight_scale: float, bound: float = 1.0) -> Bundle:
     return Bundle(client=spec, server=ServerSpec(bundle_id=spec.bundle_id, plan=plan))
 
 
+def first_ciphertext(bundle, images):
+    return input_vectors(images.reshape(len(images), -1), bundle.client.input_slots)[:, 0]
+
+
 @pytest.fixture(scope="module")
 def images():
     return np.random.default_rng(1).uniform(-0.5, 0.5, (12, 4, 8))
@@ -51,7 +55,7 @@ def test_every_value_that_is_rescaled_or_decrypted_is_watched():
 
 def test_fullness_is_the_largest_coefficient_over_half_of_the_modulus(images):
     bundle = scaled_bundle(2.0**20)
-    slots = input_vectors(bundle.client, images)[:, 0] * bundle.server.plan.constants[0].slots
+    slots = first_ciphertext(bundle, images) * bundle.server.plan.constants[0].slots
     largest = np.abs(coefficients(slots)).max(axis=1) * 2.0**40
     half = SMALL.data_primes[0] * SMALL.data_primes[1] / 2
     np.testing.assert_allclose(Fullness(bundle).values(images), np.log2(largest / half), rtol=1e-9)
@@ -88,7 +92,7 @@ def test_ascent_on_a_linear_plan_reaches_the_corner_that_is_best_for_the_coeffic
         units[feature, feature::32] = weights[feature]
     # a coefficient is linear in the input: its largest value over the box is the sum of its absolute derivatives
     best = np.abs(coefficients(units)).sum(axis=0)
-    slots = input_vectors(bundle.client, found.images)[:, 0] * bundle.server.plan.constants[0].slots
+    slots = first_ciphertext(bundle, found.images) * bundle.server.plan.constants[0].slots
     climbed = np.abs(coefficients(slots))
     np.testing.assert_allclose(climbed.max(axis=1), best[climbed.argmax(axis=1)], rtol=1e-9)
     assert np.all((found.images >= low) & (found.images <= high))

@@ -1,0 +1,57 @@
+"""Maps between values laid out in blocks, as diagonals: a small dense map over blocks for every shift of positions. Pure.
+
+A convolution reads, for output position p, the input position p plus a tap. In blocks a tap is one rotation for all positions and
+channels, and mixing channels is a dense map over blocks: its rotations are whole blocks, and its rows may be shared out over copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secure.blocks import Blocks, PositionPlaces
+from secure.diagonals import DiagonalKey, DiagonalTable, folded_pattern
+from secure.packing import EMPTY, SlotMap
+
+Array = NDArray[np.float64]
+
+
+def block_table(
+    weights: Mapping[int, Array], atom: int, source: SlotMap, block: int, places: PositionPlaces, groups: int = 1
+) -> tuple[DiagonalTable, Blocks]:
+    """The table and the layout of its result. weights: by shift in slots, (rows, channels, positions); source: the channel of
+    every block (ciphertexts, blocks of one quarter); places: of the result's positions.
+    """
+    rows = len(next(iter(weights.values())))
+    pattern = folded_pattern({atom: source}, rows, groups)
+    result = Blocks(pattern.output_map, block, places)
+    one = replace(result, channels=pattern.output_map[:1])
+    diagonals: dict[DiagonalKey, Array] = {}
+    for key, own_rows, columns in pattern.entries:
+        valid = (own_rows != EMPTY) & (columns != EMPTY)
+        for shift, own in weights.items():
+            values = np.zeros((1, len(own_rows), own.shape[2]))
+            values[0, valid] = own[own_rows[valid], columns[valid]]
+            if values.any():
+                rotation = (key.rotation * block + shift) % result.slots
+                diagonals[replace(key, rotation=rotation)] = one.scattered(values, 0.0)[0]
+    folds = tuple(fold * block for fold in pattern.folds)
+    return DiagonalTable(diagonals, folds, result.slot_map, pattern.partial), result
+
+
+def shifted_weights(matrix: Array, channels: int, before: PositionPlaces, after: PositionPlaces) -> dict[int, Array]:
+    """A map (rows * positions, channels * positions before) by how far, in slots, each entry's input lies from its output."""
+    own, read = len(after.inner), len(before.inner)
+    split = matrix.reshape(-1, own, channels, read)
+    shift = before.inner[None, :] - after.inner[:, None]
+    used = np.any(split != 0, axis=(0, 2))
+    result = {}
+    for one in np.unique(shift[used]).tolist():
+        position, source = np.nonzero(used & (shift == one))
+        weights = np.zeros((split.shape[0], channels, own))
+        weights[:, :, position] = split[:, position, :, source].transpose(1, 2, 0)
+        result[one] = weights
+    return result

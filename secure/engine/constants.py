@@ -1,0 +1,48 @@
+"""A plan's plaintexts in the forms that its sums want them in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secure.engine import arithmetic
+from secure.engine.ring import EngineRing
+from secure.engine_schedule import Form, Schedule
+from secure.plan import Plan
+from secure.seal_context import RESIDUE_BYTES
+
+Array = NDArray[np.float64]
+Progress = Callable[[str, float], None]
+
+
+class EngineConstants:
+    """Encoded when the server starts: the first that fit `cache_bytes`, the others at every use."""
+
+    def __init__(
+        self, ring: EngineRing, plan: Plan, schedule: Schedule, cache_bytes: int, progress: Progress | None = None
+    ) -> None:
+        self._ring, self._plan = ring, plan
+        self._kept: dict[tuple[int, Form], Array] = {}
+        room = cache_bytes
+        for done, (index, form) in enumerate(schedule.constants, start=1):
+            rows = plan.constants[index].level + (form is Form.EXTENDED)
+            room -= rows * ring.degree * RESIDUE_BYTES
+            if room < 0:
+                break
+            self._kept[index, form] = self._encoded(index, form)
+            if progress is not None:
+                progress("encode the weights", done / len(schedule.constants))
+
+    def get(self, index: int, form: Form) -> Array:
+        """(level, N), or (level + 1, N) where it is extended."""
+        kept = self._kept.get((index, form))
+        return self._encoded(index, form) if kept is None else kept
+
+    def _encoded(self, index: int, form: Form) -> Array:
+        constant, ring = self._plan.constants[index], self._ring
+        rows = ring.encode(constant.slots, constant.level, constant.scale, form is Form.EXTENDED)
+        if form is Form.LIFTED:
+            arithmetic.scale(rows, ring.tables.special, ring.moduli(constant.level, False))
+        return rows

@@ -1,0 +1,159 @@
+"""One pass over a plan's schedule: the values at hand, each made in an array that goes back when it has been read for the last time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.errors import BackendError
+from secure.engine import arithmetic
+from secure.engine.buffers import Buffers
+from secure.engine.constants import EngineConstants
+from secure.engine.ring import EngineKeys, EngineRing
+from secure.engine_schedule import Apply, Form, Offset, Product, Schedule, Sum, Turn
+from secure.plan import Kind, Plan
+
+Array = NDArray[np.float64]
+
+
+@dataclass(eq=False)
+class Residues:
+    """A ciphertext in the engine: rows (parts, level, N); or (2, level + 1, N), extended and still to be divided by P.
+
+    digits: of part 1, while a rotation still wants them.
+    """
+
+    rows: Array
+    extended: bool = False
+    digits: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Resources:
+    """What all passes of one plan under one client's keys share."""
+
+    plan: Plan
+    schedule: Schedule
+    ring: EngineRing
+    constants: EngineConstants
+    buffers: Buffers
+    keys: EngineKeys
+
+
+class Run:
+    """The state of one pass. Inputs are the caller's: they are read, and never given back as arrays to use again."""
+
+    def __init__(self, resources: Resources, inputs: Sequence[Residues]) -> None:
+        self._r, self._ring, self._t = resources, resources.ring, resources.ring.tables
+        self._take, self._give = resources.buffers.take, resources.buffers.give
+        self._degree = resources.ring.degree
+        self._values = dict(enumerate(inputs))
+        self._reads, self._turns = resources.schedule.reads.copy(), resources.schedule.turns.copy()
+        self._held = frozenset(range(len(inputs))) | frozenset(resources.plan.outputs)
+
+    def outputs(self) -> list[Residues]:
+        """The plan's outputs.
+
+        Raises: BackendError naming layer and operation.
+        """
+        plan = self._r.plan
+        for step in self._r.schedule.steps:
+            op = plan.ops[step.result - plan.inputs]
+            try:
+                self._values[step.result] = self._sum(step) if isinstance(step, Sum) else self._applied(step)
+            except (RuntimeError, ValueError, IndexError, KeyError, MemoryError) as error:
+                raise BackendError(f"layer '{op.layer}': {op.kind} to level {op.level}: {error}") from error
+        return [self._values[output] for output in plan.outputs]
+
+    def _sum(self, step: Sum) -> Residues:
+        op = self._r.plan.ops[step.result - self._r.plan.inputs]
+        moduli = self._ring.moduli(op.level, step.extended)
+        total = self._take(op.parts, op.level + step.extended, self._degree)
+        fresh, unreduced = True, 0
+        for term, following in zip(step.terms, (*step.terms[1:], None), strict=True):
+            if isinstance(term, Product):
+                goes_on = isinstance(following, Product) and following.form is term.form
+                unreduced = unreduced + 1 if goes_on and unreduced + 1 < arithmetic.MAX_UNREDUCED else 0
+                plain, rows = self._r.constants.get(term.constant, term.form), self._values[term.source].rows
+                arithmetic.add_product(total, fresh, rows, plain, not unreduced, moduli)
+            elif isinstance(term, Turn):
+                self._add_switched(total, fresh, term)
+            elif isinstance(term, Offset):
+                arithmetic.add_value(total, fresh, self._r.constants.get(term.constant, term.form)[None], moduli)
+            elif term.form is Form.LIFTED:
+                arithmetic.add_scaled(total, self._values[term.source].rows, self._t.special, moduli)
+            else:
+                arithmetic.add_value(total, fresh, self._values[term.source].rows, moduli)
+            if not isinstance(term, Offset):
+                self._was_read(term.source)
+            fresh = False
+        return self._divided(total) if step.divided else Residues(total, step.extended)
+
+    def _add_switched(self, total: Array, fresh: bool, turn: Turn) -> None:
+        """The key switch of a value's last part, and what is carried along of the others."""
+        source, ring, keys = self._values[turn.source], self._ring, self._r.keys
+        level = total.shape[1] - 1
+        if source.digits is None:
+            source.digits = self._take(level, level + 1, self._degree)
+            self._take_apart(source, source.digits)
+        if turn.element is None:
+            assert keys.relin is not None  # the plan's manifest asked for it
+            key, order = keys.relin, ring.unmoved
+        else:
+            key, order = keys.galois[turn.element], ring.rotation(turn.element)
+        # P times the first part is what an extended sum already holds: dividing it would cost transforms and add rounding
+        factors = ring.ones if source.extended else self._t.special
+        scratch = self._take(2, self._degree)
+        arithmetic.add_switched(
+            total, fresh, source.digits, key, source.rows[:-1], factors, order, ring.moduli(level, True), scratch
+        )
+        self._give(scratch)
+        self._turns[turn.source] -= 1
+        if not self._turns[turn.source]:
+            self._give(source.digits)
+            source.digits = None
+
+    def _take_apart(self, source: Residues, digits: Array) -> None:
+        last = source.rows[-1]
+        if source.extended:
+            last = self._divided(source.rows[-1:]).rows[0]
+        scratch = self._take(2, self._degree)
+        arithmetic.digits_of(last, digits, scratch, self._t)
+        self._give(scratch)
+        if source.extended:
+            self._give(last[None])
+
+    def _divided(self, extended: Array, special: bool = True) -> Residues:
+        """Parts divided by P, or by their last data prime."""
+        parts, rows, degree = extended.shape
+        result, scratch = self._take(parts, rows - 1, degree), self._take(3, degree)
+        arithmetic.divide(extended, special, result, scratch, self._t)
+        self._give(scratch)
+        return Residues(result)
+
+    def _applied(self, step: Apply) -> Residues:
+        source = self._values[step.source].rows
+        kind = self._r.plan.ops[step.result - self._r.plan.inputs].kind
+        if kind is Kind.SQUARE:
+            result = Residues(self._take(3, *source.shape[1:]))
+            arithmetic.square(source, result.rows, self._ring.moduli(source.shape[1], False))
+        elif kind is Kind.RESCALE and step.joined:
+            result = Residues(self._take(2, source.shape[1] - 2, self._degree))
+            scratch = self._take(4, self._degree)
+            arithmetic.divide_jointly(source, result.rows, scratch, self._t)
+            self._give(scratch)
+        elif kind is Kind.RESCALE:
+            result = self._divided(source, special=False)
+        else:
+            result = Residues(self._take(len(source), source.shape[1] - 1, self._degree))
+            result.rows[:] = source[:, :-1]
+        self._was_read(step.source)
+        return result
+
+    def _was_read(self, value: int) -> None:
+        self._reads[value] -= 1
+        if not self._reads[value] and value not in self._held:
+            self._give(self._values.pop(value).rows)

@@ -1,0 +1,48 @@
+"""What follows the products of a stage: partial sums of one row are added up, and an imaginary part is taken away. Pure.
+
+A fold f adds the value rotated by f. Two folds f and 2 f in a row equal one sum of the rotations by f, 2 f and 3 f of one value, which
+share its digits under the engine; the conjugate, which makes 2 Re(y) of y, joins in the same way. So folds go in pairs (ours).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Move:
+    """A rotation by `steps`, conjugated or not."""
+
+    steps: int
+    conjugated: bool = False
+
+
+def fold_groups(folds: Sequence[int], conjugated: bool) -> tuple[tuple[Move, ...], ...]:
+    """Moves that are added to the value before them, group by group; each fold is twice the one before it."""
+    halves = [*folds, None] if conjugated else list(folds)
+    groups: list[tuple[Move, ...]] = []
+    for start in range(0, len(halves) % 2):
+        groups.append((_single(halves[start]),))
+    for start in range(len(halves) % 2, len(halves), 2):
+        first, second = _single(halves[start]), _single(halves[start + 1])
+        groups.append((first, second, Move(first.steps + second.steps, second.conjugated)))
+    return tuple(groups)
+
+
+def _single(fold: int | None) -> Move:
+    return Move(0, conjugated=True) if fold is None else Move(fold)
+
+
+def switches_after_folds(switches: float, groups: Sequence[Sequence[Move]]) -> float:
+    """Variance of the real part, in key switches' real parts, of a sum that had `switches` before the groups (derived).
+
+    A fold adds another slot's errors, which doubles the variance; a conjugation doubles the real part itself, which makes it fourfold;
+    every move adds a key switch of its own.
+    """
+    for moves in groups:
+        growth = 1.0
+        for move in moves if len(moves) < 3 else moves[:2]:
+            growth *= 4.0 if move.conjugated else 2.0
+        switches = growth * switches + len(moves)
+    return switches
