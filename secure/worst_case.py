@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from secure.adjoint import pull_back, record
 from secure.clear import ClearEvaluator, NoisyClearEvaluator
 from secure.encoding import coefficients, slot_derivatives
+from secure.headroom import wrap_sites
 from secure.packing import input_gradient, input_vectors
-from secure.plan import Kind, Plan
 from secure.specs import Bundle, ClientSpec
 
 Array = NDArray[np.float64]
@@ -62,26 +62,6 @@ def ascend(objective: Objective, start: Array, low: Array, high: Array, steps: i
         images = np.clip(images + move, low, high)
         progress((step + 1) / (steps + 1))
     return Reached(best, best_values)
-
-
-@dataclass(frozen=True)
-class Site:
-    """A value that is rescaled or decrypted: its id, layer, and log2 of half of its modulus over its scale."""
-
-    value: int
-    layer: str
-    room_bits: float
-
-
-def wrap_sites(plan: Plan) -> tuple[Site, ...]:
-    """Everything that must stay below half of its modulus: what is rescaled, and the outputs (`secure.headroom`)."""
-    found = {op.args[0]: op.layer for op in plan.ops if op.kind is Kind.RESCALE}
-    for value in plan.outputs:
-        found[value] = plan.ops[value - plan.inputs].layer if value >= plan.inputs else "input"
-    return tuple(
-        Site(value, layer, plan.params.log2_modulus(plan.level_of(value)) - 1 - float(np.log2(plan.scale_of(value))))
-        for value, layer in found.items()
-    )
 
 
 class Fullness:

@@ -8,10 +8,11 @@ import pytest
 from compress.errors import InputShapeError
 from secure.bundle import plan_digest
 from secure.encoding import coefficients
+from secure.headroom import wrap_sites
 from secure.packing import input_vectors
 from secure.specs import Bundle, ClientSpec, ServerSpec
 from secure.verification import failures, verify_bundle
-from secure.worst_case import Fullness, SimulatedError, ascend, wrap_sites
+from secure.worst_case import Fullness, SimulatedError, ascend
 from tests.secure.plans import SMALL, Builder, small_bundle
 
 
