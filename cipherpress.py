@@ -83,8 +83,6 @@ __all__ = [
 ]
 
 CALIBRATION_IMAGES = 512
-#: What prices a plan while it is chosen: under the engine, and under SEAL where its primes are too large for the engine.
-RUNTIMES = ("cpu-engine", "cpu-seal")
 
 
 def __getattr__(name: str) -> Any:
@@ -109,26 +107,27 @@ def compile(
 ) -> Bundle:
     """The bundle of a converted network, calibrated on training images of `data` (see `secure.compiling.compile_network`).
 
-    budget_keys_bytes, budget_upload_bytes: the most that all evaluation keys and one request may take.
+    budget_keys_bytes, budget_upload_bytes: the most that all evaluation keys and one request may take. Plans are priced with the kernel
+    times of `cipherpress calibrate` where this machine has them, else with the committed table; the report's `times` says which.
     """
-    from hwmodel.architecture import kernel_times
-    from hwmodel.architecture_file import load_architecture
     from hwmodel.counts import plain_workload
     from secure.compiling import compile_network
     from secure.search import Budgets
+    from timing.cache import current_times
 
-    times, seal_times = (kernel_times(load_architecture(name)) for name in RUNTIMES)
+    times = current_times()
     images = data.calibration(CALIBRATION_IMAGES, seed)
     bundle = compile_network(
         network,
         images,
-        times=times,
-        seal_times=seal_times,
+        times=times.engine,
+        seal_times=times.seal,
         max_error=max_error,
         budgets=Budgets(keys_bytes=budget_keys_bytes, upload_bytes=budget_upload_bytes),
         progress=progress,
     )
-    return replace(bundle, report={**bundle.report, "plain_workload": plain_workload(network).to_json()})
+    added = {"times": times.origin, "plain_workload": plain_workload(network).to_json()}
+    return replace(bundle, report={**bundle.report, **added})
 
 
 def press(
@@ -151,7 +150,9 @@ def press(
     from compress.convert import convert
     from compress.finetune import finetune
     from compress.opq import opq
+    from timing.cache import current_times
 
+    current_times()  # a damaged file is refused before anything is trained
     small = opq(model, sparsity=sparsity, bits=bits)
     if finetune_epochs:
         small = finetune(small, data, epochs=finetune_epochs, augment=augment, seed=seed, progress=progress)

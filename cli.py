@@ -573,6 +573,43 @@ def press(
     out.result(dict(bundle.report), f"{bundle.explain()}\nsaved {output}")
 
 
+@command("calibrate", "cipherpress calibrate")
+@click.option("--force", is_flag=True, help="Measure again, and replace a damaged file.")
+def calibrate(out: Output, force: bool) -> None:
+    """Measure what operations take on this machine, for compile and press to choose plans by.
+
+    Takes some seconds on one thread (the first time the engine's kernels are compiled too). The times are kept per user, for
+    this processor and these versions; CIPHERPRESS_CACHE names another folder than the user's cache.
+    """
+    from datetime import date
+
+    from timing.cache import cache_path, load_times, save_times
+
+    path = cache_path()
+    errors = {}
+    if force or not path.exists():
+        from timing.measuring import measure_engine, measure_seal
+
+        with out.progress("calibrate") as progress:
+            progress("engine", 0.0)
+            engine = measure_engine()
+            progress("SEAL", 0.5)
+            seal = measure_seal()
+        save_times(engine.times, seal.times, date.today())
+        errors = {"engine": engine.mean_relative_error, "seal": seal.mean_relative_error}
+    times = load_times(path)
+    kernels = {"engine": asdict(times.engine), "seal": asdict(times.seal)}
+    result = {"path": str(path), "measured": bool(errors), "times": times.origin, **kernels}
+    if errors:
+        result["mean_relative_error"] = errors
+        summary = f"operations are predicted within {errors['engine']:.1%} (engine) and {errors['seal']:.1%} (SEAL) on average"
+    else:
+        summary = "measured before; --force measures again"
+    rows = [{"runtime": name, **values} for name, values in kernels.items()]
+    columns = ["runtime", *kernels["engine"]]
+    out.result(result, f"{table(rows, columns)}\n{times.origin}: {summary}; saved {path}")
+
+
 # -- client and server, by files
 
 
@@ -694,6 +731,55 @@ def infer(out: Output, bundle: Path, data_name: str, data_dir: Path | None, imag
     with out.progress("infer") as progress:
         result = round_trip(loaded, data.x_test[:images], data.y_test[:images], backend=backend, progress=progress)
     out.result(result, _pairs(result))
+
+
+@command("verify", "cipherpress verify out/bundle --data mnist")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@options(data_options)
+@click.option("--images", default=256, show_default=True, type=click.IntRange(1), help="Test images to start from.")
+@click.option("--encrypted", default=8, show_default=True, type=click.IntRange(2), help="Finds to encrypt, a radius.")
+@click.option("--steps", default=20, show_default=True, type=click.IntRange(0), help="Steps uphill from an image.")
+@click.option(
+    "--radius",
+    default=0.1,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="How far a pixel may go from its image, in parts of the calibrated range, for the bundle to have to stand it.",
+)
+@options(seed_option)
+def verify(
+    out: Output,
+    bundle: Path,
+    data_name: str,
+    data_dir: Path | None,
+    images: int,
+    encrypted: int,
+    steps: int,
+    radius: float,
+    seed: int,
+) -> None:
+    """Search for the inputs that BUNDLE stands worst, by gradient on its plan, and run them encrypted.
+
+    Shows the least headroom and the largest error on the images as they are, within --radius of them, and anywhere in the
+    calibrated range. Exit status 1 when the predicted bound or the modulus does not hold within --radius.
+    """
+    from secure.verification import failures, verify_bundle
+
+    loaded = cp.load(bundle)
+    if not isinstance(loaded, cp.Bundle):
+        raise ModelError(f"{bundle}: not a bundle; make one with `cipherpress compile`")
+    data = cp.load_data(data_name, data_dir)
+    with out.progress("verify") as progress:
+        result = verify_bundle(
+            loaded, data.x_test[:images], encrypted=encrypted, steps=steps, radius=radius, seed=seed, progress=progress
+        )
+    columns = ["radius", "least_headroom_bits", "layer", "simulated_error", "largest_error", "classes_changed"]
+    bound = f"predicted bound {result['bound']:.4g}; radius {radius:g} has to hold"
+    out.result(result, f"{table(result['rows'], columns)}\n{bound}")
+    broken = failures(result)
+    if broken:
+        _fail("; ".join(broken))
+    out.say("the bound holds, and nothing wraps around")
 
 
 @command("export", "cipherpress export out/small -o small.onnx")

@@ -10,11 +10,11 @@ savings.py             what each method saves under encryption
 joint.py               joint quantization of every zoo network, and integers against simulation
 train_tutorial.py      the weights of the tutorial's network
 machine.py             what machine a result was measured on
+noise.py               the noise model against both backends, operation by operation
+noise_runs.py          errors of every operation under one key
 table.py               JSON to Markdown
 calibrate_cpu_engine.py  kernel times of the engine on this machine, for the cpu-engine architecture
-engine_timing.py       operations of the engine to time
 calibrate_cpu_seal.py  kernel times of SEAL on this machine, for the cpu-seal architecture
-seal_timing.py         times of single SEAL operations
 plain_timing.py        times of plain layers
 costmodel.py           the cost model against published and measured rows
 costmodel_row.py       one of them, and the error of many
@@ -30,4 +30,5 @@ BENCHMARKS = {
     "joint": "benchmarks.joint",
     "costmodel": "benchmarks.costmodel",
     "methods": "benchmarks.costmodel_methods",
+    "noise": "benchmarks.noise",
 }

@@ -16,7 +16,6 @@ import numpy as np
 
 import cipherpress as cp
 from benchmarks.costmodel_row import HELD_OUT, Row
-from benchmarks.seal_timing import cpu_sample_us, make_ring, operations, time_operations
 from compress.calibrate import calibrated
 from compress.network import Dense, Input, Network, Node, Polynomial, Reshape, Weights
 from hwmodel.encrypted_counts import encrypted_workload
@@ -27,6 +26,8 @@ from secure.kernels import KernelTimes
 from secure.plan import Kind
 from secure.server import Server
 from secure.specs import Bundle
+from timing.sampling import cpu_sample_us, time_operations
+from timing.seal_operations import make_ring, operations
 
 FAMILY = "own runs, SEAL on this CPU"
 REFERENCE = (Kind.ROTATE, 4096, 2)

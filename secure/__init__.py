@@ -62,6 +62,9 @@ server.py                    Server: runs the plan, holds no secret
 release.py                   what may leave the client of decrypted values
 inputs.py                    inputs from .npy and image files
 roundtrip.py                 client and server in one process over test images
+adjoint.py                   derivatives of a Plan by its inputs
+worst_case.py                the search for inputs that a plan stands worst
+verification.py              that search, and what encryption makes of its finds
 memory.py                    how much memory this process has taken
 reporting.py                 the compiler's report as plain JSON values
 explain.py                   a bundle as text for people
