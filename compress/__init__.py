@@ -22,8 +22,10 @@ block_curves.py       what pruning a layer does to the answers: Taylor, or measu
 block_baselines.py    uniform and global-magnitude allocation
 hardware_aware.py     the objective: distortion and power under a budget of time, exact over layers
 reconstruction.py     survivors refitted by least squares
-joint.py              joint power-of-two quantization: the search over grids
+joint.py              joint power-of-two quantization, module after module
+joint_search.py       the search over one module's grids
 joint_network.py      the quantized network, fake-quantized and in integers only
+module_arithmetic.py  one operation of such a network, in float64 and in integers
 unified.py            a network as modules with one quantization point each
 fixed_point.py        power-of-two grids, shifts, accumulators
 masking.py            a mask without a codebook as a torch parametrization

@@ -98,11 +98,14 @@ def import_model(module: nn.Module, input_shape: Shape) -> Imported:
 
     Raises: UnsupportedLayerError, InputShapeError.
     """
-    return _Importer(trace(module, tuple(input_shape))).run(tuple(input_shape))
+    return Importer(trace(module, tuple(input_shape))).run(tuple(input_shape))
 
 
-class _Importer:
-    """One pass over a trace; `value_of` maps graph nodes to layer names (aliases such as dropout included)."""
+class Importer:
+    """One pass over a trace; `value_of` maps graph nodes to layer names (aliases such as dropout included).
+
+    Knows what has a form under encryption; another target's importer adds its kinds in `_node` and `_module`.
+    """
 
     def __init__(self, traced: Trace) -> None:
         self.trace = traced

@@ -8,9 +8,8 @@ float inputs, so that later modules correct earlier errors. Idea: arXiv 1901.020
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from itertools import product
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -18,13 +17,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from compress.codebook import LayerCodes, bits_levels, quantize
+from compress.codebook import bits_levels
 from compress.errors import CompressError, ConfigError
-from compress.fixed_point import Grid, best_grid, fraction_window
+from compress.fixed_point import Grid, best_grid
 from compress.folding import fold_batch_norm
-from compress.joint_network import after, joint_network, module_sum, total_bias, view
+from compress.joint_network import joint_network, total_bias
+from compress.joint_search import Choice, dequantized, float_weight, search
 from compress.masking import Mask, layer_mask
 from compress.model import CompressedModel, source_record
+from compress.module_arithmetic import after, module_sum, view
 from compress.quantizer import layer_codes, quantize_layer_, write_out_
 from compress.training import accuracy
 from compress.unified import Program, UnifiedModule, View, quantization_points, unify
@@ -34,16 +35,6 @@ Progress = Callable[[str, float], None]
 
 LEAST_BITS, MOST_BITS = 2, 16
 CALIBRATION_IMAGES = 256
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One module's grids: fraction bits by weighted layer and of the bias, the output's grid, and the squared error left."""
-
-    weights: tuple[int, ...]
-    bias: int
-    output: Grid | None
-    error: float
 
 
 def joint_quantize(
@@ -107,37 +98,6 @@ def joint_quantize(
     return _measured(result, start, data)
 
 
-def search(
-    module: UnifiedModule,
-    values: Mapping[str, Array],
-    grids: Mapping[str, Grid | None],
-    wanted: Array,
-    bits: int,
-    *,
-    requantize: bool,
-) -> Choice:
-    """The grids of least squared error at the module's output; of equals the fewest fraction bits, weights first."""
-    bias = total_bias(module)
-    best: Choice | None = None
-    for weights in product(*(_weight_window(layer.torch_module, bits) for layer in module.weighted)):
-        dense = _dequantized(module, weights, bits)
-        total = module_sum(module, dense, values, np.zeros(1))
-        finest = max(_fractions(module, weights, grids))
-        for bias_fraction in sorted({min(n, finest) for n in fraction_window(bias, bits, True)}):
-            rounded = Grid(bias_fraction, bits, True).rounded(bias)
-            result = after(module.after, total + rounded.reshape((-1,) + (1,) * (total.ndim - 2)))
-            outputs: tuple[Grid | None, ...] = (None,)
-            if requantize:
-                outputs = tuple(Grid(n, bits, module.signed) for n in fraction_window(wanted, bits, module.signed))
-            for output in outputs:
-                found = result if output is None else output.rounded(result)
-                error = float(np.sum((found - wanted) ** 2))
-                if best is None or error < best.error:
-                    best = Choice(weights, bias_fraction, output, error)
-    assert best is not None  # every window holds at least one number
-    return best
-
-
 def float_values(program: Program, images: Array) -> dict[str, Array]:
     """Every step's value in the network as it is, float64."""
     values: dict[str, Array] = {"input": images}
@@ -145,59 +105,14 @@ def float_values(program: Program, images: Array) -> dict[str, Array]:
         if isinstance(step, View):
             values[step.name] = view(step.layer, values[step.source])
             continue
-        weights = [None if term.layer is None else _float_weight(term.layer.torch_module) for term in step.terms]
+        weights = [None if term.layer is None else float_weight(term.layer.torch_module) for term in step.terms]
         values[step.name] = after(step.after, module_sum(step, weights, values, total_bias(step)))
     return values
 
 
-def _float_weight(layer: nn.Module) -> Array:
-    return np.asarray(layer.weight.detach().double().numpy())  # type: ignore[operator, union-attr]
-
-
-def _weight_window(layer: nn.Module, bits: int) -> tuple[int, ...]:
-    """Fraction bits to try; only its own for a layer that has a codebook."""
-    codes = layer_codes(layer)
-    if codes is not None:
-        return (-int(codes.log2_step.min()),)
-    weight = _float_weight(layer)
-    return fraction_window(weight, bits, True)
-
-
-def _dequantized(module: UnifiedModule, fractions: tuple[int, ...], bits: int) -> list[Array | None]:
-    """Weights by term on the tried grids; codes are symmetric as in the codebooks."""
-    given: Iterator[int] = iter(fractions)
-    result: list[Array | None] = []
-    for term in module.terms:
-        if term.layer is None:
-            result.append(None)
-            continue
-        fraction = next(given)
-        codes = layer_codes(term.layer.torch_module)
-        if codes is None:
-            weight = _float_weight(term.layer.torch_module)
-            log2_step = np.array(-fraction, dtype=np.int32)
-            levels = bits_levels(bits)
-            codes = LayerCodes(
-                quantize(weight, log2_step, levels), log2_step, np.ones(weight.shape, dtype=bool), levels
-            )
-        result.append(codes.values())
-    return result
-
-
-def _fractions(module: UnifiedModule, weights: tuple[int, ...], grids: Mapping[str, Grid | None]) -> list[int]:
-    """Fraction bits of every term's sum."""
-    given = iter(weights)
-    found = []
-    for term in module.terms:
-        grid = grids[term.source]
-        assert grid is not None  # only the last module has no output grid, and nothing reads it
-        found.append(grid.fraction_bits + (0 if term.layer is None else next(given)))
-    return found
-
-
 def _apply_(module: UnifiedModule, choice: Choice, values: Mapping[str, Array], bits: int) -> Array:
     """Write the grids into the torch layers; the module's quantized value on the calibration images."""
-    dense = _dequantized(module, choice.weights, bits)
+    dense = dequantized(module, choice.weights, bits)
     bias = Grid(choice.bias, bits, True).rounded(total_bias(module))
     total = module_sum(module, dense, values, bias)
     result = after(module.after, total)
@@ -206,7 +121,7 @@ def _apply_(module: UnifiedModule, choice: Choice, values: Mapping[str, Array], 
         if layer_codes(torch_layer) is None:
             mask = layer_mask(torch_layer)
             write_out_(torch_layer)
-            kept: Mask = np.ones(tuple(_float_weight(torch_layer).shape), dtype=np.bool_) if mask is None else mask
+            kept: Mask = np.ones(tuple(float_weight(torch_layer).shape), dtype=np.bool_) if mask is None else mask
             quantize_layer_(torch_layer, kept, np.array(-fraction, dtype=np.int32), bits_levels(bits))
     _write_bias_(module, bias)
     return result if choice.output is None else choice.output.rounded(result)
@@ -224,7 +139,7 @@ def _write_bias_(module: UnifiedModule, bias: Array) -> None:
 def _check_finite(program: Program) -> None:
     for module in program.modules:
         for layer in module.weighted:
-            if not np.isfinite(_float_weight(layer.torch_module)).all():
+            if not np.isfinite(float_weight(layer.torch_module)).all():
                 raise CompressError(
                     layer.name, "has weights that are not finite; train the model again or load other weights"
                 )

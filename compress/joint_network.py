@@ -6,21 +6,16 @@ Every number of the first is a multiple of a power of two that float64 holds exa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from math import log2, prod
-from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from compress.errors import CompressError
 from compress.fixed_point import Grid, Integers, aligned_sum, check_accumulator, requantized
-from compress.importing import Layer
 from compress.model import CompressedModel
+from compress.module_arithmetic import after, integer_after, integer_layer, module_sum, view
 from compress.quantizer import layer_codes
 from compress.unified import Program, Term, UnifiedModule, View, unify
 
@@ -88,7 +83,7 @@ class JointNetwork:
                 continue
             total, fraction_bits = self._integer_sum(step, values)
             for layer in step.after:
-                total, extra = _integer_after(layer, total)
+                total, extra = integer_after(layer, total)
                 fraction_bits += extra
             grid_out = self.modules[step.name].output
             if grid_out is None:
@@ -164,87 +159,3 @@ def total_bias(module: UnifiedModule) -> Array:
         if bias is not None:
             total = total + bias.detach().double().numpy()  # type: ignore[operator]
     return total
-
-
-# -- one operation in float64 and in integers ------------------------------------------------------------------------
-
-
-def module_sum(
-    module: UnifiedModule, weights: Sequence[Array | None], values: Mapping[str, Array], bias: Array
-) -> Array:
-    """Sum of a module's terms and its bias, before ReLU and pools; float64."""
-    total: Array | None = None
-    for term, weight in zip(module.terms, weights, strict=True):
-        part = values[term.source]
-        if term.layer is not None and weight is not None:
-            part = float_layer(term.layer, part, weight)
-        total = part if total is None else total + part
-    assert total is not None  # a module has at least one term
-    return np.asarray(total + bias.reshape((-1,) + (1,) * (total.ndim - 2)))
-
-
-def float_layer(layer: Layer, value: Array, weight: Array) -> Array:
-    """A linear layer or convolution without its bias, float64."""
-    x, w = torch.from_numpy(np.ascontiguousarray(value)), torch.from_numpy(np.ascontiguousarray(weight))
-    if layer.kind == "linear":
-        return np.asarray((x @ w.T).numpy())
-    convolve: Any = F.conv1d if w.ndim == 3 else F.conv2d
-    return np.asarray(convolve(x, w, **layer.options).numpy())
-
-
-def after(layers: Sequence[Layer], value: Array) -> Array:
-    """ReLU and pools, float64."""
-    for layer in layers:
-        if layer.kind == "activation":
-            value = np.maximum(value, 0.0)
-        else:
-            windows = _windows(layer, value, 0.0 if layer.kind == "avgpool" else -np.inf)
-            value = windows.mean(axis=-1) if layer.kind == "avgpool" else windows.max(axis=-1)
-    return value
-
-
-def view(layer: Layer, value: NDArray[Any]) -> NDArray[Any]:
-    """A reshape or permutation of everything but the batch axis."""
-    if layer.kind == "permute":
-        return np.transpose(value, (0, *(axis + 1 for axis in layer.options["axes"])))
-    return value.reshape((len(value), *layer.shape))
-
-
-def integer_layer(layer: Layer, value: Integers, weights: Integers) -> Integers:
-    """A linear layer or convolution in 32-bit integers; `check_accumulator` has excluded overflow."""
-    x, w = value.astype(np.int32), weights.astype(np.int32)
-    if layer.kind == "linear":
-        return np.asarray((x @ w.T).astype(np.int64))
-    options, groups = layer.options, layer.options["groups"]
-    kernel = w.shape[2:]
-    reach = tuple(d * (k - 1) + 1 for d, k in zip(options["dilation"], kernel, strict=True))
-    padded = np.pad(x, ((0, 0), (0, 0), *((p, p) for p in options["padding"])))
-    axes = tuple(range(2, x.ndim))
-    windows = sliding_window_view(padded, reach, axis=axes)
-    steps = tuple(slice(None, None, s) for s in options["stride"])
-    taps = tuple(slice(None, None, d) for d in options["dilation"])
-    windows = windows[(slice(None), slice(None), *steps, *taps)]
-    parts = []
-    for chunk, rows in zip(np.split(windows, groups, axis=1), np.split(w, groups, axis=0), strict=True):
-        parts.append(np.tensordot(chunk, rows, axes=((1, *range(-len(kernel), 0)), range(1, w.ndim))))
-    return np.moveaxis(np.concatenate(parts, axis=-1), -1, 1).astype(np.int64)
-
-
-def _integer_after(layer: Layer, value: Integers) -> tuple[Integers, int]:
-    """ReLU or pool in integers, and the fraction bits it adds: an average is a sum with its shift put off."""
-    if layer.kind == "activation":
-        return np.maximum(value, 0), 0
-    if layer.kind == "maxpool":
-        return _windows(layer, value, np.iinfo(np.int64).min).max(axis=-1), 0
-    return _windows(layer, value, 0).sum(axis=-1), int(log2(prod(layer.options["kernel"])))
-
-
-def _windows(layer: Layer, value: NDArray[Any], padding: float) -> NDArray[Any]:
-    """(..., window) views of a pool's windows."""
-    options = layer.options
-    pads = ((0, 0), (0, 0), *((p, p) for p in options["padding"]))
-    padded = np.pad(value, pads, constant_values=padding)
-    rank = len(options["kernel"])
-    windows = sliding_window_view(padded, options["kernel"], axis=tuple(range(2, 2 + rank)))
-    windows = windows[(slice(None), slice(None), *(slice(None, None, s) for s in options["stride"]))]
-    return windows.reshape((*windows.shape[: 2 + rank], -1))
