@@ -10,8 +10,10 @@ import operator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 from compress.modules import ChannelAffine, PolynomialActivation
@@ -81,6 +83,11 @@ class Layer:
         if self.module is None:
             raise TypeError(f"layer '{self.name}' of kind {self.kind} is a function")
         return self.module
+
+    def evaluated(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """An activation's values at x, any shape, float64."""
+        with torch.no_grad():
+            return np.asarray(self.options["function"](torch.from_numpy(x.copy())).numpy())
 
 
 @dataclass(frozen=True)

@@ -15,20 +15,23 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from compress.codebook import bits_levels
 from compress.errors import CompressError, ConfigError
 from compress.fixed_point import Grid, best_grid
 from compress.folding import fold_batch_norm
-from compress.joint_network import joint_network, total_bias
-from compress.joint_search import Choice, dequantized, float_weight, search
+from compress.integer_norm import float_norm
+from compress.integer_softmax import float_softmax
+from compress.joint_codes import constant_tensor, norm_parameters, step_codes, total_bias, total_constant
+from compress.joint_network import joint_network, simulated
+from compress.joint_search import float_weight, search, search_norm
 from compress.masking import Mask, layer_mask
 from compress.model import CompressedModel, source_record
-from compress.module_arithmetic import after, module_sum, view
+from compress.module_arithmetic import after, along_channels, module_sum, view
 from compress.quantizer import layer_codes, quantize_layer_, write_out_
 from compress.training import accuracy
-from compress.unified import Program, UnifiedModule, View, quantization_points, unify
+from compress.unified import Module, Normalization, Program, UnifiedModule, View, quantization_points, unify
 
 Array = NDArray[np.float64]
 Progress = Callable[[str, float], None]
@@ -73,12 +76,13 @@ def joint_quantize(
     rows = []
     for done, step in enumerate(program.steps):
         if isinstance(step, View):
-            values[step.name], grids[step.name] = view(step.layer, values[step.source]), grids[step.source]
+            values[step.name], grids[step.name] = view(step.layer, values[step.source]), step.grid(grids[step.source])
             continue
-        last = step.name == program.output
-        choice = search(step, values, grids, wanted[step.name], bits, requantize=not last)
-        values[step.name], grids[step.name] = _apply_(step, choice, values, bits), choice.output
-        rows.append(_row(step, choice))
+        row = _searched(step, values, grids, wanted[step.name], bits, requantize=step.name != program.output)
+        row |= {"on_grids": _write_(step, row, bits)}
+        codes = step_codes(step, row, grids, bits)
+        values[step.name], grids[step.name] = simulated(step, codes, values), codes.output
+        rows.append(row)
         if progress is not None:
             progress("joint quantization", (done + 1) / len(program.steps))
     before, points = quantization_points(start.module, shape)
@@ -104,57 +108,106 @@ def float_values(program: Program, images: Array) -> dict[str, Array]:
     for step in program.steps:
         if isinstance(step, View):
             values[step.name] = view(step.layer, values[step.source])
-            continue
-        weights = [None if term.layer is None else float_weight(term.layer.torch_module) for term in step.terms]
-        values[step.name] = after(step.after, module_sum(step, weights, values, total_bias(step)))
+        elif isinstance(step, Normalization):
+            parameters = norm_parameters(step.layer)
+            values[step.name] = float_norm(values[step.source], *parameters, step.layer.options["epsilon"])
+        else:
+            values[step.name] = _float_module(step, values)
     return values
 
 
-def _apply_(module: UnifiedModule, choice: Choice, values: Mapping[str, Array], bits: int) -> Array:
-    """Write the grids into the torch layers; the module's quantized value on the calibration images."""
-    dense = dequantized(module, choice.weights, bits)
-    bias = Grid(choice.bias, bits, True).rounded(total_bias(module))
-    total = module_sum(module, dense, values, bias)
-    result = after(module.after, total)
-    for layer, fraction in zip(module.weighted, choice.weights, strict=True):
+def _float_module(step: UnifiedModule, values: Mapping[str, Array]) -> Array:
+    weights = [None if term.layer is None else float_weight(term.layer.torch_module) for term in step.terms]
+    total = module_sum(step, weights, values)
+    result = after(step.after, total + along_channels(step, total_bias(step), total.ndim) + total_constant(step))
+    if step.softmax is not None:
+        return float_softmax(result, step.scale)
+    result = result * step.scale
+    return result if step.table is None else step.table.evaluated(result)
+
+
+def _searched(
+    step: Module, values: Mapping[str, Array], grids: Mapping[str, Grid | None], wanted: Array, bits: int, *, requantize: bool
+) -> dict[str, Any]:  # fmt: skip
+    """A module's grids, as the history keeps them."""
+    row: dict[str, Any] = {"module": step.name, "fused": list(step.fused)}
+    if isinstance(step, Normalization):
+        norm = search_norm(step, values, grids, wanted, bits)
+        return row | {
+            "weight_fraction_bits": {},
+            "gain_fraction_bits": norm.gain,
+            "shift_fraction_bits": norm.shift,
+            "output": asdict(norm.output),
+            "squared_error": norm.error,
+        }
+    choice = search(step, values, grids, wanted, bits, requantize=requantize)
+    names = [layer.name for layer in step.weighted]
+    return row | {
+        "weight_fraction_bits": dict(zip(names, choice.weights, strict=True)),
+        "bias_fraction_bits": choice.bias,
+        "constant_fraction_bits": choice.constant,
+        "table_index": None if choice.table_index is None else asdict(choice.table_index),
+        "output": None if choice.output is None else asdict(choice.output),
+        "squared_error": choice.error,
+    }
+
+
+def _write_(step: Module, row: Mapping[str, Any], bits: int) -> list[str]:
+    """Put a module's parameters on their grids; paths of those that are neither weights nor biases."""
+    if isinstance(step, Normalization):
+        return _write_norm_(step, row, bits)
+    for layer, fraction in zip(step.weighted, row["weight_fraction_bits"].values(), strict=True):
         torch_layer = layer.torch_module
         if layer_codes(torch_layer) is None:
             mask = layer_mask(torch_layer)
             write_out_(torch_layer)
             kept: Mask = np.ones(tuple(float_weight(torch_layer).shape), dtype=np.bool_) if mask is None else mask
             quantize_layer_(torch_layer, kept, np.array(-fraction, dtype=np.int32), bits_levels(bits))
-    _write_bias_(module, bias)
-    return result if choice.output is None else choice.output.rounded(result)
+    _write_bias_(step, Grid(row["bias_fraction_bits"], bits, True).rounded(total_bias(step)))
+    found = constant_tensor(step.constants[0]) if len(step.constants) == 1 else None
+    if found is None:
+        return []
+    path, tensor = found
+    _put_(tensor, Grid(row["constant_fraction_bits"], bits, True).rounded(total_constant(step)))
+    return [path]
+
+
+def _write_norm_(step: Normalization, row: Mapping[str, Any], bits: int) -> list[str]:
+    """Gains and shifts, where the normalization has any."""
+    paths = []
+    grids = Grid(row["gain_fraction_bits"], bits, True), Grid(row["shift_fraction_bits"], bits, True)
+    module: Any = step.layer.torch_module
+    for name, values, grid in zip(("weight", "bias"), norm_parameters(step.layer), grids, strict=True):
+        if getattr(module, name) is not None:
+            _put_(getattr(module, name), grid.rounded(values))
+            paths.append(f"{step.layer.fx_node.target}.{name}")
+    return paths
+
+
+def _put_(tensor: Tensor, values: Array) -> None:
+    with torch.no_grad():
+        tensor.copy_(torch.from_numpy(values.reshape(tuple(tensor.shape))))
 
 
 def _write_bias_(module: UnifiedModule, bias: Array) -> None:
     """The module's one bias, on the first of its layers that has any; zero on the others."""
     biased = [layer.torch_module for layer in module.weighted if layer.torch_module.bias is not None]
     for position, layer in enumerate(biased):
-        parameter: Any = layer.bias
-        with torch.no_grad():
-            parameter.copy_(torch.from_numpy(bias if position == 0 else np.zeros_like(bias)))
+        _put_(layer.bias, bias if position == 0 else np.zeros_like(bias))  # type: ignore[arg-type]
 
 
 def _check_finite(program: Program) -> None:
     for module in program.modules:
-        for layer in module.weighted:
-            if not np.isfinite(float_weight(layer.torch_module)).all():
+        parts = {layer.name: [float_weight(layer.torch_module)] for layer in module.weighted}
+        if isinstance(module, Normalization):
+            parts[module.layer.name] = list(norm_parameters(module.layer))
+        else:
+            parts |= {layer.name: [layer.options["shift"]] for layer in module.constants}
+        for name, arrays in parts.items():
+            if not all(np.isfinite(array).all() for array in arrays):
                 raise CompressError(
-                    layer.name, "has weights that are not finite; train the model again or load other weights"
+                    name, "has weights that are not finite; train the model again or load other weights"
                 )
-
-
-def _row(module: UnifiedModule, choice: Choice) -> dict[str, Any]:
-    names = [layer.name for layer in module.weighted]
-    return {
-        "module": module.name,
-        "fused": list(module.fused),
-        "weight_fraction_bits": dict(zip(names, choice.weights, strict=True)),
-        "bias_fraction_bits": choice.bias,
-        "output": None if choice.output is None else asdict(choice.output),
-        "squared_error": choice.error,
-    }
 
 
 def _measured(result: CompressedModel, start: CompressedModel, data: Any) -> CompressedModel:
