@@ -118,7 +118,7 @@ def executed(step: Module, codes: Codes, values: Mapping[str, Coded]) -> Coded:
     for layer in step.after:
         total, extra = integer_after(layer, total)
         fraction_bits += extra
-    check_accumulator(step.name, int(np.abs(total).max(initial=0)))
+        check_accumulator(layer.name, int(np.abs(total).max(initial=0)))
     if step.softmax is not None and codes.output is not None:
         check_accumulator(step.softmax.name, 2 * int(np.abs(total).max(initial=0)))
         rule = exponent(step.softmax.name, step.scale)
@@ -149,4 +149,6 @@ def _integer_sum(step: UnifiedModule, codes: ModuleCodes, values: Mapping[str, C
     bias = along_channels(step, codes.bias, sums[0][0].ndim)
     sums += [(bias, codes.bias_fraction_bits), (codes.constant, codes.constant_fraction_bits)]
     common = max(fraction for _, fraction in sums)
-    return aligned_sum(sums, common), common
+    total = aligned_sum(sums, common)
+    check_accumulator(step.name, int(np.abs(total).max(initial=0)))
+    return total, common
