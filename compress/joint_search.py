@@ -29,6 +29,10 @@ Array = NDArray[np.float64]
 Grids = Mapping[str, Grid | None]
 
 
+#: Fraction bits beyond the output's that gains and shifts of a normalization may have.
+GUARD_BITS = 4
+
+
 @dataclass(frozen=True)
 class Choice:
     """One module's grids: fraction bits by weighted layer, of the bias and the constants, the output's grid; the squared error left.
@@ -113,14 +117,18 @@ def endings(module: UnifiedModule, result: Array, wanted: Array, bits: int, *, r
 def search_norm(
     module: Normalization, values: Mapping[str, Array], grids: Grids, wanted: Array, bits: int
 ) -> NormChoice:
-    """As `search`, for a normalization; grids whose sums would not fit 32 bits are passed over.
+    """As `search`, for a normalization. Gains and shifts need no grid much finer than the output's; what would not fit is passed over.
 
     Raises: CompressError when none fits.
     """
     gain, shift = norm_parameters(module.layer)
-    outputs = [Grid(n, bits, True) for n in fraction_window(wanted, bits, True)]
-    fractions = list(product(fraction_window(gain, bits, True), fraction_window(shift, bits, True)))
-    tried = [norm_codes(module, grids, pair, output, bits) for pair in fractions for output in outputs]
+    spread = (len(gain).bit_length() + 1) // 2  # a normalized entry is at most the root of the width
+    tried = []
+    for output in (Grid(n, bits, True) for n in fraction_window(wanted, bits, True)):
+        finest = output.fraction_bits + GUARD_BITS
+        for pair in product(_window_up_to(finest + spread, gain, bits), _window_up_to(finest, shift, bits)):
+            tried.append(norm_codes(module, grids, pair, output, bits))
+    tried.sort(key=lambda norm: (norm.gain_fraction_bits, norm.shift_fraction_bits))
     fitting = [norm for norm in tried if norm.fits]
     if not fitting:
         tried[0].check()

@@ -13,9 +13,10 @@ from compress.accounting import account
 from compress.errors import CompressError
 from compress.finetune import finetune
 from compress.fixed_point import Grid
-from compress.integer_norm import NormCodes
+from compress.integer_norm import NormCodes, float_norm
 from compress.joint import float_values, joint_quantize
 from compress.joint_network import joint_network
+from compress.joint_search import search_norm
 from compress.model_folder import load_model_folder, save_model
 from compress.opq import opq
 from compress.training import predict
@@ -158,6 +159,34 @@ def test_a_bias_over_tokens_runs_along_the_last_axis():
     np.testing.assert_allclose(fake, predict(module, data.x_test), atol=0.02)
 
 
+@pytest.mark.parametrize(
+    ("gain", "shift"), [(1.0, 1e-5), (1e-5, 1.0), (1e-5, 1e-5), (100.0, 1e-3), (0.0, 0.5), (0.0, 0.0)]
+)
+def test_gains_and_shifts_of_any_size_fit(gain, shift):
+    """Fine grids for small numbers would make the division's numerator too wide; what the output cannot show is left out."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(6, 64), nn.LayerNorm(64), nn.Linear(64, 3)).eval()
+    with torch.no_grad():
+        module[1].weight.copy_(gain * torch.linspace(0.5, 1.5, 64))
+        module[1].bias.copy_(shift * torch.linspace(-1, 1, 64))
+    data = dataset(shape=(6,))
+    network = joint_network(joint_quantize(module, data, bits=8))
+    fake, wanted = network.run_fake(data.x_test), predict(module, data.x_test)
+    assert np.array_equal(fake, network.run_integer(data.x_test))
+    assert np.abs(fake - wanted).max() <= 0.06 * np.abs(wanted).max()
+
+
+def test_the_search_passes_over_what_does_not_fit(monkeypatch):
+    module = nn.Sequential(nn.LayerNorm(6))
+    step = unify(module, (6,)).modules[0]
+    grids, values = {"input": Grid(5, 8, True)}, np.random.default_rng(0).integers(-60, 60, (50, 6)) / 32
+    wanted = float_norm(values, np.ones(6), np.zeros(6), 1e-5)
+    free = search_norm(step, {"input": values}, grids, wanted, 8)
+    monkeypatch.setattr(NormCodes, "fits", property(lambda self: self.output.fraction_bits < free.output.fraction_bits))
+    found = search_norm(step, {"input": values}, grids, wanted, 8)
+    assert found.output.fraction_bits < free.output.fraction_bits and found.error > free.error
+
+
 class Parts(nn.Module):
     """A softmax over a linear layer, a sigmoid, a normalization without gains and literals: no transformer."""
 
@@ -183,6 +212,22 @@ def test_the_same_pieces_outside_attention():
     np.testing.assert_allclose(fake, predict(module, data.x_test), atol=0.05)
     assert [row["on_grids"] for row in model.history[-1]["modules"]][0] == ["offset"]
     assert account(model)["uncompressed_layers"] == []
+
+
+class Gram(nn.Module):
+    """Products of the input with itself."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x @ x.transpose(1, 2)).flatten(1)
+
+
+def test_products_beyond_32_bits_are_refused():
+    data = dataset(shape=(4, 6))
+    network = joint_network(joint_quantize(Gram(), data, bits=8))
+    assert np.array_equal(network.run_fake(data.x_test), network.run_integer(data.x_test))
+    wide = joint_network(joint_quantize(Gram(), data, bits=16))
+    with pytest.raises(CompressError, match=f"layer 'matmul': its sums may reach {6 * 65535**2}, more than 32 bits"):
+        wide.run_integer(data.x_test)
 
 
 @pytest.mark.parametrize("path", ["blocks.0.dense_norm.weight", "embedding.positions"])
