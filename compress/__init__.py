@@ -28,6 +28,7 @@ joint_codes.py        a module's integers from its torch layers and its grids
 joint_network.py      the quantized network, fake-quantized and in integers only
 module_arithmetic.py  one operation of such a network, in float64 and in integers
 unified.py            a network as modules with one quantization point each
+unifying.py           the pass that makes them, and the count of points
 fixed_point.py        power-of-two grids, shifts, accumulators, rounded division, integer roots
 code_table.py         an element-wise function as a table over codes
 integer_norm.py       layer normalization in integers

@@ -31,7 +31,8 @@ from compress.model import CompressedModel, source_record
 from compress.module_arithmetic import after, along_channels, module_sum, view
 from compress.quantizer import layer_codes, quantize_layer_, write_out_
 from compress.training import accuracy
-from compress.unified import Module, Normalization, Program, UnifiedModule, View, quantization_points, unify
+from compress.unified import Module, Normalization, Program, UnifiedModule, View
+from compress.unifying import quantization_points, unify
 
 Array = NDArray[np.float64]
 Progress = Callable[[str, float], None]
@@ -53,7 +54,7 @@ def joint_quantize(
 
     Layers that have a codebook keep it; masks stay. The activations' grids are kept in the history, `joint_network` runs them.
     Raises: ConfigError; UnsupportedLayerError for a layer without a form in integers; CompressError for a model that was jointly
-    quantized before, or whose weights are not finite.
+    quantized before, whose weights are not finite, or with a normalization whose sums may leave 32 bits.
     """
     if not LEAST_BITS <= bits <= MOST_BITS:
         raise ConfigError("bits", bits, f"{LEAST_BITS} to {MOST_BITS}")

@@ -27,7 +27,8 @@ from compress.module_arithmetic import (
     module_sum,
     view,
 )
-from compress.unified import Module, Program, UnifiedModule, View, unify
+from compress.unified import Module, Program, UnifiedModule, View
+from compress.unifying import unify
 
 Array = NDArray[np.float64]
 Coded = tuple[Integers, Grid]

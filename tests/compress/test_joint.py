@@ -19,7 +19,7 @@ from compress.joint_network import JointNetwork, joint_network
 from compress.joint_search import search
 from compress.model_folder import load_model_folder, save_model
 from compress.opq import opq
-from compress.unified import unify
+from compress.unifying import unify
 
 
 def linear(weights, bias):

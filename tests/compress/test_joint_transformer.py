@@ -20,7 +20,7 @@ from compress.joint_search import search_norm
 from compress.model_folder import load_model_folder, save_model
 from compress.opq import opq
 from compress.training import predict
-from compress.unified import unify
+from compress.unifying import unify
 from zoo.datasets import load_data
 from zoo.loading import load_model
 from zoo.transformers import TransformerShape, VisionTransformer

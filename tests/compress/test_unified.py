@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from compress.errors import UnsupportedLayerError
 from compress.fixed_point import Grid
-from compress.unified import UnifiedModule, View, quantization_points, unify
+from compress.unified import UnifiedModule, View
+from compress.unifying import quantization_points, unify
 from zoo.transformers import COMPACT, TransformerShape, VisionTransformer
 
 TINY = TransformerShape(image=4, channels=1, patch=2, width=6, depth=1, heads=2, hidden=8, classes=2)
