@@ -4,8 +4,8 @@
 
 No training: grids come from 256 training images (seed 0); accuracy is over all test images, of the fake-quantized network, which the
 integer-only one equals bit for bit on the first 1,000. A small residual network, trained here for one epoch on seed 0, shows how many
-quantization operations a graph with shortcuts loses. A network whose data set is not on this machine (Fashion-MNIST comes with
-CIPHERPRESS_DATA) is listed as not measured.
+quantization operations a graph with shortcuts loses. Times are the processor's, one thread, so that other work on the machine counts
+less. A network whose data set is not on this machine (Fashion-MNIST comes with CIPHERPRESS_DATA) is listed as not measured.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -42,8 +42,8 @@ HEADINGS = (
     "lost, points",
     "quantization operations",
     "integers equal",
-    "seconds to quantize",
-    "milliseconds an image, in integers",
+    "processor seconds to quantize",
+    "processor milliseconds an image, in integers",
 )
 
 
@@ -104,15 +104,15 @@ def run(output: Path, *, images: int = EXACT_IMAGES, progress: Progress | None =
 
 def measured(module: nn.Module, data: Any, bits: int, images: int) -> dict[str, Any]:
     """One network at one width."""
-    start = perf_counter()
+    start = process_time()
     model = joint_quantize(module, data, bits=bits)
-    seconds = perf_counter() - start
+    seconds = process_time() - start
     last = model.history[-1]
     network = joint_network(model)
     sample = np.asarray(data.x_test[:images], dtype=np.float64)
-    start = perf_counter()
+    start = process_time()
     integers = network.run_integer(sample)
-    integer_seconds = perf_counter() - start
+    integer_seconds = process_time() - start
     return {
         "test_images": len(data.x_test),
         "accuracy_plain": last["accuracy_before"],
@@ -150,7 +150,7 @@ def joint_table(result: dict[str, Any]) -> str:
     note = (
         f"Accuracy over all {' or '.join(map(str, tested))} test images, integers against simulation over "
         f"{result['integer_images']} of them. The integer run is numpy's, a reference, not a fast one. "
-        f"{machine['cpu']}, one thread, {machine['date']}, `{result['command']}`."
+        f"{machine['cpu']}, one thread, load {machine['load_average']:.1f} at the end, {machine['date']}, `{result['command']}`."
     )
     return "\n".join([*lines, "", note]) + "\n"
 
