@@ -877,6 +877,11 @@ def inspect(out: Output, path: Path, factory: str | None, plot: Path | None, for
             f"{counted['compression_rate']:.1f} times smaller than 32 bits a parameter, everything counted; "
             f"{_size(record['saved_bytes'])} on disk with its description"
         )
+        if (joint := counted["joint"]) is not None:
+            sizes += (
+                f"\njointly quantized at {joint['bits']} bits: quantization operations "
+                f"{joint['quantization_points_before']} -> {joint['quantization_points_after']}"
+            )
         out.result(record | {"account": counted}, f"compressed model\n{table(counted['layers'], columns)}\n{sizes}")
         return
     if kind == "weights":

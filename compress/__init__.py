@@ -22,10 +22,17 @@ block_curves.py       what pruning a layer does to the answers: Taylor, or measu
 block_baselines.py    uniform and global-magnitude allocation
 hardware_aware.py     the objective: distortion and power under a budget of time, exact over layers
 reconstruction.py     survivors refitted by least squares
-joint.py              joint power-of-two quantization: the search over grids
+joint.py              joint power-of-two quantization, module after module
+joint_search.py       the search over one module's grids
+joint_codes.py        a module's integers from its torch layers and its grids
 joint_network.py      the quantized network, fake-quantized and in integers only
+module_arithmetic.py  one operation of such a network, in float64 and in integers
 unified.py            a network as modules with one quantization point each
-fixed_point.py        power-of-two grids, shifts, accumulators
+unifying.py           the pass that makes them, and the count of points
+fixed_point.py        power-of-two grids, shifts, accumulators, rounded division, integer roots
+code_table.py         an element-wise function as a table over codes
+integer_norm.py       layer normalization in integers
+integer_softmax.py    softmax in integers
 masking.py            a mask without a codebook as a torch parametrization
 codebook.py           integer codes, one rounding rule, power-of-two steps
 quantizer.py          the codebook as a torch parametrization
@@ -39,6 +46,7 @@ convert.py            a torch model in, a Network out
 distill.py            the loss that a converted network learns from its original
 tracing.py            a module as a graph of operations (torch.fx)
 importing.py          the graph as a list of checked layers
+integer_importing.py  the same for integers: also attention and layer normalization
 unsupported.py        what to use instead of a layer that has no form here
 folding.py            normalization folded into the layer before it
 friendly.py           activations to polynomials, max pooling to average pooling

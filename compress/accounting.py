@@ -161,8 +161,8 @@ def account(model: CompressedModel) -> dict[str, Any]:
     parameters = original_parameters(model)
     in_codes = sum(layer.parameters for layer in layers)
     rest = held - in_codes + float_buffers(model)
-    biases, bias_bits = quantized_biases(model)
-    bits = sum(layer.total_bits for layer in layers) + FLOAT_BITS * (rest - biases) + bias_bits
+    held_to_grids, grid_bits = parameters_on_grids(model)
+    bits = sum(layer.total_bits for layer in layers) + FLOAT_BITS * (rest - held_to_grids) + grid_bits
     values = sum(layer.nonzeros * layer.bits for layer in layers)
     nonzeros = sum(layer.nonzeros for layer in layers)
     return {
@@ -178,17 +178,20 @@ def account(model: CompressedModel) -> dict[str, Any]:
     }
 
 
-def quantized_biases(model: CompressedModel) -> tuple[int, int]:
-    """(how many, bits with a step a module) of the biases that joint quantization holds to grids."""
+def parameters_on_grids(model: CompressedModel) -> tuple[int, int]:
+    """(how many, bits with a step a tensor) of the biases, gains and constants that joint quantization holds to grids."""
     step = next((step for step in reversed(model.history) if step["method"] == "joint"), None)
     if step is None:
         return 0, 0
     layers = {name for row in step["modules"] for name in row["weight_fraction_bits"]}
-    biases = [
+    tensors = [
         layer.bias for name, layer in prunable_layers(model.module) if name in layers and isinstance(layer.bias, Tensor)
     ]
-    count = sum(bias.numel() for bias in biases)
-    return count, count * int(step["options"]["bits"]) + STEP_BITS * len(biases)
+    named = dict(model.module.named_parameters()) | dict(model.module.named_buffers())
+    paths = {path for row in step["modules"] for path in row.get("on_grids", ())}
+    tensors += [tensor for path, tensor in named.items() if path in paths]
+    count = sum(tensor.numel() for tensor in tensors)
+    return count, count * int(step["options"]["bits"]) + STEP_BITS * len(tensors)
 
 
 def original_parameters(model: CompressedModel) -> int:
