@@ -143,7 +143,8 @@ class CkksAccelerator(Architecture):
     """A vector machine for CKKS: units over residues of word_bits, on-chip memory, and a bus for what does not fit.
 
     occupancy: share of the busiest unit's cycles that it works. shared_units: 1 when transforms, products and
-    additions run on the same lanes (a GPU), 0 when each has its own.
+    additions run on the same lanes, one kernel after another (a GPU), 0 when each has its own.
+    transform_passes: times that a transform goes over its residues in memory when they do not stay on the chip.
     halves_keys: 1 when the uniform half of a key is regenerated from a seed on the chip.
     product_energy_pj: of one modular product of two words. on_chip_energy_pj, memory_energy_pj: of a byte moved.
     """
@@ -160,6 +161,7 @@ class CkksAccelerator(Architecture):
     shared_units: Coefficient = _unit(FLAG)
     occupancy: Coefficient = _divisor("1")
     on_chip_bytes: Coefficient = _unit("byte")
+    transform_passes: Coefficient = _unit("1/transform")
     halves_keys: Coefficient = _unit(FLAG)
     memory_bytes_per_s: Coefficient = _divisor("byte/s")
     product_energy_pj: Coefficient = _unit("pJ/product")

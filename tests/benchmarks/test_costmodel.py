@@ -7,7 +7,7 @@ import json
 import pytest
 
 from benchmarks.costmodel import DOCS, RESULT, costmodel_table, with_table
-from benchmarks.costmodel_ckks import ASIC, GPU, OPENFHE, SEAL, SIMFHE, ckks_rows
+from benchmarks.costmodel_ckks import ASIC, GPU, OPENFHE, POWER, SEAL, SIMFHE, ckks_rows
 from benchmarks.costmodel_plain import LAYERS, plain_rows
 from benchmarks.costmodel_row import CALIBRATION, HELD_OUT, Row, geometric_mean_error, summary
 
@@ -41,7 +41,8 @@ def test_rows_of_calibration_are_left_out_of_the_error() -> None:
 
 #: Families and the largest error that this table may have; what it has now plus three points.
 @pytest.mark.parametrize(
-    ("family", "largest"), [(LAYERS, 0.11), (SEAL, 0.07), (OPENFHE, 0.10), (GPU, 0.37), (ASIC, 0.83), (SIMFHE, 0.0)]
+    ("family", "largest"),
+    [(LAYERS, 0.11), (SEAL, 0.07), (OPENFHE, 0.10), (GPU, 0.23), (ASIC, 0.25), (POWER, 0.30), (SIMFHE, 0.0)],
 )
 def test_no_family_gets_worse(family: str, largest: float) -> None:
     held_out = [row for row in ROWS if row.family == family and row.use == HELD_OUT]
@@ -56,7 +57,7 @@ def test_energy_of_the_eyeriss_layers_is_within_the_stated_error() -> None:
 def test_published_asic_times_lie_in_their_brackets() -> None:
     for row in ROWS:
         if row.family == ASIC:
-            low, high = (float(word) for word in row.note.split() if word[0].isdigit())
+            low, high = (float(word) for word in row.note.split(";")[0].split() if word[0].isdigit())
             assert low <= row.published <= high
 
 
@@ -65,9 +66,9 @@ def test_the_table_shows_every_row_and_what_it_was_used_for() -> None:
     text = costmodel_table(
         {"command": "c", "machine": machine, "rows": [row.as_json() for row in ROWS], "families": summary(ROWS, {})}
     )
-    assert (
-        sum(line.count("| held out |") + line.count("| calibration |") for line in text.splitlines()) >= len(ROWS) - 2
-    )
+    assert sum(
+        line.count(f"| {use} |") for line in text.splitlines() for use in ("held out", "calibration", "listed")
+    ) == len(ROWS)
     assert "CNN1" in text and "a cpu, load 0.5, 2026-01-01" in text
 
 
