@@ -70,7 +70,7 @@ class PlainArray(Architecture):
     """Multiply-accumulate units behind a buffer and a DRAM; runs networks in clear, layer by layer.
 
     mapping: how a layer is laid over the units (MAPPINGS; see mapping.py), on array_rows by array_columns of them.
-    utilization: share of their cycles that the occupied units work.
+    utilization: share of the cycles in which the occupied units or the buffer work; the rest loads passes.
     operand_bits, smallest_bits: native width, and the narrowest one that makes the units proportionally faster.
     mac_energy_pj: of one multiply-accumulate with its registers; gated_share of it is saved where the input is zero.
     skip_granularity: 0 when zero weights take time, 1 when each is skipped, b when blocks of b x b are;

@@ -141,6 +141,18 @@ def test_array_units_by_hand() -> None:
     assert report.layers[0].energy_parts["static"] == pytest.approx(10.0 * array.static_power_w.value)
 
 
+def test_a_bound_buffer_waits_for_passes_as_the_units_do() -> None:
+    """64 MB in an image through 3.2 GB/s take 20 ms, more than 336 MMAC, and as much longer as passes are loaded."""
+    array = load_architecture("eyeriss")
+    assert isinstance(array, PlainArray)
+    work = PlainWorkload((LayerWork(layer="conv", macs=336_000_000),))
+    for utilization in (1.0, 0.8):
+        machine = replace(array, utilization=exact(array.utilization, utilization))
+        (cost,) = price_array(work, machine, buffer_bytes={"conv": 64e6})
+        assert cost.latency_ms.value == pytest.approx(20.0 / utilization)
+        assert cost.energy_parts["buffer"] == pytest.approx(64e6 * array.buffer_energy_pj.value * 1e-9)
+
+
 def test_dram_bytes_by_hand() -> None:
     """100 in, 10 out, 10 biases and 50 weights of 16 bits; packed, 5 non-zeros of 4 bits with a 4-bit index."""
     array = load_architecture("eyeriss")
