@@ -15,7 +15,8 @@ from hwmodel.hybrid import HybridRing, key_switch, rescale
 from hwmodel.reference import SCHEMES, bootstrap
 from hwmodel.report import estimate
 from hwmodel.resnet import resnet20
-from secure.kernels import KernelTimes, operation_kernels
+from hwmodel.seal_kernels import seal_operation_kernels
+from secure.kernels import KernelTimes
 from secure.plan import Kind
 
 SEAL, OPENFHE, GPU = "SEAL on a CPU, operations", "OpenFHE on a CPU, operations", "CKKS on GPUs"
@@ -80,8 +81,8 @@ def seal_times() -> KernelTimes:
     """Kernel times from two operations at one parameter set (plain product, relinearization)."""
     degree, level = SEAL_CALIBRATION
     product_us, relinearize_us, _, _ = SEAL_MEASURED[SEAL_CALIBRATION]
-    product_ns = product_us * 1e3 / operation_kernels(Kind.MULTIPLY_PLAIN, level, degree).products
-    counts = operation_kernels(Kind.RELINEARIZE, level, degree)
+    product_ns = product_us * 1e3 / seal_operation_kernels(Kind.MULTIPLY_PLAIN, level, degree).products
+    counts = seal_operation_kernels(Kind.RELINEARIZE, level, degree)
     rest_ns = relinearize_us * 1e3 - counts.products * product_ns - counts.additions * SEAL_ADDITION_NS
     return KernelTimes(butterfly_ns=rest_ns / counts.butterflies, product_ns=product_ns, addition_ns=SEAL_ADDITION_NS)
 
@@ -91,7 +92,7 @@ def _seal_rows() -> Iterator[Row]:
     for (degree, level), measured in SEAL_MEASURED.items():
         for kind, microseconds in zip(SEAL_KINDS, measured, strict=True):
             calibrates = (degree, level) == SEAL_CALIBRATION and kind in (Kind.MULTIPLY_PLAIN, Kind.RELINEARIZE)
-            modelled = times.milliseconds(operation_kernels(kind, level, degree)) * 1e3
+            modelled = times.milliseconds(seal_operation_kernels(kind, level, degree)) * 1e3
             yield Row(
                 family=SEAL, row=f"N={degree}, {level} primes", quantity=kind.value, unit="us", published=microseconds,
                 modelled=modelled, use=CALIBRATION if calibrates else HELD_OUT, kind="measured",

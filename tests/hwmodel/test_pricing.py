@@ -20,8 +20,9 @@ from hwmodel.plain import array_dram_bytes, price_array
 from hwmodel.reference import SCHEMES, bootstrap
 from hwmodel.report import CostReport, estimate
 from hwmodel.residency import residency, words_per_residue
+from hwmodel.seal_kernels import seal_operation_kernels
 from hwmodel.shapes import convolution, dense
-from secure.kernels import predicted_milliseconds
+from secure.kernels import operation_kernels
 from secure.plan import Kind, Plan
 
 MACHINES = {name: load_architecture(name) for name in list_architectures()}
@@ -123,10 +124,24 @@ def test_encrypted_totals_are_sums_and_an_empty_plan_costs_nothing(name: str, ma
     assert (empty.latency_ms, empty.energy_mj) == (0.0, 0.0)
 
 
-def test_the_cpu_estimate_is_the_compilers_own_prediction(make_plan: Callable[..., Plan]) -> None:
-    plan = make_plan([(Kind.ROTATE, "a"), (Kind.MULTIPLY_PLAIN, "a"), (Kind.SQUARE, "a"), (Kind.RELINEARIZE, "a")])
+def test_a_core_pays_every_operation_its_kernels(make_plan: Callable[..., Plan]) -> None:
+    steps = [(Kind.ROTATE, "a"), (Kind.MULTIPLY_PLAIN, "a"), (Kind.SQUARE, "a"), (Kind.RELINEARIZE, "a")]
     times = kernel_times(load_architecture("cpu-seal"))
-    assert estimate(plan, "cpu-seal").latency_ms == pytest.approx(predicted_milliseconds(plan, times))
+    each = [times.milliseconds(seal_operation_kernels(kind, 3, 8192)) for kind, _ in steps]
+    assert estimate(make_plan(steps, degree=8192, levels=3), "cpu-seal").latency_ms == pytest.approx(sum(each))
+
+
+@pytest.mark.parametrize(
+    ("degree", "level", "products", "additions"), [(4096, 1, 24_576, 32_768), (8192, 3, 114_688, 294_912)]
+)
+def test_a_key_switch_of_seal_reduces_once(degree: int, level: int, products: int, additions: int) -> None:
+    """N=4096, 1 prime: 4N sums reduced, 2N divided; 4N unreduced, 4N added. N=8192, 3: 8N + 6N; 24N + 12N."""
+    plain, priced = operation_kernels(Kind.ROTATE, level, degree), seal_operation_kernels(Kind.ROTATE, level, degree)
+    assert (priced.products, priced.additions) == (products, additions)
+    assert (priced.transforms, priced.butterflies, priced.key_bytes) == (
+        plain.transforms, plain.butterflies, plain.key_bytes,
+    )  # fmt: skip
+    assert seal_operation_kernels(Kind.RESCALE, 2, degree) == operation_kernels(Kind.RESCALE, 2, degree)
 
 
 def test_array_units_by_hand() -> None:
