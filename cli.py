@@ -6,19 +6,23 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import wraps
 from math import inf, nan
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
 import cipherpress as cp
 from compress.errors import CipherpressError, ConfigError, ModelError, OverwriteError
+
+if TYPE_CHECKING:
+    from hwmodel.architecture import Architecture
+    from hwmodel.variants import VariantTable
 
 #: Test images that an exported file is checked on.
 CHECKED_IMAGES = 200
@@ -912,9 +916,21 @@ def inspect(out: Output, path: Path, factory: str | None, plot: Path | None, for
 @click.option(
     "--plot", type=click.Path(path_type=Path), help="Save the comparison as a picture (needs cipherpress[plots])."
 )
+@click.option(
+    "--picture",
+    type=click.Choice(("costs", "energy", "roofline", "waterfall", "pareto")),
+    help="What --plot shows: of one MODEL its costs (default), energy by component or rooflines; of several bundles the way from "
+    "the first in clear to the last encrypted (default), or accuracy against encrypted latency.",
+)
 @click.option("--force", is_flag=True, help="Replace an existing plot.")
 def estimate(
-    out: Output, models: tuple[str, ...], names: tuple[str, ...], node_nm: float | None, plot: Path | None, force: bool
+    out: Output,
+    models: tuple[str, ...],
+    names: tuple[str, ...],
+    node_nm: float | None,
+    plot: Path | None,
+    picture: str | None,
+    force: bool,
 ) -> None:
     """Modelled latency and energy of a converted network or a known shape (plain), or a bundle (plain and encrypted).
 
@@ -925,9 +941,14 @@ def estimate(
     from hwmodel.node import at_node
     from hwmodel.variants import compare_variants
 
+    of_several = picture in ("waterfall", "pareto")
+    if picture is not None and (len(set(models)) > 1) is not of_several:
+        raise click.UsageError(f"--picture {picture} takes {'several MODELs' if of_several else 'one MODEL'}")
     if plot is not None:
         _refuse_existing(plot, force)
-    subjects = {model: _priced(model) for model in models}
+    distinct = dict.fromkeys(models)
+    short = {Path(model).name for model in distinct}
+    subjects = {Path(model).name if len(short) == len(distinct) else model: _priced(model) for model in distinct}
     encrypted = all(isinstance(subject, cp.Bundle) for subject in subjects.values())
     machines = [load_architecture(name) for name in names or list_architectures()]
     if not names:
@@ -935,17 +956,46 @@ def estimate(
     if node_nm is not None:
         machines = [at_node(machine, node_nm) for machine in machines]
     if len(subjects) > 1:
+        variants = compare_variants(subjects, machines, _accuracies(subjects))
         if plot is not None:
-            raise click.UsageError("--plot takes one MODEL; compare several in Python with hwmodel.plots")
-        variants = compare_variants(subjects, machines)
+            _plot_variants(variants, machines, picture, plot, force)
         out.result(variants.to_json(), str(variants))
         return
-    comparison = cp.compare(subjects[models[0]], machines)
+    comparison = cp.compare(next(iter(subjects.values())), machines)
     if plot is not None:
-        from hwmodel.plots import save_plot
+        from hwmodel.plots import save_energy_plot, save_plot, save_roofline_plot
 
-        save_plot(comparison, plot, force=force)
+        if picture == "roofline":
+            save_roofline_plot(comparison, {machine.name: machine for machine in machines}, plot, force=force)
+        else:
+            (save_energy_plot if picture == "energy" else save_plot)(comparison, plot, force=force)
     out.result(comparison.to_json(), str(comparison))
+
+
+def _accuracies(subjects: Mapping[str, Any]) -> dict[str, float]:
+    """Accuracy in clear of the bundles that know theirs."""
+    reports = {name: subject.report for name, subject in subjects.items() if isinstance(subject, cp.Bundle)}
+    return {
+        name: report["about"]["accuracy_after"]
+        for name, report in reports.items()
+        if "accuracy_after" in report.get("about", {})
+    }
+
+
+def _plot_variants(
+    variants: VariantTable, machines: Sequence[Architecture], picture: str | None, plot: Path, force: bool
+) -> None:
+    """A picture of several models on the first machine that runs them both in clear and encrypted."""
+    from hwmodel.architecture import ENCRYPTED, PLAIN
+    from hwmodel.plots import save_pareto_plot, save_waterfall_plot
+
+    both = [machine.name for machine in machines if {PLAIN, ENCRYPTED} <= set(machine.modes)]
+    if not both:
+        raise click.UsageError("--plot of several MODELs needs a machine with both modes; add --arch cpu-engine")
+    if picture == "pareto":
+        save_pareto_plot(variants, both[0], plot, force=force)
+    else:
+        save_waterfall_plot(variants, both[0], both[0], plot, force=force)
 
 
 def _priced(model: str) -> Any:

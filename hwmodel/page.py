@@ -18,7 +18,9 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bottom: 1px solid #ccc; }
 table { border-collapse: collapse; font-size: 13px; margin: .6rem 0; } td, th { padding: .2rem .7rem; text-align: left; }
 th { border-bottom: 1px solid #999; } tr:nth-child(even) { background: #f5f5f5; } td.n { text-align: right; }
-p.note { color: #555; font-size: 13px; } svg { width: 100%; height: auto; margin: .6rem 0; }
+td:first-child { white-space: nowrap; } p.note { color: #555; font-size: 13px; }
+figure { margin: 1rem 0; } svg { width: 100%; height: auto; margin: .4rem 0; }
+.pairs { display: grid; grid-template-columns: 1fr 1fr; gap: 0 1.5rem; }
 """
 PLAN_ROWS = (
     ("ring degree N", "poly_modulus_degree"), ("log2 of the whole modulus", "log2_qp"), ("levels, fresh", "levels"),
@@ -149,7 +151,7 @@ def _costs(comparison: Comparison) -> str:
         for report in comparison.reports
     ]  # fmt: skip
     overhead = "".join(
-        f"<li>{escape(name)}: encrypted takes {ratio:.3g} times the plain latency</li>"
+        f"<li>{escape(name)}: encrypted takes {ratio:,.0f} times the plain latency</li>"
         for name, ratio in comparison.privacy_overhead.items()
     )
     headings = ("machine", "mode", "ms", "low to high", "mJ", "low to high", "latency rests on", "energy rests on")
@@ -174,6 +176,7 @@ def _charts(comparison: Comparison, machines: Mapping[str, Architecture]) -> str
         _figure("Energy, millijoules an image (modelled)", log_bars(energies, "mJ")),
         _figure("Where the energy goes (modelled)", stacked_shares(stacks, "mJ")),
     ]
+    roofs = []
     for report in comparison.reports:
         roof = roofline(report, machines[report.architecture]) if report.architecture in machines else None
         if roof is None:
@@ -184,8 +187,8 @@ def _charts(comparison: Comparison, machines: Mapping[str, Architecture]) -> str
             (f"{roof.operation}s a byte moved", f"{roof.operation}s a second"),
             (roof.peak_operations_per_s, roof.memory_bytes_per_s),
         )
-        charts.append(_figure(f"Roofline of {roof.architecture} (modelled)", chart))
-    return "".join(charts)
+        roofs.append(_figure(f"Roofline of {roof.architecture} (modelled)", chart))
+    return "".join(charts) + f'<div class="pairs">{"".join(roofs)}</div>'
 
 
 def _kinds(comparison: Comparison) -> str:
