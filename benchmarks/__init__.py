@@ -27,6 +27,7 @@ costmodel_methods.py   what each method pays for, on every kind of machine
 #: What `cipherpress bench` runs: name and module; each module has run(output, *, images, progress).
 BENCHMARKS = {
     "peers": "benchmarks.peers",
+    "savings": "benchmarks.savings",
     "joint": "benchmarks.joint",
     "costmodel": "benchmarks.costmodel",
     "methods": "benchmarks.costmodel_methods",
