@@ -10,6 +10,7 @@ savings.py             what each method saves under encryption
 joint.py               joint quantization of every zoo network, and integers against simulation
 train_tutorial.py      the weights of the tutorial's network
 machine.py             what machine a result was measured on
+energy_counter.py      energy of the processor by the platform's counter, where there is one
 table.py               JSON to Markdown
 calibrate_cpu_engine.py  kernel times of the engine on this machine, for the cpu-engine architecture
 engine_timing.py       operations of the engine to time
