@@ -725,15 +725,18 @@ def _client(bundle: Path, key: Path) -> Any:
 @click.option("--images", default=100, show_default=True, type=click.IntRange(1), help="Test images, from the first.")
 @click.option("--backend", default="tenseal", type=click.Choice(["tenseal", "cleartext"]))
 def infer(out: Output, bundle: Path, data_name: str, data_dir: Path | None, images: int, backend: str) -> None:
-    """The whole round trip over test images: accuracy, agreement with the plan in clear, timings, sizes."""
+    """The whole round trip over test images: accuracy, agreement with the plan in clear, timings, sizes, energy if it is counted."""
+    from benchmarks.energy_counter import measured_energy
     from secure.roundtrip import round_trip
 
     loaded = cp.load(bundle)
     if not isinstance(loaded, cp.Bundle):
         raise ModelError(f"{bundle}: not a bundle; make one with `cipherpress compile`")
     data = cp.load_data(data_name, data_dir)
-    with out.progress("infer") as progress:
+    energy: dict[str, Any] = {}
+    with out.progress("infer") as progress, measured_energy(energy):
         result = round_trip(loaded, data.x_test[:images], data.y_test[:images], backend=backend, progress=progress)
+    result = {**result, **energy}
     out.result(result, _pairs(result))
 
 

@@ -30,7 +30,7 @@ from secure.backends import BackendName
 from secure.client import Client
 from secure.engine_kernels import lone_operation_kernels
 from secure.kernels import KernelCounts, KernelTimes
-from secure.params import GUIDELINE_2024_LOG2_QP, SEAL_SPECIAL_MARGIN_BITS, make_params
+from secure.params import GUIDELINE_2024_LOG2_QP, SEAL_SPECIAL_MARGIN_BITS, Params, make_params
 from secure.plan import Kind
 from secure.server import Server
 from secure.specs import Bundle
@@ -212,22 +212,25 @@ def _compiled(subject: Subject, data: Any) -> Bundle:
     return cp.compile(network, data, max_error=subject.allowed_error * float(np.sqrt((outputs**2).mean())))
 
 
-def _for_seal(bundle: Bundle) -> Bundle:
-    """The same bundle with a special prime far enough above the others for SEAL, the largest of which are made smaller where the
+def seal_params(params: Params) -> Params:
+    """The same ring with a special prime far enough above the others for SEAL, the largest of which are made smaller where the
     ring has no room: what an operation costs depends on no size of a prime, and answers are not looked at here."""
-    plan = bundle.server.plan
-    if plan.params.fits_seal:
-        return bundle
-    degree, bits = plan.params.poly_modulus_degree, [log2(prime) for prime in plan.params.data_primes]
-    margin = SEAL_SPECIAL_MARGIN_BITS + 0.1
+    if params.fits_seal:
+        return params
+    bits, margin = [log2(prime) for prime in params.data_primes], SEAL_SPECIAL_MARGIN_BITS + 0.1
     cap = max(bits)
-    while sum(min(size, cap) for size in bits) + cap + margin > GUIDELINE_2024_LOG2_QP[degree]:
+    while sum(min(size, cap) for size in bits) + cap + margin > GUIDELINE_2024_LOG2_QP[params.poly_modulus_degree]:
         cap -= 0.1
-    params = make_params(degree, [min(size, cap) for size in bits], cap + margin)
+    rounding = 1e-9  # a prime that stays is its own largest prime below
+    return make_params(params.poly_modulus_degree, [min(size, cap) + rounding for size in bits], cap + margin)
+
+
+def _for_seal(bundle: Bundle) -> Bundle:
+    params = seal_params(bundle.server.plan.params)
     return replace(
         bundle,
         client=replace(bundle.client, params=params),
-        server=replace(bundle.server, plan=replace(plan, params=params)),
+        server=replace(bundle.server, plan=replace(bundle.server.plan, params=params)),
     )
 
 

@@ -33,6 +33,7 @@ MEASURED_ROWS = (
     ("largest error of an output", "max_logit_error"), ("encrypt, ms", "client_encrypt_ms"), ("server, ms", "server_ms"),
     ("decrypt, ms", "client_decrypt_ms"), ("upload, bytes", "upload_bytes"), ("download, bytes", "download_bytes"),
     ("keys, bytes", "evaluation_key_bytes"), ("peak memory, bytes", "peak_rss_bytes"),
+    ("energy of the processor, all images and both parties, J", "package_energy_j"),
 )  # fmt: skip
 PLAN_LAYER_COLUMNS = ("layer", "level", "rotate", "multiply_plain", "square", "relinearize", "rescale", "predicted_ms")
 SECURITY = (
@@ -68,7 +69,7 @@ def report_page(
         _costs(comparison),
         _measured(measured) if measured else "",
         _charts(comparison, {machine.name: machine for machine in machines}),
-        _kinds(comparison),
+        _kinds(comparison, measured or {}),
     ]
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -191,13 +192,18 @@ def _charts(comparison: Comparison, machines: Mapping[str, Architecture]) -> str
     return "".join(charts) + f'<div class="pairs">{"".join(roofs)}</div>'
 
 
-def _kinds(comparison: Comparison) -> str:
+def _kinds(comparison: Comparison, measured: Mapping[str, Any]) -> str:
     if not comparison.reports:
         return ""
+    energy = (
+        "The energy of the real run is the platform's counter of whole processors, everything that ran on them included."
+        if "package_energy_j" in measured
+        else "No energy was measured."
+    )
     return (
         '<h2>What the figures are</h2><p class="note">Measured: by a run on the machine that is named. Modelled: computed from '
         "the counts of this plan and the coefficients of a machine's file, each measured, cited, derived or assumed; the "
-        "columns say which. Low and high are the coefficients' bands, all lows and all highs together. No energy was measured.</p>"
+        f"columns say which. Low and high are the coefficients' bands, all lows and all highs together. {energy}</p>"
     )
 
 

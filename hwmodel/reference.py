@@ -90,12 +90,14 @@ SCHEMES = {
         primes=tuple(range(1, 58, 2)), to_slots=4, to_coefficients=3, sine=SINE_30_EVEN,
         rotations=Rotations.HOISTED, extends_plaintexts=False,
     ),
-    # The same with 63 primes of 28 bits in the modulus, 1764 bits: 128-bit security at this degree.
+    # The same with 63 primes of 28 bits in the modulus, 1764 bits: 128-bit security at this degree. 51 of them for data are recalled;
+    # with 49 or 53 a bootstrap is a tenth shorter or longer.
     "craterlake, 128 bits": Scheme(
         ring=HybridRing(degree=65536, levels=51, budget=63), word_bits=28,
         primes=tuple(range(1, 52, 2)), to_slots=4, to_coefficients=3, sine=SINE_30_EVEN,
         rotations=Rotations.HOISTED, extends_plaintexts=False,
     ),
+    # That ARK and SHARP extend plaintexts on the chip is recalled.
     "ark": Scheme(
         ring=HybridRing(degree=65536, levels=24, special=6, digit=6), word_bits=64,
         primes=tuple(range(1, 25)), to_slots=3, to_coefficients=3, sine=SINE_59,
