@@ -7,6 +7,7 @@ ours.py                this project's server process on a bundle
 compression.py         rates and accuracy of OPQ, and of uniform magnitude pruning
 blocks.py              block pruning: allocations, power terms, families and the largest removal
 savings.py             what each method saves under encryption
+fixed_plans.py         the plan the search chooses beside ten fixed ones
 joint.py               joint quantization of every zoo network, and integers against simulation
 train_tutorial.py      the weights of the tutorial's network
 machine.py             what machine a result was measured on
@@ -29,6 +30,7 @@ costmodel_methods.py   what each method pays for, on every kind of machine
 BENCHMARKS = {
     "peers": "benchmarks.peers",
     "savings": "benchmarks.savings",
+    "plans": "benchmarks.fixed_plans",
     "joint": "benchmarks.joint",
     "costmodel": "benchmarks.costmodel",
     "methods": "benchmarks.costmodel_methods",

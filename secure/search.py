@@ -254,6 +254,11 @@ def _narrow_enough(start: Draft) -> Draft:
     return arrange(replace(start, choice=replace(start.choice, degree=RING_DEGREES[-1], planes=1)))
 
 
+def is_right(draft: Draft) -> bool:
+    """Whether a draft's predicted error is acceptable."""
+    return draft.output_sigmas is not None and _excess(draft, draft.output_sigmas) <= 1
+
+
 def _excess(draft: Draft, sigmas: Array) -> float:
     """Predicted error over acceptable error; at most 1 is fine."""
     if draft.allowed_error < inf:
