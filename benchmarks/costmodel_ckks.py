@@ -12,9 +12,10 @@ from benchmarks.costmodel_row import CALIBRATION, HELD_OUT, NOTE_ONLY, Row
 from hwmodel.architecture import CkksAccelerator, Coefficient
 from hwmodel.architecture_file import load_architecture
 from hwmodel.hybrid import HybridRing, key_switch, rescale
-from hwmodel.reference import SCHEMES, bootstrap
+from hwmodel.reference import bootstrap
 from hwmodel.report import estimate
 from hwmodel.resnet import resnet20
+from hwmodel.schemes import SCHEMES
 from hwmodel.seal_kernels import seal_operation_kernels
 from secure.kernels import KernelTimes
 from secure.plan import Kind
