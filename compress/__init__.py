@@ -9,6 +9,7 @@ artifact.py           folders on disk: written whole or not at all, checked when
 bitpack.py            small integers packed bit by bit
 opq.py                one-shot pruning and quantization in closed form
 magnitude.py          the baseline: uniform magnitude pruning and quantization
+curvature.py          how much the answers depend on each weight
 target_rate.py        a method to a wanted compression rate
 allocation.py         pruning rates and bits over layers
 laplace.py            closed forms for Laplace-distributed weights
@@ -30,7 +31,8 @@ masking.py            a mask without a codebook as a torch parametrization
 codebook.py           integer codes, one rounding rule, power-of-two steps
 quantizer.py          the codebook as a torch parametrization
 precision.py          which floating type a module computes in
-entropy.py            lengths of Golomb-Rice and Huffman codes, to the bit
+entropy.py            lengths of Golomb-Rice codes, to the bit
+adaptive_coding.py    positions and values of a layer in one arithmetic code
 accounting.py         what a compressed model weighs, every bit counted
 training.py           the one training loop
 finetune.py           fine-tuning with masks and codebooks fixed
