@@ -10,6 +10,8 @@ bitpack.py            small integers packed bit by bit
 opq.py                one-shot pruning and quantization in closed form
 magnitude.py          the baseline: uniform magnitude pruning and quantization
 curvature.py          how much the answers depend on each weight
+gradual.py            OPQ in several shots, fine-tuned in between
+dead_units.py         units that pruning has cut off, cleared
 target_rate.py        a method to a wanted compression rate
 allocation.py         pruning rates and bits over layers
 laplace.py            closed forms for Laplace-distributed weights

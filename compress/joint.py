@@ -51,18 +51,23 @@ def joint_quantize(
     data: Any,
     *,
     bits: int = 8,
+    bias_bits: int | None = None,
     images: int = CALIBRATION_IMAGES,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> CompressedModel:
     """Weights, biases and activations on power-of-two grids of `bits` bits; no training. `model` is not changed.
 
+    bias_bits: bits of the biases where they are not `bits`.
     Layers that have a codebook keep it; masks stay. The activations' grids are kept in the history, `joint_network` runs them.
     Raises: ConfigError; UnsupportedLayerError for a layer without a form in integers; CompressError for a model that was jointly
     quantized before, or whose weights are not finite.
     """
     if not LEAST_BITS <= bits <= MOST_BITS:
         raise ConfigError("bits", bits, f"{LEAST_BITS} to {MOST_BITS}")
+    width = bits if bias_bits is None else bias_bits
+    if not LEAST_BITS <= width <= MOST_BITS:
+        raise ConfigError("bias_bits", width, f"{LEAST_BITS} to {MOST_BITS}")
     if images < 1:
         raise ConfigError("images", images, "1 or more")
     start = model if isinstance(model, CompressedModel) else CompressedModel(module=model, source=source_record(model))
@@ -85,8 +90,8 @@ def joint_quantize(
             values[step.name], grids[step.name] = view(step.layer, values[step.source]), grids[step.source]
             continue
         last = step.name == program.output
-        choice = search(step, values, grids, wanted[step.name], bits, requantize=not last)
-        values[step.name], grids[step.name] = _apply_(step, choice, values, bits), choice.output
+        choice = search(step, values, grids, wanted[step.name], bits, requantize=not last, bias_bits=width)
+        values[step.name], grids[step.name] = _apply_(step, choice, values, bits, width), choice.output
         rows.append(_row(step, choice))
         if progress is not None:
             progress("joint quantization", (done + 1) / len(program.steps))
@@ -95,7 +100,7 @@ def joint_quantize(
         module,
         input_shape=shape,
         method="joint",
-        options={"bits": bits, "images": images},
+        options={"bits": bits, "bias_bits": width, "images": images},
         original_parameters=sum(parameter.numel() for parameter in start.module.parameters()),
         input=asdict(input_grid),
         modules=rows,
@@ -115,16 +120,17 @@ def search(
     bits: int,
     *,
     requantize: bool,
+    bias_bits: int | None = None,
 ) -> Choice:
     """The grids of least squared error at the module's output; of equals the fewest fraction bits, weights first."""
-    bias = total_bias(module)
+    bias, bias_bits = total_bias(module), bits if bias_bits is None else bias_bits
     best: Choice | None = None
     for weights in product(*(_weight_window(layer.torch_module, bits) for layer in module.weighted)):
         dense = _dequantized(module, weights, bits)
         total = module_sum(module, dense, values, np.zeros(1))
         finest = max(_fractions(module, weights, grids))
-        for bias_fraction in sorted({min(n, finest) for n in fraction_window(bias, bits, True)}):
-            rounded = Grid(bias_fraction, bits, True).rounded(bias)
+        for bias_fraction in sorted({min(n, finest) for n in fraction_window(bias, bias_bits, True)}):
+            rounded = Grid(bias_fraction, bias_bits, True).rounded(bias)
             result = after(module.after, total + rounded.reshape((-1,) + (1,) * (total.ndim - 2)))
             outputs: tuple[Grid | None, ...] = (None,)
             if requantize:
@@ -195,10 +201,10 @@ def _fractions(module: UnifiedModule, weights: tuple[int, ...], grids: Mapping[s
     return found
 
 
-def _apply_(module: UnifiedModule, choice: Choice, values: Mapping[str, Array], bits: int) -> Array:
+def _apply_(module: UnifiedModule, choice: Choice, values: Mapping[str, Array], bits: int, bias_bits: int) -> Array:
     """Write the grids into the torch layers; the module's quantized value on the calibration images."""
     dense = _dequantized(module, choice.weights, bits)
-    bias = Grid(choice.bias, bits, True).rounded(total_bias(module))
+    bias = Grid(choice.bias, bias_bits, True).rounded(total_bias(module))
     total = module_sum(module, dense, values, bias)
     result = after(module.after, total)
     for layer, fraction in zip(module.weighted, choice.weights, strict=True):
