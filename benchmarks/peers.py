@@ -100,9 +100,7 @@ def _entries(folder: Path, data: Any, images: int) -> list[Entry]:
             epochs=options.finetune_epochs,
             augment=True,
         )
-        network = cp.convert(
-            small, data, epochs=options.convert_epochs, learning_rate=options.convert_learning_rate, augment=True
-        )
+        network = cp.convert(small, data, **options.conversion, augment=True)
         cp.save(cp.compile(network, data), folder / name)
         clear = network.run(test)
         if name == "mlp":

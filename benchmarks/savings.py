@@ -142,8 +142,7 @@ def pressed(name: str, recipe: Recipe, data: Any) -> tuple[Any, Any]:
     network = cp.convert(
         model,
         data,
-        epochs=options.convert_epochs,
-        learning_rate=options.convert_learning_rate,
+        **options.conversion,
         augment=True,
         seed=SEED,
     )

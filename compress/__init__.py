@@ -22,6 +22,7 @@ block_importance.py   what removing a block costs: second-order Taylor on calibr
 block_cost.py         what the blocks that stay cost: the interface, plain-blocks, ckks-diagonals
 block_choices.py      a layer's nested masks, and the fill that meets a budget to the block
 block_curves.py       what pruning a layer does to the answers: Taylor, or measured on calibration images
+prefix_cache.py       what runs before a layer, run once
 block_baselines.py    uniform and global-magnitude allocation
 hardware_aware.py     the objective: distortion and power under a budget of time, exact over layers
 reconstruction.py     survivors refitted by least squares
