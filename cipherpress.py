@@ -6,7 +6,7 @@ The public names, loaded when first used: a server that imports this module star
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
     from compress.network import Network
     from compress.opq import opq as opq
     from compress.plain_export import export_onnx as export_onnx
+    from compress.targets import Costs, Found
     from hwmodel.report import compare as compare
     from hwmodel.report import estimate as estimate
     from secure.client import Client as Client
@@ -77,6 +78,7 @@ __all__ = [
     "load_model",
     "opq",
     "press",
+    "press_for",
     "prune_blocks",
     "save",
     "train",
@@ -149,26 +151,20 @@ def press(
     progress: Callable[[str, float], None] | None = None,
 ) -> Bundle:
     """opq, finetune, convert and compile in one call."""
-    from compress.convert import convert
-    from compress.finetune import finetune
-    from compress.opq import opq
+    from compress.pressing import Setting, trained
     from timing.cache import current_times
 
     current_times()  # a damaged file is refused before anything is trained
-    small = opq(model, sparsity=sparsity, bits=bits)
-    if finetune_epochs:
-        small = finetune(small, data, epochs=finetune_epochs, augment=augment, seed=seed, progress=progress)
-    network = convert(
-        small,
-        data,
-        epochs=convert_epochs,
-        learning_rate=convert_learning_rate,
-        batch_size=convert_batch_size,
-        augment=augment,
-        distortion=convert_distortion,
-        seed=seed,
-        progress=progress,
+    setting = Setting(
+        sparsity=sparsity,
+        bits=bits,
+        finetune_epochs=finetune_epochs,
+        convert_epochs=convert_epochs,
+        convert_learning_rate=convert_learning_rate,
+        convert_batch_size=convert_batch_size,
+        convert_distortion=convert_distortion,
     )
+    network = trained(model, data, setting, augment=augment, seed=seed, progress=progress)
     return compile(
         network,
         data,
@@ -177,6 +173,92 @@ def press(
         budget_upload_bytes=budget_upload_bytes,
         seed=seed,
         progress=progress,
+    )
+
+
+def press_for(
+    model: nn.Module | CompressedModel,
+    data: Any,
+    *,
+    min_accuracy: float,
+    target_ms: float | None = None,
+    target_keys_bytes: float | None = None,
+    target_upload_bytes: float | None = None,
+    families: Sequence[str] = ("inputs:1",),
+    bits: float | None = None,
+    convert_epochs: int = 8,
+    convert_learning_rate: float = 2e-2,
+    convert_batch_size: int = 256,
+    convert_distortion: float = 1.0,
+    augment: bool = True,
+    max_error: float | None = None,
+    max_trials: int = 8,
+    minutes: float = 30.0,
+    seed: int = 0,
+    progress: Callable[[str, float], None] | None = None,
+) -> Found:
+    """Search for the compressed network whose plan meets a target; without target_ms for the fastest that is accurate enough.
+
+    min_accuracy: on training images that are held out of all training. target_ms: server time, keys and upload as `compile` predicts
+    them. families: of blocks that are tried. bits: of an OPQ codebook (None: none). max_trials, minutes: bounds of the search (see
+    `compress.targeting.search`). The result's `met` and `verdict` say whether the target is met, `bundle` is what was found or comes
+    closest, with its accuracy on all test images in the report.
+    Raises: ConfigError; what convert and compile raise when not even the uncompressed network goes through.
+    """
+    from compress.calibrate import network_accuracy
+    from compress.candidates import Candidates
+    from compress.errors import BudgetError
+    from compress.held_out import hold_out
+    from compress.pressing import Setting
+    from compress.targeting import search
+    from compress.targets import Target
+
+    target = Target(
+        min_accuracy=min_accuracy, server_ms=target_ms, keys_bytes=target_keys_bytes, upload_bytes=target_upload_bytes
+    )
+    held = hold_out(data, seed=seed)
+
+    def compiled(network: Network, largest_error: float | None) -> tuple[tuple[Network, Bundle], Costs, float]:
+        keys, upload = target_keys_bytes or inf, target_upload_bytes or inf
+        try:
+            bundle = compile(
+                network, held, max_error=largest_error, budget_keys_bytes=keys, budget_upload_bytes=upload, seed=seed
+            )
+        except BudgetError:  # a plan that keeps to no budget says by how much it misses them
+            bundle = compile(network, held, max_error=largest_error, seed=seed)
+        return (network, bundle), _costs(bundle), bundle.client.predicted_logit_error
+
+    maker = Candidates(model, held, compiled, max_error=max_error, augment=augment, seed=seed)
+    start = Setting(
+        bits=bits,
+        convert_epochs=convert_epochs,
+        convert_learning_rate=convert_learning_rate,
+        convert_batch_size=convert_batch_size,
+        convert_distortion=convert_distortion,
+    )
+    found = search(maker, target, start, families, max_trials=max_trials, minutes=minutes, progress=progress)
+    network, bundle = found.best.outcome
+    about = {
+        **bundle.report["about"],
+        "accuracy_held_out": found.best.accuracy,
+        "accuracy_after": network_accuracy(network, data.x_test, data.y_test),
+        "test_images": len(data.x_test),
+    }
+    return found.with_bundle(replace(bundle, report={**bundle.report, "about": about, "targets": found.as_json()}))
+
+
+def _costs(bundle: Bundle) -> Costs:
+    """What a bundle's plan is predicted to cost, by the kinds of target."""
+    from compress.targets import Costs
+    from secure.seal_sizes import ciphertext_bytes, galois_keys_bytes, relin_keys_bytes
+
+    plan = bundle.server.plan
+    manifest, params = plan.key_manifest, plan.params
+    keys = galois_keys_bytes(params, len(manifest.galois_elements)) + relin_keys_bytes(params) * manifest.relinearize
+    return Costs(
+        server_ms=bundle.report["predicted_server_ms"],
+        keys_bytes=keys,
+        upload_bytes=plan.inputs * ciphertext_bytes(params, plan.input_level, seeded=True),
     )
 
 

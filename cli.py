@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 
 import cipherpress as cp
-from compress.errors import CipherpressError, ConfigError, ModelError, OverwriteError
+from compress.errors import BudgetError, CipherpressError, ConfigError, ModelError, OverwriteError
 
 if TYPE_CHECKING:
     from hwmodel.architecture import Architecture
@@ -224,6 +224,41 @@ plan_options = [
         default=inf,
         help="Most that one request may take: 90k.",
     ),
+]
+
+
+target_options = [
+    click.option(
+        "--min-accuracy",
+        type=click.FloatRange(0, 1),
+        help="Search: least accuracy on held-out training images, such as 0.985; alone, for the fastest.",
+    ),
+    click.option("--target-ms", type=float, help="Search: most server time of a request, as predicted."),
+    click.option("--target-keys", "target_keys_bytes", type=ByteCount(), help="Search: most bytes of keys: 2M."),
+    click.option("--target-upload", "target_upload_bytes", type=ByteCount(), help="Search: most bytes a request: 90k."),
+    click.option(
+        "--family",
+        "families",
+        multiple=True,
+        help="Search: blocks that are tried, as --block of compress; repeat for several.  [default: inputs:1]",
+    ),
+    click.option(
+        "--search-trials",
+        "max_trials",
+        default=8,
+        show_default=True,
+        type=click.IntRange(1),
+        help="Networks trained at most.",
+    ),
+    click.option(
+        "--search-minutes",
+        "minutes",
+        default=30.0,
+        show_default=True,
+        type=click.FloatRange(0, min_open=True),
+        help="No training starts that would end later.",
+    ),
+    click.option("--keep-closest", is_flag=True, help="Save the closest network when the target is missed."),
 ]
 
 
@@ -526,7 +561,11 @@ def compile_(
     out.result(dict(bundle.report), f"{bundle.explain()}\nsaved {output}")
 
 
-@command("press", "cipherpress press mlp --data mnist -o out/bundle")
+@command(
+    "press",
+    "cipherpress press mlp --data mnist -o out/bundle\n"
+    "  cipherpress press lenet300 --data mnist --target-ms 9 --min-accuracy 0.985 -o out/fast",
+)
 @click.argument("model")
 @options(data_options, model_options, plan_options)
 @click.option("--sparsity", type=float, help="Share of weights that goes (default: the network's preset, or 0.5).")
@@ -535,7 +574,7 @@ def compile_(
 @click.option("--convert-epochs", type=click.IntRange(0), help="Default: the preset, or 8.")
 @click.option("--convert-learning-rate", type=float, help="Default: the preset, or 0.02.")
 @click.option("--augment/--no-augment", default=True, help="Distort training images (image data only).")
-@options(output_options, seed_option)
+@options(target_options, output_options, seed_option)
 def press(
     out: Output,
     model: str,
@@ -547,20 +586,64 @@ def press(
     budget_keys_bytes: float,
     budget_upload_bytes: float,
     augment: bool,
+    min_accuracy: float | None,
+    target_ms: float | None,
+    target_keys_bytes: float | None,
+    target_upload_bytes: float | None,
+    families: tuple[str, ...],
+    max_trials: int,
+    minutes: float,
+    keep_closest: bool,
     output: Path,
     force: bool,
     seed: int,
     **chosen: float | None,
 ) -> None:
-    """Compress, convert and compile MODEL in one go."""
+    """Compress, convert and compile MODEL in one go.
+
+    With --min-accuracy and targets it searches for a network that meets them: activations as straight lines, whole blocks pruned and
+    the codebook of --bits are tried by what their plans are predicted to cost, on held-out training images. What was tried stays in
+    BUNDLE/targets.json with a picture. A target that cannot be met ends with status 1 and writes nothing.
+    """
     from dataclasses import asdict
 
     from zoo.presets import press_options
 
+    targets = {
+        "target_ms": target_ms,
+        "target_keys_bytes": target_keys_bytes,
+        "target_upload_bytes": target_upload_bytes,
+    }
+    if min_accuracy is None and (keep_closest or any(value is not None for value in targets.values())):
+        raise click.UsageError("a target needs --min-accuracy; without one everything can be pruned away")
     _refuse_existing(output, force)
     data = cp.load_data(data_name, data_dir)
     thing = _trainable(_load(model, weights, factory), model)
-    settings = asdict(press_options(model)) | {name: value for name, value in chosen.items() if value is not None}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    if min_accuracy is not None:
+        if budget_keys_bytes < inf or budget_upload_bytes < inf or {"sparsity", "finetune_epochs"} & set(given):
+            raise click.UsageError(
+                "with --min-accuracy the search decides what is pruned: leave out --sparsity and --finetune-epochs, and give "
+                "--target-keys and --target-upload instead of budgets"
+            )
+        preset = {name: value for name, value in asdict(press_options(model)).items() if name.startswith("convert_")}
+        wanted: dict[str, Any] = {**targets, **preset, **given} | ({"families": families} if families else {})
+        with out.progress("search") as progress:
+            found = cp.press_for(
+                thing,
+                data,
+                min_accuracy=min_accuracy,
+                **wanted,
+                augment=augment,
+                max_error=max_error,
+                max_trials=max_trials,
+                minutes=minutes,
+                seed=seed,
+                progress=progress,
+            )
+        _save_search(out, found, output, force, keep_closest)
+        return
+    settings = asdict(press_options(model)) | given
     with out.progress("press") as progress:
         bundle = cp.press(
             thing,
@@ -575,6 +658,27 @@ def press(
         )
     cp.save(bundle, output, force=force)
     out.result(dict(bundle.report), f"{bundle.explain()}\nsaved {output}")
+
+
+def _save_search(out: Output, found: Any, output: Path, force: bool, keep_closest: bool) -> None:
+    """The bundle of a search with everything that was tried beside it; of a missed target only on demand, and an error."""
+    from compress.targets_file import PLOT_FILE, TARGETS_FILE, write_search
+
+    if found.met or keep_closest:
+        cp.save(found.bundle, output, force=force)
+        drawn = write_search(found, output)
+        out.say("" if drawn else f"no {PLOT_FILE}: it needs matplotlib; install cipherpress[plots]")
+    if not found.met:
+        raise BudgetError(f"{found.verdict}" + (f"; the closest is saved in {output}" if keep_closest else ""))
+    rows = found.as_json()["trials"]
+    shown = [{**row, "setting": row["described"], "pareto": "yes" if row["pareto"] else ""} for row in rows]
+    columns = ["setting", "server_ms", "keys_bytes", "upload_bytes", "accuracy_held_out", "pareto"]
+    about = found.bundle.report["about"]
+    text = (
+        f"{table(shown, columns)}\n\n{found.verdict}; {about['accuracy_after']:.2%} on {about['test_images']} test images"
+        f"\nsaved {output} with {TARGETS_FILE}"
+    )
+    out.result(dict(found.bundle.report), text)
 
 
 @command("calibrate", "cipherpress calibrate")

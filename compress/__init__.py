@@ -20,6 +20,7 @@ blocks.py             block pruning after LPViT: score, share out, refit
 block_patterns.py     families of blocks: tiles, bands, residue classes, inputs, outputs, taps
 block_importance.py   what removing a block costs: second-order Taylor on calibration data
 block_cost.py         what the blocks that stay cost: the interface, plain-blocks, ckks-diagonals
+dense_cost.py         what a dense layer costs on ciphertexts, as the compiler lays it out
 block_choices.py      a layer's nested masks, and the fill that meets a budget to the block
 block_curves.py       what pruning a layer does to the answers: Taylor, or measured on calibration images
 prefix_cache.py       what runs before a layer, run once
@@ -46,6 +47,13 @@ adaptive_coding.py    positions and values of a layer in one arithmetic code
 accounting.py         what a compressed model weighs, every bit counted
 training.py           the one training loop
 finetune.py           fine-tuning with masks and codebooks fixed
+pressing.py           the methods in a row, by one setting
+held_out.py           training images set aside for a search
+targets.py            what a search has to reach, what it tried, what came of it
+targeting.py          the search for a compressed network that meets a target
+candidates.py         the networks a search asks for, and what a compiler says they cost
+targets_file.py       a search on disk, and as a picture (optional matplotlib)
+pareto.py             undominated points
 augment.py            small distortions of training images
 convert.py            a torch model in, a Network out
 distill.py            the loss that a converted network learns from its original

@@ -18,7 +18,9 @@ from compress.errors import ConfigError, FormatError, OverwriteError
 MAX_JSON_BYTES = 64 * 2**20
 
 #: What the folders of all kinds hold at their top: only such a folder is ever replaced.
-ARTIFACT_NAMES = frozenset({"model.safetensors", "model.json", "client.json", "server", "report.json"})
+ARTIFACT_NAMES = frozenset(
+    {"model.safetensors", "model.json", "client.json", "server", "report.json", "targets.json", "targets.svg"}
+)
 
 
 def refuse_existing(path: Path, *, force: bool) -> None:

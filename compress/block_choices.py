@@ -147,7 +147,7 @@ def fill(
 
 def extra_time(cost: LayerCost, kept: Kept, block: int) -> float:
     """Time that keeping one more block adds; the slot packing's is nothing when other blocks keep its diagonals alive."""
-    if isinstance(cost, DiagonalCost) and cost.columns is None:
+    if isinstance(cost, DiagonalCost):
         alive = cost.incidence_by_diagonal @ kept.astype(np.int32) > 0
         start, stop = cost.incidence.indptr[block : block + 2]
         if alive[cost.incidence.indices[start:stop]].all():

@@ -2,8 +2,8 @@
 
 plain-blocks     an accelerator that skips blocks: time and energy linear in the kept blocks (the page's corrected
                  hardware term; derived)
-ckks-diagonals   slot packing: products by distinct diagonals, rotations by baby and giant steps (derived, 1.8 of the
-                 page); only a modulus is shared with the runtime
+ckks-diagonals   slot packing: dense layers as the compiler lays them out (`dense_cost`); others as products by distinct
+                 diagonals, rotations by baby and giant steps (derived, 1.8 of the page)
 block-count      every block costs one: a budget in blocks
 """
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from compress.block_patterns import Groups, coordinates
+from compress.dense_cost import DenseCost, dense_cost, next_power_of_two
 from compress.errors import ConfigError
 
 Array = NDArray[np.float64]
@@ -150,7 +151,7 @@ class Layout:
 class CkksDiagonals:
     """Milliseconds on ciphertexts: rotations and products of the diagonals that are left, at the layer's level.
 
-    Times are SEAL's, measured at N = 8192 by this project's calibration: a rotation 2.10, 3.52, 5.04, 7.00 ms and a
+    Dense layers of one position: see `dense_cost`. For the others times are SEAL's, measured at N = 8192 by this project's calibration: a rotation 2.10, 3.52, 5.04, 7.00 ms and a
     product 0.168, 0.257, 0.351, 0.437 ms at levels 2 to 5, here as rotation_ms * (level / 2)^1.314 and product_ms *
     level / 2. The level is what is left to run: layers_left + 1. energy: bytes that rotations (keys) and products
     (plaintexts) read, at 8 bytes a coefficient.
@@ -162,7 +163,9 @@ class CkksDiagonals:
     product_ms: float = 0.168
     name: str = "ckks-diagonals"
 
-    def of_layer(self, place: LayerPlace, groups: Groups) -> DiagonalCost:
+    def of_layer(self, place: LayerPlace, groups: Groups) -> DiagonalCost | DenseCost:
+        if place.positions == 1 and len(place.shape) == 2:
+            return dense_cost(place.shape, place.layers_left, place.reads_input, groups, self.slots)
         layout = Layout.of(place, self.slots)
         at = coordinates(place.shape, place.conv_groups)
         size = layout.width if layout.blocks else max(int(at.output.max()), int(at.input.max())) + 1
@@ -184,22 +187,7 @@ class CkksDiagonals:
             product_ms=self.product_ms * level / 2,
             rotation_bytes=16.0 * self.slots * 2 * level * (level + 1),
             product_bytes=16.0 * self.slots * level,
-            columns=_columns(place, groups, layout, self.slots),
         )
-
-
-@dataclass(frozen=True)
-class InputColumns:
-    """Which inputs each block reads, incidence (inputs, blocks), of the layer that reads the image, and how many inputs
-    share a diagonal: inputs nobody reads are not laid out at all, so ceil(read / shared) diagonals do as well."""
-
-    incidence: sparse.csr_matrix
-    shared: int
-
-    def diagonals(self, kept: Kept) -> NDArray[np.int64]:
-        read = int((self.incidence @ kept.astype(np.int32) > 0).sum())
-        count = -(-read // self.shared)
-        return np.stack([*np.zeros((3, count), dtype=np.int64), np.arange(count)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,7 +202,6 @@ class DiagonalCost:
     product_ms: float
     rotation_bytes: float
     product_bytes: float
-    columns: InputColumns | None = None
 
     def time(self, kept: Kept) -> float:
         rotations, products = self.operations(kept)
@@ -229,10 +216,7 @@ class DiagonalCost:
         alive = self.diagonals[:, self.incidence_by_diagonal @ kept.astype(np.int32) > 0]
         if not alive.shape[1]:
             return 0, 0
-        layouts = [alive] if self.columns is None else [alive, self.columns.diagonals(kept)]
-        return min(
-            (min(rotation_count(diagonals, step) for step in self.steps), diagonals.shape[1]) for diagonals in layouts
-        )
+        return min(rotation_count(alive, step) for step in self.steps), alive.shape[1]
 
 
 def rotation_count(diagonals: NDArray[np.int64], step: int) -> int:
@@ -248,23 +232,6 @@ def rotation_count(diagonals: NDArray[np.int64], step: int) -> int:
     babies = len(np.unique((column[turned] * taps + tap[turned]) * step + baby[turned]))
     giants = len(np.unique(row[giant > 0] * (int(giant.max()) + 1) + giant[giant > 0]))
     return babies + giants
-
-
-def _columns(place: LayerPlace, groups: Groups, layout: Layout, slots: int) -> InputColumns | None:
-    """For a dense layer whose input is one vector of the client's that fits a ciphertext."""
-    shared = slots // next_power_of_two(place.shape[0])
-    if not place.reads_input or place.positions > 1 or len(place.shape) > 2 or layout.blocks or shared < 2:
-        return None
-    column = np.broadcast_to(np.arange(groups.shape[1]), groups.shape)
-    pairs = np.unique(np.stack([column.ravel(), groups.ravel().astype(np.int64)]), axis=1)
-    ones = np.ones(pairs.shape[1], dtype=np.int32)
-    incidence = sparse.csr_matrix((ones, (pairs[0], pairs[1])), shape=(groups.shape[1], int(groups.max()) + 1))
-    return InputColumns(incidence, shared)
-
-
-def next_power_of_two(number: int) -> int:
-    """The smallest power of two that is at least `number` (at least 1)."""
-    return 1 << max(0, number - 1).bit_length()
 
 
 def _distinct(matrix: Groups, values: NDArray[np.int64], blocks: int) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -52,6 +52,7 @@ def convert(
     augment: bool = False,
     distortion: float = 1.0,
     per_channel: bool = False,
+    straight: Collection[str] = (),
     teacher: nn.Module | None = None,
     progress: Progress | None = None,
 ) -> Network:
@@ -62,7 +63,9 @@ def convert(
 
     data: x_train, y_train, x_test, y_test and calibration(count, seed), as `zoo.datasets` makes them. epochs: passes
     over x_train; 0 leaves the fitted polynomials as they are. augment: small random distortions of the training images
-    (for handwriting; rows of features stay as they are), `distortion` times as strong as those that fine-tuning makes. teacher: the network to distil from when it is not the model itself (the one before compression).
+    (for handwriting; rows of features stay as they are), `distortion` times as strong as those that fine-tuning makes. straight:
+    activations, by name, that become straight lines instead (a level less each, and the layers around them merge when compiled).
+    teacher: the network to distil from when it is not the model itself (the one before compression).
 
     Raises: UnsupportedLayerError, CalibrationError, InputShapeError, ConfigError.
     """
@@ -88,7 +91,7 @@ def convert(
     say("fit polynomials", 0.0)
     dtype = next(module.parameters()).dtype
     student, replaced = replace_operations(
-        imported, torch.as_tensor(calibration, dtype=dtype), degree=degree, per_channel=per_channel
+        imported, torch.as_tensor(calibration, dtype=dtype), degree=degree, per_channel=per_channel, straight=straight
     )
     if epochs and trainable(student):
         _distil(
@@ -101,6 +104,7 @@ def convert(
         "data": str(getattr(data, "name", "unnamed")),
         "seed": seed,
         "degree": degree,
+        "straight": list(straight),
         "epochs": epochs,
         "learning_rate": learning_rate,
         "batch_size": batch_size,

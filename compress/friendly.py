@@ -6,7 +6,7 @@ before it as they are after their own replacement.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 from compress.calibrate import check_samples
+from compress.errors import ConfigError
 from compress.exporting import norm_factors
 from compress.importing import Imported, Layer, import_model
 from compress.modules import ChannelAffine, PolynomialActivation
@@ -29,18 +30,30 @@ MARGIN = 1.1
 
 
 def replace_operations(
-    imported: Imported, images: Tensor, *, degree: int = 2, per_channel: bool = False
+    imported: Imported,
+    images: Tensor,
+    *,
+    degree: int = 2,
+    per_channel: bool = False,
+    straight: Collection[str] = (),
 ) -> tuple[fx.GraphModule, list[str]]:
     """The model with every activation, max pooling, normalization and dropout in its trainable friendly form.
 
-    images: (count, *input_shape), the calibration set. Returns the rewritten graph (its modules shared with
-    `imported.graph_module`) and one line a replacement, for the record.
+    images: (count, *input_shape), the calibration set. straight: activations, by name, that become straight lines, one a channel. Returns
+    the rewritten graph (its modules shared with `imported.graph_module`) and one line a replacement, for the record.
 
-    Raises: CalibrationError when an activation's inputs are constant or not finite.
+    Raises: CalibrationError when an activation's inputs are constant or not finite; ConfigError for a name that is no activation.
     """
     model, said = imported.graph_module, []
+    names = activation_names(imported)
+    for name in straight:
+        if name not in names:
+            raise ConfigError("straight", name, f"an activation of the network: {', '.join(names) or 'it has none'}")
     for layer in imported.layers:
-        if layer.kind == "activation":
+        if layer.kind == "activation" and layer.name in straight:
+            _swap(model, layer, fitted_lines(layer, node_inputs(model, layer.fx_node, images)))
+            said.append(f"{layer.name}: {_spelling(layer)} -> a straight line a channel")
+        elif layer.kind == "activation":
             samples = node_inputs(model, layer.fx_node, images)
             polynomial = fitted_activation(layer, samples, degree=degree, per_channel=per_channel)
             _swap(model, layer, polynomial)
@@ -88,6 +101,28 @@ def fitted_activation(layer: Layer, samples: Array, *, degree: int, per_channel:
         check_samples(layer.name, values)
         columns.append(fit_polynomial((points - centre) / width, values, degree, weights))
     return PolynomialActivation(guard_leading(np.stack(columns, axis=1)), centre, width)
+
+
+def fitted_lines(layer: Layer, samples: Array) -> ChannelAffine:
+    """The least-squares line of an activation for every channel, over its input samples (count, channels, ...).
+
+    Raises: CalibrationError.
+    """
+    check_samples(layer.name, samples)
+    x = np.moveaxis(samples, 1, 0).reshape(samples.shape[1], -1)
+    y = layer.evaluated(x)
+    check_samples(layer.name, y)
+    centred = x - x.mean(axis=1, keepdims=True)
+    spread = (centred**2).sum(axis=1)
+    slope = np.divide((centred * y).sum(axis=1), spread, out=np.zeros(len(x)), where=spread > 0)
+    shift = y.mean(axis=1) - slope * x.mean(axis=1)
+    dtype = torch.get_default_dtype()
+    return ChannelAffine(torch.as_tensor(slope, dtype=dtype), torch.as_tensor(shift, dtype=dtype))
+
+
+def activation_names(imported: Imported) -> list[str]:
+    """The activations of a network, in the order in which they run."""
+    return [layer.name for layer in imported.layers if layer.kind == "activation"]
 
 
 def polynomial_activations(model: nn.Module) -> Iterator[PolynomialActivation]:

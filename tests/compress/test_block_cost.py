@@ -45,17 +45,17 @@ def test_baby_and_giant_steps_of_sixteen_diagonals():
 
 
 def test_bands_and_residues_save_rotations_single_diagonals_only_products():
-    _, bands = priced((16, 16), "band:4")
+    _, bands = priced((16, 16), "band:4", positions=16)
     assert bands.operations(kept(4, 0, 1, 2, 3)) == (6, 16)
     assert bands.operations(kept(4, 0, 2)) == (4, 8)
-    _, residues = priced((16, 16), "residue:4")
+    _, residues = priced((16, 16), "residue:4", positions=16)
     assert residues.operations(kept(4, 0, 2)) == (4, 8)
     assert residues.operations(kept(4)) == (0, 0)
 
 
 def test_diagonals_that_tiles_touch():
     """L10: 8 x 8 in tiles of 2 x 2; wrapped block-diagonals {0,1} leave 5 diagonals, {0,2} 6, a checkerboard 6."""
-    groups, cost = priced((8, 8), "tile:2x2")
+    groups, cost = priced((8, 8), "tile:2x2", positions=16)
     tile = np.arange(16).reshape(4, 4)
     assert groups[0, 0] == tile[0, 0] and groups[7, 0] == tile[3, 0]
 
@@ -108,7 +108,7 @@ def test_powers_of_two(number, power):
     seed=st.integers(0, 99),
 )
 def test_products_are_the_diagonals_that_hold_something(rows, columns, text, seed):
-    groups, cost = priced((rows, columns), text)
+    groups, cost = priced((rows, columns), text, positions=16)
     chosen = np.random.default_rng(seed).random(groups.max() + 1) < 0.5
     modulus = min(next_power_of_two(rows), next_power_of_two(columns))
     row, column = np.nonzero(chosen[groups])
@@ -140,19 +140,6 @@ def test_taps_of_a_convolution_turn_the_input():
     assert cost.operations(kept(3, 1, 2)) == (5, 8)
 
 
-def test_inputs_nobody_reads_are_not_laid_out():
-    """784 pixels onto 300 rows: 8 blocks of 512 slots share the pixels, so 98 diagonals, and 25 for 196 of them."""
-    groups, cost = priced((300, 784), "inputs:1", reads_input=True, layers_left=3)
-    assert cost.operations(np.ones(784, dtype=bool)) == (rotations(98), 98)
-    assert cost.operations(np.arange(784) % 4 == 0) == (rotations(25), 25)
-    groups, cost = priced((300, 784), "residue:128", reads_input=True, layers_left=3)
-    assert cost.operations(np.arange(128) < 32) == (rotations(32), 32)
-
-
-def rotations(count):
-    return min(step - 1 + -(-count // step) - 1 for step in (1, 2, 4, 8, 16, 32, 64))
-
-
 def test_plain_blocks_by_hand():
     """Two outputs by four inputs in tiles of 2 x 2, five positions in tiles of four."""
     model = PlainBlocks(token_tile=4, mac_energy=1, buffer_energy=10, off_chip_energy=100)
@@ -165,8 +152,8 @@ def test_plain_blocks_by_hand():
 
 
 def test_earlier_layers_cost_more():
-    _, late = priced((16, 16), "residue:16", layers_left=1)
-    _, early = priced((16, 16), "residue:16", layers_left=3)
+    _, late = priced((16, 16), "residue:16", positions=16, layers_left=1)
+    _, early = priced((16, 16), "residue:16", positions=16, layers_left=3)
     dense = np.ones(16, dtype=bool)
     assert late.time(dense) == pytest.approx(6 * 2.10 + 16 * 0.168)
     assert early.time(dense) > 2 * late.time(dense)

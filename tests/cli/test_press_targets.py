@@ -1,0 +1,116 @@
+"""press with a target: what it finds runs, what it misses is said in one line, and what was tried is kept."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cipherpress as cp
+from tests.small_road import call, call_json, write_data
+
+FACTORY = '''"""Two hidden layers."""
+
+from torch import nn
+
+
+def deep() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 4))
+'''
+
+
+@dataclass(frozen=True)
+class Deep:
+    """A trained network with two activations, and its data."""
+
+    folder: Path
+
+    def press(self, output: Path, *options: str | float) -> tuple[str | Path, ...]:
+        own = ("--model", f"{self.folder / 'deep.py'}:deep", "--data", self.folder / "data.npz", "--no-augment")
+        return (
+            "press", self.folder / "plain", *own, "--convert-epochs", 3, "--max-error", 0.5, *options, "-o", output,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory: pytest.TempPathFactory) -> Deep:
+    folder = tmp_path_factory.mktemp("deep")
+    (folder / "deep.py").write_text(FACTORY)
+    write_data(folder / "data.npz")
+    training = ("--data", folder / "data.npz", "--epochs", 20, "--learning-rate", 0.02)
+    call_json("train", f"{folder / 'deep.py'}:deep", *training, "-o", folder / "plain")
+    return Deep(folder)
+
+
+@pytest.fixture(scope="module")
+def dense(deep: Deep, tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """The uncompressed network: a target that it meets."""
+    return call_json(*deep.press(tmp_path_factory.mktemp("dense") / "out", "--min-accuracy", 0.5, "--target-ms", 1e6))
+
+
+def test_the_uncompressed_network_is_enough(dense: dict) -> None:
+    assert dense["targets"]["met"] and len(dense["targets"]["trials"]) == 1
+    assert dense["targets"]["trials"][0]["server_ms"] == pytest.approx(dense["predicted_server_ms"])
+    assert dense["about"]["test_images"] == 80 and dense["about"]["accuracy_after"] > 0.9
+
+
+def test_a_target_that_a_line_meets(deep: Deep, dense: dict, tmp_path: Path) -> None:
+    limit = 0.8 * dense["predicted_server_ms"]
+    options = ("--min-accuracy", 0.8, "--target-ms", limit)
+    found = call_json(*deep.press(tmp_path / "out", *options))
+    assert found["predicted_server_ms"] <= limit and found["targets"]["met"]
+    assert json.loads((tmp_path / "out" / "targets.json").read_text()) == found["targets"]
+    assert (tmp_path / "out" / "targets.svg").read_text().startswith("<?xml")
+    bundle = cp.load(tmp_path / "out")
+    client, server = cp.Client(bundle.client), cp.Server(bundle.server)
+    server.register(client.evaluation_key)
+    data = cp.load_data(str(deep.folder / "data.npz"))
+    answers = [client.decrypt(server.run(client.encrypt(image))).argmax() for image in data.x_test[:8]]
+    assert np.mean(answers == data.y_test[:8]) >= 0.75
+    again = call_json(*deep.press(tmp_path / "out", *options, "--force"))
+    assert again["targets"] == found["targets"]
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--min-accuracy", 0.5, "--target-ms", 0.01), "server time failed"),
+        (("--min-accuracy", 1.0, "--target-ms", 1e6, "--convert-epochs", 0, "--search-trials", 1), "accuracy failed"),
+        (("--min-accuracy", 0.5, "--target-keys", "10", "--search-trials", 1), "keys failed"),
+        (("--min-accuracy", 0.5, "--target-upload", "10", "--search-trials", 1), "upload failed"),
+    ],
+)
+def test_a_target_that_cannot_be_met(deep: Deep, tmp_path: Path, options: tuple, named: str) -> None:
+    result = call(*deep.press(tmp_path / "out", *options))
+    assert result.exit_code == 1
+    lines = [line for line in result.stderr.splitlines() if line]
+    assert len(lines) == 1 and lines[0].startswith("error: target not met") and named in lines[0]
+    assert "on held-out images" in lines[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_closest_network_on_demand(deep: Deep, tmp_path: Path) -> None:
+    options = ("--min-accuracy", 0.9, "--target-ms", 0.01, "--search-trials", 1, "--keep-closest")
+    result = call(*deep.press(tmp_path / "out", *options))
+    assert result.exit_code == 1 and "the closest is saved in" in result.stderr
+    assert not json.loads((tmp_path / "out" / "targets.json").read_text())["met"]
+    assert isinstance(cp.load(tmp_path / "out"), cp.Bundle)
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        (("--target-ms", 5), 2, "a target needs --min-accuracy"),
+        (("--keep-closest",), 2, "a target needs --min-accuracy"),
+        (("--min-accuracy", 0.9, "--sparsity", 0.5), 2, "leave out --sparsity"),
+        (("--min-accuracy", 0.9, "--budget-keys", "1M"), 2, "instead of budgets"),
+        (("--min-accuracy", 98), 2, "not in the range"),
+        (("--min-accuracy", 0.9, "--target-ms", 0), 1, "target-ms: got 0.0"),
+        (("--min-accuracy", 0.9, "--family", "rings:3"), 1, "block: got 'rings:3'"),
+    ],
+)
+def test_options_that_make_no_sense(deep: Deep, tmp_path: Path, options: tuple, status: int, said: str) -> None:
+    result = call(*deep.press(tmp_path / "out", *options))
+    assert result.exit_code == status and said in result.stderr
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,126 @@
+"""Dense layers on ciphertexts: the layouts' counts by hand, monotone in what is kept, and the order of the compiler's predictions."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import cipherpress as cp
+from compress.block_patterns import block_groups, parse_pattern
+from compress.dense_cost import dense_cost, next_power_of_two
+from compress.network import Dense, Input, Network, Polynomial, Weights
+
+SLOTS = 4096
+
+
+def single_weights(shape):
+    return np.arange(np.prod(shape), dtype=np.int32).reshape(shape)
+
+
+def corner(shape, rows, inputs):
+    """Kept: the first rows and inputs."""
+    kept = np.zeros(shape, dtype=bool)
+    kept[:rows, :inputs] = True
+    return kept.ravel()
+
+
+def first(rows, inputs):
+    return dense_cost((300, 784), 3, True, single_weights((300, 784)), SLOTS).work(corner((300, 784), rows, inputs))
+
+
+@pytest.mark.parametrize(
+    ("rows", "inputs", "products", "folds"),
+    [
+        (300, 784, 49, 4),  # 8 blocks of 512 slots, two inputs a slot: 784 / 16; three folds and the conjugate
+        (257, 784, 49, 4),
+        (256, 784, 25, 5),  # one row less: twice the blocks
+        (128, 784, 13, 6),
+        (300, 400, 25, 4),
+    ],
+)
+def test_the_first_layer_reads_two_inputs_a_slot(rows, inputs, products, folds):
+    work = first(rows, inputs)
+    assert (work.products, work.folds) == (products, folds)
+
+
+def test_rows_of_a_later_layer_are_shared_out_over_copies():
+    cost = dense_cost((100, 300), 2, False, single_weights((100, 300)), SLOTS)
+    work = cost.work(corner((100, 300), 100, 300))
+    assert (work.products, work.folds) == (16, 5)  # 8 copies of 512 slots, 13 rows each
+    last = dense_cost((100, 300), 1, False, single_weights((100, 300)), SLOTS)
+    assert last.work(corner((100, 300), 100, 300)).products == 128  # the client reads whole results
+
+
+def test_classes_without_a_weight_cost_nothing():
+    groups = block_groups(parse_pattern("residue:16"), (10, 100), modulus=16)
+    cost = dense_cost((10, 100), 1, False, groups, SLOTS)
+    kept = np.zeros(16, dtype=bool)
+    kept[[0, 3, 5]] = True
+    assert cost.work(kept).products == 3
+    assert cost.time(~(kept | True)) == 0.0
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    text=st.sampled_from(["residue:8", "band:2", "tile:2x2", "inputs:1", "outputs:1"]),
+    layers_left=st.integers(1, 3),
+    reads_input=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_it_never_grows_when_a_block_goes(text, layers_left, reads_input, seed):
+    shape, random = (9, 20), np.random.default_rng(seed)
+    groups = block_groups(parse_pattern(text), shape, modulus=16)
+    cost = dense_cost(shape, layers_left, reads_input, groups, 64)
+    mask = random.random(groups.max() + 1) < 0.7
+    for block in np.flatnonzero(mask):
+        fewer = mask.copy()
+        fewer[block] = False
+        assert cost.time(fewer) <= cost.time(mask) + 1e-12
+
+
+@pytest.mark.parametrize(("number", "power"), [(0, 1), (1, 1), (2, 2), (3, 4), (128, 128), (129, 256)])
+def test_powers_of_two(number, power):
+    assert next_power_of_two(number) == power
+
+
+def network(inputs, units, seed=0):
+    """784-300-100-10 with the first inputs and units kept, random weights."""
+    random = np.random.default_rng(seed)
+    nodes = [Input(name="input", inputs=(), shape=(784,))]
+    for name, rows, columns, kept in (
+        ("1", 300, 784, (units[0], inputs)),
+        ("3", 100, 300, (units[1], units[0])),
+        ("5", 10, 100, (10, units[1])),
+    ):
+        weights = random.normal(size=(rows, columns)) / np.sqrt(columns)
+        weights[kept[0] :] = 0.0
+        weights[:, kept[1] :] = 0.0
+        values = Weights(codes=weights, step=np.array(1.0))
+        nodes.append(Dense(name=name, inputs=(nodes[-1].name,), shape=(rows,), weights=values, bias=np.zeros(rows)))
+        if name != "5":
+            square = np.array([[0.1], [0.5], [0.3]])
+            nodes.append(Polynomial(name=str(int(name) + 1), inputs=(name,), shape=(rows,), coefficients=square))
+    return Network(nodes=tuple(nodes))
+
+
+class Images:
+    def calibration(self, count, seed):
+        return np.random.default_rng(seed).random((64, 784))
+
+
+def modelled(inputs, units):
+    shapes = (((300, 784), units[0], inputs), ((100, 300), units[1], units[0]), ((10, 100), 10, units[1]))
+    return sum(
+        dense_cost(shape, 3 - index, index == 0, single_weights(shape), SLOTS).time(corner(shape, rows, columns))
+        for index, (shape, rows, columns) in enumerate(shapes)
+    )
+
+
+@pytest.mark.slow
+def test_networks_come_in_the_order_of_the_compilers_predictions():
+    """What the compiler predicts for lenet300's shape with inputs and units pruned, against this model of three lines."""
+    kept = [(784, (300, 100)), (784, (256, 100)), (400, (256, 64)), (400, (128, 64)), (256, (64, 32))]
+    predicted = [cp.compile(network(*one), Images(), max_error=0.5).report["predicted_server_ms"] for one in kept]
+    models = [modelled(*one) for one in kept]
+    assert np.argsort(predicted).tolist() == np.argsort(models).tolist() == [4, 3, 2, 1, 0]
+    assert max(abs(np.array(models) / np.array(predicted) - 1)) < 0.25
