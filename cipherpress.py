@@ -139,6 +139,8 @@ def press(
     finetune_epochs: int = 1,
     convert_epochs: int = 8,
     convert_learning_rate: float = 2e-2,
+    convert_batch_size: int = 256,
+    convert_distortion: float = 1.0,
     augment: bool = True,
     max_error: float | None = None,
     budget_keys_bytes: float = inf,
@@ -161,7 +163,9 @@ def press(
         data,
         epochs=convert_epochs,
         learning_rate=convert_learning_rate,
+        batch_size=convert_batch_size,
         augment=augment,
+        distortion=convert_distortion,
         seed=seed,
         progress=progress,
     )

@@ -1097,8 +1097,7 @@ def demo(out: Output, images: int) -> None:
         network = cp.convert(
             small,
             data,
-            epochs=preset.convert_epochs,
-            learning_rate=preset.convert_learning_rate,
+            **preset.conversion,
             augment=True,
             progress=progress,
         )

@@ -137,9 +137,7 @@ def _converted(name: str, data: Any) -> Network:
         epochs=options.finetune_epochs,
         augment=True,
     )
-    return cp.convert(
-        small, data, epochs=options.convert_epochs, learning_rate=options.convert_learning_rate, augment=True
-    )
+    return cp.convert(small, data, **options.conversion, augment=True)
 
 
 def _agreement(bundle: Path, data: Any, images: int) -> dict[str, Any]:

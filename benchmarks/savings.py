@@ -151,8 +151,7 @@ def converted(name: str, recipe: Recipe, data: Any) -> Any:
     return cp.convert(
         model,
         data,
-        epochs=options.convert_epochs,
-        learning_rate=options.convert_learning_rate,
+        **options.conversion,
         augment=True,
         seed=SEED,
     )

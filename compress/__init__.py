@@ -9,6 +9,9 @@ artifact.py           folders on disk: written whole or not at all, checked when
 bitpack.py            small integers packed bit by bit
 opq.py                one-shot pruning and quantization in closed form
 magnitude.py          the baseline: uniform magnitude pruning and quantization
+curvature.py          how much the answers depend on each weight
+gradual.py            OPQ in several shots, fine-tuned in between
+dead_units.py         units that pruning has cut off, cleared
 target_rate.py        a method to a wanted compression rate
 allocation.py         pruning rates and bits over layers
 laplace.py            closed forms for Laplace-distributed weights
@@ -19,6 +22,7 @@ block_importance.py   what removing a block costs: second-order Taylor on calibr
 block_cost.py         what the blocks that stay cost: the interface, plain-blocks, ckks-diagonals
 block_choices.py      a layer's nested masks, and the fill that meets a budget to the block
 block_curves.py       what pruning a layer does to the answers: Taylor, or measured on calibration images
+prefix_cache.py       what runs before a layer, run once
 block_baselines.py    uniform and global-magnitude allocation
 hardware_aware.py     the objective: distortion and power under a budget of time, exact over layers
 reconstruction.py     survivors refitted by least squares
@@ -37,7 +41,8 @@ masking.py            a mask without a codebook as a torch parametrization
 codebook.py           integer codes, one rounding rule, power-of-two steps
 quantizer.py          the codebook as a torch parametrization
 precision.py          which floating type a module computes in
-entropy.py            lengths of Golomb-Rice and Huffman codes, to the bit
+entropy.py            lengths of Golomb-Rice codes, to the bit
+adaptive_coding.py    positions and values of a layer in one arithmetic code
 accounting.py         what a compressed model weighs, every bit counted
 training.py           the one training loop
 finetune.py           fine-tuning with masks and codebooks fixed

@@ -46,18 +46,23 @@ def joint_quantize(
     data: Any,
     *,
     bits: int = 8,
+    bias_bits: int | None = None,
     images: int = CALIBRATION_IMAGES,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> CompressedModel:
     """Weights, biases and activations on power-of-two grids of `bits` bits; no training. `model` is not changed.
 
+    bias_bits: bits of the biases where they are not `bits`.
     Layers that have a codebook keep it; masks stay. The activations' grids are kept in the history, `joint_network` runs them.
     Raises: ConfigError; UnsupportedLayerError for a layer without a form in integers; CompressError for a model that was jointly
     quantized before, whose weights are not finite, or with a normalization whose sums may leave 32 bits.
     """
     if not LEAST_BITS <= bits <= MOST_BITS:
         raise ConfigError("bits", bits, f"{LEAST_BITS} to {MOST_BITS}")
+    width = bits if bias_bits is None else bias_bits
+    if not LEAST_BITS <= width <= MOST_BITS:
+        raise ConfigError("bias_bits", width, f"{LEAST_BITS} to {MOST_BITS}")
     if images < 1:
         raise ConfigError("images", images, "1 or more")
     start = model if isinstance(model, CompressedModel) else CompressedModel(module=model, source=source_record(model))
@@ -79,8 +84,9 @@ def joint_quantize(
         if isinstance(step, View):
             values[step.name], grids[step.name] = view(step.layer, values[step.source]), step.grid(grids[step.source])
             continue
-        row = _searched(step, values, grids, wanted[step.name], bits, requantize=step.name != program.output)
-        row |= {"on_grids": _write_(step, row, bits)}
+        last = step.name == program.output
+        row = _searched(step, values, grids, wanted[step.name], bits, requantize=not last, bias_bits=width)
+        row |= {"on_grids": _write_(step, row, bits, width)}
         codes = step_codes(step, row, grids, bits)
         values[step.name], grids[step.name] = simulated(step, codes, values), codes.output
         rows.append(row)
@@ -91,7 +97,7 @@ def joint_quantize(
         module,
         input_shape=shape,
         method="joint",
-        options={"bits": bits, "images": images},
+        options={"bits": bits, "bias_bits": width, "images": images},
         original_parameters=sum(parameter.numel() for parameter in start.module.parameters()),
         input=asdict(input_grid),
         modules=rows,
@@ -128,7 +134,8 @@ def _float_module(step: UnifiedModule, values: Mapping[str, Array]) -> Array:
 
 
 def _searched(
-    step: Module, values: Mapping[str, Array], grids: Mapping[str, Grid | None], wanted: Array, bits: int, *, requantize: bool
+    step: Module, values: Mapping[str, Array], grids: Mapping[str, Grid | None], wanted: Array, bits: int, *,
+    requantize: bool, bias_bits: int,
 ) -> dict[str, Any]:  # fmt: skip
     """A module's grids, as the history keeps them."""
     row: dict[str, Any] = {"module": step.name, "fused": list(step.fused)}
@@ -141,7 +148,7 @@ def _searched(
             "output": asdict(norm.output),
             "squared_error": norm.error,
         }
-    choice = search(step, values, grids, wanted, bits, requantize=requantize)
+    choice = search(step, values, grids, wanted, bits, requantize=requantize, bias_bits=bias_bits)
     names = [layer.name for layer in step.weighted]
     return row | {
         "weight_fraction_bits": dict(zip(names, choice.weights, strict=True)),
@@ -153,7 +160,7 @@ def _searched(
     }
 
 
-def _write_(step: Module, row: Mapping[str, Any], bits: int) -> list[str]:
+def _write_(step: Module, row: Mapping[str, Any], bits: int, bias_bits: int) -> list[str]:
     """Put a module's parameters on their grids; paths of those that are neither weights nor biases."""
     if isinstance(step, Normalization):
         return _write_norm_(step, row, bits)
@@ -164,7 +171,7 @@ def _write_(step: Module, row: Mapping[str, Any], bits: int) -> list[str]:
             write_out_(torch_layer)
             kept: Mask = np.ones(tuple(float_weight(torch_layer).shape), dtype=np.bool_) if mask is None else mask
             quantize_layer_(torch_layer, kept, np.array(-fraction, dtype=np.int32), bits_levels(bits))
-    _write_bias_(step, Grid(row["bias_fraction_bits"], bits, True).rounded(total_bias(step)))
+    _write_bias_(step, Grid(row["bias_fraction_bits"], bias_bits, True).rounded(total_bias(step)))
     found = constant_tensor(step.constants[0]) if len(step.constants) == 1 else None
     if found is None:
         return []

@@ -68,16 +68,24 @@ class Ending:
 
 
 def search(
-    module: UnifiedModule, values: Mapping[str, Array], grids: Grids, wanted: Array, bits: int, *, requantize: bool
+    module: UnifiedModule,
+    values: Mapping[str, Array],
+    grids: Grids,
+    wanted: Array,
+    bits: int,
+    *,
+    requantize: bool,
+    bias_bits: int | None = None,
 ) -> Choice:
     """The grids of least squared error at the module's output; of equals the fewest fraction bits, weights first."""
     bias, constant = total_bias(module), total_constant(module)
+    bias_bits = bits if bias_bits is None else bias_bits
     best: Choice | None = None
     for weights in product(*(_weight_window(layer.torch_module, bits) for layer in module.weighted)):
         total = module_sum(module, dequantized(module, weights, bits), values)
         finest = max(_fractions(module, weights, grids))
-        for bias_fraction in _window_up_to(finest, bias, bits):
-            biased = total + along_channels(module, Grid(bias_fraction, bits, True).rounded(bias), total.ndim)
+        for bias_fraction in _window_up_to(finest, bias, bias_bits):
+            biased = total + along_channels(module, Grid(bias_fraction, bias_bits, True).rounded(bias), total.ndim)
             for constant_fraction in _window_up_to(finest, constant, bits):
                 result = after(module.after, biased + Grid(constant_fraction, bits, True).rounded(constant))
                 for ending in endings(module, result, wanted, bits, requantize=requantize):

@@ -17,7 +17,6 @@ from math import ceil, log2
 from hwmodel.encrypted_counts import EncryptedWorkload, OperationWork
 from hwmodel.hybrid import rescale
 from hwmodel.reference import (
-    Scheme,
     additions,
     bootstrap_rows,
     ciphertext_products,
@@ -28,6 +27,7 @@ from hwmodel.reference import (
     switches,
     workload,
 )
+from hwmodel.schemes import Scheme
 from secure.plan import Kind
 
 LOG2_SLOTS = 15

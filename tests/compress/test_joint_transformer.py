@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from compress.accounting import account
+from compress.accounting import account, bias_bits
 from compress.errors import CompressError
 from compress.finetune import finetune
 from compress.fixed_point import Grid
@@ -17,6 +17,7 @@ from compress.integer_norm import NormCodes, float_norm
 from compress.joint import float_values, joint_quantize
 from compress.joint_network import joint_network
 from compress.joint_search import search_norm
+from compress.model import prunable_layers
 from compress.model_folder import load_model_folder, save_model
 from compress.opq import opq
 from compress.training import predict
@@ -109,11 +110,16 @@ def test_gains_shifts_and_positions_lie_on_their_grids():
     assert np.array_equal(Grid(embedding["constant_fraction_bits"], 6, True).rounded(positions), positions)
     # everything is counted at its bits, nothing stays float
     assert account(model)["uncompressed_layers"] == []
-    tensors = [parameter for path, parameter in model.module.named_parameters() if "original" not in path]
+    biases = {f"{name}.bias": layer for name, layer in prunable_layers(model.module) if layer.bias is not None}
+    wanted = 0
+    for path, tensor in model.module.named_parameters():
+        if path in biases:  # those that are zero may be told apart from the others
+            fed = (biases[path].weight != 0).flatten(1).any(dim=1).numpy()
+            wanted += bias_bits((tensor != 0).numpy(), fed, 6) + 8
+        elif "original" not in path:
+            wanted += 6 * tensor.numel() + 8
     counted, layers = account(model), account(model)["layers"]
-    assert counted["total_bits"] == sum(layer["total_bits"] for layer in layers) + sum(
-        6 * t.numel() + 8 for t in tensors
-    )
+    assert counted["total_bits"] == sum(layer["total_bits"] for layer in layers) + wanted
 
 
 def test_it_travels_and_finetuning_keeps_the_grids(tmp_path):

@@ -18,8 +18,9 @@ from hwmodel.hybrid import (
     multiply_plain,
     rescale,
 )
-from hwmodel.reference import SCHEMES, Scheme, bootstrap
+from hwmodel.reference import bootstrap
 from hwmodel.resnet import convolutions, resnet20
+from hwmodel.schemes import SCHEMES, Scheme
 from secure.kernels import operation_kernels
 from secure.plan import Kind
 

@@ -17,9 +17,10 @@ from hwmodel.architecture_file import ARCHITECTURES, list_architectures, load_ar
 from hwmodel.counts import BLOCK_SIZES, LayerWork, PlainWorkload, plain_workload
 from hwmodel.encrypted_counts import encrypted_workload
 from hwmodel.plain import array_dram_bytes, price_array
-from hwmodel.reference import SCHEMES, bootstrap
+from hwmodel.reference import bootstrap
 from hwmodel.report import CostReport, estimate
 from hwmodel.residency import residency, words_per_residue
+from hwmodel.schemes import SCHEMES
 from hwmodel.seal_kernels import seal_operation_kernels
 from hwmodel.shapes import convolution, dense
 from secure.kernels import operation_kernels
