@@ -85,8 +85,6 @@ __all__ = [
 ]
 
 CALIBRATION_IMAGES = 512
-#: What prices a plan while it is chosen: under the engine, and under SEAL where its primes are too large for the engine.
-RUNTIMES = ("cpu-engine", "cpu-seal")
 
 
 def __getattr__(name: str) -> Any:
@@ -111,26 +109,27 @@ def compile(
 ) -> Bundle:
     """The bundle of a converted network, calibrated on training images of `data` (see `secure.compiling.compile_network`).
 
-    budget_keys_bytes, budget_upload_bytes: the most that all evaluation keys and one request may take.
+    budget_keys_bytes, budget_upload_bytes: the most that all evaluation keys and one request may take. Plans are priced with the kernel
+    times of `cipherpress calibrate` where this machine has them, else with the committed table; the report's `times` says which.
     """
-    from hwmodel.architecture import kernel_times
-    from hwmodel.architecture_file import load_architecture
     from hwmodel.counts import plain_workload
     from secure.compiling import compile_network
     from secure.search import Budgets
+    from timing.cache import current_times
 
-    times, seal_times = (kernel_times(load_architecture(name)) for name in RUNTIMES)
+    times = current_times()
     images = data.calibration(CALIBRATION_IMAGES, seed)
     bundle = compile_network(
         network,
         images,
-        times=times,
-        seal_times=seal_times,
+        times=times.engine,
+        seal_times=times.seal,
         max_error=max_error,
         budgets=Budgets(keys_bytes=budget_keys_bytes, upload_bytes=budget_upload_bytes),
         progress=progress,
     )
-    return replace(bundle, report={**bundle.report, "plain_workload": plain_workload(network).to_json()})
+    added = {"times": times.origin, "plain_workload": plain_workload(network).to_json()}
+    return replace(bundle, report={**bundle.report, **added})
 
 
 def press(
@@ -142,6 +141,8 @@ def press(
     finetune_epochs: int = 1,
     convert_epochs: int = 8,
     convert_learning_rate: float = 2e-2,
+    convert_batch_size: int = 256,
+    convert_distortion: float = 1.0,
     augment: bool = True,
     max_error: float | None = None,
     budget_keys_bytes: float = inf,
@@ -151,13 +152,17 @@ def press(
 ) -> Bundle:
     """opq, finetune, convert and compile in one call."""
     from compress.pressing import Setting, trained
+    from timing.cache import current_times
 
+    current_times()  # a damaged file is refused before anything is trained
     setting = Setting(
         sparsity=sparsity,
         bits=bits,
         finetune_epochs=finetune_epochs,
         convert_epochs=convert_epochs,
         convert_learning_rate=convert_learning_rate,
+        convert_batch_size=convert_batch_size,
+        convert_distortion=convert_distortion,
     )
     network = trained(model, data, setting, augment=augment, seed=seed, progress=progress)
     return compile(
@@ -183,6 +188,8 @@ def press_for(
     bits: float | None = None,
     convert_epochs: int = 8,
     convert_learning_rate: float = 2e-2,
+    convert_batch_size: int = 256,
+    convert_distortion: float = 1.0,
     augment: bool = True,
     max_error: float | None = None,
     max_trials: int = 8,
@@ -222,7 +229,13 @@ def press_for(
         return (network, bundle), _costs(bundle), bundle.client.predicted_logit_error
 
     maker = Candidates(model, held, compiled, max_error=max_error, augment=augment, seed=seed)
-    start = Setting(bits=bits, convert_epochs=convert_epochs, convert_learning_rate=convert_learning_rate)
+    start = Setting(
+        bits=bits,
+        convert_epochs=convert_epochs,
+        convert_learning_rate=convert_learning_rate,
+        convert_batch_size=convert_batch_size,
+        convert_distortion=convert_distortion,
+    )
     found = search(maker, target, start, families, max_trials=max_trials, minutes=minutes, progress=progress)
     network, bundle = found.best.outcome
     about = {

@@ -6,19 +6,23 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import wraps
 from math import inf, nan
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
 import cipherpress as cp
 from compress.errors import BudgetError, CipherpressError, ConfigError, ModelError, OverwriteError
+
+if TYPE_CHECKING:
+    from hwmodel.architecture import Architecture
+    from hwmodel.variants import VariantTable
 
 #: Test images that an exported file is checked on.
 CHECKED_IMAGES = 200
@@ -677,6 +681,43 @@ def _save_search(out: Output, found: Any, output: Path, force: bool, keep_closes
     out.result(dict(found.bundle.report), text)
 
 
+@command("calibrate", "cipherpress calibrate")
+@click.option("--force", is_flag=True, help="Measure again, and replace a damaged file.")
+def calibrate(out: Output, force: bool) -> None:
+    """Measure what operations take on this machine, for compile and press to choose plans by.
+
+    Takes some seconds on one thread (the first time the engine's kernels are compiled too). The times are kept per user, for
+    this processor and these versions; CIPHERPRESS_CACHE names another folder than the user's cache.
+    """
+    from datetime import date
+
+    from timing.cache import cache_path, load_times, save_times
+
+    path = cache_path()
+    errors = {}
+    if force or not path.exists():
+        from timing.measuring import measure_engine, measure_seal
+
+        with out.progress("calibrate") as progress:
+            progress("engine", 0.0)
+            engine = measure_engine()
+            progress("SEAL", 0.5)
+            seal = measure_seal()
+        save_times(engine.times, seal.times, date.today())
+        errors = {"engine": engine.mean_relative_error, "seal": seal.mean_relative_error}
+    times = load_times(path)
+    kernels = {"engine": asdict(times.engine), "seal": asdict(times.seal)}
+    result = {"path": str(path), "measured": bool(errors), "times": times.origin, **kernels}
+    if errors:
+        result["mean_relative_error"] = errors
+        summary = f"operations are predicted within {errors['engine']:.1%} (engine) and {errors['seal']:.1%} (SEAL) on average"
+    else:
+        summary = "measured before; --force measures again"
+    rows = [{"runtime": name, **values} for name, values in kernels.items()]
+    columns = ["runtime", *kernels["engine"]]
+    out.result(result, f"{table(rows, columns)}\n{times.origin}: {summary}; saved {path}")
+
+
 # -- client and server, by files
 
 
@@ -788,16 +829,68 @@ def _client(bundle: Path, key: Path) -> Any:
 @click.option("--images", default=100, show_default=True, type=click.IntRange(1), help="Test images, from the first.")
 @click.option("--backend", default="tenseal", type=click.Choice(["tenseal", "cleartext"]))
 def infer(out: Output, bundle: Path, data_name: str, data_dir: Path | None, images: int, backend: str) -> None:
-    """The whole round trip over test images: accuracy, agreement with the plan in clear, timings, sizes."""
+    """The whole round trip over test images: accuracy, agreement with the plan in clear, timings, sizes, energy if it is counted."""
+    from benchmarks.energy_counter import measured_energy
     from secure.roundtrip import round_trip
 
     loaded = cp.load(bundle)
     if not isinstance(loaded, cp.Bundle):
         raise ModelError(f"{bundle}: not a bundle; make one with `cipherpress compile`")
     data = cp.load_data(data_name, data_dir)
-    with out.progress("infer") as progress:
+    energy: dict[str, Any] = {}
+    with out.progress("infer") as progress, measured_energy(energy):
         result = round_trip(loaded, data.x_test[:images], data.y_test[:images], backend=backend, progress=progress)
+    result = {**result, **energy}
     out.result(result, _pairs(result))
+
+
+@command("verify", "cipherpress verify out/bundle --data mnist")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@options(data_options)
+@click.option("--images", default=256, show_default=True, type=click.IntRange(1), help="Test images to start from.")
+@click.option("--encrypted", default=8, show_default=True, type=click.IntRange(2), help="Finds to encrypt, a radius.")
+@click.option("--steps", default=20, show_default=True, type=click.IntRange(0), help="Steps uphill from an image.")
+@click.option(
+    "--radius",
+    default=0.1,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="How far a pixel may go from its image, in parts of the calibrated range, for the bundle to have to stand it.",
+)
+@options(seed_option)
+def verify(
+    out: Output,
+    bundle: Path,
+    data_name: str,
+    data_dir: Path | None,
+    images: int,
+    encrypted: int,
+    steps: int,
+    radius: float,
+    seed: int,
+) -> None:
+    """Search for the inputs that BUNDLE stands worst, by gradient on its plan, and run them encrypted.
+
+    Shows the least headroom and the largest error on the images as they are, within --radius of them, and anywhere in the
+    calibrated range. Exit status 1 when the predicted bound or the modulus does not hold within --radius.
+    """
+    from secure.verification import failures, verify_bundle
+
+    loaded = cp.load(bundle)
+    if not isinstance(loaded, cp.Bundle):
+        raise ModelError(f"{bundle}: not a bundle; make one with `cipherpress compile`")
+    data = cp.load_data(data_name, data_dir)
+    with out.progress("verify") as progress:
+        result = verify_bundle(
+            loaded, data.x_test[:images], encrypted=encrypted, steps=steps, radius=radius, seed=seed, progress=progress
+        )
+    columns = ["radius", "least_headroom_bits", "layer", "simulated_error", "largest_error", "classes_changed"]
+    bound = f"predicted bound {result['bound']:.4g}; radius {radius:g} has to hold"
+    out.result(result, f"{table(result['rows'], columns)}\n{bound}")
+    broken = failures(result)
+    if broken:
+        _fail("; ".join(broken))
+    out.say("the bound holds, and nothing wraps around")
 
 
 @command("export", "cipherpress export out/small -o small.onnx")
@@ -895,6 +988,11 @@ def inspect(out: Output, path: Path, factory: str | None, plot: Path | None, for
             f"{counted['compression_rate']:.1f} times smaller than 32 bits a parameter, everything counted; "
             f"{_size(record['saved_bytes'])} on disk with its description"
         )
+        if (joint := counted["joint"]) is not None:
+            sizes += (
+                f"\njointly quantized at {joint['bits']} bits: quantization operations "
+                f"{joint['quantization_points_before']} -> {joint['quantization_points_after']}"
+            )
         out.result(record | {"account": counted}, f"compressed model\n{table(counted['layers'], columns)}\n{sizes}")
         return
     if kind == "weights":
@@ -925,9 +1023,21 @@ def inspect(out: Output, path: Path, factory: str | None, plot: Path | None, for
 @click.option(
     "--plot", type=click.Path(path_type=Path), help="Save the comparison as a picture (needs cipherpress[plots])."
 )
+@click.option(
+    "--picture",
+    type=click.Choice(("costs", "energy", "roofline", "waterfall", "pareto")),
+    help="What --plot shows: of one MODEL its costs (default), energy by component or rooflines; of several bundles the way from "
+    "the first in clear to the last encrypted (default), or accuracy against encrypted latency.",
+)
 @click.option("--force", is_flag=True, help="Replace an existing plot.")
 def estimate(
-    out: Output, models: tuple[str, ...], names: tuple[str, ...], node_nm: float | None, plot: Path | None, force: bool
+    out: Output,
+    models: tuple[str, ...],
+    names: tuple[str, ...],
+    node_nm: float | None,
+    plot: Path | None,
+    picture: str | None,
+    force: bool,
 ) -> None:
     """Modelled latency and energy of a converted network or a known shape (plain), or a bundle (plain and encrypted).
 
@@ -938,9 +1048,14 @@ def estimate(
     from hwmodel.node import at_node
     from hwmodel.variants import compare_variants
 
+    of_several = picture in ("waterfall", "pareto")
+    if picture is not None and (len(set(models)) > 1) is not of_several:
+        raise click.UsageError(f"--picture {picture} takes {'several MODELs' if of_several else 'one MODEL'}")
     if plot is not None:
         _refuse_existing(plot, force)
-    subjects = {model: _priced(model) for model in models}
+    distinct = dict.fromkeys(models)
+    short = {Path(model).name for model in distinct}
+    subjects = {Path(model).name if len(short) == len(distinct) else model: _priced(model) for model in distinct}
     encrypted = all(isinstance(subject, cp.Bundle) for subject in subjects.values())
     machines = [load_architecture(name) for name in names or list_architectures()]
     if not names:
@@ -948,17 +1063,46 @@ def estimate(
     if node_nm is not None:
         machines = [at_node(machine, node_nm) for machine in machines]
     if len(subjects) > 1:
+        variants = compare_variants(subjects, machines, _accuracies(subjects))
         if plot is not None:
-            raise click.UsageError("--plot takes one MODEL; compare several in Python with hwmodel.plots")
-        variants = compare_variants(subjects, machines)
+            _plot_variants(variants, machines, picture, plot, force)
         out.result(variants.to_json(), str(variants))
         return
-    comparison = cp.compare(subjects[models[0]], machines)
+    comparison = cp.compare(next(iter(subjects.values())), machines)
     if plot is not None:
-        from hwmodel.plots import save_plot
+        from hwmodel.plots import save_energy_plot, save_plot, save_roofline_plot
 
-        save_plot(comparison, plot, force=force)
+        if picture == "roofline":
+            save_roofline_plot(comparison, {machine.name: machine for machine in machines}, plot, force=force)
+        else:
+            (save_energy_plot if picture == "energy" else save_plot)(comparison, plot, force=force)
     out.result(comparison.to_json(), str(comparison))
+
+
+def _accuracies(subjects: Mapping[str, Any]) -> dict[str, float]:
+    """Accuracy in clear of the bundles that know theirs."""
+    reports = {name: subject.report for name, subject in subjects.items() if isinstance(subject, cp.Bundle)}
+    return {
+        name: report["about"]["accuracy_after"]
+        for name, report in reports.items()
+        if "accuracy_after" in report.get("about", {})
+    }
+
+
+def _plot_variants(
+    variants: VariantTable, machines: Sequence[Architecture], picture: str | None, plot: Path, force: bool
+) -> None:
+    """A picture of several models on the first machine that runs them both in clear and encrypted."""
+    from hwmodel.architecture import ENCRYPTED, PLAIN
+    from hwmodel.plots import save_pareto_plot, save_waterfall_plot
+
+    both = [machine.name for machine in machines if {PLAIN, ENCRYPTED} <= set(machine.modes)]
+    if not both:
+        raise click.UsageError("--plot of several MODELs needs a machine with both modes; add --arch cpu-engine")
+    if picture == "pareto":
+        save_pareto_plot(variants, both[0], plot, force=force)
+    else:
+        save_waterfall_plot(variants, both[0], both[0], plot, force=force)
 
 
 def _priced(model: str) -> Any:
@@ -1057,8 +1201,7 @@ def demo(out: Output, images: int) -> None:
         network = cp.convert(
             small,
             data,
-            epochs=preset.convert_epochs,
-            learning_rate=preset.convert_learning_rate,
+            **preset.conversion,
             augment=True,
             progress=progress,
         )

@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 import yaml
 
-from benchmarks.engine_timing import make_ring, operations
 from benchmarks.machine import this_machine
-from benchmarks.seal_timing import time_operations
 from hwmodel.architecture_file import ARCHITECTURES
 from hwmodel.fitting import Measured, fit_kernel_times, kernel_names, predicted_us, relative_errors
 from secure.engine_kernels import lone_operation_kernels
 from secure.plan import Kind
+from timing.engine_operations import make_ring, operations
+from timing.sampling import time_operations
 
 #: (ring degree, measured levels, data primes, bits of a prime)
 RINGS = ((4096, (1, 2), 2, 30.0), (8192, (1, 2, 3, 4), 4, 40.0), (16384, (2, 4, 6), 6, 47.0))

@@ -23,7 +23,6 @@ import numpy as np
 import yaml
 
 from benchmarks.plain_timing import PlainCall, plain_calls
-from benchmarks.seal_timing import Timing, make_ring, operations, time_operations
 from hwmodel.architecture import kernel_units
 from hwmodel.architecture_file import ARCHITECTURES
 from hwmodel.fitting import (
@@ -35,6 +34,8 @@ from hwmodel.fitting import (
     relative_errors,
 )
 from secure.plan import Kind
+from timing.sampling import Timing, time_operations
+from timing.seal_operations import make_ring, operations
 
 #: (ring degree, measured levels, data primes, bits of a prime)
 RINGS = ((4096, (1, 2, 3), 3, 26.0), (8192, (2, 3, 4, 5), 5, 35.0), (16384, (4, 6, 8), 8, 47.0), (32768, (8,), 8, 50.0))

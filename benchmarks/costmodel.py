@@ -17,14 +17,14 @@ from typing import Any
 from benchmarks.costmodel_ckks import ASIC, GPU, POWER, ckks_rows
 from benchmarks.costmodel_plain import LAYERS, NETWORKS, plain_rows
 from benchmarks.costmodel_row import summary
-from benchmarks.costmodel_runs import FAMILY as OWN_RUNS
+from benchmarks.costmodel_runs import FAMILIES as OWN_RUNS
 from benchmarks.costmodel_runs import run_rows
 from benchmarks.machine import this_machine
 from compress.artifact import json_bytes
 
 Progress = Callable[[str, float], None]
 #: Largest geometric-mean error of held-out rows that the model is meant to have.
-TARGETS = {LAYERS: 0.15, NETWORKS: 0.20, GPU: 0.25, ASIC: 0.25, POWER: 0.30, OWN_RUNS: 0.10}
+TARGETS = {LAYERS: 0.15, NETWORKS: 0.20, GPU: 0.25, ASIC: 0.25, POWER: 0.30, **dict.fromkeys(OWN_RUNS, 0.10)}
 RESULT = Path(__file__).parent / "results" / "costmodel.json"
 DOCS = Path(__file__).parents[1] / "docs" / "hwmodel.md"
 BEGIN, END = "<!-- validation: begin -->", "<!-- validation: end -->"

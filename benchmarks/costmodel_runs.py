@@ -1,46 +1,85 @@
 """Validation rows of this project's own encrypted runs: plans at every ring, none used for calibration, on the machine at hand.
 
-Kernel times are fitted to single operations measured in the same run; then every network's plan runs on encrypted
-images, each run between two samples of one reference operation, so that both sides speak of the same machine speed. Process
-CPU time, one thread.
+    OMP_NUM_THREADS=1 python -m benchmarks.costmodel_runs [seal] [engine]      (prints the rows; `cipherpress bench costmodel` keeps them)
+
+For SEAL and for the engine alike: kernel times are fitted to single operations measured in the same run; then every network's
+plan runs on encrypted images, each run between two samples of one reference operation, so that both sides speak of the same
+machine speed. Process CPU time, one thread.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import log2
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 import cipherpress as cp
 from benchmarks.costmodel_row import HELD_OUT, Row
-from benchmarks.seal_timing import cpu_sample_us, make_ring, operations, time_operations
 from compress.calibrate import calibrated
 from compress.network import Dense, Input, Network, Node, Polynomial, Reshape, Weights
-from hwmodel.encrypted_counts import encrypted_workload
-from hwmodel.fitting import Measured, fit_kernel_times
+from hwmodel.encrypted_counts import EncryptedWorkload, encrypted_workload
+from hwmodel.fitting import Counting, Measured, fit_kernel_times
+from hwmodel.seal_kernels import seal_kernels, seal_operation_kernels
 from secure.backends import BackendName
 from secure.client import Client
-from secure.kernels import KernelTimes
+from secure.engine_kernels import lone_operation_kernels
+from secure.kernels import KernelCounts, KernelTimes
+from secure.params import GUIDELINE_2024_LOG2_QP, SEAL_SPECIAL_MARGIN_BITS, Params, make_params
 from secure.plan import Kind
 from secure.server import Server
 from secure.specs import Bundle
+from timing import engine_operations, seal_operations
+from timing.sampling import cpu_sample_us, time_operations
 
-FAMILY = "own runs, SEAL on this CPU"
 REFERENCE = (Kind.ROTATE, 4096, 2)
-#: Rings of the single operations: degree, measured levels, data primes, bits of a prime.
-RINGS = (
-    (4096, (1, 2, 3), 3, 26.0),
-    (8192, (1, 2, 3, 4), 4, 40.0),
-    (16384, (4, 6, 8), 8, 47.0),
-    (32768, (8, 10), 10, 50.0),
-)
 ROUNDS = 9
 #: Runs of one network: a median of so many settles.
 MOST_IMAGES = 11
 REFERENCE_REPEATS = 4
+
+
+def _seal_work(workload: EncryptedWorkload) -> KernelCounts:
+    return sum((seal_kernels(row, workload.poly_modulus_degree) for row in workload.rows), KernelCounts())
+
+
+def _engine_work(workload: EncryptedWorkload) -> KernelCounts:
+    return sum((row.engine_kernels for row in workload.rows), KernelCounts())
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What runs plans, how its single operations are timed and counted, and how a whole plan is.
+
+    rings: of the single operations: degree, measured levels, data primes, bits of a prime.
+    """
+
+    family: str
+    backend: BackendName
+    timing: ModuleType
+    counting: Counting
+    work: Callable[[EncryptedWorkload], KernelCounts]
+    rings: tuple[tuple[int, tuple[int, ...], int, float], ...]
+
+
+SEAL = Runtime(
+    "own runs, SEAL on this CPU", BackendName.SEAL, seal_operations, seal_operation_kernels, _seal_work,
+    (
+        (4096, (1, 2, 3), 3, 26.0), (8192, (1, 2, 3, 4), 4, 40.0), (16384, (4, 6, 8), 8, 47.0),
+        (32768, (8, 10), 10, 50.0),
+    ),
+)  # fmt: skip
+ENGINE = Runtime(
+    "own runs, engine on this CPU", BackendName.ENGINE, engine_operations, lone_operation_kernels, _engine_work,
+    ((4096, (1, 2), 2, 30.0), (8192, (1, 2, 3, 4), 4, 40.0), (16384, (2, 4, 6), 6, 47.0)),
+)  # fmt: skip
+RUNTIMES = {"seal": SEAL, "engine": ENGINE}
+FAMILIES = tuple(runtime.family for runtime in RUNTIMES.values())
 
 
 @dataclass(frozen=True)
@@ -102,47 +141,67 @@ SUBJECTS = (
 )
 
 
-def run_rows(images: int, say: Callable[[str, float], None], subjects: tuple[Subject, ...] = SUBJECTS) -> Iterator[Row]:
-    """One row a network: CPU milliseconds of its server, measured and modelled, both at the reference's median speed."""
+def run_rows(
+    images: int,
+    say: Callable[[str, float], None],
+    subjects: Sequence[Subject] = SUBJECTS,
+    runtimes: Sequence[Runtime] = (SEAL, ENGINE),
+) -> Iterator[Row]:
+    """One row a runtime and network: CPU milliseconds of its server, measured and modelled, both at the reference's median
+    speed. A plan whose primes are too large for the engine has no row there."""
     data = cp.load_data("mnist")
-    times, reference, reference_us = _times_now(say)
-    for position, subject in enumerate(subjects):
-        say(f"run {subject.name}", 0.2 + 0.8 * position / len(subjects))
-        bundle = _compiled(subject, data)
-        plan = bundle.server.plan
-        workload = encrypted_workload(plan)
-        modelled_ms = times.milliseconds(workload.kernels, calls=len(plan.ops))
-        runs = min(images, subject.runs)
-        measured_ms = _measured_ms(bundle, data.x_test[:runs], reference, reference_us)
-        yield Row(
-            family=FAMILY,
-            row=subject.name,
-            quantity=f"server, N={plan.params.poly_modulus_degree}, {plan.params.levels} primes",
-            unit="ms",
-            published=measured_ms,
-            modelled=modelled_ms,
-            use=HELD_OUT,
-            kind="measured",
-            mark="CPU time",
-            source="this machine, one thread, kernel times from single operations of the same run",
-            note=f"{len(plan.ops)} operations, median of {runs} images",
-        )
+    bundles = []
+    for subject in subjects:
+        say(f"compile {subject.name}", 0.0)
+        bundles.append((subject, _compiled(subject, data)))
+    for number, runtime in enumerate(runtimes):
+        share = (number + 0.1) / len(runtimes)
+        say(f"measure operations, {runtime.backend.value}", share)
+        times, reference, reference_us = _times_now(runtime)
+        for subject, bundle in bundles:
+            if runtime is ENGINE and not bundle.server.plan.params.fits_engine:
+                continue
+            say(f"run {subject.name}, {runtime.backend.value}", share)
+            runs = min(images, subject.runs)
+            own = _for_seal(bundle) if runtime is SEAL else bundle
+            measured_ms = _measured_ms(own, runtime, data.x_test[:runs], reference, reference_us)
+            yield _run_row(subject.name, own, runtime, times, measured_ms, runs)
 
 
-def _times_now(say: Callable[[str, float], None]) -> tuple[KernelTimes, Callable[[], object], float]:
+def _run_row(name: str, bundle: Bundle, runtime: Runtime, times: KernelTimes, measured_ms: float, runs: int) -> Row:
+    plan = bundle.server.plan
+    return Row(
+        family=runtime.family,
+        row=name,
+        quantity=f"server, N={plan.params.poly_modulus_degree}, {plan.params.levels} primes",
+        unit="ms",
+        published=measured_ms,
+        modelled=times.milliseconds(runtime.work(encrypted_workload(plan)), calls=len(plan.ops)),
+        use=HELD_OUT,
+        kind="measured",
+        mark="CPU time",
+        source="this machine, one thread, kernel times from single operations of the same run",
+        note=f"{len(plan.ops)} operations, median of {runs} images",
+    )
+
+
+def _times_now(runtime: Runtime) -> tuple[KernelTimes, Callable[[], object], float]:
     """Kernel times of this run, the reference operation, and its median time in CPU microseconds."""
-    say("measure operations", 0.0)
-    rings = [(make_ring(degree, levels, bits), measured) for degree, measured, levels, bits in RINGS]
+    rings = [
+        (runtime.timing.make_ring(degree, levels, bits), measured) for degree, measured, levels, bits in runtime.rings
+    ]
     calls = {
         (kind, ring.params.poly_modulus_degree, level): call
         for ring, levels in rings
         for level in levels
-        for kind, call in operations(ring, level)
+        for kind, call in runtime.timing.operations(ring, level)
     }
+    for call in calls.values():
+        call()  # the engine's first one compiles
     timings, anchors = time_operations(calls, calls[REFERENCE], ROUNDS)
     anchor_us = statistics.median(anchors)
     measured = [Measured(*timing.key, timing.ratio * anchor_us) for timing in timings]
-    return fit_kernel_times(measured), calls[REFERENCE], anchor_us
+    return fit_kernel_times(measured, runtime.counting), calls[REFERENCE], anchor_us
 
 
 def _compiled(subject: Subject, data: Any) -> Bundle:
@@ -153,10 +212,37 @@ def _compiled(subject: Subject, data: Any) -> Bundle:
     return cp.compile(network, data, max_error=subject.allowed_error * float(np.sqrt((outputs**2).mean())))
 
 
-def _measured_ms(bundle: Bundle, images: Any, reference: Callable[[], object], reference_us: float) -> float:
+def seal_params(params: Params) -> Params:
+    """The same ring with a special prime far enough above the others for SEAL, the largest of which are made smaller where the
+    ring has no room: what an operation costs depends on no size of a prime, and answers are not looked at here."""
+    if params.fits_seal:
+        return params
+    bits, margin = [log2(prime) for prime in params.data_primes], SEAL_SPECIAL_MARGIN_BITS + 0.1
+    cap = max(bits)
+    while sum(min(size, cap) for size in bits) + cap + margin > GUIDELINE_2024_LOG2_QP[params.poly_modulus_degree]:
+        cap -= 0.1
+    rounding = 1e-9  # a prime that stays is its own largest prime below
+    return make_params(params.poly_modulus_degree, [min(size, cap) + rounding for size in bits], cap + margin)
+
+
+def _for_seal(bundle: Bundle) -> Bundle:
+    params = seal_params(bundle.server.plan.params)
+    return replace(
+        bundle,
+        client=replace(bundle.client, params=params),
+        server=replace(bundle.server, plan=replace(bundle.server.plan, params=params)),
+    )
+
+
+def _measured_ms(
+    bundle: Bundle, runtime: Runtime, images: Any, reference: Callable[[], object], reference_us: float
+) -> float:
     """Median CPU milliseconds of the server on one image, at the speed at which the reference takes reference_us."""
-    client, server = Client(bundle.client), Server(bundle.server, backend=BackendName.SEAL)
+    client, server = Client(bundle.client), Server(bundle.server, backend=runtime.backend)
     server.register(client.evaluation_key)
+    server.run_ciphertexts(
+        *server.load_request(client.encrypt(images[0]))
+    )  # plaintexts are encoded, the engine compiled
     ratios = []
     for image in images:
         key_id, ciphertexts = server.load_request(client.encrypt(image))
@@ -165,3 +251,15 @@ def _measured_ms(bundle: Bundle, images: Any, reference: Callable[[], object], r
         after = cpu_sample_us(reference, REFERENCE_REPEATS)
         ratios.append(2 * took_us / (before + after))
     return statistics.median(ratios) * reference_us * 1e-3
+
+
+def main(names: Sequence[str]) -> None:
+    runtimes = [RUNTIMES[name] for name in names or RUNTIMES]
+    for row in run_rows(MOST_IMAGES, lambda label, share: None, runtimes=runtimes):
+        print(
+            f"{row.family}: {row.row}, {row.quantity}: {row.published:.4g} ms, modelled {row.modelled:.4g}, {row.ratio:.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

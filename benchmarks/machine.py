@@ -6,8 +6,8 @@ import os
 import platform
 from dataclasses import asdict, dataclass
 from datetime import date
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+
+from timing.machine import cpu_model, package_version
 
 
 @dataclass(frozen=True)
@@ -30,25 +30,11 @@ def this_machine() -> Machine:
     """Read from /proc and the installed packages."""
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return Machine(
-        cpu=_cpu_model(),
+        cpu=cpu_model(),
         cores=os.cpu_count() or 1,
         memory_bytes=pages,
         python=platform.python_version(),
-        packages={name: _version(name) for name in ("tenseal", "torch", "numpy")},
+        packages={name: package_version(name) for name in ("tenseal", "torch", "numpy")},
         date=date.today().isoformat(),
         load_average=os.getloadavg()[0],
     )
-
-
-def _cpu_model() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or "unknown"
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"

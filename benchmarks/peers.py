@@ -3,7 +3,9 @@
     cipherpress bench peers -o out/bench          (or: python -m benchmarks.peers out/bench)
 
 Every competitor lives in a child process pinned to one core. Images go round the competitors in turn, so that a change of the
-machine's speed meets all of them. Medians over all images; ratios are of medians.
+machine's speed meets all of them. Medians over all images; ratios are of medians. After that, each of this project's bundles alone names
+as many more images as are asked for (`--agreement`), which tells agreement finer than the first ones can. Accuracy in clear is over all
+test images.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -24,12 +26,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import cipherpress as cp
 from benchmarks.machine import this_machine
 from benchmarks.table import peers_table
 from compress.artifact import json_bytes
 from compress.errors import ConfigError
 from compress.network import Dense, Network, Polynomial
+from secure.bundle import load_bundle
 from secure.memory import peak_rss_bytes
+from secure.roundtrip import round_trip
 
 Progress = Callable[[str, float], None]
 LEAST_IMAGES = 20
@@ -43,10 +48,20 @@ class Entry:
     arguments: tuple[str, ...]
     network: str
     clear: NDArray[np.float64]
+    accuracy_compressed: float | None = None
 
 
-def run(output: Path, *, images: int = 100, progress: Progress | None = None) -> dict[str, Any]:
-    """Measure all competitors over the first `images` test images; writes peers.json and peers.md into `output`.
+#: How a network is called in the table.
+SHOWN = {"lenet300": "lenet300, blocks pruned"}
+#: Byte budgets of a bundle that has to keep some.
+BUDGETS: Mapping[str, Mapping[str, float]] = {"mlp": {"budget_keys_bytes": 2e6, "budget_upload_bytes": 90e3}}
+#: This project's networks, by the recipe that makes them: the zoo's press settings, or a variant of `benchmarks.savings`.
+NETWORKS = ("mlp", "cnn", "lenet300", "lenet5")
+
+
+def run(output: Path, *, images: int = 100, agreement: int = 1000, progress: Progress | None = None) -> dict[str, Any]:
+    """Measure all competitors over the first `images` test images, ours over `agreement` more; writes peers.json and peers.md into
+    `output`.
 
     Raises: ConfigError for fewer than 20 images (medians of less say little).
     """
@@ -66,6 +81,11 @@ def run(output: Path, *, images: int = 100, progress: Progress | None = None) ->
             "threads": 1,
             "rows": measure_in_turn(entries, data.x_test[:images], data.y_test[:images], say),
         }
+        for entry, row in zip(entries, result["rows"], strict=True):
+            row |= {"accuracy_compressed": entry.accuracy_compressed, "test_images": len(data.x_test)}
+            if entry.kind == "ours":
+                say(f"agreement of {entry.network}", 0.9)
+                row |= _agreement(Path(entry.arguments[0]), data, agreement)
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     (output / "peers.json").write_bytes(json_bytes(result))
@@ -76,10 +96,9 @@ def run(output: Path, *, images: int = 100, progress: Progress | None = None) ->
 def _entries(folder: Path, data: Any, images: int) -> list[Entry]:
     import torch
 
-    import cipherpress as cp
     from benchmarks.train_tutorial import WEIGHTS, tutorial_network
+    from compress.calibrate import network_accuracy
     from compress.exporting import export_network
-    from zoo.presets import press_options
 
     torch.set_num_threads(1)
     tutorial = tutorial_network()
@@ -90,26 +109,48 @@ def _entries(folder: Path, data: Any, images: int) -> list[Entry]:
     tutorial_net = export_network(tutorial.eval(), (1, 28, 28), data.calibration(512))
     cp.save(cp.compile(tutorial_net, data), folder / "tutorial")
     tutorial_clear = tutorial_net.run(test)
-    rows = [Entry("tenseal_tutorial", (), "TenSEAL's tutorial", tutorial_clear)]
-    rows.append(Entry("ours", (str(folder / "tutorial"), "cipherpress"), "TenSEAL's tutorial", tutorial_clear))
-    for name in ("mlp", "cnn"):
-        options = press_options(name)
-        small = cp.finetune(
-            cp.opq(cp.load_model(name), sparsity=options.sparsity, bits=options.bits),
-            data,
-            epochs=options.finetune_epochs,
-            augment=True,
-        )
-        network = cp.convert(
-            small, data, epochs=options.convert_epochs, learning_rate=options.convert_learning_rate, augment=True
-        )
-        cp.save(cp.compile(network, data), folder / name)
-        clear = network.run(test)
+    right = network_accuracy(tutorial_net, data.x_test, data.y_test)
+    rows = [Entry("tenseal_tutorial", (), "TenSEAL's tutorial", tutorial_clear, right)]
+    rows.append(Entry("ours", (str(folder / "tutorial"), "cipherpress"), "TenSEAL's tutorial", tutorial_clear, right))
+    for name in NETWORKS:
+        network = _converted(name, data)
+        cp.save(cp.compile(network, data, **BUDGETS.get(name, {})), folder / name)
+        clear, right = network.run(test), network_accuracy(network, data.x_test, data.y_test)
         if name == "mlp":
             np.savez(folder / "mlp.npz", **two_layers(network))
-            rows.append(Entry("tenseal_mlp", (str(folder / "mlp.npz"),), "mlp", clear))
-        rows.append(Entry("ours", (str(folder / name), "cipherpress"), name, clear))
+            rows.append(Entry("tenseal_mlp", (str(folder / "mlp.npz"),), "mlp", clear, right))
+        rows.append(Entry("ours", (str(folder / name), "cipherpress"), SHOWN.get(name, name), clear, right))
     return rows
+
+
+def _converted(name: str, data: Any) -> Network:
+    """A zoo network compressed and converted by its preset; lenet300 with whole blocks pruned first."""
+    from benchmarks.savings import BLOCKS_WITHIN_HALF_A_POINT, converted
+    from zoo.presets import press_options
+
+    if name == "lenet300":
+        return converted(name, BLOCKS_WITHIN_HALF_A_POINT, data)
+    options = press_options(name)
+    small = cp.finetune(
+        cp.opq(cp.load_model(name), sparsity=options.sparsity, bits=options.bits),
+        data,
+        epochs=options.finetune_epochs,
+        augment=True,
+    )
+    return cp.convert(small, data, **options.conversion, augment=True)
+
+
+def _agreement(bundle: Path, data: Any, images: int) -> dict[str, Any]:
+    """One bundle alone, by the same round trip as `cipherpress infer`."""
+    found = round_trip(load_bundle(bundle), data.x_test[:images], data.y_test[:images])
+    return {
+        "agreement_images": images,
+        "agreement": found["agreement"],
+        "accuracy_encrypted": found["accuracy_encrypted"],
+        "accuracy_clear": found["accuracy_compressed"],
+        "max_logit_error": found["max_logit_error"],
+        "predicted_logit_error": found["predicted_logit_error"],
+    }
 
 
 def two_layers(network: Network) -> dict[str, NDArray[np.float64]]:

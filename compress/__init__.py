@@ -9,6 +9,9 @@ artifact.py           folders on disk: written whole or not at all, checked when
 bitpack.py            small integers packed bit by bit
 opq.py                one-shot pruning and quantization in closed form
 magnitude.py          the baseline: uniform magnitude pruning and quantization
+curvature.py          how much the answers depend on each weight
+gradual.py            OPQ in several shots, fine-tuned in between
+dead_units.py         units that pruning has cut off, cleared
 target_rate.py        a method to a wanted compression rate
 allocation.py         pruning rates and bits over layers
 laplace.py            closed forms for Laplace-distributed weights
@@ -20,18 +23,27 @@ block_cost.py         what the blocks that stay cost: the interface, plain-block
 dense_cost.py         what a dense layer costs on ciphertexts, as the compiler lays it out
 block_choices.py      a layer's nested masks, and the fill that meets a budget to the block
 block_curves.py       what pruning a layer does to the answers: Taylor, or measured on calibration images
+prefix_cache.py       what runs before a layer, run once
 block_baselines.py    uniform and global-magnitude allocation
 hardware_aware.py     the objective: distortion and power under a budget of time, exact over layers
 reconstruction.py     survivors refitted by least squares
-joint.py              joint power-of-two quantization: the search over grids
+joint.py              joint power-of-two quantization, module after module
+joint_search.py       the search over one module's grids
+joint_codes.py        a module's integers from its torch layers and its grids
 joint_network.py      the quantized network, fake-quantized and in integers only
+module_arithmetic.py  one operation of such a network, in float64 and in integers
 unified.py            a network as modules with one quantization point each
-fixed_point.py        power-of-two grids, shifts, accumulators
+unifying.py           the pass that makes them, and the count of points
+fixed_point.py        power-of-two grids, shifts, accumulators, rounded division, integer roots
+code_table.py         an element-wise function as a table over codes
+integer_norm.py       layer normalization in integers
+integer_softmax.py    softmax in integers
 masking.py            a mask without a codebook as a torch parametrization
 codebook.py           integer codes, one rounding rule, power-of-two steps
 quantizer.py          the codebook as a torch parametrization
 precision.py          which floating type a module computes in
-entropy.py            lengths of Golomb-Rice and Huffman codes, to the bit
+entropy.py            lengths of Golomb-Rice codes, to the bit
+adaptive_coding.py    positions and values of a layer in one arithmetic code
 accounting.py         what a compressed model weighs, every bit counted
 training.py           the one training loop
 finetune.py           fine-tuning with masks and codebooks fixed
@@ -47,6 +59,7 @@ convert.py            a torch model in, a Network out
 distill.py            the loss that a converted network learns from its original
 tracing.py            a module as a graph of operations (torch.fx)
 importing.py          the graph as a list of checked layers
+integer_importing.py  the same for integers: also attention and layer normalization
 unsupported.py        what to use instead of a layer that has no form here
 folding.py            normalization folded into the layer before it
 friendly.py           activations to polynomials, max pooling to average pooling

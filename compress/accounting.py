@@ -2,7 +2,7 @@
 only.
 
 bits = sum over layers of [values + positions + steps + bit-width fields] + 32 * (biases and everything not compressed)
-(derived; OPQ notes 1.7). Positions take the cheapest of four encodings, and the report says which.
+(derived; OPQ notes 1.7). Values and positions take the cheapest of their encodings, and the report says which.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
+from compress.adaptive_coding import decisions_bits, string_bits
 from compress.codebook import LayerCodes
-from compress.entropy import best_rice, huffman_bits
+from compress.entropy import best_rice
 from compress.model import CompressedModel, prunable_layers, tied_layers
 
 FLOAT_BITS = 32
@@ -54,19 +56,16 @@ class LayerAccount:
 
 
 def account_layer(name: str, codes: LayerCodes) -> LayerAccount:
-    """Bits of a layer from its codes: values of the non-zeros and their positions in the cheapest pair of codes, steps, header."""
+    """Bits of a layer from its codes: values of the non-zeros and their positions, apart or in one adaptive string, steps, header."""
     nonzero = codes.codes != 0
     count = int(nonzero.sum())
     rows = nonzero.reshape(len(codes.codes), -1)
     encoding, position_bits = cheapest_positions(rows, codes.bits)
     value_encoding, value_bits = "fixed", count * codes.bits
-    # fillers of relative indices are zeros among the values: only the other codes of positions leave room for Huffman's
-    _, occurrences = np.unique(codes.codes[nonzero], return_counts=True)
-    huffman = huffman_bits(occurrences.tolist(), 2 * codes.levels)
-    without_fillers = min(position_offers(rows).items(), key=lambda offer: offer[1])
-    if count and huffman + without_fillers[1] < value_bits + position_bits:
-        value_encoding, value_bits = "huffman", huffman
-        encoding, position_bits = without_fillers
+    adaptive = string_bits(codes.codes.reshape(rows.shape), codes.levels)
+    if sum(adaptive) < value_bits + position_bits:
+        value_encoding = encoding = "adaptive"
+        position_bits, value_bits = adaptive
     return LayerAccount(
         layer=name,
         parameters=codes.codes.size,
@@ -161,8 +160,8 @@ def account(model: CompressedModel) -> dict[str, Any]:
     parameters = original_parameters(model)
     in_codes = sum(layer.parameters for layer in layers)
     rest = held - in_codes + float_buffers(model)
-    biases, bias_bits = quantized_biases(model)
-    bits = sum(layer.total_bits for layer in layers) + FLOAT_BITS * (rest - biases) + bias_bits
+    held_to_grids, grid_bits = parameters_on_grids(model)
+    bits = sum(layer.total_bits for layer in layers) + FLOAT_BITS * (rest - held_to_grids) + grid_bits
     values = sum(layer.nonzeros * layer.bits for layer in layers)
     nonzeros = sum(layer.nonzeros for layer in layers)
     return {
@@ -178,17 +177,39 @@ def account(model: CompressedModel) -> dict[str, Any]:
     }
 
 
-def quantized_biases(model: CompressedModel) -> tuple[int, int]:
-    """(how many, bits with a step a module) of the biases that joint quantization holds to grids."""
+def parameters_on_grids(model: CompressedModel) -> tuple[int, int]:
+    """(how many, bits with a step a tensor) of the biases, gains and constants that joint quantization holds to grids."""
     step = next((step for step in reversed(model.history) if step["method"] == "joint"), None)
     if step is None:
         return 0, 0
-    layers = {name for row in step["modules"] for name in row["weight_fraction_bits"]}
-    biases = [
-        layer.bias for name, layer in prunable_layers(model.module) if name in layers and isinstance(layer.bias, Tensor)
+    names = {name for row in step["modules"] for name in row["weight_fraction_bits"]}
+    layers = [
+        layer for name, layer in prunable_layers(model.module) if name in names and isinstance(layer.bias, Tensor)
     ]
-    count = sum(bias.numel() for bias in biases)
-    return count, count * int(step["options"]["bits"]) + STEP_BITS * len(biases)
+    width = int(step["options"].get("bias_bits", step["options"]["bits"]))
+    nonzero = [_biases(layer) for layer in layers]
+    named = dict(model.module.named_parameters()) | dict(model.module.named_buffers())
+    paths = {path for row in step["modules"] for path in row.get("on_grids", ())}
+    others = [tensor.numel() for path, tensor in named.items() if path in paths]
+    bits = sum(STEP_BITS + bias_bits(*flags, width) for flags in nonzero)
+    bits += sum(STEP_BITS + count * int(step["options"]["bits"]) for count in others)
+    return sum(flags.size for flags, _ in nonzero) + sum(others), bits
+
+
+def bias_bits(nonzero: NDArray[np.bool_], fed: NDArray[np.bool_], width: int) -> int:
+    """Bits of a layer's biases (outputs,) of `width` bits: all of them, or those that are not zero and which ones these are.
+
+    fed: outputs that have a weight. Whether a bias is zero is learned apart for those and the others, most of which are dead.
+    """
+    flags = decisions_bits(nonzero[fed]) + decisions_bits(nonzero[~fed])
+    return min(nonzero.size * width, int(np.ceil(flags)) + int(nonzero.sum()) * width)
+
+
+def _biases(layer: nn.Module) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(not zero, has a weight) by output."""
+    weight, bias = layer.weight, layer.bias
+    with torch.no_grad():
+        return (bias != 0).numpy(), (weight != 0).flatten(1).any(dim=1).numpy()  # type: ignore[union-attr, operator]
 
 
 def original_parameters(model: CompressedModel) -> int:

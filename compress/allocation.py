@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from compress.errors import BudgetError, ConfigError
 
 Array = NDArray[np.float64]
-Weighting = Literal["raw", "relative", "relative_layer", "mean"]
+Weighting = Literal["raw", "relative", "relative_layer", "mean", "curvature"]
 #: What a bit of a layer is charged as: "storage", once a surviving weight; "encrypted", once a layer, for under CKKS every
 #: layer's weights are plaintexts of one scale, and it is that scale that takes up modulus, however many weights there are.
 Objective = Literal["storage", "encrypted"]
@@ -31,6 +31,7 @@ _THRESHOLD_SCALES: Mapping[str, Callable[[float, int], float]] = MappingProxyTyp
         "relative": lambda b, size: b,
         "relative_layer": lambda b, size: b * float(np.sqrt(size)),
         "mean": lambda b, size: float(np.sqrt(size)),
+        "curvature": lambda b, size: 1.0,  # omega is in the scores that b is fitted to, weight by weight
     }
 )
 BISECTIONS = 200

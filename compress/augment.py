@@ -29,27 +29,29 @@ def distortable(inputs: Any) -> bool:
 class DigitAugment:
     """Calls return distorted copies, shape and range kept, of images (batch, channels, height, width).
 
-    The distortion fields are drawn from the generator of the first call; later calls only choose among them.
+    The distortion fields are drawn from the generator of the first call; later calls only choose among them. strength: factor on
+    every distortion.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, strength: float = 1.0) -> None:
+        self._strength = strength
         self._fields: Tensor | None = None
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         height, width = images.shape[-2:]
         if self._fields is None or self._fields.shape[1:3] != (height, width):
-            self._fields = distortion_fields(FIELDS, height, width, generator)
+            self._fields = distortion_fields(FIELDS, height, width, generator, self._strength)
         chosen = torch.randint(len(self._fields), (len(images),), generator=generator)
         distorted = F.grid_sample(images, self._fields[chosen].to(images.dtype), align_corners=False)
         keep = torch.rand(len(images), generator=generator) < UNCHANGED
         return torch.where(keep[:, None, None, None], images, distorted)
 
 
-def distortion_fields(count: int, height: int, width: int, generator: torch.Generator) -> Tensor:
+def distortion_fields(count: int, height: int, width: int, generator: torch.Generator, strength: float = 1.0) -> Tensor:
     """Sampling grids (count, height, width, 2) in [-1, 1]: rotation, shear, scale, shift and a smooth random wave."""
 
     def uniform(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=generator) * 2 - 1
+        return (torch.rand(*shape, generator=generator) * 2 - 1) * strength
 
     angle, shear, zoom = uniform(count) * MAX_ROTATION, uniform(count) * MAX_SHEAR, 1 + uniform(count, 2) * MAX_SCALE
     cos, sin = torch.cos(angle), torch.sin(angle)

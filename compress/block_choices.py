@@ -23,7 +23,7 @@ Order = NDArray[np.int64]
 #: Choices an order offers at most; the fill afterwards meets the budget to a block.
 MOST_CHOICES = 200
 #: Choices of an order whose distortion is computed.
-DISTORTIONS = 25
+DISTORTIONS = 13
 #: Baby-step counts whose bands and residue classes are tried as units.
 GRID_STEPS = (2, 4, 8, 16, 32)
 
@@ -57,9 +57,8 @@ def layer_choices(
     masks = np.concatenate([_prefixes(order, counts) for order in orders])
     if alive is not None:
         masks &= alive
-    values = np.concatenate(
-        [np.interp(counts, sampled, distortion(name, _prefixes(order, sampled))) for order in orders]
-    )
+    measured = distortion(name, np.concatenate([_prefixes(order, sampled) for order in orders]))
+    values = np.concatenate([np.interp(counts, sampled, part) for part in np.split(measured, len(orders))])
     _, first = np.unique(masks, axis=0, return_index=True)
     masks, values = masks[first[::-1]], values[first[::-1]]  # dense first
     curve = LayerCurve(

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from compress.block_importance import joint_score
 from compress.block_patterns import Groups
+from compress.prefix_cache import cached_prefix
 
 Array = NDArray[np.float64]
 Kept = NDArray[np.bool_]
@@ -58,13 +59,18 @@ class MeasuredDistortion:
         layer = self._module.get_submodule(name)
         weight: Tensor = layer.weight.detach()  # type: ignore[assignment, union-attr, operator]
         whole = weight.clone()
-        found = []
-        for mask in masks:
-            weight.copy_(whole * torch.from_numpy(mask[self._groups[name]]))
-            answers = _log_answers(self._module, self._images)
-            found.append(float(F.kl_div(answers, self._answers, reduction="batchmean", log_target=True)))
+        found: dict[bytes, float] = {}
+        order = []
+        with cached_prefix(self._module, layer, self._images):
+            for mask in masks:
+                weight.copy_(whole * torch.from_numpy(mask[self._groups[name]]))
+                key = np.packbits((weight != 0).numpy()).tobytes()  # blocks that are empty already make no difference
+                if key not in found:
+                    answers = _log_answers(self._module, self._images)
+                    found[key] = float(F.kl_div(answers, self._answers, reduction="batchmean", log_target=True))
+                order.append(found[key])
         weight.copy_(whole)
-        return np.maximum(np.array(found), 0.0)
+        return np.maximum(np.array(order), 0.0)
 
 
 def _log_answers(module: nn.Module, images: Tensor) -> Tensor:

@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 #: Images that fit the polynomials and set the ranges.
 CALIBRATION_IMAGES = 1024
 
+#: Beyond twice fine-tuning's distortions digits leave the image.
+LARGEST_DISTORTION = 2.0
+
 #: The gradient of a polynomial grows with its input: one outlier may not decide a step.
 GRADIENT_CLIP = 1.0
 
@@ -45,7 +48,9 @@ def convert(
     epochs: int = 8,
     learning_rate: float = 2e-2,
     seed: int = 0,
+    batch_size: int = 256,
     augment: bool = False,
+    distortion: float = 1.0,
     per_channel: bool = False,
     straight: Collection[str] = (),
     teacher: nn.Module | None = None,
@@ -58,8 +63,9 @@ def convert(
 
     data: x_train, y_train, x_test, y_test and calibration(count, seed), as `zoo.datasets` makes them. epochs: passes
     over x_train; 0 leaves the fitted polynomials as they are. augment: small random distortions of the training images
-    (for handwriting; rows of features stay as they are). straight: activations, by name, that become straight lines instead (a level less
-    each, and the layers around them merge when compiled). teacher: the network to distil from when it is not the model itself (the one before compression).
+    (for handwriting; rows of features stay as they are), `distortion` times as strong as those that fine-tuning makes. straight:
+    activations, by name, that become straight lines instead (a level less each, and the layers around them merge when compiled).
+    teacher: the network to distil from when it is not the model itself (the one before compression).
 
     Raises: UnsupportedLayerError, CalibrationError, InputShapeError, ConfigError.
     """
@@ -67,6 +73,10 @@ def convert(
         raise ConfigError("degree", degree, f"one of {', '.join(map(str, DEGREES))}")
     if epochs < 0:
         raise ConfigError("epochs", epochs, "0 or more")
+    if batch_size < 1:
+        raise ConfigError("batch_size", batch_size, "1 or more")
+    if not 0 <= distortion <= LARGEST_DISTORTION:
+        raise ConfigError("distortion", distortion, f"a factor from 0 to {LARGEST_DISTORTION:g}")
     say = progress or (lambda label, fraction: None)
     module = copy.deepcopy(model.module if isinstance(model, CompressedModel) else model).eval()
     augment = augment and distortable(data.x_train)
@@ -84,7 +94,10 @@ def convert(
         imported, torch.as_tensor(calibration, dtype=dtype), degree=degree, per_channel=per_channel, straight=straight
     )
     if epochs and trainable(student):
-        _distil(student, guide, data, dtype, epochs, learning_rate, seed, augment, say)
+        _distil(
+            student, guide, data, dtype, epochs, learning_rate, batch_size, seed,
+            DigitAugment(distortion) if augment else None, say,
+        )  # fmt: skip
     say("freeze", 0.95)
     network = calibrated(frozen_network(reimported(student.eval(), imported)), calibration)
     about = _about(model, imported, replaced) | {
@@ -94,7 +107,9 @@ def convert(
         "straight": list(straight),
         "epochs": epochs,
         "learning_rate": learning_rate,
+        "batch_size": batch_size,
         "augment": augment,
+        "distortion": distortion,
         "test_images": len(x_test),
         "accuracy_before": _module_accuracy(itself.eval(), x_test, y_test, dtype),
         "accuracy_after": network_accuracy(network, x_test, y_test),
@@ -111,7 +126,7 @@ def trainable(module: nn.Module) -> bool:
 
 def _distil(
     student: nn.Module, teacher: nn.Module, data: Any, dtype: torch.dtype,
-    epochs: int, learning_rate: float, seed: int, augment: bool, say: Progress,
+    epochs: int, learning_rate: float, batch_size: int, seed: int, augment: DigitAugment | None, say: Progress,
 ) -> None:  # fmt: skip
     inputs = torch.as_tensor(np.asarray(data.x_train), dtype=dtype)
     labels = torch.as_tensor(np.asarray(data.y_train), dtype=torch.long)
@@ -133,8 +148,9 @@ def _distil(
         loss=distillation_loss(student, teacher),
         epochs=epochs,
         learning_rate=learning_rate,
+        batch_size=batch_size,
         seed=seed,
-        augment=DigitAugment() if augment else None,
+        augment=augment,
         gradient_clip=GRADIENT_CLIP,
         after_step=guard,
         progress=lambda label, fraction: say("distil", 0.05 + 0.85 * fraction),

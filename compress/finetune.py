@@ -6,18 +6,21 @@ Gradients pass the codebook by the straight-through estimator; see `compress.qua
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from compress.augment import DigitAugment, distortable
 from compress.distill import distillation_loss
 from compress.errors import CompressError, ConfigError, InputShapeError
-from compress.model import CompressedModel
+from compress.model import CompressedModel, prunable_layers
 from compress.precision import full_precision_, in_precision, precision
+from compress.quantizer import latent_weight
 from compress.training import accuracy, fit_, predict
 
 Progress = Callable[[str, float], None]
@@ -37,12 +40,14 @@ def finetune(
     seed: int = 0,
     teacher: nn.Module | None = None,
     augment: bool = False,
+    shrinkage: float = 0.0,
     progress: Progress | None = None,
 ) -> CompressedModel:
     """The model after training on data.x_train; masks, steps and levels are the same bits before and after.
 
     teacher: an uncompressed network to distil from (see `compress.distill`). augment: small random distortions of the
     training images; rows of features have no places to move and stay as they are, which the history records.
+    shrinkage: strength of an L1 penalty on the compressed layers' weights, which empties codes that do little (see `training.fit_`).
     What is frozen (requires_grad=False) does not move, statistics of frozen normalizations included.
     Raises: CompressError when nothing is compressed or everything frozen; ConfigError; InputShapeError when data and network (or teacher) do
     not fit; CalibrationError when training diverges.
@@ -51,6 +56,8 @@ def finetune(
         raise CompressError(type(model.module).__name__, "nothing is compressed yet; run opq first")
     if epochs < 0:
         raise ConfigError("epochs", epochs, "0 or more")
+    if not 0 <= shrinkage < math.inf:
+        raise ConfigError("shrinkage", shrinkage, "a number at least 0")
     _check_shapes(model.module, teacher, data)
     augment = augment and distortable(data.x_train)
     module = full_precision_(copy.deepcopy(model.module))
@@ -69,6 +76,8 @@ def finetune(
         learning_rate=learning_rate,
         seed=seed,
         augment=DigitAugment() if augment else None,
+        shrunk=_shrunk(module),
+        shrinkage=shrinkage,
         progress=progress,
     )
     return model.after(
@@ -80,6 +89,7 @@ def finetune(
             "learning_rate": learning_rate,
             "augment": augment,
             "distilled": teacher is not None,
+            "shrinkage": shrinkage,
         },
         data=data.name,
         seed=seed,
@@ -87,6 +97,16 @@ def finetune(
         accuracy_before=before,
         accuracy_after=accuracy(module, data.x_test, data.y_test),
     )
+
+
+def _shrunk(module: nn.Module) -> list[Tensor]:
+    """Latent weights of the layers that are compressed and not frozen, a shared one once."""
+    found = {
+        id(latent): latent
+        for _, layer in prunable_layers(module)
+        if parametrize.is_parametrized(layer, "weight") and (latent := latent_weight(layer)).requires_grad
+    }
+    return list(found.values())
 
 
 def _check_shapes(module: nn.Module, teacher: nn.Module | None, data: Any) -> None:

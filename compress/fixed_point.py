@@ -40,6 +40,11 @@ class Grid:
     def high(self) -> int:
         return int(2 ** (self.bits - 1) - 1 if self.signed else 2**self.bits - 1)
 
+    @property
+    def largest(self) -> int:
+        """The largest magnitude of a code."""
+        return max(self.high, -self.low)
+
     def codes(self, values: Array) -> Integers:
         """clip(floor(x 2^N + 1/2), low, high)."""
         return np.clip(round_half_up(np.ldexp(values, self.fraction_bits)), self.low, self.high).astype(np.int64)
@@ -58,6 +63,25 @@ def shift(values: Integers, bits: int) -> Integers:
     if bits <= 0:
         return np.left_shift(values, -bits)
     return np.right_shift(values + (1 << (bits - 1)), bits)
+
+
+def rounded_division(numerators: Integers, denominators: Integers) -> Integers:
+    """floor(a / b + 1/2) for positive b: half up, also for negatives."""
+    return (2 * numerators + denominators) // (2 * denominators)
+
+
+def integer_root(values: Integers) -> Integers:
+    """The whole number next to the square root of every value (not negative, below 2^62); bit by bit, without a division."""
+    root, left = np.zeros_like(values), values.copy()
+    bit = np.int64(1) << 62
+    while bit > max(1, int(values.max(initial=0))):
+        bit >>= 2
+    while bit:
+        taken = left >= root + bit
+        left = np.where(taken, left - root - bit, left)
+        root = np.where(taken, (root >> 1) + bit, root >> 1)
+        bit >>= 2
+    return root + (left > root)
 
 
 def unclipped_fraction_bits(values: Array, bits: int, signed: bool) -> int:

@@ -6,7 +6,7 @@ before it as they are after their own replacement.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import torch
@@ -88,7 +88,6 @@ def fitted_activation(layer: Layer, samples: Array, *, degree: int, per_channel:
     Raises: CalibrationError.
     """
     check_samples(layer.name, samples)
-    evaluate = _evaluator(layer)
     centre = float(samples.max() + samples.min()) / 2.0
     width = MARGIN * float(samples.max() - samples.min()) / 2.0
     groups = np.moveaxis(samples, 1, 0).reshape(samples.shape[1], -1) if per_channel else samples.reshape(1, -1)
@@ -98,7 +97,7 @@ def fitted_activation(layer: Layer, samples: Array, *, degree: int, per_channel:
         grid = np.linspace(centre - width, centre + width, 201)
         points = np.concatenate([x, grid])
         weights = np.concatenate([np.full(x.shape, 1.0 / len(x)), np.full(grid.shape, SPREAD_SHARE / len(grid))])
-        values = evaluate(points)
+        values = layer.evaluated(points)
         check_samples(layer.name, values)
         columns.append(fit_polynomial((points - centre) / width, values, degree, weights))
     return PolynomialActivation(guard_leading(np.stack(columns, axis=1)), centre, width)
@@ -111,7 +110,7 @@ def fitted_lines(layer: Layer, samples: Array) -> ChannelAffine:
     """
     check_samples(layer.name, samples)
     x = np.moveaxis(samples, 1, 0).reshape(samples.shape[1], -1)
-    y = _evaluator(layer)(x)
+    y = layer.evaluated(x)
     check_samples(layer.name, y)
     centred = x - x.mean(axis=1, keepdims=True)
     spread = (centred**2).sum(axis=1)
@@ -139,16 +138,6 @@ def reimported(model: fx.GraphModule, imported: Imported) -> Imported:
 
 def _thinned(values: Array, limit: int = 20_000) -> Array:
     return values if len(values) <= limit else values[:: len(values) // limit + 1]
-
-
-def _evaluator(layer: Layer) -> Callable[[Array], Array]:
-    function = layer.options["function"]
-
-    def evaluate(x: Array) -> Array:
-        with torch.no_grad():
-            return np.asarray(function(torch.from_numpy(x.copy())).numpy())
-
-    return evaluate
 
 
 def _spelling(layer: Layer) -> str:

@@ -10,8 +10,10 @@ import operator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 from compress.modules import ChannelAffine, PolynomialActivation
@@ -82,6 +84,11 @@ class Layer:
             raise TypeError(f"layer '{self.name}' of kind {self.kind} is a function")
         return self.module
 
+    def evaluated(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """An activation's values at x, any shape, float64."""
+        with torch.no_grad():
+            return np.asarray(self.options["function"](torch.from_numpy(x.copy())).numpy())
+
 
 @dataclass(frozen=True)
 class Imported:
@@ -98,11 +105,14 @@ def import_model(module: nn.Module, input_shape: Shape) -> Imported:
 
     Raises: UnsupportedLayerError, InputShapeError.
     """
-    return _Importer(trace(module, tuple(input_shape))).run(tuple(input_shape))
+    return Importer(trace(module, tuple(input_shape))).run(tuple(input_shape))
 
 
-class _Importer:
-    """One pass over a trace; `value_of` maps graph nodes to layer names (aliases such as dropout included)."""
+class Importer:
+    """One pass over a trace; `value_of` maps graph nodes to layer names (aliases such as dropout included).
+
+    Knows what has a form under encryption; another target's importer adds its kinds in `_node` and `_module`.
+    """
 
     def __init__(self, traced: Trace) -> None:
         self.trace = traced

@@ -32,6 +32,7 @@ def describe_model(model: CompressedModel) -> dict[str, Any]:
 
     multiplications: of a layer's weights alone (products of activations, as in attention, are not among them); only
     counted when the input's shape is known. blocks, blocks_kept: None for a layer that block pruning did not see.
+    joint: bits and quantization operations before and after of a jointly quantized model, else None.
     """
     counted = account(model)
     places = {}
@@ -51,4 +52,12 @@ def describe_model(model: CompressedModel) -> dict[str, Any]:
                 "blocks_kept": block.get("kept"),
             }
         )
-    return counted | {"layers": rows}
+    return counted | {"layers": rows, "joint": _joint(model)}
+
+
+def _joint(model: CompressedModel) -> dict[str, Any] | None:
+    step = next((step for step in reversed(model.history) if step["method"] == "joint"), None)
+    if step is None:
+        return None
+    points = {key: step[key] for key in ("quantization_points_before", "quantization_points_after")}
+    return {"bits": step["options"]["bits"], **points}

@@ -1,51 +1,37 @@
 """A jointly quantized network and its two executions: fake-quantized in float64, and in integers and shifts only.
 
-Every number of the first is a multiple of a power of two that float64 holds exactly, so that the two agree bit for bit; a test holds it.
-(Derived: the page on joint quantization, 2.2.)
+Every number of the first is a multiple of a power of two that float64 holds exactly (or a quotient of two such numbers, rounded at
+once), so that the two agree bit for bit; a test holds it. (Derived: the page on joint quantization, 2.2.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from math import log2, prod
-from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from compress.errors import CompressError
-from compress.fixed_point import Grid, Integers, aligned_sum, check_accumulator, requantized
-from compress.importing import Layer
+from compress.fixed_point import ACCUMULATOR_BITS, Grid, Integers, aligned_sum, check_accumulator, requantized
+from compress.integer_norm import NormCodes, integer_norm, simulated_norm
+from compress.integer_softmax import exponent, integer_softmax, simulated_softmax
+from compress.joint_codes import Codes, ModuleCodes, step_codes
 from compress.model import CompressedModel
-from compress.quantizer import layer_codes
-from compress.unified import Program, Term, UnifiedModule, View, unify
+from compress.module_arithmetic import (
+    after,
+    along_channels,
+    integer_after,
+    integer_layer,
+    integer_product,
+    module_sum,
+    view,
+)
+from compress.unified import Module, Program, UnifiedModule, View
+from compress.unifying import unify
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class TermCodes:
-    """Integer weights of a weighted term and their fraction bits; one number for the layer."""
-
-    weights: Integers
-    fraction_bits: int
-
-
-@dataclass(frozen=True)
-class ModuleCodes:
-    """A module's integers: weights by term (None for residual values), bias (channels,) on its own grid, output grid.
-
-    output: None for the last module, whose sums are the answer.
-    """
-
-    terms: tuple[TermCodes | None, ...]
-    bias: Integers
-    bias_fraction_bits: int
-    output: Grid | None
+Coded = tuple[Integers, Grid]
 
 
 @dataclass(frozen=True)
@@ -54,66 +40,33 @@ class JointNetwork:
 
     program: Program
     input_grid: Grid
-    modules: Mapping[str, ModuleCodes]
+    modules: Mapping[str, Codes]
 
     def run_fake(self, images: Array) -> Array:
-        """(images, outputs): float64 on dequantized values, rounded where the integers are shifted."""
+        """(images, outputs): float64 on dequantized values, rounded where the integers are."""
         values: dict[str, Array] = {"input": self.input_grid.rounded(np.asarray(images, dtype=np.float64))}
         for step in self.program.steps:
             if isinstance(step, View):
                 values[step.name] = view(step.layer, values[step.source])
-                continue
-            codes = self.modules[step.name]
-            weights = [None if term is None else np.ldexp(term.weights, -term.fraction_bits) for term in codes.terms]
-            total = module_sum(
-                step, weights, values, np.ldexp(codes.bias.astype(np.float64), -codes.bias_fraction_bits)
-            )
-            result = after(step.after, total)
-            values[step.name] = result if codes.output is None else codes.output.rounded(result)
+            else:
+                values[step.name] = simulated(step, self.modules[step.name], values)
         return values[self.program.output]
 
     def run_integer(self, images: Array) -> Array:
         """The same from codes of `bits` bits in 32-bit sums: products, additions, shifts, maxima. (images, outputs) float64.
 
+        With attention also table look-ups and rounded integer divisions, and one 64-bit variance a normalized row.
         Raises: CompressError naming the layer whose sums may leave 32 bits.
         """
-        values: dict[str, tuple[Integers, Grid]] = {
-            "input": (self.input_grid.codes(np.asarray(images)), self.input_grid)
-        }
-        answer = np.zeros(0)
+        values: dict[str, Coded] = {"input": (self.input_grid.codes(np.asarray(images)), self.input_grid)}
         for step in self.program.steps:
             if isinstance(step, View):
                 codes, grid = values[step.source]
-                values[step.name] = view(step.layer, codes), grid
-                continue
-            total, fraction_bits = self._integer_sum(step, values)
-            for layer in step.after:
-                total, extra = _integer_after(layer, total)
-                fraction_bits += extra
-            grid_out = self.modules[step.name].output
-            if grid_out is None:
-                answer = np.ldexp(total.astype(np.float64), -fraction_bits)
+                values[step.name] = view(step.layer, codes), step.grid(grid)
             else:
-                values[step.name] = requantized(total, fraction_bits, grid_out), grid_out
-        return answer if answer.size else values[self.program.output][1].values(values[self.program.output][0])
-
-    def _integer_sum(self, step: UnifiedModule, values: Mapping[str, tuple[Integers, Grid]]) -> tuple[Integers, int]:
-        codes = self.modules[step.name]
-        sums: list[tuple[Integers, int]] = []
-        for term, weights in zip(step.terms, codes.terms, strict=True):
-            value, grid = values[term.source]
-            largest = max(grid.high, -grid.low)
-            if term.layer is None or weights is None:
-                sums.append((value, grid.fraction_bits))
-                continue
-            fan_in = np.abs(weights.weights).reshape(len(weights.weights), -1).sum(axis=1).max(initial=0)
-            check_accumulator(term.layer.name, int(fan_in) * largest)
-            sums.append((integer_layer(term.layer, value, weights.weights), grid.fraction_bits + weights.fraction_bits))
-        common = max([fraction for _, fraction in sums] + [codes.bias_fraction_bits])
-        bias = codes.bias.reshape((-1,) + (1,) * (sums[0][0].ndim - 2))
-        total = aligned_sum([*sums, (bias, codes.bias_fraction_bits)], common)
-        check_accumulator(step.name, int(np.abs(total).max(initial=0)))
-        return total, common
+                values[step.name] = executed(step, self.modules[step.name], values)
+        codes, grid = values[self.program.output]
+        return grid.values(codes)
 
 
 def joint_network(model: CompressedModel) -> JointNetwork:
@@ -124,127 +77,79 @@ def joint_network(model: CompressedModel) -> JointNetwork:
     record = next((step for step in reversed(model.history) if step["method"] == "joint"), None)
     if record is None or model.input_shape is None:
         raise CompressError(type(model.module).__name__, "has no joint quantization; run joint_quantize first")
-    program = unify(model.module, model.input_shape)
+    program, input_grid = unify(model.module, model.input_shape), Grid(**record["input"])
     rows = {row["module"]: row for row in record["modules"]}
-    modules = {}
-    for module in program.modules:
-        row = rows.get(module.name)
-        if row is None:
-            raise CompressError(module.name, "was not there when the model was jointly quantized; quantize it again")
-        output = None if row["output"] is None else Grid(**row["output"])
-        bias = total_bias(module)
-        fraction = int(row["bias_fraction_bits"])
-        modules[module.name] = ModuleCodes(
-            tuple(term_codes(term) for term in module.terms),
-            np.rint(np.ldexp(bias, fraction)).astype(np.int64),
-            fraction,
-            output,
-        )
-    return JointNetwork(program, Grid(**record["input"]), modules)
+    modules: dict[str, Codes] = {}
+    grids: dict[str, Grid | None] = {"input": input_grid}
+    for step in program.steps:
+        if isinstance(step, View):
+            grids[step.name] = step.grid(grids[step.source])
+            continue
+        if step.name not in rows:
+            raise CompressError(step.name, "was not there when the model was jointly quantized; quantize it again")
+        modules[step.name] = step_codes(step, rows[step.name], grids, int(record["options"]["bits"]))
+        grids[step.name] = modules[step.name].output
+    return JointNetwork(program, input_grid, modules)
 
 
-def term_codes(term: Term) -> TermCodes | None:
-    """A quantized layer's integers on one grid: rows with coarser steps are shifted up to the finest."""
-    if term.layer is None:
-        return None
-    codes = layer_codes(term.layer.torch_module)
-    if codes is None:
-        raise CompressError(term.layer.name, "is not quantized; run joint_quantize first")
-    finest = int(codes.log2_step.min())
-    rows = codes.log2_step.astype(np.int64) - finest
-    shifted = codes.codes.astype(np.int64) << rows.reshape((-1,) + (1,) * (codes.codes.ndim - 1) if rows.ndim else ())
-    return TermCodes(shifted, -finest)
+def simulated(step: Module, codes: Codes, values: Mapping[str, Array]) -> Array:
+    """A module's value in float64, from the values before it."""
+    if isinstance(codes, NormCodes):
+        return simulated_norm(values[step.sources[0]], codes)
+    assert isinstance(step, UnifiedModule)
+    weights = [None if term is None else np.ldexp(term.weights, -term.fraction_bits) for term in codes.terms]
+    total = module_sum(step, weights, values)
+    bias = along_channels(step, np.ldexp(codes.bias.astype(np.float64), -codes.bias_fraction_bits), total.ndim)
+    constant = np.ldexp(codes.constant.astype(np.float64), -codes.constant_fraction_bits)
+    result = after(step.after, total + bias + constant)
+    if step.softmax is not None and codes.output is not None:
+        return simulated_softmax(result, exponent(step.softmax.name, step.scale), codes.output)
+    result = np.ldexp(result, step.log2_scale)
+    if codes.table is not None:
+        return codes.table.rounded(result)
+    return result if codes.output is None else codes.output.rounded(result)
 
 
-def total_bias(module: UnifiedModule) -> Array:
-    """Sum of the biases of a module's layers, (channels,)."""
-    total = np.zeros(1)
-    for layer in module.weighted:
-        bias = layer.torch_module.bias
-        if bias is not None:
-            total = total + bias.detach().double().numpy()  # type: ignore[operator]
-    return total
+def executed(step: Module, codes: Codes, values: Mapping[str, Coded]) -> Coded:
+    """A module's codes and their grid, from the codes before it; sums that are the answer are on a grid as wide as they are."""
+    if isinstance(codes, NormCodes):
+        return integer_norm(values[step.sources[0]][0], codes), codes.output
+    assert isinstance(step, UnifiedModule)
+    total, fraction_bits = _integer_sum(step, codes, values)
+    for layer in step.after:
+        total, extra = integer_after(layer, total)
+        fraction_bits += extra
+        check_accumulator(layer.name, int(np.abs(total).max(initial=0)))
+    if step.softmax is not None and codes.output is not None:
+        check_accumulator(step.softmax.name, 2 * int(np.abs(total).max(initial=0)))
+        rule = exponent(step.softmax.name, step.scale)
+        return integer_softmax(total, fraction_bits, rule, codes.output), codes.output
+    fraction_bits -= step.log2_scale
+    if codes.table is not None:
+        return codes.table.looked_up(total, fraction_bits), codes.table.output
+    if codes.output is None:
+        return total, Grid(fraction_bits, ACCUMULATOR_BITS, True)
+    return requantized(total, fraction_bits, codes.output), codes.output
 
 
-# -- one operation in float64 and in integers ------------------------------------------------------------------------
-
-
-def module_sum(
-    module: UnifiedModule, weights: Sequence[Array | None], values: Mapping[str, Array], bias: Array
-) -> Array:
-    """Sum of a module's terms and its bias, before ReLU and pools; float64."""
-    total: Array | None = None
-    for term, weight in zip(module.terms, weights, strict=True):
-        part = values[term.source]
-        if term.layer is not None and weight is not None:
-            part = float_layer(term.layer, part, weight)
-        total = part if total is None else total + part
-    assert total is not None  # a module has at least one term
-    return np.asarray(total + bias.reshape((-1,) + (1,) * (total.ndim - 2)))
-
-
-def float_layer(layer: Layer, value: Array, weight: Array) -> Array:
-    """A linear layer or convolution without its bias, float64."""
-    x, w = torch.from_numpy(np.ascontiguousarray(value)), torch.from_numpy(np.ascontiguousarray(weight))
-    if layer.kind == "linear":
-        return np.asarray((x @ w.T).numpy())
-    convolve: Any = F.conv1d if w.ndim == 3 else F.conv2d
-    return np.asarray(convolve(x, w, **layer.options).numpy())
-
-
-def after(layers: Sequence[Layer], value: Array) -> Array:
-    """ReLU and pools, float64."""
-    for layer in layers:
-        if layer.kind == "activation":
-            value = np.maximum(value, 0.0)
+def _integer_sum(step: UnifiedModule, codes: ModuleCodes, values: Mapping[str, Coded]) -> tuple[Integers, int]:
+    """(sum of terms, bias and constants, fraction bits)."""
+    sums: list[tuple[Integers, int]] = []
+    for term, weights in zip(step.terms, codes.terms, strict=True):
+        value, grid = values[term.source]
+        if term.layer is not None and weights is not None:
+            fan_in = np.abs(weights.weights).reshape(len(weights.weights), -1).sum(axis=1).max(initial=0)
+            check_accumulator(term.layer.name, int(fan_in) * grid.largest)
+            sums.append((integer_layer(term.layer, value, weights.weights), grid.fraction_bits + weights.fraction_bits))
+        elif term.factor is not None:
+            other, other_grid = values[term.factor]
+            check_accumulator(step.name, value.shape[-1] * grid.largest * other_grid.largest)
+            sums.append((integer_product(value, other), grid.fraction_bits + other_grid.fraction_bits))
         else:
-            windows = _windows(layer, value, 0.0 if layer.kind == "avgpool" else -np.inf)
-            value = windows.mean(axis=-1) if layer.kind == "avgpool" else windows.max(axis=-1)
-    return value
-
-
-def view(layer: Layer, value: NDArray[Any]) -> NDArray[Any]:
-    """A reshape or permutation of everything but the batch axis."""
-    if layer.kind == "permute":
-        return np.transpose(value, (0, *(axis + 1 for axis in layer.options["axes"])))
-    return value.reshape((len(value), *layer.shape))
-
-
-def integer_layer(layer: Layer, value: Integers, weights: Integers) -> Integers:
-    """A linear layer or convolution in 32-bit integers; `check_accumulator` has excluded overflow."""
-    x, w = value.astype(np.int32), weights.astype(np.int32)
-    if layer.kind == "linear":
-        return np.asarray((x @ w.T).astype(np.int64))
-    options, groups = layer.options, layer.options["groups"]
-    kernel = w.shape[2:]
-    reach = tuple(d * (k - 1) + 1 for d, k in zip(options["dilation"], kernel, strict=True))
-    padded = np.pad(x, ((0, 0), (0, 0), *((p, p) for p in options["padding"])))
-    axes = tuple(range(2, x.ndim))
-    windows = sliding_window_view(padded, reach, axis=axes)
-    steps = tuple(slice(None, None, s) for s in options["stride"])
-    taps = tuple(slice(None, None, d) for d in options["dilation"])
-    windows = windows[(slice(None), slice(None), *steps, *taps)]
-    parts = []
-    for chunk, rows in zip(np.split(windows, groups, axis=1), np.split(w, groups, axis=0), strict=True):
-        parts.append(np.tensordot(chunk, rows, axes=((1, *range(-len(kernel), 0)), range(1, w.ndim))))
-    return np.moveaxis(np.concatenate(parts, axis=-1), -1, 1).astype(np.int64)
-
-
-def _integer_after(layer: Layer, value: Integers) -> tuple[Integers, int]:
-    """ReLU or pool in integers, and the fraction bits it adds: an average is a sum with its shift put off."""
-    if layer.kind == "activation":
-        return np.maximum(value, 0), 0
-    if layer.kind == "maxpool":
-        return _windows(layer, value, np.iinfo(np.int64).min).max(axis=-1), 0
-    return _windows(layer, value, 0).sum(axis=-1), int(log2(prod(layer.options["kernel"])))
-
-
-def _windows(layer: Layer, value: NDArray[Any], padding: float) -> NDArray[Any]:
-    """(..., window) views of a pool's windows."""
-    options = layer.options
-    pads = ((0, 0), (0, 0), *((p, p) for p in options["padding"]))
-    padded = np.pad(value, pads, constant_values=padding)
-    rank = len(options["kernel"])
-    windows = sliding_window_view(padded, options["kernel"], axis=tuple(range(2, 2 + rank)))
-    windows = windows[(slice(None), slice(None), *(slice(None, None, s) for s in options["stride"]))]
-    return windows.reshape((*windows.shape[: 2 + rank], -1))
+            sums.append((value, grid.fraction_bits))
+    bias = along_channels(step, codes.bias, sums[0][0].ndim)
+    sums += [(bias, codes.bias_fraction_bits), (codes.constant, codes.constant_fraction_bits)]
+    common = max(fraction for _, fraction in sums)
+    total = aligned_sum(sums, common)
+    check_accumulator(step.name, int(np.abs(total).max(initial=0)))
+    return total, common

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
@@ -21,7 +22,7 @@ from torch.nn.utils import parametrize
 
 from compress.allocation import Objective, Weighting, allocate_bits, allocate_rates, threshold_scales
 from compress.codebook import Granularity, bits_levels, power_of_two_step
-from compress.errors import CompressError, ConfigError
+from compress.errors import CalibrationError, CompressError, ConfigError
 from compress.folding import fold_batch_norm
 from compress.laplace import clip_ratio, fit_quality, laplace_scale
 from compress.masking import Mask
@@ -48,7 +49,7 @@ EXTREME_LOG2_STEP = 126
 class LayerAllocation:
     """What OPQ decided for one layer, and how well the Laplace prior fits it (Kolmogorov-Smirnov distance).
 
-    pruned counts the `held` weights too, which block pruning took before; prior and fit are those of the others.
+    pruned counts the `held` weights too, which earlier pruning took; prior and fit are those of the others' scores.
     """
 
     layer: str
@@ -69,17 +70,20 @@ def opq(
     granularity: Granularity = "layer",
     cap: float = DEFAULT_CAP,
     objective: Objective = "storage",
+    curvature: Mapping[str, Array] | None = None,
 ) -> CompressedModel:
-    """Prune and quantize every Linear, Conv1d and Conv2d; `model` is not changed. Needs no data.
+    """Prune and quantize every Linear, Conv1d and Conv2d; `model` is not changed. Needs no data unless weighted by curvature.
 
     sparsity: share of those weights that goes, over all layers together; weights that block pruning took before count
     and stay away. bits: mean bits of a surviving weight; with objective "encrypted" the mean over layers, each of which
     costs its bits once as the scale of its plaintexts, however many weights it has.
     Layers that share a weight get one codebook and count once. Frozen layers (requires_grad=False) are compressed like
     any other and stay frozen. Half-precision models become float32, which holds their weights exactly.
-    weighting: of a layer's error in the common objective (ours; the paper's is not known). granularity: one
-    power-of-two step a layer, or one an output channel.
-    Raises: ConfigError, BudgetError; CompressError for a model that is quantized already or has no such layer.
+    weighting: of a layer's error in the common objective (ours; the paper's is not known). "curvature" (ours) weighs every weight by
+    itself, with `curvature` (see `curvature.weight_curvature`): the Laplace prior, the rates and the ranks are those of the scores
+    |w| sqrt(E[g^2]), whose square is twice what the weight costs to second order; bits are shared out as with "raw".
+    granularity: one power-of-two step a layer, or one an output channel.
+    Raises: ConfigError, BudgetError; CalibrationError for curvature that does not fit a layer; CompressError for a model that is quantized already or has no such layer.
     """
     if granularity not in get_args(Granularity):
         raise ConfigError("granularity", granularity, f"one of {', '.join(get_args(Granularity))}")
@@ -97,14 +101,15 @@ def opq(
     last = list(every)[-1]
     weights = {name: latent_weight(layer).detach().double().numpy() for name, layer in layers.items()}
     open_weights = {**{name: np.ones(weight.shape, dtype=bool) for name, weight in weights.items()}, **start.masks()}
+    scores = _scores(weights, weighting, curvature)
     allocations = _allocate(
-        layers, weights, open_weights, sparsity, bits, weighting, cap, tied.get(last, last), objective
+        layers, weights, scores, open_weights, sparsity, bits, weighting, cap, tied.get(last, last), objective
     )
     for allocation in allocations:
         weight = weights[allocation.layer]
-        # a weight that is held back goes before any that happens to be zero
+        # a weight that is held back goes before any whose score happens to be zero
         mask = rank_mask(
-            np.where(open_weights[allocation.layer], np.maximum(np.abs(weight), np.finfo(float).tiny), 0.0),
+            np.where(open_weights[allocation.layer], np.maximum(scores[allocation.layer], np.finfo(float).tiny), 0.0),
             allocation.pruned,
         )
         levels = bits_levels(allocation.bits)
@@ -157,9 +162,33 @@ def _check(module: nn.Module) -> None:
             )
 
 
+def _scores(weights: dict[str, Array], weighting: Weighting, curvature: Mapping[str, Array] | None) -> dict[str, Array]:
+    """What decides which weights go: magnitudes, times the root of the curvature where that is the weighting.
+
+    Raises: ConfigError for curvature without its weighting, or the reverse; CalibrationError naming the layer it does not fit.
+    """
+    if (weighting == "curvature") != (curvature is not None):
+        raise ConfigError(
+            "curvature",
+            "none" if curvature is None else "given",
+            "weight_curvature(model, data), together with weighting 'curvature'",
+        )
+    if curvature is None:
+        return {name: np.abs(weight) for name, weight in weights.items()}
+    for name, weight in weights.items():
+        found = curvature.get(name)
+        if found is None or found.shape != weight.shape or not (np.isfinite(found).all() and (found >= 0).all()):
+            raise CalibrationError(
+                name,
+                f"needs a curvature of shape {weight.shape}, finite and not negative; take weight_curvature of this model",
+            )
+    return {name: np.abs(weight) * np.sqrt(curvature[name]) for name, weight in weights.items()}
+
+
 def _allocate(
     layers: dict[str, nn.Module],
     weights: dict[str, Array],
+    scores: dict[str, Array],
     open_weights: dict[str, Mask],
     sparsity: float,
     bits: float,
@@ -177,7 +206,7 @@ def _allocate(
     if not names:
         return list(gone.values())
     held = [int((~open_weights[name]).sum()) for name in names]
-    values = {name: weights[name][open_weights[name]] for name in names}
+    values = {name: scores[name][open_weights[name]] for name in names}
     sizes = [values[name].size for name in names]
     scales = [laplace_scale(values[name]) for name in names]
     caps = [_cap(layers[name], weights[name], cap, LAST_LAYER_CAP if name == last else cap) for name in names]
@@ -196,7 +225,8 @@ def _allocate(
     pruned = exact_counts(rates, sizes, round(share * sum(sizes)), most)
     survivors = [size - away for size, away in zip(sizes, pruned, strict=True)]
     omega_roots = 1 / np.maximum(threshold_scales(scales, sizes, weighting), np.finfo(float).tiny)
-    ranges = [float(np.abs(values[name]).max() * root) for name, root in zip(names, omega_roots, strict=True)]
+    largest = [float(np.abs(weights[name][open_weights[name]]).max()) for name in names]
+    ranges = [value * float(root) for value, root in zip(largest, omega_roots, strict=True)]
     layer_bits = allocate_bits(ranges, survivors, bits, low=LOWEST_BITS, high=HIGHEST_BITS, objective=objective)
     rows = dict(gone)
     for index, name in enumerate(names):

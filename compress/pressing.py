@@ -31,7 +31,7 @@ class Setting:
 
     block, share: family of blocks and share of their modelled cost that goes (None, 0: nothing). straight: activations that become
     straight lines. sparsity, bits: of OPQ (bits None: weights stay floats). finetune_epochs: on the codebook before conversion.
-    convert_epochs, convert_learning_rate: of conversion.
+    convert_epochs, convert_learning_rate, convert_batch_size, convert_distortion: of conversion.
     """
 
     block: str | None = None
@@ -42,6 +42,8 @@ class Setting:
     finetune_epochs: int = 0
     convert_epochs: int = 8
     convert_learning_rate: float = 2e-2
+    convert_batch_size: int = 256
+    convert_distortion: float = 1.0
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -80,6 +82,8 @@ def trained(
         data,
         epochs=setting.convert_epochs,
         learning_rate=setting.convert_learning_rate,
+        batch_size=setting.convert_batch_size,
+        distortion=setting.convert_distortion,
         straight=setting.straight,
         teacher=teacher,
         augment=augment,

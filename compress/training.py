@@ -4,10 +4,11 @@ differ only in the loss they pass."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase as NormBase
@@ -37,11 +38,14 @@ def fit_(
     augment: Augment | None = None,
     gradient_clip: float | None = None,
     after_step: Callable[[], None] | None = None,
+    shrunk: Sequence[Tensor] = (),
+    shrinkage: float = 0.0,
     progress: Progress | None = None,
 ) -> None:
     """Train `module` in place; deterministic for a seed on one machine; leaves it in eval mode.
 
-    loss(outputs, targets, inputs) -> scalar; augment(batch, generator) -> batch.
+    loss(outputs, targets, inputs) -> scalar; augment(batch, generator) -> batch. shrunk: parameters that every step also moves
+    towards zero by learning rate * shrinkage and no further (the proximal step of an L1 penalty, apart from Adam's scaling).
     Raises: CalibrationError when the loss stops being a finite number.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -68,12 +72,21 @@ def fit_(
             if gradient_clip is not None:
                 nn.utils.clip_grad_norm_(parameters, gradient_clip)
             optimizer.step()
+            if shrinkage:
+                shrink_(shrunk, optimizer.param_groups[0]["lr"] * shrinkage)
             schedule.step()
             if after_step is not None:
                 after_step()
         if progress is not None:
             progress("training", (epoch + 1) / epochs)
     module.eval()
+
+
+def shrink_(parameters: Sequence[Tensor], by: float) -> None:
+    """Soft thresholding in place: every number `by` nearer to zero, those within `by` to zero."""
+    with torch.no_grad():
+        for parameter in parameters:
+            parameter.copy_(F.softshrink(parameter, by))
 
 
 def one_cycle(done: float) -> float:

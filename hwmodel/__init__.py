@@ -10,7 +10,10 @@ counts.py             work of a Network in clear, by layer
 shapes.py             the same for networks that are known by their shapes only
 encrypted_counts.py   work of a Plan, by layer, operation and level
 hybrid.py             kernels of operations under hybrid key switching, which published systems use (pure)
-reference.py          encrypted workloads of published results: a bootstrap, a ResNet-20
+schemes.py            how published systems run CKKS: rings, levels, stages
+reference.py          encrypted workloads of published results: bootstraps
+resnet.py             the same: the ResNet-20 that they report times of
+seal_kernels.py       kernels of SEAL's operations as a core pays for them (pure)
 mapping.py            how a layer in clear is laid over an array, and what DRAM moves (pure)
 residency.py          what a CKKS accelerator keeps on the chip, and what its bus moves (pure)
 cost.py               what one layer costs, with its parts

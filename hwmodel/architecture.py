@@ -70,7 +70,7 @@ class PlainArray(Architecture):
     """Multiply-accumulate units behind a buffer and a DRAM; runs networks in clear, layer by layer.
 
     mapping: how a layer is laid over the units (MAPPINGS; see mapping.py), on array_rows by array_columns of them.
-    utilization: share of their cycles that the occupied units work.
+    utilization: share of the cycles in which the occupied units or the buffer work; the rest loads passes.
     operand_bits, smallest_bits: native width, and the narrowest one that makes the units proportionally faster.
     mac_energy_pj: of one multiply-accumulate with its registers; gated_share of it is saved where the input is zero.
     skip_granularity: 0 when zero weights take time, 1 when each is skipped, b when blocks of b x b are;
@@ -143,7 +143,8 @@ class CkksAccelerator(Architecture):
     """A vector machine for CKKS: units over residues of word_bits, on-chip memory, and a bus for what does not fit.
 
     occupancy: share of the busiest unit's cycles that it works. shared_units: 1 when transforms, products and
-    additions run on the same lanes (a GPU), 0 when each has its own.
+    additions run on the same lanes, one kernel after another (a GPU), 0 when each has its own.
+    transform_passes: times that a transform goes over its residues in memory when they do not stay on the chip.
     halves_keys: 1 when the uniform half of a key is regenerated from a seed on the chip.
     product_energy_pj: of one modular product of two words. on_chip_energy_pj, memory_energy_pj: of a byte moved.
     """
@@ -160,6 +161,7 @@ class CkksAccelerator(Architecture):
     shared_units: Coefficient = _unit(FLAG)
     occupancy: Coefficient = _divisor("1")
     on_chip_bytes: Coefficient = _unit("byte")
+    transform_passes: Coefficient = _unit("1/transform")
     halves_keys: Coefficient = _unit(FLAG)
     memory_bytes_per_s: Coefficient = _divisor("byte/s")
     product_energy_pj: Coefficient = _unit("pJ/product")

@@ -5,7 +5,8 @@ accelerator:  a point inside a bracket, because such machines schedule what a pl
     low   compute only: per layer the busiest unit at full occupancy, all others hidden behind it, everything on chip, a
           small ring filling the pipelines as well as the native one;
     value max(busiest unit / occupancy, bytes over the bus / bandwidth), with what fits on chip staying there
-          (residency.py) and transfers double-buffered;
+          (residency.py) and transfers double-buffered. Where all units are the same lanes (a GPU) kernels run one after
+          another, some bound by the lanes, some by memory, and neither hides the other: the sum instead of the maximum
     high  the units one after the other, a ring smaller than the native one taking as long as the native one, everything
           streamed from memory at every use, not overlapped, key switches quadratic in words per residue.
     energy = products + on-chip traffic + memory traffic + static power * latency.
@@ -21,6 +22,7 @@ from hwmodel.band import ZERO, Band, exactly
 from hwmodel.cost import LayerCost
 from hwmodel.encrypted_counts import KEY_SWITCHES, EncryptedWorkload, OperationWork
 from hwmodel.residency import residency, words_per_residue
+from hwmodel.seal_kernels import seal_kernels
 from secure.kernels import KernelCounts, KernelTimes
 
 MJ_PER_PJ = 1e-9
@@ -42,7 +44,7 @@ def price_core(workload: EncryptedWorkload, cpu: CpuSeal) -> tuple[LayerCost, ..
     for layer, rows in workload.layers().items():
         parts: dict[str, Band] = defaultdict(lambda: ZERO)
         for row in rows:
-            kernels = row.engine_kernels if shares else row.kernels
+            kernels = row.engine_kernels if shares else seal_kernels(row, workload.poly_modulus_degree)
             parts[row.kind.value] += Band(*(times.milliseconds(kernels, row.count) for times in corners))
         latency_ms = sum(parts.values(), ZERO)
         energies = {kind: part * cpu.core_power_w.band for kind, part in parts.items()}
@@ -60,22 +62,19 @@ def _layer(
 ) -> LayerCost:
     kept = residency(workload, machine)
     words = words_per_residue(workload, machine)
-    degree = workload.poly_modulus_degree
-    busiest = _busiest_cycles(rows, degree, machine) * words
-    compute_ms = busiest / machine.clock_hz.band / machine.occupancy.band * MS_PER_S
-    compute_only_ms = busiest.low / machine.clock_hz.high * MS_PER_S
-    moved_bytes = Band(
-        sum(kept.moved_bytes(row) for row in rows), 0.0, sum(kept.all_streamed_bytes(row) for row in rows)
-    )
-    moved_bytes = Band(moved_bytes.value, 0.0, max(moved_bytes.value, moved_bytes.high))
+    units_ms = [cycles * words / machine.clock_hz.band * MS_PER_S for cycles in _unit_cycles(rows, workload, machine)]
+    compute_ms = _together(units_ms, machine)
+    moved = [sum(kept.moved_bytes(row) for row in rows), sum(kept.all_streamed_bytes(row) for row in rows)]
+    moved_bytes = Band(moved[0], 0.0, max(moved))
     bus_ms = moved_bytes / machine.memory_bytes_per_s.band * MS_PER_S
-    value_ms = max(compute_ms.value, bus_ms.value)
+    busy_ms = compute_ms.value / machine.occupancy.value
+    value_ms = busy_ms + bus_ms.value if machine.shared_units.value else max(busy_ms, bus_ms.value)
     high_ms = _serial_ms(rows, workload, machine) + bus_ms.high
-    latency_ms = Band(value_ms, compute_only_ms, max(high_ms, value_ms))
+    latency_ms = Band(value_ms, compute_ms.low, max(high_ms, value_ms))
     kernels = sum((row.kernels for row in rows), KernelCounts())
     products = (kernels.butterflies + kernels.products) * words
     touched = (kernels.products + kernels.additions) * WORDS_PER_OPERATION
-    touched += kernels.transforms * degree * WORDS_PER_TRANSFORMED
+    touched += kernels.transforms * workload.poly_modulus_degree * WORDS_PER_TRANSFORMED
     touched_bytes = touched * words * machine.word_bits.value / 8
     energies = {
         "modular products": machine.product_energy_pj.band * (products * MJ_PER_PJ),
@@ -83,26 +82,27 @@ def _layer(
         "memory": moved_bytes * machine.memory_energy_pj.band * MJ_PER_PJ,
         "static": latency_ms * machine.static_power_w.band,  # ms * W = mJ
     }
-    parts = {"compute": compute_ms.value, "memory": value_ms - compute_ms.value}
+    parts = {"compute": busy_ms, "memory": value_ms - busy_ms}
     return LayerCost.of(layer, latency_ms, parts, energies, operations=products, moved_bytes=moved_bytes.value)
 
 
-def _unit_cycles(row: OperationWork, degree: int, machine: CkksAccelerator) -> tuple[Band, Band, Band]:
-    """Cycles of the transform, product and addition units, one word a residue."""
+def _unit_cycles(
+    rows: Sequence[OperationWork], workload: EncryptedWorkload, machine: CkksAccelerator
+) -> tuple[Band, Band, Band]:
+    """Cycles of the transform, product and addition units at full occupancy, one word a residue."""
+    kernels = sum((row.kernels for row in rows), KernelCounts())
     return (
-        exactly(row.kernels.transforms * degree) / machine.transform_residues_per_cycle.band,
-        exactly(row.kernels.products) / machine.products_per_cycle.band,
-        exactly(row.kernels.additions) / machine.additions_per_cycle.band,
+        exactly(kernels.transforms * workload.poly_modulus_degree) / machine.transform_residues_per_cycle.band,
+        exactly(kernels.products) / machine.products_per_cycle.band,
+        exactly(kernels.additions) / machine.additions_per_cycle.band,
     )
 
 
-def _busiest_cycles(rows: Sequence[OperationWork], degree: int, machine: CkksAccelerator) -> Band:
-    """Cycles of the unit with the most work; of all of them together where they are the same lanes."""
-    cycles = [_unit_cycles(row, degree, machine) for row in rows]
-    totals = [sum(unit, ZERO) for unit in zip(*cycles, strict=True)]
+def _together(units: Sequence[Band], machine: CkksAccelerator) -> Band:
+    """The unit with the most work; all of them one after the other where they are the same lanes."""
     if machine.shared_units.value:
-        return sum(totals, ZERO)
-    return Band(*(max(getattr(total, corner) for total in totals) for corner in ("value", "low", "high")))
+        return sum(units, ZERO)
+    return Band(*(max(getattr(unit, corner) for unit in units) for corner in ("value", "low", "high")))
 
 
 def _serial_ms(rows: Sequence[OperationWork], workload: EncryptedWorkload, machine: CkksAccelerator) -> float:
@@ -112,5 +112,5 @@ def _serial_ms(rows: Sequence[OperationWork], workload: EncryptedWorkload, machi
     cycles = 0.0
     for row in rows:
         factor = words**2 if row.kind in KEY_SWITCHES else words
-        cycles += factor * sum(unit.high for unit in _unit_cycles(row, workload.poly_modulus_degree, machine))
+        cycles += factor * sum(unit.high for unit in _unit_cycles([row], workload, machine))
     return stretch * cycles / machine.clock_hz.low / machine.occupancy.low * MS_PER_S

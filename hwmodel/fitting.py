@@ -1,6 +1,6 @@
 """Kernel times from measured operations: least squares on the relative error, no coefficient below zero. Pure.
 
-The columns are taken from secure.kernels itself (what one nanosecond of each kernel adds to an operation), so the fit
+The columns are taken from the counts themselves (what one nanosecond of each kernel adds to an operation), so the fit
 follows whatever kernels the plan's costs are counted in.
 """
 
@@ -13,6 +13,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from hwmodel.seal_kernels import seal_operation_kernels
 from secure.kernels import KernelCounts, KernelTimes, operation_kernels
 from secure.plan import Kind
 
@@ -31,7 +32,7 @@ class Measured:
     microseconds: float
 
 
-def predicted_us(cell: Measured, times: KernelTimes, counting: Counting = operation_kernels) -> float:
+def predicted_us(cell: Measured, times: KernelTimes, counting: Counting = seal_operation_kernels) -> float:
     """What the kernel model says of a cell, in microseconds."""
     return times.milliseconds(counting(cell.kind, cell.level, cell.degree), calls=1) * 1e3
 
@@ -41,7 +42,7 @@ def kernel_names() -> tuple[str, ...]:
     return tuple(item.name for item in fields(KernelTimes))
 
 
-def fit_kernel_times(cells: Sequence[Measured], counting: Counting = operation_kernels) -> KernelTimes:
+def fit_kernel_times(cells: Sequence[Measured], counting: Counting = seal_operation_kernels) -> KernelTimes:
     """The kernel times with the least mean squared relative error on the cells (cells without kernels are left out)."""
     names = kernel_names()
     units = [KernelTimes(**{name: float(name == chosen) for name in names}) for chosen in names]
@@ -60,7 +61,9 @@ def has_kernels(cell: Measured) -> bool:
     return any(getattr(counts, item.name) for item in fields(counts))
 
 
-def relative_errors(cells: Sequence[Measured], times: KernelTimes, counting: Counting = operation_kernels) -> Array:
+def relative_errors(
+    cells: Sequence[Measured], times: KernelTimes, counting: Counting = seal_operation_kernels
+) -> Array:
     """predicted / measured - 1 of every cell."""
     return np.array([predicted_us(cell, times, counting) / cell.microseconds - 1 for cell in cells])
 

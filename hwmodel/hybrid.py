@@ -8,6 +8,7 @@ beta = ceil(l / alpha) digits, R = l + k. With k = alpha = 1 they are SEAL's, wh
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count as count_from
 from math import ceil, log2
 
 from secure.kernels import RESIDUE_BYTES, KernelCounts
@@ -15,20 +16,40 @@ from secure.kernels import RESIDUE_BYTES, KernelCounts
 
 @dataclass(frozen=True, kw_only=True)
 class HybridRing:
-    """A ring with `levels` data primes, `special` ones and digits of `digit` primes; bytes at 8 a residue, as plans count."""
+    """A ring with `levels` data primes, `special` ones and digits of `digit` primes; bytes at 8 a residue, as plans count.
+
+    budget: primes that the modulus may have at the security level. Where it is given, a key switch cuts a ciphertext into the
+    fewest digits that leave room for special primes of a digit's size (CraterLake's boosted key switching); else digits are fixed.
+    """
 
     degree: int
     levels: int
-    special: int
-    digit: int
+    special: int = 0
+    digit: int = 0
+    budget: int = 0
 
     @property
     def limb_bytes(self) -> int:
         return self.degree * RESIDUE_BYTES
 
+    def digit_at(self, level: int) -> int:
+        """Primes of a digit of a ciphertext at `level`, and of the special modulus where the budget sets them."""
+        if not self.budget:
+            return self.digit
+        return next(size for size in (ceil(level / count) for count in count_from(1)) if level + size <= self.budget)
+
+    def special_at(self, level: int) -> int:
+        """Special primes that a key switch at `level` takes."""
+        return self.digit_at(level) if self.budget else self.special
+
+    def digits(self, level: int) -> list[int]:
+        """Primes in each digit."""
+        digit = self.digit_at(level)
+        return [min(digit, level - start) for start in range(0, level, digit)]
+
     def raised_limbs(self, level: int) -> int:
         """Limbs of all digits raised to the full modulus."""
-        return ceil(level / self.digit) * (level + self.special)
+        return len(self.digits(level)) * (level + self.special_at(level))
 
     def key_limbs(self, level: int) -> int:
         """Limbs of one key that a switch at `level` reads."""
@@ -41,40 +62,81 @@ class HybridRing:
 
 def key_switch(ring: HybridRing, level: int) -> KernelCounts:
     """One relinearization or rotation at `level`."""
-    digits = [min(ring.digit, level - start) for start in range(0, level, ring.digit)]
-    full = level + ring.special
-    conversions = sum(size * (1 + full - size) for size in digits if size > 1)
-    if ring.special > 1:
-        conversions += 2 * ring.special * (1 + level)
-    inner, scaled_down = 2 * len(digits) * full, 2 * level
-    return _kernels(
-        ring,
-        transforms=(len(digits) + 2) * full,
-        product_limbs=conversions + inner + scaled_down,
-        addition_limbs=conversions + 2 * (len(digits) - 1) * full + scaled_down,
-        key_limbs=ring.key_limbs(level),
-    )
+    return hoisted_key_switches(ring, level, 1)
 
 
 def hoisted_key_switches(ring: HybridRing, level: int, count: int) -> KernelCounts:
     """`count` rotations of one ciphertext that share the raising of its digits."""
-    digits = [min(ring.digit, level - start) for start in range(0, level, ring.digit)]
-    full = level + ring.special
-    raised = sum(size * (1 + full - size) for size in digits if size > 1)
-    lowered = 2 * ring.special * (1 + level) if ring.special > 1 else 0
-    each = 2 * len(digits) * full + 2 * level + lowered
+    return (
+        _raise_digits(ring, level, 1) + _inner_products(ring, level, count) + _divide_by_special(ring, level, 2 * count)
+    )
+
+
+def double_hoisted_matrix(ring: HybridRing, level: int, babies: int, giants: int, diagonals: int) -> KernelCounts:
+    """A matrix of diagonals whose products stay in the large modulus (cost-model notes 1.4): digits are raised once for the
+    baby steps and once for every giant step, one part is divided for every giant step and two at the end."""
+    full = level + ring.special_at(level)
+    diagonal_products = _kernels(ring, product_limbs=2 * diagonals * full, addition_limbs=2 * (diagonals - 1) * full)
+    return (
+        _raise_digits(ring, level, giants)
+        + _inner_products(ring, level, babies + giants - 2)
+        + diagonal_products
+        + _divide_by_special(ring, level, giants - 1 + 2)
+    )
+
+
+def _raise_digits(ring: HybridRing, level: int, count: int) -> KernelCounts:
+    """Digits of `count` polynomials, raised to the full modulus."""
+    digits, full = ring.digits(level), level + ring.special_at(level)
+    conversions = sum(size * (1 + full - size) for size in digits if size > 1)
     return _kernels(
         ring,
-        transforms=len(digits) * full + 2 * count * full,
-        product_limbs=raised + count * each,
-        addition_limbs=raised + count * (lowered + 2 * (len(digits) - 1) * full + 2 * level),
+        transforms=count * len(digits) * full,
+        product_limbs=count * conversions,
+        addition_limbs=count * conversions,
+    )
+
+
+def _inner_products(ring: HybridRing, level: int, count: int) -> KernelCounts:
+    """Raised digits times `count` keys."""
+    digits, full = len(ring.digits(level)), level + ring.special_at(level)
+    return _kernels(
+        ring,
+        product_limbs=count * 2 * digits * full,
+        addition_limbs=count * 2 * (digits - 1) * full,
         key_limbs=count * ring.key_limbs(level),
     )
 
 
-def rescale(ring: HybridRing, level: int) -> KernelCounts:
-    """Division of both parts by the last of `level` primes."""
-    return _kernels(ring, transforms=2 * level, product_limbs=2 * (level - 1), addition_limbs=2 * (level - 1))
+def _divide_by_special(ring: HybridRing, level: int, parts: int) -> KernelCounts:
+    """`parts` polynomials of the full modulus divided by the special primes."""
+    special = ring.special_at(level)
+    lowered = special * (1 + level) if special > 1 else 0
+    return _kernels(
+        ring,
+        transforms=parts * (level + special),
+        product_limbs=parts * (lowered + level),
+        addition_limbs=parts * (lowered + level),
+    )
+
+
+def rescale(ring: HybridRing, level: int, primes: int = 1) -> KernelCounts:
+    """Division of both parts by the last `primes` of `level` primes, at once."""
+    left = level - primes
+    conversions = primes * (1 + left) if primes > 1 else 0
+    limbs = 2 * (conversions + left)
+    return _kernels(ring, transforms=2 * level, product_limbs=limbs, addition_limbs=limbs)
+
+
+def base_change(ring: HybridRing, level: int, to_level: int, parts: int = 2) -> KernelCounts:
+    """`parts` polynomials of `level` primes extended to `to_level` primes (0: from coefficients that need no transform)."""
+    conversions = level * (1 + to_level - level) if level > 1 else 0
+    return _kernels(
+        ring,
+        transforms=parts * (level + to_level),
+        product_limbs=parts * conversions,
+        addition_limbs=parts * max(conversions, to_level),
+    )
 
 
 def multiply_plain(ring: HybridRing, level: int) -> KernelCounts:

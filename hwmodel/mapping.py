@@ -4,7 +4,8 @@ The mappings are simple and stated; nothing is searched but the height of an out
 
 row-stationary     a kernel of R rows occupies R rows of the array, one output row a column; R or output rows beyond the
                    array are folded, unused rows take further copies (Eyeriss; ISCA 2016). Dense layers fill the array.
-weight-stationary  a tile of array_rows inputs by array_columns outputs sits in the array; edge tiles are partly empty.
+weight-stationary  a tile of array_rows inputs by array_columns outputs sits in the array; edge tiles are partly empty, in the
+                   array and in DRAM, from where whole tiles come.
 vector             any layer fills the units.
 """
 
@@ -24,6 +25,11 @@ def fill(work: LayerWork, array: PlainArray) -> float:
     if array.mapping == WEIGHT_STATIONARY and work.fan_in:
         return _folded(work.fan_in, rows) * _folded(work.channels, columns)
     return 1.0
+
+
+def stored_weight_share(work: LayerWork, array: PlainArray) -> float:
+    """Share of the weight bytes that come from DRAM that are weights: the rest fills edge tiles of a weight-stationary array."""
+    return fill(work, array) if array.mapping == WEIGHT_STATIONARY else 1.0
 
 
 def _folded(length: int, units: int) -> float:

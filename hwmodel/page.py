@@ -18,7 +18,9 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bottom: 1px solid #ccc; }
 table { border-collapse: collapse; font-size: 13px; margin: .6rem 0; } td, th { padding: .2rem .7rem; text-align: left; }
 th { border-bottom: 1px solid #999; } tr:nth-child(even) { background: #f5f5f5; } td.n { text-align: right; }
-p.note { color: #555; font-size: 13px; } svg { width: 100%; height: auto; margin: .6rem 0; }
+td:first-child { white-space: nowrap; } p.note { color: #555; font-size: 13px; }
+figure { margin: 1rem 0; } svg { width: 100%; height: auto; margin: .4rem 0; }
+.pairs { display: grid; grid-template-columns: 1fr 1fr; gap: 0 1.5rem; }
 """
 PLAN_ROWS = (
     ("ring degree N", "poly_modulus_degree"), ("log2 of the whole modulus", "log2_qp"), ("levels, fresh", "levels"),
@@ -31,6 +33,7 @@ MEASURED_ROWS = (
     ("largest error of an output", "max_logit_error"), ("encrypt, ms", "client_encrypt_ms"), ("server, ms", "server_ms"),
     ("decrypt, ms", "client_decrypt_ms"), ("upload, bytes", "upload_bytes"), ("download, bytes", "download_bytes"),
     ("keys, bytes", "evaluation_key_bytes"), ("peak memory, bytes", "peak_rss_bytes"),
+    ("energy of the processor, all images and both parties, J", "package_energy_j"),
 )  # fmt: skip
 PLAN_LAYER_COLUMNS = ("layer", "level", "rotate", "multiply_plain", "square", "relinearize", "rescale", "predicted_ms")
 SECURITY = (
@@ -66,7 +69,7 @@ def report_page(
         _costs(comparison),
         _measured(measured) if measured else "",
         _charts(comparison, {machine.name: machine for machine in machines}),
-        _kinds(comparison),
+        _kinds(comparison, measured or {}),
     ]
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -149,7 +152,7 @@ def _costs(comparison: Comparison) -> str:
         for report in comparison.reports
     ]  # fmt: skip
     overhead = "".join(
-        f"<li>{escape(name)}: encrypted takes {ratio:.3g} times the plain latency</li>"
+        f"<li>{escape(name)}: encrypted takes {ratio:,.0f} times the plain latency</li>"
         for name, ratio in comparison.privacy_overhead.items()
     )
     headings = ("machine", "mode", "ms", "low to high", "mJ", "low to high", "latency rests on", "energy rests on")
@@ -174,6 +177,7 @@ def _charts(comparison: Comparison, machines: Mapping[str, Architecture]) -> str
         _figure("Energy, millijoules an image (modelled)", log_bars(energies, "mJ")),
         _figure("Where the energy goes (modelled)", stacked_shares(stacks, "mJ")),
     ]
+    roofs = []
     for report in comparison.reports:
         roof = roofline(report, machines[report.architecture]) if report.architecture in machines else None
         if roof is None:
@@ -184,17 +188,22 @@ def _charts(comparison: Comparison, machines: Mapping[str, Architecture]) -> str
             (f"{roof.operation}s a byte moved", f"{roof.operation}s a second"),
             (roof.peak_operations_per_s, roof.memory_bytes_per_s),
         )
-        charts.append(_figure(f"Roofline of {roof.architecture} (modelled)", chart))
-    return "".join(charts)
+        roofs.append(_figure(f"Roofline of {roof.architecture} (modelled)", chart))
+    return "".join(charts) + f'<div class="pairs">{"".join(roofs)}</div>'
 
 
-def _kinds(comparison: Comparison) -> str:
+def _kinds(comparison: Comparison, measured: Mapping[str, Any]) -> str:
     if not comparison.reports:
         return ""
+    energy = (
+        "The energy of the real run is the platform's counter of whole processors, everything that ran on them included."
+        if "package_energy_j" in measured
+        else "No energy was measured."
+    )
     return (
         '<h2>What the figures are</h2><p class="note">Measured: by a run on the machine that is named. Modelled: computed from '
         "the counts of this plan and the coefficients of a machine's file, each measured, cited, derived or assumed; the "
-        "columns say which. Low and high are the coefficients' bands, all lows and all highs together. No energy was measured.</p>"
+        f"columns say which. Low and high are the coefficients' bands, all lows and all highs together. {energy}</p>"
     )
 
 

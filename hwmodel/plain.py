@@ -1,6 +1,7 @@
 """Prices of a network in clear, layer by layer.
 
-Array:  compute = MACs / (clock * MACs per cycle * filled share * utilization); on chip = max(compute, buffer traffic);
+Array:  compute = MACs / (clock * MACs per cycle * filled share); on chip = max(compute, buffer traffic) / utilization, because
+        units and buffer both wait while a pass is loaded;
         latency = max(on chip, DRAM) + what double buffering leaves of the smaller one + one call a layer;
         energy  = MACs + buffer traffic + DRAM traffic + requantizations + static power * latency.
         Zero weights, narrow weights and power-of-two steps are priced only where the machine's file says it uses them.
@@ -11,22 +12,32 @@ CPU:    latency = max(MACs and element-wise operations, weights from memory) + o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from compress.errors import CostModelError
 from hwmodel.architecture import CpuSeal, PlainArray
 from hwmodel.band import Band, exactly, larger, smaller
 from hwmodel.cost import LayerCost, no_cost
 from hwmodel.counts import BLOCK_SIZES, FLOAT_BITS, LayerWork, PlainWorkload
-from hwmodel.mapping import fill, tiled_traffic_bytes
+from hwmodel.mapping import fill, stored_weight_share, tiled_traffic_bytes
 
 MS_PER_S = 1e3
 MJ_PER_PJ = 1e-9
 
 
-def price_array(workload: PlainWorkload, array: PlainArray, images: int = 1) -> tuple[LayerCost, ...]:
-    """Cost of every layer on an accelerator array, an image, when `images` go through a layer together."""
-    stored = stores_weights(workload, array)
+def price_array(
+    workload: PlainWorkload, array: PlainArray, images: int = 1, buffer_bytes: Mapping[str, float] | None = None
+) -> tuple[LayerCost, ...]:
+    """Cost of every layer on an accelerator array, an image, when `images` go through a layer together.
+
+    buffer_bytes: of an image, by layer, where the traffic of the machine's own mapping is known; else the file's bytes a MAC.
+    """
+    stored, known = stores_weights(workload, array), buffer_bytes or {}
     return tuple(
-        no_cost(layer.layer) if layer.idle else _array_layer(layer, array, images, stored) for layer in workload.layers
+        no_cost(layer.layer)
+        if layer.idle
+        else _array_layer(layer, array, images, weights_stored=stored, buffer_bytes=known.get(layer.layer))
+        for layer in workload.layers
     )
 
 
@@ -57,7 +68,8 @@ def array_dram_bytes(work: LayerWork, array: PlainArray, images: int = 1, *, wei
 def _weight_bytes(work: LayerWork, array: PlainArray) -> float:
     """Bytes of a layer's weights as the machine stores them."""
     native_bits = work.weights * array.operand_bits.value
-    return (min(work.packed_bits, native_bits) if array.packs_weights.value else native_bits) / 8
+    bits = min(work.packed_bits, native_bits) if array.packs_weights.value else native_bits
+    return bits / 8 / stored_weight_share(work, array)
 
 
 def computed_share(work: LayerWork, array: PlainArray) -> float:
@@ -87,15 +99,17 @@ def width_share(work: LayerWork, array: PlainArray) -> float:
     return min(1.0, width / native)
 
 
-def _array_layer(work: LayerWork, array: PlainArray, images: int, weights_stored: bool) -> LayerCost:
+def _array_layer(
+    work: LayerWork, array: PlainArray, images: int, *, weights_stored: bool, buffer_bytes: float | None
+) -> LayerCost:
     share, width = computed_share(work, array), width_share(work, array)
     rate = array.clock_hz.band * array.macs_per_cycle.band * array.utilization.band
     slowed = smaller(exactly(1.0), exactly(share) / array.skip_efficiency.band)
     slots = slowed * (work.macs * width / fill(work, array)) + exactly(work.elementwise)
     compute_ms = slots / rate * MS_PER_S
     done = work.macs * share * width + work.elementwise
-    buffer_bytes = array.buffer_bytes_per_mac.band * done
-    buffer_ms = buffer_bytes / array.buffer_bytes_per_s.band * MS_PER_S
+    buffered = array.buffer_bytes_per_mac.band * done if buffer_bytes is None else exactly(buffer_bytes)
+    buffer_ms = buffered / (array.buffer_bytes_per_s.band * array.utilization.band) * MS_PER_S
     on_chip_ms = larger(compute_ms, buffer_ms)
     dram_bytes = exactly(array_dram_bytes(work, array, images, weights_stored=weights_stored) / images)
     dram_ms = dram_bytes / array.dram_bytes_per_s.band * MS_PER_S
@@ -114,7 +128,7 @@ def _array_layer(work: LayerWork, array: PlainArray, images: int, weights_stored
     requantize_pj = (array.shift_energy_pj if shifts else array.requantize_energy_pj).band
     energies = {
         "multiply-accumulate": array.mac_energy_pj.band * ungated * (done * MJ_PER_PJ),
-        "buffer": buffer_bytes * array.buffer_energy_pj.band * MJ_PER_PJ,
+        "buffer": buffered * array.buffer_energy_pj.band * MJ_PER_PJ,
         "DRAM": dram_bytes * array.dram_energy_pj.band * MJ_PER_PJ,
         "requantization": requantize_pj * ((work.outputs if work.macs else 0) * MJ_PER_PJ),
         "static": latency_ms * array.static_power_w.band,  # ms * W = mJ

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,12 @@ from hwmodel.roofline import Roofline, roofline
 from hwmodel.variants import VariantTable
 
 FORMATS = (".pdf", ".png", ".svg")
+ROOFLINE_COLUMNS = 3
+#: Matplotlib's twenty: its default ten repeat within one stack.
+DISTINCT_COLOURS = (
+    "#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf",
+    "#aec7e8", "#ffbb78", "#98df8a", "#ff9896", "#c5b0d5", "#c49c94", "#f7b6d2", "#c7c7c7", "#dbdb8d", "#9edae5",
+)  # fmt: skip
 Draw = Callable[[Any], None]
 
 
@@ -41,6 +48,7 @@ def save_energy_plot(comparison: Comparison, path: str | Path, *, force: bool = 
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
+        axes.set_prop_cycle(color=DISTINCT_COLOURS)
         stacks = [energy_by_component(report) for report in comparison.reports]
         for name in dict.fromkeys(name for stack in stacks for name in stack):
             shares = [stack.get(name, 0.0) / (sum(stack.values()) or 1.0) for stack in stacks]
@@ -52,7 +60,7 @@ def save_energy_plot(comparison: Comparison, path: str | Path, *, force: bool = 
         axes.invert_yaxis()
         axes.set_xlabel("share of the energy of an image (modelled)")
         axes.margins(x=0.15)
-        axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=4)
+        figure.legend(fontsize=7, loc="outside lower center", ncols=5)
 
     _save(draw, path, (9, 1.8 + 0.5 * len(comparison.reports)), force)
 
@@ -60,18 +68,28 @@ def save_energy_plot(comparison: Comparison, path: str | Path, *, force: bool = 
 def save_roofline_plot(
     comparison: Comparison, machines: Mapping[str, Architecture], path: str | Path, *, force: bool = False
 ) -> None:
-    """One panel a machine that has a roofline: its roof, and a point for every layer. Raises: as save_plot."""
+    """One panel a machine that moves bytes for a layer: its roof, and a point for every such layer. Raises: as save_plot."""
     roofs = [
-        roof for report in comparison.reports if (roof := roofline(report, machines[report.architecture])) is not None
+        roof
+        for report in comparison.reports
+        if (roof := roofline(report, machines[report.architecture])) is not None
+        and any(point.operations_per_byte for point in roof.points)
     ]
     if not roofs:
-        raise CostModelError(f"{path}: no machine here has a roofline; add an array or a CKKS accelerator")
+        raise CostModelError(
+            f"{path}: no machine here has a roofline with a point; add an array, or an accelerator that the keys do not fit"
+        )
+    columns = min(ROOFLINE_COLUMNS, len(roofs))
+    rows = ceil(len(roofs) / columns)
 
     def draw(figure: Any) -> None:
-        for axes, roof in zip(figure.subplots(1, len(roofs), squeeze=False)[0], roofs, strict=True):
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes, roof in zip(panels, roofs, strict=False):
             _draw_roofline(axes, roof)
+        for axes in panels[len(roofs) :]:
+            axes.remove()
 
-    _save(draw, path, (4 * len(roofs), 4), force)
+    _save(draw, path, (4 * columns, 3.6 * rows), force)
 
 
 def save_pareto_plot(table: VariantTable, architecture: str, path: str | Path, *, force: bool = False) -> None:
@@ -87,7 +105,10 @@ def save_pareto_plot(table: VariantTable, architecture: str, path: str | Path, *
         axes.scatter([p.latency_ms for p in points], [p.accuracy for p in points], zorder=2)
         for point in points:
             axes.annotate(f" {point.label}", (point.latency_ms, point.accuracy), fontsize=7)
-        axes.set_xscale("log")
+        latencies = [point.latency_ms for point in points]
+        if max(latencies) > 10 * min(latencies):
+            axes.set_xscale("log")
+        axes.margins(x=0.2)
         axes.set_xlabel(f"encrypted latency on {architecture}, ms (modelled)")
         axes.set_ylabel("accuracy (measured)")
 
@@ -107,7 +128,9 @@ def save_waterfall_plot(
             axes.annotate(f"{milliseconds:.3g} ms", (position, milliseconds), ha="center", va="bottom", fontsize=8)
         axes.set_xticks(range(len(steps)), [step.replace(", ", "\n") for step, _ in steps])
         axes.set_yscale("log")
-        axes.set_ylabel(f"latency an image, ms (modelled; {plain}, {encrypted})")
+        axes.margins(y=0.15)
+        axes.set_ylabel("latency an image, ms (modelled)")
+        axes.set_title(plain if plain == encrypted else f"{plain} in clear, {encrypted} encrypted", fontsize=9)
 
     _save(draw, path, (7, 4), force)
 
@@ -145,7 +168,7 @@ def _draw_costs(axes: Any, comparison: Comparison, energy: bool) -> None:
         axes.annotate(_largest(parts), (band.high, position), fontsize=7)
     axes.set_xscale("log")
     axes.set_xlabel("energy an image, mJ (modelled)" if energy else "latency an image, ms (modelled)")
-    axes.margins(x=0.4)
+    axes.margins(x=0.7)
 
 
 def _draw_roofline(axes: Any, roof: Roofline) -> None:

@@ -1,92 +1,39 @@
-"""Encrypted workloads of published results, so that published times can be modelled: a bootstrap and a ResNet-20.
+"""Encrypted workloads of published results, so that published times can be modelled: bootstraps, and rows for a network.
 
-The papers' schedules are not public; these are this project's own (derived, with the parameters the papers state):
-    bootstrap  3 matrices coefficients-to-slots, a sine of degree 31 with 3 doublings for the real and the imaginary
-               half, 3 matrices slots-to-coefficients; 63 diagonals a matrix (2^15 slots, radix 2^5) in 8 x 8 steps
-    ResNet-20  21 bootstraps, 1,218 rotations, 19 groups of 8 hoisted ones, 6,475 plain products and 12 activations
-               (CryptOracle's counts of the low-memory variant, perf-model/workload-configs; the degree of an activation
-               is not in them: 13 products are assumed, as for one half of the sine)
-Bytes are counted at 8 a residue, as plans are; a machine scales them to its word.
+A bootstrap: the modulus is raised; matrices take coefficients to slots; a sine for the real and for the imaginary half (one for
+both when slots are sparse); matrices take slots to coefficients. What a scheme leaves open is in schemes.py, the network that
+published times are of in resnet.py. Bytes are counted at 8 a residue, as plans are; a machine scales them to its word.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from math import ceil
 
 from hwmodel.encrypted_counts import EncryptedWorkload, OperationWork
-from hwmodel.hybrid import HybridRing, hoisted_key_switches, key_switch, multiply, multiply_plain, rescale
+from hwmodel.hybrid import (
+    add,
+    base_change,
+    double_hoisted_matrix,
+    hoisted_key_switches,
+    key_switch,
+    multiply,
+    multiply_plain,
+    rescale,
+)
+from hwmodel.schemes import Rotations, Scheme
 from secure.kernels import KernelCounts
 from secure.plan import Kind
-
-STAGES = 3
-DIAGONALS = 63
-BABY_ROTATIONS = GIANT_ROTATIONS = 7
-SINE_PRODUCTS, SINE_LEVELS = 26, 9
-RESNET_BOOTSTRAPS, RESNET_ROTATIONS, RESNET_PLAIN_PRODUCTS = 21, 1218, 6475
-RESNET_HOISTS, RESNET_HOISTED, RESNET_ACTIVATIONS = 19, 8, 12
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scheme:
-    """How a published system runs CKKS. primes_per_level: one, or two short ones for a level of the bootstrap.
-
-    few_keys: a matrix needs two keys (its steps are repeated), where hoisted baby steps need one key a step.
-    extends_plaintexts: a diagonal is stored as one limb and extended on the chip.
-    """
-
-    ring: HybridRing
-    word_bits: int
-    primes_per_level: int
-    few_keys: bool
-    extends_plaintexts: bool
-
-
-#: Rings as the papers and the cost-model notes 2.3 give them; how keys and diagonals are kept is recalled.
-SCHEMES = {
-    "craterlake": Scheme(
-        ring=HybridRing(degree=65536, levels=57, special=19, digit=19),
-        word_bits=28, primes_per_level=2, few_keys=False, extends_plaintexts=False,
-    ),
-    "ark": Scheme(
-        ring=HybridRing(degree=65536, levels=24, special=6, digit=6),
-        word_bits=64, primes_per_level=1, few_keys=True, extends_plaintexts=True,
-    ),
-    "sharp": Scheme(
-        ring=HybridRing(degree=65536, levels=36, special=12, digit=12),
-        word_bits=36, primes_per_level=2, few_keys=True, extends_plaintexts=True,
-    ),
-    "cheddar": Scheme(
-        ring=HybridRing(degree=65536, levels=47, special=12, digit=12),
-        word_bits=32, primes_per_level=2, few_keys=False, extends_plaintexts=False,
-    ),
-}  # fmt: skip
 
 
 def bootstrap(scheme: Scheme) -> EncryptedWorkload:
     """One bootstrap of a full ciphertext."""
-    rows = tuple(_bootstrap_rows(scheme))
-    return _workload(scheme, rows)
+    return workload(scheme, tuple(bootstrap_rows(scheme, scheme.full_log2_slots)))
 
 
-def resnet20(scheme: Scheme) -> EncryptedWorkload:
-    """One encrypted ResNet-20 inference: its bootstraps, and its convolutions at the middle of the levels they leave."""
-    rows = [_repeated(row, RESNET_BOOTSTRAPS) for row in _bootstrap_rows(scheme)]
-    level = max(1, _levels_left(scheme) // 2)
-    rows.append(_switches(scheme, "convolutions", level, RESNET_ROTATIONS, keys=RESNET_ROTATIONS))
-    rows.append(_hoisted(scheme, "convolutions", level, RESNET_HOISTED, times=RESNET_HOISTS))
-    rows.append(_products(scheme, "convolutions", level, RESNET_PLAIN_PRODUCTS))
-    products = RESNET_ACTIVATIONS * SINE_PRODUCTS // 2
-    rows.append(_row(scheme, "activations", Kind.SQUARE, level, products, multiply(scheme.ring, level)))
-    rows.append(_switches(scheme, "activations", level, products, keys=1, kind=Kind.RELINEARIZE))
-    return _workload(scheme, tuple(rows))
-
-
-def _levels_left(scheme: Scheme) -> int:
-    return scheme.ring.levels - (2 * STAGES + SINE_LEVELS) * scheme.primes_per_level
-
-
-def _workload(scheme: Scheme, rows: tuple[OperationWork, ...]) -> EncryptedWorkload:
+def workload(scheme: Scheme, rows: tuple[OperationWork, ...]) -> EncryptedWorkload:
+    """Rows with the keys and plaintexts that a machine stores for them."""
     keys = max(row.keys for row in rows) + 1
     return EncryptedWorkload(
         poly_modulus_degree=scheme.ring.degree,
@@ -97,66 +44,126 @@ def _workload(scheme: Scheme, rows: tuple[OperationWork, ...]) -> EncryptedWorkl
     )
 
 
-def _bootstrap_rows(scheme: Scheme) -> Iterator[OperationWork]:
-    level, step = scheme.ring.levels, scheme.primes_per_level
-    for stage in range(STAGES):
-        yield from _matrix(scheme, f"to slots {stage + 1}", level)
-        level -= step
-    yield _switches(scheme, "conjugate", level, 1, keys=1)
-    for depth in range(SINE_LEVELS):
-        products = SINE_PRODUCTS * (depth + 1) // SINE_LEVELS - SINE_PRODUCTS * depth // SINE_LEVELS
-        yield _row(scheme, "sine", Kind.SQUARE, level, products, multiply(scheme.ring, level))
-        yield _switches(scheme, "sine", level, products, keys=1, kind=Kind.RELINEARIZE)
-        yield _row(scheme, "sine", Kind.RESCALE, level, products * step, rescale(scheme.ring, level))
-        level -= step
-    for stage in range(STAGES):
-        yield from _matrix(scheme, f"to coefficients {stage + 1}", level)
-        level -= step
+def bootstrap_rows(scheme: Scheme, log2_slots: int) -> Iterator[OperationWork]:
+    """Operations of one bootstrap of 2^log2_slots values."""
+    level, sparse_bits = scheme.top, scheme.full_log2_slots - log2_slots
+    primes = scheme.primes[level]
+    yield row(scheme, "raise", Kind.RESCALE, primes, 1, base_change(scheme.ring, scheme.primes[0], primes))
+    if sparse_bits:
+        yield switches(scheme, "raise", primes, sparse_bits, keys=sparse_bits)
+    for stage, bits in enumerate(stage_bits(log2_slots, scheme.to_slots), start=1):
+        yield from _matrix(scheme, f"to slots {stage}", level, bits)
+        level -= 1
+    yield switches(scheme, "conjugate", scheme.primes[level], 1, keys=1)
+    halves = 1 if sparse_bits else 2
+    for products in scheme.sine:
+        yield from ciphertext_products(scheme, "sine", level, halves * products)
+        level -= 1
+    for stage, bits in enumerate(stage_bits(log2_slots, scheme.to_coefficients), start=1):
+        yield from _matrix(scheme, f"to coefficients {stage}", level, bits)
+        level -= 1
 
 
-def _matrix(scheme: Scheme, layer: str, level: int) -> Iterator[OperationWork]:
-    if scheme.few_keys:
-        yield _switches(scheme, layer, level, BABY_ROTATIONS + GIANT_ROTATIONS, keys=2)
-    else:
-        yield _hoisted(scheme, layer, level, BABY_ROTATIONS)
-        yield _switches(scheme, layer, level, GIANT_ROTATIONS, keys=GIANT_ROTATIONS)
-    yield _products(scheme, layer, level, DIAGONALS)
-    yield _row(scheme, layer, Kind.RESCALE, level, scheme.primes_per_level, rescale(scheme.ring, level))
+def stage_bits(log2_slots: int, stages: int) -> Iterator[int]:
+    """Butterfly stages that each matrix of a transform holds, as even as possible, the larger ones first."""
+    for left in range(stages, 0, -1):
+        bits = ceil(log2_slots / left)
+        yield bits
+        log2_slots -= bits
 
 
-def _switches(
-    scheme: Scheme, layer: str, level: int, count: int, *, keys: int, kind: Kind = Kind.ROTATE
-) -> OperationWork:
-    return replace(_row(scheme, layer, kind, level, count, key_switch(scheme.ring, level)), keys=keys)
+def ciphertext_products(scheme: Scheme, layer: str, level: int, count: int) -> Iterator[OperationWork]:
+    """Products of two ciphertexts at a level, relinearized and rescaled; nothing for none."""
+    if count:
+        primes = scheme.primes[level]
+        dropped = primes - scheme.primes[level - 1]
+        yield row(scheme, layer, Kind.SQUARE, primes, count, multiply(scheme.ring, primes))
+        yield switches(scheme, layer, primes, count, keys=1, kind=Kind.RELINEARIZE)
+        yield row(scheme, layer, Kind.RESCALE, primes, count, rescale(scheme.ring, primes, dropped))
 
 
-def _hoisted(scheme: Scheme, layer: str, level: int, count: int, *, times: int = 1) -> OperationWork:
-    """Rotations that share the raising of their digits, `count` at a time."""
-    row = _row(scheme, layer, Kind.ROTATE, level, count * times, KernelCounts())
-    return replace(row, kernels=_times(hoisted_key_switches(scheme.ring, level, count), times), keys=count)
+def _matrix(scheme: Scheme, layer: str, level: int, bits: int) -> Iterator[OperationWork]:
+    """A matrix of 2^(bits + 1) - 1 diagonals, as many baby steps as giant steps or twice as many."""
+    diagonals = 2 ** (bits + 1) - 1
+    babies = 2 ** ceil((bits + 1) / 2)
+    giants = ceil(diagonals / babies)
+    primes = scheme.primes[level]
+    dropped = primes - scheme.primes[level - 1]
+    match scheme.rotations:
+        case Rotations.FEW_KEYS:
+            yield switches(scheme, layer, primes, babies + giants - 2, keys=2)
+            yield plain_products(scheme, layer, level, diagonals)
+        case Rotations.HOISTED:
+            yield hoisted(scheme, layer, primes, babies - 1)
+            yield switches(scheme, layer, primes, giants - 1, keys=giants - 1)
+            yield plain_products(scheme, layer, level, diagonals)
+        case Rotations.DOUBLE_HOISTED:
+            yield _double_hoisted(scheme, layer, primes, babies, giants, diagonals)
+    yield row(scheme, layer, Kind.RESCALE, primes, 1, rescale(scheme.ring, primes, dropped))
 
 
-def _products(scheme: Scheme, layer: str, level: int, count: int) -> OperationWork:
-    row = _row(scheme, layer, Kind.MULTIPLY_PLAIN, level, count, multiply_plain(scheme.ring, level))
-    limbs = 1 if scheme.extends_plaintexts else level
-    return replace(row, plaintext_bytes=count * limbs * scheme.ring.limb_bytes)
-
-
-def _row(scheme: Scheme, layer: str, kind: Kind, level: int, count: int, each: KernelCounts) -> OperationWork:
-    switches = kind in (Kind.ROTATE, Kind.RELINEARIZE)
-    return OperationWork(
-        layer=layer,
-        kind=kind,
-        level=level,
-        count=count,
-        kernels=_times(each, count),
-        engine_kernels=_times(each, count),  # published schemes are no plans of ours: nothing is shared
-        ciphertext_bytes=count * 4 * level * scheme.ring.limb_bytes,
-        raised_bytes=scheme.ring.raised_limbs(level) * scheme.ring.limb_bytes if switches else 0,
+def _double_hoisted(scheme: Scheme, layer: str, primes: int, babies: int, giants: int, diagonals: int) -> OperationWork:
+    """The whole matrix as one row: raised digits are read once for all baby steps, baby ciphertexts once for all giant ones."""
+    ring, rotations = scheme.ring, babies + giants - 2
+    full = primes + ring.special_at(primes)
+    result_limbs = 2 * full * 2 * (babies + giants)  # every baby and giant ciphertext is written and read, two parts
+    work = row(scheme, layer, Kind.ROTATE, primes, rotations, KernelCounts())
+    return replace(
+        work,
+        kernels=double_hoisted_matrix(ring, primes, babies, giants, diagonals),
+        keys=rotations,
+        plaintext_bytes=diagonals * full * ring.limb_bytes,
+        ciphertext_bytes=(4 * primes + result_limbs) * ring.limb_bytes,
+        raised_bytes=giants * ring.raised_limbs(primes) * ring.limb_bytes // rotations,
     )
 
 
-def _times(kernels: KernelCounts, count: int) -> KernelCounts:
+def switches(
+    scheme: Scheme, layer: str, primes: int, count: int, *, keys: int, kind: Kind = Kind.ROTATE
+) -> OperationWork:
+    """Rotations or relinearizations, one by one."""
+    return replace(row(scheme, layer, kind, primes, count, key_switch(scheme.ring, primes)), keys=keys)
+
+
+def hoisted(scheme: Scheme, layer: str, primes: int, count: int) -> OperationWork:
+    """`count` rotations of one ciphertext that share the raising of its digits, a key each."""
+    work = row(scheme, layer, Kind.ROTATE, primes, count, KernelCounts())
+    return replace(work, kernels=hoisted_key_switches(scheme.ring, primes, count), keys=count)
+
+
+def plain_products(scheme: Scheme, layer: str, level: int, count: int) -> OperationWork:
+    """Products with plaintexts that are streamed whole, or as the primes of one level and transformed to the others."""
+    ring, primes = scheme.ring, scheme.primes[level]
+    each, stored = multiply_plain(ring, primes), primes
+    if scheme.extends_plaintexts:
+        stored = primes - scheme.primes[level - 1]
+        each += base_change(ring, 0, primes, parts=1)
+    work = row(scheme, layer, Kind.MULTIPLY_PLAIN, primes, count, each)
+    return replace(work, plaintext_bytes=count * stored * ring.limb_bytes)
+
+
+def additions(scheme: Scheme, layer: str, primes: int, count: int) -> OperationWork:
+    """Sums of two ciphertexts."""
+    return row(scheme, layer, Kind.ADD, primes, count, add(scheme.ring, primes))
+
+
+def row(scheme: Scheme, layer: str, kind: Kind, primes: int, count: int, each: KernelCounts) -> OperationWork:
+    """`count` operations of one kind at `primes` primes, one ciphertext read and one written by each."""
+    is_switch = kind in (Kind.ROTATE, Kind.RELINEARIZE)
+    return OperationWork(
+        layer=layer,
+        kind=kind,
+        level=primes,
+        count=count,
+        kernels=times(each, count),
+        engine_kernels=times(each, count),  # published schemes are no plans of ours: nothing is shared
+        ciphertext_bytes=count * 4 * primes * scheme.ring.limb_bytes,
+        raised_bytes=scheme.ring.raised_limbs(primes) * scheme.ring.limb_bytes if is_switch else 0,
+    )
+
+
+def times(kernels: KernelCounts, count: int) -> KernelCounts:
+    """Kernels of `count` such operations."""
     return KernelCounts(
         kernels.transforms * count,
         kernels.butterflies * count,
@@ -166,12 +173,14 @@ def _times(kernels: KernelCounts, count: int) -> KernelCounts:
     )
 
 
-def _repeated(row: OperationWork, count: int) -> OperationWork:
+def repeated(work: OperationWork, count: int) -> OperationWork:
+    """A row `count` times over; nothing stays from one time to the next."""
     return replace(
-        row,
-        count=row.count * count,
-        kernels=_times(row.kernels, count),
-        keys=row.keys * count,
-        plaintext_bytes=row.plaintext_bytes * count,
-        ciphertext_bytes=row.ciphertext_bytes * count,
+        work,
+        count=work.count * count,
+        kernels=times(work.kernels, count),
+        engine_kernels=times(work.engine_kernels, count),
+        keys=work.keys * count,
+        plaintext_bytes=work.plaintext_bytes * count,
+        ciphertext_bytes=work.ciphertext_bytes * count,
     )

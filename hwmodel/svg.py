@@ -7,7 +7,13 @@ from html import escape
 from math import ceil, floor, log10
 
 WIDTH, LABEL_WIDTH, ROW_HEIGHT, MARGIN = 760, 220, 24, 34
-COLOURS = ("#2f6f9f", "#d9822b", "#5b9a5b", "#b5524a", "#7d6ba6", "#8a8a8a", "#c9a227", "#4aa3a3")
+COLOURS = (
+    "#2f6f9f", "#d9822b", "#5b9a5b", "#b5524a", "#7d6ba6", "#8a8a8a", "#c9a227", "#4aa3a3",
+    "#9cc3e0", "#f2c08f", "#b5d8b0", "#e3a29c", "#c3b8dc", "#4d4d4d", "#7a5c1e", "#1f5f5f",
+)  # fmt: skip
+LEGEND_COLUMNS, LEGEND_LINE = 5, 18
+#: Points stand two in a row of the page.
+POINTS_WIDTH, POINTS_HEIGHT, POINTS_LEFT = 450, 260, 48
 
 
 def log_bars(bars: Sequence[tuple[str, float, float, float]], unit: str) -> str:
@@ -41,7 +47,7 @@ def stacked_shares(stacks: Sequence[tuple[str, Mapping[str, float]]], unit: str)
     names = list(dict.fromkeys(name for _, parts in shown for name, value in parts.items() if value > 0))
     colour = {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
     right = WIDTH - 110
-    height = ROW_HEIGHT * len(shown) + MARGIN * (1 + len(names) // 5)
+    height = ROW_HEIGHT * len(shown) + 14 + LEGEND_LINE * ceil(len(names) / LEGEND_COLUMNS)
     drawn = []
     for row, (label, values) in enumerate(shown):
         top, total, start = row * ROW_HEIGHT + 5, sum(values.values()), float(LABEL_WIDTH)
@@ -55,8 +61,8 @@ def stacked_shares(stacks: Sequence[tuple[str, Mapping[str, float]]], unit: str)
             start += width
         drawn.append(_text(right + 6, top + 11, f"{total:.3g} {unit}", "start"))
     for index, name in enumerate(names):
-        column, line = index % 5, index // 5
-        x, y = LABEL_WIDTH - 120 + column * 130, ROW_HEIGHT * len(shown) + 14 + line * 18
+        column, line = index % LEGEND_COLUMNS, index // LEGEND_COLUMNS
+        x, y = LABEL_WIDTH - 140 + column * 135, ROW_HEIGHT * len(shown) + 14 + line * LEGEND_LINE
         drawn += [_rectangle(x, y, 10, 10, colour[name], name), _text(x + 14, y + 9, name, "start")]
     return _svg(height, drawn)
 
@@ -70,14 +76,20 @@ def log_points(
     shown = [point for point in points if point[1] > 0 and point[2] > 0]
     if not shown:
         return ""
-    left, right = floor(log10(min(x for _, x, _ in shown))), ceil(log10(max(x for _, x, _ in shown)) + 0.01)
-    largest = max(max(y for *_, y in shown), roof[0] if roof else 0.0)
-    bottom, top = floor(log10(min(y for *_, y in shown))), ceil(log10(largest) + 0.01)
-    across, height = _log_axis(left, right, 80, WIDTH - MARGIN), 300
-    down = _log_axis(bottom, top, height - MARGIN, 10)
-    drawn = [_ticks(left, right, across, height - MARGIN, axes[0])]
-    drawn += [_text(74, down(10.0**power) + 4, f"1e{power}", "end") for power in range(bottom, top + 1)]
-    drawn.append(_text(80, 8, axes[1], "start"))
+    xs, ys = [x for _, x, _ in shown], [y for *_, y in shown]
+    if roof:
+        xs.append(roof[0] / roof[1])  # the knee
+        ys.append(roof[0])
+    left, right = floor(log10(min(xs)) - 0.1), ceil(log10(max(xs)) + 0.1)
+    bottom, top = floor(log10(min(ys)) - 0.1), ceil(log10(max(ys)) + 0.1)
+    last, floor_y = POINTS_WIDTH - 16, POINTS_HEIGHT - MARGIN
+    across, down = _log_axis(left, right, POINTS_LEFT, last), _log_axis(bottom, top, floor_y, 16)
+    drawn = [_ticks(left, right, across, floor_y, axes[0], last)]
+    for power in range(bottom, top + 1, max(1, ceil((top - bottom) / 8))):
+        y = down(10.0**power)
+        drawn.append(f'<line x1="{POINTS_LEFT}" x2="{last}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>')
+        drawn.append(_text(POINTS_LEFT - 6, y + 4, f"1e{power}", "end"))
+    drawn.append(_text(POINTS_LEFT, 10, axes[1], "start"))
     if roof:
         peak, slope = roof
         steps = [left + (right - left) * step / 40 for step in range(41)]
@@ -89,7 +101,7 @@ def log_points(
             f'<circle cx="{across(x):.1f}" cy="{down(y):.1f}" r="4" fill="{COLOURS[0]}"><title>{escape(label)}</title></circle>'
         )
         drawn.append(_text(across(x) + 6, down(y) + 4, label, "start"))
-    return _svg(height, drawn)
+    return _svg(POINTS_HEIGHT, drawn, POINTS_WIDTH)
 
 
 def _log_axis(first_power: int, last_power: int, start: float, end: float) -> Callable[[float], float]:
@@ -98,14 +110,16 @@ def _log_axis(first_power: int, last_power: int, start: float, end: float) -> Ca
     return lambda value: start + (log10(value) - first_power) / span * (end - start)
 
 
-def _ticks(left: int, right: int, place: Callable[[float], float], bottom: float, unit: str) -> str:
+def _ticks(
+    left: int, right: int, place: Callable[[float], float], bottom: float, unit: str, last: float = WIDTH - MARGIN
+) -> str:
     step = max(1, ceil((right - left) / 8))
     marks = []
     for power in range(left, right + 1, step):
         x = place(10.0**power)
         marks.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{bottom}" stroke="#ddd"/>')
         marks.append(_text(x, bottom + 14, f"1e{power}", "middle"))
-    marks.append(_text(WIDTH - MARGIN, bottom + 28, unit, "end"))
+    marks.append(_text(last, bottom + 28, unit, "end"))
     return "".join(marks)
 
 
@@ -120,7 +134,7 @@ def _text(x: float, y: float, text: str, anchor: str) -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def _svg(height: float, parts: Sequence[str]) -> str:
+def _svg(height: float, parts: Sequence[str], width: float = WIDTH) -> str:
     return (
-        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" font-family="sans-serif" font-size="11">{"".join(parts)}</svg>'
+        f'<svg viewBox="0 0 {width} {height}" role="img" font-family="sans-serif" font-size="11">{"".join(parts)}</svg>'
     )

@@ -39,6 +39,7 @@ dry.py                       the evaluator of levels, scales and parts only
 tenseal_evaluator.py         the real evaluator, on SEAL ciphertexts
 engine/__init__.py           an evaluator of our own on SEAL's ciphertexts and keys
 engine/modular.py            modular arithmetic in float64, as compiled kernels
+engine/vectors.py            eight numbers as one value in kernels
 engine/tables.py             roots of unity and orders
 engine/transform.py          the number-theoretic transform and its inverse
 engine/arithmetic.py         ciphertexts as arrays: products, key switches, divisions
@@ -61,6 +62,9 @@ server.py                    Server: runs the plan, holds no secret
 release.py                   what may leave the client of decrypted values
 inputs.py                    inputs from .npy and image files
 roundtrip.py                 client and server in one process over test images
+adjoint.py                   derivatives of a Plan by its inputs
+worst_case.py                the search for inputs that a plan stands worst
+verification.py              that search, and what encryption makes of its finds
 memory.py                    how much memory this process has taken
 reporting.py                 the compiler's report as plain JSON values
 explain.py                   a bundle as text for people

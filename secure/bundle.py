@@ -70,6 +70,11 @@ def load_bundle(folder: str | Path) -> Bundle:
     client, server = load_client(folder), load_server(folder)
     if client.bundle_id != server.bundle_id:
         raise FormatError(f"{Path(folder) / CLIENT_FILE}: field 'bundle_id' is not that of {PLAN_FILE}; compile again")
+    disagreement = client_disagreement(client, server.plan)
+    if disagreement is not None:
+        raise FormatError(
+            f"{Path(folder) / CLIENT_FILE}: field '{disagreement}' is not what {PLAN_FILE} needs; the file is altered"
+        )
     report = read_json(Path(folder) / REPORT_FILE, kind=REPORT_KIND, version=VERSION)
     return Bundle(client=client, server=server, report=_field(report, "report", dict, REPORT_FILE))
 
@@ -142,6 +147,21 @@ def load_server(folder: str | Path) -> ServerSpec:
     except PlanError as error:
         raise FormatError(f"{path}: field 'ops': {error}") from error
     return ServerSpec(bundle_id=bundle_id, plan=plan)
+
+
+def client_disagreement(spec: ClientSpec, plan: Plan) -> str | None:
+    """The first field of the client's part that is not what the plan says: a key that is missing, a level or scale that differs."""
+    wanted = {
+        "params": plan.params,
+        "keys": plan.key_manifest,
+        "input_level": plan.input_level,
+        "input_scale": plan.input_scale,
+        "output_levels": tuple(plan.level_of(value) for value in plan.outputs),
+        "output_scales": tuple(plan.scale_of(value) for value in plan.outputs),
+    }
+    if len(spec.input_slots) != plan.inputs:
+        return "input_slots"
+    return next((name for name, value in wanted.items() if getattr(spec, name) != value), None)
 
 
 def _check_client(spec: ClientSpec, path: Path) -> None:

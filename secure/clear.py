@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from compress.errors import PlanError
 from secure import noise
+from secure.encoding import encoding_error
 from secure.evaluate import walk
 from secure.plan import Op, Plan
 
@@ -27,7 +28,7 @@ class ClearEvaluator:
     """Slots (..., slots), real or complex; leading axes are a batch of independent inputs."""
 
     def __init__(self, plan: Plan) -> None:
-        self._constants: list[NDArray[Any]] = [
+        self.constants: list[NDArray[Any]] = [
             constant.slots.astype(np.complex128 if np.iscomplexobj(constant.slots) else np.float64)
             for constant in plan.constants
         ]
@@ -39,13 +40,13 @@ class ClearEvaluator:
         return np.conj(np.roll(value, -op.steps, axis=-1))
 
     def multiply_plain(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
-        return value * self._constants[op.constant]
+        return value * self.constants[op.constant]
 
     def add(self, left: NDArray[Any], right: NDArray[Any], op: Op) -> NDArray[Any]:
         return left + right
 
     def add_plain(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
-        return value + self._constants[op.constant]
+        return value + self.constants[op.constant]
 
     def square(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
         return value * value
@@ -61,18 +62,23 @@ class ClearEvaluator:
 
 
 class NoisyClearEvaluator(ClearEvaluator):
-    """The same with Gaussian noise of the variances in noise.py: an approximation, CKKS errors are not independent."""
+    """The same with the constants as an encoder rounds them, which is no matter of chance, and Gaussian noise of the variances in
+    noise.py: an approximation, CKKS errors are not independent."""
 
     def __init__(self, plan: Plan, seed: int) -> None:
         super().__init__(plan)
         self._plan = plan
         self._degree = plan.params.poly_modulus_degree
-        self._random = np.random.default_rng(seed)
-        rounding = noise.encoding_variance(self._degree)
-        self._constants = [
-            self._noisy(slots, rounding, constant.scale)
-            for slots, constant in zip(self._constants, plan.constants, strict=True)
+        self._seed = seed
+        self.constants = [
+            slots + encoding_error(slots, constant.scale)
+            for slots, constant in zip(self.constants, plan.constants, strict=True)
         ]
+        self.restart()
+
+    def restart(self) -> None:
+        """From here on the same errors again, for inputs in the same number."""
+        self._random = np.random.default_rng(self._seed)
 
     def fresh(self, slots: NDArray[Any]) -> NDArray[Any]:
         """An input as a client encrypts it."""

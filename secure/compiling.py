@@ -96,7 +96,7 @@ def compile_network(
     report("write the plan", 0.95)
     final = checked(emit, outcome.best)
     logger.info("chose %s of %d alternatives", final.choice, len(outcome.weighed))
-    bundle = _bundle(network, final, outcome.weighed, outcome.times)
+    bundle = bundle_of(network, final, outcome.weighed, outcome.times)
     report("compiled", 1.0)
     return bundle
 
@@ -140,7 +140,11 @@ def levels_missing(draft: Draft) -> tuple[str, int, int]:
     return reached.layer, needed, max(available, 1)
 
 
-def _bundle(network: Network, draft: Draft, weighed: Sequence[Alternative], times: KernelTimes) -> Bundle:
+def bundle_of(network: Network, draft: Draft, weighed: Sequence[Alternative], times: KernelTimes) -> Bundle:
+    """What both parties get of a draft whose plan is written, and the report.
+
+    Raises: CompileError for a draft without a plan.
+    """
     plan = draft.plan
     sigmas = draft.output_sigmas
     if plan is None or sigmas is None:

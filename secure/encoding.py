@@ -25,6 +25,13 @@ def coefficients(slots: NDArray[Any]) -> Array:
     return np.asarray(2 / degree * (np.fft.fft(values) * twist.conj()).real)
 
 
+def slot_derivatives(by_coefficient: NDArray[Any]) -> NDArray[np.complex128]:
+    """The transpose of `coefficients`: derivatives by coefficients (..., N) as derivatives d by slots (..., N / 2): a change of the
+    slots by z changes the quantity by the real part of the sum of conj(d) z."""
+    places, twist = _embedding(by_coefficient.shape[-1])
+    return np.asarray(2 * np.fft.ifft(by_coefficient * twist)[..., places])
+
+
 def encoding_error(slots: NDArray[Any], scale: float) -> NDArray[Any]:
     """Encoded minus wanted value of every slot, (..., N / 2), for slots encoded at `scale`.
 

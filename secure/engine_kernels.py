@@ -4,15 +4,18 @@ Counted on the schedule that the engine runs (`secure.engine_schedule`: which va
 derived from its kernels; l data primes are left, N residues a row:
 
     digits of a value      : l + l^2 limb transforms, l^2 N additions
-    one switch of them     : 2 l (l+1) N products, the first part carried along: l N products where it was divided,
-                             (l+1) N where it was not; 2 (l+1) N additions (the rearrangement), one key of 2 l (l+1) N residues read
-    division of a sum by P : 2 (l+1) limb transforms, 2 l N products, 2 l N additions; half of each where the sum is only rotated,
-                             whose first part need not be divided; 2 (l+1) limb transforms also where the last data prime goes with P
+    one switch of them     : 2 l (l+1) N products with a key that is read, 8 (l+1) N additions (2 (l+1) N residues that are gathered
+                             from their old places, which takes as long as adding three, and added); for the first part,
+                             which is carried along, 2 l N additions where it was divided, 2 (l+1) N where it was not
+    division of a sum by P : 2 (l+1) limb transforms, 8 l N additions; half of each where the sum is only rotated, whose
+                             first part need not be divided; 2 (l+1) limb transforms also where the last data prime goes with P
     product with a constant: 2 l N products, 2 (l+1) N where it is extended
     addition               : nothing of its own where what is added is made inside the sum; else a pass of additions for each
-                             value that enters, of products where it has to be multiplied by P
+                             value that enters, two where it has to be multiplied by P
+    square, rescale        : 8 l N additions; 2 l limb transforms and 8 (l-1) N additions
 
-Everything else costs what it costs under SEAL (`secure.kernels`).
+Products are those with keys and constants, which come from memory: that is most of what they cost. A product of two values at hand
+counts as two additions.
 """
 
 from __future__ import annotations
@@ -36,23 +39,20 @@ def digits_kernels(level: int, degree: int) -> KernelCounts:
 def switch_kernels(level: int, degree: int, carried_rows: int | None = None) -> KernelCounts:
     """Digits times one key, and what is carried along: by default the first part of a divided value."""
     residues = 2 * level * (level + 1) * degree
+    carried = (level if carried_rows is None else carried_rows) * degree
     return KernelCounts(
-        products=residues + (level if carried_rows is None else carried_rows) * degree,
-        additions=2 * (level + 1) * degree,
-        key_bytes=residues * RESIDUE_BYTES,
+        products=residues, additions=8 * (level + 1) * degree + 2 * carried, key_bytes=residues * RESIDUE_BYTES
     )
 
 
 def division_kernels(level: int, degree: int, parts: int = 2) -> KernelCounts:
     """A switched sum, or one part of it, divided by P."""
-    residues = parts * level * degree
-    return _transforms(parts * (level + 1), degree) + KernelCounts(products=residues, additions=residues)
+    return _transforms(parts * (level + 1), degree) + KernelCounts(additions=4 * parts * level * degree)
 
 
 def joint_division_kernels(level: int, degree: int) -> KernelCounts:
     """A switched sum divided by P and by the last of its data primes at once."""
-    kept = 2 * (level - 1) * degree
-    return _transforms(2 * (level + 1), degree) + KernelCounts(products=2 * kept + 2 * degree, additions=kept)
+    return _transforms(2 * (level + 1), degree) + KernelCounts(additions=12 * level * degree)
 
 
 def product_kernels(level: int, degree: int, extended: bool = False, parts: int = 2) -> KernelCounts:
@@ -64,7 +64,16 @@ def lone_operation_kernels(kind: Kind, level: int, degree: int) -> KernelCounts:
     """One operation that shares nothing with others: what the search orders candidates by."""
     if kind in SWITCHES:
         return digits_kernels(level, degree) + switch_kernels(level, degree) + division_kernels(level, degree)
-    return operation_kernels(kind, level, degree)
+    return _at_hand_kernels(kind, level, degree, 2)
+
+
+def _at_hand_kernels(kind: Kind, level: int, degree: int, parts: int) -> KernelCounts:
+    """An operation that reads no key."""
+    if kind is Kind.RESCALE:
+        return _transforms(parts * level, degree) + KernelCounts(additions=4 * parts * (level - 1) * degree)
+    if kind is Kind.SQUARE:
+        return KernelCounts(additions=8 * level * degree)
+    return operation_kernels(kind, level, degree, parts)
 
 
 def engine_kernels(plan: Plan) -> tuple[KernelCounts, ...]:
@@ -87,7 +96,7 @@ def _counted(plan: Plan, steps: Schedule) -> list[tuple[int, KernelCounts]]:
         if isinstance(step, Apply):
             level = plan.working_level(op)
             joint = joint_division_kernels(level, degree)
-            result.append((step.result, joint if step.joined else operation_kernels(op.kind, level, degree, op.parts)))
+            result.append((step.result, joint if step.joined else _at_hand_kernels(op.kind, level, degree, op.parts)))
             continue
         for term in step.terms:
             if isinstance(term, Turn) and term.source not in taken_apart:
@@ -112,8 +121,7 @@ def _term_kernels(term: Term, level: int, degree: int, parts: int, extended: set
             return product_kernels(level, degree, term.form is Form.EXTENDED, parts)
         case Summand():
             residues = parts * (level + (term.form is Form.EXTENDED)) * degree
-            lifted = term.form is Form.LIFTED
-            return KernelCounts(products=residues) if lifted else KernelCounts(additions=residues)
+            return KernelCounts(additions=residues * (2 if term.form is Form.LIFTED else 1))
         case Offset():
             return KernelCounts(additions=level * degree)
 

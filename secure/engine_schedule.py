@@ -124,11 +124,13 @@ class _Scheduler:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._readers: dict[int, list[int]] = {}
-        for number, op in plan.numbered():
+        self._readers: dict[int, list[Kind]] = {}
+        for op in plan.ops:
             for arg in op.args:
-                self._readers.setdefault(arg, []).append(number)
+                self._readers.setdefault(arg, []).append(op.kind)
         self._outputs = frozenset(plan.outputs)
+        self._multiplied = {value for value, kinds in self._readers.items() if Kind.MULTIPLY_PLAIN in kinds}
+        self._divided = self._outputs | {value for value, kinds in self._readers.items() if _divides(kinds)}
         self._terms = {
             number: tuple(self._expanded(number))
             for number, op in plan.numbered()
@@ -157,14 +159,11 @@ class _Scheduler:
     def _op(self, value: int) -> Op:
         return self._plan.ops[value - self._plan.inputs]
 
-    def _reader_kinds(self, value: int) -> list[Kind]:
-        return [self._op(reader).kind for reader in self._readers.get(value, [])]
-
     def _is_term(self, value: int) -> bool:
         """Whether a value is made inside the sum that reads it."""
         if value < self._plan.inputs or value in self._outputs or self._op(value).kind not in TERMS:
             return False
-        kinds = self._reader_kinds(value)
+        kinds = self._readers.get(value, ())
         return len(kinds) == 1 and kinds[0] in ADDS
 
     def _expanded(self, root: int) -> Iterator[Term]:
@@ -188,15 +187,6 @@ class _Scheduler:
                 element = op_element(op, self._plan.params.poly_modulus_degree) if moves else None
                 yield Turn(top, op.args[0], element)
 
-    def _needs_division(self, value: int) -> bool:
-        """Whether a reader other than a product does."""
-        if value in self._outputs:
-            return True
-        kinds = self._reader_kinds(value)
-        if kinds == [Kind.RESCALE]:
-            return False
-        return any(kind in (Kind.SQUARE, Kind.RESCALE, Kind.DROP, Kind.RELINEARIZE) for kind in kinds)
-
     def _switched(self) -> set[int]:
         """Sums that hold switched values whatever is decided about products."""
         result: set[int] = set()
@@ -205,8 +195,8 @@ class _Scheduler:
                 if isinstance(term, Turn) or (
                     isinstance(term, Summand)
                     and term.source in result
-                    and not self._needs_division(term.source)
-                    and Kind.MULTIPLY_PLAIN not in self._reader_kinds(term.source)
+                    and term.source not in self._divided
+                    and term.source not in self._multiplied
                 ):
                     result.add(root)
                     break
@@ -215,10 +205,11 @@ class _Scheduler:
     def _kept_extended(self) -> set[int]:
         """Values that products read extended: decided at once for all values and sums that products tie together."""
         switched = self._switched()
+        candidates = switched - self._divided
         sums_of: dict[int, list[int]] = {}
         for root, terms in self._terms.items():
             for term in terms:
-                if isinstance(term, Product) and term.source in switched and not self._needs_division(term.source):
+                if isinstance(term, Product) and term.source in candidates:
                     sums_of.setdefault(term.source, []).append(root)
         kept: set[int] = set()
         for values, sums in _tied(sums_of):
@@ -231,9 +222,9 @@ class _Scheduler:
 
     def _division_passes(self, value: int) -> float:
         """Work of dividing an extended value for its readers; of one that products read, what they save by taking it extended."""
-        kinds = self._reader_kinds(value)
+        kinds = self._readers.get(value, ())
         level, degree = self._plan.level_of(value), self._plan.params.poly_modulus_degree
-        if self._needs_division(value):
+        if value in self._divided:
             return division_passes(level, degree, 2)
         if any(kind in MOVES for kind in kinds):
             return division_passes(level, degree, 1)
@@ -271,9 +262,16 @@ class _Scheduler:
                     formed.append(Summand(term.op, term.source, form(term)))
                 case Offset():
                     formed.append(Offset(term.op, term.constant, form(term)))
-        multiplied = Kind.MULTIPLY_PLAIN in self._reader_kinds(root) and root not in self._kept
-        divided = makes_extended and (self._needs_division(root) or multiplied)
+        multiplied = root in self._multiplied and root not in self._kept
+        divided = makes_extended and (root in self._divided or multiplied)
         return Sum(root, tuple(formed), makes_extended, divided)
+
+
+def _divides(kinds: list[Kind]) -> bool:
+    """Whether a reader other than a product takes divided values only; a rescale that is alone does not."""
+    if kinds == [Kind.RESCALE]:
+        return False
+    return any(kind in kinds for kind in (Kind.SQUARE, Kind.RESCALE, Kind.DROP, Kind.RELINEARIZE))
 
 
 def _tied(sums_of: dict[int, list[int]]) -> Iterator[tuple[set[int], set[int]]]:

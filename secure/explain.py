@@ -56,7 +56,8 @@ def _summary(bundle: Bundle) -> str:
             f"classes   {report['predicted_disagreement']:.2%} of inputs expected to change theirs (predicted)"
         )
     if "predicted_server_ms" in report:
-        lines.append(f"server    {report['predicted_server_ms']:.1f} ms on one thread (predicted)")
+        times = f"; {report['times']}" if "times" in report else ""
+        lines.append(f"server    {report['predicted_server_ms']:.1f} ms on one thread (predicted{times})")
     return "\n".join(lines)
 
 

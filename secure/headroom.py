@@ -7,15 +7,38 @@ arithmetic is exact modulo Q: only what is rescaled or decrypted must stay below
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from secure.draft import Draft, Evidence
 from secure.encoding import coefficients
 from secure.packing import spread
+from secure.plan import Kind, Plan
 from secure.slot_values import chosen_images, stage_slots
 
 #: Calibration inputs whose coefficients are computed: those with the largest values in any stage, so many for each.
 MEASURED_IMAGES = 12
+
+
+@dataclass(frozen=True)
+class Site:
+    """A value that is rescaled or decrypted: its id, layer, and log2 of half of its modulus over its scale."""
+
+    value: int
+    layer: str
+    room_bits: float
+
+
+def wrap_sites(plan: Plan) -> tuple[Site, ...]:
+    """Everything of a plan that must stay below half of its modulus: what is rescaled, and the outputs."""
+    found = {op.args[0]: op.layer for op in plan.ops if op.kind is Kind.RESCALE}
+    for value in plan.outputs:
+        found[value] = plan.ops[value - plan.inputs].layer if value >= plan.inputs else "input"
+    return tuple(
+        Site(value, layer, plan.params.log2_modulus(plan.level_of(value)) - 1 - float(np.log2(plan.scale_of(value))))
+        for value, layer in found.items()
+    )
 
 
 def largest_coefficients(draft: Draft) -> tuple[float, ...]:
@@ -25,7 +48,9 @@ def largest_coefficients(draft: Draft) -> tuple[float, ...]:
     Over the calibration inputs whose values are largest; needs arranged stages.
     """
     largest = [1e-12] * len(draft.stages)
-    for index, _, value in stage_slots(draft, chosen_images(draft.evidence, _largest_images(draft.evidence))):
+    for index, _, value in stage_slots(
+        draft, chosen_images(draft.evidence, largest_images(draft.evidence, MEASURED_IMAGES))
+    ):
         stage = draft.stages[index]
         held = value**2 if stage.squared else value
         largest[index] = max(largest[index], float(np.abs(coefficients(held)).max()))
@@ -35,10 +60,10 @@ def largest_coefficients(draft: Draft) -> tuple[float, ...]:
     return tuple(largest)
 
 
-def _largest_images(evidence: Evidence) -> list[int]:
-    """Images whose values are largest in any stage."""
+def largest_images(evidence: Evidence, count: int) -> list[int]:
+    """The last image, and the `count` images of every stage whose values are largest there."""
     chosen = {evidence.outputs.shape[1] - 1}
     for values in evidence.values:
         energy = np.abs(values).max(axis=0) + np.sqrt(np.sum(values**2, axis=0))
-        chosen.update(np.argsort(energy)[-MEASURED_IMAGES:].tolist())
+        chosen.update(np.argsort(energy)[-count:].tolist())
     return sorted(chosen)

@@ -129,6 +129,20 @@ def input_vectors(values: NDArray, input_slots: NDArray[np.int32]) -> NDArray[An
     return planes[..., 0, :] if planes.shape[-2] == 1 else planes[..., 0, :] + 1j * planes[..., 1, :]
 
 
+def input_gradient(slots: NDArray[Any], input_slots: NDArray[np.int32], size: int) -> NDArray[np.float64]:
+    """The transpose of `input_vectors`: derivatives by slots (..., ciphertexts, slots) as derivatives by the `size` features.
+
+    A complex derivative d means that the quantity changes by Re(conj(d) z) when the slot changes by z.
+    """
+    rows = slots.reshape(-1, *slots.shape[-2:])
+    result = np.zeros((len(rows), size))
+    for plane in range(input_slots.shape[1]):
+        used = input_slots[:, plane] != EMPTY
+        for total, row in zip(result, rows.imag if plane else rows.real, strict=True):
+            np.add.at(total, input_slots[:, plane][used], row[used])
+    return result.reshape(*slots.shape[:-2], size)
+
+
 def spread(values: NDArray, slot_map: SlotMap) -> NDArray[np.float64]:
     """Flat features (..., features) into slots (..., ciphertexts, slots), zero where the map is EMPTY."""
     padded = np.concatenate([values, np.zeros((*values.shape[:-1], 1))], axis=-1)

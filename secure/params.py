@@ -90,6 +90,11 @@ def check_security(params: Params) -> None:
     degree = params.poly_modulus_degree
     if degree not in GUIDELINE_2024_LOG2_QP:
         raise InsecureParametersError(f"poly_modulus_degree: {degree} is not one of {RING_DEGREES}; choose one of them")
+    primes = params.all_primes
+    if not params.data_primes:
+        raise InsecureParametersError("coeff_modulus: no data prime; give one at least")
+    if min(primes) < 2:
+        raise InsecureParametersError(f"coeff_modulus: {min(primes)} is no prime")
     limit = GUIDELINE_2024_LOG2_QP[degree]
     if params.log2_qp > limit:
         raise InsecureParametersError(
@@ -99,7 +104,6 @@ def check_security(params: Params) -> None:
     # SEAL compares the bit length of the product, which may exceed the guideline's real-valued sum by rounding up.
     if int(params.log2_qp) + 1 > SEAL_LOG2_QP[degree]:
         raise InsecureParametersError(f"coeff_modulus: {params.log2_qp:.1f} bits at N={degree}; SEAL refuses them")
-    primes = params.all_primes
     if len(set(primes)) != len(primes):
         raise InsecureParametersError("coeff_modulus: a prime occurs twice; every prime must be distinct")
     for prime in primes:

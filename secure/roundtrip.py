@@ -55,7 +55,7 @@ def round_trip(
     }
     if backend == "cleartext":
         return result
-    outputs, measured = _encrypted_outputs(bundle, images, progress or (lambda label, share: None))
+    outputs, measured = encrypted_outputs(bundle, images, progress or (lambda label, share: None))
     agreement = float(np.mean(outputs.argmax(axis=1) == clear.argmax(axis=1)))
     return {
         **result,
@@ -80,7 +80,11 @@ def clear_outputs(bundle: Bundle, images: Images) -> Array:
     return np.concatenate(rows)
 
 
-def _encrypted_outputs(bundle: Bundle, images: Images, progress: Progress) -> tuple[Array, dict[str, Any]]:
+def encrypted_outputs(bundle: Bundle, images: Images, progress: Progress) -> tuple[Array, dict[str, Any]]:
+    """(images, outputs) under fresh keys, and medians of times and sizes, by the interface's keys.
+
+    Raises: InputShapeError, BackendError.
+    """
     progress("keys", 0.0)
     client, server = Client(bundle.client), Server(bundle.server)
     key = client.evaluation_key.to_bytes()

@@ -21,7 +21,7 @@ from secure import checkers
 from secure.draft import Choice, Draft, Rescaling
 from secure.kernels import KernelTimes
 from secure.noise import BOUND_SIGMAS
-from secure.params import ENGINE_PRIME_BITS, MAX_PRIME_BITS, RING_DEGREES
+from secure.params import ENGINE_PRIME_BITS, GUIDELINE_2024_LOG2_QP, MAX_PRIME_BITS, MIN_PRIME_BITS, RING_DEGREES
 from secure.passes.arrange import arrange
 from secure.passes.choose_parameters import choose_parameters
 from secure.passes.choose_rotations import choose_rotations
@@ -38,6 +38,9 @@ logger = logging.getLogger(__name__)
 
 #: Expected share of classes that encryption may change, unless the caller sets a largest error.
 ACCEPTABLE_DISAGREEMENT = 5e-3
+
+#: A scale of k squares is that of the value to the power of 2^k.
+MOST_SQUARES_UNRESCALED = 3
 
 #: Rings beyond this many times the best one's degree are not laid out.
 LARGER_RINGS = 2
@@ -140,8 +143,9 @@ def search(
             break
     drafts = [draft for ring in laid_out.values() for draft in ring]
     if not drafts:
-        _raise_too_wide(start)
-    outcome.deepest = drafts[-1]
+        outcome.deepest = _narrow_enough(start)
+    else:
+        outcome.deepest = drafts[-1]
     outcome.weighed.sort(key=lambda one: (not one.verdict, one.predicted_ms))
     return outcome
 
@@ -203,7 +207,8 @@ def _choices(degree: int, key_weights: Sequence[int]) -> list[Choice]:
 def _laid_out(start: Draft, degree: int, key_weights: Sequence[int]) -> Iterator[Draft]:
     """Every choice in one ring through the passes that need no primes; choices that come to the same levels once."""
     seen: set[tuple[object, ...]] = set()
-    for planes, by_planes in groupby(_choices(degree, key_weights), key=lambda choice: choice.planes):
+    possible = [choice for choice in _choices(degree, key_weights) if _may_fit(replace(start, choice=choice))]
+    for planes, by_planes in groupby(possible, key=lambda choice: choice.planes):
         try:
             arranged = checked(arrange, replace(start, choice=replace(start.choice, degree=degree, planes=planes)))
         except SlotOverflowError as error:
@@ -222,6 +227,16 @@ def _laid_out(start: Draft, degree: int, key_weights: Sequence[int]) -> Iterator
                     yield placed
 
 
+def _may_fit(draft: Draft) -> bool:
+    """Whether the smallest primes fit the ring, one for every level and the special one; scales that are squared again and again without
+    a rescale do not fit any."""
+    squares = sum(stage.squared for stage in draft.stages)
+    if draft.choice.rescaling is Rescaling.NEVER and squares > MOST_SQUARES_UNRESCALED:
+        return False
+    levels = place_rescales(draft).levels
+    return (levels + 1) * MIN_PRIME_BITS <= GUIDELINE_2024_LOG2_QP[draft.choice.degree]
+
+
 def _rotations(draft: Draft) -> tuple[object, ...]:
     """What tells two drafts of one layout apart: how rotations are split, chained and paired."""
     parts = tuple(tuple(sorted(split.parts.items())) for split in draft.splits)
@@ -231,9 +246,17 @@ def _rotations(draft: Draft) -> tuple[object, ...]:
     return parts, tuple((one.chained, one.groups, one.presums) for one in work)
 
 
-def _raise_too_wide(start: Draft) -> None:
-    """The largest ring's own complaint."""
-    arrange(replace(start, choice=replace(start.choice, degree=RING_DEGREES[-1], planes=1)))
+def _narrow_enough(start: Draft) -> Draft:
+    """A draft in the largest ring, if it is not its width that keeps a network out.
+
+    Raises: SlotOverflowError naming the layer that is too wide.
+    """
+    return arrange(replace(start, choice=replace(start.choice, degree=RING_DEGREES[-1], planes=1)))
+
+
+def is_right(draft: Draft) -> bool:
+    """Whether a draft's predicted error is acceptable."""
+    return draft.output_sigmas is not None and _excess(draft, draft.output_sigmas) <= 1
 
 
 def _excess(draft: Draft, sigmas: Array) -> float:

@@ -85,6 +85,20 @@ def lenet5() -> nn.Module:
     )
 
 
+def lenet5_caffe() -> nn.Module:
+    """Caffe's LeNet-5, the one that published compression rates speak of: 20 and 50 maps, 800-500-10, one ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(1, 20, 5),
+        nn.MaxPool2d(2),
+        nn.Conv2d(20, 50, 5),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(800, 500),
+        nn.ReLU(),
+        nn.Linear(500, 10),
+    )
+
+
 #: For attention: more passes in smaller steps, and more decay.
 _ATTENTION = Recipe(epochs=24, learning_rate=2e-3, weight_decay=0.05)
 _DIGITS = "handwritten digits (MNIST)"
@@ -98,6 +112,7 @@ ZOO: Mapping[str, ZooEntry] = MappingProxyType(
             ZooEntry("cnn", _DIGITS, (1, 28, 28), cnn, Recipe(epochs=20)),
             ZooEntry("lenet300", _DIGITS, (1, 28, 28), lenet300, Recipe(epochs=30)),
             ZooEntry("lenet5", _DIGITS, (1, 28, 28), lenet5, Recipe(epochs=15)),
+            ZooEntry("lenet5-caffe", _DIGITS, (1, 28, 28), lenet5_caffe, Recipe(epochs=15)),
             ZooEntry("vit", _DIGITS, (1, 28, 28), vit, _ATTENTION),
             ZooEntry("vit-fashion", _CLOTHES, (1, 28, 28), vit, _ATTENTION, "fashion-mnist"),
         )

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from secure.engine.modular import inlined, kernel, reduced, times
 from secure.engine.tables import Tables
 from secure.engine.transform import backward, forward
+from secure.engine.vectors import LANES, load, splat, store
 
 Array = NDArray[np.float64]
 
-#: Products that may be added before their sum is reduced.
+#: Products of digits and keys that are added before their sum is reduced.
 MAX_UNREDUCED = 6
 #: Residues that are gathered at a time: they and what they are added to stay in the first cache.
 PIECE = 512
@@ -57,7 +58,7 @@ def digits_of(part: Array, digits: Array, scratch: Array, t: Tables) -> None:
 
 @kernel
 def add_switched(
-    total: Array, fresh: bool, digits: Array, key: Array, carried: Array, factors: Array, order: NDArray[np.int32],
+    total: Array, fresh: bool, digits: Array, key: Array, carried: Array, factors: Array, order: NDArray[np.uint32],
     moduli: Array, scratch: Array,
 ) -> None:  # fmt: skip
     """total (2, level + 1, N) += (digits * key + carried * factors), rearranged: row[j] = row[order[j]]; fresh: total is set instead.
@@ -71,15 +72,23 @@ def add_switched(
         for row in range(rows):
             which = row if row < level else key.shape[2] - 1
             prime, inverse = moduli[row, 0], moduli[row, 1]
-            _multiply_row(digits[0, row], key[0, part, which], row_sum, prime, inverse)
-            for digit in range(1, level):
-                if digit % MAX_UNREDUCED == 0:
-                    _multiply_add_row(digits[digit, row], key[digit, part, which], row_sum, prime, inverse)
-                else:
-                    _multiply_add_row_unreduced(digits[digit, row], key[digit, part, which], row_sum, prime, inverse)
+            _sum_of_products(digits, key, part, row, which, row_sum, prime, inverse)
             if part < carried.shape[0] and row < carried.shape[1]:
                 _scale_add_row(carried[part, row], factors[row], row_sum, prime, inverse)
             _add_row_from(row_sum, order, total[part, row], fresh, prime, inverse, piece)
+
+
+@kernel
+def _sum_of_products(digits, key, part, row, which, result, prime, inverse):  # type: ignore[no-untyped-def]
+    """result (N,) = the sum of all digits' row times the key's, not reduced."""
+    p, i = splat(prime), splat(inverse)
+    for j in range(0, len(result), LANES):
+        total = times(load(digits[0, row], j), load(key[0, part, which], j), p, i)
+        for digit in range(1, len(digits)):
+            total = total + times(load(digits[digit, row], j), load(key[digit, part, which], j), p, i)
+            if digit % MAX_UNREDUCED == 0:
+                total = reduced(total, p, i)
+        store(result, j, total)
 
 
 @kernel
@@ -92,12 +101,6 @@ def _multiply_row(left, right, result, prime, inverse):  # type: ignore[no-untyp
 def _multiply_add_row(left, right, total, prime, inverse):  # type: ignore[no-untyped-def]
     for j in range(len(total)):
         total[j] = reduced(total[j] + times(left[j], right[j], prime, inverse), prime, inverse)
-
-
-@kernel
-def _multiply_add_row_unreduced(left, right, total, prime, inverse):  # type: ignore[no-untyped-def]
-    for j in range(len(total)):
-        total[j] += times(left[j], right[j], prime, inverse)
 
 
 @kernel
@@ -150,21 +153,36 @@ def add_scaled(total: Array, value: Array, factors: Array, moduli: Array) -> Non
 
 
 @kernel
-def add_product(total: Array, fresh: bool, value: Array, plain: Array, reduce: bool, moduli: Array) -> None:
-    """total += value * plain, or = where it is fresh; plain: (rows, N), the first rows of both are multiplied.
-
-    Not reduced unless asked, which must be at every MAX_UNREDUCED-th product at least.
-    """
-    rows = len(plain)
-    for row in range(rows):
+def add_product(total: Array, fresh: bool, value: Array, plain: Array, moduli: Array) -> None:
+    """total += value * plain, or = where it is fresh; plain: (rows, N), the first rows of both are multiplied."""
+    for row in range(len(plain)):
         prime, inverse = moduli[row, 0], moduli[row, 1]
         for part in range(value.shape[0]):
             if fresh:
                 _multiply_row(value[part, row], plain[row], total[part, row], prime, inverse)
-            elif reduce:
-                _multiply_add_row(value[part, row], plain[row], total[part, row], prime, inverse)
             else:
-                _multiply_add_row_unreduced(value[part, row], plain[row], total[part, row], prime, inverse)
+                _multiply_add_row(value[part, row], plain[row], total[part, row], prime, inverse)
+
+
+@kernel
+def add_four_products(
+    total: Array, fresh: bool, v0: Array, v1: Array, v2: Array, v3: Array, c0: Array, c1: Array, c2: Array, c3: Array,
+    moduli: Array,
+) -> None:  # fmt: skip
+    """The same for four values and constants at once: most of what a product costs is its total read and written again."""
+    for row in range(len(c0)):
+        p, i = splat(moduli[row, 0]), splat(moduli[row, 1])
+        for part in range(v0.shape[0]):
+            target = total[part, row]
+            for j in range(0, len(target), LANES):
+                first = times(load(v0[part, row], j), load(c0[row], j), p, i)
+                second = times(load(v1[part, row], j), load(c1[row], j), p, i)
+                third = times(load(v2[part, row], j), load(c2[row], j), p, i)
+                fourth = times(load(v3[part, row], j), load(c3[row], j), p, i)
+                added = (first + second) + (third + fourth)
+                if not fresh:
+                    added = added + load(target, j)
+                store(target, j, reduced(added, p, i))
 
 
 @kernel

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secure.engine import arithmetic
+from secure.engine.buffers import Arena
 from secure.engine.ring import EngineRing
 from secure.engine_schedule import Form, Schedule
 from secure.plan import Plan
@@ -25,13 +26,13 @@ class EngineConstants:
     ) -> None:
         self._ring, self._plan = ring, plan
         self._kept: dict[tuple[int, Form], Array] = {}
-        room = cache_bytes
+        room, arena = cache_bytes, Arena()
         for done, (index, form) in enumerate(schedule.constants, start=1):
             rows = plan.constants[index].level + (form is Form.EXTENDED)
             room -= rows * ring.degree * RESIDUE_BYTES
             if room < 0:
                 break
-            self._kept[index, form] = self._encoded(index, form)
+            self._kept[index, form] = arena.copy(self._encoded(index, form))
             if progress is not None:
                 progress("encode the weights", done / len(schedule.constants))
 

@@ -28,12 +28,12 @@ class EngineBackend:
         self._schedule = schedule(plan)
         self._ring = EngineRing(ring)
         self._constants = EngineConstants(self._ring, plan, self._schedule, cache_bytes, progress)
-        self._buffers = Buffers()
+        self.buffers = Buffers()
 
     def evaluator(self, keys: EvaluationKeys) -> Resources:
         """What running the plan under these keys takes."""
         engine_keys = EngineKeys(self._ring, keys, self._plan.key_manifest)
-        return Resources(self._plan, self._schedule, self._ring, self._constants, self._buffers, engine_keys)
+        return Resources(self._plan, self._schedule, self._ring, self._constants, self.buffers, engine_keys)
 
     def load(self, native: Any) -> Residues:
         """From SEAL's ciphertext."""

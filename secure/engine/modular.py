@@ -5,8 +5,10 @@ fma(-q, p, h) + l is the exact product minus a multiple of p, an integer small e
 van der Hoeven and Lecerf, "Modular SIMD arithmetic in Mathemagix"; bounds below derived). Compilers turn loops of
 it into vector instructions, which no 64-bit integer product allows.
 
-Residues are centred: a reduced one lies within +-p / 2 (and a rounding). Sums of up to six of them may be multiplied, no more, and
-primes have at most `secure.params.ENGINE_PRIME_BITS`: beyond either the quotient is no longer known to within one.
+Ranges (derived). A reduced residue lies within p / 2 (and a rounding). With p below 2^50, |x| = X p and |w| = W p, the quotient that is
+rounded is off by less than 3 X W p 2^-53 for `times` and 2 X W p 2^-53 for `times_known` (each rounding and the stored inverse or quotient
+adds 2^-53 of it), so products lie within (1/2 + 3/8 X W) p and (1/2 + 1/4 X W) p, integers below 2^53 as long as X W is below 8. All sums
+must stay below 2^53, 8 p. Primes have at most `secure.params.ENGINE_PRIME_BITS` bits.
 """
 
 from __future__ import annotations
@@ -16,9 +18,12 @@ from typing import Any
 import llvmlite.binding
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
-#: A butterfly reads and writes up to ten arrays; LLVM gives up on proving at run time that so many do not overlap unless told otherwise.
+from secure.engine.vectors import vector
+
+#: LLVM gives up on proving at run time that many arrays do not overlap unless told otherwise.
 llvmlite.binding.set_option("cipherpress", "-runtime-memory-check-threshold=128")
 
 #: Every kernel leaves the interpreter's lock, and is kept on disk after its first compilation.
@@ -26,25 +31,27 @@ kernel = njit(nogil=True, cache=True)
 inlined = njit(nogil=True, cache=True, inline="always")
 
 
-def _float_intrinsic(name: str, arity: int) -> Any:
-    """numba's code generator for an LLVM floating-point intrinsic of so many float64 arguments."""
+def _float_intrinsic(name: str, kind: Any, arity: int) -> Any:
+    """(signature, code generator) of an LLVM floating-point intrinsic on so many numbers, or vectors of them."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        double = ir.DoubleType()
-        function_type = ir.FunctionType(double, [double] * arity)
-        return builder.call(builder.module.declare_intrinsic(name, [double], function_type), arguments)
+        native = arguments[0].type
+        suffix = "v8f64" if kind is vector else "f64"
+        function_type = ir.FunctionType(native, [native] * arity)
+        function = cgutils.get_or_insert_function(builder.module, function_type, f"llvm.{name}.{suffix}")
+        return builder.call(function, arguments)
 
-    return generate
+    return kind(*[kind] * arity), generate
 
 
 def _fma(typing_context: Any, x: Any, y: Any, z: Any) -> Any:
     """x * y + z, rounded once."""
-    return types.float64(types.float64, types.float64, types.float64), _float_intrinsic("llvm.fma", 3)
+    return _float_intrinsic("fma", vector if x is vector else types.float64, 3)
 
 
 def _rint(typing_context: Any, x: Any) -> Any:
     """The nearest integer, ties to even."""
-    return types.float64(types.float64), _float_intrinsic("llvm.rint", 1)
+    return _float_intrinsic("rint", vector if x is vector else types.float64, 1)
 
 
 fma: Any = intrinsic(_fma)

@@ -46,7 +46,7 @@ def residues_of(native: Any, primes: Array, order: NDArray[np.int64]) -> Array:
     words = np.frombuffer(body, dtype="<u8", count=residues, offset=_BODY.size).reshape(parts, count, degree)
     values = words[..., order].astype(np.float64)
     moduli = primes[:, None]
-    return np.asarray(np.where(values > moduli / 2, values - moduli, values))
+    return np.ascontiguousarray(np.where(values > moduli / 2, values - moduli, values))  # indexing moved the axes about
 
 
 def seal_bytes(value: Array, primes: Array, places: NDArray[np.int64], parms_id: Any) -> bytes:

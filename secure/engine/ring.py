@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from secure.encoding import coefficients
 from secure.engine import arithmetic
+from secure.engine.buffers import Arena
 from secure.engine.residues import residues_of
 from secure.engine.tables import engine_order, make_tables, rotation_order
 from secure.plan import KeyManifest
@@ -29,11 +30,11 @@ class EngineRing:
         self.order = engine_order(self.degree)
         self.places = np.argsort(self.order)
         self.ones = np.ones(len(self.tables.primes))
-        self.unmoved = np.arange(self.degree, dtype=np.int32)
-        self._rotations: dict[int, NDArray[np.int32]] = {}
+        self.unmoved = np.arange(self.degree, dtype=np.uint32)
+        self._rotations: dict[int, NDArray[np.uint32]] = {}
         self._moduli: dict[tuple[int, bool], Array] = {}
 
-    def rotation(self, element: int) -> NDArray[np.int32]:
+    def rotation(self, element: int) -> NDArray[np.uint32]:
         """The order of a Galois element, kept."""
         if element not in self._rotations:
             self._rotations[element] = rotation_order(element, self.degree)
@@ -65,15 +66,16 @@ class EngineKeys:
     """One client's evaluation keys, as residues; a rotation's key is stored before the rotation, which then moves the sum only."""
 
     def __init__(self, ring: EngineRing, keys: Any, manifest: KeyManifest) -> None:
-        count = len(ring.ring.params.all_primes)
-        self.relin = _key_rows(ring, keys.relin.key(2), count) if manifest.relinearize else None
+        arena = Arena()
+        self.relin = arena.copy(_key_rows(ring, keys.relin.key(2))) if manifest.relinearize else None
         self.galois: dict[int, Array] = {}
         for element in manifest.galois_elements:
-            rows = _key_rows(ring, keys.galois.key(element), count)
+            rows = _key_rows(ring, keys.galois.key(element))
             back = np.argsort(ring.rotation(element))
-            self.galois[element] = np.ascontiguousarray(rows[..., back])
+            self.galois[element] = arena.copy(rows[..., back])
 
 
-def _key_rows(ring: EngineRing, digits: Sequence[Any], count: int) -> Array:
+def _key_rows(ring: EngineRing, digits: Sequence[Any]) -> Array:
     """(levels, 2, primes, N)."""
+    count = len(ring.ring.params.all_primes)
     return np.stack([ring.load(digit.data(), count) for digit in digits])

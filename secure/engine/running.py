@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from secure.engine import arithmetic
 from secure.engine.buffers import Buffers
 from secure.engine.constants import EngineConstants
 from secure.engine.ring import EngineKeys, EngineRing
-from secure.engine_schedule import Apply, Form, Offset, Product, Schedule, Sum, Turn
+from secure.engine_schedule import Apply, Form, Offset, Product, Schedule, Sum, Summand, Term, Turn
 from secure.plan import Kind, Plan
 
 Array = NDArray[np.float64]
@@ -66,31 +66,49 @@ class Run:
                 self._values[step.result] = self._sum(step) if isinstance(step, Sum) else self._applied(step)
             except (RuntimeError, ValueError, IndexError, KeyError, MemoryError) as error:
                 raise BackendError(f"layer '{op.layer}': {op.kind} to level {op.level}: {error}") from error
-        return [self._values[output] for output in plan.outputs]
+        results = [Residues(self._values[output].rows.copy()) for output in plan.outputs]
+        for output in set(plan.outputs) - set(range(plan.inputs)):
+            self._give(self._values.pop(output).rows)
+        return results
 
     def _sum(self, step: Sum) -> Residues:
         op = self._r.plan.ops[step.result - self._r.plan.inputs]
         moduli = self._ring.moduli(op.level, step.extended)
         total = self._take(op.parts, op.level + step.extended, self._degree)
-        fresh, unreduced = True, 0
-        for term, following in zip(step.terms, (*step.terms[1:], None), strict=True):
-            if isinstance(term, Product):
-                goes_on = isinstance(following, Product) and following.form is term.form
-                unreduced = unreduced + 1 if goes_on and unreduced + 1 < arithmetic.MAX_UNREDUCED else 0
-                plain, rows = self._r.constants.get(term.constant, term.form), self._values[term.source].rows
-                arithmetic.add_product(total, fresh, rows, plain, not unreduced, moduli)
-            elif isinstance(term, Turn):
-                self._add_switched(total, fresh, term)
-            elif isinstance(term, Offset):
-                arithmetic.add_value(total, fresh, self._r.constants.get(term.constant, term.form)[None], moduli)
-            elif term.form is Form.LIFTED:
-                arithmetic.add_scaled(total, self._values[term.source].rows, self._t.special, moduli)
-            else:
-                arithmetic.add_value(total, fresh, self._values[term.source].rows, moduli)
-            if not isinstance(term, Offset):
-                self._was_read(term.source)
+        fresh = True
+        for terms in _in_fours(step.terms):
+            self._add(terms, total, fresh, moduli)
+            for term in terms:
+                if not isinstance(term, Offset):
+                    self._was_read(term.source)
             fresh = False
-        return self._divided(total) if step.divided else Residues(total, step.extended)
+        if not step.divided:
+            return Residues(total, step.extended)
+        quotient = self._divided(total)
+        self._give(total)
+        return quotient
+
+    def _add(self, terms: tuple[Term, ...], total: Array, fresh: bool, moduli: Array) -> None:
+        """One term, or four products, to their sum."""
+        products = [term for term in terms if isinstance(term, Product)]
+        term = terms[0]
+        if products:
+            rows = [self._values[product.source].rows for product in products]
+            plain = [self._r.constants.get(product.constant, product.form) for product in products]
+            if len(products) == 1:
+                arithmetic.add_product(total, fresh, rows[0], plain[0], moduli)
+            else:
+                v0, v1, v2, v3 = rows
+                c0, c1, c2, c3 = plain
+                arithmetic.add_four_products(total, fresh, v0, v1, v2, v3, c0, c1, c2, c3, moduli)
+        elif isinstance(term, Turn):
+            self._add_switched(total, fresh, term)
+        elif isinstance(term, Offset):
+            arithmetic.add_value(total, fresh, self._r.constants.get(term.constant, term.form)[None], moduli)
+        elif isinstance(term, Summand) and term.form is Form.LIFTED:
+            arithmetic.add_scaled(total, self._values[term.source].rows, self._t.special, moduli)
+        elif isinstance(term, Summand):
+            arithmetic.add_value(total, fresh, self._values[term.source].rows, moduli)
 
     def _add_switched(self, total: Array, fresh: bool, turn: Turn) -> None:
         """The key switch of a value's last part, and what is carried along of the others."""
@@ -157,3 +175,14 @@ class Run:
         self._reads[value] -= 1
         if not self._reads[value] and value not in self._held:
             self._give(self._values.pop(value).rows)
+
+
+def _in_fours(terms: Sequence[Term]) -> Iterator[tuple[Term, ...]]:
+    """Terms one by one, but four products of one form in a row together."""
+    place = 0
+    while place < len(terms):
+        four = tuple(terms[place : place + 4])
+        forms = {term.form if isinstance(term, Product) else None for term in four}
+        step = 4 if len(four) == 4 and len(forms) == 1 and None not in forms else 1
+        yield four[:step]
+        place += step

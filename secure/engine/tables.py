@@ -1,8 +1,8 @@
 """The constants of a ring's transforms and base conversions: roots of unity in SEAL's choice, and inverses. Numbers only.
 
-A transform treats its N residues as a matrix of N / columns rows. The first half of its stages combine rows; then the matrix is
-transposed and the other stages combine rows again, so every inner loop runs over neighbours. The result stays transposed: slot
-order inside the engine is `column * rows + row` where SEAL's is `row * columns + column`.
+A transform treats its N residues as a matrix of N / columns rows. The first half of its stages combine rows; then eight rows at a
+time, a block, are transposed and the other stages combine columns inside the block. The result stays so: slot order inside the engine is
+`(row // 8 * columns + column) * 8 + row % 8` where SEAL's is `row * columns + column`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import BackendError
+from secure.engine.buffers import Arena
 from secure.params import ENGINE_PRIME_BITS, Params
 
 Array = NDArray[np.float64]
+
+#: Rows of a block: as many as a vector has lanes.
+BLOCK_ROWS = 8
 
 
 class Tables(NamedTuple):
     """By prime, in SEAL's order, the special prime last. Every factor comes with its quotient by the prime.
 
-    roots, late_roots: (primes, N), twiddles of the stages before and after the transposition; inverse_*: of the inverse
+    roots, late_roots: (primes, N), twiddles of the stages before and after the transposition, the latter block by block; inverse_*: of the inverse
     transform. last_inverse: (primes, primes), [j, k] the inverse of prime k modulo prime j. special: prime P modulo each, (primes,).
     """
 
@@ -55,7 +59,10 @@ def make_tables(params: Params) -> Tables:
             )
     columns = transform_columns(degree)
     special = primes[-1]
-    roots: Any = [np.stack(arrays) for arrays in zip(*(_prime_roots(p, degree, columns) for p in primes), strict=True)]
+    arena = Arena()
+    roots: Any = [
+        arena.copy(np.stack(arrays)) for arrays in zip(*(_prime_roots(p, degree, columns) for p in primes), strict=True)
+    ]
     table: Any = Tables  # the eight root arrays come as one list
     result: Tables = table(
         columns,
@@ -77,7 +84,7 @@ def transform_columns(degree: int) -> int:
 def engine_order(degree: int) -> NDArray[np.int64]:
     """SEAL's index of each place in the engine's order, (N,)."""
     columns = transform_columns(degree)
-    return np.arange(degree).reshape(degree // columns, columns).T.ravel()
+    return np.arange(degree).reshape(-1, BLOCK_ROWS, columns).transpose(0, 2, 1).ravel()
 
 
 def bit_reversed(count: int) -> NDArray[np.int64]:
@@ -88,7 +95,7 @@ def bit_reversed(count: int) -> NDArray[np.int64]:
     return result
 
 
-def rotation_order(element: int, degree: int) -> NDArray[np.int32]:
+def rotation_order(element: int, degree: int) -> NDArray[np.uint32]:
     """(N,): where in the engine's order each value of X -> X**element's result is found.
 
     SEAL's place i holds the value at psi**(2 bitrev(i) + 1); the automorphism moves the value at psi**(e k) to psi**k.
@@ -100,7 +107,7 @@ def rotation_order(element: int, degree: int) -> NDArray[np.int32]:
     order = engine_order(degree)
     engine_place = np.empty(degree, dtype=np.int64)
     engine_place[order] = np.arange(degree)
-    return engine_place[seal_source[order]].astype(np.int32)
+    return engine_place[seal_source[order]].astype(np.uint32)
 
 
 def smallest_root(prime: int, degree: int) -> int:
@@ -132,11 +139,9 @@ def _prime_roots(prime: int, degree: int, columns: int) -> tuple[Array, ...]:
                 start = (groups + group) * rows
                 late[start : start + rows] = early[rows * groups + group : 2 * rows * groups : groups]
             groups *= 2
-        for twiddles in (early, late):
-            result += [
-                np.array(twiddles, dtype=np.float64),
-                np.array([twiddle / prime for twiddle in twiddles], dtype=np.float64),
-            ]
+        blocked = np.array(late, dtype=np.float64).reshape(columns, -1, BLOCK_ROWS).transpose(1, 0, 2).ravel()
+        for twiddles in (np.array(early, dtype=np.float64), blocked):
+            result += [twiddles, twiddles / prime]
     return tuple(result)
 
 

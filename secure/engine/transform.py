@@ -1,7 +1,10 @@
 """The number-theoretic transform and its inverse on float64 residues, in place of SEAL's. Compiled by numba.
 
-Cooley-Tukey forward, Gentleman-Sande back, two stages to a pass. Ranges (derived): a pass of the forward transform reduces one
-of four summands and adds products below 0.9 p to it, so nothing exceeds 4 p; the inverse reduces both sums.
+Cooley-Tukey forward, Gentleman-Sande back, two stages to a pass. Ranges (derived, for primes up to 2^50): a product x w with a known
+twiddle lies within p / 2 + |x| / 8 (`modular`). A forward pass reduces one of four summands, so from values within B p it makes
+values within (1.5625 + 0.266 B) p, never more than 2.2 p. A pass backward takes values within 2 p: a sum of two products, of
+differences within 4 p, is within 2 p again, a product of the difference of two sums, within 8 p, too, and the sum of all four is
+reduced. 8 p is below 2^53, where float64 holds every integer.
 """
 
 from __future__ import annotations
@@ -11,15 +14,15 @@ from numpy.typing import NDArray
 
 from secure.engine.modular import inlined, kernel, reduced, times, times_known
 from secure.engine.tables import Tables
+from secure.engine.vectors import LANES, load, move_transposed, splat, store
 
 Array = NDArray[np.float64]
 
 
 @kernel
 def forward(row: Array, scratch: Array, which: int, t: Tables) -> None:
-    """Coefficients (N,) -> values in the engine's order, in place. scratch: (N,)."""
+    """Coefficients (N,) -> values in the engine's order, in place. scratch: at least a block of eight rows."""
     degree, columns = len(row), t.columns
-    rows = degree // columns
     prime, inverse = t.primes[which], t.inverses[which]
     w, wq = t.roots[which], t.roots_quotient[which]
     gap, groups = degree // 2, 1
@@ -27,84 +30,67 @@ def forward(row: Array, scratch: Array, which: int, t: Tables) -> None:
         half = gap // 2
         for group in range(groups):
             s, k = 2 * group * gap, groups + group
-            _early_pair(
-                row[s : s + half], row[s + half : s + gap], row[s + gap : s + gap + half], row[s + gap + half : s + 2 * gap],
-                w[k], wq[k], w[2 * k], wq[2 * k], w[2 * k + 1], wq[2 * k + 1], prime, inverse,
-            )  # fmt: skip
+            _pairs(row, s, half, k, w, wq, prime, inverse)
         groups *= 4
         gap //= 4
     if gap == columns:
         for group in range(groups):
             s, k = 2 * group * gap, groups + group
-            _early_single(row[s : s + gap], row[s + gap : s + 2 * gap], w[k], wq[k], prime, inverse)
-    _transpose(row, scratch, rows, columns)
+            _singles(row, s, gap, w[k], wq[k], prime, inverse)
     w, wq = t.late_roots[which], t.late_roots_quotient[which]
-    gap, groups = columns // 2, 1
-    while gap > 1:
-        half = gap // 2
-        for group in range(groups):
-            k = (groups + group) * rows
-            k0, k1 = 2 * k, 2 * k + rows
-            for place in range(half):
-                s = (2 * group * gap + place) * rows
-                s1, s2, s3 = s + half * rows, s + gap * rows, s + (gap + half) * rows
-                _late_pair(
-                    scratch[s : s + rows], scratch[s1 : s1 + rows], scratch[s2 : s2 + rows], scratch[s3 : s3 + rows],
-                    w[k : k + rows], wq[k : k + rows], w[k0 : k0 + rows], wq[k0 : k0 + rows],
-                    w[k1 : k1 + rows], wq[k1 : k1 + rows], prime, inverse,
-                )  # fmt: skip
-        groups *= 4
-        gap //= 4
-    for place in range(degree):
-        row[place] = reduced(scratch[place], prime, inverse)
+    p, i = splat(prime), splat(inverse)
+    block = LANES * columns
+    for start in range(0, degree, block):
+        for column in range(0, columns, LANES):
+            move_transposed(row, start + column, columns, scratch, column * LANES, LANES)
+        gap, groups = columns // 2, 1
+        while gap > 1:
+            for group in range(groups):
+                _late_pairs(scratch, 2 * group * gap, gap // 2, start, groups + group, w, wq, p, i)
+            groups *= 4
+            gap //= 4
+        for place in range(0, block, LANES):
+            store(row, start + place, reduced(load(scratch, place), p, i))
 
 
 @kernel
 def backward(row: Array, scratch: Array, which: int, t: Tables) -> None:
-    """Values in the engine's order (N,) -> coefficients, in place. scratch: (N,)."""
+    """Values in the engine's order (N,) -> coefficients, in place. scratch: at least a block of eight rows."""
     degree, columns = len(row), t.columns
     rows = degree // columns
     prime, inverse = t.primes[which], t.inverses[which]
     w, wq = t.inverse_late_roots[which], t.inverse_late_roots_quotient[which]
-    half, groups = 1, columns // 4
-    while groups >= 1:
-        gap = 2 * half
-        for group in range(groups):
-            k = (groups + group) * rows
-            k0, k1 = 2 * k, 2 * k + rows
-            for place in range(half):
-                s = (2 * group * gap + place) * rows
-                s1, s2, s3 = s + half * rows, s + gap * rows, s + (gap + half) * rows
-                _late_pair_back(
-                    row[s : s + rows], row[s1 : s1 + rows], row[s2 : s2 + rows], row[s3 : s3 + rows],
-                    w[k : k + rows], wq[k : k + rows], w[k0 : k0 + rows], wq[k0 : k0 + rows],
-                    w[k1 : k1 + rows], wq[k1 : k1 + rows], prime, inverse,
-                )  # fmt: skip
-        groups //= 4
-        half *= 4
-    _transpose(row, scratch, columns, rows)
+    p, i = splat(prime), splat(inverse)
+    block = LANES * columns
+    for start in range(0, degree, block):
+        for place in range(0, block, LANES):
+            store(scratch, place, load(row, start + place))
+        half, groups = 1, columns // 4
+        while groups >= 1:
+            for group in range(groups):
+                _late_pairs_back(scratch, 4 * group * half, half, start, groups + group, w, wq, p, i)
+            groups //= 4
+            half *= 4
+        for column in range(0, columns, LANES):
+            move_transposed(scratch, column * LANES, LANES, row, start + column, columns)
     w, wq = t.inverse_roots[which], t.inverse_roots_quotient[which]
     half, groups = columns, rows // 4
     if _odd_stages(rows):
         groups = rows // 2
         for group in range(groups):
             s, k = 2 * group * half, groups + group
-            _early_single_back(scratch[s : s + half], scratch[s + half : s + 2 * half], w[k], wq[k], prime, inverse)
+            _singles_back(row, s, half, w[k], wq[k], prime, inverse)
         half, groups = 2 * columns, rows // 8
     while groups >= 1:
         gap = 2 * half
         for group in range(groups):
             s, k = 2 * group * gap, groups + group
-            _early_pair_back(
-                scratch[s : s + half], scratch[s + half : s + gap], scratch[s + gap : s + gap + half],
-                scratch[s + gap + half : s + 2 * gap],
-                w[k], wq[k], w[2 * k], wq[2 * k], w[2 * k + 1], wq[2 * k + 1], prime, inverse,
-            )  # fmt: skip
+            _pairs_back(row, s, half, k, w, wq, prime, inverse)
         groups //= 4
         half *= 4
-    size_inverse = t.size_inverse[which]
-    for place in range(degree):
-        row[place] = times(scratch[place], size_inverse, prime, inverse)
+    size_inverse = splat(t.size_inverse[which])
+    for place in range(0, degree, LANES):
+        store(row, place, times(load(row, place), size_inverse, p, i))
 
 
 @inlined
@@ -115,74 +101,99 @@ def _odd_stages(rows: int) -> bool:
     return rows == 2
 
 
-@kernel
-def _transpose(source: Array, target: Array, rows: int, columns: int) -> None:
-    """source (rows, columns) -> target (columns, rows), eight by eight, flat both."""
-    for start in range(0, rows, 8):
-        for column in range(columns):
-            for row in range(start, min(start + 8, rows)):
-                target[column * rows + row] = source[row * columns + column]
+@inlined
+def _pair(a, b, c, d, w, wq, u, uq, v, vq, p, i):  # type: ignore[no-untyped-def]
+    """Two stages forward: (a, c) and (b, d) with w, then (a, b) with u and (c, d) with v."""
+    c1 = times_known(c, w, wq, p)
+    d1 = times_known(d, w, wq, p)
+    a1 = reduced(a, p, i)
+    b2 = times_known(b + d1, u, uq, p)
+    d2 = times_known(b - d1, v, vq, p)
+    a2, c2 = a1 + c1, a1 - c1
+    return a2 + b2, a2 - b2, c2 + d2, c2 - d2
+
+
+@inlined
+def _pair_back(a, b, c, d, w, wq, u, uq, v, vq, p, i):  # type: ignore[no-untyped-def]
+    """Two stages backward: (a, b) with u and (c, d) with v, then (a, c) and (b, d) with w."""
+    a1, b1 = a + b, times_known(a - b, u, uq, p)
+    c1, d1 = c + d, times_known(c - d, v, vq, p)
+    return reduced(a1 + c1, p, i), b1 + d1, times_known(a1 - c1, w, wq, p), times_known(b1 - d1, w, wq, p)
 
 
 @kernel
-def _early_single(low, high, w, wq, prime, inverse):  # type: ignore[no-untyped-def]
-    for j in range(len(low)):
-        product = times_known(high[j], w, wq, prime)
-        kept = reduced(low[j], prime, inverse)
-        low[j], high[j] = kept + product, kept - product
+def _singles(row, s, gap, w, wq, prime, inverse):  # type: ignore[no-untyped-def]
+    """One stage, the same twiddle for all."""
+    p, i, w0, wq0 = splat(prime), splat(inverse), splat(w), splat(wq)
+    for j in range(s, s + gap, LANES):
+        product = times_known(load(row, j + gap), w0, wq0, p)
+        kept = reduced(load(row, j), p, i)
+        store(row, j, kept + product)
+        store(row, j + gap, kept - product)
 
 
 @kernel
-def _early_pair(a, b, c, d, w, wq, u, uq, v, vq, prime, inverse):  # type: ignore[no-untyped-def]
-    """Two stages: (a, c) and (b, d) with w, then (a, b) with u and (c, d) with v."""
-    for j in range(len(a)):
-        c1 = times_known(c[j], w, wq, prime)
-        d1 = times_known(d[j], w, wq, prime)
-        a1 = reduced(a[j], prime, inverse)
-        b1 = b[j]
-        b2 = times_known(b1 + d1, u, uq, prime)
-        d2 = times_known(b1 - d1, v, vq, prime)
-        a[j], b[j] = a1 + c1 + b2, a1 + c1 - b2
-        c[j], d[j] = a1 - c1 + d2, a1 - c1 - d2
+def _singles_back(row, s, gap, w, wq, prime, inverse):  # type: ignore[no-untyped-def]
+    p, i, w0, wq0 = splat(prime), splat(inverse), splat(w), splat(wq)
+    for j in range(s, s + gap, LANES):
+        low, high = load(row, j), load(row, j + gap)
+        store(row, j, reduced(low + high, p, i))
+        store(row, j + gap, times_known(low - high, w0, wq0, p))
 
 
 @kernel
-def _late_pair(a, b, c, d, w, wq, u, uq, v, vq, prime, inverse):  # type: ignore[no-untyped-def]
-    """The same with a twiddle of its own for every place."""
-    for j in range(len(a)):
-        c1 = times_known(c[j], w[j], wq[j], prime)
-        d1 = times_known(d[j], w[j], wq[j], prime)
-        a1 = reduced(a[j], prime, inverse)
-        b1 = b[j]
-        b2 = times_known(b1 + d1, u[j], uq[j], prime)
-        d2 = times_known(b1 - d1, v[j], vq[j], prime)
-        a[j], b[j] = a1 + c1 + b2, a1 + c1 - b2
-        c[j], d[j] = a1 - c1 + d2, a1 - c1 - d2
+def _pairs(row, s, half, k, w, wq, prime, inverse):  # type: ignore[no-untyped-def]
+    """Two stages on four runs of `half` residues from s on, twiddles k, 2 k and 2 k + 1."""
+    p, i = splat(prime), splat(inverse)
+    w0, wq0, w1, wq1 = splat(w[k]), splat(wq[k]), splat(w[2 * k]), splat(wq[2 * k])
+    w2, wq2 = splat(w[2 * k + 1]), splat(wq[2 * k + 1])
+    for j in range(s, s + half, LANES):
+        a, b, c, d = load(row, j), load(row, j + half), load(row, j + 2 * half), load(row, j + 3 * half)
+        a, b, c, d = _pair(a, b, c, d, w0, wq0, w1, wq1, w2, wq2, p, i)
+        store(row, j, a)
+        store(row, j + half, b)
+        store(row, j + 2 * half, c)
+        store(row, j + 3 * half, d)
 
 
 @kernel
-def _early_single_back(low, high, w, wq, prime, inverse):  # type: ignore[no-untyped-def]
-    for j in range(len(low)):
-        total, difference = low[j] + high[j], low[j] - high[j]
-        low[j] = reduced(total, prime, inverse)
-        high[j] = times_known(difference, w, wq, prime)
+def _pairs_back(row, s, half, k, w, wq, prime, inverse):  # type: ignore[no-untyped-def]
+    p, i = splat(prime), splat(inverse)
+    w0, wq0, w1, wq1 = splat(w[k]), splat(wq[k]), splat(w[2 * k]), splat(wq[2 * k])
+    w2, wq2 = splat(w[2 * k + 1]), splat(wq[2 * k + 1])
+    for j in range(s, s + half, LANES):
+        a, b, c, d = load(row, j), load(row, j + half), load(row, j + 2 * half), load(row, j + 3 * half)
+        a, b, c, d = _pair_back(a, b, c, d, w0, wq0, w1, wq1, w2, wq2, p, i)
+        store(row, j, a)
+        store(row, j + half, b)
+        store(row, j + 2 * half, c)
+        store(row, j + 3 * half, d)
 
 
-@kernel
-def _early_pair_back(a, b, c, d, w, wq, u, uq, v, vq, prime, inverse):  # type: ignore[no-untyped-def]
-    """Two stages: (a, b) with u and (c, d) with v, then (a, c) and (b, d) with w."""
-    for j in range(len(a)):
-        a1, b1 = a[j] + b[j], times_known(a[j] - b[j], u, uq, prime)
-        c1, d1 = c[j] + d[j], times_known(c[j] - d[j], v, vq, prime)
-        a[j], c[j] = reduced(a1 + c1, prime, inverse), times_known(a1 - c1, w, wq, prime)
-        b[j], d[j] = reduced(b1 + d1, prime, inverse), times_known(b1 - d1, w, wq, prime)
+@inlined
+def _late_pairs(block, first, half, start, k, w, wq, p, i):  # type: ignore[no-untyped-def]
+    """Two stages on four runs of `half` vectors from vector `first` on; every lane has its own twiddles, k, 2 k and 2 k + 1 of the block."""
+    at, step = start + k * LANES, half * LANES
+    w0, wq0, at = load(w, at), load(wq, at), start + 2 * k * LANES
+    w1, wq1, w2, wq2 = load(w, at), load(wq, at), load(w, at + LANES), load(wq, at + LANES)
+    for j in range(first * LANES, first * LANES + step, LANES):
+        a, b, c, d = load(block, j), load(block, j + step), load(block, j + 2 * step), load(block, j + 3 * step)
+        a, b, c, d = _pair(a, b, c, d, w0, wq0, w1, wq1, w2, wq2, p, i)
+        store(block, j, a)
+        store(block, j + step, b)
+        store(block, j + 2 * step, c)
+        store(block, j + 3 * step, d)
 
 
-@kernel
-def _late_pair_back(a, b, c, d, w, wq, u, uq, v, vq, prime, inverse):  # type: ignore[no-untyped-def]
-    """The same with a twiddle of its own for every place."""
-    for j in range(len(a)):
-        a1, b1 = a[j] + b[j], times_known(a[j] - b[j], u[j], uq[j], prime)
-        c1, d1 = c[j] + d[j], times_known(c[j] - d[j], v[j], vq[j], prime)
-        a[j], c[j] = reduced(a1 + c1, prime, inverse), times_known(a1 - c1, w[j], wq[j], prime)
-        b[j], d[j] = reduced(b1 + d1, prime, inverse), times_known(b1 - d1, w[j], wq[j], prime)
+@inlined
+def _late_pairs_back(block, first, half, start, k, w, wq, p, i):  # type: ignore[no-untyped-def]
+    at, step = start + k * LANES, half * LANES
+    w0, wq0, at = load(w, at), load(wq, at), start + 2 * k * LANES
+    w1, wq1, w2, wq2 = load(w, at), load(wq, at), load(w, at + LANES), load(wq, at + LANES)
+    for j in range(first * LANES, first * LANES + step, LANES):
+        a, b, c, d = load(block, j), load(block, j + step), load(block, j + 2 * step), load(block, j + 3 * step)
+        a, b, c, d = _pair_back(a, b, c, d, w0, wq0, w1, wq1, w2, wq2, p, i)
+        store(block, j, a)
+        store(block, j + step, b)
+        store(block, j + 2 * step, c)
+        store(block, j + 3 * step, d)

@@ -17,9 +17,14 @@ import pytest
 import cipherpress as cp
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("compress", "secure", "hwmodel", "zoo")
+PACKAGES = ("compress", "secure", "hwmodel", "timing", "zoo")
 OURS = {*PACKAGES, "benchmarks", "cipherpress", "cli"}
-TENSEAL_FILES = {"secure/seal_context.py", "secure/tenseal_evaluator.py", "secure/keys.py"}
+TENSEAL_FILES = {
+    "secure/seal_context.py",
+    "secure/tenseal_evaluator.py",
+    "secure/keys.py",
+    "timing/seal_operations.py",
+}
 
 
 @dataclass(frozen=True)
@@ -99,11 +104,33 @@ def test_hwmodel_takes_the_network_the_plan_and_what_operations_cost() -> None:
     assert [e for e in entries if e.root in {"torch", "tenseal"}] == []
 
 
+def test_timing_runs_what_secure_computes_and_knows_no_network() -> None:
+    allowed = {
+        "compress.artifact",
+        "compress.errors",
+        "hwmodel.architecture",
+        "hwmodel.architecture_file",
+        "hwmodel.fitting",
+        "secure.engine",
+        "secure.engine.tables",
+        "secure.engine_kernels",
+        "secure.kernels",
+        "secure.keys",
+        "secure.params",
+        "secure.plan",
+    }
+    entries = _all("timing")
+    ours = [e for e in entries if e.root in OURS - {"timing"}]
+    assert [e for e in ours if e.module not in allowed and not e.module.startswith("secure.engine.")] == []
+    assert [e for e in entries if e.root in {"torch", "torchvision"}] == []
+    assert [e for e in ours if e.module == "secure.keys" and e.at_top] == []
+
+
 def test_zoo_stands_on_compress_alone() -> None:
     assert [e for e in _all("zoo") if e.root in OURS - {"zoo", "compress"}] == []
 
 
-def test_tenseal_is_imported_in_three_files_and_benchmarks() -> None:
+def test_tenseal_is_imported_in_four_files_and_benchmarks() -> None:
     entries = [*_all(*PACKAGES), *_imports(ROOT / "cli.py"), *_imports(ROOT / "cipherpress.py")]
     assert {e.file for e in entries if e.root == "tenseal"} == TENSEAL_FILES
 
@@ -139,6 +166,7 @@ HEAVY = ("torch", "tenseal", "scipy", "sklearn", "matplotlib", "PIL")
         ("import secure.server, secure.bundle", {"tenseal"}),
         ("import secure.client, secure.bundle, secure.inputs", {"tenseal", "scipy"}),
         ("import hwmodel.report", set()),
+        ("import timing.cache; timing.cache.current_times()", set()),
         ("import cipherpress", set()),
         ("import cli", set()),
         ("import cipherpress as cp; cp.Server, cp.CipherpressError", {"tenseal"}),

@@ -11,7 +11,7 @@ import cipherpress as cp
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
-LIBRARY = ("compress", "secure", "hwmodel", "zoo")
+LIBRARY = ("compress", "secure", "hwmodel", "timing", "zoo")
 NOT_SHIPPED = {"results", "__pycache__"}  # records of runs; what interpreter and numba compiled here
 
 

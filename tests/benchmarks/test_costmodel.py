@@ -7,9 +7,11 @@ import json
 import pytest
 
 from benchmarks.costmodel import DOCS, RESULT, costmodel_table, with_table
-from benchmarks.costmodel_ckks import ASIC, GPU, OPENFHE, SEAL, SIMFHE, ckks_rows
-from benchmarks.costmodel_plain import LAYERS, plain_rows
+from benchmarks.costmodel_ckks import ASIC, GPU, OPENFHE, POWER, SEAL, SIMFHE, ckks_rows
+from benchmarks.costmodel_plain import LAYERS, NETWORKS, plain_rows
 from benchmarks.costmodel_row import CALIBRATION, HELD_OUT, Row, geometric_mean_error, summary
+from benchmarks.costmodel_runs import ENGINE as ENGINE_RUNS
+from benchmarks.costmodel_runs import SEAL as SEAL_RUNS
 
 ROWS = [*plain_rows(), *ckks_rows()]
 
@@ -41,22 +43,35 @@ def test_rows_of_calibration_are_left_out_of_the_error() -> None:
 
 #: Families and the largest error that this table may have; what it has now plus three points.
 @pytest.mark.parametrize(
-    ("family", "largest"), [(LAYERS, 0.11), (SEAL, 0.07), (OPENFHE, 0.10), (GPU, 0.37), (ASIC, 0.83), (SIMFHE, 0.0)]
+    ("family", "largest"),
+    [
+        (LAYERS, 0.10),
+        (NETWORKS, 0.10),
+        (SEAL, 0.07),
+        (OPENFHE, 0.10),
+        (GPU, 0.23),
+        (ASIC, 0.25),
+        (POWER, 0.30),
+        (SIMFHE, 0.0),
+    ],
 )
 def test_no_family_gets_worse(family: str, largest: float) -> None:
     held_out = [row for row in ROWS if row.family == family and row.use == HELD_OUT]
     assert held_out and geometric_mean_error(held_out) <= largest
 
 
-def test_energy_of_the_eyeriss_layers_is_within_the_stated_error() -> None:
-    energies = [row.ratio for row in ROWS if row.family == LAYERS and "energy" in row.quantity]
-    assert len(energies) == 5 and all(0.95 < ratio < 1.23 for ratio in energies)
+def test_eyeriss_energies_are_within_a_fifth() -> None:
+    """On average over 17 layers, and for the mean power of both networks; VGG-16's first layer alone is 37 % low."""
+    layers = [row for row in ROWS if row.family == LAYERS and "energy" in row.quantity and row.use == HELD_OUT]
+    assert len(layers) == 17 and geometric_mean_error(layers) <= 0.12
+    powers = [row.ratio for row in ROWS if row.family == NETWORKS and row.quantity == "power"]
+    assert len(powers) == 2 and all(0.85 < ratio < 1.15 for ratio in powers)
 
 
 def test_published_asic_times_lie_in_their_brackets() -> None:
     for row in ROWS:
         if row.family == ASIC:
-            low, high = (float(word) for word in row.note.split() if word[0].isdigit())
+            low, high = (float(word) for word in row.note.split(";")[0].split() if word[0].isdigit())
             assert low <= row.published <= high
 
 
@@ -65,9 +80,9 @@ def test_the_table_shows_every_row_and_what_it_was_used_for() -> None:
     text = costmodel_table(
         {"command": "c", "machine": machine, "rows": [row.as_json() for row in ROWS], "families": summary(ROWS, {})}
     )
-    assert (
-        sum(line.count("| held out |") + line.count("| calibration |") for line in text.splitlines()) >= len(ROWS) - 2
-    )
+    assert sum(
+        line.count(f"| {use} |") for line in text.splitlines() for use in ("held out", "calibration", "listed")
+    ) == len(ROWS)
     assert "CNN1" in text and "a cpu, load 0.5, 2026-01-01" in text
 
 
@@ -83,6 +98,7 @@ def test_the_committed_result_is_what_the_model_says_now() -> None:
         assert row.modelled == pytest.approx(committed[row.family, row.row, row.quantity], rel=1e-9)
 
 
-def test_our_own_runs_are_within_ten_percent() -> None:
-    (own,) = [f for f in json.loads(RESULT.read_bytes())["families"] if f["family"].startswith("own runs")]
-    assert own["held_out"] >= 8 and own["geometric_mean_error"] <= 0.10
+def test_our_own_runs_under_seal_are_within_ten_percent_and_those_under_the_engine_are_shown() -> None:
+    families = {family["family"]: family for family in json.loads(RESULT.read_bytes())["families"]}
+    assert families[SEAL_RUNS.family]["held_out"] >= 8 and families[SEAL_RUNS.family]["met"]
+    assert families[ENGINE_RUNS.family]["held_out"] >= 7 and families[ENGINE_RUNS.family]["target"] == 0.10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -39,10 +40,35 @@ def test_another_node_changes_energy_and_not_time() -> None:
     assert there["latency_ms"] == here["latency_ms"] and there["energy_mj"] < here["energy_mj"]
 
 
-def test_a_plot_of_several_models_is_a_usage_error(tmp_path: Path) -> None:
-    result = call("estimate", "resnet20", "vgg16", "--plot", tmp_path / "x.png")
-    assert result.exit_code == 2
-    assert "--plot takes one MODEL" in result.stderr
+@pytest.mark.parametrize(
+    ("models", "picture", "message"),
+    [
+        (("resnet20", "vgg16"), "energy", "--picture energy takes one MODEL"),
+        (("resnet20",), "pareto", "--picture pareto takes several MODELs"),
+    ],
+)
+def test_a_picture_of_another_number_of_models_is_a_usage_error(
+    tmp_path: Path, models: tuple[str, ...], picture: str, message: str
+) -> None:
+    result = call("estimate", *models, "--plot", tmp_path / "x.png", "--picture", picture)
+    assert result.exit_code == 2 and message in result.stderr
+
+
+@pytest.mark.parametrize("picture", ["costs", "energy", "roofline"])
+def test_every_picture_of_one_model(tmp_path: Path, picture: str) -> None:
+    pytest.importorskip("matplotlib")
+    plot = tmp_path / "x.png"
+    call_json("estimate", "resnet20", "--plot", plot, "--picture", picture)
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("picture", ["waterfall", "pareto"])
+def test_every_picture_of_several_bundles(road: Road, tmp_path: Path, picture: str) -> None:
+    pytest.importorskip("matplotlib")
+    plot, other = tmp_path / "x.png", tmp_path / "other"
+    shutil.copytree(road.path("bundle"), other)
+    call_json("estimate", road.path("bundle"), other, "--plot", plot, "--picture", picture)
+    assert plot.read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_report_is_one_page_that_fetches_nothing(road: Road, tmp_path: Path) -> None:

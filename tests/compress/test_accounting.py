@@ -10,9 +10,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import nn
 
-from compress.accounting import account, account_layer, cheapest_positions, code_entropy_bits, relative_fillers
+from compress.accounting import (
+    account,
+    account_layer,
+    bias_bits,
+    cheapest_positions,
+    code_entropy_bits,
+    relative_fillers,
+)
+from compress.adaptive_coding import encode
 from compress.codebook import LayerCodes
-from compress.entropy import huffman_bits
 from compress.joint import joint_quantize
 from compress.model import CompressedModel
 from compress.model_folder import save_model
@@ -92,15 +99,23 @@ def test_whole_network_by_hand():
     assert {"layer", "parameters", "nonzeros", "sparsity", "bits", "compression_rate"} <= rows[0].keys()
 
 
-def test_values_are_huffman_coded_where_that_is_shorter():
+def test_one_adaptive_string_is_taken_where_it_is_shorter():
     random = np.random.default_rng(0)
     values = random.choice([1, -1, 2, 7], size=(40, 50), p=[0.7, 0.2, 0.09, 0.01])
     codes = np.where(random.random((40, 50)) < 0.1, values, 0).astype(np.int32)
     layer = account_layer("x", LayerCodes(codes, np.array(-3, dtype=np.int32), codes != 0, 7))
-    occurrences = np.unique(codes[codes != 0], return_counts=True)[1].tolist()
-    assert layer.value_encoding == "huffman" and layer.position_encoding.startswith("rice")
-    assert layer.value_bits == huffman_bits(occurrences, 14) < layer.nonzeros * layer.bits
-    assert layer.value_bits + layer.position_bits >= layer.entropy_bits
+    assert layer.value_encoding == layer.position_encoding == "adaptive"
+    assert 8 * len(encode(codes, 7)) <= layer.value_bits + layer.position_bits
+    assert layer.value_bits + layer.position_bits < layer.nonzeros * layer.bits + cheapest_positions(codes != 0, 4)[1]
+    tiny = account_layer("x", LayerCodes(codes[:1, :8], np.array(-3, dtype=np.int32), codes[:1, :8] != 0, 1))
+    assert tiny.value_encoding == "fixed"
+
+
+def test_biases_that_are_zero_cost_their_flags_only():
+    fed = np.arange(100) < 50
+    assert bias_bits(np.ones(4, dtype=bool), np.ones(4, dtype=bool), 8) == 32
+    assert bias_bits(fed, fed, 8) <= 50 * 8 + 2 * 5  # two learned sequences of 50 decisions, all alike
+    assert bias_bits(np.arange(100) % 2 == 0, np.ones(100, dtype=bool), 8) >= 50 * 8 + 99
 
 
 def test_biases_on_grids_count_their_bits():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compress.entropy import best_rice, huffman_bits, rice_bits
+from compress.entropy import best_rice, rice_bits
 
 
 @pytest.mark.parametrize(
@@ -19,20 +19,6 @@ def test_rice_codes_by_hand(remainder, bits):
 def test_the_best_remainder_is_found_and_its_header_counted():
     gaps = np.array([1, 3, 17, 19])
     assert best_rice(gaps) == min(((r, rice_bits(gaps, r) + 4) for r in range(16)), key=lambda pair: pair[1])
-
-
-def test_huffman_codes_by_hand():
-    """Four values 5, 2, 1, 1 times: lengths 1, 2, 3, 3; the table has a length for each of 6 symbols."""
-    assert huffman_bits([5, 2, 1, 1], 6) == 5 + 4 + 3 + 3 + 6 * 5
-    assert huffman_bits([7], 2) == 7 + 10
-    assert huffman_bits([], 2) == 10
-
-
-@given(st.lists(st.integers(1, 1000), min_size=2, max_size=20))
-def test_huffman_lies_between_the_entropy_and_one_bit_more(counts):
-    total = sum(counts)
-    entropy = sum(count * np.log2(total / count) for count in counts)
-    assert entropy - 1e-6 <= huffman_bits(counts, 0) < entropy + total
 
 
 @given(st.floats(0.01, 0.5), st.integers(0, 1000))

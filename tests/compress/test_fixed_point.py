@@ -1,5 +1,7 @@
 """Vectors worked out by hand (the page's J1 to J5, J8, J9) and the laws of shifts."""
 
+from math import isqrt
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +13,9 @@ from compress.fixed_point import (
     aligned_sum,
     best_grid,
     check_accumulator,
+    integer_root,
     requantized,
+    rounded_division,
     shift,
     unclipped_fraction_bits,
 )
@@ -66,6 +70,28 @@ def test_laws_of_shifts(value, bits, whole):
     assert shift(a, bits)[0] == np.floor(value / 2**bits + 0.5)
     assert shift(a + whole * 2**bits, bits)[0] == shift(a, bits)[0] + whole
     assert shift(np.maximum(a, 0), bits)[0] == max(shift(a, bits)[0], 0)
+
+
+def test_divisions_round_half_up_also_for_negatives():
+    assert rounded_division(np.array([5, 7, -5, -7, 6, -6]), np.array([2, 2, 2, 2, 4, 4])).tolist() == [
+        3,
+        4,
+        -2,
+        -3,
+        2,
+        -1,
+    ]
+
+
+def test_roots_by_hand():
+    """The whole number next to the root: 2.449 to 2, 2.645 to 3; between k^2 + k and k^2 + k + 1 lies the half."""
+    assert integer_root(np.array([0, 1, 2, 3, 6, 7, 12, 13])).tolist() == [0, 1, 1, 2, 2, 3, 3, 4]
+
+
+@given(st.lists(st.integers(0, 2**60), min_size=1, max_size=8))
+def test_roots_are_the_whole_numbers_next_to_them(values):
+    wanted = [isqrt(value) + (value - isqrt(value) ** 2 > isqrt(value)) for value in values]
+    assert integer_root(np.array(values)).tolist() == wanted
 
 
 def test_zeros_need_no_fraction_bits():

@@ -13,11 +13,13 @@ from compress.convert import convert
 from compress.errors import CompressError, ConfigError
 from compress.finetune import finetune
 from compress.fixed_point import Grid, best_grid
-from compress.joint import joint_quantize, search
-from compress.joint_network import JointNetwork, ModuleCodes, TermCodes, joint_network
+from compress.joint import joint_quantize
+from compress.joint_codes import ModuleCodes, TermCodes
+from compress.joint_network import JointNetwork, joint_network
+from compress.joint_search import search
 from compress.model_folder import load_model_folder, save_model
 from compress.opq import opq
-from compress.unified import unify
+from compress.unifying import unify
 
 
 def linear(weights, bias):

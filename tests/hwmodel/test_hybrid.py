@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwmodel.hybrid import HybridRing, add, hoisted_key_switches, key_switch, multiply, multiply_plain, rescale
-from hwmodel.reference import SCHEMES, bootstrap, resnet20
+from hwmodel.hybrid import (
+    HybridRing,
+    add,
+    double_hoisted_matrix,
+    hoisted_key_switches,
+    key_switch,
+    multiply,
+    multiply_plain,
+    rescale,
+)
+from hwmodel.reference import bootstrap
+from hwmodel.resnet import convolutions, resnet20
+from hwmodel.schemes import SCHEMES, Scheme
 from secure.kernels import operation_kernels
 from secure.plan import Kind
 
@@ -60,15 +73,80 @@ def test_a_tensor_product_by_hand() -> None:
     assert multiply(HybridRing(degree=64, levels=5, special=2, digit=2), 5).products == 4 * 5 * 64
 
 
+def test_a_budget_cuts_the_fewest_digits_that_leave_room_for_special_primes() -> None:
+    """12 primes: 6 of data in one digit of 6, 8 in two of 4, 9 in three of 3, 10 in five of 2."""
+    ring = HybridRing(degree=64, levels=10, budget=12)
+    assert [(ring.digit_at(level), len(ring.digits(level))) for level in (4, 6, 8, 9, 10)] == [
+        (4, 1), (6, 1), (4, 2), (3, 3), (2, 5),
+    ]  # fmt: skip
+    assert key_switch(ring, 8) == key_switch(HybridRing(degree=64, levels=10, special=4, digit=4), 8)
+
+
+def test_a_matrix_that_stays_in_the_large_modulus_by_hand() -> None:
+    """6 primes in digits of 3, 3 special: R=9, two digits; 2 x 3 steps raise 3 polynomials and divide 2 + 2 of them."""
+    ring = HybridRing(degree=64, levels=6, special=3, digit=3)
+    counts = double_hoisted_matrix(ring, 6, babies=2, giants=3, diagonals=5)
+    assert counts.transforms == 3 * 2 * 9 + 4 * 9
+    assert counts.key_bytes == 3 * 2 * 2 * 9 * ring.limb_bytes
+    raised, inner, divided = 3 * 2 * 3 * (1 + 6), 3 * 2 * 2 * 9, 4 * (3 * (1 + 6) + 6)
+    assert counts.products == (raised + inner + divided + 2 * 5 * 9) * 64
+
+
+def test_two_primes_at_once_take_as_many_transforms_as_one() -> None:
+    ring = HybridRing(degree=64, levels=6, special=1, digit=1)
+    assert rescale(ring, 6, 2).transforms == rescale(ring, 6).transforms == 12
+    assert rescale(ring, 6, 2).products == 2 * (2 * (1 + 4) + 4) * 64
+
+
 @pytest.mark.parametrize("name", SCHEMES)
-def test_a_resnet_holds_its_bootstraps(name: str) -> None:
-    one, network = bootstrap(SCHEMES[name]), resnet20(SCHEMES[name])
-    assert one.kernels.transforms > 10_000
-    assert network.kernels.transforms > 21 * one.kernels.transforms
-    assert all(row.level >= 1 and row.count >= 1 for row in network.rows)
+def test_a_bootstrap_ends_at_the_levels_it_leaves(name: str) -> None:
+    scheme = SCHEMES[name]
+    levels = [row.level for row in bootstrap(scheme).rows]
+    assert levels[0] == scheme.primes[-1] and levels == sorted(levels, reverse=True)
+    assert min(levels) == scheme.primes[scheme.levels_left + 1]
+    assert all(row.level >= 1 and row.count >= 1 for row in resnet20(scheme).rows)
+
+
+def test_published_levels_are_left() -> None:
+    """8 for ARK and SHARP (arXiv 2605.31004), 13 for Cheddar (level 16 before slots-to-coefficients, bootparam_40.json)."""
+    assert {name: SCHEMES[name].levels_left for name in ("ark", "sharp", "cheddar")} == {
+        "ark": 8, "sharp": 8, "cheddar": 13,
+    }  # fmt: skip
+
+
+def conjugations(scheme: Scheme) -> int:
+    """One in every bootstrap."""
+    return sum(row.count for row in resnet20(scheme).rows if row.layer == "conjugate")
+
+
+def test_a_resnet_takes_as_many_bootstraps_as_its_levels_need() -> None:
+    """18 layers of 2 + 14 levels behind the first: one each with the 16 levels of the code it is counted from, two with 8."""
+    sixteen = replace(SCHEMES["ark"], primes=tuple(range(1, 33)))
+    assert sixteen.levels_left == 16
+    assert conjugations(sixteen) == 18
+    assert conjugations(SCHEMES["ark"]) == 36
+
+
+def test_convolutions_of_the_resnet() -> None:
+    """The code's own packing: gaps 1, 2, 4, two, four and eight copies, strides where channels double."""
+    layers = list(convolutions())
+    assert len(layers) == 19
+    assert [(layer.gap, layer.copies, layer.stride) for layer in (layers[0], layers[1], layers[7], layers[8])] == [
+        (1, 8, 1), (1, 2, 1), (1, 2, 2), (2, 4, 1),
+    ]  # fmt: skip
+    assert (layers[-1].gap, layers[-1].size, layers[-1].stacked, layers[-1].copies) == (4, 8, 4, 8)
 
 
 def test_a_scheme_of_few_keys_uses_two_for_a_matrix() -> None:
     few, many = bootstrap(SCHEMES["sharp"]), bootstrap(SCHEMES["craterlake"])
     assert sum(row.keys for row in few.rows if row.layer == "to slots 1") == 2
-    assert sum(row.keys for row in many.rows if row.layer == "to slots 1") == 14
+    assert sum(row.keys for row in many.rows if row.layer == "to slots 1") == 7 + 3
+
+
+def test_extended_plaintexts_are_paid_in_transforms() -> None:
+    """63 diagonals at 24 primes: one limb of each is read, and each is transformed to all of them."""
+    extended = bootstrap(SCHEMES["ark"])
+    stored = bootstrap(replace(SCHEMES["ark"], extends_plaintexts=False))
+    first, whole = (next(row for row in work.rows if row.kind is Kind.MULTIPLY_PLAIN) for work in (extended, stored))
+    assert whole.plaintext_bytes == 24 * first.plaintext_bytes == 63 * 24 * 65536 * 8
+    assert first.kernels.transforms - whole.kernels.transforms == 63 * 24

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hwmodel.architecture import PlainArray
 from hwmodel.architecture_file import load_architecture
 from hwmodel.counts import LayerWork
-from hwmodel.mapping import fill, tiled_traffic_bytes
+from hwmodel.mapping import fill, stored_weight_share, tiled_traffic_bytes
 from hwmodel.shapes import convolution, dense, shape_workload
 
 EYERISS, TPU = (cast(PlainArray, load_architecture(name)) for name in ("eyeriss", "tpu-v1"))
@@ -30,6 +30,12 @@ def test_weight_stationary_leaves_edge_tiles_partly_empty() -> None:
     assert fill(dense("fc", 256, 256), TPU) == 1
     assert fill(dense("fc", 600, 600), TPU) == pytest.approx((600 / 768) ** 2)
     assert fill(LayerWork(layer="unknown", macs=10), TPU) == 1
+
+
+def test_edge_tiles_come_whole_from_dram() -> None:
+    """600 x 600 weights are 9 tiles of 256 x 256 bytes on the TPU; row-stationary arrays have no tiles."""
+    assert stored_weight_share(dense("fc", 600, 600), TPU) == pytest.approx(600**2 / (9 * 256**2))
+    assert stored_weight_share(dense("fc", 600, 600), EYERISS) == 1
 
 
 @settings(max_examples=50)

@@ -208,7 +208,7 @@ def test_pictures_are_written(table: VariantTable, tmp_path: Path) -> None:
 
 
 def test_a_picture_of_nothing_is_an_error(table: VariantTable, tiny_network: Network, tmp_path: Path) -> None:
-    with pytest.raises(CostModelError, match="no machine here has a roofline; add an array or a CKKS accelerator"):
+    with pytest.raises(CostModelError, match="no machine here has a roofline with a point; add an array"):
         cpu = compare(tiny_network, ["cpu-seal"])
         save_roofline_plot(cpu, {"cpu-seal": load_architecture("cpu-seal")}, tmp_path / "r.png")
     with pytest.raises(CostModelError, match="no version has both an accuracy and an encrypted latency on 'eyeriss'"):

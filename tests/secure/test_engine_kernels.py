@@ -27,8 +27,9 @@ def test_pieces_by_hand_at_two_rings():
     assert digits_kernels(2, 4096).transforms == 6
     assert division_kernels(2, 4096).transforms == 6
     assert digits_kernels(2, 4096).butterflies == 6 * 2048 * 12
-    # three levels of 8192: 2 * 3 * 4 rows of products and three of P; the key is what they multiply
-    assert switch_kernels(3, 8192).products == (24 + 3) * 8192
+    # three levels of 8192: 2 * 3 * 4 rows of products with as many of a key; eight rows rearranged and added, three carried along times P
+    assert switch_kernels(3, 8192).products == 24 * 8192
+    assert switch_kernels(3, 8192).additions == (4 * 8 + 2 * 3) * 8192
     assert switch_kernels(3, 8192).key_bytes == 24 * 8192 * 8
     assert lone_operation_kernels(Kind.ROTATE, 3, 8192).transforms == 12 + 8
 

@@ -15,7 +15,15 @@ from zoo.loading import ModelSource, load_model, source_of
 from zoo.networks import WEIGHTS, ZOO, describe_models, weights_manifest
 from zoo.training import Recipe, save_trained, train_spec
 
-FLOORS = {"mlp": 0.98, "cnn": 0.989, "lenet300": 0.985, "lenet5": 0.99, "vit": 0.985, "vit-fashion": 0.89}
+FLOORS = {
+    "mlp": 0.98,
+    "cnn": 0.989,
+    "lenet300": 0.985,
+    "lenet5": 0.99,
+    "lenet5-caffe": 0.99,
+    "vit": 0.985,
+    "vit-fashion": 0.89,
+}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +56,7 @@ def test_accuracy_on_all_test_images_is_what_models_says(name, data):
 def test_the_weights_are_the_ones_the_manifest_describes(name):
     made = weights_manifest()[name]
     assert hashlib.sha256((WEIGHTS / f"{name}.safetensors").read_bytes()).hexdigest() == made["sha256"]
-    assert (WEIGHTS / f"{name}.safetensors").stat().st_size < 1.1e6
+    assert (WEIGHTS / f"{name}.safetensors").stat().st_size < 1.8e6
     assert made["recipe"] == asdict(ZOO[name].recipe)
     assert made["command"].startswith(f"cipherpress train {name} --data {ZOO[name].data} ")
 

@@ -1,14 +1,17 @@
-"""Times operations of a Plan under the engine, for calibrate_cpu_engine.py: lone ones, switched sums divided at once."""
+"""Operations of a Plan under the engine, ready to be timed: lone ones, switched sums divided at once; keys and constants come from
+memory, as in a plan, which meets each of them once or a few times a request."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import cycle
 
 import numpy as np
 from numpy.typing import NDArray
 
 from secure.engine import arithmetic
+from secure.engine.buffers import Arena
 from secure.engine.tables import Tables, make_tables, rotation_order
 from secure.params import Params, make_params
 from secure.plan import Kind, galois_element
@@ -16,27 +19,42 @@ from secure.plan import Kind, galois_element
 Array = NDArray[np.float64]
 
 STEPS = 3
+#: What a plan of a few dozen rotations reads once: more than a core's share of the last cache.
+KEYS_BYTES = 48 << 20
+#: What a stage's rotated values take: more than the second cache.
+VALUES_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
 class Ring:
-    """Tables, and random residues in place of a key: time does not depend on what they are."""
+    """Tables, and random residues in place of keys, constants and values: time does not depend on what they are, but on where they are.
+
+    Each operation takes the next of them, as in a plan, where hardly a key or constant is read twice and none waits in a cache.
+    """
 
     params: Params
     tables: Tables
-    key: NDArray[np.float64]
+    keys: Iterator[Array]
+    constants: Iterator[Array]
+    values: Iterator[Array]
 
 
 def make_ring(degree: int, levels: int, prime_bits: float) -> Ring:
     """A ring with `levels` data primes and one special prime."""
     params = make_params(degree, [prime_bits] * levels, prime_bits)
-    return Ring(params, make_tables(params), _residues(levels, 2, levels + 1, degree))
+    return Ring(
+        params,
+        make_tables(params),
+        _in_turn(KEYS_BYTES, levels, 2, levels + 1, degree),
+        _in_turn(KEYS_BYTES, levels, degree),
+        _in_turn(VALUES_BYTES, 2, levels, degree),
+    )
 
 
 def operations(ring: Ring, level: int) -> Iterator[tuple[Kind, Callable[[], object]]]:
     """Every kind of operation that works at `level`, into arrays that are there already, as the evaluator does."""
     degree, t = ring.params.poly_modulus_degree, ring.tables
-    value, product, plain = _residues(2, level, degree), _residues(3, level, degree), _residues(level, degree)
+    value, product = _residues(2, level, degree), _residues(3, level, degree)
     order = rotation_order(galois_element(STEPS, degree), degree)
     rows = [*range(level), len(t.primes) - 1]
     moduli = np.stack([t.primes[rows], t.inverses[rows]], axis=1)
@@ -46,16 +64,27 @@ def operations(ring: Ring, level: int) -> Iterator[tuple[Kind, Callable[[], obje
 
     def switched(source: Array) -> None:
         arithmetic.digits_of(source[-1], digits, scratch[:2], t)
-        arithmetic.add_switched(total, True, digits, ring.key, source[:-1], t.special, order, moduli, scratch[:2])
+        arithmetic.add_switched(
+            total, True, digits, next(ring.keys), source[:-1], t.special, order, moduli, scratch[:2]
+        )
         arithmetic.divide(total, True, result, scratch, t)
 
+    def multiply_plain() -> None:
+        arithmetic.add_product(total, False, next(ring.values), next(ring.constants)[:level], moduli)
+
     yield Kind.ADD, lambda: arithmetic.add_value(total, False, value, moduli)
-    yield Kind.MULTIPLY_PLAIN, lambda: arithmetic.add_product(total, False, value, plain, True, moduli)
+    yield Kind.MULTIPLY_PLAIN, multiply_plain
     yield Kind.SQUARE, lambda: arithmetic.square(value, squares, moduli)
     yield Kind.ROTATE, lambda: switched(value)
     yield Kind.RELINEARIZE, lambda: switched(product)
     if level > 1:
         yield Kind.RESCALE, lambda: arithmetic.divide(value, False, lower, scratch, t)
+
+
+def _in_turn(total_bytes: int, *shape: int) -> Iterator[Array]:
+    """The same arrays over and over, as many as that takes up."""
+    arena, first = Arena(), _residues(*shape)
+    return cycle([arena.copy(first) for _ in range(-(-total_bytes // first.nbytes))])
 
 
 def _residues(*shape: int) -> NDArray[np.float64]:

@@ -1,0 +1,219 @@
+"""The plan that the search chooses beside ten fixed ones.
+
+    cipherpress bench plans -o out/bench          (or: python -m benchmarks.fixed_plans out/bench [NETWORK ...])
+
+A fixed plan is what somebody would write down once and use for every network: a ring, one or two inputs a slot, the first or the last
+layout that is offered for each layer, one way of rotating. Its scales and primes are chosen for it as for any plan, so that it is right
+if its ring allows it. All plans of a network that come out right run encrypted in turn on one core; the others are listed with their
+reason.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+import cipherpress as cp
+from benchmarks.machine import this_machine
+from benchmarks.savings import BLOCKS_WITHIN_HALF_A_POINT, Recipe, converted
+from compress.artifact import json_bytes
+from compress.errors import CipherpressError
+from compress.network import Network
+from secure.client import Client
+from secure.compiling import bundle_of
+from secure.draft import Choice, Draft, Rescaling, gather_evidence
+from secure.headroom import largest_coefficients
+from secure.kernels import KernelTimes
+from secure.layouts import Source, first_layouts, next_layouts
+from secure.passes.choose_parameters import choose_parameters
+from secure.passes.choose_rotations import choose_rotations
+from secure.passes.emit import emit
+from secure.passes.place_rescales import place_rescales
+from secure.search import is_right
+from secure.server import Server
+from secure.specs import Bundle
+from secure.stages import Stage, network_stages
+from secure.trim import trimmed
+from timing.cache import current_times
+
+Progress = Callable[[str, float], None]
+
+FIRST, LAST = 0, -1
+PLAIN = Recipe("none")
+NETWORKS: Mapping[str, tuple[str, Recipe]] = {
+    "mlp": ("mlp", PLAIN),
+    "cnn": ("cnn", PLAIN),
+    "lenet300, blocks pruned": ("lenet300", BLOCKS_WITHIN_HALF_A_POINT),
+}
+
+
+@dataclass(frozen=True)
+class FixedPlan:
+    """A name for people, the choices, which of the layouts offered is taken, and whether dead units leave first."""
+
+    name: str
+    degree: int
+    planes: int
+    layout: int
+    rotate_input: bool
+    share_giants: bool
+    key_weight: int
+    rescaling: Rescaling = Rescaling.EVERY
+    base_primes: int = 1
+    trim: bool = True
+
+
+def _fixed() -> Iterator[FixedPlan]:
+    for degree in (8192, 16384):
+        yield FixedPlan(f"textbook, N={degree}", degree, 1, FIRST, True, True, 16)
+        yield FixedPlan(f"own keys and paired folds, N={degree}", degree, 1, FIRST, True, False, 0)
+        yield FixedPlan(f"two inputs a slot, N={degree}", degree, 2, FIRST, True, True, 0)
+        yield FixedPlan(f"most shares, N={degree}", degree, 2, LAST, True, True, 0)
+    yield FixedPlan("sums rotated, N=8192", 8192, 2, FIRST, False, True, 0)
+    yield FixedPlan("no rescale, two base primes, N=4096", 4096, 1, FIRST, True, True, 0, Rescaling.NOT_LAST, 2)
+
+
+FIXED = tuple(_fixed())
+
+
+def run(
+    output: Path, *, images: int = 20, networks: tuple[str, ...] = tuple(NETWORKS), progress: Progress | None = None
+) -> dict[str, Any]:
+    """Measure every network's plans over the first `images` test images; writes plans.json and plans.md into `output`."""
+    say = progress or (lambda label, share: None)
+    data = cp.load_data("mnist")
+    result: dict[str, Any] = {
+        "command": f"cipherpress bench plans --images {images} -o DIR",
+        "images": images,
+        "rows": [],
+    }
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    for position, name in enumerate(networks):
+        say(f"train {name}", position / len(networks))
+        network = converted(*NETWORKS[name], data)
+        say(f"plans of {name}", (position + 0.5) / len(networks))
+        result["rows"] += [{"network": name, **row} for row in network_rows(network, data, images)]
+        result["machine"] = this_machine().as_json()
+        (output / "plans.json").write_bytes(json_bytes(result))
+        (output / "plans.md").write_text(plans_table(result))
+    return result
+
+
+def network_rows(network: Network, data: Any, images: int) -> list[dict[str, Any]]:
+    """The chosen plan, then the fixed ones: predicted and measured milliseconds, or why a plan is not right."""
+    times = current_times().engine
+    calibration = data.calibration(512, 0)
+    rows: list[dict[str, Any]] = []
+    bundles: list[Bundle | None] = []
+    chosen = cp.compile(network, data)
+    rows.append({"plan": "chosen by the search", "predicted_ms": chosen.report["predicted_server_ms"]})
+    bundles.append(chosen)
+    for fixed in FIXED:
+        try:
+            bundle = fixed_bundle(network, calibration, fixed, times)
+        except CipherpressError as error:
+            rows.append({"plan": fixed.name, "why_not": str(error)})
+            bundles.append(None)
+            continue
+        rows.append({"plan": fixed.name, "predicted_ms": bundle.report["predicted_server_ms"]})
+        bundles.append(bundle)
+    measured = _in_turn([bundle for bundle in bundles if bundle is not None], data.x_test[:images])
+    for row, bundle in zip(rows, bundles, strict=True):
+        if bundle is not None:
+            row |= {"server_ms": measured.pop(0), "rotations": bundle.report["rotations"]}
+            row["plain_multiplications"] = bundle.report["plain_multiplications"]
+    return rows
+
+
+def fixed_bundle(network: Network, calibration: Any, fixed: FixedPlan, times: KernelTimes) -> Bundle:
+    """Raises: CipherpressError when the plan does not fit its ring or is not right in it."""
+    stages = network_stages(network)
+    stages = trimmed(stages) if fixed.trim else stages
+    choice = Choice(
+        degree=fixed.degree, planes=fixed.planes, rotate_input=fixed.rotate_input, share_giants=fixed.share_giants,
+        key_weight=fixed.key_weight, rescaling=fixed.rescaling, base_primes=fixed.base_primes,
+    )  # fmt: skip
+    evidence = gather_evidence(stages, np.asarray(calibration, dtype=np.float64))
+    draft = place_rescales(
+        choose_rotations(_laid_out(Draft(stages=stages, evidence=evidence, choice=choice, times=times), fixed.layout))
+    )
+    done = choose_parameters(draft)
+    if done is None or not is_right(done):
+        raise CipherpressError("not precise enough in this ring")
+    return bundle_of(network, emit(done), (), times)
+
+
+def _laid_out(draft: Draft, layout: int) -> Draft:
+    """The first or the last layout that is offered, layer after layer."""
+    offers = list(first_layouts(draft))
+    if not offers:
+        raise CipherpressError("no layout of the input fits this ring")
+    source, placed = offers[layout]
+    sources, tables = [Source(source), _source(draft.stages[0], placed)], [placed.table]
+    for index in range(1, len(draft.stages)):
+        read = {atom: sources[atom] for atom in draft.stages[index].maps}
+        placed = list(next_layouts(draft, index, read))[layout]
+        sources.append(_source(draft.stages[index], placed))
+        tables.append(placed.table)
+    atoms = 1 + sum(stage.squared for stage in draft.stages)
+    maps = tuple(one.slot_map for one in sources[:atoms])
+    done = replace(draft, atom_maps=maps, tables=tuple(tables), offers=tuple(() for _ in tables))
+    return replace(done, coefficients=largest_coefficients(done))
+
+
+def _source(stage: Stage, placed: Any) -> Source:
+    return Source(placed.table.output_map, placed.blocks, stage.grid)
+
+
+def _in_turn(bundles: list[Bundle], images: Any) -> list[float]:
+    """Median milliseconds of every bundle's server, images going round the bundles."""
+    parties = []
+    for bundle in bundles:
+        client, server = Client(bundle.client), Server(bundle.server)
+        server.register(client.evaluation_key)
+        parties.append((client, server))
+    times: list[list[float]] = [[] for _ in bundles]
+    for image in images:
+        for own, (client, server) in zip(times, parties, strict=True):
+            key_id, ciphertexts = server.load_request(client.encrypt(image))
+            start = perf_counter()
+            server.run_ciphertexts(key_id, ciphertexts)
+            own.append((perf_counter() - start) * 1e3)
+    return [median(own) for own in times]
+
+
+def plans_table(result: Mapping[str, Any]) -> str:
+    """Markdown, with machine, date and command under it."""
+    lines = [
+        "| network | plan | rotations | products | predicted ms | server ms | times the chosen |",
+        "|" + "---|" * 7,
+    ]
+    for row in result["rows"]:
+        chosen = next(one["server_ms"] for one in result["rows"] if one["network"] == row["network"])
+        if "server_ms" not in row:
+            lines.append(f"| {row['network']} | {row['plan']} | | | | {row['why_not']} | |")
+            continue
+        lines.append(
+            f"| {row['network']} | {row['plan']} | {row['rotations']} | {row['plain_multiplications']} | {row['predicted_ms']:.1f} | "
+            f"{row['server_ms']:.1f} | {row['server_ms'] / chosen:.2f} |"
+        )
+    machine = result["machine"]
+    note = (
+        f"The first {result['images']} test digits, encrypted, plans in turn, one thread, medians. {machine['cpu']}, load "
+        f"{machine['load_average']:.1f} at the end, {machine['date']}, `{result['command']}`."
+    )
+    return "\n".join([*lines, "", note]) + "\n"
+
+
+if __name__ == "__main__":
+    chosen_networks = tuple(sys.argv[2:]) or tuple(NETWORKS)
+    print(json.dumps(run(Path(sys.argv[1]), networks=chosen_networks)["rows"], indent=1))

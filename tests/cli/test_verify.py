@@ -1,0 +1,34 @@
+"""`cipherpress verify`: what it says of a bundle that holds, and of one whose bound was lowered."""
+
+import json
+import shutil
+from pathlib import Path
+
+from tests.small_road import Road, call, call_json
+
+FEW = ("--images", 20, "--encrypted", 2, "--steps", 3)
+
+
+def test_a_compiled_bundle_holds_near_its_data(road: Road) -> None:
+    found = call_json("verify", road.path("bundle"), "--data", road.data, *FEW)
+    assert found["holds"] is True
+    assert 0 < found["largest_error"] <= found["bound"]
+    assert found["least_headroom_bits"] > 0
+    assert call_json("verify", road.path("bundle"), "--data", road.data, *FEW)["rows"][1]["simulated_error"] > 0
+
+
+def test_a_broken_bound_ends_with_status_1_and_one_line(road: Road, tmp_path: Path) -> None:
+    broken = tmp_path / "bundle"
+    shutil.copytree(road.path("bundle"), broken)
+    client = json.loads((broken / "client.json").read_text())
+    (broken / "client.json").write_text(json.dumps(client | {"predicted_logit_error": 1e-9}))
+    result = call("verify", broken, "--data", road.data, *FEW, "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["holds"] is False
+    assert result.stderr.startswith("error: the bound is broken") and result.stderr.count("\n") == 1
+
+
+def test_what_is_no_bundle_is_refused(road: Road) -> None:
+    result = call("verify", road.path("friendly"), "--data", road.data)
+    assert result.exit_code == 1
+    assert "not a bundle; make one with `cipherpress compile`" in result.stderr
