@@ -76,7 +76,6 @@ def test_a_target_that_a_line_meets(deep: Deep, dense: dict, tmp_path: Path) -> 
     ("options", "named"),
     [
         (("--min-accuracy", 0.5, "--target-ms", 0.01), "server time failed"),
-        (("--min-accuracy", 1.0, "--target-ms", 1e6, "--convert-epochs", 0, "--search-trials", 1), "accuracy failed"),
         (("--min-accuracy", 0.5, "--target-keys", "10", "--search-trials", 1), "keys failed"),
         (("--min-accuracy", 0.5, "--target-upload", "10", "--search-trials", 1), "upload failed"),
     ],
@@ -87,6 +86,17 @@ def test_a_target_that_cannot_be_met(deep: Deep, tmp_path: Path, options: tuple,
     lines = [line for line in result.stderr.splitlines() if line]
     assert len(lines) == 1 and lines[0].startswith("error: target not met") and named in lines[0]
     assert "on held-out images" in lines[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_accuracy_that_wrong_labels_rule_out(deep: Deep, tmp_path: Path) -> None:
+    arrays = dict(np.load(deep.folder / "data.npz"))
+    arrays["y_train"] = arrays["y_train"].copy()
+    arrays["y_train"][::3] = (arrays["y_train"][::3] + 1) % 4
+    np.savez(tmp_path / "wrong.npz", **arrays)
+    options = ("--min-accuracy", 1.0, "--target-ms", 1e6, "--search-trials", 1, "--data", tmp_path / "wrong.npz")
+    result = call(*deep.press(tmp_path / "out", *options))
+    assert result.exit_code == 1 and "accuracy failed" in result.stderr
     assert not (tmp_path / "out").exists()
 
 
