@@ -151,7 +151,7 @@ class Layout:
 class CkksDiagonals:
     """Milliseconds on ciphertexts: rotations and products of the diagonals that are left, at the layer's level.
 
-    Dense layers of one position: see `dense_cost`. For the others times are SEAL's, measured at N = 8192 by this project's calibration: a rotation 2.10, 3.52, 5.04, 7.00 ms and a
+    Dense layers of one position: see `dense_cost`; their time is what pruning decides about, beyond a fixed part. For the others times are SEAL's, measured at N = 8192 by this project's calibration: a rotation 2.10, 3.52, 5.04, 7.00 ms and a
     product 0.168, 0.257, 0.351, 0.437 ms at levels 2 to 5, here as rotation_ms * (level / 2)^1.314 and product_ms *
     level / 2. The level is what is left to run: layers_left + 1. energy: bytes that rotations (keys) and products
     (plaintexts) read, at 8 bytes a coefficient.

@@ -13,9 +13,9 @@ cost transforms of their own. A test holds the order that this puts networks in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from math import ceil, log2
 
 import numpy as np
@@ -97,6 +97,11 @@ class DenseCost:
     prices: Prices
 
     def time(self, kept: Kept) -> float:
+        """Milliseconds beyond those of a layer of one weight: what pruning decides about."""
+        return max(0.0, self.milliseconds(kept) - self._fixed_ms)
+
+    def milliseconds(self, kept: Kept) -> float:
+        """The whole layer's."""
         work = self.work(kept)
         return 0.0 if work is None else work.milliseconds(self.prices)
 
@@ -115,36 +120,35 @@ class DenseCost:
         read = int((self.inputs @ chosen > 0).sum())
         if not rows or not read:
             return None
-        layouts = self._first(rows, read) if self.reads_input else self._later(rows, read, chosen)
+        return self._cheapest(self._first(rows, read) if self.reads_input else self._later(rows, read, chosen))
+
+    def _cheapest(self, layouts: Iterable[DenseWork]) -> DenseWork:
         return min(layouts, key=lambda work: work.milliseconds(self.prices))
 
     def _first(self, rows: int, read: int) -> Iterator[DenseWork]:
-        """Wider periods than the rows need stay allowed, so that a row less never costs more."""
-        period = next_power_of_two(rows)
-        while period <= max(self._most_rows, 1):
+        """Wider periods than the rows need stay allowed, so that a row less never costs more; so do those of later layers."""
+        for period in _powers(rows, self.rows.shape[0]):
             shares = max(1, self.slots // period)
-            diagonals = ceil(read / (PLANES * shares))
-            yield from _splits(np.arange(diagonals), int(log2(shares)) + 1)
-            period *= 2
+            yield from _even_splits(ceil(read / (PLANES * shares)), int(log2(shares)) + 1)
 
-    def _later(self, rows: int, read: int, chosen: NDArray[np.int32]) -> Iterator[DenseWork]:
+    def _later(self, rows: int, read: int, chosen: NDArray[np.int32] | None) -> Iterator[DenseWork]:
+        """chosen: the blocks kept; None for one weight on the first diagonal."""
         for groups, incidence in self.classes.items():
-            alive = np.flatnonzero(incidence @ chosen > 0)
-            window = next_power_of_two(-(-rows // groups))
-            diagonals = alive if len(alive) < window else np.arange(window)
-            period = next_power_of_two(read)
-            while period <= self._most_inputs:
-                if groups == 1 or (groups * period <= self.slots and window <= period):
-                    yield from _splits(diagonals[:period], int(log2(max(1, period // window))))
-                period *= 2
+            widest = incidence.shape[0]
+            alive = np.flatnonzero(incidence @ chosen > 0) if chosen is not None else np.zeros(1, dtype=np.int64)
+            for period in _powers(read, self.inputs.shape[0]):
+                if groups > 1 and groups * period > self.slots:
+                    break
+                if len(alive) < widest <= period:
+                    yield from _splits(alive, int(log2(period // widest)))
+                for window in _powers(ceil(rows / groups), ceil(self.rows.shape[0] / groups)):
+                    if groups == 1 or window <= period:
+                        yield from _even_splits(min(window, period), int(log2(max(1, period // window))))
 
     @cached_property
-    def _most_rows(self) -> int:
-        return next_power_of_two(self.rows.shape[0])
-
-    @cached_property
-    def _most_inputs(self) -> int:
-        return next_power_of_two(self.inputs.shape[0])
+    def _fixed_ms(self) -> float:
+        layouts = self._first(1, 1) if self.reads_input else self._later(1, 1, None)
+        return self._cheapest(layouts).milliseconds(self.prices)
 
 
 def dense_cost(shape: tuple[int, ...], layers_left: int, reads_input: bool, groups: Groups, slots: int) -> DenseCost:
@@ -175,16 +179,26 @@ def next_power_of_two(number: int) -> int:
     return 1 << max(0, number - 1).bit_length()
 
 
+def _powers(least: int, most: int) -> Iterator[int]:
+    """Powers of two from that of `least` to that of `most`."""
+    power = next_power_of_two(least)
+    while power <= next_power_of_two(most):
+        yield power
+        power *= 2
+
+
+@cache
+def _even_splits(diagonals: int, folds: int) -> tuple[DenseWork, ...]:
+    """Every split of so many diagonals in a row."""
+    return tuple(_splits(np.arange(diagonals), folds))
+
+
 def _splits(diagonals: NDArray[np.int64], folds: int) -> Iterator[DenseWork]:
     """Every split of diagonals into baby and giant steps."""
     for step in BABY_STEPS:
         babies, giants = np.unique(diagonals % step), np.unique(diagonals // step)
-        yield DenseWork(
-            babies=int(np.count_nonzero(babies)),
-            giants=int(np.count_nonzero(giants)),
-            products=len(diagonals),
-            folds=folds,
-        )
+        turned, rotated = int(np.count_nonzero(babies)), int(np.count_nonzero(giants))
+        yield DenseWork(babies=turned, giants=rotated, products=len(diagonals), folds=folds)
 
 
 def _incidence(numbers: NDArray[np.int64], count: int, flat: NDArray[np.int64], blocks: int) -> sparse.csr_matrix:

@@ -3,11 +3,13 @@
 What a setting costs is estimated before anything is trained, so that only settings that are expected to meet the target are trained:
 
     1. the uncompressed network is converted and compiled: where the search starts
-    2. activations become straight lines one after the other, each time the one that leaves most accuracy after one epoch; for every such
-       set and every family of blocks, halving finds the smallest share whose estimate meets the target
-    3. those are trained, the most accurate after one epoch first; a share that then costs too much grows by a step, one that is not
-       accurate enough is trained once more, for longer and without a codebook
-    4. without a target time the straight lines are taken as far as the accuracy allows, then halving finds the largest share of the
+    2. activations become straight lines one after the other, each time the one that leaves most accuracy after one epoch; sets of lines
+       whose estimate meets the target are trained, the most accurate after one epoch first
+    3. if none does it, halving finds for every other set of lines (none among them) and every family of blocks the smallest share whose
+       estimate meets the target; those are trained in the same order
+    4. a share that costs too much when it is trained grows by a step; a network that is not accurate enough is trained once more, for
+       longer and without a codebook
+    5. without a target time the straight lines are taken as far as the accuracy allows, then halving finds the largest share of the
        family that is accurate enough
 
 Every network that was trained is kept; nothing is random here.
@@ -110,12 +112,17 @@ class _Search:
             return
         if self._met(first):
             return
-        offers = [
-            offer for lines in self._lines(start) for offer in self._offers(replace(start, straight=lines), families)
-        ]
-        for setting in sorted(offers, key=lambda one: -self._glimpse(one)):
-            if self._reach(setting):
-                return
+        roads = [replace(start, straight=lines) for lines in self._lines(start)]
+        alone = [road for road in roads if road.straight and self._affordable(road)]
+        if self._reach_one(alone):
+            return
+        rest = [replace(road, block=family) for road in roads if road not in alone for family in families]
+        self._reach_one([found for road in rest if (found := self._smallest_share(road)) is not None])
+
+    def _reach_one(self, offers: Sequence[Setting]) -> bool:
+        """Train settings that are expected to meet the target, the most accurate after one epoch first, until one does."""
+        ranked = sorted(offers, key=lambda one: -self._glimpse(one)) if len(offers) > 1 else offers
+        return any(self._reach(setting) for setting in ranked)
 
     def _train(self, setting: Setting) -> Trial | None:
         if len(self.trials) >= self.max_trials:
@@ -151,18 +158,11 @@ class _Search:
             chosen = max(sets, key=lambda names: self._glimpse(replace(start, straight=names))) if sets[1:] else sets[0]
             yield chosen
 
-    def _offers(self, setting: Setting, families: Sequence[str]) -> Iterator[Setting]:
-        """Settings that are expected to meet the target with these lines: without blocks, or of every family the smallest share."""
-        if setting.straight and self._affordable(setting):
-            yield setting
-            return
-        for family in families:
-            found = self._smallest_share(replace(setting, block=family))
-            if found is not None:
-                yield found
-
     def _smallest_share(self, setting: Setting) -> Setting | None:
         """The setting at the smallest share whose estimate is within the target (halving: estimates fall as shares grow)."""
+        most = self._estimate(replace(setting, share=SHARES[-1]))
+        if most is not None and not self.target.affords(most.costs):
+            return None
         low, high = 0, len(SHARES)
         while low < high:
             middle = (low + high) // 2

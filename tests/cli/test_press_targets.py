@@ -37,7 +37,11 @@ class Deep:
 def deep(tmp_path_factory: pytest.TempPathFactory) -> Deep:
     folder = tmp_path_factory.mktemp("deep")
     (folder / "deep.py").write_text(FACTORY)
-    write_data(folder / "data.npz")
+    write_data(folder / "clean.npz")
+    arrays = dict(np.load(folder / "clean.npz"))
+    for part in ("y_train", "y_test"):  # labels that nobody can learn
+        arrays[part][::7] = (arrays[part][::7] + 1) % 4
+    np.savez(folder / "data.npz", **arrays)
     training = ("--data", folder / "data.npz", "--epochs", 20, "--learning-rate", 0.02)
     call_json("train", f"{folder / 'deep.py'}:deep", *training, "-o", folder / "plain")
     return Deep(folder)
@@ -52,12 +56,12 @@ def dense(deep: Deep, tmp_path_factory: pytest.TempPathFactory) -> dict:
 def test_the_uncompressed_network_is_enough(dense: dict) -> None:
     assert dense["targets"]["met"] and len(dense["targets"]["trials"]) == 1
     assert dense["targets"]["trials"][0]["server_ms"] == pytest.approx(dense["predicted_server_ms"])
-    assert dense["about"]["test_images"] == 80 and dense["about"]["accuracy_after"] > 0.9
+    assert dense["about"]["test_images"] == 80 and dense["about"]["accuracy_after"] > 0.6
 
 
 def test_a_target_that_a_line_meets(deep: Deep, dense: dict, tmp_path: Path) -> None:
     limit = 0.8 * dense["predicted_server_ms"]
-    options = ("--min-accuracy", 0.8, "--target-ms", limit)
+    options = ("--min-accuracy", 0.5, "--target-ms", limit)
     found = call_json(*deep.press(tmp_path / "out", *options))
     assert found["predicted_server_ms"] <= limit and found["targets"]["met"]
     assert json.loads((tmp_path / "out" / "targets.json").read_text()) == found["targets"]
@@ -67,7 +71,7 @@ def test_a_target_that_a_line_meets(deep: Deep, dense: dict, tmp_path: Path) -> 
     server.register(client.evaluation_key)
     data = cp.load_data(str(deep.folder / "data.npz"))
     answers = [client.decrypt(server.run(client.encrypt(image))).argmax() for image in data.x_test[:8]]
-    assert np.mean(answers == data.y_test[:8]) >= 0.75
+    assert np.mean(answers == data.y_test[:8]) >= 0.5
     again = call_json(*deep.press(tmp_path / "out", *options, "--force"))
     assert again["targets"] == found["targets"]
 
@@ -76,8 +80,11 @@ def test_a_target_that_a_line_meets(deep: Deep, dense: dict, tmp_path: Path) -> 
     ("options", "named"),
     [
         (("--min-accuracy", 0.5, "--target-ms", 0.01), "server time failed"),
-        (("--min-accuracy", 0.5, "--target-keys", "10", "--search-trials", 1), "keys failed"),
-        (("--min-accuracy", 0.5, "--target-upload", "10", "--search-trials", 1), "upload failed"),
+        (("--min-accuracy", 1.0, "--target-ms", 1e6, "--search-trials", 1), "accuracy failed"),
+        (
+            ("--min-accuracy", 0.5, "--target-keys", "10", "--target-upload", "10", "--search-trials", 1),
+            "keys, upload failed",
+        ),
     ],
 )
 def test_a_target_that_cannot_be_met(deep: Deep, tmp_path: Path, options: tuple, named: str) -> None:
@@ -89,19 +96,8 @@ def test_a_target_that_cannot_be_met(deep: Deep, tmp_path: Path, options: tuple,
     assert not (tmp_path / "out").exists()
 
 
-def test_an_accuracy_that_wrong_labels_rule_out(deep: Deep, tmp_path: Path) -> None:
-    arrays = dict(np.load(deep.folder / "data.npz"))
-    arrays["y_train"] = arrays["y_train"].copy()
-    arrays["y_train"][::3] = (arrays["y_train"][::3] + 1) % 4
-    np.savez(tmp_path / "wrong.npz", **arrays)
-    options = ("--min-accuracy", 1.0, "--target-ms", 1e6, "--search-trials", 1, "--data", tmp_path / "wrong.npz")
-    result = call(*deep.press(tmp_path / "out", *options))
-    assert result.exit_code == 1 and "accuracy failed" in result.stderr
-    assert not (tmp_path / "out").exists()
-
-
 def test_the_closest_network_on_demand(deep: Deep, tmp_path: Path) -> None:
-    options = ("--min-accuracy", 0.9, "--target-ms", 0.01, "--search-trials", 1, "--keep-closest")
+    options = ("--min-accuracy", 0.5, "--target-ms", 0.01, "--search-trials", 1, "--keep-closest")
     result = call(*deep.press(tmp_path / "out", *options))
     assert result.exit_code == 1 and "the closest is saved in" in result.stderr
     assert not json.loads((tmp_path / "out" / "targets.json").read_text())["met"]

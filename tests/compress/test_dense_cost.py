@@ -57,7 +57,15 @@ def test_classes_without_a_weight_cost_nothing():
     kept = np.zeros(16, dtype=bool)
     kept[[0, 3, 5]] = True
     assert cost.work(kept).products == 3
-    assert cost.time(~(kept | True)) == 0.0
+    assert cost.milliseconds(~(kept | True)) == cost.time(~(kept | True)) == 0.0
+
+
+@pytest.mark.parametrize("reads_input", [True, False])
+def test_time_is_what_pruning_decides_about(reads_input):
+    cost = dense_cost((9, 20), 2, reads_input, single_weights((9, 20)), 64)
+    assert cost.time(corner((9, 20), 1, 1)) == 0.0 < cost.milliseconds(corner((9, 20), 1, 1))
+    dense = corner((9, 20), 9, 20)
+    assert cost.time(dense) == pytest.approx(cost.milliseconds(dense) - cost.milliseconds(corner((9, 20), 1, 1)))
 
 
 @settings(max_examples=30, deadline=None)
@@ -111,7 +119,9 @@ class Images:
 def modelled(inputs, units):
     shapes = (((300, 784), units[0], inputs), ((100, 300), units[1], units[0]), ((10, 100), 10, units[1]))
     return sum(
-        dense_cost(shape, 3 - index, index == 0, single_weights(shape), SLOTS).time(corner(shape, rows, columns))
+        dense_cost(shape, 3 - index, index == 0, single_weights(shape), SLOTS).milliseconds(
+            corner(shape, rows, columns)
+        )
         for index, (shape, rows, columns) in enumerate(shapes)
     )
 
