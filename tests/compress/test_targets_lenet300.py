@@ -8,7 +8,9 @@ import cipherpress as cp
 @pytest.mark.slow
 def test_lenet300_in_half_the_time_within_half_a_point():
     data = cp.load_data("mnist")
-    dense = 18.3  # predicted of the uncompressed network when this was written; a faster compiler makes the target easier
+    dense = (
+        18.3  # predicted of the uncompressed network when this was written; a faster compiler makes the target easier
+    )
     found = cp.press_for(
         cp.load_model("lenet300"), data, target_ms=dense / 2, min_accuracy=0.984, convert_epochs=6, minutes=60
     )
