@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import statistics
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from secure.engine_kernels import lone_operation_kernels
 from secure.plan import Kind
 from timing.engine_operations import make_ring, operations
 from timing.sampling import time_operations
+from timing.whole_plans import corrected, plan_samples
 
 #: (ring degree, measured levels, data primes, bits of a prime)
 RINGS = ((4096, (1, 2), 2, 30.0), (8192, (1, 2, 3, 4), 4, 40.0), (16384, (2, 4, 6), 6, 47.0))
@@ -69,7 +71,9 @@ def calibrate(rounds: int) -> dict[str, Any]:
     anchor_us = statistics.quantiles(anchors, n=4)[0]
     speeds = np.quantile(np.array(anchors) / anchor_us, [TAIL, 1 - TAIL])
     measured_cells = [Measured(*timing.key, timing.ratio * anchor_us) for timing in timings]
-    times = fit_kernel_times(measured_cells, lone_operation_kernels)
+    fitted = fit_kernel_times(measured_cells, lone_operation_kernels)
+    samples = plan_samples(fitted)
+    times = corrected(fitted, samples)
     errors = relative_errors(measured_cells, times, lone_operation_kernels)
     spread = np.quantile(1 / (1 + errors), [TAIL, 1 - TAIL])
     low, high = min(1.0, spread[0] * speeds[0]), max(1.0, spread[1] * speeds[1])
@@ -88,6 +92,7 @@ def calibrate(rounds: int) -> dict[str, Any]:
             name: {"value": value, "low": value * low, "high": value * high}
             for name, value in zip(kernel_names(), (getattr(times, name) for name in kernel_names()), strict=True)
         },
+        "whole_plans": [asdict(sample) for sample in samples],
         "cells": [
             {
                 "kind": cell.kind.value,

@@ -38,10 +38,11 @@ HEADINGS = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """A name for people and the steps, each (model, data) -> model."""
+    """A name for people and the steps, each (model, data) -> model; then conversion, with some activations as straight lines."""
 
     name: str
     steps: tuple[Step, ...] = ()
+    straight: tuple[str, ...] = ()
 
 
 def opq(sparsity: float, bits: float) -> Step:
@@ -80,6 +81,8 @@ RECIPES: Mapping[str, tuple[Recipe, ...]] = {
         Recipe("blocks 30 %", (blocks(0.3, "inputs:1+residue:128"),)),
         BLOCKS_WITHIN_HALF_A_POINT,
         Recipe("blocks 70 %", (blocks(0.7, "inputs:1+residue:128"),)),
+        Recipe("second activation a line", (), ("4",)),
+        Recipe("second activation a line, blocks 50 %", (blocks(0.5, "inputs:1"),), ("4",)),
         Recipe("blocks 54 %, opq, joint", (blocks(0.54, "inputs:1+residue:128"), opq(0.65, 5), joint(8))),
     ),
     "mlp": (
@@ -152,6 +155,7 @@ def converted(name: str, recipe: Recipe, data: Any) -> Any:
         model,
         data,
         **options.conversion,
+        straight=recipe.straight,
         augment=True,
         seed=SEED,
     )

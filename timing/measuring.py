@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from secure.kernels import KernelTimes, operation_kernels
 from secure.plan import Kind
 from timing import engine_operations, seal_operations
 from timing.sampling import time_operations
+from timing.whole_plans import corrected, plan_samples
 
 Progress = Callable[[str, float], None]
 Cell = tuple[Kind, int, int]
@@ -41,8 +42,10 @@ class Measurement:
 
 
 def measure_engine(rings: Rings = ENGINE_RINGS, rounds: int = ROUNDS) -> Measurement:
-    """The engine's kernels; REFERENCE must be among the rings. The first call on a machine also compiles them."""
-    return _measured(_calls(engine_operations, rings), lone_operation_kernels, rounds)
+    """The engine's kernels, corrected on whole plans; REFERENCE must be among the rings. The first call on a machine also compiles
+    them."""
+    found = _measured(_calls(engine_operations, rings), lone_operation_kernels, rounds)
+    return replace(found, times=corrected(found.times, plan_samples(found.times)))
 
 
 def measure_seal(rings: Rings = SEAL_RINGS, rounds: int = ROUNDS) -> Measurement:
