@@ -91,7 +91,7 @@ def test_a_grid_is_cleared_line_by_line():
 
 
 def test_orders_that_clear_lines_save_rotations_single_diagonals_do_not():
-    _, cost = diagonals()
+    _, cost = diagonals(positions=16)
     orders = removal_orders(np.random.default_rng(0).random(16), cost, np.ones(16))
     half = []
     for order in orders:

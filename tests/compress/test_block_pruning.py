@@ -1,6 +1,6 @@
 """prune_blocks end to end on a small network: whole blocks, budgets, masks that stay through every later step."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from torch import nn
 
 from compress import blocks
 from compress.accounting import account
-from compress.block_cost import PlainBlocks
+from compress.block_cost import CkksDiagonals, PlainBlocks
 from compress.blocks import block_table, layer_places
 from compress.convert import convert
 from compress.errors import BudgetError, CompressError, ConfigError, FormatError, InputShapeError
@@ -127,12 +127,29 @@ def test_rounds_end_within_the_same_budget_and_take_more_each_time(plain, data):
         assert (mask == np.isin(number, number[mask])).all()
 
 
+@dataclass(frozen=True)
+class SeveralPositions:
+    """Layers as ciphertexts of two positions hold them: products and rotations by diagonals, which residue classes save."""
+
+    name: str = "several-positions"
+
+    def of_layer(self, place, groups):
+        return CkksDiagonals(slots=128).of_layer(replace(place, positions=2, reads_input=False), groups)
+
+
 def test_scores_matter(plain, data):
     """The same budget by magnitude or by equal shares does worse before any refitting."""
     worth = {}
     for allocation in ("hardware-aware", "uniform-time", "uniform", "global-magnitude"):
         found = prune_blocks(
-            plain, data, sparsity=0.3, block="residue:128", allocation=allocation, reconstruct=False, slots=64
+            plain,
+            data,
+            sparsity=0.3,
+            block="residue:128",
+            cost=SeveralPositions(),
+            allocation=allocation,
+            reconstruct=False,
+            slots=64,
         )
         assert found.history[-1]["cost_pruned"] <= 0.7 * found.history[-1]["cost_dense"]
         worth[allocation] = accuracy(found.module, data.x_test, data.y_test)
