@@ -205,6 +205,7 @@ def press_for(
     closest, with its accuracy on all test images in the report.
     Raises: ConfigError; what convert and compile raise when not even the uncompressed network goes through.
     """
+    from compress.block_patterns import parse_patterns
     from compress.calibrate import network_accuracy
     from compress.candidates import Candidates
     from compress.errors import BudgetError
@@ -216,6 +217,8 @@ def press_for(
     target = Target(
         min_accuracy=min_accuracy, server_ms=target_ms, keys_bytes=target_keys_bytes, upload_bytes=target_upload_bytes
     )
+    for family in families:
+        parse_patterns(family)  # a name that is none is refused before anything is trained
     held = hold_out(data, seed=seed)
 
     def compiled(network: Network, largest_error: float | None) -> tuple[tuple[Network, Bundle], Costs, float]:

@@ -137,11 +137,12 @@ class Found:
 
     @property
     def expectation(self) -> str | None:
-        """The cheapest estimate in words where no estimate was within the target, so that none was trained."""
+        """Where no setting was trained that is expected to meet the target: the cheapest by its estimate, in words."""
         priced = [(one.costs, one.setting) for one in self.estimates if one.costs is not None]
-        if not priced or any(self.target.affords(costs) for costs, _ in priced):
+        tried = {trial.setting for trial in self.trials}
+        if not priced or any(self.target.affords(costs) and setting in tried for costs, setting in priced):
             return None
-        costs, setting = min(priced, key=lambda one: max(self.target.excesses(one[0]).values()))
+        costs, setting = min(priced, key=lambda one: max(self.target.excesses(one[0]).values(), default=0.0))
         return f"{_costs(costs)} ({described(setting)})"
 
     def as_json(self) -> dict[str, Any]:

@@ -140,6 +140,12 @@ def test_time_bounds_the_search_too():
     assert world.trained == [PLAIN] and found.stopped == "its bound on time"
 
 
+def test_what_was_expected_to_meet_the_target_but_not_trained_is_told():
+    found = run(World(), server_ms=12, min_accuracy=0.985, max_trials=1)
+    assert "the cheapest setting is expected to take 10.0 ms" in found.verdict
+    assert found.expectation is not None and not found.met
+
+
 def test_a_family_that_cannot_give_so_much_is_left_out():
     found = run(World(activations=("a",), limit=0.3), server_ms=10, min_accuracy=0.5)
     assert not found.met and len(found.trials) == 1
