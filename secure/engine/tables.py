@@ -7,7 +7,7 @@ time, a block, are transposed and the other stages combine columns inside the bl
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,24 +22,22 @@ Array = NDArray[np.float64]
 BLOCK_ROWS = 8
 
 
-class Tables(NamedTuple):
-    """By prime, in SEAL's order, the special prime last. Every factor comes with its quotient by the prime.
+#: Twiddles of the stages before the transposition and after it, block by block, and those of the inverse transform: places in
+#: `Tables.twiddles`, the quotients by the prime one after each.
+ROOTS, LATE_ROOTS, INVERSE_ROOTS, INVERSE_LATE_ROOTS = 0, 2, 4, 6
 
-    roots, late_roots: (primes, N), twiddles of the stages before and after the transposition, the latter block by block; inverse_*: of the inverse
-    transform. last_inverse: (primes, primes), [j, k] the inverse of prime k modulo prime j. special: prime P modulo each, (primes,).
+
+class Tables(NamedTuple):
+    """By prime, in SEAL's order, the special prime last. Few arrays: every call of a kernel takes each of them apart.
+
+    twiddles: (8, primes, N). prime_inverse: (primes, primes), [j, k] the inverse of prime k modulo prime j. special: prime P modulo each,
+    (primes,).
     """
 
     columns: int
     primes: Array
     inverses: Array
-    roots: Array
-    roots_quotient: Array
-    late_roots: Array
-    late_roots_quotient: Array
-    inverse_roots: Array
-    inverse_roots_quotient: Array
-    inverse_late_roots: Array
-    inverse_late_roots_quotient: Array
+    twiddles: Array
     size_inverse: Array
     prime_inverse: Array
     special: Array
@@ -60,20 +58,16 @@ def make_tables(params: Params) -> Tables:
     columns = transform_columns(degree)
     special = primes[-1]
     arena = Arena()
-    roots: Any = [
-        arena.copy(np.stack(arrays)) for arrays in zip(*(_prime_roots(p, degree, columns) for p in primes), strict=True)
-    ]
-    table: Any = Tables  # the eight root arrays come as one list
-    result: Tables = table(
+    by_prime = [_prime_roots(prime, degree, columns) for prime in primes]
+    return Tables(
         columns,
         np.array(primes, dtype=np.float64),
         1.0 / np.array(primes, dtype=np.float64),
-        *roots,
+        arena.copy(np.stack([np.stack(arrays) for arrays in zip(*by_prime, strict=True)])),
         np.array([_centred(pow(degree, -1, p), p) for p in primes], dtype=np.float64),
         np.array([[_centred(pow(k, -1, p), p) if k != p else 0 for k in primes] for p in primes], dtype=np.float64),
         np.array([_centred(special % p, p) for p in primes], dtype=np.float64),
     )
-    return result
 
 
 def transform_columns(degree: int) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secure.engine.modular import inlined, kernel, reduced, times, times_known
-from secure.engine.tables import Tables
+from secure.engine.tables import INVERSE_LATE_ROOTS, INVERSE_ROOTS, LATE_ROOTS, ROOTS, Tables
 from secure.engine.vectors import LANES, load, move_transposed, splat, store
 
 Array = NDArray[np.float64]
@@ -24,7 +24,7 @@ def forward(row: Array, scratch: Array, which: int, t: Tables) -> None:
     """Coefficients (N,) -> values in the engine's order, in place. scratch: at least a block of eight rows."""
     degree, columns = len(row), t.columns
     prime, inverse = t.primes[which], t.inverses[which]
-    w, wq = t.roots[which], t.roots_quotient[which]
+    w, wq = t.twiddles[ROOTS, which], t.twiddles[ROOTS + 1, which]
     gap, groups = degree // 2, 1
     while gap > columns:
         half = gap // 2
@@ -37,7 +37,7 @@ def forward(row: Array, scratch: Array, which: int, t: Tables) -> None:
         for group in range(groups):
             s, k = 2 * group * gap, groups + group
             _singles(row, s, gap, w[k], wq[k], prime, inverse)
-    w, wq = t.late_roots[which], t.late_roots_quotient[which]
+    w, wq = t.twiddles[LATE_ROOTS, which], t.twiddles[LATE_ROOTS + 1, which]
     p, i = splat(prime), splat(inverse)
     block = LANES * columns
     for start in range(0, degree, block):
@@ -59,7 +59,7 @@ def backward(row: Array, scratch: Array, which: int, t: Tables) -> None:
     degree, columns = len(row), t.columns
     rows = degree // columns
     prime, inverse = t.primes[which], t.inverses[which]
-    w, wq = t.inverse_late_roots[which], t.inverse_late_roots_quotient[which]
+    w, wq = t.twiddles[INVERSE_LATE_ROOTS, which], t.twiddles[INVERSE_LATE_ROOTS + 1, which]
     p, i = splat(prime), splat(inverse)
     block = LANES * columns
     for start in range(0, degree, block):
@@ -73,7 +73,7 @@ def backward(row: Array, scratch: Array, which: int, t: Tables) -> None:
             half *= 4
         for column in range(0, columns, LANES):
             move_transposed(scratch, column * LANES, LANES, row, start + column, columns)
-    w, wq = t.inverse_roots[which], t.inverse_roots_quotient[which]
+    w, wq = t.twiddles[INVERSE_ROOTS, which], t.twiddles[INVERSE_ROOTS + 1, which]
     half, groups = columns, rows // 4
     if _odd_stages(rows):
         groups = rows // 2
