@@ -59,6 +59,7 @@ class Target:
 
 TARGETS = (
     Target("lenet5-caffe", 0.975, 4, 4, 1, 5, 0.008, 0.02, 8),
+    Target("lenet5", 0.965, 3.5, 12, 2, 24, 0.03, 0.035, 5),
     Target("lenet300", 0.8, 5, 5, 3, 18, 0.008, 0.01, 8, distilled=True),
     Target("lenet5", 0.97, 3.5, 12, 5, 24, 0.024, 0.03, 6),
     Target("lenet5", 0.9, 5, 8, 3, 40, 0.008, 0.01, 8),

@@ -32,7 +32,7 @@ def weight_curvature(
     answer, whose mean is zero, so that a batch of n images has E[(mean g)^2] = E[g^2] / n and no gradient by sample is needed (derived).
     To second order a weight w that goes costs E[g^2] w^2 / 2.
     images: training images drawn without replacement (`data.calibration`).
-    Raises: ConfigError; CalibrationError when a gradient is not finite.
+    Raises: ConfigError; CalibrationError when an answer or a gradient is not finite.
     """
     if images < 1:
         raise ConfigError("images", images, "1 or more")
@@ -50,6 +50,10 @@ def weight_curvature(
     inputs = in_precision(torch.from_numpy(np.ascontiguousarray(data.calibration(images, seed))), module)
     for batch in inputs.split(BATCH_IMAGES):
         scores = module(batch)
+        if not torch.isfinite(scores).all():
+            raise CalibrationError(
+                type(module).__name__, "its answers to the calibration images are not finite; check the data"
+            )
         drawn = torch.multinomial(torch.softmax(scores.detach().float(), dim=1), 1, generator=generator)[:, 0]
         gradients = torch.autograd.grad(F.cross_entropy(scores, drawn), list(weights.values()), allow_unused=True)
         for name, gradient in zip(weights, gradients, strict=True):

@@ -12,7 +12,7 @@ from compress.finetune import finetune
 from compress.model import CompressedModel
 from compress.opq import opq
 from compress.quantizer import quantizer_of
-from compress.training import accuracy, fit_
+from compress.training import accuracy, fit_, shrink_
 
 
 @dataclass(frozen=True)
@@ -138,3 +138,18 @@ def test_a_teacher_with_other_classes(small, data):
 def test_divergence_is_named(small, data):
     with pytest.raises(CalibrationError, match="training diverged in epoch 1; try a smaller learning rate"):
         finetune(small, Data("huge", data.x_train * np.float32(3e38), data.y_train, data.x_test, data.y_test), epochs=1)
+
+
+def test_shrinkage_empties_codes(small, data):
+    kept, shrunk = (finetune(small, data, epochs=3, shrinkage=strength) for strength in (0.0, 5.0))
+    zeros = [sum(int((codes.codes == 0).sum()) for codes in model.layers().values()) for model in (kept, shrunk)]
+    assert zeros[1] > zeros[0] + 20
+    assert shrunk.history[-1]["options"]["shrinkage"] == 5.0
+    with pytest.raises(ConfigError):
+        finetune(small, data, epochs=1, shrinkage=-0.1)
+
+
+def test_shrinking_stops_at_zero():
+    values = torch.tensor([0.5, -0.5, 0.05, -0.05, 0.0])
+    shrink_([values], 0.1)
+    torch.testing.assert_close(values, torch.tensor([0.4, -0.4, 0.0, 0.0, 0.0]))
