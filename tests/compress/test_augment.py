@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from compress.augment import DigitAugment
+from compress.augment import DigitAugment, distortion_fields
 from compress.convert import convert
 from compress.finetune import finetune
 from compress.opq import opq
@@ -29,6 +29,17 @@ def test_distorted_images_keep_shape_and_range_and_some_stay_as_they_are() -> No
     assert 0 <= distorted.min() and distorted.max() <= 1 + 1e-6
     same = (distorted == images).flatten(1).all(dim=1).float().mean()
     assert 0.15 < same < 0.45  # 30 %, drawn 200 times: within five sigma
+
+
+def test_strength_scales_every_distortion() -> None:
+    whole, half, none = (
+        distortion_fields(50, 12, 12, torch.Generator().manual_seed(0), strength) for strength in (1.0, 0.5, 0.0)
+    )
+    images = torch.rand(50, 1, 12, 12, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(torch.nn.functional.grid_sample(images, none, align_corners=False), images)
+    far, near = ((field - none).flatten(1).norm(dim=1) for field in (whole, half))
+    assert ((near > 0.4 * far) & (near < 0.6 * far)).all()  # rotations are not linear in their angle
+    assert DigitAugment(0.0)(images, torch.Generator().manual_seed(2)).allclose(images, atol=1e-5)
 
 
 def test_rows_of_features_train_without_distortion_and_the_record_says_so() -> None:

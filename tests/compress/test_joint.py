@@ -230,3 +230,18 @@ def test_bad_options_and_weights_are_named():
         module[0].weight[0, 0] = float("nan")
     with pytest.raises(CompressError, match="layer '0': has weights that are not finite"):
         joint_quantize(module, data)
+
+
+def test_biases_may_have_fewer_bits_than_the_rest():
+    torch.manual_seed(0)
+    small = opq(nn.Sequential(nn.Linear(6, 20), nn.ReLU(), nn.Linear(20, 3)).eval(), sparsity=0.3, bits=6)
+    wide, narrow = (joint_quantize(small, dataset(), bits=8, bias_bits=width) for width in (None, 3))
+    assert [model.history[-1]["options"]["bias_bits"] for model in (wide, narrow)] == [8, 3]
+    for row, layer in zip(narrow.history[-1]["modules"], (narrow.module[0], narrow.module[2]), strict=True):
+        codes = np.ldexp(layer.bias.detach().double().numpy(), row["bias_fraction_bits"])
+        assert (codes == np.round(codes)).all() and -4 <= codes.min() and codes.max() <= 3
+    assert len(np.unique(wide.module[0].bias.detach().numpy())) > 8
+    network, x = joint_network(narrow), dataset().x_test.astype(np.float64)
+    assert (network.run_integer(x) == network.run_fake(x)).all()
+    with pytest.raises(ConfigError, match="bias_bits: got 1; allowed: 2 to 16"):
+        joint_quantize(small, dataset(), bias_bits=1)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from compress.codebook import squared_error
 from compress.errors import BudgetError, CompressError, ConfigError
 from compress.folding import fold_batch_norm
 from compress.model import CompressedModel
@@ -236,3 +237,18 @@ def test_weights_made_by_a_hook_are_refused():
     nn.utils.weight_norm(net[0])
     with pytest.raises(CompressError, match="layer '0': its weight is computed by a hook"):
         opq(net)
+
+
+def test_the_step_clips_where_survivors_of_a_pruned_layer_end():
+    """Laplace weights, nine tenths pruned, 4 bits: clip at 7.0004 b, the step is next above b; the constant of a layer that is not
+    pruned (5.0286 b) would take the power of two below, which clips too much."""
+    size, b = 10_000, 1.37
+    magnitudes = -b * np.log1p(-(np.arange(size) + 0.5) / size)
+    weight = np.random.default_rng(0).permutation(magnitudes * np.where(np.arange(size) % 2, 1, -1))
+    net = nn.Sequential(nn.Linear(100, 100))
+    with torch.no_grad():
+        net[0].weight.copy_(torch.from_numpy(weight.reshape(100, 100)))
+    codes = opq(net, sparsity=0.9, bits=4).layers()["0"]
+    survivors = weight[np.abs(weight) >= -b * np.log(0.1)]
+    assert codes.log2_step == 1
+    assert squared_error(survivors, 1, 7) < squared_error(survivors, 0, 7)
