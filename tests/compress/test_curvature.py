@@ -87,6 +87,14 @@ def test_one_curvature_for_all_is_the_raw_weighting():
     assert all((first[name].codes == second[name].codes).all() for name in first)
 
 
+def test_bits_are_those_of_the_raw_weighting_whatever_the_curvature():
+    curvature = {"0": np.full((12, 6), 1e4), "2": np.ones((3, 12))}
+    raw, weighted = opq(net(), sparsity=0, bits=4), opq(
+        net(), sparsity=0, bits=4, weighting="curvature", curvature=curvature
+    )  # fmt: skip
+    assert [row["bits"] for row in allocation_table(weighted)] == [row["bits"] for row in allocation_table(raw)]
+
+
 def test_it_loses_less_than_magnitudes_where_inputs_differ():
     """An input that is nearly constant zero carries large weights that matter little."""
     model, images = net(), data()

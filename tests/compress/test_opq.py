@@ -239,16 +239,17 @@ def test_weights_made_by_a_hook_are_refused():
         opq(net)
 
 
-def test_the_step_clips_where_survivors_of_a_pruned_layer_end():
-    """Laplace weights, nine tenths pruned, 4 bits: clip at 7.0004 b, the step is next above b; the constant of a layer that is not
-    pruned (5.0286 b) would take the power of two below, which clips too much."""
-    size, b = 10_000, 1.37
+@pytest.mark.parametrize(("b", "sparsity", "log2_step", "other"), [(1.37, 0.9, 1, 0), (0.775, 0.5, -1, 0)])
+def test_the_step_clips_where_survivors_of_a_pruned_layer_end(b, sparsity, log2_step, other):
+    """Laplace weights at 4 bits clip at 7.0004 b with nine tenths gone, at 5.6 b with half: the step is near b, or 0.8 b. The constant
+    of a layer that is not pruned (5.0286 b) would take half the first step; survivors' mean in place of b twice the second."""
+    size = 10_000
     magnitudes = -b * np.log1p(-(np.arange(size) + 0.5) / size)
     weight = np.random.default_rng(0).permutation(magnitudes * np.where(np.arange(size) % 2, 1, -1))
     net = nn.Sequential(nn.Linear(100, 100))
     with torch.no_grad():
         net[0].weight.copy_(torch.from_numpy(weight.reshape(100, 100)))
-    codes = opq(net, sparsity=0.9, bits=4).layers()["0"]
-    survivors = weight[np.abs(weight) >= -b * np.log(0.1)]
-    assert codes.log2_step == 1
-    assert squared_error(survivors, 1, 7) < squared_error(survivors, 0, 7)
+    codes = opq(net, sparsity=sparsity, bits=4).layers()["0"]
+    survivors = weight[np.abs(weight) >= -b * np.log1p(-sparsity)]
+    assert codes.log2_step == log2_step
+    assert squared_error(survivors, log2_step, 7) < squared_error(survivors, other, 7)
