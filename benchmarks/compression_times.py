@@ -24,7 +24,7 @@ from compress.errors import UnsupportedLayerError
 
 RESULT = Path(__file__).parent / "results" / "compression-times.json"
 #: vit-fashion is vit with other weights.
-NETWORKS = ("mlp", "cnn", "lenet300", "lenet5", "vit")
+NETWORKS = ("mlp", "cnn", "lenet300", "lenet5", "vit", "lenet5-caffe")
 EPOCHS, SEED = 2, 0
 #: Processor time of one thread: what other work on the core takes does not count.
 CLOCK = "processor"
