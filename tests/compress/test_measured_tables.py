@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.blocks import packing
-from benchmarks.compression import comparison_table
+from benchmarks.compression import comparison_table, converted_table, targets_table
 from compress.block_cost import LayerPlace
 
 
@@ -25,6 +25,33 @@ def test_uniform_is_interpolated_at_the_rate_that_opq_reaches():
     assert (
         lines[3] == "| net | 40 | 45.0 | 96.00% | 40.0 | 90.00% | - | - | 1 |"
     )  # beyond uniform's rows nothing is claimed
+
+
+def test_targets_say_what_was_lost_and_how_long_it_was_trained():
+    found = {
+        "network": "net", "compression_rate": 151.26, "bytes": 1632.4, "compression_rate_paper": 310.0, "zero_share": 0.9712, "bits": 3.5,
+        "shots": 5, "epochs_between": 3, "epochs": 15, "accuracy_plain": 0.9951, "accuracy_compressed": 0.9921, "seconds": 200.4,
+    }  # fmt: skip
+    less = found | {"compression_rate": 30.0, "accuracy_compressed": 0.9953}
+    machine = {"cpu": "one", "date": "today"}
+    lines = targets_table({"rows": [less, found], "machine": machine, "test_images": 10}).splitlines()
+    assert lines[2] == "| net | 151.3 | 1632 | 310 | 97.1% | 3.5 | 5, 27 | 99.51% | 99.21% | +0.30 | 200 |"
+    assert "| 99.53% | -0.02 |" in lines[3]
+
+
+def test_conversion_is_charged_with_all_that_is_lost():
+    found = {
+        "network": "net",
+        "bits": 5,
+        "accuracy_plain": 0.9855,
+        "accuracy_compressed": 0.985,
+        "accuracy_converted": 0.984,
+        "seconds": 30.0,
+    }
+    lines = converted_table(
+        {"rows": [found], "machine": {"cpu": "one", "date": "today"}, "test_images": 10}
+    ).splitlines()
+    assert lines[2] == "| net | 5 | 98.55% | 98.50% | 98.40% | +0.15 | 30 |"
 
 
 @pytest.mark.parametrize(
