@@ -43,6 +43,7 @@ class Recipe:
     name: str
     steps: tuple[Step, ...] = ()
     straight: tuple[str, ...] = ()
+    convert_epochs: int | None = None  # the preset's
 
 
 def opq(sparsity: float, bits: float) -> Step:
@@ -79,9 +80,10 @@ RECIPES: Mapping[str, tuple[Recipe, ...]] = {
         Recipe("opq 50 %, 5 bits", (opq(0.5, 5),)),
         Recipe("joint, 8 bits", (joint(8),)),
         BLOCKS_WITHIN_HALF_A_POINT,
+        Recipe("blocks 42 %", (blocks(0.42, "inputs:1+residue:128"),)),
         Recipe("blocks 54 %", (blocks(0.54, "inputs:1+residue:128"),)),
-        Recipe("second activation a line", (), ("4",)),
-        Recipe("second activation a line, blocks 50 %", (blocks(0.5, "inputs:1"),), ("4",)),
+        Recipe("second activation a line", (), ("4",), 12),
+        Recipe("second activation a line, blocks 20 %", (blocks(0.2, "inputs:1"),), ("4",), 12),
         Recipe("blocks 30 %, opq, joint", (*BLOCKS_WITHIN_HALF_A_POINT.steps, opq(0.5, 5), joint(8))),
     ),
     "mlp": (
@@ -153,7 +155,7 @@ def converted(name: str, recipe: Recipe, data: Any) -> Any:
     return cp.convert(
         model,
         data,
-        **options.conversion,
+        **options.conversion | ({} if recipe.convert_epochs is None else {"epochs": recipe.convert_epochs}),
         straight=recipe.straight,
         augment=True,
         seed=SEED,
