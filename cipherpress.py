@@ -97,11 +97,16 @@ def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
 
 
+#: Expected share of classes that encryption may change (`secure.draft` has the same; it is not loaded before it is needed).
+ACCEPTABLE_DISAGREEMENT = 2.5e-3
+
+
 def compile(
     network: Network,
     data: Any,
     *,
     max_error: float | None = None,
+    max_disagreement: float = ACCEPTABLE_DISAGREEMENT,
     budget_keys_bytes: float = inf,
     budget_upload_bytes: float = inf,
     seed: int = 0,
@@ -109,7 +114,8 @@ def compile(
 ) -> Bundle:
     """The bundle of a converted network, calibrated on training images of `data` (see `secure.compiling.compile_network`).
 
-    budget_keys_bytes, budget_upload_bytes: the most that all evaluation keys and one request may take. Plans are priced with the kernel
+    max_error: the largest error of a score, at six sigma; without it, max_disagreement: the largest share of classes that encryption may be
+    expected to change. budget_keys_bytes, budget_upload_bytes: the most that all evaluation keys and one request may take. Plans are priced with the kernel
     times of `cipherpress calibrate` where this machine has them, else with the committed table; the report's `times` says which.
     """
     from hwmodel.counts import plain_workload
@@ -125,6 +131,7 @@ def compile(
         times=times.engine,
         seal_times=times.seal,
         max_error=max_error,
+        max_disagreement=max_disagreement,
         budgets=Budgets(keys_bytes=budget_keys_bytes, upload_bytes=budget_upload_bytes),
         progress=progress,
     )
@@ -145,6 +152,7 @@ def press(
     convert_distortion: float = 1.0,
     augment: bool = True,
     max_error: float | None = None,
+    max_disagreement: float = ACCEPTABLE_DISAGREEMENT,
     budget_keys_bytes: float = inf,
     budget_upload_bytes: float = inf,
     seed: int = 0,
@@ -169,6 +177,7 @@ def press(
         network,
         data,
         max_error=max_error,
+        max_disagreement=max_disagreement,
         budget_keys_bytes=budget_keys_bytes,
         budget_upload_bytes=budget_upload_bytes,
         seed=seed,

@@ -17,13 +17,14 @@ from compress.errors import (
     CalibrationError,
     CipherpressError,
     CompileError,
+    ConfigError,
     InputShapeError,
     LevelBudgetError,
     PrecisionError,
 )
 from compress.network import Network
 from secure.bundle import plan_digest
-from secure.draft import Choice, Draft, Evidence, Rescaling, gather_evidence
+from secure.draft import ACCEPTABLE_DISAGREEMENT, Choice, Draft, Evidence, Rescaling, gather_evidence
 from secure.kernels import KernelTimes
 from secure.noise import BOUND_SIGMAS
 from secure.packing import SlotMap
@@ -56,6 +57,7 @@ def compile_network(
     times: KernelTimes,
     seal_times: KernelTimes | None = None,
     max_error: float | None = None,
+    max_disagreement: float = ACCEPTABLE_DISAGREEMENT,
     budgets: Budgets = UNLIMITED,
     progress: Progress | None = None,
 ) -> Bundle:
@@ -63,10 +65,13 @@ def compile_network(
 
     times: kernel times of the server's machine under the engine. seal_times: the same under SEAL, for networks that need primes
     beyond the engine's (default: those of `times`).
-    max_error: largest acceptable error of an output, in its units, at six sigma (default: what keeps classes right).
-    Raises: BudgetError when every precise plan exceeds a budget in bytes; CompileError (LevelBudgetError, SlotOverflowError,
+    max_error: largest acceptable error of an output, in its units, at six sigma; without it, max_disagreement: the
+    largest share of classes that may be expected to change.
+    Raises: ConfigError; BudgetError when every precise plan exceeds a budget in bytes; CompileError (LevelBudgetError, SlotOverflowError,
     PrecisionError, PlanError) naming the layer; CalibrationError; InputShapeError.
     """
+    if not 0 < max_disagreement <= 1:
+        raise ConfigError("max_disagreement", max_disagreement, "above 0, at most 1")
     report = progress or (lambda label, fraction: None)
     images = np.asarray(calibration_images, dtype=np.float64)
     if len(images) == 0 or not np.isfinite(images).all():
@@ -88,6 +93,7 @@ def compile_network(
         evidence=evidence,
         choice=Choice(degree=RING_DEGREES[0], rescaling=Rescaling.EVERY, base_primes=1, rotate_input=True),
         allowed_error=_allowed_error(evidence, max_error),
+        allowed_disagreement=max_disagreement,
         times=times,
     )
     outcome = search(start, times, seal_times or times, budgets, report)

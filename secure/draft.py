@@ -20,6 +20,9 @@ from secure.stages import Stage, run_stages
 
 Array = NDArray[np.float64]
 
+#: Expected share of classes that encryption may change, unless the caller says otherwise.
+ACCEPTABLE_DISAGREEMENT = 2.5e-3
+
 
 class Rescaling(StrEnum):
     """After which squares the modulus is divided."""
@@ -136,6 +139,7 @@ class Draft:
     evidence: Evidence
     choice: Choice
     allowed_error: float = inf  # at six sigma, in the outputs' units
+    allowed_disagreement: float = ACCEPTABLE_DISAGREEMENT  # expected share of changed classes; asked where no error is
     times: KernelTimes = TYPICAL_TIMES  # of the machine that will run the plan
     # arrange; rows of the input's map are ciphertexts times planes
     atom_maps: tuple[SlotMap, ...] = ()

@@ -36,9 +36,6 @@ Progress = Callable[[str, float], None]
 
 logger = logging.getLogger(__name__)
 
-#: Expected share of classes that encryption may change, unless the caller sets a largest error.
-ACCEPTABLE_DISAGREEMENT = 5e-3
-
 #: A scale of k squares is that of the value to the power of 2^k.
 MOST_SQUARES_UNRESCALED = 3
 
@@ -263,4 +260,4 @@ def _excess(draft: Draft, sigmas: Array) -> float:
     """Predicted error over acceptable error; at most 1 is fine."""
     if draft.allowed_error < inf:
         return BOUND_SIGMAS * float(sigmas.max()) / draft.allowed_error
-    return draft.expected_disagreement / ACCEPTABLE_DISAGREEMENT
+    return draft.expected_disagreement / draft.allowed_disagreement

@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given, settings
 from strategies import small_networks
 
+import cipherpress
 from compress.errors import (
     BudgetError,
     CalibrationError,
+    ConfigError,
     InputShapeError,
     LevelBudgetError,
     PrecisionError,
@@ -17,6 +19,7 @@ from compress.exporting import export_network
 from compress.network import Conv, Dense, Input, Network, Polynomial, Weights
 from secure.client import Client
 from secure.compiling import compile_network
+from secure.draft import ACCEPTABLE_DISAGREEMENT
 from secure.engine_kernels import predicted_engine_milliseconds
 from secure.kernels import KernelTimes
 from secure.params import check_security
@@ -164,3 +167,17 @@ def test_the_report_tells_every_layout_that_was_priced():
         assert sum(offer["taken"] for offer in stage["offers"]) == 1
         assert all(offer["milliseconds"] > 0 for offer in stage["offers"])
     assert "rows in 2 shares" in bundle.explain()
+
+
+def test_a_share_of_changed_classes_is_a_constraint_of_its_own():
+    network, images = dense_network((40, 20, 8), seed=3)
+    loose, strict = (compile_network(network, images, times=TIMES, max_disagreement=share) for share in (0.05, 0.0005))
+    assert loose.report["predicted_disagreement"] <= 0.05
+    assert strict.report["predicted_disagreement"] <= 0.0005
+    assert loose.report["predicted_server_ms"] <= strict.report["predicted_server_ms"]
+    with pytest.raises(ConfigError, match="max_disagreement: got 0; allowed: above 0, at most 1"):
+        compile_network(network, images, times=TIMES, max_disagreement=0)
+
+
+def test_the_facade_names_the_same_default():
+    assert cipherpress.ACCEPTABLE_DISAGREEMENT == ACCEPTABLE_DISAGREEMENT
