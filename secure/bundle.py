@@ -24,7 +24,7 @@ from secure.params import Params, check_security
 from secure.plan import Constant, KeyManifest, Kind, Op, Plan
 from secure.specs import Bundle, ClientSpec, ServerSpec
 
-VERSION = 1
+VERSION = 2
 CLIENT_FILE, PLAN_FILE, CONSTANTS_FILE, REPORT_FILE = (
     "client.json",
     "server/plan.json",
