@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -201,6 +202,7 @@ def press_for(
     convert_distortion: float = 1.0,
     augment: bool = True,
     max_error: float | None = None,
+    max_disagreement: float = ACCEPTABLE_DISAGREEMENT,
     max_trials: int = 8,
     minutes: float = 30.0,
     seed: int = 0,
@@ -209,7 +211,7 @@ def press_for(
     """Search for the compressed network whose plan meets a target; without target_ms for the fastest that is accurate enough.
 
     min_accuracy: on training images that are held out of all training. target_ms: server time, keys and upload as `compile` predicts
-    them. families: of blocks that are tried. bits: of an OPQ codebook (None: none). max_trials, minutes: bounds of the search (see
+    them. max_error, max_disagreement: as of `compile`. families: of blocks that are tried. bits: of an OPQ codebook (None: none). max_trials, minutes: bounds of the search (see
     `compress.targeting.search`). The result's `met` and `verdict` say whether the target is met, `bundle` is what was found or comes
     closest, with its accuracy on all test images in the report.
     Raises: ConfigError; what convert and compile raise when not even the uncompressed network goes through.
@@ -229,15 +231,14 @@ def press_for(
     for family in families:
         parse_patterns(family)  # a name that is none is refused before anything is trained
     held = hold_out(data, seed=seed)
+    precise = partial(compile, data=held, max_disagreement=max_disagreement, seed=seed)
 
     def compiled(network: Network, largest_error: float | None) -> tuple[tuple[Network, Bundle], Costs, float]:
         keys, upload = target_keys_bytes or inf, target_upload_bytes or inf
         try:
-            bundle = compile(
-                network, held, max_error=largest_error, budget_keys_bytes=keys, budget_upload_bytes=upload, seed=seed
-            )
+            bundle = precise(network, max_error=largest_error, budget_keys_bytes=keys, budget_upload_bytes=upload)
         except BudgetError:  # a plan that keeps to no budget says by how much it misses them
-            bundle = compile(network, held, max_error=largest_error, seed=seed)
+            bundle = precise(network, max_error=largest_error)
         return (network, bundle), _costs(bundle), bundle.client.predicted_logit_error
 
     maker = Candidates(model, held, compiled, max_error=max_error, augment=augment, seed=seed)

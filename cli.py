@@ -646,6 +646,7 @@ def press(
                 **wanted,
                 augment=augment,
                 max_error=max_error,
+                max_disagreement=max_disagreement,
                 max_trials=max_trials,
                 minutes=minutes,
                 seed=seed,

@@ -28,9 +28,8 @@ class Deep:
 
     def press(self, output: Path, *options: str | float) -> tuple[str | Path, ...]:
         own = ("--model", f"{self.folder / 'deep.py'}:deep", "--data", self.folder / "data.npz", "--no-augment")
-        return (
-            "press", self.folder / "plain", *own, "--convert-epochs", 3, "--max-error", 0.5, *options, "-o", output,
-        )  # fmt: skip
+        error = () if "--max-disagreement" in options else ("--max-error", 0.5)
+        return ("press", self.folder / "plain", *own, "--convert-epochs", 3, *error, *options, "-o", output)
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +56,17 @@ def test_the_uncompressed_network_is_enough(dense: dict) -> None:
     assert dense["targets"]["met"] and len(dense["targets"]["trials"]) == 1
     assert dense["targets"]["trials"][0]["server_ms"] == pytest.approx(dense["predicted_server_ms"])
     assert dense["about"]["test_images"] == 80 and dense["about"]["accuracy_after"] > 0.6
+
+
+def test_the_searched_network_keeps_to_the_share_of_changed_classes(deep: Deep, tmp_path: Path) -> None:
+    found = [
+        call_json(
+            *deep.press(tmp_path / str(share), "--min-accuracy", 0.5, "--target-ms", 1e6, "--max-disagreement", share)
+        )
+        for share in (0.9, 1e-4)
+    ]
+    loose, strict = (one["predicted_disagreement"] for one in found)
+    assert strict <= 1e-4 < loose <= 0.9
 
 
 def test_a_target_that_a_line_meets(deep: Deep, dense: dict, tmp_path: Path) -> None:
