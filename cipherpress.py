@@ -263,14 +263,13 @@ def press_for(
 def _costs(bundle: Bundle) -> Costs:
     """What a bundle's plan is predicted to cost, by the kinds of target."""
     from compress.targets import Costs
-    from secure.seal_sizes import ciphertext_bytes, galois_keys_bytes, relin_keys_bytes
+    from secure.seal_sizes import ciphertext_bytes, evaluation_keys_bytes
 
     plan = bundle.server.plan
     manifest, params = plan.key_manifest, plan.params
-    keys = galois_keys_bytes(params, len(manifest.galois_elements)) + relin_keys_bytes(params) * manifest.relinearize
     return Costs(
         server_ms=bundle.report["predicted_server_ms"],
-        keys_bytes=keys,
+        keys_bytes=evaluation_keys_bytes(params, len(manifest.galois_elements), relinearizes=manifest.relinearize),
         upload_bytes=plan.inputs * ciphertext_bytes(params, plan.input_level, seeded=True),
     )
 

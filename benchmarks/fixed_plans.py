@@ -57,7 +57,7 @@ NETWORKS: Mapping[str, tuple[str, Recipe]] = {
 
 @dataclass(frozen=True)
 class FixedPlan:
-    """A name for people, the choices, which of the layouts offered is taken, and whether dead units leave first."""
+    """A name for people, the choices, and which of the layouts offered is taken."""
 
     name: str
     degree: int
@@ -68,7 +68,6 @@ class FixedPlan:
     key_weight: int
     rescaling: Rescaling = Rescaling.EVERY
     base_primes: int = 1
-    trim: bool = True
 
 
 def _fixed() -> Iterator[FixedPlan]:
@@ -136,8 +135,7 @@ def network_rows(network: Network, data: Any, images: int) -> list[dict[str, Any
 
 def fixed_bundle(network: Network, calibration: Any, fixed: FixedPlan, times: KernelTimes) -> Bundle:
     """Raises: CipherpressError when the plan does not fit its ring or is not right in it."""
-    stages = network_stages(network)
-    stages = trimmed(stages) if fixed.trim else stages
+    stages = trimmed(network_stages(network))
     choice = Choice(
         degree=fixed.degree, planes=fixed.planes, rotate_input=fixed.rotate_input, share_giants=fixed.share_giants,
         key_weight=fixed.key_weight, rescaling=fixed.rescaling, base_primes=fixed.base_primes,

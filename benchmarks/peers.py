@@ -4,7 +4,7 @@
 
 Every competitor lives in a child process pinned to one core. Images go round the competitors in turn, so that a change of the
 machine's speed meets all of them. Medians over all images; ratios are of medians. After that, each of this project's bundles alone names
-as many more images as are asked for (`--agreement`), which tells agreement finer than the first ones can. Accuracy in clear is over all
+more images still (`agreement` of `run`), which tells agreement finer than the first ones can. Accuracy in clear is over all
 test images.
 """
 

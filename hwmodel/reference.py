@@ -155,21 +155,10 @@ def row(scheme: Scheme, layer: str, kind: Kind, primes: int, count: int, each: K
         kind=kind,
         level=primes,
         count=count,
-        kernels=times(each, count),
-        engine_kernels=times(each, count),  # published schemes are no plans of ours: nothing is shared
+        kernels=each.times(count),
+        engine_kernels=each.times(count),  # published schemes are no plans of ours: nothing is shared
         ciphertext_bytes=count * 4 * primes * scheme.ring.limb_bytes,
         raised_bytes=scheme.ring.raised_limbs(primes) * scheme.ring.limb_bytes if is_switch else 0,
-    )
-
-
-def times(kernels: KernelCounts, count: int) -> KernelCounts:
-    """Kernels of `count` such operations."""
-    return KernelCounts(
-        kernels.transforms * count,
-        kernels.butterflies * count,
-        kernels.products * count,
-        kernels.additions * count,
-        kernels.key_bytes * count,
     )
 
 
@@ -178,8 +167,8 @@ def repeated(work: OperationWork, count: int) -> OperationWork:
     return replace(
         work,
         count=work.count * count,
-        kernels=times(work.kernels, count),
-        engine_kernels=times(work.engine_kernels, count),
+        kernels=work.kernels.times(count),
+        engine_kernels=work.engine_kernels.times(count),
         keys=work.keys * count,
         plaintext_bytes=work.plaintext_bytes * count,
         ciphertext_bytes=work.ciphertext_bytes * count,

@@ -10,7 +10,7 @@ from typing import Any
 
 from secure.dry import dry_run
 from secure.plan import Kind
-from secure.seal_sizes import ciphertext_bytes, galois_keys_bytes, relin_keys_bytes
+from secure.seal_sizes import ciphertext_bytes, evaluation_keys_bytes
 from secure.specs import Bundle
 
 #: Columns of the per-layer table: heading and the report's key.
@@ -74,7 +74,7 @@ def _sizes(bundle: Bundle) -> str:
     params = plan.params
     up = plan.inputs * ciphertext_bytes(params, plan.input_level, seeded=True)
     down = sum(ciphertext_bytes(params, level, seeded=False) for level in bundle.client.output_levels)
-    keys = galois_keys_bytes(params, len(manifest.galois_elements)) + relin_keys_bytes(params) * manifest.relinearize
+    keys = evaluation_keys_bytes(params, len(manifest.galois_elements), relinearizes=manifest.relinearize)
     relin = " and one for relinearizing" if manifest.relinearize else ""
     return "\n".join(
         [

@@ -44,7 +44,7 @@ def switches_after_folds(switches: float, groups: Sequence[Sequence[Move]]) -> f
     """
     for moves in groups:
         growth = 1.0
-        for move in moves if len(moves) < 3 else moves[:2]:
+        for move in moves[:2]:  # a third is the first two in one
             growth *= 4.0 if move.conjugated else 2.0
         switches = growth * switches + len(moves)
     return switches

@@ -34,6 +34,11 @@ def galois_keys_bytes(params: Params, rotations: int) -> float:
     return rotations * relin_keys_bytes(params)
 
 
+def evaluation_keys_bytes(params: Params, rotations: int, *, relinearizes: bool) -> float:
+    """All keys that a client sends once."""
+    return galois_keys_bytes(params, rotations) + relin_keys_bytes(params) * relinearizes
+
+
 def _polynomial_bytes(params: Params, primes: Iterable[int]) -> float:
     return params.poly_modulus_degree * sum(_residue_bits(prime.bit_length()) for prime in primes) / 8
 

@@ -27,7 +27,7 @@ from secure.passes.choose_parameters import choose_parameters
 from secure.passes.choose_rotations import choose_rotations
 from secure.passes.emit import emit
 from secure.passes.place_rescales import place_rescales
-from secure.seal_sizes import ciphertext_bytes, galois_keys_bytes, relin_keys_bytes
+from secure.seal_sizes import ciphertext_bytes, evaluation_keys_bytes
 from secure.stage_cost import stage_work
 from secure.work import draft_key_count, draft_milliseconds
 
@@ -80,7 +80,7 @@ def predicted_bytes(draft: Draft) -> tuple[float, float]:
     if draft.params is None:
         raise CompileError(draft.stages[-1].layer, "its parameters are not chosen yet")
     relinearizes = any(stage.squared for stage in draft.stages)
-    keys = galois_keys_bytes(draft.params, draft_key_count(draft)) + relin_keys_bytes(draft.params) * relinearizes
+    keys = evaluation_keys_bytes(draft.params, draft_key_count(draft), relinearizes=relinearizes)
     ciphertexts = draft.atom_maps[0].shape[0] // draft.choice.planes
     return keys, ciphertexts * ciphertext_bytes(draft.params, draft.levels, seeded=True)
 
@@ -139,10 +139,7 @@ def search(
         if outcome.best is not None:
             break
     drafts = [draft for ring in laid_out.values() for draft in ring]
-    if not drafts:
-        outcome.deepest = _narrow_enough(start)
-    else:
-        outcome.deepest = drafts[-1]
+    outcome.deepest = drafts[-1] if drafts else _narrow_enough(start)
     outcome.weighed.sort(key=lambda one: (not one.verdict, one.predicted_ms))
     return outcome
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from secure.draft import Draft
 from secure.engine_kernels import lone_operation_kernels
@@ -13,9 +14,13 @@ from secure.stage_cost import StageWork, stage_kernels, stage_work
 
 def draft_operations(draft: Draft) -> Counter[tuple[Kind, int]]:
     """Operations by (kind, working level), drops excepted; needs choose_rotations and place_rescales."""
+    return _operations(draft, _works(draft))
+
+
+def _operations(draft: Draft, works: Sequence[StageWork]) -> Counter[tuple[Kind, int]]:
     work: Counter[tuple[Kind, int]] = Counter()
-    for index, stage in enumerate(draft.stages):
-        table, level, own = draft.tables[index], draft.stage_levels[index], _work(draft, index)
+    for index, (stage, own) in enumerate(zip(draft.stages, works, strict=True)):
+        table, level = draft.tables[index], draft.stage_levels[index]
         outputs = table.output_map.shape[0]
         moves = [move for moves in own.groups for move in moves]
         work[Kind.ROTATE, level] += own.rotations + outputs * sum(not move.conjugated for move in moves)
@@ -38,8 +43,7 @@ def draft_key_count(draft: Draft) -> int:
     """Distinct rotations and conjugations, each of which takes a Galois key."""
     moves: set[tuple[int, bool]] = set()
     slots = draft.choice.slots
-    for index, table in enumerate(draft.tables):
-        split, work = draft.splits[index], _work(draft, index)
+    for table, split, work in zip(draft.tables, draft.splits, _works(draft), strict=True):
         groups = [*work.groups, *(group for groups in work.presums for group in groups)]
         moves |= {(move.steps % slots, move.conjugated) for group in groups for move in group}
         by_output: dict[int, set[int]] = {}
@@ -60,15 +64,18 @@ def plan_operations(plan: Plan) -> Counter[tuple[Kind, int]]:
 
 def draft_milliseconds(draft: Draft, times: KernelTimes) -> float:
     """Predicted server time of a draft under the engine."""
-    degree, total = draft.choice.degree, KernelCounts()
-    operations = draft_operations(draft)
-    for index, level in enumerate(draft.stage_levels):
-        total += stage_kernels(_work(draft, index), level, degree)
+    degree, total, works = draft.choice.degree, KernelCounts(), _works(draft)
+    operations = _operations(draft, works)
+    for work, level in zip(works, draft.stage_levels, strict=True):
+        total += stage_kernels(work, level, degree)
     for (kind, level), count in operations.items():
         if kind in (Kind.ADD_PLAIN, Kind.SQUARE, Kind.RELINEARIZE, Kind.RESCALE):
             total += lone_operation_kernels(kind, level, degree).times(count)
     return times.milliseconds(total, calls=sum(operations.values()))
 
 
-def _work(draft: Draft, stage: int) -> StageWork:
-    return stage_work(draft.tables[stage], draft.splits[stage], draft.choice)
+def _works(draft: Draft) -> tuple[StageWork, ...]:
+    """Every stage's products and rotations."""
+    return tuple(
+        stage_work(table, split, draft.choice) for table, split in zip(draft.tables, draft.splits, strict=True)
+    )
