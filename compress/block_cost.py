@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from compress.block_patterns import Groups, coordinates
-from compress.dense_cost import DenseCost, dense_cost, next_power_of_two
+from compress.block_patterns import Groups, Mask, coordinates
+from compress.dense_cost import DenseCost, dense_cost, input_share, next_power_of_two
 from compress.errors import ConfigError
 
 Array = NDArray[np.float64]
@@ -32,7 +32,8 @@ BABY_STEPS = (1, 2, 4, 8, 16, 32, 64)
 @dataclass(frozen=True, kw_only=True)
 class LayerPlace:
     """A layer where the network runs it: weight shape (out, in, *kernel), positions (tokens, pixels) an image pushes
-    through it, how many linear layers run from here to the output (its own included), and whether it reads the image."""
+    through it, how many linear layers run from here to the output (its own included), whether it reads the image, and which weights
+    still live (all unless given)."""
 
     name: str
     shape: tuple[int, ...]
@@ -40,6 +41,14 @@ class LayerPlace:
     layers_left: int = 1
     reads_input: bool = False
     conv_groups: int = 1
+    mask: Mask | None = None
+
+    @property
+    def lines(self) -> tuple[int, int]:
+        """Outputs and inputs; those of a dense layer that still have a weight."""
+        if self.mask is None or len(self.shape) != 2 or not self.mask.any():
+            return self.shape[0], self.shape[1] * self.conv_groups
+        return int(self.mask.any(axis=1).sum()), int(self.mask.any(axis=0).sum())
 
 
 class LayerCost(Protocol):
@@ -133,17 +142,15 @@ class Layout:
     def of(place: LayerPlace, slots: int) -> Layout:
         """The layout of a layer: positions padded to a power of two lie beside each other, features above them.
 
-        An input vector is laid out by its owner for the layer that reads it, which leaves fewer diagonals:
-        next_pow2(next_pow2(out) * in / slots) of them (the runtime's fanned input; the same formula).
+        An input vector is laid out by its owner for the layer that reads it, which leaves fewer diagonals (`input_share`).
         """
         width = max(1, slots // next_power_of_two(place.positions))
-        outputs, inputs = place.shape[0], place.shape[1] * place.conv_groups
+        outputs, inputs = place.lines
         if max(outputs, inputs) > width:
             return Layout(width, width, True)
         modulus = min(next_power_of_two(outputs), next_power_of_two(inputs))
         if place.reads_input and place.positions == 1:
-            fanned = next_power_of_two(-(-next_power_of_two(outputs) * inputs // slots))
-            modulus = min(modulus, fanned)
+            modulus = min(modulus, input_share(outputs, inputs, slots) or modulus)
         return Layout(width, modulus, False)
 
 
@@ -165,7 +172,7 @@ class CkksDiagonals:
 
     def of_layer(self, place: LayerPlace, groups: Groups) -> DiagonalCost | DenseCost:
         if place.positions == 1 and len(place.shape) == 2:
-            return dense_cost(place.shape, place.layers_left, place.reads_input, groups, self.slots)
+            return dense_cost(place.shape, place.layers_left, place.reads_input, groups, self.slots, place.mask)
         layout = Layout.of(place, self.slots)
         at = coordinates(place.shape, place.conv_groups)
         size = layout.width if layout.blocks else max(int(at.output.max()), int(at.input.max())) + 1

@@ -11,6 +11,7 @@ packed:b    tiles of b by b, the block of a token-packed layout of b features a 
 inputs:k    k neighbouring inputs (input channels) of all outputs
 outputs:k   k neighbouring outputs (filters) of all inputs
 taps        one position of a convolution's kernel, for all channels
+whole       the layer as one block, which stays
 """
 
 from __future__ import annotations
@@ -26,13 +27,14 @@ from numpy.typing import NDArray
 from compress.errors import ConfigError
 
 Groups = NDArray[np.int32]
+Mask = NDArray[np.bool_]
 
-FORMS = "residue:128, band:16, tile:8x8, packed:32, inputs:4, outputs:4 or taps"
+FORMS = "residue:128, band:16, tile:8x8, packed:32, inputs:4, outputs:4, taps or whole"
 
 
 @dataclass(frozen=True)
 class BlockPattern:
-    """A family: its kind and its sizes (two for tiles, none for taps)."""
+    """A family: its kind and its sizes (two for tiles, none for taps and whole layers)."""
 
     kind: str
     sizes: tuple[int, ...] = ()
@@ -63,32 +65,43 @@ def parse_pattern(text: str) -> BlockPattern:
     return BlockPattern(match[1], sizes)
 
 
-def parse_patterns(text: str) -> tuple[BlockPattern, BlockPattern]:
-    """(family of the layer that reads the input, family of all others) of "inputs:1+residue:128", or one for both.
+def parse_patterns(text: str) -> tuple[BlockPattern, ...]:
+    """The families of "inputs:1+whole+residue:64": those of the first layers one by one, the last one of all others.
 
     Raises: ConfigError.
     """
-    parts = text.split("+")
-    if len(parts) > 2:
-        raise ConfigError("block", text, "one family, or two joined by +: the first layer's and the others'")
-    return parse_pattern(parts[0]), parse_pattern(parts[-1])
+    return tuple(parse_pattern(part) for part in text.split("+"))
 
 
-def coordinates(shape: tuple[int, ...], groups: int = 1) -> Coordinates:
-    """Coordinates of a weight (out, in / groups, *kernel); `groups` is the convolution's, not ours."""
+def coordinates(shape: tuple[int, ...], groups: int = 1, mask: Mask | None = None) -> Coordinates:
+    """Coordinates of a weight (out, in / groups, *kernel); `groups` is the convolution's, not ours.
+
+    mask: of a dense layer that has lost inputs or outputs as a whole already: the compiler leaves those out, so the others are
+    counted without them. Lost ones have the place of the next that lives.
+    """
     outputs, inputs = shape[0], shape[1]
     taps = int(np.prod(shape[2:], dtype=np.int64))
     output, channel, tap = np.indices((outputs, inputs, taps))
     channel = channel + output // max(1, outputs // groups) * inputs
+    if mask is not None and len(shape) == 2:
+        output = _place_among(np.any(mask, axis=1))[output]
+        channel = _place_among(np.any(mask, axis=0))[channel]
     return Coordinates(output.reshape(shape), channel.reshape(shape), tap.reshape(shape), taps)
 
 
-def block_groups(pattern: BlockPattern, shape: tuple[int, ...], *, modulus: int, conv_groups: int = 1) -> Groups:
+def _place_among(living: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How many that live come before each."""
+    return np.cumsum(living) - living
+
+
+def block_groups(
+    pattern: BlockPattern, shape: tuple[int, ...], *, modulus: int, conv_groups: int = 1, mask: Mask | None = None
+) -> Groups:
     """Block numbers of a layer's weights, int32 of its shape, in the order of the family.
 
-    modulus: M, how many wrapped diagonals the layer has in its packing (see `block_cost.Layout`).
+    modulus: M, how many wrapped diagonals the layer has in its packing (see `block_cost.Layout`). mask: see `coordinates`.
     """
-    numbers = _KINDS[pattern.kind][1](pattern.sizes, coordinates(shape, conv_groups), modulus)
+    numbers = _KINDS[pattern.kind][1](pattern.sizes, coordinates(shape, conv_groups, mask), modulus)
     _, compact = np.unique(numbers, return_inverse=True)  # families leave gaps where a layer has no such weight
     return compact.reshape(shape).astype(np.int32)
 
@@ -118,6 +131,10 @@ def _outputs(sizes: tuple[int, ...], at: Coordinates, modulus: int) -> NDArray[n
     return at.output // sizes[0]
 
 
+def _whole(sizes: tuple[int, ...], at: Coordinates, modulus: int) -> NDArray[np.int64]:
+    return np.zeros_like(at.output)
+
+
 def _taps(sizes: tuple[int, ...], at: Coordinates, modulus: int) -> NDArray[np.int64]:
     return at.tap
 
@@ -132,5 +149,6 @@ _KINDS: Mapping[str, tuple[int, Callable[[tuple[int, ...], Coordinates, int], ND
         "inputs": (1, _inputs),
         "outputs": (1, _outputs),
         "taps": (0, _taps),
+        "whole": (0, _whole),
     }
 )

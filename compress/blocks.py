@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -131,8 +131,9 @@ def prune_blocks(
     """Prune whole blocks of every Linear, Conv1d and Conv2d after training; `model` is not changed.
 
     sparsity: share of the cost model's time that goes, over all layers together (cost "block-count": of the blocks).
-    block: the family, see `block_patterns`; "inputs:1+residue:128" gives the layer that reads the input its own. power_weight: how much power weighs beside distortion, 1 being the released
-    code's balance. images: training images that score blocks. rounds: the share goes in so many equal parts, scored and
+    block: the family, see `block_patterns`; "inputs:1+residue:128" gives the first layer that runs its own. Lines that an earlier pruning took are left
+    out of the classes, as the compiler leaves them out. power_weight: how much power weighs beside distortion, 1 being the released code's
+    balance. images: training images that score blocks. rounds: the share goes in so many equal parts, scored and
     refitted anew each time. reconstruct: refit the survivors by least squares on the images. slots: of the ciphertexts that diagonals are counted in.
     Raises: ConfigError, BudgetError; CompressError for a model that is quantized or has no such layer; CalibrationError,
     InputShapeError.
@@ -147,9 +148,9 @@ def prune_blocks(
     original = copy.deepcopy(module)
     sample = np.random.default_rng(seed).permutation(len(data.x_train))[:images]
     x, y = data.x_train[np.sort(sample)], data.y_train[np.sort(sample)]
-    places = layer_places(module, x)
+    places = [replace(place, mask=old_masks.get(place.name)) for place in layer_places(module, x)]
     layers = _layers(places, patterns, model_of_cost, slots)
-    masks = {place.name: old_masks.get(place.name, np.ones(place.shape, dtype=bool)) for place in places}
+    masks = {place.name: np.ones(place.shape, dtype=bool) if place.mask is None else place.mask for place in places}
     dense_time = sum(layer.cost.time(layer.dense) for layer in layers)
     refitted: list[str] = []
     for turn in range(1, rounds + 1):
@@ -253,15 +254,16 @@ def layer_places(module: nn.Module, images: NDArray[np.float32]) -> list[LayerPl
 
 
 def _layers(
-    places: Sequence[LayerPlace], patterns: tuple[BlockPattern, BlockPattern], cost: BlockCost, slots: int
+    places: Sequence[LayerPlace], patterns: Sequence[BlockPattern], cost: BlockCost, slots: int
 ) -> list[_Layer]:
     layers = []
-    for place in places:
+    for number, place in enumerate(places):
         groups = block_groups(
-            patterns[0] if place.reads_input else patterns[1],
+            patterns[min(number, len(patterns) - 1)],
             place.shape,
             modulus=Layout.of(place, slots).modulus,
             conv_groups=place.conv_groups,
+            mask=place.mask,
         )
         layers.append(_Layer(place, groups, cost.of_layer(place, groups)))
     return layers

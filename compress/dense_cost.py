@@ -3,7 +3,8 @@
 r rows that have a weight, k inputs that are read, S slots, P = next_power_of_two(r):
 
     first layer   the client repeats the inputs so that S / P blocks of P slots hold a share each, two inputs a slot:
-                  D = ceil(k / (2 S / P)) diagonals, log2(S / P) folds and one with the conjugate
+                  D = ceil(ceil(k / 2) / (S / P)) diagonals, or those of evenly repeated shares that have a weight, log2(S / P) folds and one
+                  with the conjugate
     later layers  inputs repeat every I = next_power_of_two(k) slots; G copies of them work for ceil(r / G) rows each (not the last layer):
                   D = next_power_of_two(ceil(r / G)) diagonals, less those without a weight, and log2(I / D) folds; the best G
 
@@ -22,7 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from compress.block_patterns import coordinates
+
 Groups = NDArray[np.int32]
+Mask = NDArray[np.bool_]
 Kept = NDArray[np.bool_]
 
 #: Inputs a slot of the client's: real and imaginary part.
@@ -87,7 +91,7 @@ class DenseWork:
 @dataclass(frozen=True, kw_only=True)
 class DenseCost:
     """A prepared layer. rows, inputs: incidence of rows (rows, blocks) and inputs (inputs, blocks); classes: by the number of copies that
-    share the rows, incidence of the diagonals (diagonals, blocks)."""
+    share the rows, incidence of the diagonals (diagonals, blocks); of a first layer by 1."""
 
     rows: sparse.csr_matrix
     inputs: sparse.csr_matrix
@@ -120,22 +124,25 @@ class DenseCost:
         read = int((self.inputs @ chosen > 0).sum())
         if not rows or not read:
             return None
-        return self._cheapest(self._first(rows, read) if self.reads_input else self._later(rows, read, chosen))
+        return self._cheapest(self._first(rows, read, chosen) if self.reads_input else self._later(rows, read, chosen))
 
     def _cheapest(self, layouts: Iterable[DenseWork]) -> DenseWork:
         return min(layouts, key=lambda work: work.milliseconds(self.prices))
 
-    def _first(self, rows: int, read: int) -> Iterator[DenseWork]:
+    def _first(self, rows: int, read: int, chosen: NDArray[np.int32] | None) -> Iterator[DenseWork]:
         """Wider periods than the rows need stay allowed, so that a row less never costs more; so do those of later layers."""
         for period in _powers(rows, self.rows.shape[0]):
             shares = max(1, self.slots // period)
-            yield from _even_splits(ceil(read / (PLANES * shares)), int(log2(shares)) + 1)
+            yield from _even_splits(ceil(ceil(read / PLANES) / shares), int(log2(shares)) + 1)
+        for incidence in self.classes.values():
+            folds = int(log2(self.slots // next_power_of_two(self.rows.shape[0]))) + 1
+            yield from _splits(_alive(incidence, chosen), folds)
 
     def _later(self, rows: int, read: int, chosen: NDArray[np.int32] | None) -> Iterator[DenseWork]:
         """chosen: the blocks kept; None for one weight on the first diagonal."""
         for groups, incidence in self.classes.items():
             widest = incidence.shape[0]
-            alive = np.flatnonzero(incidence @ chosen > 0) if chosen is not None else np.zeros(1, dtype=np.int64)
+            alive = _alive(incidence, chosen)
             for period in _powers(read, self.inputs.shape[0]):
                 if groups > 1 and groups * period > self.slots:
                     break
@@ -147,17 +154,27 @@ class DenseCost:
 
     @cached_property
     def _fixed_ms(self) -> float:
-        layouts = self._first(1, 1) if self.reads_input else self._later(1, 1, None)
+        layouts = self._first(1, 1, None) if self.reads_input else self._later(1, 1, None)
         return self._cheapest(layouts).milliseconds(self.prices)
 
 
-def dense_cost(shape: tuple[int, ...], layers_left: int, reads_input: bool, groups: Groups, slots: int) -> DenseCost:
-    """The cost of a dense layer (out, in) whose weights lie in `groups`; layers_left counts linear layers to the output, its own too."""
-    outputs, inputs = shape
-    row, column = np.indices(shape)
-    flat, blocks = groups.ravel().astype(np.int64), int(groups.max()) + 1
+def dense_cost(
+    shape: tuple[int, ...], layers_left: int, reads_input: bool, groups: Groups, slots: int, mask: Mask | None = None
+) -> DenseCost:
+    """The cost of a dense layer (out, in) whose weights lie in `groups`; layers_left counts linear layers to the output, its own too.
+
+    mask: weights that still live; inputs and outputs without any are left out.
+    """
+    mask = np.ones(shape, dtype=bool) if mask is None or not mask.any() else mask
+    at, blocks = coordinates(shape, mask=mask), int(groups.max()) + 1
+    row, column, flat = at.output[mask], at.input[mask], groups[mask].astype(np.int64)
+    outputs, inputs = int(mask.any(axis=1).sum()), int(mask.any(axis=0).sum())
     classes = {}
-    if not reads_input:
+    if reads_input:
+        share = input_share(outputs, inputs, slots)
+        if share is not None:
+            classes[1] = _incidence((column - row) % share, share, flat, blocks)
+    else:
         copies = 1
         while copies == 1 or (layers_left > 1 and copies <= min(slots, outputs)):
             share = -(-outputs // copies)
@@ -174,9 +191,25 @@ def dense_cost(shape: tuple[int, ...], layers_left: int, reads_input: bool, grou
     )
 
 
+def input_share(outputs: int, inputs: int, slots: int) -> int | None:
+    """Inputs, one in PLANES, that every block of the client's layout repeats: input i meets output r in diagonal (i - r) mod that. A power
+    of two where others do not repeat evenly up to the last row; None where the outputs fill the slots."""
+    period = next_power_of_two(outputs)
+    if period >= slots:
+        return None
+    share = ceil(ceil(inputs / PLANES) / (slots // period))
+    even = ceil((outputs + share - 1) / share) * share <= period
+    return share if even else min(next_power_of_two(share), period)
+
+
 def next_power_of_two(number: int) -> int:
     """The smallest power of two that is at least `number` (at least 1)."""
     return 1 << max(0, number - 1).bit_length()
+
+
+def _alive(incidence: sparse.csr_matrix, chosen: NDArray[np.int32] | None) -> NDArray[np.int64]:
+    """Diagonals with a weight; one of them if nothing is said of blocks."""
+    return np.zeros(1, dtype=np.int64) if chosen is None else np.flatnonzero(incidence @ chosen > 0)
 
 
 def _powers(least: int, most: int) -> Iterator[int]:

@@ -71,7 +71,10 @@ def first_layouts(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
             count = -(-len(features) // planes)
             share = least_share(count, first.size, slots) if next_power_of_two(first.size) < slots else 1
             for size in sorted({share, next_power_of_two(share)}):
-                source = in_planes(features, planes, fanned_map(np.arange(count), first.size, slots, size))
+                # whole shares in the first plane: a feature then meets a row in the same diagonal whichever plane carries it
+                whole = min(len(features), max(count, size * (slots // next_power_of_two(first.size))))
+                fanned = fanned_map(np.arange(whole), first.size, slots, size)
+                source = in_planes(features, planes, fanned, whole)
                 words = f"{len(features)} inputs, {size} a block of {next_power_of_two(first.size)} slots"
                 yield source, Placed(words, folded_table(first.maps, {0: source}, first.size))
         return

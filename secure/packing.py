@@ -71,9 +71,12 @@ def _fanned(features: NDArray[Any], share: int, starts: NDArray[Any], period: in
     return result.reshape(1, slots)
 
 
-def in_planes(features: NDArray[np.integer], planes: int, places: SlotMap) -> SlotMap:
-    """(ciphertexts * planes, slots): feature i of plane 0 and feature i + count of plane 1 in the slots of place i."""
-    count = -(-len(features) // planes)
+def in_planes(features: NDArray[np.integer], planes: int, places: SlotMap, count: int | None = None) -> SlotMap:
+    """(ciphertexts * planes, slots): feature i of plane 0 and feature i + count of plane 1 in the slots of place i.
+
+    count: as few as hold all features unless given.
+    """
+    count = count or -(-len(features) // planes)
     padded = np.append(features, np.full(count * planes - len(features), EMPTY)).reshape(planes, count)
     rows = [np.where(places == EMPTY, EMPTY, np.append(plane, EMPTY)[places]) for plane in padded]
     return np.stack(rows, axis=1).reshape(-1, places.shape[1]).astype(np.int32)

@@ -82,17 +82,28 @@ def test_the_token_packed_layout_of_twelve_blocks():
 
 
 def test_layouts_of_the_reference_network():
-    """784 inputs onto 300 rows are fanned to 128 diagonals of 4096 slots; inner layers have next_pow2(rows)."""
+    """784 inputs onto 300 rows: 8 blocks of 512 slots, two inputs a slot, 49 each; inner layers have next_pow2(rows)."""
 
     def modulus(shape, **place):
         return Layout.of(LayerPlace(name="x", shape=shape, **place), 4096).modulus
 
-    assert modulus((300, 784), reads_input=True) == 128
+    assert modulus((300, 784), reads_input=True) == 49
     assert modulus((100, 300)) == 128
     assert modulus((10, 100)) == 16
     assert modulus((300, 100)) == 128
-    assert modulus((64, 784), reads_input=True) == 16
+    assert modulus((64, 784), reads_input=True) == 8  # 7 a block of 64 slots would not repeat evenly past row 63
+    assert modulus((57, 784), reads_input=True) == 7
     assert Layout.of(LayerPlace(name="x", shape=(64, 64), positions=16), 4096) == Layout(256, 64, False)
+
+
+def test_a_layout_leaves_out_what_has_died():
+    """300 of 400 inputs onto 200 of 300 rows: 16 blocks of 256 slots, two inputs a slot, 10 each."""
+    mask = np.ones((300, 400), dtype=bool)
+    mask[:, ::4] = False
+    mask[200:] = False
+    place = LayerPlace(name="x", shape=(300, 400), reads_input=True, mask=mask)
+    assert place.lines == (200, 300)
+    assert Layout.of(place, 4096).modulus == 10
 
 
 @pytest.mark.parametrize(("number", "power"), [(0, 1), (1, 1), (2, 2), (3, 4), (128, 128), (129, 256)])

@@ -24,6 +24,13 @@ def test_a_residue_never_passes_the_modulus():
     assert (groups("residue:128", (4, 8)) == groups("residue:4", (4, 8))).all()
 
 
+def test_lines_that_died_are_not_counted():
+    mask = np.ones((3, 4), dtype=bool)
+    mask[1], mask[:, 2] = False, False
+    found = block_groups(parse_pattern("residue:4"), (3, 4), modulus=4, mask=mask)
+    assert found[mask].tolist() == [0, 1, 2, 3, 0, 1]  # rows 0 and 2 are neighbours now, and so are columns 1 and 3
+
+
 def test_bands_are_neighbouring_diagonals():
     assert groups("band:2", (4, 4)).tolist() == [[0, 0, 1, 1], [1, 0, 0, 1], [1, 1, 0, 0], [0, 1, 1, 0]]
 

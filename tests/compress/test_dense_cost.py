@@ -60,6 +60,32 @@ def test_classes_without_a_weight_cost_nothing():
     assert cost.milliseconds(~(kept | True)) == cost.time(~(kept | True)) == 0.0
 
 
+def test_a_first_layer_drops_diagonals_of_its_own_layout():
+    """320 living inputs onto 300 rows: 20 a block, so classes modulo 20 of the places among the living."""
+    mask = np.ones((300, 784), dtype=bool)
+    mask[:, 320:] = False
+    groups = block_groups(parse_pattern("residue:128"), (300, 784), modulus=20, mask=mask)
+    cost = dense_cost((300, 784), 3, True, groups, SLOTS, mask)
+    kept = np.zeros(20, dtype=bool)
+    assert cost.work(~kept).products == 20
+    kept[[0, 1, 10, 11]] = True
+    work = cost.work(kept)
+    assert (work.products, work.babies, work.giants, work.folds) == (
+        4,
+        3,
+        0,
+        4,
+    )  # three babies share the digits of the input
+
+
+def test_shares_that_fill_their_block_are_powers_of_two():
+    """25 inputs a block would not repeat evenly through 256 rows: 32 do, in seven more diagonals as long as all have weights."""
+    groups = block_groups(parse_pattern("residue:32"), (256, 784), modulus=32)
+    cost = dense_cost((256, 784), 3, True, groups, SLOTS)
+    assert cost.work(np.ones(32, dtype=bool)).products == 25
+    assert cost.work(np.arange(32) < 9).products == 9
+
+
 @pytest.mark.parametrize("reads_input", [True, False])
 def test_time_is_what_pruning_decides_about(reads_input):
     cost = dense_cost((9, 20), 2, reads_input, single_weights((9, 20)), 64)

@@ -160,6 +160,17 @@ def test_pruned_residue_classes_leave_whole_diagonals_empty():
     assert {key.rotation for key in table.diagonals} == {0, 2}
 
 
+def test_a_class_of_places_is_one_diagonal_in_both_planes():
+    """50 features, two a slot, onto 12 rows: blocks of 16 hold 2 each in 16 blocks, whole shares in the first plane."""
+    rng = np.random.default_rng(0)
+    source = in_planes(np.arange(50), 2, fanned_map(np.arange(32), 12, 256, 2), 32)
+    column, row = np.arange(50)[None, :], np.arange(12)[:, None]
+    maps = {0: sparse.csr_matrix(rng.normal(size=(12, 50)) * ((column - row) % 2 == 1))}
+    table = folded_table(maps, {0: source}, 12)
+    assert {key.rotation for key in plane_constants(table, 2)} == {1}
+    assert_table_is_product(table, maps, {0: source}, {0: rng.normal(size=50)})
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     size=st.integers(1, 16),
