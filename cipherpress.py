@@ -144,6 +144,9 @@ def press(
     model: nn.Module | CompressedModel,
     data: Any,
     *,
+    block: str | None = None,
+    share: float = 0.0,
+    cost: str = "ckks-diagonals",
     sparsity: float = 0.5,
     bits: float = 5,
     finetune_epochs: int = 1,
@@ -159,12 +162,19 @@ def press(
     seed: int = 0,
     progress: Callable[[str, float], None] | None = None,
 ) -> Bundle:
-    """opq, finetune, convert and compile in one call."""
-    from compress.pressing import Setting, trained
+    """prune_blocks if a block is given, opq, finetune, convert and compile in one call.
+
+    block, share, cost: as block, sparsity and cost of `prune_blocks`; conversion then distils from the unpruned model.
+    Raises: what the steps raise.
+    """
+    from compress.pressing import Setting, pressed
     from timing.cache import current_times
 
     current_times()  # a damaged file is refused before anything is trained
     setting = Setting(
+        block=block,
+        share=share,
+        cost=cost,
         sparsity=sparsity,
         bits=bits,
         finetune_epochs=finetune_epochs,
@@ -173,7 +183,7 @@ def press(
         convert_batch_size=convert_batch_size,
         convert_distortion=convert_distortion,
     )
-    network = trained(model, data, setting, augment=augment, seed=seed, progress=progress)
+    network = pressed(model, data, setting, augment=augment, seed=seed, progress=progress)
     return compile(
         network,
         data,

@@ -173,18 +173,19 @@ opq_options = [
     click.option("--target-rate", type=float, help="Instead of --sparsity: times smaller, everything counted."),
     click.option("--bits", default=5.0, show_default=True, help="Mean bits of a weight that stays."),
 ]
+BLOCK_COSTS = ("ckks-diagonals", "plain-blocks", "block-count")
 block_options = [
     click.option(
         "--block",
         default="residue:128",
         show_default=True,
-        help="What blocks prunes: residue:128, band:16, tile:8x8, packed:32, inputs:4, outputs:4 or taps.",
+        help="What blocks prunes: residue:128, band:16, tile:8x8, packed:32, inputs:4, outputs:4, taps or whole; A+B+C for the first layers one by one.",
     ),
     click.option(
         "--cost",
         default="ckks-diagonals",
         show_default=True,
-        type=click.Choice(["ckks-diagonals", "plain-blocks", "block-count"]),
+        type=click.Choice(BLOCK_COSTS),
         help="What blocks spends: --sparsity is the share of it that goes.",
     ),
 ]
@@ -577,6 +578,13 @@ def compile_(
 )
 @click.argument("model")
 @options(data_options, model_options, plan_options)
+@click.option("--block", help="Blocks pruned first, as --block of compress (default: the network's preset, or none).")
+@click.option("--share", type=float, help="Share of --cost that goes with them (default: the preset, or 0).")
+@click.option(
+    "--cost",
+    type=click.Choice(BLOCK_COSTS),
+    help="What --share is a share of (default: the preset, or ckks-diagonals).",
+)
 @click.option("--sparsity", type=float, help="Share of weights that goes (default: the network's preset, or 0.5).")
 @click.option("--bits", type=float, help="Mean bits of a weight that stays (default: the preset, or 5).")
 @click.option("--finetune-epochs", type=click.IntRange(0), help="Default: the preset, or 1.")
@@ -607,7 +615,7 @@ def press(
     output: Path,
     force: bool,
     seed: int,
-    **chosen: float | None,
+    **chosen: float | str | None,
 ) -> None:
     """Compress, convert and compile MODEL in one go.
 
@@ -631,9 +639,13 @@ def press(
     thing = _trainable(_load(model, weights, factory), model)
     given = {name: value for name, value in chosen.items() if value is not None}
     if min_accuracy is not None:
-        if budget_keys_bytes < inf or budget_upload_bytes < inf or {"sparsity", "finetune_epochs"} & set(given):
+        if (
+            budget_keys_bytes < inf
+            or budget_upload_bytes < inf
+            or {"block", "share", "cost", "sparsity", "finetune_epochs"} & set(given)
+        ):
             raise click.UsageError(
-                "with --min-accuracy the search decides what is pruned: leave out --sparsity and --finetune-epochs, and give "
+                "with --min-accuracy the search decides what is pruned: leave out --block, --share, --cost, --sparsity and --finetune-epochs, and give "
                 "--target-keys and --target-upload instead of budgets"
             )
         preset = {name: value for name, value in asdict(press_options(model)).items() if name.startswith("convert_")}
@@ -1192,6 +1204,7 @@ def bench(out: Output, names: tuple[str, ...], output: Path, force: bool, images
 def demo(out: Output, images: int) -> None:
     """The whole road on real digits: compress, convert, compile, make keys, classify encrypted."""
     from compress.accounting import account
+    from compress.pressing import Setting, pruned
     from compress.training import accuracy
     from secure.roundtrip import round_trip
     from zoo.presets import press_options
@@ -1202,12 +1215,16 @@ def demo(out: Output, images: int) -> None:
     out.say("2  network   mlp 784-64-10 with ReLU, trained weights from the zoo")
     preset = press_options("mlp")
     with out.progress("compress") as progress:
-        small = cp.opq(plain, sparsity=preset.sparsity, bits=preset.bits)
+        narrow = pruned(
+            plain, data, Setting(block=preset.block, share=preset.share, cost=preset.cost), progress=progress
+        )
+        small = cp.opq(narrow, sparsity=preset.sparsity, bits=preset.bits)
         small = cp.finetune(small, data, epochs=preset.finetune_epochs, augment=True, progress=progress)
     counted, after = account(small), small.history[-1]["accuracy_after"]
     rate = counted["compression_rate"]
     out.say(
-        f"3  compress  OPQ: {counted['sparsity']:.0%} of the weights gone, {counted['bits']:.1f} bits each, {rate:.1f} times smaller"
+        f"3  compress  half of the inputs and {counted['sparsity']:.0%} of the weights gone, {counted['bits']:.1f} bits each, {rate:.1f} times "
+        "smaller"
     )
     with out.progress("convert") as progress:
         network = cp.convert(
@@ -1215,6 +1232,7 @@ def demo(out: Output, images: int) -> None:
             data,
             **preset.conversion,
             augment=True,
+            teacher=plain,
             progress=progress,
         )
     converted = network.about["accuracy_after"]

@@ -14,7 +14,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -128,18 +128,12 @@ def _entries(folder: Path, data: Any, images: int) -> list[Entry]:
 def _converted(name: str, data: Any) -> Network:
     """A zoo network compressed and converted by its preset; lenet300 with whole blocks pruned first."""
     from benchmarks.savings import BLOCKS_WITHIN_HALF_A_POINT, converted
+    from compress.pressing import Setting, pressed
     from zoo.presets import press_options
 
     if name == "lenet300":
         return converted(name, BLOCKS_WITHIN_HALF_A_POINT, data)
-    options = press_options(name)
-    small = cp.finetune(
-        cp.opq(cp.load_model(name), sparsity=options.sparsity, bits=options.bits),
-        data,
-        epochs=options.finetune_epochs,
-        augment=True,
-    )
-    return cp.convert(small, data, **options.conversion, augment=True)
+    return pressed(cp.load_model(name), data, Setting(**asdict(press_options(name))))
 
 
 def _agreement(bundle: Path, data: Any, images: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from compress.calibrate import network_accuracy
 from compress.errors import BudgetError, CompileError
 from compress.friendly import activation_names
 from compress.importing import import_model
-from compress.model import CompressedModel
+from compress.model import CompressedModel, module_of
 from compress.network import Network
 from compress.pressing import Setting, pruned, sketched, trained
 from compress.targets import Costs, Estimate, Trial
@@ -51,7 +51,7 @@ class Candidates:
     @cached_property
     def activations(self) -> tuple[str, ...]:
         """Names of the activations, in the order in which they run."""
-        module = self._model.module if isinstance(self._model, CompressedModel) else self._model
+        module = module_of(self._model)
         return tuple(activation_names(import_model(copy.deepcopy(module), tuple(self._data.x_test.shape[1:]))))
 
     def estimate(self, setting: Setting) -> Estimate | None:
@@ -102,7 +102,7 @@ class Candidates:
         return self._pruned[key]
 
     def _trained(self, start: nn.Module | CompressedModel, setting: Setting) -> Network:
-        teacher = self._model.module if isinstance(self._model, CompressedModel) else self._model
+        teacher = module_of(self._model)
         return trained(
             start,
             self._data,

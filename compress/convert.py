@@ -20,7 +20,7 @@ from compress.errors import ConfigError, InputShapeError
 from compress.exporting import frozen_network
 from compress.friendly import polynomial_activations, reimported, replace_operations
 from compress.importing import Imported, import_model
-from compress.model import CompressedModel, source_record
+from compress.model import CompressedModel, module_of, source_record
 from compress.network import Network
 from compress.polynomial import DEGREES
 from compress.training import fit_
@@ -78,7 +78,7 @@ def convert(
     if not 0 <= distortion <= LARGEST_DISTORTION:
         raise ConfigError("distortion", distortion, f"a factor from 0 to {LARGEST_DISTORTION:g}")
     say = progress or (lambda label, fraction: None)
-    module = copy.deepcopy(model.module if isinstance(model, CompressedModel) else model).eval()
+    module = copy.deepcopy(module_of(model)).eval()
     augment = augment and distortable(data.x_train)
     x_test, y_test = np.asarray(data.x_test), np.asarray(data.y_test)
     calibration = np.asarray(data.calibration(CALIBRATION_IMAGES, seed))

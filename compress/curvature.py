@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from compress.errors import CalibrationError, ConfigError
 from compress.folding import fold_batch_norm
-from compress.model import CompressedModel, prunable_layers, tied_layers
+from compress.model import CompressedModel, module_of, prunable_layers, tied_layers
 from compress.precision import full_precision_, in_precision
 from compress.quantizer import write_out_all_
 
@@ -36,7 +36,7 @@ def weight_curvature(
     """
     if images < 1:
         raise ConfigError("images", images, "1 or more")
-    module = full_precision_(copy.deepcopy(model.module if isinstance(model, CompressedModel) else model))
+    module = full_precision_(copy.deepcopy(module_of(model)))
     write_out_all_(layer for _, layer in prunable_layers(module))
     module = fold_batch_norm(module).requires_grad_(True)
     tied = tied_layers(module)

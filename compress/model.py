@@ -52,6 +52,11 @@ class CompressedModel:
         return plain
 
 
+def module_of(model: nn.Module | CompressedModel) -> nn.Module:
+    """The torch module of either."""
+    return model.module if isinstance(model, CompressedModel) else model
+
+
 def prunable_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Layers whose weights compression may touch, by module path, each once."""
     for name, layer in module.named_modules():

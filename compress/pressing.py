@@ -17,7 +17,7 @@ from compress.blocks import prune_blocks
 from compress.convert import convert
 from compress.errors import CompressError
 from compress.finetune import finetune
-from compress.model import CompressedModel
+from compress.model import CompressedModel, module_of
 from compress.network import Conv, Dense, Network, Polynomial, Weights
 from compress.opq import opq
 
@@ -29,13 +29,14 @@ Progress = Callable[[str, float], None]
 class Setting:
     """What is done to a model.
 
-    block, share: family of blocks and share of their modelled cost that goes (None, 0: nothing). straight: activations that become
+    block, share, cost: family of blocks, the share of their cost that goes (None, 0: nothing), and the model of that cost. straight: activations that become
     straight lines. sparsity, bits: of OPQ (bits None: weights stay floats). finetune_epochs: on the codebook before conversion.
     convert_epochs, convert_learning_rate, convert_batch_size, convert_distortion: of conversion.
     """
 
     block: str | None = None
     share: float = 0.0
+    cost: str = "ckks-diagonals"
     straight: tuple[str, ...] = ()
     sparsity: float = 0.0
     bits: float | None = None
@@ -58,7 +59,24 @@ def pruned(
     """
     if setting.block is None or setting.share == 0.0:
         return model
-    return prune_blocks(model, data, sparsity=setting.share, block=setting.block, seed=seed, progress=progress)
+    return prune_blocks(
+        model, data, sparsity=setting.share, block=setting.block, cost=setting.cost, seed=seed, progress=progress
+    )
+
+
+def pressed(
+    model: nn.Module | CompressedModel,
+    data: Any,
+    setting: Setting,
+    *,
+    augment: bool = True,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Network:
+    """`pruned`, then `trained`; a pruned model learns from the one before."""
+    start = pruned(model, data, setting, seed=seed, progress=progress)
+    teacher = None if start is model else module_of(model)
+    return trained(start, data, setting, teacher=teacher, augment=augment, seed=seed, progress=progress)
 
 
 def trained(
