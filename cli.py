@@ -645,7 +645,7 @@ def press(
             or {"block", "share", "cost", "sparsity", "finetune_epochs"} & set(given)
         ):
             raise click.UsageError(
-                "with --min-accuracy the search decides what is pruned: leave out --block, --share, --cost, --sparsity and --finetune-epochs, and give "
+                "with --min-accuracy the search decides what is pruned: leave out --sparsity, --finetune-epochs, --block, --share and --cost, and give "
                 "--target-keys and --target-upload instead of budgets"
             )
         preset = {name: value for name, value in asdict(press_options(model)).items() if name.startswith("convert_")}
