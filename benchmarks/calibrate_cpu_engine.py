@@ -26,8 +26,8 @@ from hwmodel.fitting import Measured, fit_kernel_times, kernel_names, predicted_
 from secure.engine_kernels import lone_operation_kernels
 from secure.plan import Kind
 from timing.engine_operations import make_ring, operations
+from timing.measuring import measured_plans
 from timing.sampling import time_operations
-from timing.whole_plans import corrected, plan_samples
 
 #: (ring degree, measured levels, data primes, bits of a prime)
 RINGS = ((4096, (1, 2), 2, 30.0), (8192, (1, 2, 3, 4), 4, 40.0), (16384, (2, 4, 6), 6, 47.0))
@@ -49,6 +49,8 @@ def main() -> None:
     print(block)
     errors = [abs(cell["relative_error"]) for cell in result["cells"]]
     print(f"{len(errors)} operations: mean error {np.mean(errors):.1%}, largest {max(errors):.1%}")
+    for plan in result["whole_plans"]:
+        print(f"plan: {plan['measured_ms']:.2f} ms, {plan['predicted_ms'] / plan['measured_ms']:.2f} of it predicted")
     if options.write:
         path = ARCHITECTURES / "cpu-engine.yaml"
         head, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
@@ -67,15 +69,18 @@ def calibrate(rounds: int) -> dict[str, Any]:
     }
     for call in calls.values():
         call()  # the first one compiles
-    timings, anchors = time_operations(calls, calls[REFERENCE], rounds)
+    reference = calls[REFERENCE]
+    timings, anchors = time_operations(calls, reference, rounds)
     anchor_us = statistics.quantiles(anchors, n=4)[0]
     speeds = np.quantile(np.array(anchors) / anchor_us, [TAIL, 1 - TAIL])
     measured_cells = [Measured(*timing.key, timing.ratio * anchor_us) for timing in timings]
-    fitted = fit_kernel_times(measured_cells, lone_operation_kernels)
-    samples = plan_samples(fitted)
-    times = corrected(fitted, samples)
+    plans = measured_plans(fit_kernel_times(measured_cells, lone_operation_kernels), reference, anchor_us, rounds)
+    times = fit_kernel_times(measured_cells, lone_operation_kernels, plans)
     errors = relative_errors(measured_cells, times, lone_operation_kernels)
-    spread = np.quantile(1 / (1 + errors), [TAIL, 1 - TAIL])
+    predicted_ms = [times.milliseconds(plan.kernels) for plan in plans]
+    spread = np.quantile(
+        [plan.microseconds * 1e-3 / ms for plan, ms in zip(plans, predicted_ms, strict=True)], [TAIL, 1 - TAIL]
+    )
     low, high = min(1.0, spread[0] * speeds[0]), max(1.0, spread[1] * speeds[1])
     return {
         "machine": this_machine().as_json(),
@@ -92,7 +97,10 @@ def calibrate(rounds: int) -> dict[str, Any]:
             name: {"value": value, "low": value * low, "high": value * high}
             for name, value in zip(kernel_names(), (getattr(times, name) for name in kernel_names()), strict=True)
         },
-        "whole_plans": [asdict(sample) for sample in samples],
+        "whole_plans": [
+            {"measured_ms": plan.microseconds * 1e-3, "predicted_ms": ms, "kernels": asdict(plan.kernels)}
+            for plan, ms in zip(plans, predicted_ms, strict=True)
+        ],
         "cells": [
             {
                 "kind": cell.kind.value,

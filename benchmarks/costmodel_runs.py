@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.costmodel_runs [seal] [engine]      (prints the rows; `cipherpress bench costmodel` keeps them)
 
-For SEAL and for the engine alike: kernel times are fitted to single operations measured in the same run; then every network's
-plan runs on encrypted images, each run between two samples of one reference operation, so that both sides speak of the same
+For SEAL and for the engine alike: kernel times are fitted to single operations measured in the same run, for the engine to plans of
+synthetic networks as well, which are none of these; then every network's plan runs on encrypted images, each run between two samples of one reference operation, so that both sides speak of the same
 machine speed. Process CPU time, one thread.
 """
 
@@ -25,16 +25,17 @@ from compress.calibrate import calibrated
 from compress.network import Dense, Input, Network, Node, Polynomial, Reshape, Weights
 from hwmodel.encrypted_counts import EncryptedWorkload, encrypted_workload
 from hwmodel.fitting import Counting, Measured, fit_kernel_times
-from hwmodel.seal_kernels import seal_kernels, seal_operation_kernels
 from secure.backends import BackendName
 from secure.client import Client
 from secure.engine_kernels import lone_operation_kernels
 from secure.kernels import KernelCounts, KernelTimes
 from secure.params import GUIDELINE_2024_LOG2_QP, SEAL_SPECIAL_MARGIN_BITS, Params, make_params
 from secure.plan import Kind
+from secure.seal_kernels import seal_operation_kernels
 from secure.server import Server
 from secure.specs import Bundle
 from timing import engine_operations, seal_operations
+from timing.measuring import measured_plans
 from timing.sampling import cpu_sample_us, time_operations
 
 REFERENCE = (Kind.ROTATE, 4096, 2)
@@ -45,7 +46,7 @@ REFERENCE_REPEATS = 4
 
 
 def _seal_work(workload: EncryptedWorkload) -> KernelCounts:
-    return sum((seal_kernels(row, workload.poly_modulus_degree) for row in workload.rows), KernelCounts())
+    return sum((row.seal_kernels for row in workload.rows), KernelCounts())
 
 
 def _engine_work(workload: EncryptedWorkload) -> KernelCounts:
@@ -176,11 +177,11 @@ def _run_row(name: str, bundle: Bundle, runtime: Runtime, times: KernelTimes, me
         quantity=f"server, N={plan.params.poly_modulus_degree}, {plan.params.levels} primes",
         unit="ms",
         published=measured_ms,
-        modelled=times.milliseconds(runtime.work(encrypted_workload(plan)), calls=len(plan.ops)),
+        modelled=times.milliseconds(runtime.work(encrypted_workload(plan))),
         use=HELD_OUT,
         kind="measured",
         mark="CPU time",
-        source="this machine, one thread, kernel times from single operations of the same run",
+        source="this machine, one thread, kernel times from operations (under the engine, synthetic plans too) of the same run",
         note=f"{len(plan.ops)} operations, median of {runs} images",
     )
 
@@ -198,10 +199,15 @@ def _times_now(runtime: Runtime) -> tuple[KernelTimes, Callable[[], object], flo
     }
     for call in calls.values():
         call()  # the engine's first one compiles
-    timings, anchors = time_operations(calls, calls[REFERENCE], ROUNDS)
+    reference = calls[REFERENCE]
+    timings, anchors = time_operations(calls, reference, ROUNDS)
     anchor_us = statistics.median(anchors)
     measured = [Measured(*timing.key, timing.ratio * anchor_us) for timing in timings]
-    return fit_kernel_times(measured, runtime.counting), calls[REFERENCE], anchor_us
+    times = fit_kernel_times(measured, runtime.counting)
+    if runtime is ENGINE:
+        plans = measured_plans(times, reference, anchor_us, ROUNDS)
+        times = fit_kernel_times(measured, runtime.counting, plans)
+    return times, reference, anchor_us
 
 
 def _compiled(subject: Subject, data: Any) -> Bundle:

@@ -13,7 +13,6 @@ hybrid.py             kernels of operations under hybrid key switching, which pu
 schemes.py            how published systems run CKKS: rings, levels, stages
 reference.py          encrypted workloads of published results: bootstraps
 resnet.py             the same: the ResNet-20 that they report times of
-seal_kernels.py       kernels of SEAL's operations as a core pays for them (pure)
 mapping.py            how a layer in clear is laid over an array, and what DRAM moves (pure)
 residency.py          what a CKKS accelerator keeps on the chip, and what its bus moves (pure)
 cost.py               what one layer costs, with its parts

@@ -22,7 +22,6 @@ from hwmodel.band import ZERO, Band, exactly
 from hwmodel.cost import LayerCost
 from hwmodel.encrypted_counts import KEY_SWITCHES, EncryptedWorkload, OperationWork
 from hwmodel.residency import residency, words_per_residue
-from hwmodel.seal_kernels import seal_kernels
 from secure.kernels import KernelCounts, KernelTimes
 
 MJ_PER_PJ = 1e-9
@@ -44,8 +43,8 @@ def price_core(workload: EncryptedWorkload, cpu: CpuSeal) -> tuple[LayerCost, ..
     for layer, rows in workload.layers().items():
         parts: dict[str, Band] = defaultdict(lambda: ZERO)
         for row in rows:
-            kernels = row.engine_kernels if shares else seal_kernels(row, workload.poly_modulus_degree)
-            parts[row.kind.value] += Band(*(times.milliseconds(kernels, row.count) for times in corners))
+            kernels = row.engine_kernels if shares else row.seal_kernels
+            parts[row.kind.value] += Band(*(times.milliseconds(kernels) for times in corners))
         latency_ms = sum(parts.values(), ZERO)
         energies = {kind: part * cpu.core_power_w.band for kind, part in parts.items()}
         costs.append(LayerCost.of(layer, latency_ms, {kind: part.value for kind, part in parts.items()}, energies))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from secure.engine_kernels import engine_kernels
 from secure.kernels import RESIDUE_BYTES, KernelCounts, plan_operation_kernels
 from secure.plan import Kind, Op, Plan
+from secure.seal_kernels import plan_seal_kernels
 
 KEY_SWITCHES = (Kind.ROTATE, Kind.CONJUGATE, Kind.RELINEARIZE)
 #: Ciphertexts that an operation reads, of two parts each.
@@ -20,7 +21,7 @@ READS = {Kind.ADD: 2}
 @dataclass(frozen=True, kw_only=True)
 class OperationWork:
     """Operations of one layer, kind and working level: how many, and their kernels together,
-    one by one (SEAL and the accelerators) and under the engine, which shares work between them.
+    one by one (the accelerators), as a core pays for them under SEAL, and under the engine, which shares work between them.
 
     keys: distinct keys they use. plaintext_bytes, ciphertext_bytes: read, and read and written, by all of them.
     raised_bytes: what one key switch holds between its steps, the digits raised to the full modulus.
@@ -31,6 +32,7 @@ class OperationWork:
     level: int
     count: int
     kernels: KernelCounts
+    seal_kernels: KernelCounts
     engine_kernels: KernelCounts
     keys: int = 0
     plaintext_bytes: int = 0
@@ -80,9 +82,9 @@ class EncryptedWorkload:
 def encrypted_workload(plan: Plan) -> EncryptedWorkload:
     """What one run of a plan costs, counted from its operations."""
     degree, levels = plan.params.poly_modulus_degree, plan.params.levels
-    grouped: dict[tuple[str, Kind, int], list[tuple[Op, KernelCounts]]] = {}
-    for op, shared in zip(plan.ops, engine_kernels(plan), strict=True):
-        grouped.setdefault((op.layer, op.kind, plan.working_level(op)), []).append((op, shared))
+    grouped: dict[tuple[str, Kind, int], list[tuple[Op, KernelCounts, KernelCounts]]] = {}
+    for op, lone, shared in zip(plan.ops, plan_seal_kernels(plan), engine_kernels(plan), strict=True):
+        grouped.setdefault((op.layer, op.kind, plan.working_level(op)), []).append((op, lone, shared))
     keys = len(plan.key_manifest.galois_elements) + plan.key_manifest.relinearize
     return EncryptedWorkload(
         poly_modulus_degree=degree,
@@ -93,8 +95,10 @@ def encrypted_workload(plan: Plan) -> EncryptedWorkload:
     )
 
 
-def _row(plan: Plan, layer: str, kind: Kind, level: int, counted: list[tuple[Op, KernelCounts]]) -> OperationWork:
-    ops = [op for op, _ in counted]
+def _row(
+    plan: Plan, layer: str, kind: Kind, level: int, counted: list[tuple[Op, KernelCounts, KernelCounts]]
+) -> OperationWork:
+    ops = [op for op, _, _ in counted]
     limb_bytes = plan.params.poly_modulus_degree * RESIDUE_BYTES
     takes_plaintext = kind in (Kind.MULTIPLY_PLAIN, Kind.ADD_PLAIN)
     written = sum(op.parts * op.level for op in ops)
@@ -104,7 +108,8 @@ def _row(plan: Plan, layer: str, kind: Kind, level: int, counted: list[tuple[Op,
         level=level,
         count=len(ops),
         kernels=sum((plan_operation_kernels(plan, op) for op in ops), KernelCounts()),
-        engine_kernels=sum((shared for _, shared in counted), KernelCounts()),
+        seal_kernels=sum((lone for _, lone, _ in counted), KernelCounts()),
+        engine_kernels=sum((shared for _, _, shared in counted), KernelCounts()),
         keys=len({op.steps for op in ops}) if kind in KEY_SWITCHES else 0,
         plaintext_bytes=len(ops) * level * limb_bytes if takes_plaintext else 0,
         ciphertext_bytes=(2 * level * READS.get(kind, 1) * len(ops) + written) * limb_bytes,

@@ -25,6 +25,7 @@ from hwmodel.hybrid import (
 from hwmodel.schemes import Rotations, Scheme
 from secure.kernels import KernelCounts
 from secure.plan import Kind
+from secure.seal_kernels import reduced_once
 
 
 def bootstrap(scheme: Scheme) -> EncryptedWorkload:
@@ -156,6 +157,7 @@ def row(scheme: Scheme, layer: str, kind: Kind, primes: int, count: int, each: K
         level=primes,
         count=count,
         kernels=each.times(count),
+        seal_kernels=reduced_once(kind, primes, scheme.ring.degree, each).times(count),
         engine_kernels=each.times(count),  # published schemes are no plans of ours: nothing is shared
         ciphertext_bytes=count * 4 * primes * scheme.ring.limb_bytes,
         raised_bytes=scheme.ring.raised_limbs(primes) * scheme.ring.limb_bytes if is_switch else 0,
@@ -168,6 +170,7 @@ def repeated(work: OperationWork, count: int) -> OperationWork:
         work,
         count=work.count * count,
         kernels=work.kernels.times(count),
+        seal_kernels=work.seal_kernels.times(count),
         engine_kernels=work.engine_kernels.times(count),
         keys=work.keys * count,
         plaintext_bytes=work.plaintext_bytes * count,

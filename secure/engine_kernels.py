@@ -15,7 +15,7 @@ derived from its kernels; l data primes are left, N residues a row:
     square, rescale        : 8 l N additions; 2 l limb transforms and 8 (l-1) N additions
 
 Products are those with keys and constants, which come from memory: that is most of what they cost. A product of two values at hand
-counts as two additions.
+counts as two additions. Every line is one call but a product, four of which go in one.
 """
 
 from __future__ import annotations
@@ -26,14 +26,18 @@ from secure.engine_schedule import SWITCHES, Apply, Form, Offset, Product, Sched
 from secure.kernels import RESIDUE_BYTES, KernelCounts, KernelTimes, operation_kernels
 from secure.plan import Kind, Plan
 
+#: Products that are added in one call.
+PRODUCTS_A_CALL = 4
 
-def _transforms(count: int, degree: int) -> KernelCounts:
-    return KernelCounts(transforms=count, butterflies=count * (degree // 2) * int(log2(degree)))
+
+def _call(transforms: int, degree: int, additions: int) -> KernelCounts:
+    butterflies = transforms * (degree // 2) * int(log2(degree))
+    return KernelCounts(transforms, butterflies, additions=additions, calls=1.0)
 
 
 def digits_kernels(level: int, degree: int) -> KernelCounts:
     """Digits of one part of a value."""
-    return _transforms(level + level * level, degree) + KernelCounts(additions=level * level * degree)
+    return _call(level + level * level, degree, level * level * degree)
 
 
 def switch_kernels(level: int, degree: int, carried_rows: int | None = None) -> KernelCounts:
@@ -41,23 +45,32 @@ def switch_kernels(level: int, degree: int, carried_rows: int | None = None) -> 
     residues = 2 * level * (level + 1) * degree
     carried = (level if carried_rows is None else carried_rows) * degree
     return KernelCounts(
-        products=residues, additions=8 * (level + 1) * degree + 2 * carried, key_bytes=residues * RESIDUE_BYTES
+        products=residues,
+        additions=8 * (level + 1) * degree + 2 * carried,
+        key_bytes=residues * RESIDUE_BYTES,
+        calls=1.0,
     )
 
 
 def division_kernels(level: int, degree: int, parts: int = 2) -> KernelCounts:
     """A switched sum, or one part of it, divided by P."""
-    return _transforms(parts * (level + 1), degree) + KernelCounts(additions=4 * parts * level * degree)
+    return _call(parts * (level + 1), degree, 4 * parts * level * degree)
 
 
 def joint_division_kernels(level: int, degree: int) -> KernelCounts:
     """A switched sum divided by P and by the last of its data primes at once."""
-    return _transforms(2 * (level + 1), degree) + KernelCounts(additions=12 * level * degree)
+    return _call(2 * (level + 1), degree, 12 * level * degree)
 
 
 def product_kernels(level: int, degree: int, extended: bool = False, parts: int = 2) -> KernelCounts:
     """A product with a constant, added to its sum."""
-    return KernelCounts(products=parts * (level + extended) * degree)
+    return KernelCounts(products=parts * (level + extended) * degree, calls=1 / PRODUCTS_A_CALL)
+
+
+def summand_kernels(level: int, degree: int, form: Form, parts: int = 2) -> KernelCounts:
+    """A value that enters a sum as it is."""
+    residues = parts * (level + (form is Form.EXTENDED)) * degree
+    return KernelCounts(additions=residues * (2 if form is Form.LIFTED else 1), calls=1.0)
 
 
 def lone_operation_kernels(kind: Kind, level: int, degree: int) -> KernelCounts:
@@ -70,9 +83,9 @@ def lone_operation_kernels(kind: Kind, level: int, degree: int) -> KernelCounts:
 def _at_hand_kernels(kind: Kind, level: int, degree: int, parts: int) -> KernelCounts:
     """An operation that reads no key."""
     if kind is Kind.RESCALE:
-        return _transforms(parts * level, degree) + KernelCounts(additions=4 * parts * (level - 1) * degree)
+        return _call(parts * level, degree, 4 * parts * (level - 1) * degree)
     if kind is Kind.SQUARE:
-        return KernelCounts(additions=8 * level * degree)
+        return _call(0, degree, 8 * level * degree)
     return operation_kernels(kind, level, degree, parts)
 
 
@@ -120,12 +133,11 @@ def _term_kernels(term: Term, level: int, degree: int, parts: int, extended: set
         case Product():
             return product_kernels(level, degree, term.form is Form.EXTENDED, parts)
         case Summand():
-            residues = parts * (level + (term.form is Form.EXTENDED)) * degree
-            return KernelCounts(additions=residues * (2 if term.form is Form.LIFTED else 1))
+            return summand_kernels(level, degree, term.form, parts)
         case Offset():
-            return KernelCounts(additions=level * degree)
+            return KernelCounts(additions=level * degree, calls=1.0)
 
 
 def predicted_engine_milliseconds(plan: Plan, times: KernelTimes) -> float:
     """Server time of a plan under the engine on one thread."""
-    return times.milliseconds(sum(engine_kernels(plan), KernelCounts()), calls=len(plan.ops))
+    return times.milliseconds(sum(engine_kernels(plan), KernelCounts()))

@@ -22,13 +22,15 @@ RESIDUE_BYTES = 8
 
 @dataclass(frozen=True)
 class KernelCounts:
-    """Work of one or more operations: limb transforms and their butterflies, modular products and additions, bytes of keys read."""
+    """Work of one or more operations: limb transforms and their butterflies, modular products and additions, bytes of keys read, and how
+    often the runtime is called (a fraction where one call does several operations)."""
 
     transforms: int = 0
     butterflies: int = 0
     products: int = 0
     additions: int = 0
     key_bytes: int = 0
+    calls: float = 0.0
 
     def __add__(self, other: KernelCounts) -> KernelCounts:
         return KernelCounts(
@@ -37,6 +39,7 @@ class KernelCounts:
             self.products + other.products,
             self.additions + other.additions,
             self.key_bytes + other.key_bytes,
+            self.calls + other.calls,
         )
 
     def times(self, factor: int) -> KernelCounts:
@@ -47,6 +50,7 @@ class KernelCounts:
             self.products * factor,
             self.additions * factor,
             self.key_bytes * factor,
+            self.calls * factor,
         )
 
 
@@ -59,14 +63,14 @@ class KernelTimes:
     addition_ns: float
     call_us: float = field(default=0.0)
 
-    def milliseconds(self, counts: KernelCounts, calls: int = 1) -> float:
+    def milliseconds(self, counts: KernelCounts) -> float:
         """Time of that work (derived: a sum, nothing overlaps on one thread)."""
         nanoseconds = (
             counts.butterflies * self.butterfly_ns
             + counts.products * self.product_ns
             + counts.additions * self.addition_ns
         )
-        return nanoseconds * 1e-6 + calls * self.call_us * 1e-3
+        return nanoseconds * 1e-6 + counts.calls * self.call_us * 1e-3
 
 
 #: A core of 2026, for whoever plans without having measured: only ratios matter.
@@ -98,15 +102,9 @@ def operation_kernels(kind: Kind, level: int, degree: int, parts: int = 2) -> Ke
             additions = level * degree
         case Kind.DROP:
             pass
-    return KernelCounts(transforms, transforms * butterflies_per_transform, products, additions, key_bytes)
+    return KernelCounts(transforms, transforms * butterflies_per_transform, products, additions, key_bytes, 1.0)
 
 
 def plan_operation_kernels(plan: Plan, op: Op) -> KernelCounts:
     """Kernels of one operation of a plan."""
     return operation_kernels(op.kind, plan.working_level(op), plan.params.poly_modulus_degree, op.parts)
-
-
-def predicted_milliseconds(plan: Plan, times: KernelTimes) -> float:
-    """Server time of a plan on one thread."""
-    total = sum((plan_operation_kernels(plan, op) for op in plan.ops), KernelCounts())
-    return times.milliseconds(total, calls=len(plan.ops))

@@ -9,10 +9,11 @@ from typing import Any
 from compress.network import Network
 from secure.draft import Draft
 from secure.engine_kernels import engine_kernels
-from secure.kernels import KernelCounts, KernelTimes, plan_operation_kernels
+from secure.kernels import KernelCounts, KernelTimes
 from secure.noise import BOUND_SIGMAS
 from secure.params import SECURITY_BITS
 from secure.plan import Kind, Plan
+from secure.seal_kernels import plan_seal_kernels
 
 REPORT_VERSION = 1
 
@@ -30,7 +31,7 @@ def compile_report(
         "about": dict(network.about),
         **plan_summary(plan),
         "backend": "engine" if plan.params.fits_engine else "seal",
-        "predicted_server_ms": times.milliseconds(sum(_operation_kernels(plan), KernelCounts()), calls=len(plan.ops)),
+        "predicted_server_ms": times.milliseconds(sum(_operation_kernels(plan), KernelCounts())),
         "predicted_logit_error": BOUND_SIGMAS * float(sigmas.max()),
         "predicted_disagreement": draft.expected_disagreement,
         "calibration_images": int(draft.evidence.atoms[0].shape[1]),
@@ -66,18 +67,17 @@ def _operation_kernels(plan: Plan) -> tuple[KernelCounts, ...]:
     """By operation, as the backend that runs the plan does them."""
     if plan.params.fits_engine:
         return engine_kernels(plan)
-    return tuple(plan_operation_kernels(plan, op) for op in plan.ops)
+    return plan_seal_kernels(plan)
 
 
 def _layers(plan: Plan, times: KernelTimes) -> list[dict[str, Any]]:
     """Operations and predicted time by layer, in the order of the plan."""
     rows: dict[str, dict[str, Any]] = {}
-    work: dict[str, tuple[KernelCounts, int]] = {}
+    work: dict[str, KernelCounts] = {}
     for op, own in zip(plan.ops, _operation_kernels(plan), strict=True):
         row = rows.setdefault(op.layer, {"layer": op.layer, "level": plan.working_level(op)})
         row[op.kind.value] = row.get(op.kind.value, 0) + 1
-        kernels, calls = work.get(op.layer, (KernelCounts(), 0))
-        work[op.layer] = (kernels + own, calls + 1)
-    for layer, (kernels, calls) in work.items():
-        rows[layer]["predicted_ms"] = times.milliseconds(kernels, calls)
+        work[op.layer] = work.get(op.layer, KernelCounts()) + own
+    for layer, kernels in work.items():
+        rows[layer]["predicted_ms"] = times.milliseconds(kernels)
     return list(rows.values())

@@ -29,7 +29,7 @@ from secure.passes.emit import emit
 from secure.passes.place_rescales import place_rescales
 from secure.seal_sizes import ciphertext_bytes, evaluation_keys_bytes
 from secure.stage_cost import stage_work
-from secure.work import draft_key_count, draft_milliseconds
+from secure.work import draft_key_count, draft_milliseconds, draft_seal_milliseconds
 
 Array = NDArray[np.float64]
 Progress = Callable[[str, float], None]
@@ -128,14 +128,18 @@ def search(
     outcome = Outcome()
     weights = (0,) if budgets.keys_bytes == inf else KEY_WEIGHTS
     laid_out: dict[int, list[Draft]] = {}
-    for prime_bits, own_times in ((ENGINE_PRIME_BITS, times), (MAX_PRIME_BITS, seal_times)):
+    for prime_bits, price, own_times in (
+        (ENGINE_PRIME_BITS, draft_milliseconds, times),
+        (MAX_PRIME_BITS, draft_seal_milliseconds, seal_times),
+    ):
         for degree in RING_DEGREES:
             if outcome.best is not None and degree > LARGER_RINGS * outcome.best.choice.degree:
                 break
             if degree not in laid_out:
                 report(f"lay out N={degree}", RING_DEGREES.index(degree) / len(RING_DEGREES))
                 laid_out[degree] = list(_laid_out(start, degree, weights))
-            _try_in_order(laid_out[degree], prime_bits, own_times, budgets, outcome, report)
+            priced = [(price(draft, own_times), number) for number, draft in enumerate(laid_out[degree])]
+            _try_in_order(laid_out[degree], sorted(priced), prime_bits, own_times, budgets, outcome, report)
         if outcome.best is not None:
             break
     drafts = [draft for ring in laid_out.values() for draft in ring]
@@ -152,10 +156,15 @@ def checked(run: Callable[[Draft], Draft], draft: Draft) -> Draft:
 
 
 def _try_in_order(
-    drafts: Sequence[Draft], prime_bits: int, times: KernelTimes, budgets: Budgets, outcome: Outcome, report: Progress
+    drafts: Sequence[Draft],
+    priced: Sequence[tuple[float, int]],
+    prime_bits: int,
+    times: KernelTimes,
+    budgets: Budgets,
+    outcome: Outcome,
+    report: Progress,
 ) -> None:
-    """One ring's drafts, the cheapest first, as long as they could be faster than the best so far."""
-    priced = sorted(((draft_milliseconds(draft, times), number) for number, draft in enumerate(drafts)))
+    """One ring's drafts in the order given, (milliseconds, number) of each, as long as they could be faster than the best so far."""
     for position, (predicted_ms, number) in enumerate(priced):
         draft = replace(drafts[number], choice=replace(drafts[number].choice, prime_bits=prime_bits))
         if predicted_ms >= outcome.best_ms:

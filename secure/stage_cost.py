@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from secure.diagonals import DiagonalKey, DiagonalTable, is_conjugated
 from secure.draft import Choice, Split
-from secure.engine_kernels import digits_kernels, division_kernels, switch_kernels
+from secure.engine_kernels import digits_kernels, division_kernels, product_kernels, summand_kernels, switch_kernels
+from secure.engine_schedule import Form
 from secure.folds import Move, fold_groups
-from secure.kernels import KernelCounts, operation_kernels
-from secure.plan import Kind
+from secure.kernels import KernelCounts
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,12 @@ def stage_kernels(work: StageWork, level: int, degree: int) -> KernelCounts:
     """Everything from the inputs to the stage's value, divided; the constant added is left out."""
     digits, switch = digits_kernels(level, degree), switch_kernels(level, degree)
     half_division = division_kernels(level, degree, parts=1)
+    lifted, added = (summand_kernels(level, degree, form) for form in (Form.LIFTED, Form.EXTENDED))
     total = KernelCounts()
     for groups in work.presums:
         for position, moves in enumerate(groups):
             total += digits + switch.times(len(moves)) + half_division.times(position > 0)
+            total += added if position else lifted
         total += half_division + half_division
     for count in work.babies:
         total += digits + switch.times(count)
@@ -106,17 +108,13 @@ def stage_kernels(work: StageWork, level: int, degree: int) -> KernelCounts:
                 total += half_division.times(bool(giant.rotated) if position == 0 or not chained else 1)
         extended = any(giant.giant or giant.rotated for giant in giants)
         for moves in work.groups:
-            total += digits + switch.times(len(moves)) + half_division.times(extended)
+            total += digits + switch.times(len(moves)) + half_division.times(extended) + (added if extended else lifted)
             extended = True
         total += half_division.times(2 * extended)
     return total
 
 
 def _product_kernels(giant: GiantWork, level: int, degree: int) -> KernelCounts:
-    """One giant's products and their sum."""
-    rows = level + 1 if giant.rotated else level
-    return (
-        operation_kernels(Kind.MULTIPLY_PLAIN, level + 1, degree).times(giant.rotated)
-        + operation_kernels(Kind.MULTIPLY_PLAIN, level, degree).times(giant.still)
-        + operation_kernels(Kind.ADD, rows, degree).times(giant.rotated + giant.still - 1)
-    )
+    """One giant's products, added as they are made."""
+    rotated, still = product_kernels(level, degree, extended=True), product_kernels(level, degree)
+    return rotated.times(giant.rotated) + still.times(giant.still)

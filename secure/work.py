@@ -9,6 +9,7 @@ from secure.draft import Draft
 from secure.engine_kernels import lone_operation_kernels
 from secure.kernels import KernelCounts, KernelTimes
 from secure.plan import Kind, Plan
+from secure.seal_kernels import seal_operation_kernels
 from secure.stage_cost import StageWork, stage_kernels, stage_work
 
 
@@ -71,7 +72,14 @@ def draft_milliseconds(draft: Draft, times: KernelTimes) -> float:
     for (kind, level), count in operations.items():
         if kind in (Kind.ADD_PLAIN, Kind.SQUARE, Kind.RELINEARIZE, Kind.RESCALE):
             total += lone_operation_kernels(kind, level, degree).times(count)
-    return times.milliseconds(total, calls=sum(operations.values()))
+    return times.milliseconds(total)
+
+
+def draft_seal_milliseconds(draft: Draft, times: KernelTimes) -> float:
+    """Predicted server time of a draft under SEAL, operation by operation."""
+    degree = draft.choice.degree
+    counts = (seal_operation_kernels(*place, degree).times(count) for place, count in draft_operations(draft).items())
+    return times.milliseconds(sum(counts, KernelCounts()))
 
 
 def _works(draft: Draft) -> tuple[StageWork, ...]:

@@ -7,19 +7,19 @@ clock and fit, fewer of them, a few rounds. Process CPU time on one thread.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hwmodel.fitting import Counting, Measured, fit_kernel_times, has_kernels, relative_errors
+from hwmodel.fitting import Measured, MeasuredPlan, fit_kernel_times, has_kernels, relative_errors
 from secure.engine_kernels import lone_operation_kernels
 from secure.kernels import KernelTimes, operation_kernels
 from secure.plan import Kind
 from timing import engine_operations, seal_operations
 from timing.sampling import time_operations
-from timing.whole_plans import corrected, plan_samples
+from timing.whole_plans import whole_plans
 
 Progress = Callable[[str, float], None]
 Cell = tuple[Kind, int, int]
@@ -35,22 +35,52 @@ REFERENCE: Cell = (Kind.ROTATE, 8192, 2)
 
 @dataclass(frozen=True)
 class Measurement:
-    """Fitted kernel times, and the mean of |predicted / measured - 1| over the operations they were fitted to."""
+    """Fitted kernel times, and the mean of |predicted / measured - 1| over what they are for: whole plans under the engine, operations
+    under SEAL."""
 
     times: KernelTimes
     mean_relative_error: float
 
 
 def measure_engine(rings: Rings = ENGINE_RINGS, rounds: int = ROUNDS) -> Measurement:
-    """The engine's kernels, corrected on whole plans; REFERENCE must be among the rings. The first call on a machine also compiles
-    them."""
-    found = _measured(_calls(engine_operations, rings), lone_operation_kernels, rounds)
-    return replace(found, times=corrected(found.times, plan_samples(found.times)))
+    """The engine's kernels, by single operations and whole plans; REFERENCE must be among the rings. The first call on a machine also
+    compiles them."""
+    calls = dict(_calls(engine_operations, rings))
+    cells, anchor_us = measured_operations(calls, calls[REFERENCE], rounds)
+    alone = fit_kernel_times(cells, lone_operation_kernels)
+    plans = measured_plans(alone, calls[REFERENCE], anchor_us, rounds)
+    times = fit_kernel_times(cells, lone_operation_kernels, plans)
+    errors = [times.milliseconds(plan.kernels) * 1e3 / plan.microseconds - 1 for plan in plans]
+    return Measurement(times, float(np.mean(np.abs(errors))))
 
 
 def measure_seal(rings: Rings = SEAL_RINGS, rounds: int = ROUNDS) -> Measurement:
     """SEAL's kernels; REFERENCE must be among the rings."""
-    return _measured(_calls(seal_operations, rings), operation_kernels, rounds)
+    calls = dict(_calls(seal_operations, rings))
+    cells, _ = measured_operations(calls, calls[REFERENCE], rounds)
+    times = fit_kernel_times(cells, operation_kernels)
+    return Measurement(times, float(np.mean(np.abs(relative_errors(cells, times, operation_kernels)))))
+
+
+def measured_operations(
+    calls: Mapping[Cell, Callable[[], object]], reference: Callable[[], object], rounds: int
+) -> tuple[list[Measured], float]:
+    """Cells that cost anything, and the reference's microseconds: its lower quartile, as on a machine with little else to do."""
+    for call in calls.values():
+        call()  # the engine's first calls compile
+    timings, anchors = time_operations(calls, reference, rounds)
+    anchor_us = statistics.quantiles(anchors, n=4)[0]
+    cells = [Measured(*timing.key, timing.ratio * anchor_us) for timing in timings]
+    return [cell for cell in cells if has_kernels(cell)], anchor_us
+
+
+def measured_plans(
+    times: KernelTimes, reference: Callable[[], object], anchor_us: float, rounds: int
+) -> list[MeasuredPlan]:
+    """The synthetic plans, compiled for these times, at the speed at which the reference takes anchor_us."""
+    plans = {plan.widths: plan for plan in whole_plans(times)}
+    timings, _ = time_operations({widths: plan.run for widths, plan in plans.items()}, reference, rounds)
+    return [MeasuredPlan(plans[timing.key].kernels, timing.ratio * anchor_us) for timing in timings]
 
 
 def _calls(runtime: Any, rings: Rings) -> Iterator[tuple[Cell, Callable[[], object]]]:
@@ -59,15 +89,3 @@ def _calls(runtime: Any, rings: Rings) -> Iterator[tuple[Cell, Callable[[], obje
         for level in levels:
             for kind, call in runtime.operations(ring, level):
                 yield (kind, degree, level), call
-
-
-def _measured(found: Iterator[tuple[Cell, Callable[[], object]]], counting: Counting, rounds: int) -> Measurement:
-    calls = dict(found)
-    for call in calls.values():
-        call()  # the engine's first calls compile
-    timings, anchors = time_operations(calls, calls[REFERENCE], rounds)
-    anchor_us = statistics.quantiles(anchors, n=4)[0]
-    cells = [Measured(*timing.key, timing.ratio * anchor_us) for timing in timings]
-    priced = [cell for cell in cells if has_kernels(cell)]
-    times = fit_kernel_times(priced, counting)
-    return Measurement(times, float(np.mean(np.abs(relative_errors(priced, times, counting)))))

@@ -94,8 +94,7 @@ def _milliseconds(draft: Draft, index: int, table: DiagonalTable) -> float:
     work = stage_work(table, split_table(draft, table, index), draft.choice)
     outputs = table.output_map.shape[0]
     squares = lone_operation_kernels(Kind.RELINEARIZE, level, degree).times(outputs * draft.stages[index].squared)
-    calls = work.multiplications + work.rotations
-    return draft.times.milliseconds(stage_kernels(work, level, degree) + squares, calls=calls)
+    return draft.times.milliseconds(stage_kernels(work, level, degree) + squares)
 
 
 def _check_width(stage: Stage, raster: Shape, slots: int) -> None:

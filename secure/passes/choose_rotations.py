@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from secure.diagonals import DiagonalTable
 from secure.draft import Draft, Split
 from secure.engine_kernels import digits_kernels, division_kernels, switch_kernels
-from secure.kernels import KernelTimes, operation_kernels
-from secure.plan import Kind
+from secure.kernels import KernelCounts, KernelTimes
 from secure.stage_cost import constant_keys
 
 #: How many of the differences between rotations are tried as steps, the most frequent first.
@@ -65,13 +64,13 @@ class SplitPrices:
     @staticmethod
     def of(times: KernelTimes, level: int, degree: int, key_weight: int) -> SplitPrices:
         digits, switch = digits_kernels(level, degree), switch_kernels(level, degree)
-        one_row = operation_kernels(Kind.MULTIPLY_PLAIN, 1, degree) + operation_kernels(Kind.ADD, 1, degree)
+        one_row = KernelCounts(products=2 * degree)  # that of P, in both parts
         return SplitPrices(
-            digits=times.milliseconds(digits, calls=0),
+            digits=times.milliseconds(digits),
             baby=times.milliseconds(switch),
-            row=times.milliseconds(one_row, calls=0),
+            row=times.milliseconds(one_row),
             giant=times.milliseconds(digits + switch + division_kernels(level, degree, parts=1)),
-            key=key_weight * times.milliseconds(digits, calls=0),
+            key=key_weight * times.milliseconds(digits),
         )
 
 

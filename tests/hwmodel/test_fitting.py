@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from hwmodel.fitting import (
     Measured,
+    MeasuredPlan,
     fit_kernel_times,
     has_kernels,
     kernel_names,
@@ -14,7 +17,7 @@ from hwmodel.fitting import (
     predicted_us,
     relative_errors,
 )
-from secure.kernels import KernelTimes
+from secure.kernels import KernelCounts, KernelTimes
 from secure.plan import Kind
 
 TRUTH = KernelTimes(**{name: 0.5 + 0.75 * position for position, name in enumerate(kernel_names())})
@@ -42,6 +45,25 @@ def test_the_fit_recovers_the_times_behind_exact_data() -> None:
 def test_the_fit_is_relative_so_small_operations_count_as_much_as_large_ones() -> None:
     doubled = [Measured(cell.kind, cell.degree, cell.level, 2 * cell.microseconds) for cell in synthetic(TRUTH)]
     assert fit_kernel_times(doubled).butterfly_ns == pytest.approx(2 * TRUTH.butterfly_ns, rel=1e-5)
+
+
+def test_a_call_of_a_plan_is_found_apart_from_one_in_a_loop() -> None:
+    """Plans that take 9 us a call, cells that take 2, one and the same machine."""
+    alone = replace(TRUTH, call_us=2.0)
+    counts = [
+        KernelCounts(0, b, p, a, 0, c) for b, p, a, c in ((1e6, 1e5, 1e5, 30), (1e5, 9e5, 1e5, 60), (1e5, 1e5, 5e5, 90))
+    ]
+    plans = [MeasuredPlan(one, replace(TRUTH, call_us=9.0).milliseconds(one) * 1e3) for one in counts]
+    fitted = fit_kernel_times(synthetic(alone), plans=plans)
+    assert vars(fitted) == pytest.approx(vars(replace(TRUTH, call_us=9.0)))
+
+
+def test_plans_outweigh_no_kernel_that_they_lack() -> None:
+    """One plan of transforms alone: what it says of products comes from the cells."""
+    plan = MeasuredPlan(KernelCounts(0, 10**6, 0, 0, 0, 1.0), TRUTH.butterfly_ns * 1e3 + 5.0)
+    fitted = fit_kernel_times(synthetic(TRUTH), plans=[plan])
+    assert fitted.product_ns == pytest.approx(TRUTH.product_ns)
+    assert fitted.call_us == pytest.approx(5.0)
 
 
 def test_least_squares_keeps_to_positive_coefficients() -> None:

@@ -21,10 +21,10 @@ from hwmodel.reference import bootstrap
 from hwmodel.report import CostReport, estimate
 from hwmodel.residency import residency, words_per_residue
 from hwmodel.schemes import SCHEMES
-from hwmodel.seal_kernels import seal_operation_kernels
 from hwmodel.shapes import convolution, dense
 from secure.kernels import operation_kernels
 from secure.plan import Kind, Plan
+from secure.seal_kernels import seal_operation_kernels
 
 MACHINES = {name: load_architecture(name) for name in list_architectures()}
 PLAIN_MACHINES = tuple(name for name, machine in MACHINES.items() if "plain" in machine.modes)
