@@ -181,10 +181,17 @@ def is_conjugated(table: DiagonalTable, planes: int) -> bool:
 def apply_table(table: DiagonalTable, atoms: Mapping[int, Array]) -> Array:
     """The table on slot vectors (..., ciphertexts, slots) by atom: (..., outputs, slots). The definition."""
     result = np.zeros((*next(iter(atoms.values())).shape[:-2], *table.output_map.shape))
-    atoms = {atom: folded(slots, table.presums.get(atom, ())) for atom, slots in atoms.items()}
+    slots = result.shape[-1]
+    turned = {atom: turnable(folded(own, table.presums.get(atom, ()))) for atom, own in atoms.items()}
     for key, values in table.diagonals.items():
-        result[..., key.output, :] += np.roll(atoms[key.atom][..., key.input, :], -key.rotation, axis=-1) * values
+        rotated = turned[key.atom][..., key.input, key.rotation : key.rotation + slots]
+        result[..., key.output, :] += rotated * values
     return folded(result, table.folds)
+
+
+def turnable(slots: Array) -> Array:
+    """Slots twice in a row, (..., 2 * slots): rotated by r, they are those from r on, without a copy."""
+    return np.concatenate([slots, slots], axis=-1)
 
 
 def folded(slots: Array, folds: Sequence[int]) -> Array:
