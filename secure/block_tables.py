@@ -30,7 +30,9 @@ def block_table(
     result = Blocks(pattern.output_map, block, places)
     one = replace(result, channels=pattern.output_map[:1])
     diagonals: dict[DiagonalKey, Array] = {}
-    for key, own_rows, columns in pattern.entries:
+    periods = pattern.output_map.shape[1] // pattern.period
+    for key, rows_met, columns_met in pattern.entries:
+        own_rows, columns = np.tile(rows_met, periods), np.tile(columns_met, periods)
         valid = (own_rows != EMPTY) & (columns != EMPTY)
         for shift, own in weights.items():
             values = np.zeros((1, len(own_rows), own.shape[2]))
