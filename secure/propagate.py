@@ -95,7 +95,7 @@ class NoiseModel:
         return np.asarray(np.sqrt(value_variance))
 
     def least_sigmas(self, params: Params, input_scale: float, scales: Sequence[StageScales]) -> Array:
-        """(outputs, images): never above `output_sigmas`, and hundreds of times as fast once the first was asked for."""
+        """(outputs, images): never above `output_sigmas`, at a small part of its price once the first was asked for."""
         fresh = fresh_real_variance(self.draft.choice.degree) / input_scale**2
         return self._floor.sigmas(fresh, stage_noises(self.draft, self._rules, params, input_scale, scales, 1.0))
 
