@@ -28,7 +28,11 @@ stage_cost.py                what a stage costs, from its diagonals and rotation
 work.py                      how much work a draft will be, before its primes are chosen
 noise.py                     how much error CKKS adds, per operation
 encoding.py                  the error of an encoded plaintext, computed exactly
+noise_sources.py             where a draft's noise comes from, by stage
 propagate.py                 the noise of a draft, stage by stage
+noise_floor.py               a floor under it that costs next to nothing
+met_power.py                 what a layout's weights are multiplied by
+ranking.py                   which of two drafts with parameters is better
 slot_values.py               what slots hold on calibration images, partial sums included
 headroom.py                  how large the integers of a layout get
 chains.py                    from wanted precisions to scales and primes

@@ -28,16 +28,17 @@ def block_table(
     rows = len(next(iter(weights.values())))
     pattern = folded_pattern({atom: source}, rows, groups)
     result = Blocks(pattern.output_map, block, places)
-    one = replace(result, channels=pattern.output_map[:1])
+    shifts, stacked = list(weights), np.stack(list(weights.values()))
+    periods = pattern.output_map.shape[1] // pattern.period
     diagonals: dict[DiagonalKey, Array] = {}
-    for key, own_rows, columns in pattern.entries:
+    for key, rows_met, columns_met in pattern.entries:
+        own_rows, columns = np.tile(rows_met, periods), np.tile(columns_met, periods)
         valid = (own_rows != EMPTY) & (columns != EMPTY)
-        for shift, own in weights.items():
-            values = np.zeros((1, len(own_rows), own.shape[2]))
-            values[0, valid] = own[own_rows[valid], columns[valid]]
-            if values.any():
-                rotation = (key.rotation * block + shift) % result.slots
-                diagonals[replace(key, rotation=rotation)] = one.scattered(values, 0.0)[0]
+        values = np.zeros((len(shifts), len(own_rows), stacked.shape[-1]))
+        values[:, valid] = stacked[:, own_rows[valid], columns[valid]]
+        used = np.flatnonzero(values.any(axis=(1, 2)))
+        for place, slots in zip(used.tolist(), result.scattered(values[used], 0.0), strict=True):
+            diagonals[replace(key, rotation=(key.rotation * block + shifts[place]) % result.slots)] = slots
     folds = tuple(fold * block for fold in pattern.folds)
     return DiagonalTable(diagonals, folds, result.slot_map, pattern.partial), result
 

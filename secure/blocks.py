@@ -88,13 +88,13 @@ class Blocks:
         return self.scattered(features, EMPTY)
 
     def scattered(self, values: NDArray[np.generic], fill: float) -> NDArray:
-        """values (ciphertexts, blocks, positions) in slots, (ciphertexts, slots)."""
-        count, blocks = self.channels.shape
+        """values (vectors, blocks, positions) in slots, (vectors, slots)."""
+        count, blocks = values.shape[:2]
         result = np.full((count, self.places.quarters, blocks, self.block), fill, dtype=values.dtype)
         for quarter in range(self.places.quarters):
             held = self.places.quarter == quarter
             result[:, quarter][:, :, self.places.inner[held]] = values[..., held]
-        return result.reshape(count, -1)
+        return result.reshape(count, self.slots)
 
     def pooled(self, window: int) -> Blocks:
         """After adding up the quarters, which all hold the sums then."""

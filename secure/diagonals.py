@@ -58,9 +58,11 @@ class DiagonalTable:
 
 @dataclass(frozen=True)
 class Pattern:
-    """Rows and columns that meet in every slot, by diagonal; EMPTY where nothing does."""
+    """Rows and columns that meet in the slots of one period, (period,) both, by diagonal; EMPTY where nothing does. Other periods are
+    alike."""
 
     entries: tuple[tuple[DiagonalKey, SlotMap, SlotMap], ...]
+    period: int
     folds: tuple[int, ...]
     output_map: SlotMap
     partial: bool
@@ -80,7 +82,7 @@ def folded_table(
     for key, own_rows, columns in pattern.entries:
         values = _gather(dense[key.atom], own_rows, columns)
         if values.any():
-            diagonals[key] = values
+            diagonals[key] = np.tile(values, pattern.output_map.shape[1] // pattern.period)
     return DiagonalTable(diagonals, pattern.folds, pattern.output_map, pattern.partial)
 
 
@@ -92,6 +94,7 @@ def folded_pattern(sources: Mapping[int, SlotMap], rows: int, groups: int) -> Pa
     row_period = min(next_power_of_two(share), slots)
     if groups > 1 and (groups * input_period > slots or row_period > input_period):
         raise ValueError(f"{groups} shares of {rows} rows do not fit {slots // input_period} copies")
+    period = groups * input_period if groups > 1 else max(row_period, input_period)
     slot = np.arange(slots)
     if groups == 1:
         row_of_slot = output_map = periodic_map(rows, slots)
@@ -111,9 +114,10 @@ def folded_pattern(sources: Mapping[int, SlotMap], rows: int, groups: int) -> Pa
                 if not chosen.any():
                     continue
                 # chosen is indexed by the input's slot; the output slot is `rotation` to the left of it
-                columns = np.roll(np.where(np.tile(chosen, slots // input_period), features, EMPTY), -rotation)
+                columns = np.roll(np.where(chosen, features[:input_period], EMPTY), -rotation)
+                columns = np.tile(columns, period // input_period)
                 entries += [
-                    (DiagonalKey(output, atom, index, rotation), own_rows, columns)
+                    (DiagonalKey(output, atom, index, rotation), own_rows[:period], columns)
                     for output, own_rows in enumerate(row_of_slot)
                 ]
     folds = []
@@ -121,7 +125,7 @@ def folded_pattern(sources: Mapping[int, SlotMap], rows: int, groups: int) -> Pa
     while step < input_period:
         folds.append(step)
         step *= 2
-    return Pattern(tuple(entries), tuple(folds), output_map, groups > 1 and bool(folds))
+    return Pattern(tuple(entries), period, tuple(folds), output_map, groups > 1 and bool(folds))
 
 
 def placed_table(
@@ -181,10 +185,17 @@ def is_conjugated(table: DiagonalTable, planes: int) -> bool:
 def apply_table(table: DiagonalTable, atoms: Mapping[int, Array]) -> Array:
     """The table on slot vectors (..., ciphertexts, slots) by atom: (..., outputs, slots). The definition."""
     result = np.zeros((*next(iter(atoms.values())).shape[:-2], *table.output_map.shape))
-    atoms = {atom: folded(slots, table.presums.get(atom, ())) for atom, slots in atoms.items()}
+    slots = result.shape[-1]
+    turned = {atom: turnable(folded(own, table.presums.get(atom, ()))) for atom, own in atoms.items()}
     for key, values in table.diagonals.items():
-        result[..., key.output, :] += np.roll(atoms[key.atom][..., key.input, :], -key.rotation, axis=-1) * values
+        rotated = turned[key.atom][..., key.input, key.rotation : key.rotation + slots]
+        result[..., key.output, :] += rotated * values
     return folded(result, table.folds)
+
+
+def turnable(slots: Array) -> Array:
+    """Slots twice in a row, (..., 2 * slots): rotated by r, they are those from r on, without a copy."""
+    return np.concatenate([slots, slots], axis=-1)
 
 
 def folded(slots: Array, folds: Sequence[int]) -> Array:
@@ -206,6 +217,9 @@ def _first_copies(source: SlotMap, window: int, period: int) -> NDArray[np.bool_
     Output slots of one class modulo `window` are folded together; within a class every feature may be used once, so the
     first copy met (smallest rotation, then smallest slot) is the one.
     """
+    held = source[:, :period]
+    if np.bincount(held[held != EMPTY]).max(initial=0) <= 1:  # one copy: met once by every class
+        return np.broadcast_to((held != EMPTY)[:, None], (len(source), window, period))
     features = int(source.max()) + 1
     seen = np.zeros((window, features), dtype=bool)
     keep = np.zeros((source.shape[0], window, period), dtype=bool)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
 
 Array = NDArray[np.float64]
 
@@ -38,12 +39,24 @@ def encoding_error(slots: NDArray[Any], scale: float) -> NDArray[Any]:
     Real for real slots: they make antisymmetric coefficients, and rounding keeps them so. Complex slots: half of the variance is
     in either part.
     """
+    if not np.iscomplexobj(slots):
+        return _real_error(slots, scale)
     degree = 2 * slots.shape[-1]
     places, twist = _embedding(degree)
     scaled = scale * coefficients(slots)
     residue = np.rint(scaled) - scaled
-    error = degree * np.fft.ifft(residue * twist)[..., places] / scale
-    return np.asarray(error if np.iscomplexobj(slots) else error.real)
+    return np.asarray(degree * np.fft.ifft(residue * twist)[..., places] / scale)
+
+
+def _real_error(slots: Array, scale: float) -> Array:
+    """The same for real slots: with c_(N - k) = -c_k the slot at zeta^(2m + 1) is c_0 + 2 sum over k < N / 2 of c_k cos(pi k (2m + 1) / N),
+    a cosine transform of half the length (derived)."""
+    places, _ = _embedding(2 * slots.shape[-1])
+    places = np.minimum(places, 2 * slots.shape[-1] - 1 - places)  # a slot is the same at the conjugate root
+    values = np.empty_like(slots, dtype=np.float64)
+    values[..., places] = slots
+    scaled = scale * fft.idct(values, type=3)
+    return np.asarray(fft.dct(np.rint(scaled) - scaled, type=3)[..., places] / scale)
 
 
 @lru_cache(maxsize=4)

@@ -2,26 +2,24 @@
 
 First the same precision is asked of all atoms and of all stages (`secure.chains`): for every number of weight bits and distance of the
 special prime, the activation bits take what the modulus leaves. Then the best is refined: bits move from one atom or stage to
-another, one and two at a time, as long as the noise model says that the right class is named more often.
+another, one and two at a time, as long as the noise model says that the right class is named more often. Of the thousands of chains that
+this asks about, only those whose floor (`secure.noise_floor`) may win have their noise propagated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import inf
+from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from compress.errors import InsecureParametersError, PlanError
 from secure.chains import Precision, apply_chain, wanted_chain
 from secure.draft import Draft
-from secure.noise import BOUND_SIGMAS, predicted_disagreement
-from secure.params import ENGINE_PRIME_BITS, GUIDELINE_2024_LOG2_QP, MIN_PRIME_BITS
+from secure.params import ENGINE_PRIME_BITS, GUIDELINE_2024_LOG2_QP, MIN_PRIME_BITS, Params
 from secure.propagate import NoiseModel, noise_model
-
-Array = NDArray[np.float64]
+from secure.ranking import disagreement, is_allowed, is_hopeless, rank, sigmas_of, typical_sigma
 
 WEIGHT_BITS = range(3, 17)
 ACTIVATION_BITS = range(4, 29)
@@ -34,11 +32,6 @@ REFINING_BITS = (2.0, 1.0, 0.5, 0.25)
 REFINING_ROUNDS = 3
 #: A chain that changes more classes than this before refinement is not worth it.
 WORTH_REFINING = 0.1
-#: A chain whose error is this many times too large, or that changes more classes than this, is out of reach of everything that follows.
-HOPELESS_ERROR, HOPELESS_DISAGREEMENT = 100.0, 0.25
-#: Below this share of changed classes a smaller modulus is preferred to a smaller error.
-COMFORTABLE_DISAGREEMENT = 5e-5
-COMFORTABLE_ERROR = 0.02
 #: Room that rounding to actual primes may take.
 ROUNDING_BITS = 0.01
 #: How often the search is repeated with the rounding errors that the plaintexts it chose really have.
@@ -52,10 +45,14 @@ REPORT_IMAGES = 64
 
 @dataclass(frozen=True)
 class Candidate:
-    """A draft with parameters and predicted errors, and the precision they were made for."""
+    """A draft with parameters and predicted errors, or a floor under them, and the precision they were made for."""
 
     draft: Draft
     precision: Precision
+
+    @cached_property
+    def rank(self) -> tuple[bool, float]:
+        return rank(self.draft)
 
 
 def choose_parameters(draft: Draft) -> Draft | None:
@@ -64,80 +61,58 @@ def choose_parameters(draft: Draft) -> Draft | None:
         return None  # not even the smallest primes fit, one for every level and the special one
     model = noise_model(draft, SEARCH_IMAGES)
     found: list[Draft] = []
-    candidates: list[Candidate] = []
+    chosen: Candidate | None = None
     for _ in range(EXCESS_ROUNDS):
-        candidates = list(_uniform_candidates(model))
-        if not candidates:
+        assumed, floors = model, list(_uniform_floors(model))
+        least = _least(model, floors, lambda one: one.rank)
+        if least is None:
             break
-        chosen = min(candidates, key=_rank)
-        assumed, model = model, model.measured(chosen.draft.input_scale, chosen.draft.scales)
+        chosen, model = least, model.measured(least.draft.input_scale, least.draft.scales)
         found.append(_rated(model, chosen.draft))
-        if _is_hopeless(chosen.draft):
-            return replace(found[-1], expected_disagreement=_expected_disagreement(model, found[-1]))
+        if is_hopeless(chosen.draft):
+            return _with_disagreement(model, found[-1])
         if all((new <= old).all() for new, old in zip(model.excess, assumed.excess, strict=True)):
             break
-    if not found:
+    if chosen is None:
         return None
     refined = _refined(model, replace(chosen, draft=found[-1])).draft
     found.append(_rated(model.measured(refined.input_scale, refined.scales), refined))
     report = noise_model(draft, REPORT_IMAGES)
-    # more images than were searched for may ask for more precision than the smallest modulus has
-    precise = min((one.draft for one in candidates), key=_typical_sigma, default=found[-1])
-    for best in (min(found, key=_rank_draft), precise):
-        measured = report.measured(best.input_scale, best.scales)
-        reported = _rated(measured, best)
-        if is_allowed(reported):
-            break
-    return replace(reported, expected_disagreement=_expected_disagreement(measured, reported))
+    reported = _reported(report, min(found, key=rank))
+    if not is_allowed(
+        reported
+    ):  # more images than were searched for may ask for more precision than the smallest modulus has
+        precise = _least(assumed, floors, lambda one: (False, typical_sigma(one.draft)))
+        reported = _reported(report, found[-1] if precise is None else precise.draft)
+    return reported
 
 
-def _expected_disagreement(model: NoiseModel, draft: Draft) -> float:
-    if draft.params is None:
-        raise PlanError(draft.stages[-1].layer, "noise asked of a draft without parameters")
-    sigmas = model.output_sigmas(draft.params, draft.input_scale, draft.scales, REAL_SHARE)
-    return disagreement(replace(draft, output_sigmas=sigmas))
+def _reported(model: NoiseModel, draft: Draft) -> Draft:
+    """The draft with the errors that its plaintexts have on the model's images, and the share of classes that they change."""
+    measured = model.measured(draft.input_scale, draft.scales)
+    return _with_disagreement(measured, _rated(measured, draft))
 
 
-def disagreement(draft: Draft) -> float:
-    """Expected share of all calibration images whose class changes, from the errors of a few."""
-    outputs = draft.evidence.outputs
-    typical = np.sqrt(np.mean(_sigmas(draft) ** 2, axis=1, keepdims=True))
-    return predicted_disagreement(outputs, np.broadcast_to(typical, outputs.shape))
-
-
-def _is_hopeless(draft: Draft) -> bool:
-    """Errors of real plaintexts, of more images and of refined chains lie within a few bits of the first estimate."""
-    if draft.allowed_error < inf:
-        return BOUND_SIGMAS * float(_sigmas(draft).max()) > HOPELESS_ERROR * draft.allowed_error
-    return disagreement(draft) > HOPELESS_DISAGREEMENT
-
-
-def is_comfortable(draft: Draft) -> bool:
-    """True when a smaller error would not be noticed."""
-    small = float(_sigmas(draft).max()) < COMFORTABLE_ERROR * draft.evidence.value_rms[-1]
-    return small and is_allowed(draft) and disagreement(draft) < COMFORTABLE_DISAGREEMENT
-
-
-def is_allowed(draft: Draft) -> bool:
-    """True when no output's predicted error exceeds what the caller allows."""
-    return BOUND_SIGMAS * float(_sigmas(draft).max()) <= draft.allowed_error
+def _with_disagreement(model: NoiseModel, draft: Draft) -> Draft:
+    sigmas = model.output_sigmas(_params(draft), draft.input_scale, draft.scales, REAL_SHARE)
+    return replace(draft, expected_disagreement=disagreement(replace(draft, output_sigmas=sigmas)))
 
 
 def _limit(draft: Draft) -> float:
     return GUIDELINE_2024_LOG2_QP[draft.choice.degree] - ROUNDING_BITS
 
 
-def _uniform_candidates(model: NoiseModel) -> Iterator[Candidate]:
-    """The same precision for all atoms and all stages, as much as fits."""
+def _uniform_floors(model: NoiseModel) -> Iterator[Candidate]:
+    """The same precision for all atoms and all stages, as much as fits; with floors under the errors."""
     stages = len(model.draft.stages)
     atoms = 1 + sum(stage.squared for stage in model.draft.stages)
     margins = ENGINE_MARGIN_BITS if model.draft.choice.prime_bits <= ENGINE_PRIME_BITS else SEAL_MARGIN_BITS
     for weight_bits in WEIGHT_BITS:
         for margin in margins:
             precision = _most_precise(model, Precision((0.0,) * atoms, (weight_bits,) * stages, margin))
-            candidate = None if precision is None else _candidate(model, precision)
-            if candidate is not None:
-                yield candidate
+            floor = None if precision is None else _floor(model, precision)
+            if floor is not None:
+                yield floor
 
 
 def _most_precise(model: NoiseModel, precision: Precision) -> Precision | None:
@@ -155,8 +130,8 @@ def _most_precise(model: NoiseModel, precision: Precision) -> Precision | None:
     return found
 
 
-def _candidate(model: NoiseModel, precision: Precision) -> Candidate | None:
-    """The draft with the chain for a precision and the errors the model predicts; None when it does not fit."""
+def _floor(model: NoiseModel, precision: Precision) -> Candidate | None:
+    """The draft with the chain for a precision and a floor under its errors; None when it does not fit."""
     limit = _limit(model.draft)
     chain = wanted_chain(model, precision)
     if chain is None or chain.log2_qp > limit:
@@ -165,21 +140,48 @@ def _candidate(model: NoiseModel, precision: Precision) -> Candidate | None:
         draft = apply_chain(model.draft, chain)
     except InsecureParametersError:
         return None  # no primes of these sizes are left for this ring
+    if draft.log2_qp > limit:
+        return None
     with np.errstate(over="ignore", invalid="ignore"):  # a hopeless chain's noise overflows, and is dropped
-        draft = _rated(model, draft)
-    return Candidate(draft, precision) if draft.log2_qp <= limit and np.isfinite(_sigmas(draft)).all() else None
+        least = model.least_sigmas(_params(draft), draft.input_scale, draft.scales)
+    return Candidate(replace(draft, output_sigmas=least), precision) if np.isfinite(least).all() else None
+
+
+def _exact(model: NoiseModel, floor: Candidate) -> Candidate | None:
+    """The candidate with the errors that the model predicts; None when they overflow."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        draft = _rated(model, floor.draft)
+    return replace(floor, draft=draft) if np.isfinite(sigmas_of(draft)).all() else None
+
+
+def _least(
+    model: NoiseModel, floors: Sequence[Candidate], key: Callable[[Candidate], tuple[bool, float]]
+) -> Candidate | None:
+    """The candidate whose key is least by its predicted errors, of equals the first. They are tried by their floors, until no floor is
+    below the best."""
+    best: tuple[tuple[bool, float], int, Candidate] | None = None
+    for lowest, place in sorted((key(floor), place) for place, floor in enumerate(floors)):
+        if best is not None and lowest > best[0]:
+            break
+        exact = _exact(model, floors[place])
+        if exact is not None and (best is None or (key(exact), place) < best[:2]):
+            best = key(exact), place, exact
+    return None if best is None else best[2]
 
 
 def _refined(model: NoiseModel, best: Candidate) -> Candidate:
     """Coordinate moves and exchanges of bits, taken whenever they rank better."""
-    if disagreement(best.draft) > WORTH_REFINING or _rank(best)[0] is False:
+    if disagreement(best.draft) > WORTH_REFINING or best.rank[0] is False:
         return best
     for bits in REFINING_BITS:
         for _ in range(REFINING_ROUNDS):
             start = best
             for precision in _moves(best.precision, bits):
-                candidate = _candidate(model, precision)
-                if candidate is not None and _rank(candidate) < _rank(best):
+                floor = _floor(model, precision)
+                if floor is None or floor.rank >= best.rank:
+                    continue
+                candidate = _exact(model, floor)
+                if candidate is not None and candidate.rank < best.rank:
                     best = candidate
             if best is start:
                 break
@@ -194,28 +196,12 @@ def _moves(precision: Precision, bits: float) -> Iterator[Precision]:
         yield from (raised.moved(down, -bits) for down in precision.coordinates if down != up)
 
 
-def _rank(candidate: Candidate) -> tuple[bool, float]:
-    return _rank_draft(candidate.draft)
-
-
-def _rank_draft(draft: Draft) -> tuple[bool, float]:
-    """Smaller is better: of drafts whose error nobody would notice the smallest modulus, else the smallest error."""
-    comfortable = is_comfortable(draft)
-    return not comfortable, draft.log2_qp if comfortable else _typical_sigma(draft)
-
-
-def _typical_sigma(draft: Draft) -> float:
-    return float(np.sqrt(np.mean(_sigmas(draft) ** 2)))
-
-
-def _sigmas(draft: Draft) -> Array:
-    if draft.output_sigmas is None:
-        raise PlanError(draft.stages[-1].layer, "asked for its errors before its parameters were chosen")
-    return draft.output_sigmas
-
-
 def _rated(model: NoiseModel, draft: Draft) -> Draft:
     """The draft with the errors that a model predicts for its parameters."""
+    return replace(draft, output_sigmas=model.output_sigmas(_params(draft), draft.input_scale, draft.scales))
+
+
+def _params(draft: Draft) -> Params:
     if draft.params is None:
         raise PlanError(draft.stages[-1].layer, "noise asked of a draft without parameters")
-    return replace(draft, output_sigmas=model.output_sigmas(draft.params, draft.input_scale, draft.scales))
+    return draft.params

@@ -80,36 +80,42 @@ def cheapest_split(table: DiagonalTable, planes: int, prices: SplitPrices, slots
     signed = (rotations + slots // 2) % slots - slots // 2
     keys = list(constant_keys(table, planes))
     sources = _numbered([(key.atom, key.input) for key in keys])
-    outputs = np.array([key.output for key in keys])
-    steps = np.array([key.rotation for key in keys])
-    best: tuple[float, int, int] | None = None
+    outputs = np.array([key.output for key in keys], dtype=np.int32)
+    steps = np.array([key.rotation for key in keys], dtype=np.int32)
+    candidates = np.array(_candidate_steps(signed, slots), dtype=np.int32)
+    best: list[tuple[float, int, int]] = []
     for offset in sorted({0, int(-signed.min())}):
-        for step in _candidate_steps(signed, slots):
-            baby = (steps + offset) % slots % step
-            giant = (steps + offset) % slots - baby
-            moved = baby != offset
-            babies = np.unique(sources[moved] * slots + baby[moved])
-            giants = np.unique(outputs * slots + giant)
-            cost = (
-                prices.digits * len(np.unique(sources[moved]))
-                + prices.baby * len(babies)
-                + prices.row * int(moved.sum())
-                + prices.giant * int(np.count_nonzero(giants % slots))
-                + prices.key * (len(np.unique(baby[moved])) + min(1, int(np.count_nonzero(giants % slots))))
-            )
-            if best is None or cost < best[0]:
-                best = (cost, step, offset)
-    assert best is not None  # a table always has a diagonal
-    return _split(rotations, best[1], best[2], slots)
+        shifted = (steps + offset) % slots
+        baby = shifted % candidates[:, None]  # (candidates, diagonals)
+        giant = shifted - baby
+        moved = baby != offset
+        giants = _distinct(outputs * slots + giant, giant != 0)
+        costs = (
+            prices.digits * _distinct(np.broadcast_to(sources, baby.shape), moved)
+            + prices.baby * _distinct(sources * slots + baby, moved)
+            + prices.row * moved.sum(axis=1)
+            + prices.giant * giants
+            + prices.key * (_distinct(baby, moved) + np.minimum(1, giants))
+        )
+        place = int(np.argmin(costs))
+        best.append((float(costs[place]), int(candidates[place]), offset))
+    _, step, offset = min(best, key=lambda one: one[0])
+    return _split(rotations, step, offset, slots)
+
+
+def _distinct(numbers: NDArray[np.int32], counted: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(rows,): how many different numbers, none below 0, every row has among those that count. Short integers sort faster."""
+    ordered = np.sort(np.where(counted, numbers, np.int32(-1)), axis=1)
+    return np.count_nonzero(np.diff(ordered, axis=1), axis=1) + (ordered[:, 0] != -1)
 
 
 def _rotations(table: DiagonalTable) -> NDArray[np.int64]:
     return np.array(sorted({key.rotation for key in table.diagonals}))
 
 
-def _numbered(places: list[tuple[int, int]]) -> NDArray[np.int64]:
+def _numbered(places: list[tuple[int, int]]) -> NDArray[np.int32]:
     numbers: dict[tuple[int, int], int] = {}
-    return np.array([numbers.setdefault(place, len(numbers)) for place in places])
+    return np.array([numbers.setdefault(place, len(numbers)) for place in places], dtype=np.int32)
 
 
 def _candidate_steps(signed: NDArray[np.int64], slots: int) -> list[int]:

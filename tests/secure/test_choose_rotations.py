@@ -1,0 +1,48 @@
+"""The split that is found costs least: every candidate priced again, one at a time, with sets."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from secure.diagonals import DiagonalKey, DiagonalTable
+from secure.passes.choose_rotations import SplitPrices, cheapest_split
+
+SLOTS = 64
+KEYS = st.builds(
+    DiagonalKey, output=st.integers(0, 2), atom=st.just(1), input=st.integers(0, 2), rotation=st.integers(0, SLOTS - 1)
+)
+
+
+def price(keys, prices, parts):
+    """Milliseconds of a split, from what the prices say they are for."""
+    moved = [key for key in keys if parts[key.rotation][0]]
+    giants = {(key.output, parts[key.rotation][1]) for key in keys if parts[key.rotation][1]}
+    return (
+        prices.digits * len({key.input for key in moved})
+        + prices.baby * len({(key.input, parts[key.rotation][0]) for key in moved})
+        + prices.row * len(moved)
+        + prices.giant * len(giants)
+        + prices.key * (len({parts[key.rotation][0] for key in moved}) + bool(giants))
+    )
+
+
+def candidates(keys):
+    """Every step, with babies from 0 on and from the most negative rotation on."""
+    for step in range(1, SLOTS + 1):
+        for offset in {0, -min((key.rotation + SLOTS // 2) % SLOTS - SLOTS // 2 for key in keys)}:
+            parts = {}
+            for key in keys:
+                baby = (key.rotation + offset) % SLOTS % step - offset
+                parts[key.rotation] = baby % SLOTS, (key.rotation - baby) % SLOTS
+            yield parts
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.sets(KEYS, min_size=1, max_size=30), st.lists(st.integers(1, 20), min_size=5, max_size=5))
+def test_no_split_is_cheaper_than_the_one_that_is_found(keys, numbers):
+    prices = SplitPrices(**dict(zip(("digits", "baby", "row", "giant", "key"), map(float, numbers), strict=True)))
+    table = DiagonalTable({key: np.ones(SLOTS) for key in keys}, (), np.zeros((3, SLOTS), dtype=np.int32))
+    found = cheapest_split(table, 1, prices, SLOTS)
+    best = min(price(keys, prices, parts) for parts in candidates(keys))
+    assert price(keys, prices, found.parts) == pytest.approx(best)
