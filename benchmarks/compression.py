@@ -68,11 +68,10 @@ TARGETS = (
     Target("lenet5", 0.971, 3.5, 5, 3, 15, 0.016, 0.035, 6),
     Target("lenet5", 0.973, 3.5, 5, 3, 15, 0.016, 0.03, 5),
     Target("lenet5", 0.973, 3.5, 5, 3, 15, 0.016, 0.03, 7),  # five bits of the biases cost 0.06 points
-    Target("lenet5", 0.9, 5, 8, 3, 40, 0.008, 0.01, 8),
+    Target("lenet5", 0.9, 5, 4, 3, 36, 0.008, 0.01, 8, distilled=True),
+    Target("lenet5", 0.85, 5, 4, 3, 36, 0.008, 0.01, 8, distilled=True),
     Target("lenet300", 0.65, 5, 5, 3, 18, 0.008, 0.01, 8, distilled=True),
-    Target("lenet5", 0.97, 3.5, 12, 5, 24, 0.024, 0.03, 6),
-    Target("lenet5-caffe", 0.988, 4, 5, 2, 12, 0.008, 0.03, 6),
-    Target("lenet5-caffe", 0.93, 5, 5, 3, 24, 0.008, 0.01, 8, distilled=True),
+    Target("lenet300", 0.85, 4, 5, 3, 32, 0.008, 0.01, 8, distilled=True),
 )
 #: Higher than `opq`'s own: fine-tuning between the shots shows what a layer can do without.
 TARGET_CAP = 0.998
