@@ -1,5 +1,8 @@
 """The engine computes what SEAL computes: its transform against the definition, its operations bit for bit, its key switches within the noise."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import tenseal.sealapi as sealapi
@@ -11,7 +14,7 @@ from secure.backends import BackendName, make_backend
 from secure.clear import run_clear
 from secure.client import Client
 from secure.engine.arithmetic import add_four_products, add_product, add_switched, digits_of, divide, divide_jointly
-from secure.engine.buffers import LINE_BYTES, Arena
+from secure.engine.buffers import LINE_BYTES, Arena, Buffers
 from secure.engine.evaluator import EngineBackend
 from secure.engine.tables import bit_reversed, engine_order, make_tables, rotation_order, smallest_root
 from secure.engine.transform import backward, forward
@@ -398,6 +401,23 @@ def test_arrays_of_an_arena_lie_on_cache_lines_and_apart():
         assert array.ctypes.data % LINE_BYTES == 0
         array[...] = number
     assert [set(array.ravel()) for array in arrays] == [{number} for number in range(len(arrays))]
+
+
+def test_an_arena_is_cut_by_one_thread_at_a_time(monkeypatch):
+    buffers, inside = Buffers(), []
+    cut, pause = buffers._arena.empty, threading.Event()
+
+    def watched(*shape):
+        inside.append(shape)
+        pause.wait(0.05)  # whoever does not wait for its turn comes in meanwhile
+        assert len(inside) == 1
+        inside.pop()
+        return cut(*shape)
+
+    monkeypatch.setattr(buffers._arena, "empty", watched)
+    with ThreadPoolExecutor(4) as pool:
+        arrays = list(pool.map(lambda number: buffers.take(2, 8), range(4)))
+    assert len({array.ctypes.data for array in arrays}) == 4
 
 
 def test_a_run_gives_every_array_back_but_its_outputs():
