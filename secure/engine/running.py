@@ -13,6 +13,7 @@ from secure.engine import arithmetic
 from secure.engine.buffers import Buffers
 from secure.engine.constants import EngineConstants
 from secure.engine.ring import EngineKeys, EngineRing
+from secure.engine.team import Team
 from secure.engine_schedule import Apply, Form, Offset, Product, Schedule, Sum, Summand, Term, Turn
 from secure.plan import Kind, Plan
 
@@ -33,7 +34,7 @@ class Residues:
 
 @dataclass(frozen=True, eq=False)
 class Resources:
-    """What all passes of one plan under one client's keys share."""
+    """What all passes of one plan under one client's keys share. The team is the server's: one pass at a time has it."""
 
     plan: Plan
     schedule: Schedule
@@ -41,13 +42,18 @@ class Resources:
     constants: EngineConstants
     buffers: Buffers
     keys: EngineKeys
+    team: Team
 
 
 class Run:
-    """The state of one pass. Inputs are the caller's: they are read, and never given back as arrays to use again."""
+    """The state of one pass. Inputs are the caller's: they are read, and never given back as arrays to use again.
 
-    def __init__(self, resources: Resources, inputs: Sequence[Residues]) -> None:
+    team: the address of the team that is gathered for it.
+    """
+
+    def __init__(self, resources: Resources, inputs: Sequence[Residues], team: int) -> None:
         self._r, self._ring, self._t = resources, resources.ring, resources.ring.tables
+        self._team, self._threads = team, resources.team.threads
         self._take, self._give = resources.buffers.take, resources.buffers.give
         self._degree = resources.ring.degree
         self._values = dict(enumerate(inputs))
@@ -96,19 +102,21 @@ class Run:
             rows = [self._values[product.source].rows for product in products]
             plain = [self._r.constants.get(product.constant, product.form) for product in products]
             if len(products) == 1:
-                arithmetic.add_product(total, fresh, rows[0], plain[0], moduli)
+                arithmetic.add_product(self._team, total, fresh, rows[0], plain[0], moduli)
             else:
                 v0, v1, v2, v3 = rows
                 c0, c1, c2, c3 = plain
-                arithmetic.add_four_products(total, fresh, v0, v1, v2, v3, c0, c1, c2, c3, moduli)
+                arithmetic.add_four_products(self._team, total, fresh, v0, v1, v2, v3, c0, c1, c2, c3, moduli)
         elif isinstance(term, Turn):
             self._add_switched(total, fresh, term)
         elif isinstance(term, Offset):
-            arithmetic.add_value(total, fresh, self._r.constants.get(term.constant, term.form)[None], moduli)
+            arithmetic.add_value(
+                self._team, total, fresh, self._r.constants.get(term.constant, term.form)[None], moduli
+            )
         elif isinstance(term, Summand) and term.form is Form.LIFTED:
-            arithmetic.add_scaled(total, self._values[term.source].rows, self._t.special, moduli)
+            arithmetic.add_scaled(self._team, total, self._values[term.source].rows, self._t.special, moduli)
         elif isinstance(term, Summand):
-            arithmetic.add_value(total, fresh, self._values[term.source].rows, moduli)
+            arithmetic.add_value(self._team, total, fresh, self._values[term.source].rows, moduli)
 
     def _add_switched(self, total: Array, fresh: bool, turn: Turn) -> None:
         """The key switch of a value's last part, and what is carried along of the others."""
@@ -124,9 +132,9 @@ class Run:
             key, order = keys.galois[turn.element], ring.rotation(turn.element)
         # P times the first part is what an extended sum already holds: dividing it would cost transforms and add rounding
         factors = ring.ones if source.extended else self._t.special
-        scratch = self._take(2, self._degree)
+        moduli, scratch = ring.moduli(level, True), self._take(self._threads, 2, self._degree)
         arithmetic.add_switched(
-            total, fresh, source.digits, key, source.rows[:-1], factors, order, ring.moduli(level, True), scratch
+            self._team, total, fresh, source.digits, key, source.rows[:-1], factors, order, moduli, scratch
         )
         self._give(scratch)
         self._turns[turn.source] -= 1
@@ -138,8 +146,8 @@ class Run:
         last = source.rows[-1]
         if source.extended:
             last = self._divided(source.rows[-1:]).rows[0]
-        scratch = self._take(2, self._degree)
-        arithmetic.digits_of(last, digits, scratch, self._t)
+        scratch = self._take(len(last) + self._threads, self._degree)
+        arithmetic.digits_of(self._team, last, digits, scratch, self._t)
         self._give(scratch)
         if source.extended:
             self._give(last[None])
@@ -147,8 +155,8 @@ class Run:
     def _divided(self, extended: Array, special: bool = True) -> Residues:
         """Parts divided by P, or by their last data prime."""
         parts, rows, degree = extended.shape
-        result, scratch = self._take(parts, rows - 1, degree), self._take(3, degree)
-        arithmetic.divide(extended, special, result, scratch, self._t)
+        result, scratch = self._take(parts, rows - 1, degree), self._take(parts + 2 * self._threads, degree)
+        arithmetic.divide(self._team, extended, special, result, scratch, self._t)
         self._give(scratch)
         return Residues(result)
 
@@ -157,11 +165,11 @@ class Run:
         kind = self._r.plan.ops[step.result - self._r.plan.inputs].kind
         if kind is Kind.SQUARE:
             result = Residues(self._take(3, *source.shape[1:]))
-            arithmetic.square(source, result.rows, self._ring.moduli(source.shape[1], False))
+            arithmetic.square(self._team, source, result.rows, self._ring.moduli(source.shape[1], False))
         elif kind is Kind.RESCALE and step.joined:
             result = Residues(self._take(2, source.shape[1] - 2, self._degree))
-            scratch = self._take(4, self._degree)
-            arithmetic.divide_jointly(source, result.rows, scratch, self._t)
+            scratch = self._take(self._threads, 4, self._degree)
+            arithmetic.divide_jointly(self._team, source, result.rows, scratch, self._t)
             self._give(scratch)
         elif kind is Kind.RESCALE:
             result = self._divided(source, special=False)

@@ -17,6 +17,7 @@ from secure.engine.arithmetic import add_four_products, add_product, add_switche
 from secure.engine.buffers import LINE_BYTES, Arena, Buffers
 from secure.engine.evaluator import EngineBackend
 from secure.engine.tables import bit_reversed, engine_order, make_tables, rotation_order, smallest_root
+from secure.engine.team import ALONE
 from secure.engine.transform import backward, forward
 from secure.engine_schedule import Form, schedule
 from secure.evaluate import walk
@@ -134,7 +135,7 @@ def test_a_division_rounds_to_the_nearest():
     forward(value[0], scratch, 0, tables)
     forward(value[1], scratch, len(tables.primes) - 1, tables)
     quotient = np.empty((1, 1, degree))
-    divide(value[None], True, quotient, np.empty((3, degree)), tables)
+    divide(ALONE, value[None], True, quotient, np.empty((3, degree)), tables)
     result = quotient[0, 0]
     backward(result, scratch, 0, tables)
     np.testing.assert_array_equal(np.mod(result - quotient, first), 0)
@@ -147,7 +148,7 @@ def test_digits_are_the_residues_themselves():
     for row in range(2):
         forward(values[row], scratch, row, tables)
     digits = np.empty((2, 3, degree))
-    digits_of(values, digits, np.empty((2, degree)), tables)
+    digits_of(ALONE, values, digits, np.empty((3, degree)), tables)
     for digit in range(2):
         for row, which in ((0, 0), (1, 1), (2, 2)):
             coefficients = digits[digit, row].copy()
@@ -268,10 +269,10 @@ def test_sums_of_products_are_exact_at_the_extremes(seed, bits, count):
     total, place = np.empty((2, 1, degree)), 0
     while place < count:
         if place + 4 <= count:
-            add_four_products(total, place == 0, *values[place : place + 4], *plains[place : place + 4], moduli)
+            add_four_products(ALONE, total, place == 0, *values[place : place + 4], *plains[place : place + 4], moduli)
             place += 4
         else:
-            add_product(total, place == 0, values[place], plains[place], moduli)
+            add_product(ALONE, total, place == 0, values[place], plains[place], moduli)
             place += 1
     assert (((total.astype(np.int64).astype(object) - wanted) % prime) == 0).all()
     assert np.abs(total).max() < 0.9 * prime
@@ -293,7 +294,8 @@ def test_switched_digits_at_the_extremes_are_exact(bits):
     exact = np.array([digits.astype(np.int64).astype(object)[:, None] * key.astype(np.int64).astype(object)])[0].sum(0)
     exact[0, :level] += carried[0].astype(np.int64).astype(object) * int(primes[-1])
     for fresh in (True, False):
-        add_switched(total, fresh, digits, key, carried, tables.special, order, moduli, np.empty((2, degree)))
+        scratch = np.empty((1, 2, degree))
+        add_switched(ALONE, total, fresh, digits, key, carried, tables.special, order, moduli, scratch)
     difference = total.astype(np.int64).astype(object) - 2 * exact[..., order]
     assert ((difference % primes[rows][:, None]) == 0).all()
     assert (np.abs(total) < 0.9 * moduli[:, :1]).all()
@@ -302,7 +304,7 @@ def test_switched_digits_at_the_extremes_are_exact(bits):
 @pytest.mark.parametrize("bits", [30, 50])
 def test_a_joint_division_is_one_by_the_product(bits):
     degree, params = 4096, make_params(4096, [bits] * 3, bits)
-    tables, scratch = make_tables(params), np.empty((4, degree))
+    tables, scratch = make_tables(params), np.empty((1, 4, degree))
     first, second, last = params.data_primes
     divisor = params.special_prime * last
     rng = np.random.default_rng(0)
@@ -313,11 +315,11 @@ def test_a_joint_division_is_one_by_the_product(bits):
     value = np.array([[w % p for w in whole] for p in (*params.data_primes, params.special_prime)], dtype=float)
     for row in range(4):
         value[row] = np.where(value[row] > tables.primes[row] / 2, value[row] - tables.primes[row], value[row])
-        forward(value[row], scratch[0], row, tables)
+        forward(value[row], scratch[0, 0], row, tables)
     result = np.empty((2, 2, degree))
-    divide_jointly(np.stack([value, value]), result, scratch, tables)
+    divide_jointly(ALONE, np.stack([value, value]), result, scratch, tables)
     for row, prime in enumerate((first, second)):
-        backward(result[1, row], scratch[0], row, tables)
+        backward(result[1, row], scratch[0, 0], row, tables)
         found = result[1, row].astype(np.int64).astype(object)
         assert (((found - np.array(quotients, dtype=object)) % prime) == 0).all()
 

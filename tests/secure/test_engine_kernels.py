@@ -84,19 +84,19 @@ def test_the_engine_transforms_as_often_as_counted(plan, monkeypatch):
     evaluator = backend.evaluator(party.keys)
     done = []
 
-    def digits(part, result, scratch, tables):
+    def digits(team, part, result, scratch, tables):
         level = len(part)
         done.append(level + level * level)
-        digits_of(part, result, scratch, tables)
+        digits_of(team, part, result, scratch, tables)
 
-    def division(value, special, result, scratch, tables):
+    def division(team, value, special, result, scratch, tables):
         parts, rows = value.shape[:2]
         done.append(parts * rows)
-        divide(value, special, result, scratch, tables)
+        divide(team, value, special, result, scratch, tables)
 
-    def joint_division(value, result, scratch, tables):
+    def joint_division(team, value, result, scratch, tables):
         done.append(2 * value.shape[1])
-        divide_jointly(value, result, scratch, tables)
+        divide_jointly(team, value, result, scratch, tables)
 
     digits_of, divide, divide_jointly = arithmetic.digits_of, arithmetic.divide, arithmetic.divide_jointly
     monkeypatch.setattr(arithmetic, "digits_of", digits)
