@@ -42,7 +42,8 @@ engine/modular.py            modular arithmetic in float64, as compiled kernels
 engine/vectors.py            eight numbers as one value in kernels
 engine/tables.py             roots of unity and orders
 engine/transform.py          the number-theoretic transform and its inverse
-engine/arithmetic.py         ciphertexts as arrays: products, key switches, divisions
+engine/base_change.py        digits and divisions, which need transforms
+engine/arithmetic.py         ciphertexts as arrays: sums, products, key switches
 engine/residues.py           SEAL's saved ciphertexts as residues, and back
 engine/ring.py               tables and keys as residues, kept
 engine/constants.py          a plan's plaintexts, encoded as its sums want them

@@ -10,7 +10,7 @@ from itertools import cycle
 import numpy as np
 from numpy.typing import NDArray
 
-from secure.engine import arithmetic
+from secure.engine import arithmetic, base_change
 from secure.engine.buffers import Arena
 from secure.engine.tables import Tables, make_tables, rotation_order
 from secure.engine.team import ALONE
@@ -64,9 +64,9 @@ def operations(ring: Ring, level: int) -> Iterator[tuple[Kind, Callable[[], obje
     scratch, own = np.empty((max(level, 2) + 2, degree)), np.empty((1, 2, degree))
 
     def switched(source: Array) -> None:
-        arithmetic.digits_of(ALONE, source[-1], digits, scratch, t)
+        base_change.digits_of(ALONE, source[-1], digits, scratch, t)
         arithmetic.add_switched(ALONE, total, True, digits, next(ring.keys), source[:-1], t.special, order, moduli, own)
-        arithmetic.divide(ALONE, total, True, result, scratch, t)
+        base_change.divide(ALONE, total, True, result, scratch, t)
 
     def multiply_plain() -> None:
         arithmetic.add_product(ALONE, total, False, next(ring.values), next(ring.constants)[:level], moduli)
@@ -77,7 +77,7 @@ def operations(ring: Ring, level: int) -> Iterator[tuple[Kind, Callable[[], obje
     yield Kind.ROTATE, lambda: switched(value)
     yield Kind.RELINEARIZE, lambda: switched(product)
     if level > 1:
-        yield Kind.RESCALE, lambda: arithmetic.divide(ALONE, value, False, lower, scratch, t)
+        yield Kind.RESCALE, lambda: base_change.divide(ALONE, value, False, lower, scratch, t)
 
 
 def _in_turn(total_bytes: int, *shape: int) -> Iterator[Array]:

@@ -1,8 +1,7 @@
 """What the evaluator does to whole ciphertexts: arrays (parts, level, N) of residues in the engine's order. Compiled by numba.
 
-A key switch is SEAL's, with one special prime P: the digits are the residues modulo each data prime, centred here, which quarters
-the noise of SEAL's digits from [0, q). It is cut into pieces so that rotations of one value share its digits (hoisting, Halevi and Shoup 2018)
-and sums of switched values share the division by P ("extended" values, (2, level + 1, N), the row of P last).
+A key switch is SEAL's, with one special prime P. It is cut into pieces so that rotations of one value share its digits (`base_change`;
+hoisting, Halevi and Shoup 2018) and sums of switched values share the division by P ("extended" values, (2, level + 1, N), the row of P last).
 
 Results go into arrays that the caller owns. A kernel's rows, or parts, are pieces that a team shares (`team`: its address, or ALONE);
 scratch has rows for every worker. moduli: (rows, 2), each row's prime and its inverse. Ranges (derived from the bounds in `modular`):
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from secure.engine.modular import inlined, kernel, reduced, times
 from secure.engine.tables import Tables
 from secure.engine.team import ALONE, shared
-from secure.engine.transform import backward, forward
+from secure.engine.transform import forward
 from secure.engine.vectors import LANES, load, splat, store
 
 Array = NDArray[np.float64]
@@ -29,50 +28,6 @@ MAX_UNREDUCED = 6
 LEAST_SHARED = 2 * 8192
 #: Residues that are gathered at a time: they and what they are added to stay in the first cache.
 PIECE = 512
-
-
-@inlined
-def _prime_index(row: int, level: int, t: Tables) -> int:
-    """Which prime a row of an extended value belongs to: the data primes, then the special one."""
-    return row if row < level else len(t.primes) - 1
-
-
-@kernel
-def digits_of(team: int, part: Array, digits: Array, scratch: Array, t: Tables) -> None:
-    """digits (level, level + 1, N): the residues of a part (level, N) modulo each data prime, as values modulo every prime.
-
-    scratch: (level + threads, N), the digits' coefficients and then each worker's row.
-    """
-    level = len(part)
-    _digit_back(team, level, (part, scratch, t))
-    _digit_row(team, level * (level + 1), (part, digits, scratch, t))
-
-
-@shared
-@kernel
-def _digit_back(digit, worker, part, scratch, t):  # type: ignore[no-untyped-def]
-    scratch[digit] = part[digit]
-    backward(scratch[digit], scratch[len(part) + worker], digit, t)
-
-
-@shared
-@kernel
-def _digit_row(piece, worker, part, digits, scratch, t):  # type: ignore[no-untyped-def]
-    level = len(part)
-    digit, row = piece // (level + 1), piece % (level + 1)
-    if row == digit:
-        digits[digit, row] = part[digit]
-        return
-    _raised(scratch[digit], digits[digit, row], scratch[level + worker], _prime_index(row, level, t), t)
-
-
-@kernel
-def _raised(coefficients, target, scratch, which, t):  # type: ignore[no-untyped-def]
-    """target (N,): values modulo another prime of these coefficients, as the integers that they are."""
-    prime, inverse = t.primes[which], t.inverses[which]
-    for j in range(len(target)):
-        target[j] = reduced(coefficients[j], prime, inverse)
-    forward(target, scratch, which, t)
 
 
 @kernel
@@ -235,76 +190,6 @@ def _four_products_row(piece, worker, total, fresh, v0, v1, v2, v3, c0, c1, c2, 
         if not fresh:
             added = added + load(target, j)
         store(target, j, reduced(added, p, i))
-
-
-@kernel
-def divide(team: int, value: Array, special: bool, result: Array, scratch: Array, t: Tables) -> None:
-    """Divided and rounded by the prime of the last row: (parts, rows, N) -> result (parts, rows - 1, N).
-
-    scratch: (parts + 2 threads, N), the last rows' coefficients and then two rows for each worker.
-    """
-    parts, rows, degree = value.shape
-    last = len(t.primes) - 1 if special else rows - 1
-    _last_back(team, parts, (value, last, scratch, t))
-    _divided_row(team, parts * (rows - 1), (value, last, result, scratch, t))
-
-
-@shared
-@kernel
-def _last_back(part, worker, value, last, scratch, t):  # type: ignore[no-untyped-def]
-    parts, rows, degree = value.shape
-    scratch[part] = value[part, rows - 1]
-    backward(scratch[part], scratch[parts + 2 * worker], last, t)
-
-
-@shared
-@kernel
-def _divided_row(piece, worker, value, last, result, scratch, t):  # type: ignore[no-untyped-def]
-    parts, rows, degree = result.shape
-    part, row = piece // rows, piece % rows
-    own, target = scratch[parts + 2 * worker], scratch[parts + 2 * worker + 1]
-    _raised(scratch[part], target, own, row, t)
-    _scaled_difference(value[part, row], target, t.prime_inverse[row, last], result[part, row], row, t)
-
-
-@kernel
-def _scaled_difference(source, remainder, factor, quotient, which, t):  # type: ignore[no-untyped-def]
-    prime, inverse = t.primes[which], t.inverses[which]
-    for j in range(len(quotient)):
-        quotient[j] = times(source[j] - remainder[j], factor, prime, inverse)
-
-
-@kernel
-def divide_jointly(team: int, value: Array, result: Array, scratch: Array, t: Tables) -> None:
-    """Divided and rounded by P and the last data prime q at once: extended (2, level + 1, N) -> result (2, level - 1, N).
-
-    The remainder modulo P q is r + P s, with r the residue modulo P and s that of (value - r) / P modulo q, both centred.
-    scratch: (threads, 4, N).
-    """
-    _jointly_divided_part(team, 2, (value, result, scratch, t))
-
-
-@shared
-@kernel
-def _jointly_divided_part(part, worker, value, result, scratch, t):  # type: ignore[no-untyped-def]
-    level, degree = value.shape[1] - 1, value.shape[2]
-    special, last = len(t.primes) - 1, level - 1
-    low, high, target = scratch[worker, 1], scratch[worker, 2], scratch[worker, 3]
-    low[:], high[:] = value[part, level], value[part, last]
-    backward(low, scratch[worker, 0], special, t)
-    backward(high, scratch[worker, 0], last, t)
-    prime, inverse, factor = t.primes[last], t.inverses[last], t.prime_inverse[last, special]
-    for j in range(degree):
-        difference = high[j] - reduced(low[j], prime, inverse)
-        high[j] = reduced(times(difference, factor, prime, inverse), prime, inverse)
-    for row in range(last):
-        prime, inverse, factor = t.primes[row], t.inverses[row], t.special[row]
-        for j in range(degree):
-            upper = times(reduced(high[j], prime, inverse), factor, prime, inverse)
-            target[j] = reduced(reduced(low[j], prime, inverse) + upper, prime, inverse)
-        forward(target, scratch[worker, 0], row, t)
-        both = times(t.prime_inverse[row, special], t.prime_inverse[row, last], prime, inverse)
-        _scaled_difference(value[part, row], target, both, result[part, row], row, t)
 
 
 @kernel

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import BackendError
-from secure.engine import arithmetic
+from secure.engine import arithmetic, base_change
 from secure.engine.buffers import Buffers
 from secure.engine.constants import EngineConstants
 from secure.engine.ring import EngineKeys, EngineRing
@@ -147,7 +147,7 @@ class Run:
         if source.extended:
             last = self._divided(source.rows[-1:]).rows[0]
         scratch = self._take(len(last) + self._threads, self._degree)
-        arithmetic.digits_of(self._team, last, digits, scratch, self._t)
+        base_change.digits_of(self._team, last, digits, scratch, self._t)
         self._give(scratch)
         if source.extended:
             self._give(last[None])
@@ -156,7 +156,7 @@ class Run:
         """Parts divided by P, or by their last data prime."""
         parts, rows, degree = extended.shape
         result, scratch = self._take(parts, rows - 1, degree), self._take(parts + 2 * self._threads, degree)
-        arithmetic.divide(self._team, extended, special, result, scratch, self._t)
+        base_change.divide(self._team, extended, special, result, scratch, self._t)
         self._give(scratch)
         return Residues(result)
 
@@ -169,7 +169,7 @@ class Run:
         elif kind is Kind.RESCALE and step.joined:
             result = Residues(self._take(2, source.shape[1] - 2, self._degree))
             scratch = self._take(self._threads, 4, self._degree)
-            arithmetic.divide_jointly(self._team, source, result.rows, scratch, self._t)
+            base_change.divide_jointly(self._team, source, result.rows, scratch, self._t)
             self._give(scratch)
         elif kind is Kind.RESCALE:
             result = self._divided(source, special=False)

@@ -13,7 +13,8 @@ from compress.errors import BackendError
 from secure.backends import BackendName, make_backend
 from secure.clear import run_clear
 from secure.client import Client
-from secure.engine.arithmetic import add_four_products, add_product, add_switched, digits_of, divide, divide_jointly
+from secure.engine.arithmetic import add_four_products, add_product, add_switched
+from secure.engine.base_change import digits_of, divide, divide_jointly
 from secure.engine.buffers import LINE_BYTES, Arena, Buffers
 from secure.engine.evaluator import EngineBackend
 from secure.engine.tables import bit_reversed, engine_order, make_tables, rotation_order, smallest_root
