@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from secure.engine import arithmetic, base_change
 from secure.engine.buffers import Arena
+from secure.engine.running import scratch_rows
 from secure.engine.tables import Tables, make_tables, rotation_order
 from secure.engine.team import ALONE
 from secure.params import Params, make_params
@@ -61,11 +62,13 @@ def operations(ring: Ring, level: int) -> Iterator[tuple[Kind, Callable[[], obje
     moduli = np.stack([t.primes[rows], t.inverses[rows]], axis=1)
     digits, total = np.empty((level, level + 1, degree)), np.empty((2, level + 1, degree))
     result, squares, lower = np.empty_like(value), np.empty_like(product), np.empty((2, level - 1, degree))
-    scratch, own = np.empty((max(level, 2) + 2, degree)), np.empty((1, 2, degree))
+    scratch = np.empty((scratch_rows(level, threads=1), degree))
 
     def switched(source: Array) -> None:
         base_change.digits_of(ALONE, source[-1], digits, scratch, t)
-        arithmetic.add_switched(ALONE, total, True, digits, next(ring.keys), source[:-1], t.special, order, moduli, own)
+        arithmetic.add_switched(
+            ALONE, total, True, digits, next(ring.keys), source[:-1], t.special, order, moduli, scratch
+        )
         base_change.divide(ALONE, total, True, result, scratch, t)
 
     def multiply_plain() -> None:

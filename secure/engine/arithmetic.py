@@ -4,7 +4,7 @@ A key switch is SEAL's, with one special prime P. It is cut into pieces so that 
 hoisting, Halevi and Shoup 2018) and sums of switched values share the division by P ("extended" values, (2, level + 1, N), the row of P last).
 
 Results go into arrays that the caller owns. A kernel's rows, or parts, are pieces that a team shares (`team`: its address, or ALONE);
-scratch has rows for every worker. moduli: (rows, 2), each row's prime and its inverse. Ranges (derived from the bounds in `modular`):
+scratch has rows for every worker, and may have more. moduli: (rows, 2), each row's prime and its inverse. Ranges (derived from the bounds in `modular`):
 what is stored lies within 0.9 p, keys and constants within p / 2, so a product of the two lies within 0.67 p. Seven of them and a stored
 value make 5.6 p, which is below the 8 p up to which a sum is exact and may be reduced.
 """
@@ -38,7 +38,7 @@ def add_switched(
     """total (2, level + 1, N) += (digits * key + carried * factors), rearranged: row[j] = row[order[j]]; fresh: total is set instead.
 
     digits: (level, level + 1, N). key: (all levels, 2, all primes, N). carried: (parts, rows, N) with factors (rows,), what else is
-    rearranged: the parts that are not switched, times P, or as they are where they are extended. scratch: (threads, 2, N).
+    rearranged: the parts that are not switched, times P, or as they are where they are extended. scratch: (2 threads, N).
     """
     rows = 2 * digits.shape[1]
     _switched_row(team, rows, (total, fresh, digits, key, carried, factors, order, moduli, scratch))
@@ -48,7 +48,7 @@ def add_switched(
 @kernel
 def _switched_row(piece, worker, total, fresh, digits, key, carried, factors, order, moduli, scratch):  # type: ignore[no-untyped-def]
     level, rows, degree = digits.shape
-    row_sum, gathered = scratch[worker, 0], scratch[worker, 1, : min(degree, PIECE)]
+    row_sum, gathered = scratch[2 * worker], scratch[2 * worker + 1, : min(degree, PIECE)]
     part, row = piece // rows, piece % rows
     which = row if row < level else key.shape[2] - 1
     prime, inverse = moduli[row, 0], moduli[row, 1]

@@ -94,7 +94,7 @@ def divide_jointly(team: int, value: Array, result: Array, scratch: Array, t: Ta
     """Divided and rounded by P and the last data prime q at once: extended (2, level + 1, N) -> result (2, level - 1, N).
 
     The remainder modulo P q is r + P s, with r the residue modulo P and s that of (value - r) / P modulo q, both centred.
-    scratch: (threads, 4, N).
+    scratch: (4 threads, N).
     """
     _jointly_divided_part(team, 2, (value, result, scratch, t))
 
@@ -104,10 +104,15 @@ def divide_jointly(team: int, value: Array, result: Array, scratch: Array, t: Ta
 def _jointly_divided_part(part, worker, value, result, scratch, t):  # type: ignore[no-untyped-def]
     level, degree = value.shape[1] - 1, value.shape[2]
     special, last = len(t.primes) - 1, level - 1
-    low, high, target = scratch[worker, 1], scratch[worker, 2], scratch[worker, 3]
+    own, low, high, target = (
+        scratch[4 * worker],
+        scratch[4 * worker + 1],
+        scratch[4 * worker + 2],
+        scratch[4 * worker + 3],
+    )
     low[:], high[:] = value[part, level], value[part, last]
-    backward(low, scratch[worker, 0], special, t)
-    backward(high, scratch[worker, 0], last, t)
+    backward(low, own, special, t)
+    backward(high, own, last, t)
     prime, inverse, factor = t.primes[last], t.inverses[last], t.prime_inverse[last, special]
     for j in range(degree):
         difference = high[j] - reduced(low[j], prime, inverse)
@@ -117,7 +122,7 @@ def _jointly_divided_part(part, worker, value, result, scratch, t):  # type: ign
         for j in range(degree):
             upper = times(reduced(high[j], prime, inverse), factor, prime, inverse)
             target[j] = reduced(reduced(low[j], prime, inverse) + upper, prime, inverse)
-        forward(target, scratch[worker, 0], row, t)
+        forward(target, own, row, t)
         both = times(t.prime_inverse[row, special], t.prime_inverse[row, last], prime, inverse)
         _scaled_difference(value[part, row], target, both, result[part, row], row, t)
 

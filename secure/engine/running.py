@@ -16,6 +16,7 @@ from secure.engine.ring import EngineKeys, EngineRing
 from secure.engine.team import Team
 from secure.engine_schedule import Apply, Form, Offset, Product, Schedule, Sum, Summand, Term, Turn
 from secure.plan import Kind, Plan
+from secure.seal_context import MAX_PARTS
 
 Array = NDArray[np.float64]
 
@@ -48,14 +49,15 @@ class Resources:
 class Run:
     """The state of one pass. Inputs are the caller's: they are read, and never given back as arrays to use again.
 
-    team: the address of the team that is gathered for it.
+    team: the address of the team that is gathered for it. All kernels of a pass have the same scratch, which so stays in the caches.
     """
 
     def __init__(self, resources: Resources, inputs: Sequence[Residues], team: int) -> None:
         self._r, self._ring, self._t = resources, resources.ring, resources.ring.tables
-        self._team, self._threads = team, resources.team.threads
+        self._team = team
         self._take, self._give = resources.buffers.take, resources.buffers.give
         self._degree = resources.ring.degree
+        self._scratch = self._take(scratch_rows(resources.plan.params.levels, resources.team.threads), self._degree)
         self._values = dict(enumerate(inputs))
         self._reads, self._turns = resources.schedule.reads.copy(), resources.schedule.turns.copy()
         self._held = frozenset(range(len(inputs))) | frozenset(resources.plan.outputs)
@@ -75,6 +77,7 @@ class Run:
         results = [Residues(self._values[output].rows.copy()) for output in plan.outputs]
         for output in set(plan.outputs) - set(range(plan.inputs)):
             self._give(self._values.pop(output).rows)
+        self._give(self._scratch)
         return results
 
     def _sum(self, step: Sum) -> Residues:
@@ -132,11 +135,10 @@ class Run:
             key, order = keys.galois[turn.element], ring.rotation(turn.element)
         # P times the first part is what an extended sum already holds: dividing it would cost transforms and add rounding
         factors = ring.ones if source.extended else self._t.special
-        moduli, scratch = ring.moduli(level, True), self._take(self._threads, 2, self._degree)
+        moduli = ring.moduli(level, True)
         arithmetic.add_switched(
-            self._team, total, fresh, source.digits, key, source.rows[:-1], factors, order, moduli, scratch
+            self._team, total, fresh, source.digits, key, source.rows[:-1], factors, order, moduli, self._scratch
         )
-        self._give(scratch)
         self._turns[turn.source] -= 1
         if not self._turns[turn.source]:
             self._give(source.digits)
@@ -146,18 +148,15 @@ class Run:
         last = source.rows[-1]
         if source.extended:
             last = self._divided(source.rows[-1:]).rows[0]
-        scratch = self._take(len(last) + self._threads, self._degree)
-        base_change.digits_of(self._team, last, digits, scratch, self._t)
-        self._give(scratch)
+        base_change.digits_of(self._team, last, digits, self._scratch, self._t)
         if source.extended:
             self._give(last[None])
 
     def _divided(self, extended: Array, special: bool = True) -> Residues:
         """Parts divided by P, or by their last data prime."""
         parts, rows, degree = extended.shape
-        result, scratch = self._take(parts, rows - 1, degree), self._take(parts + 2 * self._threads, degree)
-        base_change.divide(self._team, extended, special, result, scratch, self._t)
-        self._give(scratch)
+        result = self._take(parts, rows - 1, degree)
+        base_change.divide(self._team, extended, special, result, self._scratch, self._t)
         return Residues(result)
 
     def _applied(self, step: Apply) -> Residues:
@@ -168,9 +167,7 @@ class Run:
             arithmetic.square(self._team, source, result.rows, self._ring.moduli(source.shape[1], False))
         elif kind is Kind.RESCALE and step.joined:
             result = Residues(self._take(2, source.shape[1] - 2, self._degree))
-            scratch = self._take(self._threads, 4, self._degree)
-            base_change.divide_jointly(self._team, source, result.rows, scratch, self._t)
-            self._give(scratch)
+            base_change.divide_jointly(self._team, source, result.rows, self._scratch, self._t)
         elif kind is Kind.RESCALE:
             result = self._divided(source, special=False)
         else:
@@ -183,6 +180,11 @@ class Run:
         self._reads[value] -= 1
         if not self._reads[value] and value not in self._held:
             self._give(self._values.pop(value).rows)
+
+
+def scratch_rows(levels: int, threads: int) -> int:
+    """Rows of scratch that are enough for every kernel: digits need one a level and one a thread, divisions the others."""
+    return max(levels + threads, MAX_PARTS + 2 * threads, 4 * threads)
 
 
 def _in_fours(terms: Sequence[Term]) -> Iterator[tuple[Term, ...]]:

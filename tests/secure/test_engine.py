@@ -295,7 +295,7 @@ def test_switched_digits_at_the_extremes_are_exact(bits):
     exact = np.array([digits.astype(np.int64).astype(object)[:, None] * key.astype(np.int64).astype(object)])[0].sum(0)
     exact[0, :level] += carried[0].astype(np.int64).astype(object) * int(primes[-1])
     for fresh in (True, False):
-        scratch = np.empty((1, 2, degree))
+        scratch = np.empty((2, degree))
         add_switched(ALONE, total, fresh, digits, key, carried, tables.special, order, moduli, scratch)
     difference = total.astype(np.int64).astype(object) - 2 * exact[..., order]
     assert ((difference % primes[rows][:, None]) == 0).all()
@@ -305,7 +305,7 @@ def test_switched_digits_at_the_extremes_are_exact(bits):
 @pytest.mark.parametrize("bits", [30, 50])
 def test_a_joint_division_is_one_by_the_product(bits):
     degree, params = 4096, make_params(4096, [bits] * 3, bits)
-    tables, scratch = make_tables(params), np.empty((1, 4, degree))
+    tables, scratch = make_tables(params), np.empty((4, degree))
     first, second, last = params.data_primes
     divisor = params.special_prime * last
     rng = np.random.default_rng(0)
@@ -316,11 +316,11 @@ def test_a_joint_division_is_one_by_the_product(bits):
     value = np.array([[w % p for w in whole] for p in (*params.data_primes, params.special_prime)], dtype=float)
     for row in range(4):
         value[row] = np.where(value[row] > tables.primes[row] / 2, value[row] - tables.primes[row], value[row])
-        forward(value[row], scratch[0, 0], row, tables)
+        forward(value[row], scratch[0], row, tables)
     result = np.empty((2, 2, degree))
     divide_jointly(ALONE, np.stack([value, value]), result, scratch, tables)
     for row, prime in enumerate((first, second)):
-        backward(result[1, row], scratch[0, 0], row, tables)
+        backward(result[1, row], scratch[0], row, tables)
         found = result[1, row].astype(np.int64).astype(object)
         assert (((found - np.array(quotients, dtype=object)) % prime) == 0).all()
 
