@@ -108,7 +108,11 @@ def command(name: str, example: str) -> Callable[[Command], Command]:
 
         wrapped: Any = run
         for option in (
-            click.option("--threads", type=click.IntRange(1), help="Threads for training and linear algebra."),
+            click.option(
+                "--threads",
+                type=click.IntRange(1),
+                help="Threads for training and linear algebra, and of an encrypted request by run and infer (default 1).",
+            ),
             click.option("--verbose", is_flag=True, help="Log what is decided."),
             click.option("--quiet", is_flag=True, help="No progress."),
             click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
@@ -124,6 +128,11 @@ def _limit_threads(threads: int | None) -> None:
         os.environ["OMP_NUM_THREADS"] = str(threads)
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(threads)
+
+
+def _request_threads() -> int:
+    """What --threads says of an encrypted request: one thread where it is not given."""
+    return click.get_current_context().params["threads"] or 1
 
 
 class _Group(click.Group):
@@ -798,7 +807,7 @@ def run(out: Output, bundle: Path, key: Path, source: Path, output: Path, force:
 
     _refuse_existing(output, force)
     evaluation_key, request = key.read_bytes(), source.read_bytes()
-    server = Server(load_server(bundle))
+    server = Server(load_server(bundle), threads=_request_threads())
     server.register(evaluation_key, str(key))
     key_id, ciphertexts = server.load_request(request, str(source))
     start = perf_counter()
@@ -806,7 +815,7 @@ def run(out: Output, bundle: Path, key: Path, source: Path, output: Path, force:
     server_ms = (perf_counter() - start) * 1e3
     reply = server.pack_reply(key_id, outputs)
     write_file(output, reply, force=force)
-    result = {"server_ms": server_ms, "download_bytes": len(reply)}
+    result = {"server_ms": server_ms, "threads": server.threads, "download_bytes": len(reply)}
     out.result(result, f"saved {output} ({len(reply):,} bytes) after {server_ms:.1f} ms")
 
 
@@ -863,7 +872,14 @@ def infer(out: Output, bundle: Path, data_name: str, data_dir: Path | None, imag
     data = cp.load_data(data_name, data_dir)
     energy: dict[str, Any] = {}
     with out.progress("infer") as progress, measured_energy(energy):
-        result = round_trip(loaded, data.x_test[:images], data.y_test[:images], backend=backend, progress=progress)
+        result = round_trip(
+            loaded,
+            data.x_test[:images],
+            data.y_test[:images],
+            backend=backend,
+            threads=_request_threads(),
+            progress=progress,
+        )
     result = {**result, **energy}
     out.result(result, _pairs(result))
 

@@ -8,6 +8,7 @@ compression.py         rates and accuracy of OPQ, and of uniform magnitude pruni
 blocks.py              block pruning: allocations, power terms, families and the largest removal
 savings.py             what each method saves under encryption
 fixed_plans.py         the plan the search chooses beside ten fixed ones
+threads.py             one request on one thread and on two
 joint.py               joint quantization of every zoo network, and integers against simulation
 train_tutorial.py      the weights of the tutorial's network
 machine.py             what machine a result was measured on
@@ -35,4 +36,5 @@ BENCHMARKS = {
     "costmodel": "benchmarks.costmodel",
     "methods": "benchmarks.costmodel_methods",
     "noise": "benchmarks.noise",
+    "threads": "benchmarks.threads",
 }

@@ -46,11 +46,14 @@ engine/modular.py            modular arithmetic in float64, as compiled kernels
 engine/vectors.py            eight numbers as one value in kernels
 engine/tables.py             roots of unity and orders
 engine/transform.py          the number-theoretic transform and its inverse
-engine/arithmetic.py         ciphertexts as arrays: products, key switches, divisions
+engine/base_change.py        digits and divisions, which need transforms
+engine/arithmetic.py         ciphertexts as arrays: sums, products, key switches
 engine/residues.py           SEAL's saved ciphertexts as residues, and back
 engine/ring.py               tables and keys as residues, kept
 engine/constants.py          a plan's plaintexts, encoded as its sums want them
 engine/buffers.py            arrays that are used again
+engine/atomics.py            words of memory that all threads write, cores
+engine/team.py               threads that share the pieces of a kernel
 engine/running.py            one pass over a plan's schedule
 engine/evaluator.py          a plan made ready for the engine
 backends.py                  what computes on a server: the engine or SEAL

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any, Protocol
 
-from compress.errors import BackendError
+from compress.errors import BackendError, ConfigError
 from secure.evaluate import Evaluator, walk
 from secure.params import Params
 from secure.plan import Plan
@@ -59,13 +59,15 @@ def default_backend(params: Params) -> BackendName:
 
 
 def make_backend(
-    name: BackendName, ring: Ring, plan: Plan, cache_bytes: int, progress: Progress | None = None
+    name: BackendName, ring: Ring, plan: Plan, cache_bytes: int, progress: Progress | None = None, threads: int = 1
 ) -> Backend:
-    """Everything of a server that no client's key enters: constants encoded, tables made.
+    """Everything of a server that no client's key enters: constants encoded, tables made, threads for a request started.
 
-    Raises: BackendError for a plan that the backend cannot run.
+    Raises: BackendError for a plan that the backend cannot run; ConfigError for threads that it cannot use.
     """
     if name is BackendName.SEAL:
+        if threads != 1:
+            raise ConfigError("threads", threads, "1 where a plan runs under SEAL")
         if not plan.params.fits_seal:
             raise BackendError(
                 "coeff_modulus: the special prime is too near the others for SEAL's key switches to be precise; "
@@ -74,4 +76,4 @@ def make_backend(
         return SealBackend(ring, plan, cache_bytes, progress)
     from secure.engine.evaluator import EngineBackend  # brings a compiler, which a server under SEAL does not need
 
-    return EngineBackend(ring, plan, cache_bytes, progress)
+    return EngineBackend(ring, plan, cache_bytes, progress, threads)

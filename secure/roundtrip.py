@@ -33,12 +33,13 @@ def round_trip(
     labels: NDArray[np.int64],
     *,
     backend: str = "tenseal",
+    threads: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Accuracy, agreement, errors, medians of times and sizes over images (count, *input_shape), by the interface's keys.
 
     `classes` are the answers as decrypted, one an image; `accuracy_compressed` is the plan in clear on the same images. With backend "cleartext" nothing is encrypted and the keys about
-    encryption are left out. Raises: ConfigError, InputShapeError, BackendError.
+    encryption are left out. threads: of the server, for each request. Raises: ConfigError, InputShapeError, BackendError.
     """
     if backend not in BACKENDS:
         raise ConfigError("backend", backend, ", ".join(BACKENDS))
@@ -55,7 +56,7 @@ def round_trip(
     }
     if backend == "cleartext":
         return result
-    outputs, measured = encrypted_outputs(bundle, images, progress or (lambda label, share: None))
+    outputs, measured = encrypted_outputs(bundle, images, progress or (lambda label, share: None), threads)
     agreement = float(np.mean(outputs.argmax(axis=1) == clear.argmax(axis=1)))
     return {
         **result,
@@ -64,6 +65,7 @@ def round_trip(
         "agreement": agreement,
         "max_logit_error": float(np.abs(outputs - clear).max()),
         **measured,
+        "threads": threads,
         "peak_rss_bytes": peak_rss_bytes(),
     }
 
@@ -80,13 +82,15 @@ def clear_outputs(bundle: Bundle, images: Images) -> Array:
     return np.concatenate(rows)
 
 
-def encrypted_outputs(bundle: Bundle, images: Images, progress: Progress) -> tuple[Array, dict[str, Any]]:
+def encrypted_outputs(
+    bundle: Bundle, images: Images, progress: Progress, threads: int = 1
+) -> tuple[Array, dict[str, Any]]:
     """(images, outputs) under fresh keys, and medians of times and sizes, by the interface's keys.
 
-    Raises: InputShapeError, BackendError.
+    Raises: ConfigError, InputShapeError, BackendError.
     """
     progress("keys", 0.0)
-    client, server = Client(bundle.client), Server(bundle.server)
+    client, server = Client(bundle.client), Server(bundle.server, threads=threads)
     key = client.evaluation_key.to_bytes()
     server.register(key)
     outputs = []

@@ -4,10 +4,11 @@ key.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from compress.errors import FormatError, KeyMismatchError, SecretKeyError
+from compress.errors import ConfigError, FormatError, KeyMismatchError, SecretKeyError
 from secure.backends import BackendName, SealBackend, default_backend, make_backend
 from secure.container import Container, ContainerKind, check_belongs, parse_for_server
 from secure.evaluate import Evaluator
@@ -28,18 +29,24 @@ class Server:
         backend: BackendName | None = None,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         progress: Callable[[str, float], None] | None = None,
+        threads: int = 1,
     ) -> None:
         """Encodes the plan's constants, up to `cache_bytes` of them once and for all.
 
         backend: None for the engine, or SEAL where the plan's primes are too large for it (`backend` then says which).
+        threads: cores that one request may keep busy, under the engine; requests at the same time get one each, but the first.
 
-        Raises: InsecureParametersError, BackendError.
+        Raises: InsecureParametersError, BackendError; ConfigError for threads below 1, more than this process may use cores,
+        or more than one under SEAL.
         """
-        self.spec = spec
+        cores = len(os.sched_getaffinity(0))
+        if not 1 <= threads <= cores:
+            raise ConfigError("threads", threads, f"1 to {cores}, the cores that this process may use")
+        self.spec, self.threads = spec, threads
         self._ring = make_ring(spec.plan.params)
         self._cache_bytes = cache_bytes
         self.backend = backend or default_backend(spec.plan.params)
-        self._backend = make_backend(self.backend, self._ring, spec.plan, cache_bytes, progress)
+        self._backend = make_backend(self.backend, self._ring, spec.plan, cache_bytes, progress, threads)
         self._keys: dict[bytes, EvaluationKeys] = {}
         self._evaluators: dict[bytes, Evaluator[Any]] = {}
 

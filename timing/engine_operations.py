@@ -10,9 +10,11 @@ from itertools import cycle
 import numpy as np
 from numpy.typing import NDArray
 
-from secure.engine import arithmetic
+from secure.engine import arithmetic, base_change
 from secure.engine.buffers import Arena
+from secure.engine.running import scratch_rows
 from secure.engine.tables import Tables, make_tables, rotation_order
+from secure.engine.team import ALONE
 from secure.params import Params, make_params
 from secure.plan import Kind, galois_element
 
@@ -60,25 +62,25 @@ def operations(ring: Ring, level: int) -> Iterator[tuple[Kind, Callable[[], obje
     moduli = np.stack([t.primes[rows], t.inverses[rows]], axis=1)
     digits, total = np.empty((level, level + 1, degree)), np.empty((2, level + 1, degree))
     result, squares, lower = np.empty_like(value), np.empty_like(product), np.empty((2, level - 1, degree))
-    scratch = np.empty((3, degree))
+    scratch = np.empty((scratch_rows(level, threads=1), degree))
 
     def switched(source: Array) -> None:
-        arithmetic.digits_of(source[-1], digits, scratch[:2], t)
+        base_change.digits_of(ALONE, source[-1], digits, scratch, t)
         arithmetic.add_switched(
-            total, True, digits, next(ring.keys), source[:-1], t.special, order, moduli, scratch[:2]
+            ALONE, total, True, digits, next(ring.keys), source[:-1], t.special, order, moduli, scratch
         )
-        arithmetic.divide(total, True, result, scratch, t)
+        base_change.divide(ALONE, total, True, result, scratch, t)
 
     def multiply_plain() -> None:
-        arithmetic.add_product(total, False, next(ring.values), next(ring.constants)[:level], moduli)
+        arithmetic.add_product(ALONE, total, False, next(ring.values), next(ring.constants)[:level], moduli)
 
-    yield Kind.ADD, lambda: arithmetic.add_value(total, False, value, moduli)
+    yield Kind.ADD, lambda: arithmetic.add_value(ALONE, total, False, value, moduli)
     yield Kind.MULTIPLY_PLAIN, multiply_plain
-    yield Kind.SQUARE, lambda: arithmetic.square(value, squares, moduli)
+    yield Kind.SQUARE, lambda: arithmetic.square(ALONE, value, squares, moduli)
     yield Kind.ROTATE, lambda: switched(value)
     yield Kind.RELINEARIZE, lambda: switched(product)
     if level > 1:
-        yield Kind.RESCALE, lambda: arithmetic.divide(value, False, lower, scratch, t)
+        yield Kind.RESCALE, lambda: base_change.divide(ALONE, value, False, lower, scratch, t)
 
 
 def _in_turn(total_bytes: int, *shape: int) -> Iterator[Array]:

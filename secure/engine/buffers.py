@@ -7,6 +7,7 @@ and a stream through a key or a constant is read ahead only as far as its page g
 from __future__ import annotations
 
 from math import prod
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,18 +45,19 @@ class Arena:
 
 
 class Buffers:
-    """Arrays by shape, taken and given back. Threads may share one: a list's ends are moved atomically."""
+    """Arrays by shape, taken and given back. Threads may share one: a list's ends are moved atomically, an arena is cut under a lock."""
 
     def __init__(self) -> None:
         self._free: dict[tuple[int, ...], list[Array]] = {}
-        self._arena = Arena()
+        self._arena, self._cutting = Arena(), Lock()
 
     def take(self, *shape: int) -> Array:
         """An array of that shape, its content whatever it was."""
         try:
             return self._free[shape].pop()
         except (KeyError, IndexError):
-            return self._arena.empty(*shape)
+            with self._cutting:
+                return self._arena.empty(*shape)
 
     def give(self, array: Array) -> None:
         """Let it be taken again; the caller must not touch it any more."""

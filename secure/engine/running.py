@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import BackendError
-from secure.engine import arithmetic
+from secure.engine import arithmetic, base_change
 from secure.engine.buffers import Buffers
 from secure.engine.constants import EngineConstants
 from secure.engine.ring import EngineKeys, EngineRing
+from secure.engine.team import Team
 from secure.engine_schedule import Apply, Form, Offset, Product, Schedule, Sum, Summand, Term, Turn
 from secure.plan import Kind, Plan
+from secure.seal_context import MAX_PARTS
 
 Array = NDArray[np.float64]
 
@@ -33,7 +35,7 @@ class Residues:
 
 @dataclass(frozen=True, eq=False)
 class Resources:
-    """What all passes of one plan under one client's keys share."""
+    """What all passes of one plan under one client's keys share. The team is the server's: one pass at a time has it."""
 
     plan: Plan
     schedule: Schedule
@@ -41,15 +43,21 @@ class Resources:
     constants: EngineConstants
     buffers: Buffers
     keys: EngineKeys
+    team: Team
 
 
 class Run:
-    """The state of one pass. Inputs are the caller's: they are read, and never given back as arrays to use again."""
+    """The state of one pass. Inputs are the caller's: they are read, and never given back as arrays to use again.
 
-    def __init__(self, resources: Resources, inputs: Sequence[Residues]) -> None:
+    team: the address of the team that is gathered for it. All kernels of a pass have the same scratch, which so stays in the caches.
+    """
+
+    def __init__(self, resources: Resources, inputs: Sequence[Residues], team: int) -> None:
         self._r, self._ring, self._t = resources, resources.ring, resources.ring.tables
+        self._team = team
         self._take, self._give = resources.buffers.take, resources.buffers.give
         self._degree = resources.ring.degree
+        self._scratch = self._take(scratch_rows(resources.plan.params.levels, resources.team.threads), self._degree)
         self._values = dict(enumerate(inputs))
         self._reads, self._turns = resources.schedule.reads.copy(), resources.schedule.turns.copy()
         self._held = frozenset(range(len(inputs))) | frozenset(resources.plan.outputs)
@@ -69,6 +77,7 @@ class Run:
         results = [Residues(self._values[output].rows.copy()) for output in plan.outputs]
         for output in set(plan.outputs) - set(range(plan.inputs)):
             self._give(self._values.pop(output).rows)
+        self._give(self._scratch)
         return results
 
     def _sum(self, step: Sum) -> Residues:
@@ -96,19 +105,21 @@ class Run:
             rows = [self._values[product.source].rows for product in products]
             plain = [self._r.constants.get(product.constant, product.form) for product in products]
             if len(products) == 1:
-                arithmetic.add_product(total, fresh, rows[0], plain[0], moduli)
+                arithmetic.add_product(self._team, total, fresh, rows[0], plain[0], moduli)
             else:
                 v0, v1, v2, v3 = rows
                 c0, c1, c2, c3 = plain
-                arithmetic.add_four_products(total, fresh, v0, v1, v2, v3, c0, c1, c2, c3, moduli)
+                arithmetic.add_four_products(self._team, total, fresh, v0, v1, v2, v3, c0, c1, c2, c3, moduli)
         elif isinstance(term, Turn):
             self._add_switched(total, fresh, term)
         elif isinstance(term, Offset):
-            arithmetic.add_value(total, fresh, self._r.constants.get(term.constant, term.form)[None], moduli)
+            arithmetic.add_value(
+                self._team, total, fresh, self._r.constants.get(term.constant, term.form)[None], moduli
+            )
         elif isinstance(term, Summand) and term.form is Form.LIFTED:
-            arithmetic.add_scaled(total, self._values[term.source].rows, self._t.special, moduli)
+            arithmetic.add_scaled(self._team, total, self._values[term.source].rows, self._t.special, moduli)
         elif isinstance(term, Summand):
-            arithmetic.add_value(total, fresh, self._values[term.source].rows, moduli)
+            arithmetic.add_value(self._team, total, fresh, self._values[term.source].rows, moduli)
 
     def _add_switched(self, total: Array, fresh: bool, turn: Turn) -> None:
         """The key switch of a value's last part, and what is carried along of the others."""
@@ -124,11 +135,10 @@ class Run:
             key, order = keys.galois[turn.element], ring.rotation(turn.element)
         # P times the first part is what an extended sum already holds: dividing it would cost transforms and add rounding
         factors = ring.ones if source.extended else self._t.special
-        scratch = self._take(2, self._degree)
+        moduli = ring.moduli(level, True)
         arithmetic.add_switched(
-            total, fresh, source.digits, key, source.rows[:-1], factors, order, ring.moduli(level, True), scratch
+            self._team, total, fresh, source.digits, key, source.rows[:-1], factors, order, moduli, self._scratch
         )
-        self._give(scratch)
         self._turns[turn.source] -= 1
         if not self._turns[turn.source]:
             self._give(source.digits)
@@ -138,18 +148,15 @@ class Run:
         last = source.rows[-1]
         if source.extended:
             last = self._divided(source.rows[-1:]).rows[0]
-        scratch = self._take(2, self._degree)
-        arithmetic.digits_of(last, digits, scratch, self._t)
-        self._give(scratch)
+        base_change.digits_of(self._team, last, digits, self._scratch, self._t)
         if source.extended:
             self._give(last[None])
 
     def _divided(self, extended: Array, special: bool = True) -> Residues:
         """Parts divided by P, or by their last data prime."""
         parts, rows, degree = extended.shape
-        result, scratch = self._take(parts, rows - 1, degree), self._take(3, degree)
-        arithmetic.divide(extended, special, result, scratch, self._t)
-        self._give(scratch)
+        result = self._take(parts, rows - 1, degree)
+        base_change.divide(self._team, extended, special, result, self._scratch, self._t)
         return Residues(result)
 
     def _applied(self, step: Apply) -> Residues:
@@ -157,12 +164,10 @@ class Run:
         kind = self._r.plan.ops[step.result - self._r.plan.inputs].kind
         if kind is Kind.SQUARE:
             result = Residues(self._take(3, *source.shape[1:]))
-            arithmetic.square(source, result.rows, self._ring.moduli(source.shape[1], False))
+            arithmetic.square(self._team, source, result.rows, self._ring.moduli(source.shape[1], False))
         elif kind is Kind.RESCALE and step.joined:
             result = Residues(self._take(2, source.shape[1] - 2, self._degree))
-            scratch = self._take(4, self._degree)
-            arithmetic.divide_jointly(source, result.rows, scratch, self._t)
-            self._give(scratch)
+            base_change.divide_jointly(self._team, source, result.rows, self._scratch, self._t)
         elif kind is Kind.RESCALE:
             result = self._divided(source, special=False)
         else:
@@ -175,6 +180,11 @@ class Run:
         self._reads[value] -= 1
         if not self._reads[value] and value not in self._held:
             self._give(self._values.pop(value).rows)
+
+
+def scratch_rows(levels: int, threads: int) -> int:
+    """Rows of scratch that are enough for every kernel: digits need one a level and one a thread, divisions the others."""
+    return max(levels + threads, MAX_PARTS + 2 * threads, 4 * threads)
 
 
 def _in_fours(terms: Sequence[Term]) -> Iterator[tuple[Term, ...]]:

@@ -91,6 +91,20 @@ def test_infer_measures_by_the_names_of_the_interface(road: Road, backend: str) 
         assert found["evaluation_key_bytes"] == pytest.approx(road.results["keygen"]["evaluation_key_bytes"], rel=1e-3)
 
 
+def test_a_request_runs_on_as_many_threads_as_told(road: Road, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1})
+    monkeypatch.setattr("cli._limit_threads", lambda threads: None)  # torch's, for the rest of this process
+    files = ("--key", road.path("keys/evaluation.key"), "--input", road.path("x.ct"))
+    found = call_json("run", road.path("bundle"), *files, "-o", tmp_path / "y.ct", "--threads", 2)
+    assert (road.results["run"]["threads"], found["threads"]) == (1, 2)
+    assert (tmp_path / "y.ct").read_bytes() == Path(road.path("y.ct")).read_bytes()
+    assert call_json("infer", road.path("bundle"), "--data", road.data, "--images", 2, "--threads", 2)["threads"] == 2
+    refused = call("run", road.path("bundle"), *files, "-o", tmp_path / "z.ct", "--threads", 3)
+    assert refused.exit_code == 1
+    assert "threads: got 3; allowed: 1 to 2, the cores that this process may use" in refused.stderr
+    assert not (tmp_path / "z.ct").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import tenseal.sealapi as sealapi
 
-from compress.errors import FormatError, InputShapeError, KeyMismatchError, SecretKeyError
+from compress.errors import ConfigError, FormatError, InputShapeError, KeyMismatchError, SecretKeyError
+from secure.backends import BackendName
 from secure.client import Client
 from secure.container import Container, ContainerKind, parse
 from secure.dry import dry_run
@@ -85,6 +86,25 @@ def test_a_server_without_room_for_plaintexts_gives_the_same_answer(client, requ
     server.register(client.evaluation_key)
     wanted = small_bundle_by_hand(BUNDLE, image())
     assert np.abs(client.decrypt(server.run(request_bytes)) - wanted).max() < 0.05
+
+
+@pytest.mark.parametrize("threads", [0, -1, 3])
+def test_threads_that_there_are_no_cores_for_are_refused(monkeypatch, threads):
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1})
+    with pytest.raises(
+        ConfigError, match=f"threads: got {threads}; allowed: 1 to 2, the cores that this process may use"
+    ):
+        Server(BUNDLE.server, threads=threads)
+
+
+def test_a_server_of_two_threads_answers_as_one_of_one_does(monkeypatch, client, server, request_bytes):
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1})
+    two = Server(BUNDLE.server, threads=2)
+    two.register(client.evaluation_key)
+    assert (server.threads, two.threads) == (1, 2)
+    assert two.run(request_bytes) == server.run(request_bytes)
+    with pytest.raises(ConfigError, match="threads: got 2; allowed: 1 where a plan runs under SEAL"):
+        Server(BUNDLE.server, backend=BackendName.SEAL, threads=2)
 
 
 def test_operations_done_are_those_of_the_plan(server, request_bytes):

@@ -1,5 +1,8 @@
 """The engine computes what SEAL computes: its transform against the definition, its operations bit for bit, its key switches within the noise."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import tenseal.sealapi as sealapi
@@ -10,10 +13,12 @@ from compress.errors import BackendError
 from secure.backends import BackendName, make_backend
 from secure.clear import run_clear
 from secure.client import Client
-from secure.engine.arithmetic import add_four_products, add_product, add_switched, digits_of, divide, divide_jointly
-from secure.engine.buffers import LINE_BYTES, Arena
+from secure.engine.arithmetic import add_four_products, add_product, add_switched
+from secure.engine.base_change import digits_of, divide, divide_jointly
+from secure.engine.buffers import LINE_BYTES, Arena, Buffers
 from secure.engine.evaluator import EngineBackend
 from secure.engine.tables import bit_reversed, engine_order, make_tables, rotation_order, smallest_root
+from secure.engine.team import ALONE
 from secure.engine.transform import backward, forward
 from secure.engine_schedule import Form, schedule
 from secure.evaluate import walk
@@ -131,7 +136,7 @@ def test_a_division_rounds_to_the_nearest():
     forward(value[0], scratch, 0, tables)
     forward(value[1], scratch, len(tables.primes) - 1, tables)
     quotient = np.empty((1, 1, degree))
-    divide(value[None], True, quotient, np.empty((3, degree)), tables)
+    divide(ALONE, value[None], True, quotient, np.empty((3, degree)), tables)
     result = quotient[0, 0]
     backward(result, scratch, 0, tables)
     np.testing.assert_array_equal(np.mod(result - quotient, first), 0)
@@ -144,7 +149,7 @@ def test_digits_are_the_residues_themselves():
     for row in range(2):
         forward(values[row], scratch, row, tables)
     digits = np.empty((2, 3, degree))
-    digits_of(values, digits, np.empty((2, degree)), tables)
+    digits_of(ALONE, values, digits, np.empty((3, degree)), tables)
     for digit in range(2):
         for row, which in ((0, 0), (1, 1), (2, 2)):
             coefficients = digits[digit, row].copy()
@@ -265,10 +270,10 @@ def test_sums_of_products_are_exact_at_the_extremes(seed, bits, count):
     total, place = np.empty((2, 1, degree)), 0
     while place < count:
         if place + 4 <= count:
-            add_four_products(total, place == 0, *values[place : place + 4], *plains[place : place + 4], moduli)
+            add_four_products(ALONE, total, place == 0, *values[place : place + 4], *plains[place : place + 4], moduli)
             place += 4
         else:
-            add_product(total, place == 0, values[place], plains[place], moduli)
+            add_product(ALONE, total, place == 0, values[place], plains[place], moduli)
             place += 1
     assert (((total.astype(np.int64).astype(object) - wanted) % prime) == 0).all()
     assert np.abs(total).max() < 0.9 * prime
@@ -290,7 +295,8 @@ def test_switched_digits_at_the_extremes_are_exact(bits):
     exact = np.array([digits.astype(np.int64).astype(object)[:, None] * key.astype(np.int64).astype(object)])[0].sum(0)
     exact[0, :level] += carried[0].astype(np.int64).astype(object) * int(primes[-1])
     for fresh in (True, False):
-        add_switched(total, fresh, digits, key, carried, tables.special, order, moduli, np.empty((2, degree)))
+        scratch = np.empty((2, degree))
+        add_switched(ALONE, total, fresh, digits, key, carried, tables.special, order, moduli, scratch)
     difference = total.astype(np.int64).astype(object) - 2 * exact[..., order]
     assert ((difference % primes[rows][:, None]) == 0).all()
     assert (np.abs(total) < 0.9 * moduli[:, :1]).all()
@@ -312,7 +318,7 @@ def test_a_joint_division_is_one_by_the_product(bits):
         value[row] = np.where(value[row] > tables.primes[row] / 2, value[row] - tables.primes[row], value[row])
         forward(value[row], scratch[0], row, tables)
     result = np.empty((2, 2, degree))
-    divide_jointly(np.stack([value, value]), result, scratch, tables)
+    divide_jointly(ALONE, np.stack([value, value]), result, scratch, tables)
     for row, prime in enumerate((first, second)):
         backward(result[1, row], scratch[0], row, tables)
         found = result[1, row].astype(np.int64).astype(object)
@@ -398,6 +404,23 @@ def test_arrays_of_an_arena_lie_on_cache_lines_and_apart():
         assert array.ctypes.data % LINE_BYTES == 0
         array[...] = number
     assert [set(array.ravel()) for array in arrays] == [{number} for number in range(len(arrays))]
+
+
+def test_an_arena_is_cut_by_one_thread_at_a_time(monkeypatch):
+    buffers, inside = Buffers(), []
+    cut, pause = buffers._arena.empty, threading.Event()
+
+    def watched(*shape):
+        inside.append(shape)
+        pause.wait(0.05)  # whoever does not wait for its turn comes in meanwhile
+        assert len(inside) == 1
+        inside.pop()
+        return cut(*shape)
+
+    monkeypatch.setattr(buffers._arena, "empty", watched)
+    with ThreadPoolExecutor(4) as pool:
+        arrays = list(pool.map(lambda number: buffers.take(2, 8), range(4)))
+    assert len({array.ctypes.data for array in arrays}) == 4
 
 
 def test_a_run_gives_every_array_back_but_its_outputs():

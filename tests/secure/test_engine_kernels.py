@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from secure.engine import arithmetic
+from secure.engine import base_change
 from secure.engine.evaluator import EngineBackend
 from secure.engine_kernels import (
     digits_kernels,
@@ -84,23 +84,23 @@ def test_the_engine_transforms_as_often_as_counted(plan, monkeypatch):
     evaluator = backend.evaluator(party.keys)
     done = []
 
-    def digits(part, result, scratch, tables):
+    def digits(team, part, result, scratch, tables):
         level = len(part)
         done.append(level + level * level)
-        digits_of(part, result, scratch, tables)
+        digits_of(team, part, result, scratch, tables)
 
-    def division(value, special, result, scratch, tables):
+    def division(team, value, special, result, scratch, tables):
         parts, rows = value.shape[:2]
         done.append(parts * rows)
-        divide(value, special, result, scratch, tables)
+        divide(team, value, special, result, scratch, tables)
 
-    def joint_division(value, result, scratch, tables):
+    def joint_division(team, value, result, scratch, tables):
         done.append(2 * value.shape[1])
-        divide_jointly(value, result, scratch, tables)
+        divide_jointly(team, value, result, scratch, tables)
 
-    digits_of, divide, divide_jointly = arithmetic.digits_of, arithmetic.divide, arithmetic.divide_jointly
-    monkeypatch.setattr(arithmetic, "digits_of", digits)
-    monkeypatch.setattr(arithmetic, "divide", division)
-    monkeypatch.setattr(arithmetic, "divide_jointly", joint_division)
+    digits_of, divide, divide_jointly = base_change.digits_of, base_change.divide, base_change.divide_jointly
+    monkeypatch.setattr(base_change, "digits_of", digits)
+    monkeypatch.setattr(base_change, "divide", division)
+    monkeypatch.setattr(base_change, "divide_jointly", joint_division)
     backend.run(evaluator, [backend.load(party.encrypt(uniform(seed))) for seed in range(plan.inputs)])
     assert sum(done) == sum(engine_kernels(plan), KernelCounts()).transforms

@@ -16,6 +16,7 @@ CLEAR_KEYS = {"images", "accuracy_compressed", "predicted_logit_error"}
 ENCRYPTION_KEYS = {
     "accuracy_encrypted", "agreement", "classes", "max_logit_error", "client_encrypt_ms", "server_ms", "client_decrypt_ms",
     "upload_bytes", "download_bytes", "evaluation_key_bytes", "peak_rss_bytes",
+    "threads",
 }  # fmt: skip
 
 

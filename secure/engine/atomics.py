@@ -1,0 +1,108 @@
+"""What threads that work together need of the machine: words of memory that all write, cores, functions by address. Compiled by numba."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+WORD, _INT = ir.IntType(64), ir.IntType(32)
+
+
+def _word(builder: Any, address: Any) -> Any:
+    return builder.inttoptr(address, WORD.as_pointer())
+
+
+def _look(typing_context: Any, address: Any) -> Any:
+    """The word there; whoever sees it sees all that was written before it."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load_atomic(_word(builder, arguments[0]), "acquire", 8)
+
+    return types.intp(types.intp), generate
+
+
+def _put(typing_context: Any, address: Any, value: Any) -> Any:
+    """Write a word, after all that was written before it."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.store_atomic(arguments[1], _word(builder, arguments[0]), "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp), generate
+
+
+def _increase(typing_context: Any, address: Any) -> Any:
+    """Add one to a word that others add to as well, after all that was written before."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.atomic_rmw("add", _word(builder, arguments[0]), WORD(1), "acq_rel")
+        return context.get_dummy_value()
+
+    return types.void(types.intp), generate
+
+
+def _replace(typing_context: Any, address: Any, found: Any, wanted: Any) -> Any:
+    """Whether the word was still the one that was found; then it is the wanted one now."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address, found, wanted = arguments
+        pair = builder.cmpxchg(_word(builder, address), found, wanted, "acq_rel", "acquire")
+        return builder.extract_value(pair, 1)
+
+    return types.boolean(types.intp, types.intp, types.intp), generate
+
+
+def _let_others(typing_context: Any) -> Any:
+    """Give the core to a thread that waits for one, if any does."""
+    return types.int32(), _libc("sched_yield")
+
+
+def _this_core(typing_context: Any) -> Any:
+    """The number of the core that the thread is on."""
+    return types.int32(), _libc("sched_getcpu")
+
+
+def _sleep(typing_context: Any, microseconds: Any) -> Any:
+    """For that time; the system then goes on on a core that has nothing to do, if there is one."""
+    return types.int32(types.int32), _libc("usleep")
+
+
+def _libc(name: str) -> Any:
+    """The code generator of a call to a C function whose numbers are all int."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        native = ir.FunctionType(_INT, [_INT] * len(arguments))
+        return builder.call(cgutils.get_or_insert_function(builder.module, native, name), arguments)
+
+    return generate
+
+
+def _call(typing_context: Any, function: Any, piece: Any, worker: Any, place: Any) -> Any:
+    """The function of `function_type` at an address, with three numbers."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        native = function_type(context)
+        nothing, error = (cgutils.alloca_once(builder, pointer.pointee) for pointer in native.args[:2])
+        builder.call(builder.inttoptr(arguments[0], native.as_pointer()), [nothing, error, *arguments[1:]])
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 4), generate
+
+
+def function_type(context: Any) -> Any:
+    """What a function of three numbers looks like to LLVM: numba's own convention, so that code inside it can report an error."""
+    return context.call_conv.get_function_type(types.none, [types.intp] * 3)
+
+
+look: Any = intrinsic(_look)
+put: Any = intrinsic(_put)
+increase: Any = intrinsic(_increase)
+replace: Any = intrinsic(_replace)
+let_others: Any = intrinsic(_let_others)
+this_core: Any = intrinsic(_this_core)
+sleep: Any = intrinsic(_sleep)
+call: Any = intrinsic(_call)
