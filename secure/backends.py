@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any, Protocol
@@ -21,6 +23,11 @@ class BackendName(StrEnum):
 
     ENGINE = "engine"
     SEAL = "seal"
+
+
+def usable_cores() -> int:
+    """Cores that one request may use; 1 where the system does not say which core a thread is on."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
 
 
 class Backend(Protocol):

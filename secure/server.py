@@ -4,12 +4,11 @@ key.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from compress.errors import ConfigError, FormatError, KeyMismatchError, SecretKeyError
-from secure.backends import BackendName, SealBackend, default_backend, make_backend
+from secure.backends import BackendName, SealBackend, default_backend, make_backend, usable_cores
 from secure.container import Container, ContainerKind, check_belongs, parse_for_server
 from secure.evaluate import Evaluator
 from secure.keys import EvaluationKey, load_evaluation_key
@@ -39,7 +38,7 @@ class Server:
         Raises: InsecureParametersError, BackendError; ConfigError for threads below 1, more than this process may use cores,
         or more than one under SEAL.
         """
-        cores = len(os.sched_getaffinity(0))
+        cores = usable_cores()
         if not 1 <= threads <= cores:
             raise ConfigError("threads", threads, f"1 to {cores}, the cores that this process may use")
         self.spec, self.threads = spec, threads

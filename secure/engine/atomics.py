@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from llvmlite import ir
@@ -62,8 +63,10 @@ def _let_others(typing_context: Any) -> Any:
 
 
 def _this_core(typing_context: Any) -> Any:
-    """The number of the core that the thread is on."""
-    return types.int32(), _libc("sched_getcpu")
+    """The number of the core that the thread is on; 0 where the system does not tell, where nobody helps (`usable_cores`)."""
+    if sys.platform == "linux":
+        return types.int32(), _libc("sched_getcpu")
+    return types.int32(), lambda *_: _INT(0)
 
 
 def _sleep(typing_context: Any, microseconds: Any) -> Any:
