@@ -5,6 +5,7 @@ plan.py                      the frozen Plan: a straight-line program over ciphe
 kernels.py                   what one operation costs in transforms, products and bytes
 engine_schedule.py           how the engine runs a plan: as sums of values that stay to be divided
 engine_kernels.py            what that costs for a whole plan
+seal_kernels.py              the same under SEAL, as a core pays for it
 compiling.py                 compile_network: a Network in, a Bundle out, by the cheapest plan that is right
 search.py                    the choices, and which of them is tried first
 stages.py                    a Network as stages whose only non-linear step is squaring

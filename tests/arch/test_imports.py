@@ -98,6 +98,7 @@ def test_hwmodel_takes_the_network_the_plan_and_what_operations_cost() -> None:
         "secure.params",
         "secure.kernels",
         "secure.engine_kernels",
+        "secure.seal_kernels",
     }
     entries = _all("hwmodel")
     assert [e for e in entries if e.root in OURS - {"hwmodel"} and e.module not in allowed] == []
@@ -117,6 +118,7 @@ def test_timing_runs_what_secure_computes_and_knows_no_torch() -> None:
         "secure.engine",
         "secure.engine.tables",
         "secure.engine_kernels",
+        "secure.seal_kernels",
         "secure.kernels",
         "secure.keys",
         "secure.params",
