@@ -22,12 +22,21 @@ from __future__ import annotations
 
 from math import log2
 
-from secure.engine_schedule import SWITCHES, Apply, Form, Offset, Product, Schedule, Summand, Term, Turn, schedule
+from secure.engine_schedule import (
+    PRODUCTS_A_CALL,
+    SWITCHES,
+    Apply,
+    Form,
+    Offset,
+    Product,
+    Schedule,
+    Summand,
+    Term,
+    Turn,
+    schedule,
+)
 from secure.kernels import RESIDUE_BYTES, KernelCounts, KernelTimes, operation_kernels
 from secure.plan import Kind, Plan
-
-#: Products that are added in one call.
-PRODUCTS_A_CALL = 4
 
 
 def _call(transforms: int, degree: int, additions: int) -> KernelCounts:

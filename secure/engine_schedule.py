@@ -13,9 +13,10 @@ special prime P ("extended", Halevi and Shoup 2018; Bossuat and others 2021, "do
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 from math import log2
 
 from secure.plan import Kind, Op, Plan, op_element
@@ -26,6 +27,10 @@ SWITCHES = (*MOVES, Kind.RELINEARIZE)
 #: Operations that may be terms of a sum, and those that add.
 TERMS = (*SWITCHES, Kind.MULTIPLY_PLAIN, Kind.ADD, Kind.ADD_PLAIN)
 ADDS = (Kind.ADD, Kind.ADD_PLAIN)
+
+
+#: Products that are added in one call: most of what one costs is its total, read and written again.
+PRODUCTS_A_CALL = 4
 
 
 class Form(StrEnum):
@@ -78,12 +83,17 @@ Term = Turn | Product | Summand | Offset
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """A value made of terms, those that cover the whole total first. extended: the total is; divided: by P, when it is complete."""
+    """A value made of terms, those that cover the whole total first. calls: the terms, one by one but for four products of one form in a
+    row, which are added at once. extended: the total is; divided: by P, when it is complete."""
 
     result: int
-    terms: tuple[Term, ...]
+    calls: tuple[tuple[Term, ...], ...]
     extended: bool
     divided: bool
+
+    @property
+    def terms(self) -> Iterator[Term]:
+        return chain.from_iterable(self.calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +274,17 @@ class _Scheduler:
                     formed.append(Offset(term.op, term.constant, form(term)))
         multiplied = root in self._multiplied and root not in self._kept
         divided = makes_extended and (root in self._divided or multiplied)
-        return Sum(root, tuple(formed), makes_extended, divided)
+        return Sum(root, tuple(_in_fours(formed)), makes_extended, divided)
+
+
+def _in_fours(terms: Sequence[Term]) -> Iterator[tuple[Term, ...]]:
+    place = 0
+    while place < len(terms):
+        four = tuple(terms[place : place + PRODUCTS_A_CALL])
+        forms = {term.form if isinstance(term, Product) else None for term in four}
+        step = PRODUCTS_A_CALL if len(four) == PRODUCTS_A_CALL and len(forms) == 1 and None not in forms else 1
+        yield four[:step]
+        place += step
 
 
 def _divides(kinds: list[Kind]) -> bool:

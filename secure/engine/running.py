@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,7 +85,7 @@ class Run:
         moduli = self._ring.moduli(op.level, step.extended)
         total = self._take(op.parts, op.level + step.extended, self._degree)
         fresh = True
-        for terms in _in_fours(step.terms):
+        for terms in step.calls:
             self._add(terms, total, fresh, moduli)
             for term in terms:
                 if not isinstance(term, Offset):
@@ -98,28 +98,27 @@ class Run:
         return quotient
 
     def _add(self, terms: tuple[Term, ...], total: Array, fresh: bool, moduli: Array) -> None:
-        """One term, or four products, to their sum."""
-        products = [term for term in terms if isinstance(term, Product)]
+        """One call's terms to their sum."""
         term = terms[0]
-        if products:
-            rows = [self._values[product.source].rows for product in products]
-            plain = [self._r.constants.get(product.constant, product.form) for product in products]
-            if len(products) == 1:
-                arithmetic.add_product(self._team, total, fresh, rows[0], plain[0], moduli)
-            else:
-                v0, v1, v2, v3 = rows
-                c0, c1, c2, c3 = plain
-                arithmetic.add_four_products(self._team, total, fresh, v0, v1, v2, v3, c0, c1, c2, c3, moduli)
+        if len(terms) > 1:
+            v0, v1, v2, v3 = (self._values[product.source].rows for product in terms if isinstance(product, Product))
+            c0, c1, c2, c3 = (self._constant(product) for product in terms)
+            arithmetic.add_four_products(self._team, total, fresh, v0, v1, v2, v3, c0, c1, c2, c3, moduli)
+        elif isinstance(term, Product):
+            rows = self._values[term.source].rows
+            arithmetic.add_product(self._team, total, fresh, rows, self._constant(term), moduli)
         elif isinstance(term, Turn):
             self._add_switched(total, fresh, term)
         elif isinstance(term, Offset):
-            arithmetic.add_value(
-                self._team, total, fresh, self._r.constants.get(term.constant, term.form)[None], moduli
-            )
+            arithmetic.add_value(self._team, total, fresh, self._constant(term)[None], moduli)
         elif isinstance(term, Summand) and term.form is Form.LIFTED:
             arithmetic.add_scaled(self._team, total, self._values[term.source].rows, self._t.special, moduli)
         elif isinstance(term, Summand):
             arithmetic.add_value(self._team, total, fresh, self._values[term.source].rows, moduli)
+
+    def _constant(self, term: Term) -> Array:
+        assert isinstance(term, Product | Offset)  # others have none
+        return self._r.constants.get(term.constant, term.form)
 
     def _add_switched(self, total: Array, fresh: bool, turn: Turn) -> None:
         """The key switch of a value's last part, and what is carried along of the others."""
@@ -185,14 +184,3 @@ class Run:
 def scratch_rows(levels: int, threads: int) -> int:
     """Rows of scratch that are enough for every kernel: digits need one a level and one a thread, divisions the others."""
     return max(levels + threads, MAX_PARTS + 2 * threads, 4 * threads)
-
-
-def _in_fours(terms: Sequence[Term]) -> Iterator[tuple[Term, ...]]:
-    """Terms one by one, but four products of one form in a row together."""
-    place = 0
-    while place < len(terms):
-        four = tuple(terms[place : place + 4])
-        forms = {term.form if isinstance(term, Product) else None for term in four}
-        step = 4 if len(four) == 4 and len(forms) == 1 and None not in forms else 1
-        yield four[:step]
-        place += step
