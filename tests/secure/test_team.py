@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numba import njit
 
+from secure.backends import usable_cores
 from secure.engine.atomics import increase, let_others, look
 from secure.engine.evaluator import EngineBackend
 from secure.engine.team import ALONE, Team, shared
@@ -56,6 +57,7 @@ def test_every_piece_is_done_once(threads):
     np.testing.assert_array_equal(counts, 20 * 100 * np.arange(13, 0, -1))
 
 
+@pytest.mark.skipif(usable_cores() < 2, reason="a helper keeps off the leader's core")
 def test_two_pieces_are_worked_on_at_once():
     team, word, workers = Team(2), np.zeros(1, dtype=np.int64), np.full(2, -1)
     with team.gathered() as address:
