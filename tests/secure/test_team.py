@@ -1,6 +1,7 @@
 """Two threads do what one does: every piece once, the same bits, whoever asks at the same time."""
 
 import gc
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -59,9 +60,18 @@ def test_every_piece_is_done_once(threads):
 
 @pytest.mark.skipif(usable_cores() < 2, reason="a helper keeps off the leader's core")
 def test_two_pieces_are_worked_on_at_once():
+    """Each thread on a core of its own, whatever else the machine does."""
+    before, cores = set(threading.enumerate()), os.sched_getaffinity(0)
     team, word, workers = Team(2), np.zeros(1, dtype=np.int64), np.full(2, -1)
-    with team.gathered() as address:
-        wait_in_two(address, word.ctypes.data, workers)
+    (helper,) = set(threading.enumerate()) - before
+    own, other = sorted(cores)[:2]
+    os.sched_setaffinity(helper.native_id, {other})
+    os.sched_setaffinity(threading.get_native_id(), {own})
+    try:
+        with team.gathered() as address:
+            wait_in_two(address, word.ctypes.data, workers)
+    finally:
+        os.sched_setaffinity(threading.get_native_id(), cores)
     assert sorted(workers) == [0, 1]
 
 
