@@ -22,7 +22,7 @@ import yaml
 
 from benchmarks.machine import this_machine
 from hwmodel.architecture_file import ARCHITECTURES
-from hwmodel.fitting import Measured, fit_kernel_times, kernel_names, predicted_us, relative_errors
+from hwmodel.fitting import Measured, fit_kernel_times, kernel_names
 from secure.engine_kernels import lone_operation_kernels
 from secure.plan import Kind
 from timing.engine_operations import make_ring, operations
@@ -47,8 +47,6 @@ def main() -> None:
     RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     block = yaml_block(result)
     print(block)
-    errors = [abs(cell["relative_error"]) for cell in result["cells"]]
-    print(f"{len(errors)} operations: mean error {np.mean(errors):.1%}, largest {max(errors):.1%}")
     for plan in result["whole_plans"]:
         print(f"plan: {plan['measured_ms']:.2f} ms, {plan['predicted_ms'] / plan['measured_ms']:.2f} of it predicted")
     if options.write:
@@ -76,7 +74,6 @@ def calibrate(rounds: int) -> dict[str, Any]:
     measured_cells = [Measured(*timing.key, timing.ratio * anchor_us) for timing in timings]
     plans = measured_plans(fit_kernel_times(measured_cells, lone_operation_kernels), reference, anchor_us, rounds)
     times = fit_kernel_times(measured_cells, lone_operation_kernels, plans)
-    errors = relative_errors(measured_cells, times, lone_operation_kernels)
     predicted_ms = [times.milliseconds(plan.kernels) for plan in plans]
     spread = np.quantile(
         [plan.microseconds * 1e-3 / ms for plan, ms in zip(plans, predicted_ms, strict=True)], [TAIL, 1 - TAIL]
@@ -107,10 +104,8 @@ def calibrate(rounds: int) -> dict[str, Any]:
                 "degree": cell.degree,
                 "level": cell.level,
                 "microseconds": cell.microseconds,
-                "predicted_us": predicted_us(cell, times, lone_operation_kernels),
-                "relative_error": float(error),
             }
-            for cell, error in zip(measured_cells, errors, strict=True)
+            for cell in measured_cells
         ],
     }
 
