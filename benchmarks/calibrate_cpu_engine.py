@@ -22,12 +22,12 @@ import yaml
 
 from benchmarks.machine import this_machine
 from hwmodel.architecture_file import ARCHITECTURES
-from hwmodel.fitting import Measured, fit_kernel_times, kernel_names
+from hwmodel.fitting import Measured, MeasuredPlan, fit_kernel_times, kernel_names
 from secure.engine_kernels import lone_operation_kernels
 from secure.plan import Kind
 from timing.engine_operations import make_ring, operations
-from timing.measuring import measured_plans
-from timing.sampling import time_operations
+from timing.sampling import microseconds_in_turn
+from timing.whole_plans import whole_plans
 
 #: (ring degree, measured levels, data primes, bits of a prime)
 RINGS = ((4096, (1, 2), 2, 30.0), (8192, (1, 2, 3, 4), 4, 40.0), (16384, (2, 4, 6), 6, 47.0))
@@ -65,14 +65,13 @@ def calibrate(rounds: int) -> dict[str, Any]:
         for level in measured
         for kind, call in operations(ring, level)
     }
-    for call in calls.values():
-        call()  # the first one compiles
-    reference = calls[REFERENCE]
-    timings, anchors = time_operations(calls, reference, rounds)
-    anchor_us = statistics.quantiles(anchors, n=4)[0]
-    speeds = np.quantile(np.array(anchors) / anchor_us, [TAIL, 1 - TAIL])
-    measured_cells = [Measured(*timing.key, timing.ratio * anchor_us) for timing in timings]
-    plans = measured_plans(fit_kernel_times(measured_cells, lone_operation_kernels), reference, anchor_us, rounds)
+    synthetic = {plan.widths: plan for plan in whole_plans()}
+    runs = {widths: plan.run for widths, plan in synthetic.items()}
+    took_us, anchors = microseconds_in_turn({**calls, **runs}, REFERENCE, rounds)
+    anchor_us = took_us[REFERENCE]
+    speeds = np.quantile(np.array(anchors) / statistics.median(anchors), [TAIL, 1 - TAIL])
+    measured_cells = [Measured(*cell, took_us[cell]) for cell in calls]
+    plans = [MeasuredPlan(plan.kernels, took_us[widths]) for widths, plan in synthetic.items()]
     times = fit_kernel_times(measured_cells, lone_operation_kernels, plans)
     predicted_ms = [times.milliseconds(plan.kernels) for plan in plans]
     spread = np.quantile(
@@ -87,7 +86,7 @@ def calibrate(rounds: int) -> dict[str, Any]:
         "rounds": rounds,
         "reference": {
             "operation": "rotate N=8192 level 2",
-            "lower_quartile_us": anchor_us,
+            "microseconds": anchor_us,
             "speed_10_90": list(speeds),
         },
         "kernels": {

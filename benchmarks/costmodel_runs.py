@@ -2,17 +2,17 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.costmodel_runs [seal] [engine]      (prints the rows; `cipherpress bench costmodel` keeps them)
 
-For SEAL and for the engine alike: kernel times are fitted to single operations measured in the same run, for the engine to plans of
-synthetic networks as well, which are none of these; then every network's plan runs on encrypted images, each run between two samples of one reference operation, so that both sides speak of the same
-machine speed. Process CPU time, one thread.
+For SEAL and for the engine alike, kernel times are fitted to single operations, for the engine to plans of synthetic networks as well,
+which are none of these. Operations, those plans and the networks' plans on an encrypted image go in turn, each between two samples of one
+reference operation, so that all speak of the same machine speed. Process CPU time, one thread.
 """
 
 from __future__ import annotations
 
-import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import log2
 from types import ModuleType
 from typing import Any
@@ -24,7 +24,7 @@ from benchmarks.costmodel_row import HELD_OUT, Row
 from compress.calibrate import calibrated
 from compress.network import Dense, Input, Network, Node, Polynomial, Reshape, Weights
 from hwmodel.encrypted_counts import EncryptedWorkload, encrypted_workload
-from hwmodel.fitting import Counting, Measured, fit_kernel_times
+from hwmodel.fitting import Counting, Measured, MeasuredPlan, fit_kernel_times
 from secure.backends import BackendName
 from secure.client import Client
 from secure.engine_kernels import lone_operation_kernels
@@ -35,14 +35,12 @@ from secure.seal_kernels import seal_operation_kernels
 from secure.server import Server
 from secure.specs import Bundle
 from timing import engine_operations, seal_operations
-from timing.measuring import measured_plans
-from timing.sampling import cpu_sample_us, time_operations
+from timing.sampling import microseconds_in_turn
+from timing.whole_plans import whole_plans
 
-REFERENCE = (Kind.ROTATE, 4096, 2)
-ROUNDS = 9
-#: Runs of one network: a median of so many settles.
-MOST_IMAGES = 11
-REFERENCE_REPEATS = 4
+REFERENCE = (Kind.ROTATE, 8192, 2)
+#: A median of so many settles.
+ROUNDS = 11
 
 
 def _seal_work(workload: EncryptedWorkload) -> KernelCounts:
@@ -85,13 +83,11 @@ FAMILIES = tuple(runtime.family for runtime in RUNTIMES.values())
 
 @dataclass(frozen=True)
 class Subject:
-    """A network to run: its name, how to make it, the largest error as a multiple of its outputs' rms (None: default), and
-    how often it runs at most (deep ones take seconds)."""
+    """A network to run: its name, how to make it, and the largest error as a multiple of its outputs' rms (None: default)."""
 
     name: str
     network: Callable[[Any], Network]
     allowed_error: float | None = None
-    runs: int = MOST_IMAGES
 
 
 def chain(depth: int, width: int, data: Any, curvature: float = 0.25) -> Network:
@@ -135,7 +131,7 @@ SUBJECTS = (
     Subject("chain of 1", lambda data: chain(1, 64, data), 2.0),
     Subject("chain of 2", lambda data: chain(2, 64, data), 2.0),
     Subject("chain of 3", lambda data: chain(3, 64, data), 2.0),
-    Subject("chain of 9", lambda data: chain(9, 32, data, curvature=0.05), 25.0, runs=5),
+    Subject("chain of 9", lambda data: chain(9, 32, data, curvature=0.05), 25.0),
     Subject("mlp", _zoo("mlp")),
     Subject("cnn", _zoo("cnn")),
     Subject("lenet300", _zoo("lenet300")),
@@ -143,33 +139,54 @@ SUBJECTS = (
 
 
 def run_rows(
-    images: int,
+    rounds: int,
     say: Callable[[str, float], None],
     subjects: Sequence[Subject] = SUBJECTS,
     runtimes: Sequence[Runtime] = (SEAL, ENGINE),
 ) -> Iterator[Row]:
-    """One row a runtime and network: CPU milliseconds of its server, measured and modelled, both at the reference's median
-    speed. A plan whose primes are too large for the engine has no row there."""
+    """One row a runtime and network: CPU milliseconds of its server on one image, measured and modelled, both at the speed at which the
+    reference takes its lower quartile. A plan whose primes are too large for the engine has no row there."""
     data = cp.load_data("mnist")
     bundles = []
     for subject in subjects:
         say(f"compile {subject.name}", 0.0)
         bundles.append((subject, _compiled(subject, data)))
     for number, runtime in enumerate(runtimes):
-        share = (number + 0.1) / len(runtimes)
-        say(f"measure operations, {runtime.backend.value}", share)
-        times, reference, reference_us = _times_now(runtime)
-        for subject, bundle in bundles:
-            if runtime is ENGINE and not bundle.server.plan.params.fits_engine:
-                continue
-            say(f"run {subject.name}, {runtime.backend.value}", share)
-            runs = min(images, subject.runs)
-            own = _for_seal(bundle) if runtime is SEAL else bundle
-            measured_ms = _measured_ms(own, runtime, data.x_test[:runs], reference, reference_us)
-            yield _run_row(subject.name, own, runtime, times, measured_ms, runs)
+        say(f"measure, {runtime.backend.value}", (number + 0.1) / len(runtimes))
+        yield from _runtime_rows(runtime, bundles, data.x_test[0], rounds)
 
 
-def _run_row(name: str, bundle: Bundle, runtime: Runtime, times: KernelTimes, measured_ms: float, runs: int) -> Row:
+def _runtime_rows(
+    runtime: Runtime, bundles: Sequence[tuple[Subject, Bundle]], image: Any, rounds: int
+) -> Iterator[Row]:
+    """Operations, synthetic plans (under the engine) and subjects in turn, so that all see the machine at the same speeds."""
+    operations = dict(_operations(runtime))
+    synthetic = {plan.widths: plan for plan in whole_plans()} if runtime is ENGINE else {}
+    own = {
+        subject.name: _for_seal(bundle) if runtime is SEAL else bundle
+        for subject, bundle in bundles
+        if runtime is SEAL or bundle.server.plan.params.fits_engine
+    }
+    calls: dict[Any, Callable[[], object]] = {**operations, **{widths: plan.run for widths, plan in synthetic.items()}}
+    calls |= {name: _request(bundle, runtime, image) for name, bundle in own.items()}
+    took_us, _ = microseconds_in_turn(calls, REFERENCE, rounds)
+    times = fit_kernel_times(
+        [Measured(*cell, took_us[cell]) for cell in operations],
+        runtime.counting,
+        [MeasuredPlan(plan.kernels, took_us[widths]) for widths, plan in synthetic.items()],
+    )
+    for name, bundle in own.items():
+        yield _run_row(name, bundle, runtime, times, took_us[name] * 1e-3, rounds)
+
+
+def _request(bundle: Bundle, runtime: Runtime, image: Any) -> Callable[[], object]:
+    """One encrypted image through a server."""
+    client, server = Client(bundle.client), Server(bundle.server, backend=runtime.backend)
+    server.register(client.evaluation_key)
+    return partial(server.run_ciphertexts, *server.load_request(client.encrypt(image)))
+
+
+def _run_row(name: str, bundle: Bundle, runtime: Runtime, times: KernelTimes, measured_ms: float, rounds: int) -> Row:
     plan = bundle.server.plan
     return Row(
         family=runtime.family,
@@ -181,33 +198,17 @@ def _run_row(name: str, bundle: Bundle, runtime: Runtime, times: KernelTimes, me
         use=HELD_OUT,
         kind="measured",
         mark="CPU time",
-        source="this machine, one thread, kernel times from operations (under the engine, synthetic plans too) of the same run",
-        note=f"{len(plan.ops)} operations, median of {runs} images",
+        source="this machine, one thread, kernel times from operations (under the engine, synthetic plans too) in turn with it",
+        note=f"{len(plan.ops)} operations, median of {rounds} runs",
     )
 
 
-def _times_now(runtime: Runtime) -> tuple[KernelTimes, Callable[[], object], float]:
-    """Kernel times of this run, the reference operation, and its median time in CPU microseconds."""
-    rings = [
-        (runtime.timing.make_ring(degree, levels, bits), measured) for degree, measured, levels, bits in runtime.rings
-    ]
-    calls = {
-        (kind, ring.params.poly_modulus_degree, level): call
-        for ring, levels in rings
-        for level in levels
-        for kind, call in runtime.timing.operations(ring, level)
-    }
-    for call in calls.values():
-        call()  # the engine's first one compiles
-    reference = calls[REFERENCE]
-    timings, anchors = time_operations(calls, reference, ROUNDS)
-    anchor_us = statistics.median(anchors)
-    measured = [Measured(*timing.key, timing.ratio * anchor_us) for timing in timings]
-    times = fit_kernel_times(measured, runtime.counting)
-    if runtime is ENGINE:
-        plans = measured_plans(times, reference, anchor_us, ROUNDS)
-        times = fit_kernel_times(measured, runtime.counting, plans)
-    return times, reference, anchor_us
+def _operations(runtime: Runtime) -> Iterator[tuple[tuple[Kind, int, int], Callable[[], object]]]:
+    for degree, levels, primes, bits in runtime.rings:
+        ring = runtime.timing.make_ring(degree, primes, bits)
+        for level in levels:
+            for kind, call in runtime.timing.operations(ring, level):
+                yield (kind, degree, level), call
 
 
 def _compiled(subject: Subject, data: Any) -> Bundle:
@@ -240,28 +241,9 @@ def _for_seal(bundle: Bundle) -> Bundle:
     )
 
 
-def _measured_ms(
-    bundle: Bundle, runtime: Runtime, images: Any, reference: Callable[[], object], reference_us: float
-) -> float:
-    """Median CPU milliseconds of the server on one image, at the speed at which the reference takes reference_us."""
-    client, server = Client(bundle.client), Server(bundle.server, backend=runtime.backend)
-    server.register(client.evaluation_key)
-    server.run_ciphertexts(
-        *server.load_request(client.encrypt(images[0]))
-    )  # plaintexts are encoded, the engine compiled
-    ratios = []
-    for image in images:
-        key_id, ciphertexts = server.load_request(client.encrypt(image))
-        before = cpu_sample_us(reference, REFERENCE_REPEATS)
-        took_us = cpu_sample_us(lambda: server.run_ciphertexts(key_id, ciphertexts), 1)  # noqa: B023 - called at once
-        after = cpu_sample_us(reference, REFERENCE_REPEATS)
-        ratios.append(2 * took_us / (before + after))
-    return statistics.median(ratios) * reference_us * 1e-3
-
-
 def main(names: Sequence[str]) -> None:
     runtimes = [RUNTIMES[name] for name in names or RUNTIMES]
-    for row in run_rows(MOST_IMAGES, lambda label, share: None, runtimes=runtimes):
+    for row in run_rows(ROUNDS, lambda label, share: None, runtimes=runtimes):
         print(
             f"{row.family}: {row.row}, {row.quantity}: {row.published:.4g} ms, modelled {row.modelled:.4g}, {row.ratio:.2f}"
         )

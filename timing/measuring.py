@@ -6,8 +6,7 @@ clock and fit, fewer of them, a few rounds. Process CPU time on one thread.
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +14,10 @@ import numpy as np
 
 from hwmodel.fitting import Measured, MeasuredPlan, fit_kernel_times, has_kernels, relative_errors
 from secure.engine_kernels import lone_operation_kernels
-from secure.kernels import KernelTimes, operation_kernels
+from secure.kernels import KernelTimes
 from secure.plan import Kind
 from timing import engine_operations, seal_operations
-from timing.sampling import time_operations
+from timing.sampling import microseconds_in_turn
 from timing.whole_plans import whole_plans
 
 Progress = Callable[[str, float], None]
@@ -43,44 +42,27 @@ class Measurement:
 
 
 def measure_engine(rings: Rings = ENGINE_RINGS, rounds: int = ROUNDS) -> Measurement:
-    """The engine's kernels, by single operations and whole plans; REFERENCE must be among the rings. The first call on a machine also
-    compiles them."""
-    calls = dict(_calls(engine_operations, rings))
-    cells, anchor_us = measured_operations(calls, calls[REFERENCE], rounds)
-    alone = fit_kernel_times(cells, lone_operation_kernels)
-    plans = measured_plans(alone, calls[REFERENCE], anchor_us, rounds)
-    times = fit_kernel_times(cells, lone_operation_kernels, plans)
-    errors = [times.milliseconds(plan.kernels) * 1e3 / plan.microseconds - 1 for plan in plans]
+    """The engine's kernels, by single operations and whole plans in turn; REFERENCE must be among the rings. The first call on a machine
+    also compiles them."""
+    plans = {plan.widths: plan for plan in whole_plans()}
+    runs = {widths: plan.run for widths, plan in plans.items()}
+    operations = dict(_calls(engine_operations, rings))
+    took_us, _ = microseconds_in_turn({**operations, **runs}, REFERENCE, rounds)
+    times = fit_kernel_times(
+        [Measured(*cell, took_us[cell]) for cell in operations],
+        lone_operation_kernels,
+        [MeasuredPlan(plan.kernels, took_us[widths]) for widths, plan in plans.items()],
+    )
+    errors = [times.milliseconds(plan.kernels) * 1e3 / took_us[widths] - 1 for widths, plan in plans.items()]
     return Measurement(times, float(np.mean(np.abs(errors))))
 
 
 def measure_seal(rings: Rings = SEAL_RINGS, rounds: int = ROUNDS) -> Measurement:
     """SEAL's kernels; REFERENCE must be among the rings."""
-    calls = dict(_calls(seal_operations, rings))
-    cells, _ = measured_operations(calls, calls[REFERENCE], rounds)
-    times = fit_kernel_times(cells, operation_kernels)
-    return Measurement(times, float(np.mean(np.abs(relative_errors(cells, times, operation_kernels)))))
-
-
-def measured_operations(
-    calls: Mapping[Cell, Callable[[], object]], reference: Callable[[], object], rounds: int
-) -> tuple[list[Measured], float]:
-    """Cells that cost anything, and the reference's microseconds: its lower quartile, as on a machine with little else to do."""
-    for call in calls.values():
-        call()  # the engine's first calls compile
-    timings, anchors = time_operations(calls, reference, rounds)
-    anchor_us = statistics.quantiles(anchors, n=4)[0]
-    cells = [Measured(*timing.key, timing.ratio * anchor_us) for timing in timings]
-    return [cell for cell in cells if has_kernels(cell)], anchor_us
-
-
-def measured_plans(
-    times: KernelTimes, reference: Callable[[], object], anchor_us: float, rounds: int
-) -> list[MeasuredPlan]:
-    """The synthetic plans, compiled for these times, at the speed at which the reference takes anchor_us."""
-    plans = {plan.widths: plan for plan in whole_plans(times)}
-    timings, _ = time_operations({widths: plan.run for widths, plan in plans.items()}, reference, rounds)
-    return [MeasuredPlan(plans[timing.key].kernels, timing.ratio * anchor_us) for timing in timings]
+    took_us, _ = microseconds_in_turn(dict(_calls(seal_operations, rings)), REFERENCE, rounds)
+    cells = [cell for cell in (Measured(*key, us) for key, us in took_us.items()) if has_kernels(cell)]
+    times = fit_kernel_times(cells)
+    return Measurement(times, float(np.mean(np.abs(relative_errors(cells, times)))))
 
 
 def _calls(runtime: Any, rings: Rings) -> Iterator[tuple[Cell, Callable[[], object]]]:

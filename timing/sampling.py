@@ -59,6 +59,18 @@ def time_operations(
     return [_timing(key, samples) for key, samples in ratios.items()], anchors
 
 
+def microseconds_in_turn(
+    calls: Mapping[Key, Callable[[], object]], reference: Key, rounds: int
+) -> tuple[dict[Key, float], list[float]]:
+    """(CPU microseconds of every call, those of every reference sample), all measured in turn, at the speed at which the reference takes
+    its lower quartile: as on a machine with little else to do. Every call is made once before."""
+    for call in calls.values():
+        call()  # the engine's first calls compile
+    timings, anchors = time_operations(calls, calls[reference], rounds)
+    anchor_us = statistics.quantiles(anchors, n=4)[0]
+    return {timing.key: timing.ratio * anchor_us for timing in timings}, anchors
+
+
 def _repeats(call: Callable[[], object]) -> int:
     return max(1, round(SAMPLE_MS * 1e3 / min(cpu_sample_us(call, 1) for _ in range(3))))
 
