@@ -119,7 +119,6 @@ RECIPES: Mapping[str, tuple[Recipe, ...]] = {
         Recipe("opq 50 %, 5 bits", (opq(0.5, 5),)),
         Recipe("joint, 8 bits", (joint(8),)),
         Recipe("blocks 30 %", (blocks(0.3, "inputs:1+residue:128"),)),
-        Recipe("blocks 42 %", (blocks(0.42, "inputs:1+residue:128"),)),
         Recipe("blocks 54 %", (blocks(0.54, "inputs:1+residue:128"),)),
         Recipe(
             "inputs 49 %, units 36 %, diagonals 20 %, 10 %",
