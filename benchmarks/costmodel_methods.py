@@ -2,8 +2,7 @@
 
     cipherpress bench methods -o out/bench          (or: python -m benchmarks.costmodel_methods out/bench [NETWORK ...])
 
-The zoo's transformers have no encrypted form (their norms and softmax need divisions) and no row here; `lenet5` is named on the
-command line, as each of its compilations takes minutes.
+The zoo's transformers have no encrypted form (their norms and softmax need divisions) and no row here.
 Costs only: masks and codebooks are those that the method sets before any fine-tuning, and polynomials are fitted, not tuned, so
 no accuracy is claimed here (savings.py and compression.py measure it). A method that is not in a plan costs what dense costs.
 """
@@ -25,7 +24,7 @@ from hwmodel.report import Work
 from hwmodel.variants import VariantTable, compare_variants
 
 Progress = Callable[[str, float], None]
-NETWORKS = ("mlp", "cnn", "lenet300")
+NETWORKS = ("mlp", "cnn", "lenet300", "lenet5")
 MACHINES = ("cpu-engine", "cpu-seal", "eyeriss", "tpu-v1", "eie", "a100", "a100-ckks", "sharp")
 SEED = 0
 #: Largest error of an output as a share of the largest output: how often answers change says little before tuning.

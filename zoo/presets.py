@@ -49,7 +49,7 @@ _BY_NAME: Mapping[str, PressOptions] = MappingProxyType(
     {
         "mlp": PressOptions(
             block="inputs:1+whole",
-            share=0.51,
+            share=0.509,
             cost="block-count",
             sparsity=0.4,
             bits=6.0,
