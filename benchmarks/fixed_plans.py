@@ -6,6 +6,9 @@ A fixed plan is what somebody would write down once and use for every network: a
 layout that is offered for each layer, one way of rotating. Its scales and primes are chosen for it as for any plan, so that it is right
 if its ring allows it. All plans of a network that come out right run encrypted in turn on one core; the others are listed with their
 reason.
+
+Of a pruned network the search is asked twice more: with the units that nobody reads left where they are, so that the others do not move
+together, and with every zero taken for a weight, so that no diagonal is dropped either.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 import cipherpress as cp
 from benchmarks.machine import this_machine
@@ -33,11 +37,12 @@ from secure.draft import Choice, Draft, Rescaling, gather_evidence
 from secure.headroom import largest_coefficients
 from secure.kernels import KernelTimes
 from secure.layouts import Source, first_layouts, next_layouts
+from secure.params import RING_DEGREES
 from secure.passes.choose_parameters import choose_parameters
 from secure.passes.choose_rotations import choose_rotations
 from secure.passes.emit import emit
 from secure.passes.place_rescales import place_rescales
-from secure.search import is_right
+from secure.search import UNLIMITED, is_right, search
 from secure.server import Server
 from secure.specs import Bundle
 from secure.stages import Stage, network_stages
@@ -47,6 +52,8 @@ from timing.cache import current_times
 Progress = Callable[[str, float], None]
 
 FIRST, LAST = 0, -1
+#: In place of a zero that shall be taken for a weight.
+NEXT_TO_NOTHING = 1e-12
 PLAIN = Recipe("none")
 NETWORKS: Mapping[str, tuple[str, Recipe]] = {
     "mlp": ("mlp", PLAIN),
@@ -116,6 +123,10 @@ def network_rows(network: Network, data: Any, images: int) -> list[dict[str, Any
     chosen = cp.compile(network, data)
     rows.append({"plan": "chosen by the search", "predicted_ms": chosen.report["predicted_server_ms"]})
     bundles.append(chosen)
+    for name, stages in _without_pruning_in_mind(network).items():
+        bundle = _searched(network, stages, calibration)
+        rows.append({"plan": name, "predicted_ms": bundle.report["predicted_server_ms"]})
+        bundles.append(bundle)
     for fixed in FIXED:
         try:
             bundle = fixed_bundle(network, calibration, fixed, times)
@@ -148,6 +159,37 @@ def fixed_bundle(network: Network, calibration: Any, fixed: FixedPlan, times: Ke
     if done is None or not is_right(done):
         raise CipherpressError("not precise enough in this ring")
     return bundle_of(network, emit(done), (), times)
+
+
+def _without_pruning_in_mind(network: Network) -> dict[str, tuple[Stage, ...]]:
+    """By name, a pruned network's stages as if parts of the pruning were not seen; nothing of a network that has no dead unit."""
+    stages = network_stages(network)
+    if [stage.size for stage in trimmed(stages)] == [stage.size for stage in stages]:
+        return {}
+    filled = tuple(
+        replace(stage, maps={atom: _filled(matrix) for atom, matrix in stage.maps.items()}) for stage in stages
+    )
+    return {"chosen, units left in place": stages, "chosen, nothing dropped": filled}
+
+
+def _filled(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+    dense = matrix.toarray()
+    return sparse.csr_matrix(np.where(dense == 0, NEXT_TO_NOTHING, dense))
+
+
+def _searched(network: Network, stages: tuple[Stage, ...], calibration: Any) -> Bundle:
+    """Raises: CipherpressError when no plan is right."""
+    times = current_times()
+    start = Draft(
+        stages=stages,
+        evidence=gather_evidence(stages, np.asarray(calibration, dtype=np.float64)),
+        choice=Choice(degree=RING_DEGREES[0], rescaling=Rescaling.EVERY, base_primes=1, rotate_input=True),
+        times=times.engine,
+    )
+    outcome = search(start, times.engine, times.seal, UNLIMITED)
+    if outcome.best is None:
+        raise CipherpressError("no plan is right")
+    return bundle_of(network, emit(outcome.best), (), times.engine)
 
 
 def _laid_out(draft: Draft, layout: int) -> Draft:
