@@ -165,12 +165,15 @@ def press(
     """prune_blocks if a block is given, opq, finetune, convert and compile in one call.
 
     block, share, cost: as block, sparsity and cost of `prune_blocks`; conversion then distils from the unpruned model.
-    Raises: what the steps raise.
+    Raises: ConfigError; what the steps raise.
     """
+    from compress.errors import ConfigError
     from compress.pressing import Setting, pressed
     from timing.cache import current_times
 
     current_times()  # a damaged file is refused before anything is trained
+    if (block is None) != (share == 0.0):
+        raise ConfigError("share", share, "above 0 with a block, 0 without one; give both")
     setting = Setting(
         block=block,
         share=share,

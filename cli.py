@@ -183,6 +183,7 @@ opq_options = [
     click.option("--bits", default=5.0, show_default=True, help="Mean bits of a weight that stays."),
 ]
 BLOCK_COSTS = ("ckks-diagonals", "plain-blocks", "block-count")
+NO_BLOCKS = MappingProxyType({"block": None, "share": 0.0, "cost": BLOCK_COSTS[0]})
 block_options = [
     click.option(
         "--block",
@@ -676,6 +677,8 @@ def press(
         _save_search(out, found, output, force, keep_closest)
         return
     settings = asdict(press_options(model)) | given
+    if {"block", "share", "cost"} & set(given):  # one pruning, not half of the user's and half of the preset's
+        settings |= {name: given.get(name, default) for name, default in NO_BLOCKS.items()}
     with out.progress("press") as progress:
         bundle = cp.press(
             thing,

@@ -17,6 +17,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -123,18 +124,19 @@ def network_rows(network: Network, data: Any, images: int) -> list[dict[str, Any
     chosen = cp.compile(network, data)
     rows.append({"plan": "chosen by the search", "predicted_ms": chosen.report["predicted_server_ms"]})
     bundles.append(chosen)
-    for name, stages in _without_pruning_in_mind(network).items():
-        bundle = _searched(network, stages, calibration)
-        rows.append({"plan": name, "predicted_ms": bundle.report["predicted_server_ms"]})
-        bundles.append(bundle)
-    for fixed in FIXED:
+    others: dict[str, Callable[[], Bundle]] = {
+        name: partial(_searched, network, stages, calibration)
+        for name, stages in _without_pruning_in_mind(network).items()
+    }
+    others |= {fixed.name: partial(fixed_bundle, network, calibration, fixed, times) for fixed in FIXED}
+    for name, make in others.items():
         try:
-            bundle = fixed_bundle(network, calibration, fixed, times)
+            bundle = make()
         except CipherpressError as error:
-            rows.append({"plan": fixed.name, "why_not": str(error)})
+            rows.append({"plan": name, "why_not": str(error)})
             bundles.append(None)
             continue
-        rows.append({"plan": fixed.name, "predicted_ms": bundle.report["predicted_server_ms"]})
+        rows.append({"plan": name, "predicted_ms": bundle.report["predicted_server_ms"]})
         bundles.append(bundle)
     measured = _in_turn([bundle for bundle in bundles if bundle is not None], data.x_test[:images])
     for row, bundle in zip(rows, bundles, strict=True):
@@ -187,9 +189,9 @@ def _searched(network: Network, stages: tuple[Stage, ...], calibration: Any) -> 
         times=times.engine,
     )
     outcome = search(start, times.engine, times.seal, UNLIMITED)
-    if outcome.best is None:
+    if outcome.best is None or outcome.times is None:
         raise CipherpressError("no plan is right")
-    return bundle_of(network, emit(outcome.best), (), times.engine)
+    return bundle_of(network, emit(outcome.best), (), outcome.times)
 
 
 def _laid_out(draft: Draft, layout: int) -> Draft:

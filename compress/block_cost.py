@@ -44,11 +44,16 @@ class LayerPlace:
     mask: Mask | None = None
 
     @property
+    def living(self) -> Mask:
+        """The weights that live, all where none does: bool of the weight's shape."""
+        return self.mask if self.mask is not None and self.mask.any() else np.ones(self.shape, dtype=bool)
+
+    @property
     def lines(self) -> tuple[int, int]:
         """Outputs and inputs; those of a dense layer that still have a weight."""
-        if self.mask is None or len(self.shape) != 2 or not self.mask.any():
+        if len(self.shape) != 2:
             return self.shape[0], self.shape[1] * self.conv_groups
-        return int(self.mask.any(axis=1).sum()), int(self.mask.any(axis=0).sum())
+        return int(self.living.any(axis=1).sum()), int(self.living.any(axis=0).sum())
 
 
 class LayerCost(Protocol):
@@ -116,10 +121,11 @@ class PlainBlocks:
         padded = -(-tokens // self.token_tile) * self.token_tile
         matrix = groups.reshape(len(groups), -1)
         blocks = int(groups.max()) + 1
-        row, column = np.indices(matrix.shape)
-        weights = np.bincount(matrix.ravel(), minlength=blocks).astype(np.float64)
-        inputs = _distinct(matrix, column, blocks)
-        outputs = _distinct(matrix, row, blocks)
+        row, column = np.nonzero(place.living.reshape(matrix.shape))
+        of_weight = matrix[row, column]
+        weights = np.bincount(of_weight, minlength=blocks).astype(np.float64)
+        inputs = _distinct(of_weight, column, blocks)
+        outputs = _distinct(of_weight, row, blocks)
         energy = weights * (padded * self.mac_energy + self.off_chip_energy) + tokens * self.buffer_energy * (
             inputs + 2 * outputs
         )
@@ -174,12 +180,12 @@ class CkksDiagonals:
         if place.positions == 1 and len(place.shape) == 2:
             return dense_cost(place.shape, place.layers_left, place.reads_input, groups, self.slots, place.mask)
         layout = Layout.of(place, self.slots)
-        at = coordinates(place.shape, place.conv_groups)
+        at = coordinates(place.shape, place.conv_groups, place.mask)
         size = layout.width if layout.blocks else max(int(at.output.max()), int(at.input.max())) + 1
         diagonal = (at.input - at.output) % layout.modulus
-        fields = np.stack([a.ravel() for a in (at.output // size, at.input // size, at.tap, diagonal)])
+        fields = np.stack([a[place.living] for a in (at.output // size, at.input // size, at.tap, diagonal)])
         names, index = np.unique(fields, axis=1, return_inverse=True)
-        touched = np.unique(np.stack([groups.ravel().astype(np.int64), index.ravel()]), axis=1)
+        touched = np.unique(np.stack([groups[place.living].astype(np.int64), index.ravel()]), axis=1)
         incidence = sparse.csr_matrix(
             (np.ones(touched.shape[1], dtype=np.int32), (touched[0], touched[1])),
             shape=(int(groups.max()) + 1, names.shape[1]),
@@ -241,9 +247,9 @@ def rotation_count(diagonals: NDArray[np.int64], step: int) -> int:
     return babies + giants
 
 
-def _distinct(matrix: Groups, values: NDArray[np.int64], blocks: int) -> Array:
-    """How many different values each block has."""
-    pairs = np.unique(matrix.ravel().astype(np.int64) * (int(values.max()) + 1) + values.ravel())
+def _distinct(block: NDArray[np.int32], values: NDArray[np.int64], blocks: int) -> Array:
+    """How many different values each block has; block, values: one of each a weight."""
+    pairs = np.unique(block.astype(np.int64) * (int(values.max()) + 1) + values)
     return np.bincount(pairs // (int(values.max()) + 1), minlength=blocks).astype(np.float64)
 
 

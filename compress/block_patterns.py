@@ -77,7 +77,7 @@ def coordinates(shape: tuple[int, ...], groups: int = 1, mask: Mask | None = Non
     """Coordinates of a weight (out, in / groups, *kernel); `groups` is the convolution's, not ours.
 
     mask: of a dense layer that has lost inputs or outputs as a whole already: the compiler leaves those out, so the others are
-    counted without them. Lost ones have the place of the next that lives.
+    counted without them. Lost ones have the place of the next that lives, or of the last.
     """
     outputs, inputs = shape[0], shape[1]
     taps = int(np.prod(shape[2:], dtype=np.int64))
@@ -90,8 +90,8 @@ def coordinates(shape: tuple[int, ...], groups: int = 1, mask: Mask | None = Non
 
 
 def _place_among(living: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """How many that live come before each."""
-    return np.cumsum(living) - living
+    """How many that live come before each; of those after the last one that lives, as many as before it."""
+    return np.minimum(np.cumsum(living) - living, living.sum() - 1)
 
 
 def block_groups(

@@ -15,7 +15,7 @@ from torch import nn
 
 from compress.blocks import prune_blocks
 from compress.convert import convert
-from compress.errors import CompressError
+from compress.errors import CompressError, ConfigError
 from compress.finetune import finetune
 from compress.model import CompressedModel, module_of
 from compress.network import Conv, Dense, Network, Polynomial, Weights
@@ -55,10 +55,12 @@ def pruned(
 ) -> nn.Module | CompressedModel:
     """The model without the blocks that the setting takes away; the model itself when it takes none.
 
-    Raises: what `prune_blocks` raises.
+    Raises: ConfigError; what `prune_blocks` raises.
     """
     if setting.block is None or setting.share == 0.0:
         return model
+    if not 0 < setting.share < 1:
+        raise ConfigError("share", setting.share, "a share in [0, 1)")
     return prune_blocks(
         model, data, sparsity=setting.share, block=setting.block, cost=setting.cost, seed=seed, progress=progress
     )

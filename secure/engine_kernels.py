@@ -20,6 +20,7 @@ counts as two additions. Every line is one call but a product, four of which go 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import log2
 
 from secure.engine_schedule import (
@@ -72,8 +73,13 @@ def joint_division_kernels(level: int, degree: int) -> KernelCounts:
 
 
 def product_kernels(level: int, degree: int, extended: bool = False, parts: int = 2) -> KernelCounts:
-    """A product with a constant, added to its sum."""
-    return KernelCounts(products=parts * (level + extended) * degree, calls=1 / PRODUCTS_A_CALL)
+    """A product with a constant, added to its sum; whose call it is, `product_calls` knows."""
+    return KernelCounts(products=parts * (level + extended) * degree)
+
+
+def product_calls(products: int) -> KernelCounts:
+    """Calls of so many products of one form in a row."""
+    return KernelCounts(calls=float(products // PRODUCTS_A_CALL + products % PRODUCTS_A_CALL))
 
 
 def summand_kernels(level: int, degree: int, form: Form, parts: int = 2) -> KernelCounts:
@@ -120,13 +126,15 @@ def _counted(plan: Plan, steps: Schedule) -> list[tuple[int, KernelCounts]]:
             joint = joint_division_kernels(level, degree)
             result.append((step.result, joint if step.joined else _at_hand_kernels(op.kind, level, degree, op.parts)))
             continue
-        for term in step.terms:
-            if isinstance(term, Turn) and term.source not in taken_apart:
-                taken_apart.add(term.source)
-                result.append((term.op, digits_kernels(op.level, degree)))
-                if term.source in extended:
-                    result.append((term.op, division_kernels(op.level, degree, parts=1)))
-            result.append((term.op, _term_kernels(term, op.level, degree, op.parts, extended)))
+        for call in step.calls:
+            for place, term in enumerate(call):
+                if isinstance(term, Turn) and term.source not in taken_apart:
+                    taken_apart.add(term.source)
+                    result.append((term.op, digits_kernels(op.level, degree)))
+                    if term.source in extended:
+                        result.append((term.op, division_kernels(op.level, degree, parts=1)))
+                own = _term_kernels(term, op.level, degree, op.parts, extended)
+                result.append((term.op, replace(own, calls=float(place == 0))))
         if step.divided:
             result.append((step.result, division_kernels(op.level, degree)))
         elif step.extended:

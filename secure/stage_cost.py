@@ -11,7 +11,14 @@ from dataclasses import dataclass
 
 from secure.diagonals import DiagonalKey, DiagonalTable, is_conjugated
 from secure.draft import Choice, Split
-from secure.engine_kernels import digits_kernels, division_kernels, product_kernels, summand_kernels, switch_kernels
+from secure.engine_kernels import (
+    digits_kernels,
+    division_kernels,
+    product_calls,
+    product_kernels,
+    summand_kernels,
+    switch_kernels,
+)
 from secure.engine_schedule import Form
 from secure.folds import Move, fold_groups
 from secure.kernels import KernelCounts
@@ -117,4 +124,5 @@ def stage_kernels(work: StageWork, level: int, degree: int) -> KernelCounts:
 def _product_kernels(giant: GiantWork, level: int, degree: int) -> KernelCounts:
     """One giant's products, added as they are made."""
     rotated, still = product_kernels(level, degree, extended=True), product_kernels(level, degree)
-    return rotated.times(giant.rotated) + still.times(giant.still)
+    calls = product_calls(giant.rotated) + product_calls(giant.still)
+    return rotated.times(giant.rotated) + still.times(giant.still) + calls

@@ -3,7 +3,7 @@
 sampling.py           samples of calls in CPU time, against a reference call
 engine_operations.py  operations of the engine, ready to be timed
 seal_operations.py    the same of SEAL
-whole_plans.py        what plans take beyond their operations: a factor and the cost of a call
+whole_plans.py        plans of networks that nobody uses, ready to be timed as wholes
 measuring.py          kernel times of both runtimes, fitted to a few seconds of samples
 machine.py            what a measurement depends on: processor, versions, sources
 cache.py              measured times on disk, and which times a compilation uses

@@ -13,7 +13,15 @@ from types import MappingProxyType
 #: Packages whose code runs inside an operation, or compiles what does.
 PACKAGES = ("tenseal", "numba", "llvmlite", "numpy")
 #: What is timed and how it is counted: times fitted under other counts would predict wrongly.
-SOURCES = ("secure/engine", "secure/kernels.py", "secure/engine_kernels.py", "secure/engine_schedule.py", "timing")
+SOURCES = (
+    "secure/engine",
+    "secure/kernels.py",
+    "secure/engine_kernels.py",
+    "secure/engine_schedule.py",
+    "secure/seal_kernels.py",
+    "hwmodel/fitting.py",
+    "timing",
+)
 
 
 def cpu_model() -> str:

@@ -59,23 +59,24 @@ def _replace(typing_context: Any, address: Any, found: Any, wanted: Any) -> Any:
 
 def _let_others(typing_context: Any) -> Any:
     """Give the core to a thread that waits for one, if any does."""
-    return types.int32(), _libc("sched_yield")
+    return types.int32(), _on_linux("sched_yield")
 
 
 def _this_core(typing_context: Any) -> Any:
-    """The number of the core that the thread is on; 0 where the system does not tell, where nobody helps (`usable_cores`)."""
-    if sys.platform == "linux":
-        return types.int32(), _libc("sched_getcpu")
-    return types.int32(), lambda *_: _INT(0)
+    """The number of the core that the thread is on."""
+    return types.int32(), _on_linux("sched_getcpu")
 
 
 def _sleep(typing_context: Any, microseconds: Any) -> Any:
     """For that time; the system then goes on on a core that has nothing to do, if there is one."""
-    return types.int32(types.int32), _libc("usleep")
+    return types.int32(types.int32), _on_linux("usleep")
 
 
-def _libc(name: str) -> Any:
-    """The code generator of a call to a C function whose numbers are all int."""
+def _on_linux(name: str) -> Any:
+    """The code generator of a call to a C function whose numbers are all int; of a zero on other systems, which may lack the function and
+    where nobody helps (`usable_cores`)."""
+    if sys.platform != "linux":
+        return lambda *_: _INT(0)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         native = ir.FunctionType(_INT, [_INT] * len(arguments))

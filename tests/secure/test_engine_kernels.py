@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from secure.engine import base_change
+from secure.engine import arithmetic, base_change
 from secure.engine.evaluator import EngineBackend
 from secure.engine_kernels import (
     digits_kernels,
@@ -104,3 +104,25 @@ def test_the_engine_transforms_as_often_as_counted(plan, monkeypatch):
     monkeypatch.setattr(base_change, "divide_jointly", joint_division)
     backend.run(evaluator, [backend.load(party.encrypt(uniform(seed))) for seed in range(plan.inputs)])
     assert sum(done) == sum(engine_kernels(plan), KernelCounts()).transforms
+
+
+CALLED = {
+    arithmetic: ("add_switched", "add_product", "add_four_products", "add_value", "add_scaled", "square"),
+    base_change: ("digits_of", "divide", "divide_jointly"),
+}
+
+
+@pytest.mark.parametrize("plan", [every_kind_plan(), baby_giant_plan()])
+def test_the_engine_is_called_as_often_as_counted(plan, monkeypatch):
+    party = Party(plan)
+    backend = EngineBackend(party.ring, plan, 2**30, None)
+    evaluator = backend.evaluator(party.keys)
+    inputs = [backend.load(party.encrypt(uniform(seed))) for seed in range(plan.inputs)]
+    made = []
+    for module, names in CALLED.items():
+        for name in names:
+            kernel = getattr(module, name)
+            monkeypatch.setattr(module, name, lambda *given, kernel=kernel: (made.append(kernel), kernel(*given)))
+    backend.run(evaluator, inputs)
+    drops = plan.count(Kind.DROP)  # copied by numpy
+    assert len(made) + drops == sum(counts.calls for counts in engine_kernels(plan))

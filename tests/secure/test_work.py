@@ -12,11 +12,12 @@ from compress.exporting import export_network
 from compress.network import Dense, Input, Network, Polynomial, Weights
 from secure.draft import Choice, Draft, Rescaling, gather_evidence
 from secure.engine_kernels import predicted_engine_milliseconds
-from secure.kernels import KernelTimes
+from secure.kernels import KernelCounts, KernelTimes
 from secure.passes import PASSES
 from secure.plan import Kind
+from secure.seal_kernels import plan_seal_kernels
 from secure.stages import network_stages
-from secure.work import draft_milliseconds, draft_operations, plan_operations
+from secure.work import draft_milliseconds, draft_operations, draft_seal_milliseconds, plan_operations
 from tests.secure.plans import every_kind_plan
 
 TIMES = KernelTimes(butterfly_ns=1.0, product_ns=3.0, addition_ns=1.0)
@@ -115,6 +116,14 @@ def test_times_of_kernels_add_up():
         KernelTimes(butterfly_ns=0.0, product_ns=0.0, addition_ns=1.0),
     ]
     assert draft_milliseconds(draft, TIMES) == pytest.approx(sum(draft_milliseconds(draft, t) for t in only))
+
+
+def test_a_draft_under_seal_costs_what_its_plan_does():
+    times = KernelTimes(butterfly_ns=1.1, product_ns=0.3, addition_ns=0.3, call_us=9.0)
+    draft = dense_draft(16)
+    plan = times.milliseconds(sum(plan_seal_kernels(draft.plan), KernelCounts()))
+    assert draft_seal_milliseconds(draft, times) == pytest.approx(plan)
+    assert draft_seal_milliseconds(draft, times) > draft_milliseconds(draft, times)
 
 
 def test_the_plan_and_its_draft_are_predicted_to_take_as_long_when_calls_cost():

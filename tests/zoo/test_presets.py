@@ -1,0 +1,22 @@
+"""Presets are settings that `press` takes, and mlp's pays where it says."""
+
+from dataclasses import asdict, fields
+
+import numpy as np
+
+import cipherpress as cp
+from compress.pressing import Setting
+from zoo.presets import PressOptions, press_options
+
+
+def test_every_option_is_a_setting():
+    assert {field.name for field in fields(PressOptions)} <= {field.name for field in fields(Setting)}
+
+
+def test_the_mlp_preset_sends_half_of_the_inputs():
+    options = asdict(press_options("mlp")) | {"finetune_epochs": 0, "convert_epochs": 0}
+    bundle = cp.press(cp.load_model("mlp"), cp.load_data("mnist"), **options, max_error=2.0)
+    slots = bundle.client.input_slots
+    assert len(np.unique(slots[slots >= 0])) == 384
+    first = bundle.report["layers"][0]["multiply_plain"]
+    assert first <= 7  # all 784 inputs take 8 in the ring of 8192, 13 or more in that of 4096
