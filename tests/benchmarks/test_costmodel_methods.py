@@ -25,14 +25,15 @@ def test_the_table_is_made_from_the_committed_result() -> None:
 
 
 def test_blocks_pay_encrypted_and_scattered_zeros_on_a_sparse_machine() -> None:
-    """What docs say of it: 1.2 to 1.9 and 1.1 to 1.8 encrypted for blocks, 2.5 to 3.6 in clear for OPQ, no more elsewhere."""
+    """What docs say of it: blocks pay encrypted in dense networks, by 1.5 to 2.3 times, little in convolutions; OPQ in clear only, by 2.0
+    to 3.6 times."""
     blocks, opq = "blocks 50 % for ciphertexts", "opq 80 %, 4 bits"
-    cores = faster(blocks, "cpu-engine", "encrypted") + faster(blocks, "cpu-seal", "encrypted")
-    assert all(1.15 < ratio < 1.95 for ratio in cores)
-    assert all(
-        1.1 < ratio < 1.8 for ratio in faster(blocks, "sharp", "encrypted") + faster(blocks, "a100-ckks", "encrypted")
-    )
-    assert all(2.4 < ratio < 3.7 for ratio in faster(opq, "eie", "plain"))
+    assert NETWORKS == ("mlp", "cnn", "lenet300", "lenet5")
+    for machine in ("cpu-engine", "cpu-seal", "sharp", "a100-ckks"):
+        mlp, cnn, lenet300, lenet5 = faster(blocks, machine, "encrypted")
+        assert 1.4 < mlp < 1.7 and 2.0 < lenet300 < 2.4
+        assert 0.93 < cnn < 1.05 and 1.1 < lenet5 < 1.2
+    assert all(2.0 < ratio < 3.7 for ratio in faster(opq, "eie", "plain"))
     assert all(ratio < 1.02 for ratio in faster(opq, "cpu-seal", "encrypted"))
     for method in METHODS:
         assert all(
