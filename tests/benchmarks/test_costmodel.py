@@ -98,7 +98,7 @@ def test_the_committed_result_is_what_the_model_says_now() -> None:
         assert row.modelled == pytest.approx(committed[row.family, row.row, row.quantity], rel=1e-9)
 
 
-def test_our_own_runs_under_seal_are_within_ten_percent_and_those_under_the_engine_are_shown() -> None:
+def test_our_own_runs_are_within_ten_percent() -> None:
     families = {family["family"]: family for family in json.loads(RESULT.read_bytes())["families"]}
     assert families[SEAL_RUNS.family]["held_out"] >= 8 and families[SEAL_RUNS.family]["met"]
-    assert families[ENGINE_RUNS.family]["held_out"] >= 7 and families[ENGINE_RUNS.family]["target"] == 0.10
+    assert families[ENGINE_RUNS.family]["held_out"] >= 7 and families[ENGINE_RUNS.family]["met"]
