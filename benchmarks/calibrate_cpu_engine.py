@@ -22,16 +22,14 @@ import yaml
 
 from benchmarks.machine import this_machine
 from hwmodel.architecture_file import ARCHITECTURES
-from hwmodel.fitting import Measured, MeasuredPlan, fit_kernel_times, kernel_names
+from hwmodel.fitting import fit_kernel_times, kernel_names
 from secure.engine_kernels import lone_operation_kernels
-from secure.plan import Kind
-from timing.engine_operations import make_ring, operations
-from timing.sampling import microseconds_in_turn
+from timing import engine_operations
+from timing.measuring import REFERENCE, Rings, measured_in_turn
 from timing.whole_plans import whole_plans
 
-#: (ring degree, measured levels, data primes, bits of a prime)
-RINGS = ((4096, (1, 2), 2, 30.0), (8192, (1, 2, 3, 4), 4, 40.0), (16384, (2, 4, 6), 6, 47.0))
-REFERENCE = (Kind.ROTATE, 8192, 2)
+#: More of what `timing.measuring.ENGINE_RINGS` has.
+RINGS: Rings = ((4096, 2, (1, 2), 30.0), (8192, 4, (1, 2, 3, 4), 40.0), (16384, 6, (2, 4, 6), 47.0))
 RESULT = Path(__file__).parent / "results" / "cpu_engine_kernels.json"
 BEGIN, END = "# measured: begin", "# measured: end"
 #: Share of residuals and of machine speeds that a band leaves out on each side.
@@ -58,24 +56,12 @@ def main() -> None:
 def calibrate(rounds: int) -> dict[str, Any]:
     """Measured cells, fitted coefficients with their bands, and what the machine was doing."""
     load_before = os.getloadavg()
-    calls = {
-        (kind, degree, level): call
-        for degree, measured, levels, bits in RINGS
-        for ring in [make_ring(degree, levels, bits)]
-        for level in measured
-        for kind, call in operations(ring, level)
-    }
-    synthetic = {plan.widths: plan for plan in whole_plans()}
-    runs = {widths: plan.run for widths, plan in synthetic.items()}
-    took_us, anchors = microseconds_in_turn({**calls, **runs}, REFERENCE, rounds)
-    anchor_us = took_us[REFERENCE]
-    speeds = np.quantile(np.array(anchors) / statistics.median(anchors), [TAIL, 1 - TAIL])
-    measured_cells = [Measured(*cell, took_us[cell]) for cell in calls]
-    plans = [MeasuredPlan(plan.kernels, took_us[widths]) for widths, plan in synthetic.items()]
-    times = fit_kernel_times(measured_cells, lone_operation_kernels, plans)
-    predicted_ms = [times.milliseconds(plan.kernels) for plan in plans]
+    found = measured_in_turn(engine_operations, RINGS, rounds, tuple(whole_plans()))
+    speeds = np.quantile(np.array(found.reference_us) / statistics.median(found.reference_us), [TAIL, 1 - TAIL])
+    times = fit_kernel_times(found.cells, lone_operation_kernels, found.plans)
+    predicted_ms = [times.milliseconds(plan.kernels) for plan in found.plans]
     spread = np.quantile(
-        [plan.microseconds * 1e-3 / ms for plan, ms in zip(plans, predicted_ms, strict=True)], [TAIL, 1 - TAIL]
+        [plan.microseconds * 1e-3 / ms for plan, ms in zip(found.plans, predicted_ms, strict=True)], [TAIL, 1 - TAIL]
     )
     low, high = min(1.0, spread[0] * speeds[0]), max(1.0, spread[1] * speeds[1])
     return {
@@ -86,7 +72,9 @@ def calibrate(rounds: int) -> dict[str, Any]:
         "rounds": rounds,
         "reference": {
             "operation": "rotate N=8192 level 2",
-            "microseconds": anchor_us,
+            "microseconds": next(
+                cell.microseconds for cell in found.cells if (cell.kind, cell.degree, cell.level) == REFERENCE
+            ),
             "speed_10_90": list(speeds),
         },
         "kernels": {
@@ -95,7 +83,7 @@ def calibrate(rounds: int) -> dict[str, Any]:
         },
         "whole_plans": [
             {"measured_ms": plan.microseconds * 1e-3, "predicted_ms": ms, "kernels": asdict(plan.kernels)}
-            for plan, ms in zip(plans, predicted_ms, strict=True)
+            for plan, ms in zip(found.plans, predicted_ms, strict=True)
         ],
         "cells": [
             {
@@ -104,7 +92,7 @@ def calibrate(rounds: int) -> dict[str, Any]:
                 "level": cell.level,
                 "microseconds": cell.microseconds,
             }
-            for cell in measured_cells
+            for cell in found.cells
         ],
     }
 

@@ -24,21 +24,19 @@ from benchmarks.costmodel_row import HELD_OUT, Row
 from compress.calibrate import calibrated
 from compress.network import Dense, Input, Network, Node, Polynomial, Reshape, Weights
 from hwmodel.encrypted_counts import EncryptedWorkload, encrypted_workload
-from hwmodel.fitting import Counting, Measured, MeasuredPlan, fit_kernel_times
+from hwmodel.fitting import Counting, fit_kernel_times
 from secure.backends import BackendName
 from secure.client import Client
 from secure.engine_kernels import lone_operation_kernels
 from secure.kernels import KernelCounts, KernelTimes
 from secure.params import GUIDELINE_2024_LOG2_QP, SEAL_SPECIAL_MARGIN_BITS, Params, make_params
-from secure.plan import Kind
 from secure.seal_kernels import seal_operation_kernels
 from secure.server import Server
 from secure.specs import Bundle
 from timing import engine_operations, seal_operations
-from timing.sampling import microseconds_in_turn
+from timing.measuring import Rings, measured_in_turn
 from timing.whole_plans import whole_plans
 
-REFERENCE = (Kind.ROTATE, 8192, 2)
 #: A median of so many settles.
 ROUNDS = 11
 
@@ -55,7 +53,7 @@ def _engine_work(workload: EncryptedWorkload) -> KernelCounts:
 class Runtime:
     """What runs plans, how its single operations are timed and counted, and how a whole plan is.
 
-    rings: of the single operations: degree, measured levels, data primes, bits of a prime.
+    rings: of the single operations.
     """
 
     family: str
@@ -63,19 +61,19 @@ class Runtime:
     timing: ModuleType
     counting: Counting
     work: Callable[[EncryptedWorkload], KernelCounts]
-    rings: tuple[tuple[int, tuple[int, ...], int, float], ...]
+    rings: Rings
 
 
 SEAL = Runtime(
     "own runs, SEAL on this CPU", BackendName.SEAL, seal_operations, seal_operation_kernels, _seal_work,
     (
-        (4096, (1, 2, 3), 3, 26.0), (8192, (1, 2, 3, 4), 4, 40.0), (16384, (4, 6, 8), 8, 47.0),
-        (32768, (8, 10), 10, 50.0),
+        (4096, 3, (1, 2, 3), 26.0), (8192, 4, (1, 2, 3, 4), 40.0), (16384, 8, (4, 6, 8), 47.0),
+        (32768, 10, (8, 10), 50.0),
     ),
 )  # fmt: skip
 ENGINE = Runtime(
     "own runs, engine on this CPU", BackendName.ENGINE, engine_operations, lone_operation_kernels, _engine_work,
-    ((4096, (1, 2), 2, 30.0), (8192, (1, 2, 3, 4), 4, 40.0), (16384, (2, 4, 6), 6, 47.0)),
+    ((4096, 2, (1, 2), 30.0), (8192, 4, (1, 2, 3, 4), 40.0), (16384, 6, (2, 4, 6), 47.0)),
 )  # fmt: skip
 RUNTIMES = {"seal": SEAL, "engine": ENGINE}
 FAMILIES = tuple(runtime.family for runtime in RUNTIMES.values())
@@ -161,23 +159,17 @@ def _runtime_rows(
     runtime: Runtime, bundles: Sequence[tuple[Subject, Bundle]], image: Any, rounds: int
 ) -> Iterator[Row]:
     """Operations, synthetic plans (under the engine) and subjects in turn, so that all see the machine at the same speeds."""
-    operations = dict(_operations(runtime))
-    synthetic = {plan.widths: plan for plan in whole_plans()} if runtime is ENGINE else {}
     own = {
         subject.name: _for_seal(bundle) if runtime is SEAL else bundle
         for subject, bundle in bundles
         if runtime is SEAL or bundle.server.plan.params.fits_engine
     }
-    calls: dict[Any, Callable[[], object]] = {**operations, **{widths: plan.run for widths, plan in synthetic.items()}}
-    calls |= {name: _request(bundle, runtime, image) for name, bundle in own.items()}
-    took_us, _ = microseconds_in_turn(calls, REFERENCE, rounds)
-    times = fit_kernel_times(
-        [Measured(*cell, took_us[cell]) for cell in operations],
-        runtime.counting,
-        [MeasuredPlan(plan.kernels, took_us[widths]) for widths, plan in synthetic.items()],
-    )
+    requests = {name: _request(bundle, runtime, image) for name, bundle in own.items()}
+    synthetic = tuple(whole_plans()) if runtime is ENGINE else ()
+    found = measured_in_turn(runtime.timing, runtime.rings, rounds, synthetic, requests)
+    times = fit_kernel_times(found.cells, runtime.counting, found.plans)
     for name, bundle in own.items():
-        yield _run_row(name, bundle, runtime, times, took_us[name] * 1e-3, rounds)
+        yield _run_row(name, bundle, runtime, times, found.others[name] * 1e-3, rounds)
 
 
 def _request(bundle: Bundle, runtime: Runtime, image: Any) -> Callable[[], object]:
@@ -202,14 +194,6 @@ def _run_row(name: str, bundle: Bundle, runtime: Runtime, times: KernelTimes, me
         source="this machine, one thread, kernel times from operations (under the engine, synthetic plans too) in turn with it",
         note=f"{len(plan.ops)} operations, median of {rounds} runs",
     )
-
-
-def _operations(runtime: Runtime) -> Iterator[tuple[tuple[Kind, int, int], Callable[[], object]]]:
-    for degree, levels, primes, bits in runtime.rings:
-        ring = runtime.timing.make_ring(degree, primes, bits)
-        for level in levels:
-            for kind, call in runtime.timing.operations(ring, level):
-                yield (kind, degree, level), call
 
 
 def _compiled(subject: Subject, data: Any) -> Bundle:

@@ -38,12 +38,11 @@ from secure.draft import Choice, Draft, Rescaling, gather_evidence
 from secure.headroom import largest_coefficients
 from secure.kernels import KernelTimes
 from secure.layouts import Source, first_layouts, next_layouts
-from secure.params import RING_DEGREES
 from secure.passes.choose_parameters import choose_parameters
 from secure.passes.choose_rotations import choose_rotations
 from secure.passes.emit import emit
 from secure.passes.place_rescales import place_rescales
-from secure.search import UNLIMITED, is_right, search
+from secure.search import START, UNLIMITED, is_right, search
 from secure.server import Server
 from secure.specs import Bundle
 from secure.stages import Stage, network_stages
@@ -185,7 +184,7 @@ def _searched(network: Network, stages: tuple[Stage, ...], calibration: Any) -> 
     start = Draft(
         stages=stages,
         evidence=gather_evidence(stages, np.asarray(calibration, dtype=np.float64)),
-        choice=Choice(degree=RING_DEGREES[0], rescaling=Rescaling.EVERY, base_primes=1, rotate_input=True),
+        choice=START,
         times=times.engine,
     )
     outcome = search(start, times.engine, times.seal, UNLIMITED)

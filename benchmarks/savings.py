@@ -60,14 +60,15 @@ def opq(sparsity: float, bits: float) -> Step:
 
 def blocks(sparsity: float, block: str) -> Step:
     """Block pruning for CKKS, then a few epochs on the masks, distilled from the original."""
-    return lambda model, data: cp.finetune(
-        cp.prune_blocks(model, data, sparsity=sparsity, block=block, seed=SEED),
-        data,
-        epochs=BLOCK_EPOCHS,
-        learning_rate=BLOCK_LEARNING_RATE,
-        teacher=model,
-        augment=True,
-        seed=SEED,
+    return lambda model, data: _distilled(
+        cp.prune_blocks(model, data, sparsity=sparsity, block=block, seed=SEED), data, BLOCK_EPOCHS, model
+    )
+
+
+def _distilled(model: Any, data: Any, epochs: int, teacher: Any) -> Any:
+    """Epochs on the masks; the survivors learn what the pruned ones did."""
+    return cp.finetune(
+        model, data, epochs=epochs, learning_rate=BLOCK_LEARNING_RATE, teacher=teacher, augment=True, seed=SEED
     )
 
 
@@ -91,10 +92,7 @@ def lines_and_diagonals(inputs: float, units: float, first: float, second: float
 
 def tuned(network: str, epochs: int) -> Step:
     """Epochs on the masks, distilled from the uncompressed network."""
-    return lambda model, data: cp.finetune(
-        model, data, epochs=epochs, learning_rate=BLOCK_LEARNING_RATE, teacher=cp.load_model(network), augment=True,
-        seed=SEED,
-    )  # fmt: skip
+    return lambda model, data: _distilled(model, data, epochs, cp.load_model(network))
 
 
 def joint(bits: int) -> Step:

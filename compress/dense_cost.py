@@ -23,10 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from compress.block_patterns import coordinates
+from compress.block_patterns import Groups, Mask, coordinates
 
-Groups = NDArray[np.int32]
-Mask = NDArray[np.bool_]
 Kept = NDArray[np.bool_]
 
 #: Inputs a slot of the client's: real and imaginary part.

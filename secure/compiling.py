@@ -24,14 +24,14 @@ from compress.errors import (
 )
 from compress.network import Network
 from secure.bundle import plan_digest
-from secure.draft import ACCEPTABLE_DISAGREEMENT, Choice, Draft, Evidence, Rescaling, gather_evidence
+from secure.draft import ACCEPTABLE_DISAGREEMENT, Draft, Evidence, gather_evidence
 from secure.kernels import KernelTimes
 from secure.noise import BOUND_SIGMAS
 from secure.packing import SlotMap
 from secure.params import GUIDELINE_2024_LOG2_QP, RING_DEGREES
 from secure.passes.emit import emit
 from secure.reporting import compile_report
-from secure.search import UNLIMITED, Alternative, Budgets, Outcome, checked, search
+from secure.search import START, UNLIMITED, Alternative, Budgets, Outcome, checked, search
 from secure.specs import Bundle, ClientSpec, ServerSpec
 from secure.stages import network_stages
 from secure.trim import trimmed
@@ -91,7 +91,7 @@ def compile_network(
     start = Draft(
         stages=stages,
         evidence=evidence,
-        choice=Choice(degree=RING_DEGREES[0], rescaling=Rescaling.EVERY, base_primes=1, rotate_input=True),
+        choice=START,
         allowed_error=_allowed_error(evidence, max_error),
         allowed_disagreement=max_disagreement,
         times=times,

@@ -36,13 +36,13 @@ from secure.engine_schedule import (
     Turn,
     schedule,
 )
-from secure.kernels import RESIDUE_BYTES, KernelCounts, KernelTimes, operation_kernels
+from secure.kernels import RESIDUE_BYTES, KernelCounts, operation_kernels
 from secure.plan import Kind, Plan
 
 
 def _call(transforms: int, degree: int, additions: int) -> KernelCounts:
     butterflies = transforms * (degree // 2) * int(log2(degree))
-    return KernelCounts(transforms, butterflies, additions=additions, calls=1.0)
+    return KernelCounts(transforms, butterflies, additions=additions, calls=1)
 
 
 def digits_kernels(level: int, degree: int) -> KernelCounts:
@@ -58,7 +58,7 @@ def switch_kernels(level: int, degree: int, carried_rows: int | None = None) -> 
         products=residues,
         additions=8 * (level + 1) * degree + 2 * carried,
         key_bytes=residues * RESIDUE_BYTES,
-        calls=1.0,
+        calls=1,
     )
 
 
@@ -79,13 +79,13 @@ def product_kernels(level: int, degree: int, extended: bool = False, parts: int 
 
 def product_calls(products: int) -> KernelCounts:
     """Calls of so many products of one form in a row."""
-    return KernelCounts(calls=float(products // PRODUCTS_A_CALL + products % PRODUCTS_A_CALL))
+    return KernelCounts(calls=products // PRODUCTS_A_CALL + products % PRODUCTS_A_CALL)
 
 
 def summand_kernels(level: int, degree: int, form: Form, parts: int = 2) -> KernelCounts:
     """A value that enters a sum as it is."""
     residues = parts * (level + (form is Form.EXTENDED)) * degree
-    return KernelCounts(additions=residues * (2 if form is Form.LIFTED else 1), calls=1.0)
+    return KernelCounts(additions=residues * (2 if form is Form.LIFTED else 1), calls=1)
 
 
 def lone_operation_kernels(kind: Kind, level: int, degree: int) -> KernelCounts:
@@ -134,7 +134,7 @@ def _counted(plan: Plan, steps: Schedule) -> list[tuple[int, KernelCounts]]:
                     if term.source in extended:
                         result.append((term.op, division_kernels(op.level, degree, parts=1)))
                 own = _term_kernels(term, op.level, degree, op.parts, extended)
-                result.append((term.op, replace(own, calls=float(place == 0))))
+                result.append((term.op, replace(own, calls=int(place == 0))))
         if step.divided:
             result.append((step.result, division_kernels(op.level, degree)))
         elif step.extended:
@@ -152,9 +152,4 @@ def _term_kernels(term: Term, level: int, degree: int, parts: int, extended: set
         case Summand():
             return summand_kernels(level, degree, term.form, parts)
         case Offset():
-            return KernelCounts(additions=level * degree, calls=1.0)
-
-
-def predicted_engine_milliseconds(plan: Plan, times: KernelTimes) -> float:
-    """Server time of a plan under the engine on one thread."""
-    return times.milliseconds(sum(engine_kernels(plan), KernelCounts()))
+            return KernelCounts(additions=level * degree, calls=1)

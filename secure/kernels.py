@@ -23,14 +23,14 @@ RESIDUE_BYTES = 8
 @dataclass(frozen=True)
 class KernelCounts:
     """Work of one or more operations: limb transforms and their butterflies, modular products and additions, bytes of keys read, and how
-    often the runtime is called (a fraction where one call does several operations)."""
+    often the runtime is called (not at all by an operation that another one's call does)."""
 
     transforms: int = 0
     butterflies: int = 0
     products: int = 0
     additions: int = 0
     key_bytes: int = 0
-    calls: float = 0.0
+    calls: int = 0
 
     def __add__(self, other: KernelCounts) -> KernelCounts:
         return KernelCounts(
@@ -102,7 +102,7 @@ def operation_kernels(kind: Kind, level: int, degree: int, parts: int = 2) -> Ke
             additions = level * degree
         case Kind.DROP:
             pass
-    return KernelCounts(transforms, transforms * butterflies_per_transform, products, additions, key_bytes, 1.0)
+    return KernelCounts(transforms, transforms * butterflies_per_transform, products, additions, key_bytes, 1)
 
 
 def plan_operation_kernels(plan: Plan, op: Op) -> KernelCounts:

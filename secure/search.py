@@ -36,6 +36,9 @@ Progress = Callable[[str, float], None]
 
 logger = logging.getLogger(__name__)
 
+#: Where a draft starts: the search replaces all of it.
+START = Choice(degree=RING_DEGREES[0], rescaling=Rescaling.EVERY, base_primes=1, rotate_input=True)
+
 #: A scale of k squares is that of the value to the power of 2^k.
 MOST_SQUARES_UNRESCALED = 3
 

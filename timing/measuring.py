@@ -6,8 +6,9 @@ clock and fit, fewer of them, a few rounds. Process CPU time on one thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from secure.kernels import KernelTimes
 from secure.plan import Kind
 from timing import engine_operations, seal_operations
 from timing.sampling import microseconds_in_turn
-from timing.whole_plans import whole_plans
+from timing.whole_plans import WholePlan, whole_plans
 
 Progress = Callable[[str, float], None]
 Cell = tuple[Kind, int, int]
@@ -41,28 +42,52 @@ class Measurement:
     mean_relative_error: float
 
 
+@dataclass(frozen=True)
+class InTurn:
+    """CPU microseconds that were measured in turn: of single operations, of whole plans, of what else was asked for by name, and of every
+    sample of the reference."""
+
+    cells: tuple[Measured, ...]
+    plans: tuple[MeasuredPlan, ...]
+    others: Mapping[str, float]
+    reference_us: tuple[float, ...]
+
+
 def measure_engine(rings: Rings = ENGINE_RINGS, rounds: int = ROUNDS) -> Measurement:
     """The engine's kernels, by single operations and whole plans in turn; REFERENCE must be among the rings. The first call on a machine
     also compiles them."""
-    plans = {plan.widths: plan for plan in whole_plans()}
-    runs = {widths: plan.run for widths, plan in plans.items()}
-    operations = dict(_calls(engine_operations, rings))
-    took_us, _ = microseconds_in_turn({**operations, **runs}, REFERENCE, rounds)
-    times = fit_kernel_times(
-        [Measured(*cell, took_us[cell]) for cell in operations],
-        lone_operation_kernels,
-        [MeasuredPlan(plan.kernels, took_us[widths]) for widths, plan in plans.items()],
-    )
-    errors = [times.milliseconds(plan.kernels) * 1e3 / took_us[widths] - 1 for widths, plan in plans.items()]
+    found = measured_in_turn(engine_operations, rings, rounds, tuple(whole_plans()))
+    times = fit_kernel_times(found.cells, lone_operation_kernels, found.plans)
+    errors = [times.milliseconds(plan.kernels) * 1e3 / plan.microseconds - 1 for plan in found.plans]
     return Measurement(times, float(np.mean(np.abs(errors))))
 
 
 def measure_seal(rings: Rings = SEAL_RINGS, rounds: int = ROUNDS) -> Measurement:
     """SEAL's kernels; REFERENCE must be among the rings."""
-    took_us, _ = microseconds_in_turn(dict(_calls(seal_operations, rings)), REFERENCE, rounds)
-    cells = [cell for cell in (Measured(*key, us) for key, us in took_us.items()) if has_kernels(cell)]
+    found = measured_in_turn(seal_operations, rings, rounds)
+    cells = [cell for cell in found.cells if has_kernels(cell)]
     times = fit_kernel_times(cells)
     return Measurement(times, float(np.mean(np.abs(relative_errors(cells, times)))))
+
+
+def measured_in_turn(
+    runtime: Any,
+    rings: Rings,
+    rounds: int,
+    plans: Sequence[WholePlan] = (),
+    others: Mapping[str, Callable[[], object]] = MappingProxyType({}),
+) -> InTurn:
+    """Operations of `engine_operations` or `seal_operations`, plans and others at the same speeds of the machine; REFERENCE must be among
+    the rings."""
+    operations = dict(_calls(runtime, rings))
+    runs = {plan.widths: plan.run for plan in plans}
+    took_us, reference_us = microseconds_in_turn({**operations, **runs, **others}, REFERENCE, rounds)
+    return InTurn(
+        cells=tuple(Measured(*cell, took_us[cell]) for cell in operations),
+        plans=tuple(MeasuredPlan(plan.kernels, took_us[plan.widths]) for plan in plans),
+        others={name: took_us[name] for name in others},
+        reference_us=tuple(reference_us),
+    )
 
 
 def _calls(runtime: Any, rings: Rings) -> Iterator[tuple[Cell, Callable[[], object]]]:

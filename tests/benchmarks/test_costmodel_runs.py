@@ -29,4 +29,4 @@ def test_a_ring_that_seal_can_use_is_left_alone() -> None:
 @pytest.mark.parametrize("runtime", [SEAL, ENGINE], ids=lambda runtime: runtime.backend.value)
 def test_single_operations_cover_more_than_one_ring(runtime) -> None:
     assert len({degree for degree, *_ in runtime.rings}) >= 3
-    assert all(max(levels) <= primes for _, levels, primes, _ in runtime.rings)
+    assert all(max(levels) <= primes for _, primes, levels, _ in runtime.rings)

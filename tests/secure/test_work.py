@@ -11,7 +11,7 @@ from strategies import small_networks
 from compress.exporting import export_network
 from compress.network import Dense, Input, Network, Polynomial, Weights
 from secure.draft import Choice, Draft, Rescaling, gather_evidence
-from secure.engine_kernels import predicted_engine_milliseconds
+from secure.engine_kernels import engine_kernels
 from secure.kernels import KernelCounts, KernelTimes
 from secure.passes import PASSES
 from secure.plan import Kind
@@ -131,5 +131,5 @@ def test_the_plan_and_its_draft_are_predicted_to_take_as_long_when_calls_cost():
     sums that are still to be divided."""
     times = KernelTimes(butterfly_ns=1.1, product_ns=0.3, addition_ns=0.3, call_us=9.0)
     draft = dense_draft(16)
-    predicted = predicted_engine_milliseconds(draft.plan, times)
+    predicted = times.milliseconds(sum(engine_kernels(draft.plan), KernelCounts()))
     assert draft_milliseconds(draft, times) == pytest.approx(predicted, rel=0.05)
