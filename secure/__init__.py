@@ -55,7 +55,10 @@ engine/constants.py          a plan's plaintexts, encoded as its sums want them
 engine/buffers.py            arrays that are used again
 engine/atomics.py            words of memory that all threads write, cores
 engine/team.py               threads that share the pieces of a kernel
-engine/running.py            one pass over a plan's schedule
+engine/program.py            a schedule as instructions on numbered arrays
+engine/addresses.py          arrays by address, for kernels
+engine/execute.py            a program's instructions, as one compiled kernel
+engine/running.py            a program under a client's keys, and its passes
 engine/evaluator.py          a plan made ready for the engine
 backends.py                  what computes on a server: the engine or SEAL
 seal_context.py              SEAL's contexts, bytes and exceptions

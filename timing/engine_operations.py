@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from secure.engine import arithmetic, base_change
 from secure.engine.buffers import Arena
-from secure.engine.running import scratch_rows
+from secure.engine.program import scratch_rows
 from secure.engine.tables import Tables, make_tables, rotation_order
 from secure.engine.team import ALONE
 from secure.params import Params, make_params

@@ -32,16 +32,16 @@ class EngineConstants:
             room -= rows * ring.degree * RESIDUE_BYTES
             if room < 0:
                 break
-            self._kept[index, form] = arena.copy(self._encoded(index, form))
+            self._kept[index, form] = arena.copy(self.encoded(index, form))
             if progress is not None:
                 progress("encode the weights", done / len(schedule.constants))
 
-    def get(self, index: int, form: Form) -> Array:
-        """(level, N), or (level + 1, N) where it is extended."""
-        kept = self._kept.get((index, form))
-        return self._encoded(index, form) if kept is None else kept
+    def kept(self, index: int, form: Form) -> Array | None:
+        """A constant that was encoded when the server started."""
+        return self._kept.get((index, form))
 
-    def _encoded(self, index: int, form: Form) -> Array:
+    def encoded(self, index: int, form: Form) -> Array:
+        """(level, N), or (level + 1, N) where it is extended."""
         constant, ring = self._plan.constants[index], self._ring
         rows = ring.encode(constant.slots, constant.level, constant.scale, form is Form.EXTENDED)
         if form is Form.LIFTED:

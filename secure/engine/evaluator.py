@@ -1,16 +1,21 @@
-"""A plan made ready for the engine: its schedule, its constants, and an evaluator for every client's keys."""
+"""A plan made ready for the engine: its program, its constants, and a runner for every client's keys."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from compress.errors import PlanError
 from secure.engine.buffers import Buffers
 from secure.engine.constants import EngineConstants
+from secure.engine.program import assemble
 from secure.engine.residues import seal_bytes
 from secure.engine.ring import EngineKeys, EngineRing
-from secure.engine.running import Residues, Resources, Run
+from secure.engine.running import Resources, Runner
 from secure.engine.team import Team
 from secure.engine_schedule import schedule
 from secure.plan import Plan
@@ -18,6 +23,13 @@ from secure.seal_context import Ring
 from secure.tenseal_evaluator import EvaluationKeys
 
 Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Residues:
+    """A ciphertext in the engine: rows (parts, level, N)."""
+
+    rows: NDArray[np.float64]
 
 
 class EngineBackend:
@@ -28,31 +40,29 @@ class EngineBackend:
 
         Raises: BackendError for primes the engine cannot hold.
         """
-        self._plan = plan
-        self._schedule = schedule(plan)
+        steps = schedule(plan)
         self._ring = EngineRing(ring)
-        self._constants = EngineConstants(self._ring, plan, self._schedule, cache_bytes, progress)
-        self.buffers = Buffers()
-        self._team = Team(threads)
+        constants = EngineConstants(self._ring, plan, steps, cache_bytes, progress)
+        program = assemble(plan, steps, threads)
+        self.resources = Resources(plan, program, self._ring, constants, Buffers(), Team(threads))
 
-    def evaluator(self, keys: EvaluationKeys) -> Resources:
-        """What running the plan under these keys takes."""
-        engine_keys = EngineKeys(self._ring, keys, self._plan.key_manifest)
-        return Resources(self._plan, self._schedule, self._ring, self._constants, self.buffers, engine_keys, self._team)
+    def evaluator(self, keys: EvaluationKeys) -> Runner:
+        """What runs the plan under these keys."""
+        return Runner(self.resources, EngineKeys(self._ring, keys, self.resources.plan.key_manifest))
 
     def load(self, native: Any) -> Residues:
         """From SEAL's ciphertext."""
         return Residues(self._ring.load(native, native.coeff_modulus_size()))
 
-    def run(self, evaluator: Resources, inputs: Sequence[Residues]) -> list[Residues]:
+    def run(self, evaluator: Runner, inputs: Sequence[Residues]) -> list[Residues]:
         """The plan's outputs, divided; inputs stay as they are.
 
         Raises: PlanError for the wrong number of inputs; BackendError naming layer and operation.
         """
-        if len(inputs) != self._plan.inputs:
-            raise PlanError("input", f"{len(inputs)} ciphertexts were given, the plan takes {self._plan.inputs}")
-        with self._team.gathered() as team:
-            return Run(evaluator, [Residues(value.rows) for value in inputs], team).outputs()
+        wanted = self.resources.plan.inputs
+        if len(inputs) != wanted:
+            raise PlanError("input", f"{len(inputs)} ciphertexts were given, the plan takes {wanted}")
+        return [Residues(rows) for rows in evaluator.run([value.rows for value in inputs])]
 
     def save(self, value: Residues) -> bytes:
         """What SEAL would save for it."""

@@ -1,10 +1,11 @@
 """What the engine's counting says, against hand counts and against what the engine really transforms."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
-from secure.engine import arithmetic, base_change
-from secure.engine.evaluator import EngineBackend
+from secure.engine.program import Kernel, Origin, assemble
 from secure.engine_kernels import (
     digits_kernels,
     division_kernels,
@@ -12,10 +13,13 @@ from secure.engine_kernels import (
     lone_operation_kernels,
     switch_kernels,
 )
+from secure.engine_schedule import schedule
 from secure.kernels import KernelCounts
 from secure.plan import Kind
 from tests.secure.plans import SMALL, Builder, baby_giant_plan, every_kind_plan
-from tests.secure.test_tenseal_evaluator import Party, uniform
+
+PLANS = every_kind_plan(), baby_giant_plan()
+NAMES = "every kind", "baby and giant"
 
 
 def transforms(plan):
@@ -77,52 +81,42 @@ def test_babies_stay_undivided_where_that_is_less_work_for_all_their_sums():
     assert sum(transforms(builder.build(*outputs))) == 6 + 6
 
 
-@pytest.mark.parametrize("plan", [every_kind_plan(), baby_giant_plan()], ids=["every kind", "baby and giant"])
-def test_the_engine_transforms_as_often_as_counted(plan, monkeypatch):
-    party = Party(plan)
-    backend = EngineBackend(party.ring, plan, 2**30, None)
-    evaluator = backend.evaluator(party.keys)
-    done = []
-
-    def digits(team, part, result, scratch, tables):
-        level = len(part)
-        done.append(level + level * level)
-        digits_of(team, part, result, scratch, tables)
-
-    def division(team, value, special, result, scratch, tables):
-        parts, rows = value.shape[:2]
-        done.append(parts * rows)
-        divide(team, value, special, result, scratch, tables)
-
-    def joint_division(team, value, result, scratch, tables):
-        done.append(2 * value.shape[1])
-        divide_jointly(team, value, result, scratch, tables)
-
-    digits_of, divide, divide_jointly = base_change.digits_of, base_change.divide, base_change.divide_jointly
-    monkeypatch.setattr(base_change, "digits_of", digits)
-    monkeypatch.setattr(base_change, "divide", division)
-    monkeypatch.setattr(base_change, "divide_jointly", joint_division)
-    backend.run(evaluator, [backend.load(party.encrypt(uniform(seed))) for seed in range(plan.inputs)])
-    assert sum(done) == sum(engine_kernels(plan), KernelCounts()).transforms
+def transforms_of(instruction, places):
+    """What a kernel transforms, from the sizes of the arrays that it is given."""
+    parts, rows = places[instruction.arrays[1]].parts, places[instruction.arrays[1]].rows
+    match instruction.kernel:
+        case Kernel.TAKE_APART:
+            return rows + rows * rows
+        case Kernel.DIVIDE | Kernel.DIVIDE_JOINTLY:
+            return parts * rows
+        case Kernel.DIVIDE_LAST_PART:
+            return rows
+    return 0
 
 
-CALLED = {
-    arithmetic: ("add_switched", "add_product", "add_four_products", "add_value", "add_scaled", "square"),
-    base_change: ("digits_of", "divide", "divide_jointly"),
-}
+@pytest.mark.parametrize("plan", PLANS, ids=NAMES)
+def test_the_engines_program_transforms_as_often_as_counted(plan):
+    program = assemble(plan, schedule(plan), threads=1)
+    done = sum(transforms_of(instruction, program.places) for instruction in program.instructions)
+    assert done == sum(engine_kernels(plan), KernelCounts()).transforms
 
 
-@pytest.mark.parametrize("plan", [every_kind_plan(), baby_giant_plan()])
-def test_the_engine_is_called_as_often_as_counted(plan, monkeypatch):
-    party = Party(plan)
-    backend = EngineBackend(party.ring, plan, 2**30, None)
-    evaluator = backend.evaluator(party.keys)
-    inputs = [backend.load(party.encrypt(uniform(seed))) for seed in range(plan.inputs)]
-    made = []
-    for module, names in CALLED.items():
-        for name in names:
-            kernel = getattr(module, name)
-            monkeypatch.setattr(module, name, lambda *given, kernel=kernel: (made.append(kernel), kernel(*given)))
-    backend.run(evaluator, inputs)
-    drops = plan.count(Kind.DROP)  # copied by numpy
-    assert len(made) + drops == sum(counts.calls for counts in engine_kernels(plan))
+@pytest.mark.parametrize("plan", PLANS, ids=NAMES)
+def test_the_engines_program_has_as_many_instructions_as_calls_are_counted(plan):
+    program = assemble(plan, schedule(plan), threads=1)
+    assert len(program.instructions) == sum(counts.calls for counts in engine_kernels(plan))
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=NAMES)
+def test_a_programs_arrays_lie_apart(plan):
+    """In the workspace, none over another or over the scratch; and no kernel writes what it reads."""
+    program = assemble(plan, schedule(plan), threads=2)
+    degree = plan.params.poly_modulus_degree
+    taken = [(0, program.scratch_rows * degree)]
+    for place in program.places:
+        if place.origin is Origin.WORKSPACE:
+            taken.append((place.which, place.which + place.parts * place.rows * degree))
+    taken.sort()
+    assert all(end <= start for (_, end), (start, _) in pairwise(taken))
+    assert taken[-1][1] == program.workspace
+    assert all(result not in read for result, *read in (one.arrays for one in program.instructions))

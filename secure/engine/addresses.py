@@ -1,0 +1,39 @@
+"""Arrays by the address of their first number, for kernels that are told where everything is. Compiled by numba."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import types
+from numba.extending import intrinsic
+from numba.np.numpy_support import carray
+
+from secure.engine.modular import inlined
+
+
+def _pointer(kind: Any) -> Any:
+    """An address as a pointer to numbers of that type."""
+
+    def typed(typing_context: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], context.get_value_type(types.CPointer(kind)))
+
+        return types.CPointer(kind)(types.intp), generate
+
+    return intrinsic(typed)
+
+
+_numbers: Any = _pointer(types.float64)
+_indices: Any = _pointer(types.uint32)
+
+
+@inlined
+def numbers_at(address, shape):  # type: ignore[no-untyped-def]
+    """float64 of that shape."""
+    return carray(_numbers(address), shape)
+
+
+@inlined
+def indices_at(address, shape):  # type: ignore[no-untyped-def]
+    """uint32 of that shape."""
+    return carray(_indices(address), shape)

@@ -1,0 +1,86 @@
+"""A program's instructions one after the other, without the interpreter between them. Compiled by numba.
+
+Called from Python one by one, kernels of 10 to 200 us cost another 2 to 10 us each: the interpreter's own work on arrays and locks, and
+its code, which the kernels' data have driven out of the caches.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secure.engine import arithmetic, base_change
+from secure.engine.addresses import indices_at, numbers_at
+from secure.engine.modular import inlined, kernel
+from secure.engine.program import MAX_ARRAYS, Instruction, Kernel
+from secure.engine.tables import Tables
+
+#: Columns of an encoded instruction: its kernel, its flag, its arrays. Of a place: an address, and the first two dimensions there.
+KERNEL, FLAG, ARRAYS = 0, 1, 2
+ADDRESS, PARTS, ROWS = 0, 1, 2
+
+
+def encoded(instructions: tuple[Instruction, ...]) -> NDArray[np.int64]:
+    """(instructions, ARRAYS + MAX_ARRAYS): what `execute` reads."""
+    code = np.zeros((len(instructions), ARRAYS + MAX_ARRAYS), dtype=np.int64)
+    for row, one in zip(code, instructions, strict=True):
+        row[KERNEL], row[FLAG] = one.kernel, one.flag
+        row[ARRAYS : ARRAYS + len(one.arrays)] = one.arrays
+    return code
+
+
+@kernel
+def execute(
+    team: int, code: NDArray[np.int64], first: int, end: int, places: NDArray[np.int64], degree: int,
+    scratch: NDArray[np.float64], t: Tables,
+) -> None:  # fmt: skip
+    """Instructions first .. end - 1. places: (places, 3), an address and dimensions each. scratch: (scratch_rows, N)."""
+    for step in range(first, end):
+        which, flag, at = code[step, KERNEL], code[step, FLAG] != 0, code[step, ARRAYS:]
+        result = _residues(places, at[0], degree)
+        source = _residues(places, at[1], degree)
+        if which == Kernel.ADD_SWITCHED:
+            key = numbers_at(places[at[2], ADDRESS], (len(t.primes) - 1, 2, len(t.primes), degree))
+            carried, factors = _residues(places, at[3], degree)[:-1], numbers_at(places[at[4], ADDRESS], len(t.primes))
+            order = indices_at(places[at[5], ADDRESS], degree)
+            moduli = _moduli(places, at[6])
+            arithmetic.add_switched(team, result, flag, source, key, carried, factors, order, moduli, scratch)
+        elif which == Kernel.ADD_PRODUCT:
+            constant = _residues(places, at[2], degree)[0]
+            arithmetic.add_product(team, result, flag, source, constant, _moduli(places, at[3]))
+        elif which == Kernel.ADD_FOUR_PRODUCTS:
+            v1, v2 = _residues(places, at[2], degree), _residues(places, at[3], degree)
+            v3 = _residues(places, at[4], degree)
+            c0, c1 = _residues(places, at[5], degree)[0], _residues(places, at[6], degree)[0]
+            c2, c3 = _residues(places, at[7], degree)[0], _residues(places, at[8], degree)[0]
+            moduli = _moduli(places, at[9])
+            arithmetic.add_four_products(team, result, flag, source, v1, v2, v3, c0, c1, c2, c3, moduli)
+        elif which == Kernel.ADD_VALUE:
+            arithmetic.add_value(team, result, flag, source, _moduli(places, at[2]))
+        elif which == Kernel.ADD_SCALED:
+            factors = numbers_at(places[at[2], ADDRESS], len(t.primes))
+            arithmetic.add_scaled(team, result, source, factors, _moduli(places, at[3]))
+        elif which == Kernel.SQUARE:
+            arithmetic.square(team, source, result, _moduli(places, at[2]))
+        elif which == Kernel.TAKE_APART:
+            base_change.digits_of(team, source[-1], result, scratch, t)
+        elif which == Kernel.DIVIDE:
+            base_change.divide(team, source, flag, result, scratch, t)
+        elif which == Kernel.DIVIDE_LAST_PART:
+            base_change.divide(team, source[-1:], flag, result, scratch, t)
+        elif which == Kernel.DIVIDE_JOINTLY:
+            base_change.divide_jointly(team, source, result, scratch, t)
+        else:
+            result[:] = source[:, :-1]
+
+
+@inlined
+def _residues(places, place, degree):  # type: ignore[no-untyped-def]
+    """(parts, rows, N)."""
+    return numbers_at(places[place, ADDRESS], (places[place, PARTS], places[place, ROWS], degree))
+
+
+@inlined
+def _moduli(places, place):  # type: ignore[no-untyped-def]
+    """(rows, 2)."""
+    return numbers_at(places[place, ADDRESS], (places[place, ROWS], 2))
