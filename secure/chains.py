@@ -5,14 +5,14 @@ Two kinds of numbers are wanted, both relative: by atom, `activation_bits`, how 
 stage (derived):
 
     value scale of a stage  T = 2^weight_bits / rms(z) * sqrt(sum over atoms: met power * excess * S_atom^2 * N / 12)
-    prime of a rescale      q = max over the stages at its level of T^2 / S',  S' = 2^activation_bits / rms(atom)
+    primes of a rescale     q = max over the stages at its level of T^2 / S',  S' = 2^activation_bits / rms(atom), as equal factors
     base primes             the last value's largest coefficient times its scale, plus headroom
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import log2
+from math import log2, prod
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class Precision:
 
 @dataclass(frozen=True)
 class Chain:
-    """Wanted sizes in bits: base primes, then one for every rescale from the lowest level up, and the special prime."""
+    """Wanted sizes in bits: base primes, then those of every rescale from the lowest level up, and the special prime."""
 
     data_bits: tuple[float, ...]
     special_bits: float
@@ -77,8 +77,9 @@ def wanted_chain(model: NoiseModel, precision: Precision) -> Chain | None:
             return None
         wanted = 2.0 ** precision.activation_bits[len(scales)] / evidence.atom_rms[len(scales)]
         scales.append(wanted if draft.rescaled[index] else value_scale**2)
-        if draft.rescaled[index]:
-            needed[level] = max(needed[level], 2 * log2(value_scale) - log2(wanted), MIN_PRIME_BITS)
+        for leaving in range(level - draft.rescaled[index] + 1, level + 1):
+            each = (2 * log2(value_scale) - log2(wanted)) / draft.rescaled[index]
+            needed[leaving] = max(needed[leaving], each, MIN_PRIME_BITS)
     base_bits = modulus_bits[base]
     for level in range(base + 1, draft.levels + 1):
         base_bits = max(base_bits, modulus_bits[level] - sum(needed[base + 1 : level + 1]))
@@ -111,7 +112,7 @@ def apply_chain(draft: Draft, chain: Chain) -> Draft:
             scales.append(StageScales(2.0 ** (params.log2_modulus(level) - room_bits(draft, index)), 0.0))
             continue
         atom_scale = next(wanted)
-        divisor = params.data_primes[level - 1] if draft.rescaled[index] else 1
+        divisor = prod(params.data_primes[level - draft.rescaled[index] : level])
         scales.append(StageScales(float(np.sqrt(atom_scale * divisor)), atom_scale))
     return replace(draft, params=params, input_scale=chain.input_scale, scales=tuple(scales))
 

@@ -34,7 +34,7 @@ class Rescaling(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What the search varies: ring degree, rescaling, primes under the last rescale; whether the input is rotated before its
+    """What the search varies: ring degree, rescaling, primes a rescale, primes under the last one; whether the input is rotated before its
     products (fewer transforms) or only after them (less noise); how many inputs a slot carries (planes: two as real and imaginary
     part); whether giant steps share one key (Horner's rule) or have their own; how many digits' time a key is worth, where
     keys are scarce; and the largest prime, which decides what can run it."""
@@ -43,6 +43,7 @@ class Choice:
     rescaling: Rescaling
     base_primes: int
     rotate_input: bool
+    rescale_primes: int = 1
     planes: int = 1
     share_giants: bool = True
     key_weight: int = 0
@@ -148,10 +149,10 @@ class Draft:
     coefficients: tuple[float, ...] = ()  # by stage, the largest of what is rescaled or decrypted, at scale 1
     # choose_rotations
     splits: tuple[Split, ...] = ()
-    # place_rescales: level each stage works at, level of each atom, which squares are rescaled
+    # place_rescales: level each stage works at, level of each atom, how many primes each stage's square is divided by
     stage_levels: tuple[int, ...] = ()
     atom_levels: tuple[int, ...] = ()
-    rescaled: tuple[bool, ...] = ()
+    rescaled: tuple[int, ...] = ()
     # choose_parameters
     params: Params | None = None
     input_scale: float = 0.0

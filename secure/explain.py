@@ -120,7 +120,7 @@ def _weighed(alternatives: Sequence[Mapping[str, Any]]) -> str:
         [
             f"N = {row.get('degree', '?')}",
             f"{row.get('planes', '?')} a slot",
-            f"rescaling {row.get('rescaling', '?')}",
+            f"rescaling {row.get('rescaling', '?')}" + " by two primes" * (row.get("rescale_primes") == 2),
             "rotated input" if row.get("rotate_input") else "rotated sums",
             f"{row.get('predicted_ms', float('nan')):.1f} ms",
             str(row.get("verdict", "")),

@@ -78,7 +78,7 @@ def stage_noises(
             for atom in stage.maps
         }
         square = switch / scale.value**4 if stage.squared else 0.0
-        if draft.rescaled[index]:
+        if draft.rescaled[index]:  # of two divisions, the second divides what the first rounds off
             square += key_share * rescale_variance(degree) / scale.atom**2
         value = (rule.switches * switch + encoding_variance(degree)) / scale.value**2
         result.append(StageNoise(value, reading, rounding, square))

@@ -36,7 +36,8 @@ def _operations(draft: Draft, works: Sequence[StageWork]) -> Counter[tuple[Kind,
         if stage.squared:
             work[Kind.SQUARE, level] += outputs
             work[Kind.RELINEARIZE, level] += outputs
-            work[Kind.RESCALE, level] += outputs * draft.rescaled[index]
+            for lost in range(draft.rescaled[index]):
+                work[Kind.RESCALE, level - lost] += outputs
     return +work
 
 

@@ -61,8 +61,11 @@ class PlanWriter:
         squared = self._append(Kind.SQUARE, (value,), self.level(value), self.scale(value) ** 2, parts=3)
         return self._append(Kind.RELINEARIZE, (squared,), self.level(value), self.scale(squared))
 
-    def rescale(self, value: int, scale: float) -> int:
-        """Divide by the last prime; `scale` is what the draft planned, equal to the quotient up to rounding of floats."""
+    def rescale(self, value: int, primes: int, scale: float) -> int:
+        """Divide by so many last primes; `scale` is what the draft planned, equal to the quotient up to rounding of floats."""
+        for _ in range(primes - 1):
+            level = self.level(value) - 1
+            value = self._append(Kind.RESCALE, (value,), level, self.scale(value) / self.params.data_primes[level])
         return self._append(Kind.RESCALE, (value,), self.level(value) - 1, scale)
 
     def lower_to(self, value: int, level: int) -> int:
@@ -99,7 +102,8 @@ def emit(draft: Draft) -> Draft:
         if stage.squared:
             outputs = [writer.square(value) for value in outputs]
             if draft.rescaled[index]:
-                outputs = [writer.rescale(value, draft.scales[index].atom) for value in outputs]
+                scale = draft.scales[index].atom
+                outputs = [writer.rescale(value, draft.rescaled[index], scale) for value in outputs]
             atoms.append(outputs)
     plan = Plan(
         params=draft.params,

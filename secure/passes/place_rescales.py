@@ -1,7 +1,7 @@
 """Pass 3, levels: at which level every stage works, and after which squares the modulus is divided.
 
 A stage works at the lowest level of the atoms it reads; higher ones drop primes first, which costs nothing. One rescale after a
-square removes the square's and the product's growth at once.
+square removes the square's and the product's growth at once. Where that is more than a prime can hold, it goes by two primes in a row.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ def place_rescales(draft: Draft) -> Draft:
     squares = sum(stage.squared for stage in draft.stages)
     rescaling = draft.choice.rescaling
     last = {Rescaling.EVERY: squares, Rescaling.NOT_LAST: squares - 1, Rescaling.NEVER: 0}[rescaling]
-    rescaled = tuple(stage.squared and index < last for index, stage in enumerate(draft.stages))
+    primes = draft.choice.rescale_primes
+    rescaled = tuple(primes * (stage.squared and index < last) for index, stage in enumerate(draft.stages))
     below = [0]  # levels below the input's, by atom
     stage_below = []
     for stage, divided in zip(draft.stages, rescaled, strict=True):

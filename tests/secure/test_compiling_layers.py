@@ -140,11 +140,14 @@ def test_a_value_of_several_ciphertexts_equals_the_network(columns):
     st.sampled_from([8192, 16384]),
     st.sampled_from(Rescaling),
     st.integers(1, 2),
+    st.integers(1, 2),
 )
-def test_every_modulus_the_search_finds_is_secure(magnitudes, degree, rescaling, base):
+def test_every_modulus_the_search_finds_is_secure(magnitudes, degree, rescaling, base, primes):
     network = LAYERS["degree 4"]
     images = np.random.default_rng(4).random((4, 6))
-    draft = drafted(network, images, choice(degree, rescaling=rescaling, base_primes=base), PASSES[:3])
+    draft = drafted(
+        network, images, choice(degree, rescaling=rescaling, base_primes=base, rescale_primes=primes), PASSES[:3]
+    )
     sizes = [2.0**power for power in magnitudes]
     evidence = Evidence(
         (draft.evidence.atoms[0], *(atom * size for atom, size in zip(draft.evidence.atoms[1:], sizes, strict=False))),
@@ -194,3 +197,26 @@ def test_the_predicted_error_holds_where_few_slots_are_used():
     server.register(client.evaluation_key)
     found = np.array([client.decrypt(server.run(client.encrypt(image))) for image in images[:3]])
     assert np.abs(found - clear_outputs(bundle, images[:3])).max() <= bundle.client.predicted_logit_error
+
+
+def test_a_square_divided_by_two_primes_is_precise_where_one_prime_is_too_small():
+    """Two layers of many inputs and squares, asked for more than primes of 50 bits give one at a time."""
+    rng = np.random.default_rng(6)
+    nodes = [Input(name="x", inputs=(), shape=(200,))]
+    for name, rows, columns in (("a", 64, 200), ("b", 32, 64), ("out", 4, 32)):
+        own = Weights(rng.normal(size=(rows, columns)) / np.sqrt(columns), np.array(1.0))
+        nodes.append(Dense(name=name, inputs=(nodes[-1].name,), shape=(rows,), weights=own, bias=np.zeros(rows)))
+        if name != "out":
+            nodes.append(Polynomial(name=f"{name}2", inputs=(name,), shape=(rows,), coefficients=QUADRATIC))
+    network, images = Network(nodes=tuple(nodes)), rng.random((16, 200))
+    one, two = (drafted(network, images, choice(8192, rescale_primes=primes), PASSES[:3]) for primes in (1, 2))
+    assert [draft.levels for draft in (one, two)] == [3, 5]
+    allowed = 0.01 * float(np.sqrt(np.mean(network.run(images) ** 2)))
+    bundle = compile_network(network, images, times=TIMES, max_error=allowed)
+    *lost, chosen = bundle.report["weighed"]
+    assert (chosen["rescale_primes"], bundle.report["backend"]) == (2, "engine")
+    assert any(other["rescale_primes"] == 1 and "times too large" in other["verdict"] for other in lost)
+    client, server = Client(bundle.client), Server(bundle.server)
+    server.register(client.evaluation_key)
+    found = np.array([client.decrypt(server.run(client.encrypt(image))) for image in images[:4]])
+    assert np.abs(found - network.run(images[:4])).max() <= bundle.client.predicted_logit_error <= allowed

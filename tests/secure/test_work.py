@@ -44,12 +44,15 @@ def without_drops(operations):
     st.sampled_from([4096, 8192]),
     st.sampled_from(Rescaling),
     st.integers(1, 2),
+    st.integers(1, 2),
     st.booleans(),
 )
-def test_a_draft_counts_what_its_plan_does(small, degree, rescaling, base, rotate):
+def test_a_draft_counts_what_its_plan_does(small, degree, rescaling, base, primes, rotate):
     images = small.images(6, 0)
     network = export_network(small.module, small.input_shape, images)
-    choice = Choice(degree=degree, rescaling=rescaling, base_primes=base, rotate_input=rotate)
+    choice = Choice(
+        degree=degree, rescaling=rescaling, base_primes=base, rescale_primes=primes, rotate_input=rotate
+    )  # fmt: skip
     draft = drafted(network, images, choice)
     assume(draft is not None)
     assert without_drops(plan_operations(draft.plan)) == dict(draft_operations(draft))
