@@ -69,6 +69,8 @@ TARGETS = (
     Target("lenet5", 0.973, 3.5, 5, 3, 15, 0.016, 0.03, 5),
     Target("lenet5", 0.973, 3.5, 5, 3, 15, 0.016, 0.03, 7),  # five bits of the biases cost 0.06 points
     Target("lenet5", 0.9, 5, 4, 3, 36, 0.008, 0.01, 8, distilled=True),
+    Target("lenet5", 0.9, 5, 4, 3, 36, 0.008, 0.01, 8, distilled=True, seed=1),
+    Target("lenet5", 0.9, 5, 4, 3, 36, 0.008, 0.01, 8, distilled=True, seed=2),
     Target("lenet5", 0.85, 5, 4, 3, 36, 0.008, 0.01, 8, distilled=True),
     Target("lenet300", 0.65, 5, 5, 3, 18, 0.008, 0.01, 8, distilled=True),
     Target("lenet300", 0.85, 4, 5, 3, 32, 0.008, 0.01, 8, distilled=True),

@@ -53,9 +53,11 @@ class Entry:
 
 #: How a network is called in the table.
 SHOWN = {"lenet300": "lenet300, blocks pruned"}
-#: Budgets of a bundle that has to keep some; an agreement of 99 % leaves room for twice the default's disagreement.
+#: Budgets of a bundle that has to keep some. An agreement of 99 % leaves room for twice the default's disagreement; the tutorial's network
+#: is to name every class of a thousand images as it does in clear.
 BUDGETS: Mapping[str, Mapping[str, float]] = {
-    "mlp": {"budget_keys_bytes": 2e6, "budget_upload_bytes": 90e3, "max_disagreement": 5e-3}
+    "tutorial": {"max_disagreement": 1e-4},
+    "mlp": {"budget_keys_bytes": 2e6, "budget_upload_bytes": 90e3, "max_disagreement": 5e-3},
 }
 #: This project's networks, by the recipe that makes them: the zoo's press settings, or a variant of `benchmarks.savings`.
 NETWORKS = ("mlp", "cnn", "lenet300", "lenet5")
@@ -109,7 +111,7 @@ def _entries(folder: Path, data: Any, images: int) -> list[Entry]:
     tutorial.load_state_dict(load_file(WEIGHTS / "tutorial.safetensors"))
     test = data.x_test[:images]
     tutorial_net = export_network(tutorial.eval(), (1, 28, 28), data.calibration(512))
-    cp.save(cp.compile(tutorial_net, data), folder / "tutorial")
+    cp.save(cp.compile(tutorial_net, data, **BUDGETS["tutorial"]), folder / "tutorial")
     tutorial_clear = tutorial_net.run(test)
     right = network_accuracy(tutorial_net, data.x_test, data.y_test)
     rows = [Entry("tenseal_tutorial", (), "TenSEAL's tutorial", tutorial_clear, right)]
