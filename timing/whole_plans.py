@@ -1,4 +1,4 @@
-"""Whole plans, ready to be timed: their operations share caches and go through the interpreter one by one, which single ones do not.
+"""Whole plans, ready to be timed: what their operations read is seldom at hand, as it is in a loop over one of them.
 
 Plans of networks that nobody uses, small and large ones in three rings; networks that predictions are checked on are not among them.
 """

@@ -57,12 +57,17 @@ class EngineBackend:
     def run(self, evaluator: Runner, inputs: Sequence[Residues]) -> list[Residues]:
         """The plan's outputs, divided; inputs stay as they are.
 
-        Raises: PlanError for the wrong number of inputs; BackendError naming layer and operation.
+        Raises: PlanError for other inputs than the plan takes; BackendError naming layer and operation.
         """
-        wanted = self.resources.plan.inputs
-        if len(inputs) != wanted:
-            raise PlanError("input", f"{len(inputs)} ciphertexts were given, the plan takes {wanted}")
-        return [Residues(rows) for rows in evaluator.run([value.rows for value in inputs])]
+        plan = self.resources.plan
+        if len(inputs) != plan.inputs:
+            raise PlanError("input", f"{len(inputs)} ciphertexts were given, the plan takes {plan.inputs}")
+        rows = [np.ascontiguousarray(value.rows) for value in inputs]
+        shape = (2, plan.input_level, plan.params.poly_modulus_degree)
+        for one in rows:  # kernels trust in it
+            if one.shape != shape:
+                raise PlanError("input", f"residues {one.shape} were given, the plan takes {shape}")
+        return [Residues(result) for result in evaluator.run(rows)]
 
     def save(self, value: Residues) -> bytes:
         """What SEAL would save for it."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.errors import BackendError
 from secure.encoding import coefficients
 from secure.engine import arithmetic
 from secure.engine.buffers import Arena
@@ -67,15 +68,22 @@ class EngineKeys:
 
     def __init__(self, ring: EngineRing, keys: Any, manifest: KeyManifest) -> None:
         arena = Arena()
-        self.relin = arena.copy(_key_rows(ring, keys.relin.key(2))) if manifest.relinearize else None
+        self.relin = arena.copy(key_rows(ring, keys.relin.key(2))) if manifest.relinearize else None
         self.galois: dict[int, Array] = {}
         for element in manifest.galois_elements:
-            rows = _key_rows(ring, keys.galois.key(element))
+            rows = key_rows(ring, keys.galois.key(element))
             back = np.argsort(ring.rotation(element))
             self.galois[element] = arena.copy(rows[..., back])
 
 
-def _key_rows(ring: EngineRing, digits: Sequence[Any]) -> Array:
-    """(levels, 2, primes, N)."""
+def key_rows(ring: EngineRing, digits: Sequence[Any]) -> Array:
+    """(levels, 2, primes, N).
+
+    Raises: BackendError for a key of other digits than the parameters have.
+    """
     count = len(ring.ring.params.all_primes)
-    return np.stack([ring.load(digit.data(), count) for digit in digits])
+    rows = np.stack([ring.load(digit.data(), count) for digit in digits])
+    shape = (count - 1, 2, count, ring.degree)
+    if rows.shape != shape:  # kernels trust in it
+        raise BackendError(f"evaluation key: its digits are {rows.shape}, the parameters take {shape}; make keys again")
+    return rows

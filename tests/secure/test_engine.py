@@ -9,14 +9,15 @@ import tenseal.sealapi as sealapi
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compress.errors import BackendError
+from compress.errors import BackendError, PlanError
 from secure.backends import BackendName, make_backend
 from secure.clear import run_clear
 from secure.client import Client
 from secure.engine.arithmetic import add_four_products, add_product, add_switched
 from secure.engine.base_change import digits_of, divide, divide_jointly
 from secure.engine.buffers import LINE_BYTES, Arena, Buffers
-from secure.engine.evaluator import EngineBackend
+from secure.engine.evaluator import EngineBackend, Residues
+from secure.engine.ring import EngineRing, key_rows
 from secure.engine.tables import bit_reversed, engine_order, make_tables, rotation_order, smallest_root
 from secure.engine.team import ALONE
 from secure.engine.transform import backward, forward
@@ -439,3 +440,26 @@ def test_a_run_gives_its_workspace_back_and_leaves_inputs_and_outputs_alone():
     np.testing.assert_array_equal(first.rows, kept)
     np.testing.assert_array_equal(inputs[0].rows, before)
     assert backend.resources.buffers.take(backend.resources.program.workspace) is workspace
+
+
+def test_inputs_of_another_level_or_in_another_order_are_not_read_beyond_their_end():
+    plan = one_of("drop")
+    party = Party(plan)
+    backend = EngineBackend(party.ring, plan, BIG, None)
+    evaluator, value = backend.evaluator(party.keys), backend.load(party.encrypt(uniform()))
+    (wanted,) = backend.run(evaluator, [value])
+    (again,) = backend.run(evaluator, [Residues(np.asfortranarray(value.rows))])
+    np.testing.assert_array_equal(again.rows, wanted.rows)
+    with pytest.raises(PlanError, match="the plan takes"):
+        backend.run(evaluator, [Residues(value.rows[:, :1])])
+    with pytest.raises(PlanError, match="2 ciphertexts were given"):
+        backend.run(evaluator, [value, value])
+
+
+def test_keys_of_other_digits_are_refused():
+    plan = switched_plan("one")[0]
+    party = Party(plan)
+    ring = EngineRing(party.ring)
+    digits = party.keys.galois.key(plan.key_manifest.galois_elements[0])
+    with pytest.raises(BackendError, match="make keys again"):
+        key_rows(ring, digits[:1])
