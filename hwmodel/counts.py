@@ -126,20 +126,34 @@ def _layer_work(node: Node, inputs: int) -> LayerWork:
 def _linear(node: Dense | Conv, weights: Weights, inputs: int, *, positions: int, groups: int = 1) -> LayerWork:
     """Every weight is used once at every output position."""
     codes = weights.codes
-    return LayerWork(
+    shape = LayerWork(
         layer=node.name,
         macs=codes.size * positions,
-        nonzero_macs=weights.nonzeros * positions,
         weights=codes.size,
-        nonzeros=weights.nonzeros,
-        weight_bits=FLOAT_BITS if weights.bits is None else weights.bits,
-        kept_weights=tuple(weights_in_kept_blocks(codes != 0, size) for size in BLOCK_SIZES),
         biases=node.bias.size,
         inputs=inputs,
         outputs=node.size,
         channels=codes.shape[0] // groups,
         groups=groups,
         fan_in=prod(codes.shape[1:]),
+    )
+    return with_weights(shape, weights)
+
+
+def with_weights(work: LayerWork, weights: Weights) -> LayerWork:
+    """A layer's shape with its weights counted: zeros, bits, blocks, steps.
+
+    Raises: CostModelError naming the layer that has another number of weights.
+    """
+    codes = weights.codes
+    if codes.size != work.weights:
+        raise CostModelError(f"layer '{work.layer}' has {work.weights} weights by its shape, {codes.size} were given")
+    return replace(
+        work,
+        nonzero_macs=weights.nonzeros * (work.macs // codes.size),
+        nonzeros=weights.nonzeros,
+        weight_bits=FLOAT_BITS if weights.bits is None else weights.bits,
+        kept_weights=tuple(weights_in_kept_blocks(codes != 0, size) for size in BLOCK_SIZES),
         power_of_two_steps=int(weights.bits is not None and bool((np.frexp(weights.step)[0] == 0.5).all())),
     )
 

@@ -124,22 +124,37 @@ def _resnet20() -> Iterator[LayerWork]:
     yield dense("fc", 64, 10)
 
 
-def _deit(width: int, heads: int, depth: int = 12, tokens: int = 197) -> Iterator[LayerWork]:
-    yield dense("patches", 3 * 16 * 16, width, positions=tokens - 1)
-    for block in range(1, depth + 1):
-        name = f"block{block}"
-        yield elementwise(f"{name}.norm1", tokens * width, NORMALIZE_OPS)
-        yield dense(f"{name}.qkv", width, 3 * width, positions=tokens)
-        yield product(f"{name}.scores", tokens, width // heads, tokens, heads)
-        yield elementwise(f"{name}.softmax", heads * tokens * tokens, SOFTMAX_OPS)
-        yield product(f"{name}.mix", tokens, tokens, width // heads, heads)
-        yield dense(f"{name}.projection", width, width, positions=tokens)
-        yield elementwise(f"{name}.norm2", tokens * width, NORMALIZE_OPS)
-        yield dense(f"{name}.fc1", width, 4 * width, positions=tokens)
-        yield elementwise(f"{name}.gelu", 4 * tokens * width, GELU_OPS)
-        yield dense(f"{name}.fc2", 4 * width, width, positions=tokens)
+def vision_transformer(
+    *, patch: int, tokens: int, patches: int, width: int, heads: int, depth: int, hidden: int, classes: int
+) -> Iterator[LayerWork]:
+    """Blocks of attention and two dense layers; patch: numbers in one of `patches` patches. Layers are named as in the zoo's modules.
+
+    Query, key and value are three layers, which an implementation may fuse: inputs are then read once, not three times. The additions of
+    positions and residuals are not counted.
+    """
+    yield dense("embedding.projection", patch, width, positions=patches)
+    for block in range(depth):
+        name = f"blocks.{block}"
+        yield elementwise(f"{name}.attention_norm", tokens * width, NORMALIZE_OPS)
+        for projection in ("query", "key", "value"):
+            yield dense(f"{name}.attention.{projection}", width, width, positions=tokens)
+        yield product(f"{name}.attention.scores", tokens, width // heads, tokens, heads)
+        yield elementwise(f"{name}.attention.softmax", heads * tokens * tokens, SOFTMAX_OPS)
+        yield product(f"{name}.attention.mix", tokens, tokens, width // heads, heads)
+        yield dense(f"{name}.attention.output", width, width, positions=tokens)
+        yield elementwise(f"{name}.dense_norm", tokens * width, NORMALIZE_OPS)
+        yield dense(f"{name}.expand", width, hidden, positions=tokens)
+        yield elementwise(f"{name}.activation", tokens * hidden, GELU_OPS)
+        yield dense(f"{name}.contract", hidden, width, positions=tokens)
     yield elementwise("norm", tokens * width, NORMALIZE_OPS)
-    yield dense("head", width, 1000)
+    yield dense("head", width, classes)
+
+
+def _deit(width: int, heads: int) -> Iterator[LayerWork]:
+    """With its class token."""
+    return vision_transformer(
+        patch=3 * 16 * 16, tokens=197, patches=196, width=width, heads=heads, depth=12, hidden=4 * width, classes=1000
+    )
 
 
 SHAPES: Mapping[str, Callable[[], Iterator[LayerWork]]] = MappingProxyType(

@@ -43,6 +43,7 @@ clear.py                     the evaluator in clear: slots as float64
 dry.py                       the evaluator of levels, scales and parts only
 tenseal_evaluator.py         the real evaluator, on SEAL ciphertexts
 engine/__init__.py           an evaluator of our own on SEAL's ciphertexts and keys
+engine/compiled.py           how kernels are compiled and kept
 engine/modular.py            modular arithmetic in float64, as compiled kernels
 engine/vectors.py            eight numbers as one value in kernels
 engine/tables.py             roots of unity and orders

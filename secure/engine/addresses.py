@@ -8,7 +8,7 @@ from numba import types
 from numba.extending import intrinsic
 from numba.np.numpy_support import carray
 
-from secure.engine.modular import inlined
+from secure.engine.compiled import inlined
 
 
 def _pointer(kind: Any) -> Any:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from secure.engine.modular import inlined, kernel, reduced, times
+from secure.engine.compiled import inlined, kernel
+from secure.engine.modular import reduced, times
 from secure.engine.tables import Tables
 from secure.engine.team import shared
 from secure.engine.transform import backward, forward

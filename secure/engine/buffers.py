@@ -7,7 +7,6 @@ and a stream through a key or a constant is read ahead only as far as its page g
 from __future__ import annotations
 
 from math import prod
-from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,21 +43,23 @@ class Arena:
         return result
 
 
-class Buffers:
-    """Arrays by shape, taken and given back. Threads may share one: a list's ends are moved atomically, an arena is cut under a lock."""
+class Workspaces:
+    """Arrays of one size, a request's each, taken and given back by any thread: a list's end is moved atomically."""
 
-    def __init__(self) -> None:
-        self._free: dict[tuple[int, ...], list[Array]] = {}
-        self._arena, self._cutting = Arena(), Lock()
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._free: list[Array] = []
 
-    def take(self, *shape: int) -> Array:
-        """An array of that shape, its content whatever it was."""
+    def take(self) -> Array:
+        """(size,), its content whatever it was.
+
+        Raises: MemoryError.
+        """
         try:
-            return self._free[shape].pop()
-        except (KeyError, IndexError):
-            with self._cutting:
-                return self._arena.empty(*shape)
+            return self._free.pop()
+        except IndexError:
+            return Arena().empty(self._size)
 
     def give(self, array: Array) -> None:
         """Let it be taken again; the caller must not touch it any more."""
-        self._free.setdefault(array.shape, []).append(array)
+        self._free.append(array)

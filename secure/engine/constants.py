@@ -37,11 +37,14 @@ class EngineConstants:
                 progress("encode the weights", done / len(schedule.constants))
 
     def kept(self, index: int, form: Form) -> Array | None:
-        """A constant that was encoded when the server started."""
+        """A constant that was encoded when the server started; None for one that there was no room for."""
         return self._kept.get((index, form))
 
     def encoded(self, index: int, form: Form) -> Array:
-        """(level, N), or (level + 1, N) where it is extended."""
+        """(level, N), or (level + 1, N) where it is extended.
+
+        Raises: what numpy raises for slots that the ring does not hold, MemoryError.
+        """
         constant, ring = self._plan.constants[index], self._ring
         rows = ring.encode(constant.slots, constant.level, constant.scale, form is Form.EXTENDED)
         if form is Form.LIFTED:

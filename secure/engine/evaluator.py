@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import PlanError
-from secure.engine.buffers import Buffers
+from secure.engine.buffers import Workspaces
 from secure.engine.constants import EngineConstants
 from secure.engine.program import assemble
 from secure.engine.residues import seal_bytes
@@ -44,7 +44,8 @@ class EngineBackend:
         self._ring = EngineRing(ring)
         constants = EngineConstants(self._ring, plan, steps, cache_bytes, progress)
         program = assemble(plan, steps, threads)
-        self.resources = Resources(plan, program, self._ring, constants, Buffers(), Team(threads))
+        workspaces = Workspaces(program.workspace)
+        self.resources = Resources(plan, program, self._ring, constants, workspaces, Team(threads))
 
     def evaluator(self, keys: EvaluationKeys) -> Runner:
         """What runs the plan under these keys."""
@@ -62,7 +63,7 @@ class EngineBackend:
         plan = self.resources.plan
         if len(inputs) != plan.inputs:
             raise PlanError("input", f"{len(inputs)} ciphertexts were given, the plan takes {plan.inputs}")
-        rows = [np.ascontiguousarray(value.rows) for value in inputs]
+        rows = [np.ascontiguousarray(value.rows, dtype=np.float64) for value in inputs]
         shape = (2, plan.input_level, plan.params.poly_modulus_degree)
         for one in rows:  # kernels trust in it
             if one.shape != shape:

@@ -1,7 +1,7 @@
 """A program's instructions one after the other, without the interpreter between them. Compiled by numba.
 
-Called from Python one by one, kernels of 10 to 200 us cost about another 4 us each: the interpreter's own work on arrays and locks, with
-its code driven out of the caches by the kernels' data.
+Called from Python one by one, each kernel would cost the interpreter's own work on arrays and locks besides, with its code driven out of
+the caches by the kernels' data.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from secure.engine import arithmetic, base_change
 from secure.engine.addresses import indices_at, numbers_at
-from secure.engine.modular import inlined, kernel
+from secure.engine.compiled import inlined, kernel
 from secure.engine.program import MAX_ARRAYS, Instruction, Kernel
 from secure.engine.tables import Tables
 
@@ -29,6 +29,18 @@ def encoded(instructions: tuple[Instruction, ...]) -> NDArray[np.int64]:
     return code
 
 
+@inlined
+def _residues(places, place, degree):  # type: ignore[no-untyped-def]
+    """(parts, rows, N)."""
+    return numbers_at(places[place, ADDRESS], (places[place, PARTS], places[place, ROWS], degree))
+
+
+@inlined
+def _moduli(places, place):  # type: ignore[no-untyped-def]
+    """(rows, 2)."""
+    return numbers_at(places[place, ADDRESS], (places[place, ROWS], 2))
+
+
 @kernel
 def execute(
     team: int, code: NDArray[np.int64], first: int, end: int, places: NDArray[np.int64], degree: int,
@@ -41,7 +53,8 @@ def execute(
         source = _residues(places, at[1], degree)
         if which == Kernel.ADD_SWITCHED:
             key = numbers_at(places[at[2], ADDRESS], (len(t.primes) - 1, 2, len(t.primes), degree))
-            carried, factors = _residues(places, at[3], degree)[:-1], numbers_at(places[at[4], ADDRESS], len(t.primes))
+            carried = _residues(places, at[3], degree)[:-1]
+            factors = numbers_at(places[at[4], ADDRESS], len(t.primes))
             order = indices_at(places[at[5], ADDRESS], degree)
             moduli = _moduli(places, at[6])
             arithmetic.add_switched(team, result, flag, source, key, carried, factors, order, moduli, scratch)
@@ -70,17 +83,5 @@ def execute(
             base_change.divide(team, source[-1:], flag, result, scratch, t)
         elif which == Kernel.DIVIDE_JOINTLY:
             base_change.divide_jointly(team, source, result, scratch, t)
-        else:
+        elif which == Kernel.DROP:
             result[:] = source[:, :-1]
-
-
-@inlined
-def _residues(places, place, degree):  # type: ignore[no-untyped-def]
-    """(parts, rows, N)."""
-    return numbers_at(places[place, ADDRESS], (places[place, PARTS], places[place, ROWS], degree))
-
-
-@inlined
-def _moduli(places, place):  # type: ignore[no-untyped-def]
-    """(rows, 2)."""
-    return numbers_at(places[place, ADDRESS], (places[place, ROWS], 2))

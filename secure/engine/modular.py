@@ -17,18 +17,15 @@ from typing import Any
 
 import llvmlite.binding
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from secure.engine.compiled import inlined
 from secure.engine.vectors import vector
 
 #: LLVM gives up on proving at run time that many arrays do not overlap unless told otherwise.
 llvmlite.binding.set_option("cipherpress", "-runtime-memory-check-threshold=128")
-
-#: Every kernel leaves the interpreter's lock, and is kept on disk after its first compilation.
-kernel = njit(nogil=True, cache=True)
-inlined = njit(nogil=True, cache=True, inline="always")
 
 
 def _float_intrinsic(name: str, kind: Any, arity: int) -> Any:

@@ -39,7 +39,7 @@ MAX_ARRAYS = 10
 class Origin(StrEnum):
     """Whose an array is, and what tells it from others of the same origin."""
 
-    WORKSPACE = "workspace"  # a pass's; residues before it
+    WORKSPACE = "workspace"  # a pass's; how many residues lie before it
     INPUT = "input"  # the request's; which one
     CONSTANT = "constant"  # the plan's; (index, form)
     KEY = "key"  # the client's; Galois element, None to relinearize
@@ -50,7 +50,8 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An array: whose, which, and its first two dimensions where residues of ciphertexts and constants are in it."""
+    """An array: whose and which. parts, rows: the dimensions before N where it holds residues of ciphertexts or constants, rows alone where
+    it holds moduli; of no meaning for keys, orders and factors, whose shapes the ring gives."""
 
     origin: Origin
     which: Any

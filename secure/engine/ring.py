@@ -37,15 +37,16 @@ class EngineRing:
 
     def rotation(self, element: int) -> NDArray[np.uint32]:
         """The order of a Galois element, kept."""
-        if element not in self._rotations:
-            self._rotations[element] = rotation_order(element, self.degree)
+        if element not in self._rotations:  # of two clients that register at the same time, both get the first one's
+            return self._rotations.setdefault(element, rotation_order(element, self.degree))
         return self._rotations[element]
 
     def moduli(self, level: int, extended: bool) -> Array:
         """(rows, 2): prime and inverse of every row of a value, kept; the row of P is the last of an extended one."""
         if (level, extended) not in self._moduli:
             rows = [*range(level), len(self.tables.primes) - 1] if extended else list(range(level))
-            self._moduli[level, extended] = np.stack([self.tables.primes[rows], self.tables.inverses[rows]], axis=1)
+            made = np.stack([self.tables.primes[rows], self.tables.inverses[rows]], axis=1)
+            return self._moduli.setdefault((level, extended), made)
         return self._moduli[level, extended]
 
     def load(self, native: Any, count: int) -> Array:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import BackendError
-from secure.engine.buffers import Buffers
+from secure.engine.buffers import Workspaces
 from secure.engine.constants import EngineConstants
-from secure.engine.execute import ADDRESS, PARTS, ROWS, encoded, execute
+from secure.engine.execute import ADDRESS, encoded, execute
 from secure.engine.program import Origin, Place, Program
 from secure.engine.ring import EngineKeys, EngineRing
 from secure.engine.team import Team
@@ -29,7 +29,7 @@ class Resources:
     program: Program
     ring: EngineRing
     constants: EngineConstants
-    buffers: Buffers
+    workspaces: Workspaces
     team: Team
 
 
@@ -46,11 +46,14 @@ class Runner:
     """A program made ready for one client. Requests at the same time may share one: what a pass writes to is its own."""
 
     def __init__(self, resources: Resources, keys: EngineKeys) -> None:
-        self._r, self._keys = resources, keys  # they hold the arrays whose addresses the table has
+        """Raises: BackendError for a key or constant that is not there."""
+        self._r, self._keys = resources, keys
         places = resources.program.places
         self._code = encoded(resources.program.instructions)
         self._stretches = tuple(self._stretched())
-        self._table = np.array([self._row(place) for place in places], dtype=np.int64)
+        self._standing = [self._array(place) for place in places]  # held for as long as the table has their addresses
+        rows = zip(places, self._standing, strict=True)
+        self._table = np.array([_table_row(place, array) for place, array in rows], dtype=np.int64)
         self._workspace = np.array([place.origin is Origin.WORKSPACE for place in places])
         self._inputs = {
             number: place.which for number, place in enumerate(places) if place.origin is Origin.INPUT
@@ -59,10 +62,13 @@ class Runner:
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """The plan's outputs, arrays of their own; inputs (2, level, N) are only read.
 
-        Raises: BackendError naming layer and operation.
+        Raises: BackendError for want of memory, or naming the layer whose constant cannot be encoded.
         """
-        program, buffers = self._r.program, self._r.buffers
-        workspace = buffers.take(program.workspace)
+        program, workspaces = self._r.program, self._r.workspaces
+        try:
+            workspace = workspaces.take()
+        except MemoryError as error:
+            raise BackendError(f"a request needs {8 * program.workspace:,} bytes of memory to work in") from error
         try:
             table = self._table.copy()
             table[self._workspace, ADDRESS] += workspace.ctypes.data
@@ -71,7 +77,7 @@ class Runner:
             self._execute(table, workspace)
             return [self._output(program.places[number], workspace, inputs).copy() for number in program.outputs]
         finally:
-            buffers.give(workspace)
+            workspaces.give(workspace)
 
     def _execute(self, table: NDArray[np.int64], workspace: Array) -> None:
         degree, tables = self._r.ring.degree, self._r.ring.tables
@@ -97,31 +103,26 @@ class Runner:
         shape = place.parts, place.rows, self._r.ring.degree
         return workspace[place.which : place.which + np.prod(shape)].reshape(shape)
 
-    def _row(self, place: Place) -> tuple[int, int, int]:
-        """A place in the table: an array's address if it stands already, one of the workspace by how far from the beginning it is."""
-        if place.origin is Origin.WORKSPACE:
-            address = place.which * np.dtype(np.float64).itemsize
-        else:
-            array = self._standing(place)
-            address = 0 if array is None else array.ctypes.data
-        row = {ADDRESS: address, PARTS: place.parts, ROWS: place.rows}
-        return row[0], row[1], row[2]
-
-    def _standing(self, place: Place) -> NDArray[Any] | None:
-        """The array, if it is there before a request."""
+    def _array(self, place: Place) -> NDArray[Any] | None:
+        """What stands there before a request, if anything does."""
         ring, which = self._r.ring, place.which
+        array: NDArray[Any] | None = None
         match place.origin:
             case Origin.CONSTANT:
                 return self._r.constants.kept(*which)
+            case Origin.WORKSPACE | Origin.INPUT:
+                return None
             case Origin.KEY:
-                return self._keys.relin if which is None else self._keys.galois[which]
+                array = self._keys.relin if which is None else self._keys.galois.get(which)
             case Origin.ORDER:
-                return ring.unmoved if which is None else ring.rotation(which)
+                array = ring.unmoved if which is None else ring.rotation(which)
             case Origin.MODULI:
-                return ring.moduli(*which)
+                array = ring.moduli(*which)
             case Origin.FACTORS:
-                return ring.ones if which else ring.tables.special
-        return None
+                array = ring.ones if which else ring.tables.special
+        if array is None:
+            raise BackendError(f"evaluation key: element {which} is missing; make keys for this bundle")
+        return array
 
     def _stretched(self) -> Iterator[Stretch]:
         """From one instruction that wants a constant that is not kept to the next."""
@@ -138,3 +139,10 @@ class Runner:
                 yield Stretch(first, number, missing)
                 first, missing = number, lacking
         yield Stretch(first, len(program.instructions), missing)
+
+
+def _table_row(place: Place, array: NDArray[Any] | None) -> tuple[int, int, int]:
+    """ADDRESS, PARTS, ROWS: the address of an array that stands already; of one in the workspace, how far from the beginning it is."""
+    if place.origin is Origin.WORKSPACE:
+        return place.which * np.dtype(np.float64).itemsize, place.parts, place.rows
+    return 0 if array is None else array.ctypes.data, place.parts, place.rows

@@ -38,7 +38,7 @@ from secure.engine.atomics import (
     sleep,
     this_core,
 )
-from secure.engine.modular import kernel
+from secure.engine.compiled import kernel
 
 #: A team's address where nobody helps.
 ALONE = 0

@@ -12,7 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from secure.engine.modular import inlined, kernel, reduced, times, times_known
+from secure.engine.compiled import inlined, kernel
+from secure.engine.modular import reduced, times, times_known
 from secure.engine.tables import INVERSE_LATE_ROOTS, INVERSE_ROOTS, LATE_ROOTS, ROOTS, Tables
 from secure.engine.vectors import LANES, load, move_transposed, splat, store
 

@@ -89,7 +89,7 @@ def _priced(draft: Draft, index: int, before: _Sequence) -> list[tuple[Placed, f
 
 
 def _milliseconds(draft: Draft, index: int, table: DiagonalTable) -> float:
-    """Predicted time of a stage, its square included, at the level it has if every square is rescaled."""
+    """Predicted time of a stage, its square included, at the level it has if every square is rescaled by one prime."""
     degree, level = draft.choice.degree, 1 + sum(later.squared for later in draft.stages[index:])
     work = stage_work(table, split_table(draft, table, index), draft.choice)
     outputs = table.output_map.shape[0]

@@ -34,7 +34,8 @@ def choose_rotations(draft: Draft) -> Draft:
 
 
 def split_table(draft: Draft, table: DiagonalTable, stage: int, rotate_input: bool = True) -> Split:
-    """The cheapest split of a stage's table at the level that it will have if every square is rescaled."""
+    """The cheapest split of a stage's table at the level that it will have if every square is rescaled by one prime: the same split is taken
+    for two primes, where rotations cost more beside products."""
     level = 1 + sum(later.squared for later in draft.stages[stage:])
     slots, choice = draft.choice.slots, draft.choice
     if rotate_input:

@@ -1,7 +1,8 @@
 """Pass 3, levels: at which level every stage works, and after which squares the modulus is divided.
 
 A stage works at the lowest level of the atoms it reads; higher ones drop primes first, which costs nothing. One rescale after a
-square removes the square's and the product's growth at once. Where that is more than a prime can hold, it goes by two primes in a row.
+square removes the square's and the product's growth at once. It goes by one prime everywhere or, for more growth than a prime can hold, by
+two in a row everywhere.
 """
 
 from __future__ import annotations

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from compress.errors import CostModelError
-from compress.network import Network
-from hwmodel.counts import BLOCK_SIZES, PlainWorkload, plain_workload, weights_in_kept_blocks
+from compress.network import Network, Weights
+from hwmodel.counts import BLOCK_SIZES, PlainWorkload, plain_workload, weights_in_kept_blocks, with_weights
 from hwmodel.encrypted_counts import encrypted_workload
+from hwmodel.shapes import dense
 from secure.kernels import KernelCounts, plan_operation_kernels
 from secure.plan import Kind, Plan
 
@@ -148,3 +149,12 @@ def test_a_plan_is_counted_operation_by_operation(make_plan: Callable[..., Plan]
 def test_stored_keys_count_every_distinct_rotation_and_the_relinearization(make_plan: Callable[..., Plan]) -> None:
     plan = make_plan([(Kind.ROTATE, "a"), (Kind.ROTATE, "a"), (Kind.SQUARE, "a"), (Kind.RELINEARIZE, "a")], levels=3)
     assert encrypted_workload(plan).key_bytes == 3 * 1_572_864
+
+
+def test_a_shape_with_weights_counts_them_and_takes_no_others():
+    codes = np.array([[1, 0, 0], [0, 0, 2]])
+    counted = with_weights(dense("q", 3, 2, positions=5), Weights(codes=codes, step=np.array(0.25), bits=4))
+    assert (counted.macs, counted.nonzero_macs, counted.nonzeros, counted.weight_bits) == (30, 10, 2, 4)
+    assert counted.power_of_two_steps == 1
+    with pytest.raises(CostModelError, match="layer 'q' has 8 weights by its shape, 6 were given"):
+        with_weights(dense("q", 4, 2), Weights(codes=codes, step=np.array(1.0)))

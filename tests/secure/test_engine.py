@@ -15,7 +15,7 @@ from secure.clear import run_clear
 from secure.client import Client
 from secure.engine.arithmetic import add_four_products, add_product, add_switched
 from secure.engine.base_change import digits_of, divide, divide_jointly
-from secure.engine.buffers import LINE_BYTES, Arena, Buffers
+from secure.engine.buffers import LINE_BYTES, Arena, Workspaces
 from secure.engine.evaluator import EngineBackend, Residues
 from secure.engine.ring import EngineRing, key_rows
 from secure.engine.tables import bit_reversed, engine_order, make_tables, rotation_order, smallest_root
@@ -407,21 +407,20 @@ def test_arrays_of_an_arena_lie_on_cache_lines_and_apart():
     assert [set(array.ravel()) for array in arrays] == [{number} for number in range(len(arrays))]
 
 
-def test_an_arena_is_cut_by_one_thread_at_a_time(monkeypatch):
-    buffers, inside = Buffers(), []
-    cut, pause = buffers._arena.empty, threading.Event()
+def test_no_two_requests_have_one_workspace():
+    workspaces, all_there = Workspaces(16), threading.Barrier(4)
 
-    def watched(*shape):
-        inside.append(shape)
-        pause.wait(0.05)  # whoever does not wait for its turn comes in meanwhile
-        assert len(inside) == 1
-        inside.pop()
-        return cut(*shape)
+    def take(number):
+        workspace = workspaces.take()
+        all_there.wait()
+        return workspace
 
-    monkeypatch.setattr(buffers._arena, "empty", watched)
     with ThreadPoolExecutor(4) as pool:
-        arrays = list(pool.map(lambda number: buffers.take(2, 8), range(4)))
+        arrays = list(pool.map(take, range(4)))
     assert len({array.ctypes.data for array in arrays}) == 4
+    for array in arrays:
+        workspaces.give(array)
+    assert {workspaces.take().ctypes.data for _ in arrays} == {array.ctypes.data for array in arrays}
 
 
 def test_a_run_gives_its_workspace_back_and_leaves_inputs_and_outputs_alone():
@@ -431,15 +430,15 @@ def test_a_run_gives_its_workspace_back_and_leaves_inputs_and_outputs_alone():
     inputs, evaluator = [backend.load(party.encrypt(uniform()))], backend.evaluator(party.keys)
     before = inputs[0].rows.copy()
     (first,) = backend.run(evaluator, inputs)
-    kept, workspace = first.rows.copy(), backend.resources.buffers.take(backend.resources.program.workspace)
+    kept, workspace = first.rows.copy(), backend.resources.workspaces.take()
     assert not np.shares_memory(first.rows, workspace)
     workspace[:] = np.nan  # what a pass finds in its workspace does not matter
-    backend.resources.buffers.give(workspace)
+    backend.resources.workspaces.give(workspace)
     (second,) = backend.run(evaluator, inputs)
     np.testing.assert_array_equal(second.rows, kept)
     np.testing.assert_array_equal(first.rows, kept)
     np.testing.assert_array_equal(inputs[0].rows, before)
-    assert backend.resources.buffers.take(backend.resources.program.workspace) is workspace
+    assert backend.resources.workspaces.take() is workspace
 
 
 def test_inputs_of_another_level_or_in_another_order_are_not_read_beyond_their_end():

@@ -1,4 +1,4 @@
-"""What the engine's counting says, against hand counts and against what the engine really transforms."""
+"""What the engine's counting says, against hand counts and against the program that the engine runs; and that program's arrays."""
 
 from itertools import pairwise
 
@@ -13,13 +13,14 @@ from secure.engine_kernels import (
     lone_operation_kernels,
     switch_kernels,
 )
-from secure.engine_schedule import schedule
+from secure.engine_schedule import Offset, Product, Sum, Turn, schedule
 from secure.kernels import KernelCounts
 from secure.plan import Kind
-from tests.secure.plans import SMALL, Builder, baby_giant_plan, every_kind_plan
+from tests.secure.plans import SMALL, Builder, baby_giant_plan, complex_plan, every_kind_plan
 
-PLANS = every_kind_plan(), baby_giant_plan()
-NAMES = "every kind", "baby and giant"
+PLANS = every_kind_plan(), baby_giant_plan(), complex_plan()
+NAMES = "every kind", "baby and giant", "complex"
+ADDING = (Kernel.ADD_SWITCHED, Kernel.ADD_PRODUCT, Kernel.ADD_FOUR_PRODUCTS, Kernel.ADD_VALUE, Kernel.ADD_SCALED)
 
 
 def transforms(plan):
@@ -120,3 +121,69 @@ def test_a_programs_arrays_lie_apart(plan):
     assert all(end <= start for (_, end), (start, _) in pairwise(taken))
     assert taken[-1][1] == program.workspace
     assert all(result not in read for result, *read in (one.arrays for one in program.instructions))
+
+
+def symbolic(plan):
+    """By value, the terms it is made of: a schedule's sums and operations as nested tuples."""
+    values = {number: ("input", number) for number in range(plan.inputs)}
+    for step in schedule(plan).steps:
+        if isinstance(step, Sum):
+            terms = [(type(term).__name__, getattr(term, "source", None), *_which(term)) for term in step.terms]
+            values[step.result] = ("sum", tuple((name, values.get(source), *own) for name, source, *own in terms))
+        else:
+            values[step.result] = ("apply", values[step.source])
+    return values
+
+
+def _which(term):
+    match term:
+        case Turn():
+            return (term.element,)
+        case Product() | Offset():
+            return (term.constant, term.form)
+    return ()
+
+
+def replayed(program):
+    """The outputs, from the instructions alone: an array holds what was last written to it."""
+    held = {
+        number: ("input", place.which) for number, place in enumerate(program.places) if place.origin is Origin.INPUT
+    }
+    for one in program.instructions:
+        result, *read = one.arrays
+        before = () if one.flag or one.kernel not in ADDING else held[result][1]
+        match one.kernel:
+            case Kernel.ADD_SWITCHED:
+                digits, key, source = read[:3]
+                assert held[digits] == ("digits", held[source])
+                added = (("Turn", held[source], program.places[key].which),)
+            case Kernel.ADD_PRODUCT | Kernel.ADD_FOUR_PRODUCTS:
+                half = len(read) // 2
+                pairs = zip(read[:half], read[half : 2 * half], strict=True)
+                added = tuple(("Product", held[value], *program.places[constant].which) for value, constant in pairs)
+            case Kernel.ADD_VALUE if program.places[read[0]].origin is Origin.CONSTANT:
+                added = (("Offset", None, *program.places[read[0]].which),)
+            case Kernel.ADD_VALUE | Kernel.ADD_SCALED:
+                added = (("Summand", held[read[0]]),)
+            case Kernel.TAKE_APART:
+                of = held[read[0]]
+                held[result] = ("digits", of[1] if of[0] == "part" else of)
+                continue
+            case Kernel.DIVIDE_LAST_PART:
+                held[result] = ("part", held[read[0]])
+                continue
+            case Kernel.DIVIDE if one.flag:
+                held[result] = held[read[0]]
+                continue
+            case _:
+                held[result] = ("apply", held[read[0]])
+                continue
+        held[result] = ("sum", (*before, *added))
+    return [held[output] for output in program.outputs]
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=NAMES)
+def test_what_an_instruction_reads_is_still_there(plan):
+    """An array given to another value before its last reader would show here, whatever lies in it."""
+    values = symbolic(plan)
+    assert replayed(assemble(plan, schedule(plan), threads=1)) == [values[output] for output in plan.outputs]
