@@ -88,8 +88,8 @@ class Subject:
     allowed_error: float | None = None
 
 
-def chain(depth: int, width: int, data: Any, curvature: float = 0.25) -> Network:
-    """A dense network of `depth` activations (1 - 2 c) x + c x^2 with random 4-bit weights: for cost only."""
+def chain(depth: int, width: int, data: Any) -> Network:
+    """A dense network of `depth` activations x / 2 + x^2 / 4 with random 4-bit weights: for cost only."""
     random = np.random.default_rng(depth)
     nodes: list[Node] = [
         Input(name="input", inputs=(), shape=(1, 28, 28)),
@@ -113,7 +113,7 @@ def chain(depth: int, width: int, data: Any, curvature: float = 0.25) -> Network
                     name=f"act{number}",
                     inputs=(f"fc{number}",),
                     shape=(outputs,),
-                    coefficients=np.array([[0.0], [1 - 2 * curvature], [curvature]]),
+                    coefficients=np.array([[0.0], [0.5], [0.25]]),
                 )
             )
     return calibrated(Network(nodes=tuple(nodes)), data.calibration(256))
@@ -130,7 +130,8 @@ SUBJECTS = (
     Subject("chain of 1", lambda data: chain(1, 64, data), 2.0),
     Subject("chain of 2", lambda data: chain(2, 64, data), 2.0),
     Subject("chain of 3", lambda data: chain(3, 64, data), 2.0),
-    Subject("chain of 9", lambda data: chain(9, 32, data, curvature=0.05), 25.0),
+    Subject("chain of 4", lambda data: chain(4, 64, data), 2.0),
+    Subject("chain of 7", lambda data: chain(7, 32, data), 2.0),
     Subject("mlp", _zoo("mlp")),
     Subject("cnn", _zoo("cnn"), 2.0),
     Subject("lenet300", _zoo("lenet300"), 2.0),
