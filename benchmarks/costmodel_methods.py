@@ -2,7 +2,8 @@
 
     cipherpress bench methods -o out/bench          (or: python -m benchmarks.costmodel_methods out/bench [NETWORK ...])
 
-The zoo's transformers have no encrypted form (their norms and softmax need divisions) and no row here.
+The zoo's transformer has no encrypted form (its norms and softmax need divisions): its rows are those in clear. `vit-fashion` is the
+same network with other weights, for data that is not shipped.
 Costs only: masks and codebooks are those that the method sets before any fine-tuning, and polynomials are fitted, not tuned, so
 no accuracy is claimed here (savings.py and compression.py measure it). A method that is not in a plan costs what dense costs.
 """
@@ -18,13 +19,21 @@ from typing import Any
 import cipherpress as cp
 from benchmarks.machine import this_machine
 from compress.artifact import json_bytes
-from compress.errors import CipherpressError
+from compress.errors import CipherpressError, CostModelError
+from compress.exporting import layer_weights
+from compress.model import CompressedModel, prunable_layers
 from hwmodel.architecture import ENCRYPTED, PLAIN
+from hwmodel.architecture_file import load_architecture
+from hwmodel.counts import LayerWork, PlainWorkload, with_weights
 from hwmodel.report import Work
+from hwmodel.shapes import vision_transformer
 from hwmodel.variants import VariantTable, compare_variants
+from zoo.transformers import COMPACT, TransformerShape
 
 Progress = Callable[[str, float], None]
-NETWORKS = ("mlp", "cnn", "lenet300", "lenet5")
+NETWORKS = ("mlp", "cnn", "lenet300", "lenet5", "lenet5-caffe")
+#: Networks that run in clear only, and their shapes.
+TRANSFORMERS = {"vit": COMPACT}
 MACHINES = ("cpu-engine", "cpu-seal", "eyeriss", "tpu-v1", "eie", "a100", "a100-ckks", "sharp")
 SEED = 0
 #: Largest error of an output as a share of the largest output: how often answers change says little before tuning.
@@ -41,7 +50,11 @@ METHODS: Mapping[str, Callable[[Any, Any], Any]] = {
 
 
 def run(
-    output: Path, *, images: int = 0, networks: Sequence[str] = NETWORKS, progress: Progress | None = None
+    output: Path,
+    *,
+    images: int = 0,
+    networks: Sequence[str] = (*NETWORKS, *TRANSFORMERS),
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Price every network and method; writes methods.json and methods.md into `output`. No image is run."""
     say = progress or (lambda label, share: None)
@@ -58,8 +71,10 @@ def run(
         subjects, notes = {}, {}
         for method in METHODS:
             say(f"{name}: {method}", position / len(networks))
-            subjects[method], notes[method] = _subject(name, method, data)
-        result["rows"] += _rows(name, compare_variants(subjects, MACHINES), notes)
+            subject = _in_clear if name in TRANSFORMERS else _subject
+            subjects[method], notes[method] = subject(name, method, data)
+        machines = [one for one in MACHINES if name not in TRANSFORMERS or PLAIN in load_architecture(one).modes]
+        result["rows"] += _rows(name, compare_variants(subjects, machines), notes)
         (output / "methods.json").write_bytes(json_bytes(result))
         (output / "methods.md").write_text(methods_table(result))
     return result
@@ -77,10 +92,34 @@ def _subject(name: str, method: str, data: Any) -> tuple[Sequence[Work], dict[st
     return (network, plan), {"poly_modulus_degree": params.poly_modulus_degree, "levels": params.levels}
 
 
+def _in_clear(name: str, method: str, data: Any) -> tuple[Sequence[Work], dict[str, Any]]:
+    """Work in clear of a transformer after a method: its shape, and the weights that the method leaves.
+
+    Raises: CostModelError for layers that the shape does not have, or the network does not.
+    """
+    model = METHODS[method](cp.load_model(name), data)
+    module = model.module if isinstance(model, CompressedModel) else model
+    weights = {layer: layer_weights(own) for layer, own in prunable_layers(module)}
+    shape = transformer_shape(TRANSFORMERS[name])
+    if {work.layer for work in shape if work.weights} != set(weights):
+        raise CostModelError(f"network '{name}' has other layers than its shape: {', '.join(weights)}")
+    counted = (with_weights(work, weights[work.layer]) if work.weights else work for work in shape)
+    return (PlainWorkload(tuple(counted)),), {}
+
+
+def transformer_shape(sizes: TransformerShape) -> tuple[LayerWork, ...]:
+    """A transformer of the zoo in clear, dense."""
+    layers = vision_transformer(
+        patch=sizes.channels * sizes.patch**2, tokens=sizes.tokens, patches=sizes.tokens, width=sizes.width,
+        heads=sizes.heads, depth=sizes.depth, hidden=sizes.hidden, classes=sizes.classes,
+    )  # fmt: skip
+    return tuple(layers)
+
+
 def _rows(name: str, table: VariantTable, notes: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
     overhead = table.privacy_overhead("cpu-engine", "cpu-engine")
     return [
-        {"network": name, **vars(saving), **notes[saving.label], "privacy_overhead": overhead[saving.label]}
+        {"network": name, **vars(saving), **notes[saving.label], "privacy_overhead": overhead.get(saving.label)}
         for saving in table.savings()
     ]
 
@@ -100,9 +139,11 @@ def methods_table(result: Mapping[str, Any]) -> str:
     for network, label in versions:
         own = [row for row in result["rows"] if (row["network"], row["label"]) == (network, label)]
         found = {(row["architecture"], row["mode"]): row for row in own}
-        cells = [network, label, f"{own[0]['poly_modulus_degree']}, {own[0]['levels']}"]
+        ring = f"{own[0]['poly_modulus_degree']}, {own[0]['levels']}" if "levels" in own[0] else ""
+        cells = [network, label, ring]
         cells += [_cell(found[column]) if column in found else "" for column in columns]
-        lines.append("| " + " | ".join([*cells, f"{own[0]['privacy_overhead']:,.0f}"]) + " |")
+        overhead = own[0]["privacy_overhead"]
+        lines.append("| " + " | ".join([*cells, "" if overhead is None else f"{overhead:,.0f}"]) + " |")
     machine = result["machine"]
     note = (
         f"One image; every figure is modelled; in brackets, times faster than dense. `{result['command']}`, "
@@ -121,4 +162,6 @@ def _cell(row: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(Path(sys.argv[1]), networks=tuple(sys.argv[2:]) or NETWORKS)["rows"], indent=1))
+    print(
+        json.dumps(run(Path(sys.argv[1]), networks=tuple(sys.argv[2:]) or (*NETWORKS, *TRANSFORMERS))["rows"], indent=1)
+    )
