@@ -30,7 +30,7 @@ from compress.joint_network import joint_network
 from compress.training import fit_
 
 Progress = Callable[[str, float], None]
-NETWORKS = ("mlp", "cnn", "lenet300", "lenet5", "vit", "vit-fashion")
+NETWORKS = ("mlp", "cnn", "lenet300", "lenet5", "lenet5-caffe", "vit", "vit-fashion")
 RESIDUAL = "residual"
 BITS = (8, 6, 4)
 EXACT_IMAGES = 1000
