@@ -34,6 +34,7 @@ Progress = Callable[[str, float], None]
 NETWORKS = ("mlp", "cnn", "lenet300", "lenet5", "lenet5-caffe")
 #: Networks that run in clear only, and their shapes.
 TRANSFORMERS = {"vit": COMPACT}
+PRICED = (*NETWORKS, *TRANSFORMERS)
 MACHINES = ("cpu-engine", "cpu-seal", "eyeriss", "tpu-v1", "eie", "a100", "a100-ckks", "sharp")
 SEED = 0
 #: Largest error of an output as a share of the largest output: how often answers change says little before tuning.
@@ -50,11 +51,7 @@ METHODS: Mapping[str, Callable[[Any, Any], Any]] = {
 
 
 def run(
-    output: Path,
-    *,
-    images: int = 0,
-    networks: Sequence[str] = (*NETWORKS, *TRANSFORMERS),
-    progress: Progress | None = None,
+    output: Path, *, images: int = 0, networks: Sequence[str] = PRICED, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Price every network and method; writes methods.json and methods.md into `output`. No image is run."""
     say = progress or (lambda label, share: None)
@@ -162,6 +159,4 @@ def _cell(row: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    print(
-        json.dumps(run(Path(sys.argv[1]), networks=tuple(sys.argv[2:]) or (*NETWORKS, *TRANSFORMERS))["rows"], indent=1)
-    )
+    print(json.dumps(run(Path(sys.argv[1]), networks=tuple(sys.argv[2:]) or PRICED)["rows"], indent=1))

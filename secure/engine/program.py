@@ -124,14 +124,12 @@ class _Assembler:
             self._current = step.result
             self._values[step.result] = self._sum(step) if isinstance(step, Sum) else self._applied(step)
         outputs = tuple(self._values[output].place for output in self._plan.outputs)
-        return Program(
-            tuple(self._instructions), tuple(self._places), self._workspace, self._scratch_rows, outputs
-        )  # fmt: skip
+        return Program(tuple(self._instructions), tuple(self._places), self._workspace, self._scratch_rows, outputs)
 
     def _sum(self, step: Sum) -> _Value:
-        op = self._plan.ops[step.result - self._plan.inputs]
-        moduli = self._moduli(op.level, step.extended)
-        total = self._take(op.parts, op.level + step.extended)
+        level = self._plan.level_of(step.result)
+        moduli = self._moduli(level, step.extended)
+        total = self._take(self._plan.parts_of(step.result), level + step.extended)
         fresh = True
         for terms in step.calls:
             self._add(terms, total, fresh, moduli)
@@ -167,16 +165,14 @@ class _Assembler:
     def _add_switched(self, total: int, fresh: bool, turn: Turn) -> None:
         """The key switch of a value's last part, and what is carried along of the others."""
         source = self._values[turn.source]
-        level = self._plan.ops[self._current - self._plan.inputs].level
+        level = self._plan.level_of(self._current)
         if source.digits is None:
             source.digits = self._digits(source, level)
         # P times the first part is what an extended sum already holds: dividing it would cost transforms and add rounding
         factors = self._number(Origin.FACTORS, source.extended)
         key, order = self._number(Origin.KEY, turn.element), self._number(Origin.ORDER, turn.element)
         moduli = self._moduli(level, True)
-        self._emit(
-            Kernel.ADD_SWITCHED, total, source.digits, key, source.place, factors, order, moduli, flag=fresh
-        )  # fmt: skip
+        self._emit(Kernel.ADD_SWITCHED, total, source.digits, key, source.place, factors, order, moduli, flag=fresh)
         self._turns[turn.source] -= 1
         if not self._turns[turn.source]:
             self._give(source.digits)

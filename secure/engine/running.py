@@ -17,6 +17,7 @@ from secure.engine.program import Origin, Place, Program
 from secure.engine.ring import EngineKeys, EngineRing
 from secure.engine.team import Team
 from secure.plan import Plan
+from secure.seal_context import RESIDUE_BYTES
 
 Array = NDArray[np.float64]
 
@@ -46,7 +47,7 @@ class Runner:
     """A program made ready for one client. Requests at the same time may share one: what a pass writes to is its own."""
 
     def __init__(self, resources: Resources, keys: EngineKeys) -> None:
-        """Raises: BackendError for a key or constant that is not there."""
+        """Raises: BackendError for a key that is not there."""
         self._r, self._keys = resources, keys
         places = resources.program.places
         self._code = encoded(resources.program.instructions)
@@ -55,9 +56,7 @@ class Runner:
         rows = zip(places, self._standing, strict=True)
         self._table = np.array([_table_row(place, array) for place, array in rows], dtype=np.int64)
         self._workspace = np.array([place.origin is Origin.WORKSPACE for place in places])
-        self._inputs = {
-            number: place.which for number, place in enumerate(places) if place.origin is Origin.INPUT
-        }  # fmt: skip
+        self._inputs = {number: place.which for number, place in enumerate(places) if place.origin is Origin.INPUT}
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """The plan's outputs, arrays of their own; inputs (2, level, N) are only read.
@@ -68,7 +67,9 @@ class Runner:
         try:
             workspace = workspaces.take()
         except MemoryError as error:
-            raise BackendError(f"a request needs {8 * program.workspace:,} bytes of memory to work in") from error
+            raise BackendError(
+                f"a request needs {RESIDUE_BYTES * program.workspace:,} bytes of memory to work in"
+            ) from error
         try:
             table = self._table.copy()
             table[self._workspace, ADDRESS] += workspace.ctypes.data
@@ -106,23 +107,21 @@ class Runner:
     def _array(self, place: Place) -> NDArray[Any] | None:
         """What stands there before a request, if anything does."""
         ring, which = self._r.ring, place.which
-        array: NDArray[Any] | None = None
         match place.origin:
             case Origin.CONSTANT:
                 return self._r.constants.kept(*which)
-            case Origin.WORKSPACE | Origin.INPUT:
-                return None
             case Origin.KEY:
-                array = self._keys.relin if which is None else self._keys.galois.get(which)
+                key = self._keys.relin if which is None else self._keys.galois.get(which)
+                if key is None:
+                    raise BackendError(f"evaluation key: element {which} is missing; make keys for this bundle")
+                return key
             case Origin.ORDER:
-                array = ring.unmoved if which is None else ring.rotation(which)
+                return ring.unmoved if which is None else ring.rotation(which)
             case Origin.MODULI:
-                array = ring.moduli(*which)
+                return ring.moduli(*which)
             case Origin.FACTORS:
-                array = ring.ones if which else ring.tables.special
-        if array is None:
-            raise BackendError(f"evaluation key: element {which} is missing; make keys for this bundle")
-        return array
+                return ring.ones if which else ring.tables.special
+        return None
 
     def _stretched(self) -> Iterator[Stretch]:
         """From one instruction that wants a constant that is not kept to the next."""
@@ -144,5 +143,5 @@ class Runner:
 def _table_row(place: Place, array: NDArray[Any] | None) -> tuple[int, int, int]:
     """ADDRESS, PARTS, ROWS: the address of an array that stands already; of one in the workspace, how far from the beginning it is."""
     if place.origin is Origin.WORKSPACE:
-        return place.which * np.dtype(np.float64).itemsize, place.parts, place.rows
+        return place.which * RESIDUE_BYTES, place.parts, place.rows
     return 0 if array is None else array.ctypes.data, place.parts, place.rows
