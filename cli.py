@@ -307,7 +307,7 @@ def _load(spec: str, weights: Path | None = None, factory: str | None = None) ->
 
 def _load_trained(path: Path, weights: Path | None, factory: str | None) -> Any:
     """The module of a folder of trained weights, its files checked."""
-    from zoo.networks import ZOO
+    from cipherpress.zoo.networks import ZOO
 
     trained = str(_read_trained(path).get("model"))
     if factory is None and trained not in ZOO:
@@ -351,7 +351,7 @@ def _trainable(thing: Any, spec: str) -> Any:
 @command("models", "cipherpress models --json")
 def models(out: Output) -> None:
     """The zoo's networks, with their accuracy on all test images."""
-    from zoo.networks import describe_models
+    from cipherpress.zoo.networks import describe_models
 
     rows = describe_models()
     columns = ["name", "task", "input_shape", "parameters", "accuracy_plain", "images"]
@@ -387,7 +387,7 @@ def train(
     learning_rate: float | None,
 ) -> None:
     """Train MODEL from fresh weights; writes model.safetensors and model.json. The committed zoo weights come from here."""
-    from zoo.training import save_trained, train_spec
+    from cipherpress.zoo.training import save_trained, train_spec
 
     _refuse_existing(output, force)
     data = cp.load_data(data_name, data_dir)
@@ -449,9 +449,9 @@ def compress(
     seed: int,
 ) -> None:
     """Compress MODEL; prints sparsity, bits and rate by layer and the accuracy before and after."""
-    from compress.accounting import account
-    from compress.target_rate import opq_at_rate
-    from compress.training import accuracy
+    from compress.account.accounting import account
+    from compress.opq.target_rate import opq_at_rate
+    from compress.training.loop import accuracy
 
     if sparsity is not None and target_rate is not None:
         raise click.UsageError("--sparsity and --target-rate exclude each other; give one")
@@ -635,7 +635,7 @@ def press(
     """
     from dataclasses import asdict
 
-    from zoo.presets import press_options
+    from cipherpress.zoo.presets import press_options
 
     targets = {
         "target_ms": target_ms,
@@ -698,7 +698,7 @@ def press(
 
 def _save_search(out: Output, found: Any, output: Path, force: bool, keep_closest: bool) -> None:
     """The bundle of a search with everything that was tried beside it; of a missed target only on demand, and an error."""
-    from compress.targets_file import PLOT_FILE, TARGETS_FILE, write_search
+    from compress.press.search_file import PLOT_FILE, TARGETS_FILE, write_search
 
     if found.met or keep_closest:
         cp.save(found.bundle, output, force=force)
@@ -727,12 +727,12 @@ def calibrate(out: Output, force: bool) -> None:
     """
     from datetime import date
 
-    from timing.cache import cache_path, load_times, save_times
+    from cipherpress.timing.cache import cache_path, load_times, save_times
 
     path = cache_path()
     errors = {}
     if force or not path.exists():
-        from timing.measuring import measure_engine, measure_seal
+        from cipherpress.timing.measuring import measure_engine, measure_seal
 
         with out.progress("calibrate") as progress:
             progress("engine", 0.0)
@@ -762,9 +762,9 @@ def calibrate(out: Output, force: bool) -> None:
 @options(output_options)
 def keygen(out: Output, bundle: Path, output: Path, force: bool) -> None:
     """Make secret.key (keep it) and evaluation.key (for the server)."""
-    from secure.bundle import load_client
-    from secure.client import Client
-    from secure.keys import EVALUATION_FILE, SECRET_FILE, write_keys
+    from secure.bundle.files import load_client
+    from secure.parties.client import Client
+    from secure.parties.keys import EVALUATION_FILE, SECRET_FILE, write_keys
 
     for name in (SECRET_FILE, EVALUATION_FILE):
         _refuse_existing(output / name, force)
@@ -785,8 +785,8 @@ def keygen(out: Output, bundle: Path, output: Path, force: bool) -> None:
 @options(output_options)
 def encrypt(out: Output, bundle: Path, key: Path, source: Path, output: Path, force: bool) -> None:
     """Encrypt one input (.npy of the network's shape, or an image file)."""
-    from secure.inputs import read_input
-    from secure.keys import write_file
+    from secure.parties.inputs import read_input
+    from secure.parties.keys import write_file
 
     _refuse_existing(output, force)
     client = _client(bundle, key)
@@ -804,9 +804,9 @@ def run(out: Output, bundle: Path, key: Path, source: Path, output: Path, force:
     """The server's work: the network on an encrypted input. Needs no torch and no secret."""
     from time import perf_counter
 
-    from secure.bundle import load_server
-    from secure.keys import write_file
-    from secure.server import Server
+    from secure.bundle.files import load_server
+    from secure.parties.keys import write_file
+    from secure.parties.server import Server
 
     _refuse_existing(output, force)
     evaluation_key, request = key.read_bytes(), source.read_bytes()
@@ -834,7 +834,7 @@ def decrypt(out: Output, bundle: Path, key: Path, source: Path, output: Path | N
 
     import numpy as np
 
-    from secure.keys import write_file
+    from secure.parties.keys import write_file
 
     if output is not None:
         _refuse_existing(output, force)
@@ -849,9 +849,9 @@ def decrypt(out: Output, bundle: Path, key: Path, source: Path, output: Path | N
 
 
 def _client(bundle: Path, key: Path) -> Any:
-    from secure.bundle import load_client
-    from secure.client import Client
-    from secure.keys import SecretKey
+    from secure.bundle.files import load_client
+    from secure.parties.client import Client
+    from secure.parties.keys import SecretKey
 
     return Client(load_client(bundle), SecretKey.from_bytes(key.read_bytes(), str(key)))
 
@@ -866,8 +866,8 @@ def _client(bundle: Path, key: Path) -> Any:
 @click.option("--backend", default="tenseal", type=click.Choice(["tenseal", "cleartext"]))
 def infer(out: Output, bundle: Path, data_name: str, data_dir: Path | None, images: int, backend: str) -> None:
     """The whole round trip over test images: accuracy, agreement with the plan in clear, timings, sizes, energy if it is counted."""
-    from benchmarks.energy_counter import measured_energy
-    from secure.roundtrip import round_trip
+    from cipherpress.timing.energy import measured_energy
+    from secure.verify.roundtrip import round_trip
 
     loaded = cp.load(bundle)
     if not isinstance(loaded, cp.Bundle):
@@ -917,7 +917,7 @@ def verify(
     Shows the least headroom and the largest error on the images as they are, within --radius of them, and anywhere in the
     calibrated range. Exit status 1 when the predicted bound or the modulus does not hold within --radius.
     """
-    from secure.verification import failures, verify_bundle
+    from secure.verify.verification import failures, verify_bundle
 
     loaded = cp.load(bundle)
     if not isinstance(loaded, cp.Bundle):
@@ -962,7 +962,7 @@ def export(
     data_dir: Path | None,
 ) -> None:
     """Write a trained or compressed model as ONNX, checked with onnxruntime where it is installed (cipherpress[onnx])."""
-    from zoo.loading import input_shape_of
+    from cipherpress.zoo.loading import input_shape_of
 
     _refuse_existing(output, force)
     thing = _trainable(_load(model, weights, factory), model)
@@ -1000,8 +1000,8 @@ def _folder_bytes(folder: Path) -> int:
 @click.option("--force", is_flag=True, help="Replace an existing plot.")
 def inspect(out: Output, path: Path, factory: str | None, plot: Path | None, force: bool) -> None:
     """What an artifact holds: layers, codebooks, plan, levels, keys, security, sizes."""
-    from compress.inspection import describe_model, describe_network
-    from secure.inspection import describe_file
+    from compress.account.inspection import describe_model, describe_network
+    from secure.parties.inspection import describe_file
 
     if path.is_file():
         values = describe_file(path)
@@ -1011,7 +1011,7 @@ def inspect(out: Output, path: Path, factory: str | None, plot: Path | None, for
     if plot is not None and kind != "compressed":
         raise click.UsageError("--plot draws the allocation of a compressed model; `estimate --plot` draws costs")
     if kind == "compressed":
-        from compress.model_folder import read_record
+        from compress.model.saved import read_record
 
         record = read_record(path) | {"saved_bytes": _folder_bytes(path)}
         if factory is None and record["source"].get("kind") != "zoo":
@@ -1023,7 +1023,7 @@ def inspect(out: Output, path: Path, factory: str | None, plot: Path | None, for
             return
         counted = describe_model(_load(str(path), factory=factory))
         if plot is not None:
-            from compress.allocation_plot import save_allocation_plot
+            from compress.account.allocation_plot import save_allocation_plot
 
             save_allocation_plot(counted["layers"], plot, force=force)
         columns = ["layer", "parameters", "nonzeros", "bits", "total_bits", "multiplications", "blocks", "blocks_kept"]
@@ -1171,7 +1171,7 @@ def report(out: Output, bundle: Path, names: tuple[str, ...], measured: Path | N
     """One self-contained page about a bundle: network, compression, plan, security, accuracy, costs and charts."""
     from hwmodel.architecture_file import list_architectures, load_architecture
     from hwmodel.page import report_page
-    from secure.keys import write_file
+    from secure.parties.keys import write_file
 
     _refuse_existing(output, force)
     loaded = cp.load(bundle)
@@ -1222,11 +1222,11 @@ def bench(out: Output, names: tuple[str, ...], output: Path, force: bool, images
 @click.option("--images", default=20, show_default=True, type=click.IntRange(1, 10_000), help="Encrypted test images.")
 def demo(out: Output, images: int) -> None:
     """The whole road on real digits: compress, convert, compile, make keys, classify encrypted."""
-    from compress.accounting import account
-    from compress.pressing import Setting, pruned
-    from compress.training import accuracy
-    from secure.roundtrip import round_trip
-    from zoo.presets import press_options
+    from cipherpress.zoo.presets import press_options
+    from compress.account.accounting import account
+    from compress.press.pressing import Setting, pruned
+    from compress.training.loop import accuracy
+    from secure.verify.roundtrip import round_trip
 
     data = cp.load_data("mnist")
     out.say(f"1  data      MNIST, {len(data.x_train):,} training and {len(data.x_test):,} test images")

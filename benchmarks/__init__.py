@@ -14,7 +14,6 @@ train_tutorial.py      the weights of the tutorial's network
 machine.py             what machine a result was measured on
 noise.py               the noise model against both backends, operation by operation
 noise_runs.py          errors of every operation under one key
-energy_counter.py      energy of the processor by the platform's counter, where there is one
 table.py               JSON to Markdown
 calibrate_cpu_engine.py  kernel times of the engine on this machine, for the cpu-engine architecture
 calibrate_cpu_seal.py  kernel times of SEAL on this machine, for the cpu-seal architecture

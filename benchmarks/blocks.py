@@ -28,11 +28,11 @@ import torch
 
 import cipherpress as cp
 from benchmarks.machine import this_machine
-from compress.block_cost import CkksDiagonals, LayerPlace
-from compress.blocks import block_table, layer_places, prune_blocks
+from compress.blocks.cost import CkksDiagonals, LayerPlace
+from compress.blocks.prune import block_table, layer_places, prune_blocks
 from compress.errors import BudgetError
-from compress.finetune import finetune
-from compress.training import accuracy
+from compress.training.finetune import finetune
+from compress.training.loop import accuracy
 
 RESULT = Path(__file__).parent / "results" / "blocks.json"
 SEEDS = (0, 1, 2)

@@ -21,14 +21,14 @@ import numpy as np
 import yaml
 
 from benchmarks.machine import this_machine
+from cipherpress.timing import engine_operations
+from cipherpress.timing.fitting import fit_kernel_times, kernel_names
+from cipherpress.timing.measuring import REFERENCE, Rings, measured_in_turn
+from cipherpress.timing.whole_plans import whole_plans
 from hwmodel.architecture_file import ARCHITECTURES
-from hwmodel.fitting import fit_kernel_times, kernel_names
-from secure.engine_kernels import lone_operation_kernels
-from timing import engine_operations
-from timing.measuring import REFERENCE, Rings, measured_in_turn
-from timing.whole_plans import whole_plans
+from secure.kernels.engine import lone_operation_kernels
 
-#: More of what `timing.measuring.ENGINE_RINGS` has.
+#: More of what `cipherpress.timing.measuring.ENGINE_RINGS` has.
 RINGS: Rings = ((4096, 2, (1, 2), 30.0), (8192, 4, (1, 2, 3, 4), 40.0), (16384, 6, (2, 4, 6), 47.0))
 RESULT = Path(__file__).parent / "results" / "cpu_engine_kernels.json"
 BEGIN, END = "# measured: begin", "# measured: end"

@@ -23,9 +23,7 @@ import numpy as np
 import yaml
 
 from benchmarks.plain_timing import PlainCall, plain_calls
-from hwmodel.architecture import kernel_units
-from hwmodel.architecture_file import ARCHITECTURES
-from hwmodel.fitting import (
+from cipherpress.timing.fitting import (
     Measured,
     fit_kernel_times,
     has_kernels,
@@ -33,9 +31,11 @@ from hwmodel.fitting import (
     predicted_us,
     relative_errors,
 )
+from cipherpress.timing.sampling import Timing, time_operations
+from cipherpress.timing.seal_operations import make_ring, operations
+from hwmodel.architecture import kernel_units
+from hwmodel.architecture_file import ARCHITECTURES
 from secure.plan import Kind
-from timing.sampling import Timing, time_operations
-from timing.seal_operations import make_ring, operations
 
 #: (ring degree, measured levels, data primes, bits of a prime)
 RINGS = ((4096, (1, 2, 3), 3, 26.0), (8192, (2, 3, 4, 5), 5, 35.0), (16384, (4, 6, 8), 8, 47.0), (32768, (8,), 8, 50.0))

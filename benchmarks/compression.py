@@ -27,15 +27,15 @@ import torch
 
 import cipherpress as cp
 from benchmarks.machine import this_machine
-from compress.accounting import account
+from cipherpress.zoo.presets import press_options
+from compress.account.accounting import account
 from compress.artifact import json_bytes
-from compress.dead_units import without_dead_units
-from compress.gradual import opq_in_shots, rising_shots
-from compress.magnitude import magnitude
-from compress.opq import opq
-from compress.target_rate import at_rate
-from compress.training import accuracy
-from zoo.presets import press_options
+from compress.opq.baseline import magnitude
+from compress.opq.dead_units import without_dead_units
+from compress.opq.opq import opq
+from compress.opq.shots import opq_in_shots, rising_shots
+from compress.opq.target_rate import at_rate
+from compress.training.loop import accuracy
 
 RESULTS = Path(__file__).parent / "results"
 #: Network and sparsity that are converted, and mean bits of a surviving weight.

@@ -16,9 +16,9 @@ from hwmodel.reference import bootstrap
 from hwmodel.report import estimate
 from hwmodel.resnet import resnet20
 from hwmodel.schemes import SCHEMES
-from secure.kernels import KernelTimes
+from secure.kernels.counts import KernelTimes
+from secure.kernels.seal import seal_operation_kernels
 from secure.plan import Kind
-from secure.seal_kernels import seal_operation_kernels
 
 SEAL, OPENFHE, GPU = "SEAL on a CPU, operations", "OpenFHE on a CPU, operations", "CKKS on GPUs"
 ASIC, POWER, SIMFHE = "CKKS accelerators", "CKKS accelerators, power", "SimFHE, counts"

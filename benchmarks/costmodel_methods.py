@@ -18,17 +18,17 @@ from typing import Any
 
 import cipherpress as cp
 from benchmarks.machine import this_machine
+from cipherpress.zoo.transformers import COMPACT, TransformerShape
 from compress.artifact import json_bytes
+from compress.conversion.exporting import layer_weights
 from compress.errors import CipherpressError, CostModelError
-from compress.exporting import layer_weights
-from compress.model import CompressedModel, prunable_layers
+from compress.model.compressed import CompressedModel, prunable_layers
 from hwmodel.architecture import ENCRYPTED, PLAIN
 from hwmodel.architecture_file import load_architecture
 from hwmodel.counts import LayerWork, PlainWorkload, with_weights
 from hwmodel.report import Work
 from hwmodel.shapes import vision_transformer
 from hwmodel.variants import VariantTable, compare_variants
-from zoo.transformers import COMPACT, TransformerShape
 
 Progress = Callable[[str, float], None]
 NETWORKS = ("mlp", "cnn", "lenet300", "lenet5", "lenet5-caffe")

@@ -21,21 +21,21 @@ import numpy as np
 
 import cipherpress as cp
 from benchmarks.costmodel_row import HELD_OUT, Row
-from compress.calibrate import calibrated
+from cipherpress.timing import engine_operations, seal_operations
+from cipherpress.timing.fitting import Counting, fit_kernel_times
+from cipherpress.timing.measuring import Rings, measured_in_turn
+from cipherpress.timing.whole_plans import whole_plans
+from compress.conversion.calibrate import calibrated
 from compress.network import Dense, Input, Network, Node, Polynomial, Reshape, Weights
 from hwmodel.encrypted_counts import EncryptedWorkload, encrypted_workload
-from hwmodel.fitting import Counting, fit_kernel_times
-from secure.backends import BackendName
-from secure.client import Client
-from secure.engine_kernels import lone_operation_kernels
-from secure.kernels import KernelCounts, KernelTimes
+from secure.bundle.specs import Bundle
+from secure.kernels.counts import KernelCounts, KernelTimes
+from secure.kernels.engine import lone_operation_kernels
+from secure.kernels.seal import seal_operation_kernels
 from secure.params import GUIDELINE_2024_LOG2_QP, SEAL_SPECIAL_MARGIN_BITS, Params, make_params
-from secure.seal_kernels import seal_operation_kernels
-from secure.server import Server
-from secure.specs import Bundle
-from timing import engine_operations, seal_operations
-from timing.measuring import Rings, measured_in_turn
-from timing.whole_plans import whole_plans
+from secure.parties.backends import BackendName
+from secure.parties.client import Client
+from secure.parties.server import Server
 
 #: A median of so many settles.
 ROUNDS = 11

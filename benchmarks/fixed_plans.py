@@ -29,25 +29,25 @@ from scipy import sparse
 import cipherpress as cp
 from benchmarks.machine import this_machine
 from benchmarks.savings import BLOCKS_WITHIN_HALF_A_POINT, Recipe, converted
+from cipherpress.timing.cache import current_times
 from compress.artifact import json_bytes
 from compress.errors import CipherpressError
 from compress.network import Network
-from secure.client import Client
-from secure.compiling import bundle_of
-from secure.draft import Choice, Draft, Rescaling, gather_evidence
-from secure.headroom import largest_coefficients
-from secure.kernels import KernelTimes
-from secure.layouts import Source, first_layouts, next_layouts
+from secure.bounds.headroom import largest_coefficients
+from secure.bundle.specs import Bundle
+from secure.compiling.compile import bundle_of
+from secure.compiling.search import START, UNLIMITED, is_right, search
+from secure.drafting.draft import Choice, Draft, Rescaling, gather_evidence
+from secure.drafting.layouts import Source, first_layouts, next_layouts
+from secure.kernels.counts import KernelTimes
+from secure.parties.client import Client
+from secure.parties.server import Server
 from secure.passes.choose_parameters import choose_parameters
 from secure.passes.choose_rotations import choose_rotations
 from secure.passes.emit import emit
 from secure.passes.place_rescales import place_rescales
-from secure.search import START, UNLIMITED, is_right, search
-from secure.server import Server
-from secure.specs import Bundle
-from secure.stages import Stage, network_stages
-from secure.trim import trimmed
-from timing.cache import current_times
+from secure.stages.stages import Stage, network_stages
+from secure.stages.trim import trimmed
 
 Progress = Callable[[str, float], None]
 

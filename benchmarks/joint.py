@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from benchmarks.machine import this_machine
 from compress.artifact import json_bytes
 from compress.errors import DataError
-from compress.finetune import label_loss
-from compress.joint import joint_quantize
-from compress.joint_network import joint_network
-from compress.training import fit_
+from compress.joint.executable import joint_network
+from compress.joint.quantize import joint_quantize
+from compress.training.finetune import label_loss
+from compress.training.loop import fit_
 
 Progress = Callable[[str, float], None]
 NETWORKS = ("mlp", "cnn", "lenet300", "lenet5", "lenet5-caffe", "vit", "vit-fashion")
@@ -71,9 +71,9 @@ def run(output: Path, *, images: int = EXACT_IMAGES, progress: Progress | None =
 
     images: how many test images go through integers as well.
     """
-    from zoo.datasets import load_data
-    from zoo.loading import load_model
-    from zoo.networks import ZOO
+    from cipherpress.zoo.datasets import load_data
+    from cipherpress.zoo.loading import load_model
+    from cipherpress.zoo.networks import ZOO
 
     say = progress or (lambda label, share: None)
     torch.set_num_threads(1)

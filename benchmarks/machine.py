@@ -7,7 +7,7 @@ import platform
 from dataclasses import asdict, dataclass
 from datetime import date
 
-from timing.machine import cpu_model, package_version
+from cipherpress.timing.machine import cpu_model, package_version
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ import numpy as np
 from benchmarks.machine import this_machine
 from benchmarks.noise_runs import Error, errors_of_one_key
 from compress.artifact import json_bytes
-from secure.backends import BackendName
 from secure.params import Params, make_params
+from secure.parties.backends import BackendName
 
 Progress = Callable[[str, float], None]
 

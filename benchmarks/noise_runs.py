@@ -12,11 +12,11 @@ import tenseal.sealapi as sealapi
 from numpy.typing import NDArray
 
 from secure import noise
-from secure.backends import BackendName, make_backend
 from secure.params import Params
+from secure.parties.backends import BackendName, make_backend
 from secure.plan import Constant, Kind, Op, Plan
-from secure.seal_context import Ring, load_ciphertext, make_ring
-from secure.tenseal_evaluator import DEFAULT_CACHE_BYTES, EvaluationKeys, encode
+from secure.seal.context import Ring, load_ciphertext, make_ring
+from secure.seal.evaluator import DEFAULT_CACHE_BYTES, EvaluationKeys, encode
 
 Slots = NDArray[Any]
 

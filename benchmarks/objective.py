@@ -22,8 +22,8 @@ import cipherpress as cp
 from benchmarks.machine import this_machine
 from benchmarks.savings import SEED, Recipe, pressed
 from compress.artifact import json_bytes
-from compress.calibrate import network_accuracy
-from compress.opq import allocation_table
+from compress.conversion.calibrate import network_accuracy
+from compress.opq.opq import allocation_table
 from secure.plan import Kind, Plan
 
 RESULT = Path(__file__).parent / "results" / "objective.json"

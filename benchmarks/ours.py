@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from secure.bundle import load_bundle
-from secure.client import Client
-from secure.server import Server
+from secure.bundle.files import load_bundle
+from secure.parties.client import Client
+from secure.parties.server import Server
 
 
 class Competitor:

@@ -32,9 +32,9 @@ from benchmarks.table import peers_table
 from compress.artifact import json_bytes
 from compress.errors import ConfigError
 from compress.network import Dense, Network, Polynomial
-from secure.bundle import load_bundle
-from secure.memory import peak_rss_bytes
-from secure.roundtrip import round_trip
+from secure.bundle.files import load_bundle
+from secure.verify.memory import peak_rss_bytes
+from secure.verify.roundtrip import round_trip
 
 Progress = Callable[[str, float], None]
 LEAST_IMAGES = 20
@@ -72,7 +72,7 @@ def run(output: Path, *, images: int = 100, agreement: int = 1000, progress: Pro
     if images < LEAST_IMAGES:
         raise ConfigError("images", images, f"{LEAST_IMAGES} or more")
     say = progress or (lambda label, share: None)
-    from zoo.datasets import load_data
+    from cipherpress.zoo.datasets import load_data
 
     data = load_data("mnist")
     with TemporaryDirectory() as folder:
@@ -101,8 +101,8 @@ def _entries(folder: Path, data: Any, images: int) -> list[Entry]:
     import torch
 
     from benchmarks.train_tutorial import WEIGHTS, tutorial_network
-    from compress.calibrate import network_accuracy
-    from compress.exporting import export_network
+    from compress.conversion.calibrate import network_accuracy
+    from compress.conversion.exporting import export_network
 
     torch.set_num_threads(1)
     tutorial = tutorial_network()
@@ -130,8 +130,8 @@ def _entries(folder: Path, data: Any, images: int) -> list[Entry]:
 def _converted(name: str, data: Any) -> Network:
     """A zoo network compressed and converted by its preset; lenet300 with whole blocks pruned first."""
     from benchmarks.savings import BLOCKS_WITHIN_HALF_A_POINT, converted
-    from compress.pressing import Setting, pressed
-    from zoo.presets import press_options
+    from cipherpress.zoo.presets import press_options
+    from compress.press.pressing import Setting, pressed
 
     if name == "lenet300":
         return converted(name, BLOCKS_WITHIN_HALF_A_POINT, data)

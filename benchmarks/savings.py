@@ -23,8 +23,8 @@ import cipherpress as cp
 from benchmarks.machine import this_machine
 from benchmarks.peers import Entry, measure_in_turn
 from compress.artifact import json_bytes
-from compress.calibrate import network_accuracy
-from compress.dead_units import without_dead_units
+from compress.conversion.calibrate import network_accuracy
+from compress.opq.dead_units import without_dead_units
 
 Progress = Callable[[str, float], None]
 Step = Callable[[Any, Any], Any]
@@ -201,7 +201,7 @@ def pressed(name: str, recipe: Recipe, data: Any) -> tuple[Any, Any]:
 
 def converted(name: str, recipe: Recipe, data: Any) -> Any:
     """A zoo network after a recipe, converted by the zoo's settings."""
-    from zoo.presets import press_options
+    from cipherpress.zoo.presets import press_options
 
     options = press_options(name)
     model: Any = cp.load_model(name)

@@ -23,10 +23,10 @@ from benchmarks.fixed_plans import NETWORKS
 from benchmarks.machine import this_machine
 from benchmarks.savings import converted
 from compress.artifact import json_bytes
-from secure.bundle import load_bundle
-from secure.client import Client
-from secure.server import Server
-from secure.specs import Bundle
+from secure.bundle.files import load_bundle
+from secure.bundle.specs import Bundle
+from secure.parties.client import Client
+from secure.parties.server import Server
 
 Progress = Callable[[str, float], None]
 THREADS = (1, 2)

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from compress.training import accuracy, fit_
-from zoo.datasets import load_data
+from cipherpress.zoo.datasets import load_data
+from compress.training.loop import accuracy, fit_
 
 WEIGHTS = Path(__file__).parent / "weights"
 SEED, EPOCHS, LEARNING_RATE = 0, 10, 3e-3

@@ -9,10 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-from secure.bundle import load_client
-from secure.client import Client
-from secure.keys import write_file
-from zoo.datasets import load_data
+from cipherpress.zoo.datasets import load_data
+from secure.bundle.files import load_client
+from secure.parties.client import Client
+from secure.parties.keys import write_file
 
 PATIENCE_S = 300.0
 

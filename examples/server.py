@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 from compress.errors import CipherpressError
-from secure.bundle import load_server
-from secure.keys import write_file
-from secure.server import Server
+from secure.bundle.files import load_server
+from secure.parties.keys import write_file
+from secure.parties.server import Server
 
 PATIENCE_S = 300.0
 

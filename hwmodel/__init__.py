@@ -25,5 +25,4 @@ charts.py             what charts show, as plain values
 plots.py              comparisons as pictures (optional matplotlib)
 svg.py                small charts as text, for pages
 page.py               one self-contained page about a bundle
-fitting.py            kernel times from measured operations (pure)
 """

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from compress.errors import CostModelError
 from hwmodel.band import Band
-from secure.kernels import KernelTimes
+from secure.kernels.counts import KernelTimes
 
 KINDS = ("measured", "cited", "derived", "modelled")
 PLAIN, ENCRYPTED = "plain", "encrypted"
@@ -133,7 +133,7 @@ class CpuSeal(Architecture):
 
 @dataclass(frozen=True, kw_only=True)
 class CpuEngine(CpuSeal):
-    """The same core with plans run by this project's engine, whose rotations share work (`secure.engine_kernels`)."""
+    """The same core with plans run by this project's engine, whose rotations share work (`secure.kernels.engine`)."""
 
     family: ClassVar[str] = "cpu-engine"
 
@@ -177,7 +177,7 @@ KERNEL_UNITS: Mapping[str, str] = {"_ns": "ns", "_us": "us/call"}
 
 
 def kernel_units() -> dict[str, str]:
-    """Units of the kernel times by their name in secure.kernels.KernelTimes (the suffix says them)."""
+    """Units of the kernel times by their name in secure.kernels.counts.KernelTimes (the suffix says them)."""
     return {item.name: KERNEL_UNITS[item.name[-3:]] for item in fields(KernelTimes)}
 
 

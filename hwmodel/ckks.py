@@ -22,7 +22,7 @@ from hwmodel.band import ZERO, Band, exactly
 from hwmodel.cost import LayerCost
 from hwmodel.encrypted_counts import KEY_SWITCHES, EncryptedWorkload, OperationWork
 from hwmodel.residency import residency, words_per_residue
-from secure.kernels import KernelCounts, KernelTimes
+from secure.kernels.counts import KernelCounts, KernelTimes
 
 MJ_PER_PJ = 1e-9
 MS_PER_S = 1e3

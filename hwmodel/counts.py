@@ -1,6 +1,6 @@
 """The work that prices are put on: of a Network layer by layer, of a Plan by layer, operation and level.
 
-A plan is counted by secure.kernels, operation by operation; nothing is derived a second time here.
+A plan is counted by secure.kernels.counts, operation by operation; nothing is derived a second time here.
 """
 
 from __future__ import annotations

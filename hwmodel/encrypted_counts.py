@@ -1,6 +1,6 @@
 """The work of a plan by layer, operation and level, counted from the operations that the evaluators execute.
 
-A plan is counted by secure.kernels, operation by operation; nothing is derived a second time here.
+A plan is counted by secure.kernels.counts, operation by operation; nothing is derived a second time here.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from secure.engine_kernels import engine_kernels
-from secure.kernels import RESIDUE_BYTES, KernelCounts, plan_operation_kernels
+from secure.kernels.counts import RESIDUE_BYTES, KernelCounts, plan_operation_kernels
+from secure.kernels.engine import engine_kernels
+from secure.kernels.seal import plan_seal_kernels
 from secure.plan import Kind, Op, Plan
-from secure.seal_kernels import plan_seal_kernels
 
 KEY_SWITCHES = (Kind.ROTATE, Kind.CONJUGATE, Kind.RELINEARIZE)
 #: Ciphertexts that an operation reads, of two parts each.

@@ -2,7 +2,7 @@
 
 Symbols and formulas of the cost-model notes 1.1 to 1.4 (derived there, checked against an instrumented implementation and
 against SimFHE's counters): N ring degree, l primes of the ciphertext, k special primes, alpha primes a digit,
-beta = ceil(l / alpha) digits, R = l + k. With k = alpha = 1 they are SEAL's, which secure.kernels counts for plans.
+beta = ceil(l / alpha) digits, R = l + k. With k = alpha = 1 they are SEAL's, which secure.kernels.counts counts for plans.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import count as count_from
 from math import ceil, log2
 
-from secure.kernels import RESIDUE_BYTES, KernelCounts
+from secure.kernels.counts import RESIDUE_BYTES, KernelCounts
 
 
 @dataclass(frozen=True, kw_only=True)

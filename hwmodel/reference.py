@@ -23,9 +23,9 @@ from hwmodel.hybrid import (
     rescale,
 )
 from hwmodel.schemes import Rotations, Scheme
-from secure.kernels import KernelCounts
+from secure.kernels.counts import KernelCounts
+from secure.kernels.seal import reduced_once
 from secure.plan import Kind
-from secure.seal_kernels import reduced_once
 
 
 def bootstrap(scheme: Scheme) -> EncryptedWorkload:

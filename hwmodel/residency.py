@@ -16,7 +16,7 @@ from math import ceil
 
 from hwmodel.architecture import CkksAccelerator
 from hwmodel.encrypted_counts import EncryptedWorkload, OperationWork
-from secure.kernels import RESIDUE_BYTES
+from secure.kernels.counts import RESIDUE_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)

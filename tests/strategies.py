@@ -10,7 +10,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from compress.modules import PolynomialActivation
+from compress.graph.modules import PolynomialActivation
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from secure.engine import arithmetic
 from secure.engine.buffers import Arena
 from secure.engine.ring import EngineRing
-from secure.engine_schedule import Form, Schedule
+from secure.engine.schedule import Form, Schedule
 from secure.plan import Plan
-from secure.seal_context import RESIDUE_BYTES
+from secure.seal.context import RESIDUE_BYTES
 
 Array = NDArray[np.float64]
 Progress = Callable[[str, float], None]

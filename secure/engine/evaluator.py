@@ -16,11 +16,11 @@ from secure.engine.program import assemble
 from secure.engine.residues import seal_bytes
 from secure.engine.ring import EngineKeys, EngineRing
 from secure.engine.running import Resources, Runner
+from secure.engine.schedule import schedule
 from secure.engine.team import Team
-from secure.engine_schedule import schedule
 from secure.plan import Plan
-from secure.seal_context import Ring
-from secure.tenseal_evaluator import EvaluationKeys
+from secure.seal.context import Ring
+from secure.seal.evaluator import EvaluationKeys
 
 Progress = Callable[[str, float], None]
 
@@ -33,7 +33,7 @@ class Residues:
 
 
 class EngineBackend:
-    """A plan made ready for the engine; values are Residues. Satisfies `secure.backends.Backend`."""
+    """A plan made ready for the engine; values are Residues. Satisfies `secure.parties.backends.Backend`."""
 
     def __init__(self, ring: Ring, plan: Plan, cache_bytes: int, progress: Progress | None, threads: int = 1) -> None:
         """threads: that one request may keep busy.

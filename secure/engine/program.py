@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any
 
-from secure.engine_schedule import Apply, Form, Offset, Product, Schedule, Sum, Summand, Term, Turn
+from secure.engine.schedule import Apply, Form, Offset, Product, Schedule, Sum, Summand, Term, Turn
 from secure.plan import Kind, Plan
-from secure.seal_context import MAX_PARTS
+from secure.seal.context import MAX_PARTS
 
 
 class Kernel(IntEnum):

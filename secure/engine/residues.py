@@ -21,8 +21,8 @@ import zstandard
 from numpy.typing import NDArray
 
 from compress.errors import BackendError
-from secure.native_frame import HEADER, SEAL_MAGIC, ZSTD
-from secure.seal_context import to_bytes
+from secure.seal.context import to_bytes
+from secure.seal.frame import HEADER, SEAL_MAGIC, ZSTD
 
 Array = NDArray[np.float64]
 

@@ -15,7 +15,7 @@ from secure.engine.buffers import Arena
 from secure.engine.residues import residues_of
 from secure.engine.tables import engine_order, make_tables, rotation_order
 from secure.plan import KeyManifest
-from secure.seal_context import Ring
+from secure.seal.context import Ring
 
 Array = NDArray[np.float64]
 

@@ -17,7 +17,7 @@ from secure.engine.program import Origin, Place, Program
 from secure.engine.ring import EngineKeys, EngineRing
 from secure.engine.team import Team
 from secure.plan import Plan
-from secure.seal_context import RESIDUE_BYTES
+from secure.seal.context import RESIDUE_BYTES
 
 Array = NDArray[np.float64]
 

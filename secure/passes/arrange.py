@@ -1,6 +1,6 @@
 """Pass 1, layout: a slot map for the input and for every stage's result, and every stage's map as diagonals.
 
-Several layouts of every value (`secure.layouts`) are priced (`secure.stage_cost`), and the cheapest sequences of them are followed
+Several layouts of every value (`secure.drafting.layouts`) are priced (`secure.drafting.stage_cost`), and the cheapest sequences of them are followed
 from stage to stage.
 """
 
@@ -12,16 +12,16 @@ from math import prod
 
 from compress.errors import SlotOverflowError
 from compress.network import Shape
-from secure.diagonals import DiagonalTable
-from secure.draft import Draft, Offer
-from secure.engine_kernels import lone_operation_kernels
-from secure.headroom import largest_coefficients
-from secure.layouts import Placed, Source, first_layouts, fits_raster, next_layouts, raster_extent
-from secure.packing import next_power_of_two
+from secure.bounds.headroom import largest_coefficients
+from secure.drafting.draft import Draft, Offer
+from secure.drafting.layouts import Placed, Source, first_layouts, fits_raster, next_layouts, raster_extent
+from secure.drafting.stage_cost import stage_kernels, stage_work
+from secure.kernels.engine import lone_operation_kernels
+from secure.layout.diagonals import DiagonalTable
+from secure.layout.packing import next_power_of_two
 from secure.passes.choose_rotations import split_table
 from secure.plan import Kind
-from secure.stage_cost import stage_kernels, stage_work
-from secure.stages import Stage
+from secure.stages.stages import Stage
 
 #: More ciphertexts than this for one value means hours, not a plan.
 MAX_CIPHERTEXTS = 64

@@ -1,9 +1,9 @@
 """Pass 4, scales and primes: the most precise chain that the security table allows for this ring and these levels.
 
-First the same precision is asked of all atoms and of all stages (`secure.chains`): for every number of weight bits and distance of the
+First the same precision is asked of all atoms and of all stages (`secure.passes.chains`): for every number of weight bits and distance of the
 special prime, the activation bits take what the modulus leaves. Then the best is refined: bits move from one atom or stage to
 another, one and two at a time, as long as the noise model says that the right class is named more often. Of the thousands of chains that
-this asks about, only those whose floor (`secure.noise_floor`) may win have their noise propagated.
+this asks about, only those whose floor (`secure.bounds.floor`) may win have their noise propagated.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from functools import cached_property
 import numpy as np
 
 from compress.errors import InsecureParametersError, PlanError
-from secure.chains import Precision, apply_chain, wanted_chain
-from secure.draft import Draft
+from secure.bounds.propagate import NoiseModel, noise_model
+from secure.bounds.ranking import disagreement, is_allowed, is_hopeless, rank, sigmas_of, typical_sigma
+from secure.drafting.draft import Draft
 from secure.params import ENGINE_PRIME_BITS, GUIDELINE_2024_LOG2_QP, MIN_PRIME_BITS, Params
-from secure.propagate import NoiseModel, noise_model
-from secure.ranking import disagreement, is_allowed, is_hopeless, rank, sigmas_of, typical_sigma
+from secure.passes.chains import Precision, apply_chain, wanted_chain
 
 WEIGHT_BITS = range(3, 17)
 ACTIVATION_BITS = range(4, 29)

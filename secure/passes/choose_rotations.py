@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from secure.diagonals import DiagonalTable
-from secure.draft import Draft, Split
-from secure.engine_kernels import digits_kernels, division_kernels, switch_kernels
-from secure.kernels import KernelCounts, KernelTimes
-from secure.stage_cost import constant_keys
+from secure.drafting.draft import Draft, Split
+from secure.drafting.stage_cost import constant_keys
+from secure.kernels.counts import KernelCounts, KernelTimes
+from secure.kernels.engine import digits_kernels, division_kernels, switch_kernels
+from secure.layout.diagonals import DiagonalTable
 
 #: How many of the differences between rotations are tried as steps, the most frequent first.
 FREQUENT_DIFFERENCES = 48

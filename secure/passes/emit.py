@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import PlanError
-from secure.diagonals import DiagonalKey, is_conjugated, plane_constants
-from secure.draft import Draft, Split
-from secure.folds import Move, fold_groups
+from secure.drafting.draft import Draft, Split
+from secure.layout.diagonals import DiagonalKey, is_conjugated, plane_constants
+from secure.layout.folds import Move, fold_groups
 from secure.params import Params
 from secure.plan import Constant, Kind, Op, Plan
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from secure.draft import Draft, Rescaling
+from secure.drafting.draft import Draft, Rescaling
 
 
 def place_rescales(draft: Draft) -> Draft:

@@ -1,42 +1,42 @@
 """An installed wheel holds what a checkout holds, and version and error tree are told once."""
 
 import importlib
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
+from arch.rooms import INSTALLED, ROOT
 
 import cipherpress as cp
 
-ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-SETUPTOOLS = PROJECT["tool"]["setuptools"]
-LIBRARY = ("compress", "secure", "hwmodel", "timing", "zoo")
-NOT_SHIPPED = {"results", "__pycache__"}  # records of runs; what interpreter and numba compiled here
 
 
-def test_every_package_is_in_the_wheel() -> None:
-    found = {
-        ".".join(path.parent.relative_to(ROOT).parts)
-        for top in (*LIBRARY, "benchmarks")
-        for path in (ROOT / top).rglob("__init__.py")
-    }
-    assert set(SETUPTOOLS["packages"]) == found
-    assert set(SETUPTOOLS["py-modules"]) == {"cipherpress", "cli"}
-
-
-@pytest.mark.parametrize("package", [*LIBRARY, "benchmarks"])
-def test_every_data_file_is_in_the_wheel(package: str) -> None:
-    folder = ROOT / package
-    shipped = {path for pattern in SETUPTOOLS["package-data"].get(package, []) for path in folder.glob(pattern)}
+def test_a_wheel_adds_our_packages_and_the_command_and_nothing_else(tmp_path: Path) -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
+    )
+    source = tmp_path / "source"
+    for name in filter(None, tracked.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    build = f"from setuptools import build_meta\nprint(build_meta.build_wheel({str(tmp_path)!r}))"
+    done = subprocess.run([sys.executable, "-c", build], cwd=source, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    names = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert {name.split("/")[0] for name in names} == {*INSTALLED, "cli.py"}
     present = {
-        path
-        for path in folder.rglob("*")
-        if path.is_file()
-        and path.suffix not in {".py", ".pyc"}
-        and not NOT_SHIPPED & set(path.relative_to(folder).parts)
+        path.relative_to(ROOT).as_posix()
+        for package in INSTALLED
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
     }
-    assert present == {path for path in shipped if path.is_file()}
+    assert names == present | {"cli.py"}
 
 
 def test_the_facade_refuses_a_name_it_does_not_have() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import cipherpress as cp
 from benchmarks.costmodel_methods import METHODS, NETWORKS, TRANSFORMERS, methods_table, transformer_shape
-from compress.model import prunable_layers
-from zoo.transformers import COMPACT
+from cipherpress.zoo.transformers import COMPACT
+from compress.model.compressed import prunable_layers
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 RESULT = json.loads((RESULTS / "costmodel-methods.json").read_bytes())

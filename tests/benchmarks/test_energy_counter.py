@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.energy_counter import measured_energy, package_zones
+from cipherpress.timing.energy import measured_energy, package_zones
 
 
 def zone(root: Path, folder: str, name: str, energy_uj: int, range_uj: int = 1_000_000) -> Path:

@@ -12,7 +12,7 @@ import pytest
 
 import cipherpress as cp
 from hwmodel.encrypted_counts import encrypted_workload
-from secure.kernels import KernelCounts, operation_kernels
+from secure.kernels.counts import KernelCounts, operation_kernels
 from tests.small_road import Road, call, call_json, process
 
 

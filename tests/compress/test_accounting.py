@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import nn
 
-from compress.accounting import (
+from compress.account.accounting import (
     account,
     account_layer,
     bias_bits,
@@ -18,12 +18,12 @@ from compress.accounting import (
     code_entropy_bits,
     relative_fillers,
 )
-from compress.adaptive_coding import encode
-from compress.codebook import LayerCodes
-from compress.joint import joint_quantize
-from compress.model import CompressedModel
-from compress.model_folder import save_model
-from compress.opq import opq
+from compress.account.adaptive_coding import encode
+from compress.joint.quantize import joint_quantize
+from compress.model.codebook import LayerCodes
+from compress.model.compressed import CompressedModel
+from compress.model.saved import save_model
+from compress.opq.opq import opq
 
 
 def toy(columns=40, positions=(0, 3, 20, 39)):

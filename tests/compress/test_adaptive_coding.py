@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compress.adaptive_coding import decisions_bits, decode, encode, significance, string_bits
-from compress.entropy import best_rice
+from compress.account.adaptive_coding import decisions_bits, decode, encode, significance, string_bits
+from compress.account.entropy import best_rice
 
 
 def random_codes(seed, shape, density, levels):

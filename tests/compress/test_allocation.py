@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compress.allocation import Objective, allocate_bits, allocate_rates
 from compress.errors import BudgetError, ConfigError
-from compress.laplace import laplace_scale, pruning_threshold
+from compress.opq.allocation import Objective, allocate_bits, allocate_rates
+from compress.opq.laplace import laplace_scale, pruning_threshold
 
 THREE = ([1.0, 2.0, 4.0], [100, 200, 700])
 

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from compress.augment import DigitAugment, distortion_fields
-from compress.convert import convert
-from compress.finetune import finetune
-from compress.opq import opq
+from compress.conversion.convert import convert
+from compress.opq.opq import opq
+from compress.training.augment import DigitAugment, distortion_fields
+from compress.training.finetune import finetune
 
 
 def features(count: int = 64) -> Any:

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compress.block_baselines import global_masks, mean_squares, uniform_masks
-from compress.block_choices import DISTORTIONS, extra_time, fill, grid_order, layer_choices, removal_orders
-from compress.block_cost import AdditiveCost, CkksDiagonals, LayerPlace
-from compress.block_patterns import block_groups, parse_pattern
+from compress.blocks.baselines import global_masks, mean_squares, uniform_masks
+from compress.blocks.choices import DISTORTIONS, extra_time, fill, grid_order, layer_choices, removal_orders
+from compress.blocks.cost import AdditiveCost, CkksDiagonals, LayerPlace
+from compress.blocks.objective import choose
+from compress.blocks.patterns import block_groups, parse_pattern
 from compress.errors import BudgetError
-from compress.hardware_aware import choose
 
 
 def additive(*times):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compress.block_cost import (
+from compress.blocks.cost import (
     CkksDiagonals,
     LayerPlace,
     Layout,
@@ -14,7 +14,7 @@ from compress.block_cost import (
     next_power_of_two,
     rotation_count,
 )
-from compress.block_patterns import block_groups, parse_pattern
+from compress.blocks.patterns import block_groups, parse_pattern
 from compress.errors import ConfigError
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from compress.block_curves import IMAGES, MeasuredDistortion, taylor_distortion
-from compress.block_patterns import block_groups, parse_pattern
+from compress.blocks.curves import IMAGES, MeasuredDistortion, taylor_distortion
+from compress.blocks.patterns import block_groups, parse_pattern
 
 GROUPS = {"0": block_groups(parse_pattern("outputs:1"), (6, 4), modulus=1)}
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from compress.block_importance import block_responses, fisher_responses, joint_score, sample_gradients, single_scores
-from compress.block_patterns import block_groups, parse_pattern
+from compress.blocks.importance import block_responses, fisher_responses, joint_score, sample_gradients, single_scores
+from compress.blocks.patterns import block_groups, parse_pattern
 from compress.errors import CalibrationError, ConfigError
 
 W = np.array([[1, -1, 2, 0], [1, 1, 0, 2], [3, 0, 1, 1], [0, 3, 1, -1]], dtype=float)

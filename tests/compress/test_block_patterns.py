@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compress.block_patterns import BlockPattern, block_groups, parse_pattern
+from compress.blocks.patterns import BlockPattern, block_groups, parse_pattern
 from compress.errors import ConfigError
 
 FORMS = ["residue:3", "band:2", "tile:2x3", "packed:2", "inputs:2", "outputs:3", "taps"]

@@ -7,18 +7,18 @@ import pytest
 import torch
 from torch import nn
 
-from compress import blocks
-from compress.accounting import account
-from compress.block_cost import CkksDiagonals, PlainBlocks
-from compress.blocks import block_table, layer_places
-from compress.convert import convert
+from compress.account.accounting import account
+from compress.blocks import prune as blocks
+from compress.blocks.cost import CkksDiagonals, PlainBlocks
+from compress.blocks.prune import block_table, layer_places
+from compress.conversion.convert import convert
 from compress.errors import BudgetError, CompressError, ConfigError, FormatError, InputShapeError
-from compress.finetune import finetune
-from compress.masking import WeightMask, layer_mask, mask_layer_
-from compress.model import prunable_layers
-from compress.model_folder import load_model_folder, save_model
-from compress.opq import opq
-from compress.training import accuracy, fit_
+from compress.model.compressed import prunable_layers
+from compress.model.masking import WeightMask, layer_mask, mask_layer_
+from compress.model.saved import load_model_folder, save_model
+from compress.opq.opq import opq
+from compress.training.finetune import finetune
+from compress.training.loop import accuracy, fit_
 
 
 def prune_blocks(model, data, **options):

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import erf
 
-from compress.code_table import arguments, code_table, table_errors
-from compress.fixed_point import Grid
+from compress.joint.code_table import arguments, code_table, table_errors
+from compress.joint.fixed_point import Grid
 
 
 def gelu(x):

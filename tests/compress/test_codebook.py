@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from compress.bitpack import pack_codes, pack_mask, packed_bytes, unpack_codes, unpack_mask
-from compress.codebook import (
+from compress.model.bitpack import pack_codes, pack_mask, packed_bytes, unpack_codes, unpack_mask
+from compress.model.codebook import (
     LayerCodes,
     bits_levels,
     channel_bits,

@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from compress.blocks import prune_blocks
-from compress.convert import convert
+from compress.blocks.prune import prune_blocks
+from compress.conversion.convert import convert
 from compress.errors import CompressError
-from compress.finetune import finetune
-from compress.joint import joint_quantize
-from compress.joint_network import joint_network
-from compress.model_folder import load_model_folder, save_model
+from compress.joint.executable import joint_network
+from compress.joint.quantize import joint_quantize
+from compress.model.saved import load_model_folder, save_model
 from compress.network import Dense
-from compress.opq import opq
+from compress.opq.opq import opq
+from compress.training.finetune import finetune
 
 
 def network():

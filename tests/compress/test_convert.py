@@ -8,17 +8,17 @@ import pytest
 import torch
 from torch import nn
 
-from compress.codebook import bits_levels
-from compress.convert import convert
+from compress.conversion.convert import convert
+from compress.conversion.exporting import export_network, layer_weights
+from compress.conversion.friendly import reimported, replace_operations
 from compress.errors import CalibrationError, ConfigError, InputShapeError, UnsupportedLayerError
-from compress.exporting import export_network, layer_weights
-from compress.friendly import polynomial_activations, reimported, replace_operations
-from compress.importing import import_model
-from compress.modules import PolynomialActivation
+from compress.graph.importing import import_model
+from compress.graph.modules import PolynomialActivation, polynomial_activations
+from compress.graph.polynomial import LEAST_CURVATURE
+from compress.model.codebook import bits_levels
+from compress.model.quantizer import quantize_layer_
 from compress.network import Add, AvgPool, Polynomial
-from compress.polynomial import LEAST_CURVATURE
-from compress.quantizer import quantize_layer_
-from compress.training import fit_
+from compress.training.loop import fit_
 
 
 @dataclass(frozen=True)

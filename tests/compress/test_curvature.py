@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from compress.curvature import weight_curvature
 from compress.errors import CalibrationError, ConfigError
-from compress.folding import fold_batch_norm
-from compress.gradual import masks_only
-from compress.masks import rank_mask
-from compress.opq import allocation_table, opq
+from compress.model.folding import fold_batch_norm
+from compress.opq.curvature import weight_curvature
+from compress.opq.masks import rank_mask
+from compress.opq.opq import allocation_table, opq
+from compress.opq.shots import masks_only
 
 
 def data(features=6, images=4096, seed=0):

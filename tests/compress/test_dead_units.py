@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from compress.accounting import account
-from compress.dead_units import without_dead_units
-from compress.gradual import masks_only
-from compress.joint import joint_quantize
-from compress.model import CompressedModel
-from compress.opq import opq
-from compress.quantizer import latent_weight, quantizer_of
+from compress.account.accounting import account
+from compress.joint.quantize import joint_quantize
+from compress.model.compressed import CompressedModel
+from compress.model.quantizer import latent_weight, quantizer_of
+from compress.opq.dead_units import without_dead_units
+from compress.opq.opq import opq
+from compress.opq.shots import masks_only
 
 
 def convolutional():

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cipherpress as cp
-from compress.block_patterns import block_groups, parse_pattern
-from compress.dense_cost import dense_cost, next_power_of_two
+from compress.blocks.dense_cost import dense_cost, next_power_of_two
+from compress.blocks.patterns import block_groups, parse_pattern
 from compress.network import Dense, Input, Network, Polynomial, Weights
 
 SLOTS = 4096

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compress.entropy import best_rice, rice_bits
+from compress.account.entropy import best_rice, rice_bits
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from compress.errors import CalibrationError, CompressError, ConfigError, InputShapeError
-from compress.finetune import finetune
-from compress.model import CompressedModel
-from compress.opq import opq
-from compress.quantizer import quantizer_of
-from compress.training import accuracy, fit_, shrink_
+from compress.model.compressed import CompressedModel
+from compress.model.quantizer import quantizer_of
+from compress.opq.opq import opq
+from compress.training.finetune import finetune
+from compress.training.loop import accuracy, fit_, shrink_
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compress.errors import CompressError
-from compress.fixed_point import (
+from compress.joint.fixed_point import (
     Grid,
     aligned_sum,
     best_grid,

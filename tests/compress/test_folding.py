@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from compress.folding import fold_batch_norm
+from compress.model.folding import fold_batch_norm
 
 
 def seasoned(module):

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from compress.errors import ConfigError
-from compress.gradual import Shot, masks_only, opq_in_shots, rising_shots
-from compress.opq import opq
-from compress.training import accuracy, fit_
+from compress.opq.opq import opq
+from compress.opq.shots import Shot, masks_only, opq_in_shots, rising_shots
+from compress.training.loop import accuracy, fit_
 
 
 @pytest.fixture(scope="module")

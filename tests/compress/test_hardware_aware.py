@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compress import hardware_aware
+from compress.blocks import objective as hardware_aware
+from compress.blocks.objective import LayerCurve, cheapest_choices, choose, power_scale, power_term
 from compress.errors import BudgetError, ConfigError
-from compress.hardware_aware import LayerCurve, cheapest_choices, choose, power_scale, power_term
 
 SHARES = np.linspace(0, 1, 401)
 

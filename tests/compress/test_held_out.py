@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from compress.errors import DataError
-from compress.held_out import hold_out
+from compress.training.held_out import hold_out
 
 
 def data(count):

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import parametrize
 
+from compress.conversion.exporting import export_network
 from compress.errors import InputShapeError, UnsupportedLayerError
-from compress.exporting import export_network
-from compress.importing import import_model
+from compress.graph.importing import import_model
 
 
 class Calls(nn.Module):

@@ -8,8 +8,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from compress.errors import CompressError
-from compress.fixed_point import Grid
-from compress.integer_norm import NormCodes, float_norm, integer_norm, simulated_norm
+from compress.joint.fixed_point import Grid
+from compress.joint.norm import NormCodes, float_norm, integer_norm, simulated_norm
 
 
 def norm(width, *, bits=8, fraction_bits=0, gain=64, gain_bits=6, shift=8, shift_bits=4, epsilon=0.0, output=None):

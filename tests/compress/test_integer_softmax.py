@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compress.errors import CompressError
-from compress.fixed_point import Grid
-from compress.integer_softmax import (
+from compress.joint.fixed_point import Grid
+from compress.joint.softmax import (
     ENTRY_BITS,
     INDEX_BITS,
     LAST_SHIFT,

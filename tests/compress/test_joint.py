@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from compress.convert import convert
+from compress.conversion.convert import convert
 from compress.errors import CompressError, ConfigError
-from compress.finetune import finetune
-from compress.fixed_point import Grid, best_grid
-from compress.joint import joint_quantize
-from compress.joint_codes import ModuleCodes, TermCodes
-from compress.joint_network import JointNetwork, joint_network
-from compress.joint_search import search
-from compress.model_folder import load_model_folder, save_model
-from compress.opq import opq
-from compress.unifying import unify
+from compress.joint.codes import ModuleCodes, TermCodes
+from compress.joint.executable import JointNetwork, joint_network
+from compress.joint.fixed_point import Grid, best_grid
+from compress.joint.quantize import joint_quantize
+from compress.joint.regroup import unify
+from compress.joint.search import search
+from compress.model.saved import load_model_folder, save_model
+from compress.opq.opq import opq
+from compress.training.finetune import finetune
 
 
 def linear(weights, bias):
@@ -69,7 +69,7 @@ def test_a_residual_module_by_hand():
     """J7: the sum of a module at 9 fraction bits and a residual at 3."""
     acc = np.array([[-128 + 48, 660 - 104]])  # 9 fraction bits, bias included
     residual = np.array([[9, -4]])  # 3 fraction bits
-    from compress.fixed_point import aligned_sum, requantized
+    from compress.joint.fixed_point import aligned_sum, requantized
 
     total = aligned_sum([(acc, 9), (residual, 3)], 9)
     assert total.tolist() == [[496, 300]]
@@ -77,7 +77,7 @@ def test_a_residual_module_by_hand():
 
 
 def test_two_convolutions_share_one_accumulator():
-    from compress.fixed_point import aligned_sum, requantized
+    from compress.joint.fixed_point import aligned_sum, requantized
 
     total = aligned_sum([(np.array([100, -37]), 7), (np.array([13, 50]), 5)], 7)
     assert total.tolist() == [152, 163]

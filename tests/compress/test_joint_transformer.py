@@ -9,22 +9,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from compress.accounting import account, bias_bits
+from cipherpress.zoo.datasets import load_data
+from cipherpress.zoo.loading import load_model
+from cipherpress.zoo.transformers import TransformerShape, VisionTransformer
+from compress.account.accounting import account, bias_bits
 from compress.errors import CompressError
-from compress.finetune import finetune
-from compress.fixed_point import Grid
-from compress.integer_norm import NormCodes, float_norm
-from compress.joint import float_values, joint_quantize
-from compress.joint_network import joint_network
-from compress.joint_search import search_norm
-from compress.model import prunable_layers
-from compress.model_folder import load_model_folder, save_model
-from compress.opq import opq
-from compress.training import predict
-from compress.unifying import unify
-from zoo.datasets import load_data
-from zoo.loading import load_model
-from zoo.transformers import TransformerShape, VisionTransformer
+from compress.joint.executable import joint_network
+from compress.joint.fixed_point import Grid
+from compress.joint.norm import NormCodes, float_norm
+from compress.joint.quantize import float_values, joint_quantize
+from compress.joint.regroup import unify
+from compress.joint.search import search_norm
+from compress.model.compressed import prunable_layers
+from compress.model.saved import load_model_folder, save_model
+from compress.opq.opq import opq
+from compress.training.finetune import finetune
+from compress.training.loop import predict
 
 #: Heads of width 4, whose scores are shifted; and of width 3, whose factor is no power of two.
 SHAPES = {

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from compress.laplace import (
+from compress.opq.laplace import (
     clip_ratio,
     clipped_error,
     fit_quality,

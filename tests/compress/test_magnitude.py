@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from compress.accounting import account
+from compress.account.accounting import account
 from compress.errors import BudgetError, CompressError, ConfigError
-from compress.magnitude import magnitude
-from compress.target_rate import at_rate
+from compress.opq.baseline import magnitude
+from compress.opq.target_rate import at_rate
 
 
 def network():

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compress.masks import exact_counts, rank_mask
+from compress.opq.masks import exact_counts, rank_mask
 
 WEIGHTS = np.array([0.3, -0.1, 0.1, 0.2, -0.2, 0.0, 0.5, -0.4])
 

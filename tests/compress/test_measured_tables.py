@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.blocks import packing
 from benchmarks.compression import comparison_table, converted_table, targets_table
-from compress.block_cost import LayerPlace
+from compress.blocks.cost import LayerPlace
 
 
 def row(method, rate, reached, accuracy):

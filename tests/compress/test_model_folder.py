@@ -10,9 +10,9 @@ from safetensors.torch import load, save
 from torch import nn
 
 from compress.errors import FormatError, ModelError, OverwriteError
-from compress.model import CompressedModel
-from compress.model_folder import load_model_folder, read_record, save_model
-from compress.opq import opq
+from compress.model.compressed import CompressedModel
+from compress.model.saved import load_model_folder, read_record, save_model
+from compress.opq.opq import opq
 
 
 @dataclass(frozen=True)

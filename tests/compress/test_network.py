@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from strategies import Residual, SmallNetwork, small_networks
 from torch import nn
 
+from compress.conversion.exporting import export_network
 from compress.errors import CalibrationError, InputShapeError
-from compress.exporting import export_network
-from compress.modules import PolynomialActivation
+from compress.graph.modules import PolynomialActivation
 from compress.network import Affine, Conv, Dense
 
 

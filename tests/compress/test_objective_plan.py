@@ -4,7 +4,7 @@ import pytest
 
 import cipherpress as cp
 from benchmarks.objective import plaintext_scale_bits
-from secure.work import plan_operations
+from secure.drafting.work import plan_operations
 
 
 @pytest.mark.slow

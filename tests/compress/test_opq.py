@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from compress.codebook import squared_error
 from compress.errors import BudgetError, CompressError, ConfigError
-from compress.folding import fold_batch_norm
-from compress.model import CompressedModel
-from compress.opq import allocation_table, opq
+from compress.model.codebook import squared_error
+from compress.model.compressed import CompressedModel
+from compress.model.folding import fold_batch_norm
+from compress.opq.opq import allocation_table, opq
 
 
 def small_cnn():

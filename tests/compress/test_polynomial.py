@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compress.errors import ConfigError
-from compress.polynomial import LEAST_CURVATURE, complete_square, fit_polynomial, guard_leading, substitute
+from compress.graph.polynomial import LEAST_CURVATURE, complete_square, fit_polynomial, guard_leading, substitute
 
 coefficient = st.floats(-4, 4).filter(lambda value: abs(value) > 1e-3)
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from compress.prefix_cache import cached_prefix
-from zoo.transformers import vit
+from cipherpress.zoo.transformers import vit
+from compress.blocks.prefix_cache import cached_prefix
 
 
 class Awkward(nn.Module):

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import fx, nn
 
-from compress.quantizer import CodebookQuantizer, latent_weight, layer_codes, quantize_layer_, quantizer_of, write_out_
+from compress.model.quantizer import (
+    CodebookQuantizer,
+    latent_weight,
+    layer_codes,
+    quantize_layer_,
+    quantizer_of,
+    write_out_,
+)
 
 WEIGHT = torch.tensor([[0.10, -0.30, 0.55, 0.90, -1.40, 0.02]])
 MASK = np.array([[0, 1, 1, 1, 1, 0]], dtype=bool)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from compress.blocks.reconstruction import reconstruct_, refit
 from compress.errors import CalibrationError
-from compress.reconstruction import reconstruct_, refit
 
 
 @settings(max_examples=40, deadline=None)

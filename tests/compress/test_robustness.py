@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 import cipherpress as cp
-from compress.accounting import account
-from compress.blocks import prune_blocks
+from compress.account.accounting import account
+from compress.blocks.prune import prune_blocks
 from compress.errors import CompressError
-from compress.finetune import finetune
-from compress.opq import opq
-from compress.precision import precision
+from compress.model.precision import precision
+from compress.opq.opq import opq
+from compress.training.finetune import finetune
 
 
 def points() -> SimpleNamespace:

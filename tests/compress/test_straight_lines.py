@@ -6,11 +6,11 @@ import torch
 from torch import nn
 
 import cipherpress as cp
-from compress.convert import convert
+from cipherpress.zoo.datasets import Dataset
+from compress.conversion.convert import convert
 from compress.errors import CompressError, ConfigError
 from compress.network import Polynomial
-from compress.pressing import sketched
-from zoo.datasets import Dataset
+from compress.press.pressing import sketched
 
 
 @pytest.fixture(scope="module")

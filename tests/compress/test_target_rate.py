@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from compress.accounting import account
+from compress.account.accounting import account
 from compress.errors import BudgetError, ConfigError
-from compress.opq import opq
-from compress.target_rate import SPARSITY_STEP, opq_at_rate
+from compress.opq.opq import opq
+from compress.opq.target_rate import SPARSITY_STEP, opq_at_rate
 
 
 @pytest.fixture(scope="module")

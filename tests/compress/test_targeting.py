@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from compress.errors import ConfigError
-from compress.pressing import Setting
-from compress.targeting import SHARES, more_training, search
-from compress.targets import Costs, Estimate, Target, Trial
+from compress.press.pressing import Setting
+from compress.press.search import SHARES, more_training, search
+from compress.press.target import Costs, Estimate, Target, Trial
 
 START = Setting(bits=5, convert_epochs=4)
 PLAIN = Setting(convert_epochs=4)

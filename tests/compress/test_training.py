@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from compress.errors import CalibrationError
-from compress.training import WARM_UP, accuracy, fit_, one_cycle, predict
+from compress.training.loop import WARM_UP, accuracy, fit_, one_cycle, predict
 
 
 def squared_error(outputs: Tensor, targets: Tensor, _: Tensor) -> Tensor:

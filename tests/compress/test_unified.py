@@ -5,11 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cipherpress.zoo.transformers import COMPACT, TransformerShape, VisionTransformer
 from compress.errors import UnsupportedLayerError
-from compress.fixed_point import Grid
-from compress.unified import UnifiedModule, View
-from compress.unifying import quantization_points, unify
-from zoo.transformers import COMPACT, TransformerShape, VisionTransformer
+from compress.joint.fixed_point import Grid
+from compress.joint.regroup import quantization_points, unify
+from compress.joint.unified import UnifiedModule, View
 
 TINY = TransformerShape(image=4, channels=1, patch=2, width=6, depth=1, heads=2, hidden=8, classes=2)
 
@@ -63,7 +63,7 @@ def test_a_projection_is_one_module_of_two_convolutions():
 
 
 def unify_folded(module, shape):
-    from compress.folding import fold_batch_norm
+    from compress.model.folding import fold_batch_norm
 
     return unify(fold_batch_norm(module.eval()), shape).modules
 

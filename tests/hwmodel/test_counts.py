@@ -13,7 +13,7 @@ from compress.network import Network, Weights
 from hwmodel.counts import BLOCK_SIZES, PlainWorkload, plain_workload, weights_in_kept_blocks, with_weights
 from hwmodel.encrypted_counts import encrypted_workload
 from hwmodel.shapes import dense
-from secure.kernels import KernelCounts, plan_operation_kernels
+from secure.kernels.counts import KernelCounts, plan_operation_kernels
 from secure.plan import Kind, Plan
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hwmodel.fitting import (
+from cipherpress.timing.fitting import (
     Measured,
     MeasuredPlan,
     fit_kernel_times,
@@ -17,7 +17,7 @@ from hwmodel.fitting import (
     predicted_us,
     relative_errors,
 )
-from secure.kernels import KernelCounts, KernelTimes
+from secure.kernels.counts import KernelCounts, KernelTimes
 from secure.plan import Kind
 
 TRUTH = KernelTimes(**{name: 0.5 + 0.75 * position for position, name in enumerate(kernel_names())})

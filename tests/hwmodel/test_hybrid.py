@@ -21,7 +21,7 @@ from hwmodel.hybrid import (
 from hwmodel.reference import bootstrap
 from hwmodel.resnet import convolutions, resnet20
 from hwmodel.schemes import SCHEMES, Scheme
-from secure.kernels import operation_kernels
+from secure.kernels.counts import operation_kernels
 from secure.plan import Kind
 
 

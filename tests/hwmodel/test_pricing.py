@@ -22,9 +22,9 @@ from hwmodel.report import CostReport, estimate
 from hwmodel.residency import residency, words_per_residue
 from hwmodel.schemes import SCHEMES
 from hwmodel.shapes import convolution, dense
-from secure.kernels import operation_kernels
+from secure.kernels.counts import operation_kernels
+from secure.kernels.seal import seal_operation_kernels
 from secure.plan import Kind, Plan
-from secure.seal_kernels import seal_operation_kernels
 
 MACHINES = {name: load_architecture(name) for name in list_architectures()}
 PLAIN_MACHINES = tuple(name for name, machine in MACHINES.items() if "plain" in machine.modes)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
-from secure.bundle import plan_digest
+from secure.bundle.files import plan_digest
+from secure.bundle.specs import Bundle, ClientSpec, ServerSpec
 from secure.params import Params, make_params
 from secure.plan import Constant, Kind, Op, Plan
-from secure.specs import Bundle, ClientSpec, ServerSpec
 
 #: Two levels: room for one rescale; the special prime 4 bits above, so that key-switching noise stays small.
 SMALL = make_params(4096, [36, 29], 40)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from secure.adjoint import pull_back, record
-from secure.clear import ClearEvaluator, NoisyClearEvaluator
 from secure.encoding import coefficients, slot_derivatives
-from secure.packing import input_gradient, input_vectors
+from secure.evaluators.adjoint import pull_back, record
+from secure.evaluators.clear import ClearEvaluator, NoisyClearEvaluator
+from secure.layout.packing import input_gradient, input_vectors
 from tests.secure.plans import SMALL, complex_plan, every_kind_plan
 
 EPSILON = 1e-5

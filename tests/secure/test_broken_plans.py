@@ -8,21 +8,21 @@ import pytest
 
 from compress.errors import FormatError, PlanError
 from compress.network import Dense, Input, Network, Polynomial, Weights
-from secure.bundle import client_disagreement, load_bundle, save_bundle
-from secure.checkers import check_arranged, check_parameters, check_plan
-from secure.clear import run_clear
-from secure.client import Client
-from secure.draft import Choice, Draft, Rescaling, StageScales, gather_evidence
+from secure.bounds.headroom import wrap_sites
+from secure.bundle.files import client_disagreement, load_bundle, save_bundle
+from secure.bundle.specs import ServerSpec
+from secure.drafting.draft import Choice, Draft, Rescaling, StageScales, gather_evidence
 from secure.encoding import coefficients
-from secure.headroom import wrap_sites
-from secure.packing import EMPTY, input_vectors
+from secure.evaluators.clear import run_clear
+from secure.layout.packing import EMPTY, input_vectors
 from secure.params import make_params
+from secure.parties.client import Client
+from secure.parties.server import Server
 from secure.passes import PASSES
+from secure.passes.checkers import check_arranged, check_parameters, check_plan
 from secure.passes.emit import emit
 from secure.plan import KeyManifest, Kind
-from secure.server import Server
-from secure.specs import ServerSpec
-from secure.stages import network_stages
+from secure.stages.stages import network_stages
 from tests.secure.plans import small_bundle
 
 SILENT = 5  # a feature that is zero in every calibration image: no image shows what is done to it

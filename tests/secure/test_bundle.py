@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from compress.errors import FormatError, InsecureParametersError, OverwriteError
-from secure.bundle import load_bundle, load_client, load_server, plan_digest, save_bundle
-from secure.explain import explain_bundle
+from secure.bundle.explain import explain_bundle
+from secure.bundle.files import load_bundle, load_client, load_server, plan_digest, save_bundle
 from secure.params import make_params
 from tests.secure.plans import FLAT, Builder, complex_plan, small_bundle
 

@@ -7,13 +7,13 @@ import pytest
 
 from compress.errors import InsecureParametersError, PlanError
 from compress.network import Dense, Input, Network, Polynomial, Weights
-from secure.checkers import check_arranged, check_levels, check_parameters, check_plan, check_rotations
-from secure.diagonals import DiagonalTable
-from secure.draft import Choice, Draft, Rescaling, Split, StageScales, gather_evidence
+from secure.drafting.draft import Choice, Draft, Rescaling, Split, StageScales, gather_evidence
+from secure.layout.diagonals import DiagonalTable
 from secure.params import make_params
 from secure.passes import PASSES
+from secure.passes.checkers import check_arranged, check_levels, check_parameters, check_plan, check_rotations
 from secure.plan import Kind
-from secure.stages import network_stages
+from secure.stages.stages import network_stages
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secure.diagonals import DiagonalKey, DiagonalTable
+from secure.layout.diagonals import DiagonalKey, DiagonalTable
 from secure.passes.choose_rotations import SplitPrices, cheapest_split
 
 SLOTS = 64

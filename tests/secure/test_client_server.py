@@ -11,12 +11,12 @@ import pytest
 import tenseal.sealapi as sealapi
 
 from compress.errors import ConfigError, FormatError, InputShapeError, KeyMismatchError, SecretKeyError
-from secure.backends import BackendName
-from secure.client import Client
-from secure.container import Container, ContainerKind, parse
-from secure.dry import dry_run
-from secure.keys import SecretCipher, SecretKey
-from secure.server import Server
+from secure.evaluators.dry import dry_run
+from secure.parties.backends import BackendName
+from secure.parties.client import Client
+from secure.parties.container import Container, ContainerKind, parse
+from secure.parties.keys import SecretCipher, SecretKey
+from secure.parties.server import Server
 from tests.secure.plans import SMALL, every_kind_plan, small_bundle, small_bundle_by_hand
 
 BUNDLE = small_bundle()
@@ -227,8 +227,8 @@ def test_a_server_process_imports_no_torch_and_stays_small():
     script = (
         "import sys; sys.path.insert(0, '.')\n"
         "from tests.secure.plans import small_bundle\n"
-        "from secure.client import Client\nfrom secure.server import Server\nimport numpy as np\n"
-        "from secure.memory import peak_rss_bytes\n"
+        "from secure.parties.client import Client\nfrom secure.parties.server import Server\nimport numpy as np\n"
+        "from secure.verify.memory import peak_rss_bytes\n"
         "bundle = small_bundle(); client = Client(bundle.client); server = Server(bundle.server)\n"
         "server.register(client.evaluation_key)\n"
         "for _ in range(3): server.run(client.encrypt(np.zeros((4, 8)) + 0.5))\n"

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from strategies import small_networks
 
 import cipherpress
+from compress.conversion.exporting import export_network
 from compress.errors import (
     BudgetError,
     CalibrationError,
@@ -15,18 +16,17 @@ from compress.errors import (
     PrecisionError,
     SlotOverflowError,
 )
-from compress.exporting import export_network
 from compress.network import Conv, Dense, Input, Network, Polynomial, Weights
-from secure.client import Client
-from secure.compiling import compile_network
-from secure.draft import ACCEPTABLE_DISAGREEMENT
-from secure.engine_kernels import engine_kernels
-from secure.kernels import KernelCounts, KernelTimes
+from secure.compiling.compile import compile_network
+from secure.compiling.search import Budgets
+from secure.drafting.draft import ACCEPTABLE_DISAGREEMENT
+from secure.drafting.work import plan_operations
+from secure.kernels.counts import KernelCounts, KernelTimes
+from secure.kernels.engine import engine_kernels
 from secure.params import check_security
-from secure.roundtrip import clear_outputs, round_trip
-from secure.search import Budgets
-from secure.server import Server
-from secure.work import plan_operations
+from secure.parties.client import Client
+from secure.parties.server import Server
+from secure.verify.roundtrip import clear_outputs, round_trip
 
 TIMES = KernelTimes(butterfly_ns=1.0, product_ns=3.0, addition_ns=1.0, call_us=1.0)
 LOOSE = 0.05  # of the outputs' rms: random networks have no classes worth keeping apart

@@ -8,16 +8,16 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from compress.network import Add, AvgPool, Conv, Dense, Input, Network, Permute, Polynomial, Reshape, Weights
-from secure.client import Client
-from secure.compiling import compile_network, levels_missing
-from secure.draft import Choice, Draft, Evidence, Rescaling, gather_evidence
-from secure.kernels import KernelTimes
+from secure.compiling.compile import compile_network, levels_missing
+from secure.drafting.draft import Choice, Draft, Evidence, Rescaling, gather_evidence
+from secure.kernels.counts import KernelTimes
 from secure.params import check_security
+from secure.parties.client import Client
+from secure.parties.server import Server
 from secure.passes import PASSES
 from secure.passes.choose_parameters import choose_parameters
-from secure.roundtrip import clear_outputs
-from secure.server import Server
-from secure.stages import network_stages
+from secure.stages.stages import network_stages
+from secure.verify.roundtrip import clear_outputs
 
 TIMES = KernelTimes(butterfly_ns=1.0, product_ns=3.0, addition_ns=1.0, call_us=1.0)
 QUADRATIC = np.array([[0.1], [0.5], [0.25]])

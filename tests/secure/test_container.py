@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compress.errors import FormatError, KeyMismatchError, SecretKeyError
-from secure.container import (
+from secure.parties.container import (
     HASH_BYTES,
     HEADER,
     MAGIC,

@@ -10,24 +10,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compress.errors import BackendError, PlanError
-from secure.backends import BackendName, make_backend
-from secure.clear import run_clear
-from secure.client import Client
 from secure.engine.arithmetic import add_four_products, add_product, add_switched
 from secure.engine.base_change import digits_of, divide, divide_jointly
 from secure.engine.buffers import LINE_BYTES, Arena, Workspaces
 from secure.engine.evaluator import EngineBackend, Residues
 from secure.engine.ring import EngineRing, key_rows
+from secure.engine.schedule import Form, schedule
 from secure.engine.tables import bit_reversed, engine_order, make_tables, rotation_order, smallest_root
 from secure.engine.team import ALONE
 from secure.engine.transform import backward, forward
-from secure.engine_schedule import Form, schedule
-from secure.evaluate import walk
+from secure.evaluators.clear import run_clear
+from secure.evaluators.walk import walk
 from secure.noise import centred_key_switch_variance, fresh_variance
 from secure.params import make_params
+from secure.parties.backends import BackendName, make_backend
+from secure.parties.client import Client
+from secure.parties.server import Server
 from secure.plan import galois_element
-from secure.seal_context import from_bytes, make_ring
-from secure.server import Server
+from secure.seal.context import from_bytes, make_ring
 from tests.secure.plans import (
     FLAT,
     SMALL,

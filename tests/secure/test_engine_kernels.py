@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from secure.engine.program import Kernel, Origin, assemble
-from secure.engine_kernels import (
+from secure.engine.schedule import Offset, Product, Sum, Turn, schedule
+from secure.kernels.counts import KernelCounts
+from secure.kernels.engine import (
     digits_kernels,
     division_kernels,
     engine_kernels,
     lone_operation_kernels,
     switch_kernels,
 )
-from secure.engine_schedule import Offset, Product, Sum, Turn, schedule
-from secure.kernels import KernelCounts
 from secure.plan import Kind
 from tests.secure.plans import SMALL, Builder, baby_giant_plan, complex_plan, every_kind_plan
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from compress.errors import BackendError, PlanError
-from secure.clear import ClearEvaluator, run_clear
-from secure.dry import dry_run
-from secure.evaluate import walk
+from secure.evaluators.clear import ClearEvaluator, run_clear
+from secure.evaluators.dry import dry_run
+from secure.evaluators.walk import walk
 from secure.noise import centred_key_switch_variance, fresh_variance
 from secure.params import make_params
 from secure.plan import Kind, galois_element

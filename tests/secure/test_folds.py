@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secure.folds import Move, fold_groups, switches_after_folds
+from secure.layout.folds import Move, fold_groups, switches_after_folds
 
 SLOTS = 64
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from compress.network import Dense, Input, Network, Polynomial, Weights
-from secure.compiling import compile_network
-from secure.kernels import KernelTimes
-from secure.work import plan_operations
+from secure.compiling.compile import compile_network
+from secure.drafting.work import plan_operations
+from secure.kernels.counts import KernelTimes
 
 TIMES = KernelTimes(butterfly_ns=1.0, product_ns=3.0, addition_ns=1.0, call_us=1.0)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secure.kernels import KernelCounts, KernelTimes, operation_kernels, plan_operation_kernels
+from secure.kernels.counts import KernelCounts, KernelTimes, operation_kernels, plan_operation_kernels
 from secure.plan import Kind
 from tests.secure.plans import every_kind_plan
 

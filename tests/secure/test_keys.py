@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from compress.errors import FormatError, KeyMismatchError, OverwriteError, SecretKeyError
-from secure.keys import (
+from secure.parties.keys import (
     EvaluationKey,
     SecretCipher,
     SecretKey,
@@ -18,7 +18,7 @@ from secure.keys import (
     write_keys,
 )
 from secure.plan import KeyManifest
-from secure.seal_context import make_ring
+from secure.seal.context import make_ring
 from tests.secure.plans import FLAT, Builder, small_bundle
 
 

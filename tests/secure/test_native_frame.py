@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compress.errors import FormatError
-from secure.native_frame import HEADER, SEAL_MAGIC, ZSTD, check_frame
-from secure.seal_context import make_ring, to_bytes
+from secure.seal.context import make_ring, to_bytes
+from secure.seal.frame import HEADER, SEAL_MAGIC, ZSTD, check_frame
 from tests.secure.plans import SMALL
 
 

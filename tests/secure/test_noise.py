@@ -19,8 +19,8 @@ from secure.noise import (
     rescale_variance,
 )
 from secure.params import Params, make_params
-from secure.seal_context import make_ring
-from secure.tenseal_evaluator import encode
+from secure.seal.context import make_ring
+from secure.seal.evaluator import encode
 
 KEYS = 6
 SCALE, WEIGHT_SCALE = 2.0**25, 2.0**12

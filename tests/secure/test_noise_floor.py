@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from compress.network import Add, Dense, Input, Network, Polynomial, Weights
-from secure.draft import Choice, Draft, Rescaling, StageScales, gather_evidence
+from secure.bounds.propagate import NoiseModel, noise_model
+from secure.drafting.draft import Choice, Draft, Rescaling, StageScales, gather_evidence
 from secure.params import make_params
 from secure.passes import PASSES
 from secure.passes.choose_parameters import choose_parameters
-from secure.propagate import NoiseModel, noise_model
-from secure.stages import network_stages
+from secure.stages.stages import network_stages
 
 COEFFICIENTS = np.array([[0.1], [0.5], [0.25]])
 IMAGES = np.random.default_rng(1).random((12, 20))

@@ -6,8 +6,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from secure.diagonals import apply_table, folded_table, placed_table, plane_constants
-from secure.packing import (
+from secure.drafting.stage_cost import constant_keys
+from secure.layout.diagonals import apply_table, folded_table, placed_table, plane_constants
+from secure.layout.packing import (
     EMPTY,
     fanned_map,
     grid_map,
@@ -20,8 +21,7 @@ from secure.packing import (
     replicated_grid_map,
     spread,
 )
-from secure.stage_cost import constant_keys
-from secure.stages import Grid
+from secure.stages.stages import Grid
 
 SLOTS = 64
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from compress.errors import ConfigError
-from secure.release import release
+from secure.parties.release import release
 
 
 def test_released_values_lie_on_the_step_and_near_the_truth():

@@ -5,10 +5,10 @@ import pytest
 
 from compress.errors import ConfigError, InputShapeError
 from compress.network import Dense, Input, Network, Polynomial, Weights
-from secure.compiling import compile_network
-from secure.kernels import KernelTimes
-from secure.reporting import plan_summary
-from secure.roundtrip import BATCH, clear_outputs, round_trip
+from secure.compiling.compile import compile_network
+from secure.compiling.reporting import plan_summary
+from secure.kernels.counts import KernelTimes
+from secure.verify.roundtrip import BATCH, clear_outputs, round_trip
 
 TIMES = KernelTimes(butterfly_ns=1.0, product_ns=3.0, addition_ns=1.0)
 

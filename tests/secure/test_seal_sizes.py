@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from secure.keys import SecretCipher, generate_keys
 from secure.params import make_params
-from secure.seal_context import load_ciphertext, make_ring, to_bytes
-from secure.seal_sizes import ciphertext_bytes, galois_keys_bytes, relin_keys_bytes
+from secure.parties.keys import SecretCipher, generate_keys
+from secure.seal.context import load_ciphertext, make_ring, to_bytes
+from secure.seal.sizes import ciphertext_bytes, galois_keys_bytes, relin_keys_bytes
 from tests.secure.plans import SMALL, small_bundle
 
 

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 
 from compress.errors import CipherpressError, FormatError, InsecureParametersError
 from compress.network import Dense, Input, Network, Polynomial, Weights
-from secure.bundle import client_disagreement, load_bundle, load_client, load_server, plan_digest, save_bundle
-from secure.client import Client
-from secure.compiling import compile_network
-from secure.kernels import KernelTimes
+from secure.bundle.files import client_disagreement, load_bundle, load_client, load_server, plan_digest, save_bundle
+from secure.bundle.specs import ServerSpec
+from secure.compiling.compile import compile_network
+from secure.kernels.counts import KernelTimes
 from secure.params import Params, check_security, make_params, ntt_prime_below
-from secure.seal_context import make_ring
-from secure.server import Server
-from secure.specs import ServerSpec
+from secure.parties.client import Client
+from secure.parties.server import Server
+from secure.seal.context import make_ring
 from tests.secure.plans import SMALL, small_bundle
 
 #: eprint 2024/463, ternary secret, 128 bits classical: largest log2 of all primes' product.
@@ -124,7 +124,10 @@ def test_every_plan_the_search_returns_is_secure_at_length(**chosen):
 
 def test_a_search_that_was_given_a_larger_table_is_stopped_by_the_check_behind_it(monkeypatch):
     larger = {degree: 3 * bits for degree, bits in TABLE.items()}
-    for module in ("secure.passes.choose_parameters", "secure.chains"):  # the package shows functions by these names
+    for module in (
+        "secure.passes.choose_parameters",
+        "secure.passes.chains",
+    ):  # the package shows functions by these names
         monkeypatch.setattr(import_module(module), "GUIDELINE_2024_LOG2_QP", larger)
     made = network([12, 8, 3], 0, 1.0, 0.3)
     inputs = np.random.default_rng(0).random((16, 12))

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from compress.network import Dense, Input, Network, Polynomial, Weights
-from secure.client import Client
-from secure.compiling import compile_network
-from secure.kernels import KernelTimes
-from secure.roundtrip import clear_outputs
-from secure.server import Server
+from secure.compiling.compile import compile_network
+from secure.kernels.counts import KernelTimes
+from secure.parties.client import Client
+from secure.parties.server import Server
+from secure.verify.roundtrip import clear_outputs
 
 TIMES = KernelTimes(butterfly_ns=1.0, product_ns=3.0, addition_ns=1.0, call_us=1.0)
 CURVE = np.array([[0.1], [0.5], [0.25]])

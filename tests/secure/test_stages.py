@@ -5,8 +5,8 @@ import pytest
 
 from compress.errors import CompileError
 from compress.network import Add, AvgPool, Conv, Dense, Input, Network, Permute, Polynomial, Reshape, Weights
-from secure.matrices import linear_matrix
-from secure.stages import Grid, network_stages, run_stages
+from secure.stages.matrices import linear_matrix
+from secure.stages.stages import Grid, network_stages, run_stages
 
 rng = np.random.default_rng(7)
 

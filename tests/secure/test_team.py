@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numba import njit
 
-from secure.backends import usable_cores
 from secure.engine.atomics import increase, let_others, look
 from secure.engine.evaluator import EngineBackend
 from secure.engine.team import ALONE, Team, shared
+from secure.parties.backends import usable_cores
 from tests.secure.plans import baby_giant_plan, complex_plan, every_kind_plan
 from tests.secure.test_tenseal_evaluator import Party, uniform
 

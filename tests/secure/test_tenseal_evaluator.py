@@ -8,9 +8,9 @@ import pytest
 import tenseal.sealapi as sealapi
 
 from compress.errors import BackendError, FormatError, InsecureParametersError
-from secure.clear import run_clear
-from secure.dry import dry_run
-from secure.evaluate import walk
+from secure.evaluators.clear import run_clear
+from secure.evaluators.dry import dry_run
+from secure.evaluators.walk import walk
 from secure.noise import (
     encoding_variance,
     fresh_variance,
@@ -19,8 +19,8 @@ from secure.noise import (
     rescale_variance,
 )
 from secure.params import make_params
-from secure.seal_context import from_bytes, load_ciphertext, make_ring, native_errors, to_bytes
-from secure.tenseal_evaluator import CountingEvaluator, EncodedConstants, EvaluationKeys, TensealEvaluator, encode
+from secure.seal.context import from_bytes, load_ciphertext, make_ring, native_errors, to_bytes
+from secure.seal.evaluator import CountingEvaluator, EncodedConstants, EvaluationKeys, TensealEvaluator, encode
 from tests.secure.plans import FLAT, SMALL, Builder, complex_by_hand, complex_plan, every_kind_plan
 
 DEGREE = SMALL.poly_modulus_degree

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from secure.stages import Grid, Stage, run_stages
-from secure.trim import trimmed
+from secure.stages.stages import Grid, Stage, run_stages
+from secure.stages.trim import trimmed
 
 
 def dense_stages(rng, sizes, density):

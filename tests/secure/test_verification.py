@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from compress.errors import InputShapeError
-from secure.bundle import plan_digest
+from secure.bounds.headroom import wrap_sites
+from secure.bundle.files import plan_digest
+from secure.bundle.specs import Bundle, ClientSpec, ServerSpec
 from secure.encoding import coefficients
-from secure.headroom import wrap_sites
-from secure.packing import input_vectors
-from secure.specs import Bundle, ClientSpec, ServerSpec
-from secure.verification import failures, verify_bundle
-from secure.worst_case import Fullness, SimulatedError, ascend
+from secure.layout.packing import input_vectors
+from secure.verify.verification import failures, verify_bundle
+from secure.verify.worst_case import Fullness, SimulatedError, ascend
 from tests.secure.plans import SMALL, Builder, small_bundle
 
 

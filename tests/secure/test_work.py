@@ -8,16 +8,16 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import small_networks
 
-from compress.exporting import export_network
+from compress.conversion.exporting import export_network
 from compress.network import Dense, Input, Network, Polynomial, Weights
-from secure.draft import Choice, Draft, Rescaling, gather_evidence
-from secure.engine_kernels import engine_kernels
-from secure.kernels import KernelCounts, KernelTimes
+from secure.drafting.draft import Choice, Draft, Rescaling, gather_evidence
+from secure.drafting.work import draft_milliseconds, draft_operations, draft_seal_milliseconds, plan_operations
+from secure.kernels.counts import KernelCounts, KernelTimes
+from secure.kernels.engine import engine_kernels
+from secure.kernels.seal import plan_seal_kernels
 from secure.passes import PASSES
 from secure.plan import Kind
-from secure.seal_kernels import plan_seal_kernels
-from secure.stages import network_stages
-from secure.work import draft_milliseconds, draft_operations, draft_seal_milliseconds, plan_operations
+from secure.stages.stages import network_stages
 from tests.secure.plans import every_kind_plan
 
 TIMES = KernelTimes(butterfly_ns=1.0, product_ns=3.0, addition_ns=1.0)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 import cipherpress as cp
+from cipherpress.timing.cache import cache_path, current_times, default_times, load_times, save_times
+from cipherpress.timing.machine import identity
 from compress.errors import FormatError
 from compress.network import Dense, Input, Network, Weights
 from hwmodel.architecture import kernel_times
 from hwmodel.architecture_file import load_architecture
-from secure.kernels import KernelTimes
+from secure.kernels.counts import KernelTimes
 from tests.small_road import call, call_json
-from timing.cache import cache_path, current_times, default_times, load_times, save_times
-from timing.machine import identity
 
 ENGINE = KernelTimes(butterfly_ns=1.5, product_ns=0.25, addition_ns=0.5, call_us=4.0)
 SEAL = KernelTimes(butterfly_ns=2.5, product_ns=3.25, addition_ns=1.0, call_us=0.0)
@@ -65,7 +65,7 @@ def test_measured_times_come_back_exactly(folder):
 def test_the_file_is_that_of_a_processor_and_versions(monkeypatch):
     here = cache_path()
     for field in identity():
-        monkeypatch.setattr("timing.cache.identity", lambda field=field: {**identity(), field: "another"})
+        monkeypatch.setattr("cipherpress.timing.cache.identity", lambda field=field: {**identity(), field: "another"})
         assert cache_path() != here
     assert set(identity()) >= {"cpu", "python", "tenseal", "numba", "numpy", "sources"}
 

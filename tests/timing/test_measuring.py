@@ -2,9 +2,9 @@
 
 import pytest
 
+from cipherpress.timing.measuring import ENGINE_RINGS, REFERENCE, SEAL_RINGS, measure_engine, measure_seal
 from hwmodel.architecture import kernel_times
 from hwmodel.architecture_file import load_architecture
-from timing.measuring import ENGINE_RINGS, REFERENCE, SEAL_RINGS, measure_engine, measure_seal
 
 
 @pytest.mark.parametrize(

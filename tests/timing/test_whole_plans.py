@@ -2,7 +2,7 @@
 
 import pytest
 
-from timing.whole_plans import WIDTHS, whole_plans
+from cipherpress.timing.whole_plans import WIDTHS, whole_plans
 
 
 @pytest.mark.slow

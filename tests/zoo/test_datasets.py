@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+from cipherpress.zoo.datasets import SHIPPED, load_data
 from compress.errors import DataError
-from zoo.datasets import SHIPPED, load_data
 
 
 @pytest.fixture(scope="module")

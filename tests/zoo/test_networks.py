@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from cipherpress.zoo.datasets import load_data
+from cipherpress.zoo.loading import ModelSource, load_model, source_of
+from cipherpress.zoo.networks import WEIGHTS, ZOO, describe_models, weights_manifest
+from cipherpress.zoo.training import Recipe, save_trained, train_spec
 from compress.errors import DataError, ModelError
-from compress.training import accuracy
-from zoo.datasets import load_data
-from zoo.loading import ModelSource, load_model, source_of
-from zoo.networks import WEIGHTS, ZOO, describe_models, weights_manifest
-from zoo.training import Recipe, save_trained, train_spec
+from compress.training.loop import accuracy
 
 FLOORS = {
     "mlp": 0.98,

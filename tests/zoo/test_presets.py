@@ -5,8 +5,8 @@ from dataclasses import asdict, fields
 import numpy as np
 
 import cipherpress as cp
-from compress.pressing import Setting
-from zoo.presets import PressOptions, press_options
+from cipherpress.zoo.presets import PressOptions, press_options
+from compress.press.pressing import Setting
 
 
 def test_every_option_is_a_setting():

@@ -11,15 +11,9 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 import cipherpress as cp
-from compress.accounting import account
-from compress.errors import UnsupportedLayerError
-from compress.finetune import finetune
-from compress.model import prunable_layers
-from compress.opq import opq
-from compress.tracing import trace
-from zoo.loading import input_shape_of, load_model
-from zoo.networks import SHAPES, ZOO, describe_models
-from zoo.transformers import (
+from cipherpress.zoo.loading import input_shape_of, load_model
+from cipherpress.zoo.networks import SHAPES, ZOO, describe_models
+from cipherpress.zoo.transformers import (
     COMPACT,
     DEIT_B,
     DEIT_S,
@@ -31,6 +25,12 @@ from zoo.transformers import (
     deit_s,
     vit,
 )
+from compress.account.accounting import account
+from compress.errors import UnsupportedLayerError
+from compress.graph.tracing import trace
+from compress.model.compressed import prunable_layers
+from compress.opq.opq import opq
+from compress.training.finetune import finetune
 
 TINY = TransformerShape(image=4, channels=1, patch=2, width=6, depth=1, heads=3, hidden=8, classes=2)
 
@@ -107,7 +107,7 @@ def test_shapes_are_listed_without_accuracy_and_loaded_with_the_same_random_weig
         assert rows[name]["accuracy_plain"] is None and rows[name]["images"] == 0
     entry = SHAPES["deit-s"]
     small = replace(entry, input_shape=(1, 4, 4), factory=lambda: VisionTransformer(TINY))
-    monkeypatch.setattr("zoo.loading.SHAPES", {"deit-s": small})
+    monkeypatch.setattr("cipherpress.zoo.loading.SHAPES", {"deit-s": small})
     state = torch.random.get_rng_state()
     first, second = load_model("deit-s").state_dict(), load_model("deit-s").state_dict()
     assert all(torch.equal(first[key], second[key]) for key in first)

@@ -1,0 +1,12 @@
+"""What the kernels of this machine take: measured here, kept for its user. No torch.
+
+sampling.py           samples of calls in CPU time, against a reference call
+engine_operations.py  operations of the engine, ready to be timed
+seal_operations.py    the same of SEAL
+whole_plans.py        plans of networks that nobody uses, ready to be timed as wholes
+measuring.py          kernel times of both runtimes, fitted to a few seconds of samples
+machine.py            what a measurement depends on: processor, versions, sources
+fitting.py            kernel times from measured operations (pure)
+energy.py             energy of the processor by the platform's counter, where there is one
+cache.py              measured times on disk, and which times a compilation uses
+"""

@@ -1,0 +1,118 @@
+"""Measured kernel times on disk, one file a machine and version of what computes; and which times a compilation uses.
+
+The folder is `CIPHERPRESS_CACHE` where that is set, else `cipherpress` in the user's cache folder (XDG base directories).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import date
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from cipherpress.timing.machine import identity
+from compress.artifact import json_bytes, read_json
+from compress.errors import FormatError
+from hwmodel.architecture import kernel_times
+from hwmodel.architecture_file import load_architecture
+from secure.kernels.counts import KernelTimes
+
+KIND, VERSION = "cipherpress-kernel-times", 1
+FOLDER_VARIABLE = "CIPHERPRESS_CACHE"
+REMEDY = "measure again with `cipherpress calibrate --force`, or delete the file"
+#: No kernel of any machine takes longer, in nanoseconds; no call longer, in microseconds.
+LARGEST_TIME = 1e6
+#: Architectures whose committed times stand in where nothing was measured: the engine's, SEAL's.
+DEFAULTS = ("cpu-engine", "cpu-seal")
+RUNTIMES = ("engine", "seal")
+
+
+@dataclass(frozen=True)
+class RuntimeTimes:
+    """Kernel times under the engine and under SEAL, and where they come from, for reports."""
+
+    engine: KernelTimes
+    seal: KernelTimes
+    origin: str
+
+
+def current_times() -> RuntimeTimes:
+    """Those measured on this machine where there are any, else the committed table.
+
+    Raises: FormatError for a cache file that is damaged or of another machine.
+    """
+    path = cache_path()
+    return load_times(path) if path.exists() else default_times()
+
+
+def default_times() -> RuntimeTimes:
+    """The committed table: `hwmodel/architectures/cpu-engine.yaml` and `cpu-seal.yaml`."""
+    engine, seal = (kernel_times(load_architecture(name)) for name in DEFAULTS)
+    return RuntimeTimes(engine, seal, "default table")
+
+
+def cache_path() -> Path:
+    """Where times measured on this machine, with these versions, lie or would lie."""
+    digest = hashlib.sha256(json_bytes(dict(identity()))).hexdigest()
+    return _folder() / f"kernel-times-{digest[:16]}.json"
+
+
+def _folder() -> Path:
+    own = os.environ.get(FOLDER_VARIABLE)
+    if own:
+        return Path(own)
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (base if base.is_absolute() else Path.home() / ".cache") / "cipherpress"
+
+
+def save_times(engine: KernelTimes, seal: KernelTimes, day: date) -> Path:
+    """Write the file, whole or not at all; the path. An older one is replaced."""
+    from secure.parties.keys import write_file  # brings SEAL, which reading does not need
+
+    record = {
+        "kind": KIND,
+        "version": VERSION,
+        "machine": dict(identity()),
+        "date": day.isoformat(),
+        "engine": asdict(engine),
+        "seal": asdict(seal),
+    }
+    path = cache_path()
+    write_file(path, json_bytes(record), force=True)
+    return path
+
+
+def load_times(path: Path) -> RuntimeTimes:
+    """The times in a cache file.
+
+    Raises: FormatError naming file and field, and what to do, for a file that is damaged or was measured elsewhere.
+    """
+    try:
+        found = read_json(path, kind=KIND, version=VERSION)
+    except FormatError as error:
+        raise FormatError(f"{error}; {REMEDY}") from error
+    if found.get("machine") != dict(identity()):
+        raise FormatError(f"{path}: field 'machine' is not this machine with its versions; {REMEDY}")
+    engine, seal = (_times(found.get(name), name, path) for name in RUNTIMES)
+    try:
+        day = date.fromisoformat(found["date"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"{path}: field 'date' is missing or malformed; {REMEDY}") from error
+    return RuntimeTimes(engine, seal, f"calibrated on this machine, {day.isoformat()}")
+
+
+def _times(found: Any, name: str, path: Path) -> KernelTimes:
+    wanted = [item.name for item in fields(KernelTimes)]
+    if not isinstance(found, Mapping) or sorted(found) != sorted(wanted):
+        raise FormatError(f"{path}: field '{name}' does not hold {', '.join(wanted)}; {REMEDY}")
+    for key, value in found.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (number and isfinite(value) and 0 <= value <= LARGEST_TIME):
+            raise FormatError(f"{path}: field '{name}.{key}' is {value!r}, which is no time; {REMEDY}")
+    if not any(found.values()):
+        raise FormatError(f"{path}: field '{name}' says that nothing takes time; {REMEDY}")
+    return KernelTimes(**{key: float(value) for key, value in found.items()})

@@ -1,0 +1,159 @@
+"""load_model: a MODEL argument becomes a torch module; where it came from is kept for the artifacts made of it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import pickle
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from cipherpress.zoo.networks import SHAPES, WEIGHTS, ZOO
+from compress.errors import ModelError
+
+SOURCE_ATTRIBUTE = "cipherpress_source"
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a module came from: kind "zoo", "factory" or "python"; for a factory its file's name and sha256."""
+
+    kind: str
+    name: str
+    file: str | None = None
+    sha256: str | None = None
+
+
+def load_model(spec: str, weights: str | Path | None = None) -> nn.Module:
+    """The module of a zoo name (with its trained weights unless others are given) or of path/to/file.py:factory, in eval mode.
+
+    weights: a .safetensors file, or a .pt state dict that loads without unpickling code. A zoo network that is a shape
+    only comes with random weights, the same ones every time.
+    Raises: ModelError naming the file, the key or the factory.
+    """
+    if spec in ZOO:
+        module = ZOO[spec].factory()
+        source = ModelSource("zoo", spec)
+        weights = weights if weights is not None else WEIGHTS / f"{spec}.safetensors"
+    elif spec in SHAPES:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            module = SHAPES[spec].factory()
+        source = ModelSource("zoo", spec)
+    elif ":" in spec:
+        module, source = _from_factory(spec)
+    else:
+        raise ModelError(
+            f"model '{spec}': neither a zoo network ({', '.join((*ZOO, *SHAPES))}) nor path/to/file.py:factory nor a saved folder"
+        )
+    if weights is not None:
+        _load_weights(module, Path(weights))
+    setattr(module, SOURCE_ATTRIBUTE, source)
+    return module.eval()
+
+
+def source_of(module: nn.Module) -> ModelSource:
+    """Where a module came from; kind "python" for one that was not loaded here."""
+    source = getattr(module, SOURCE_ATTRIBUTE, None)
+    return source if isinstance(source, ModelSource) else ModelSource("python", type(module).__name__)
+
+
+def input_shape_of(model: Any) -> tuple[int, ...] | None:
+    """Input shape without the batch axis: the one a compressed model has seen, else its zoo network's, else None."""
+    seen: tuple[int, ...] | None = getattr(model, "input_shape", None)
+    if seen is not None:
+        return seen
+    source = getattr(model, "source", None) or vars(source_of(model))
+    if source["kind"] != "zoo":
+        return None
+    entry = ZOO.get(source["name"]) or SHAPES.get(source["name"])
+    return None if entry is None else entry.input_shape
+
+
+def _from_factory(spec: str) -> tuple[nn.Module, ModelSource]:
+    file, _, name = spec.rpartition(":")
+    path = Path(file)
+    if not path.is_file():
+        raise ModelError(f"model '{spec}': {path} not found; write it as path/to/file.py:factory")
+    module_spec = importlib.util.spec_from_file_location(f"cipherpress_user_{path.stem}", path)
+    if module_spec is None or module_spec.loader is None:
+        raise ModelError(f"model '{spec}': {path} is not a Python file")
+    namespace = importlib.util.module_from_spec(module_spec)
+    sys.modules[module_spec.name] = namespace  # dataclasses and pickling look a class's module up there
+    try:
+        module_spec.loader.exec_module(namespace)
+        factory = getattr(namespace, name, None)
+        module = factory() if callable(factory) else None
+    except (Exception, SystemExit) as error:  # the user's own code may raise anything
+        raise ModelError(f"model '{spec}': {_where(error, path)}{type(error).__name__}: {_one_line(error)}") from error
+    if factory is None or not callable(factory):
+        raise ModelError(f"model '{spec}': {path} defines no function '{name}'")
+    if not isinstance(module, nn.Module):
+        raise ModelError(f"model '{spec}': {name}() returned {type(module).__name__}; it must return an nn.Module")
+    return module, ModelSource("factory", name, path.name, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _where(error: BaseException, path: Path) -> str:
+    """`file.py line N, ` of the last frame in the user's file."""
+    line, trace = None, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return f"{path.name} line {line}, " if line is not None else ""
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _load_weights(module: nn.Module, path: Path) -> None:
+    if not path.is_file():
+        raise ModelError(f"weights {path}: file not found")
+    state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_state_dict(path)
+    own = module.state_dict()
+    missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    if missing or unknown:
+        raise ModelError(
+            f"weights {path}: missing {missing or 'nothing'}, unknown {unknown or 'nothing'}; they belong to another model"
+        )
+    for key, value in state.items():
+        if value.shape != own[key].shape:
+            raise ModelError(
+                f"weights {path}: '{key}' has shape {tuple(value.shape)}, the model needs {tuple(own[key].shape)}"
+            )
+        if value.is_complex() or not torch.isfinite(value).all():
+            raise ModelError(
+                f"weights {path}: '{key}' holds values that are not finite real numbers; train or save the model again"
+            )
+    module.load_state_dict(state)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"weights {path}: not a complete safetensors file ({_one_line(error)})") from error
+
+
+def _read_state_dict(path: Path) -> dict[str, Tensor]:
+    advice = "save the tensors alone: torch.save(model.state_dict(), file) or a .safetensors file"
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"weights {path}: loading it would run code from the file, which is refused; {advice}"
+        ) from error
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ModelError(f"weights {path}: not a complete state dict ({_one_line(error)}); {advice}") from error
+    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
+        raise ModelError(f"weights {path}: it holds no state dict; {advice}")
+    return state

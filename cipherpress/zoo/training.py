@@ -1,0 +1,120 @@
+"""train: from a fresh network and a data set to trained weights; the committed weights come from here."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from cipherpress.zoo.datasets import Dataset
+from cipherpress.zoo.loading import load_model
+from cipherpress.zoo.networks import ZOO, Recipe
+from compress.artifact import json_bytes, write_folder
+from compress.training.augment import DigitAugment
+from compress.training.loop import Progress, accuracy, fit_
+
+DEFAULT_EPOCHS = 10
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained module, in eval mode, and its accuracy on all test images."""
+
+    module: nn.Module
+    accuracy_plain: float
+    images: int
+
+
+def train(
+    module: nn.Module, data: Dataset, recipe: Recipe, *, seed: int = 0, progress: Progress | None = None
+) -> Trained:
+    """Train `module` in place by a recipe; the caller seeds the initial weights (`fresh`).
+
+    Raises: CalibrationError when training diverges.
+    """
+
+    def loss(outputs: Tensor, targets: Tensor, _: Tensor) -> Tensor:
+        return F.cross_entropy(outputs, targets, label_smoothing=recipe.label_smoothing)
+
+    fit_(
+        module,
+        torch.from_numpy(data.x_train),
+        torch.from_numpy(data.y_train),
+        loss=loss,
+        epochs=recipe.epochs,
+        learning_rate=recipe.learning_rate,
+        batch_size=recipe.batch_size,
+        weight_decay=recipe.weight_decay,
+        augment=DigitAugment() if recipe.augment and data.x_train.ndim == 4 else None,
+        seed=seed,
+        progress=progress,
+    )
+    return Trained(module, accuracy(module, data.x_test, data.y_test), len(data.x_test))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training run and what it takes to repeat it."""
+
+    trained: Trained
+    spec: str
+    command: str
+    data: str
+    seed: int
+    recipe: Recipe
+
+
+def train_spec(
+    spec: str,
+    data: Dataset,
+    *,
+    seed: int = 0,
+    epochs: int | None = None,
+    learning_rate: float | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Train a zoo name or file.py:factory from fresh weights; options replace parts of its recipe.
+
+    Raises: ModelError, CalibrationError.
+    """
+    torch.manual_seed(seed)  # the factory draws its initial weights from the global generator
+    if spec in ZOO:
+        module, recipe = ZOO[spec].factory(), ZOO[spec].recipe
+    else:
+        module, recipe = load_model(spec), Recipe(epochs=DEFAULT_EPOCHS)
+    changed = {"epochs": epochs, "learning_rate": learning_rate}
+    if epochs is not None:
+        recipe = replace(recipe, epochs=epochs)
+    if learning_rate is not None:
+        recipe = replace(recipe, learning_rate=learning_rate)
+    command = f"cipherpress train {spec} --data {data.name} --seed {seed}"
+    command += "".join(f" --{name.replace('_', '-')} {value}" for name, value in changed.items() if value is not None)
+    return Run(train(module, data, recipe, seed=seed, progress=progress), spec, command, data.name, seed, recipe)
+
+
+def save_trained(run: Run, folder: Path, *, force: bool = False) -> dict[str, Any]:
+    """model.safetensors (a state dict for --weights) and model.json (how it was made); the record.
+
+    Raises: OverwriteError.
+    """
+    content = save({name: value.contiguous() for name, value in run.trained.module.state_dict().items()})
+    record = {
+        "kind": "weights",
+        "version": 1,
+        "model": run.spec,
+        "accuracy_plain": run.trained.accuracy_plain,
+        "images": run.trained.images,
+        "data": run.data,
+        "seed": run.seed,
+        "recipe": asdict(run.recipe),
+        "command": run.command,
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    write_folder(folder, {"model.safetensors": content, "model.json": json_bytes(record)}, force=force)
+    return record

@@ -1,0 +1,14 @@
+"""Block pruning (LPViT): which whole blocks go, and what that costs.
+
+prune.py            block pruning after LPViT: score, share out, refit
+patterns.py         families of blocks: tiles, bands, residue classes, inputs, outputs, taps
+importance.py       what removing a block costs: second-order Taylor on calibration data
+curves.py           what pruning a layer does to the answers: Taylor, or measured on calibration images
+choices.py          a layer's nested masks, and the fill that meets a budget to the block
+cost.py             what the blocks that stay cost: the interface, plain-blocks, ckks-diagonals
+dense_cost.py       what a dense layer costs on ciphertexts, as the compiler lays it out
+baselines.py        uniform and global-magnitude allocation
+objective.py        the objective: distortion and power under a budget of time, exact over layers
+reconstruction.py   survivors refitted by least squares
+prefix_cache.py     what runs before a layer, run once
+"""

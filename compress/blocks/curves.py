@@ -1,0 +1,78 @@
+"""What a layer's choices do to the network's answers: by the Taylor responses, or measured by running it.
+
+Taylor is what LPViT ranks with; far from the trained weights it says too little (a network whose answers are sure has
+next to no curvature). Measured curves, as in the predecessor's code (RD_PRUNE: output change on calibration images,
+one layer pruned at a time), say what the choice over layers needs.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from compress.blocks.importance import joint_score
+from compress.blocks.patterns import Groups
+from compress.blocks.prefix_cache import cached_prefix
+
+Array = NDArray[np.float64]
+Kept = NDArray[np.bool_]
+Curves = Literal["measured", "taylor"]
+#: (layer, masks (choices, blocks)) -> distortion of every choice.
+Distortion = Callable[[str, Kept], Array]
+
+#: Images that measured curves run on.
+IMAGES = 256
+
+
+def taylor_distortion(responses: dict[str, Array]) -> Distortion:
+    """Second-order Taylor of every choice, its blocks together."""
+
+    def distortion(name: str, masks: Kept) -> Array:
+        return np.array([joint_score(responses[name], ~mask) for mask in masks])
+
+    return distortion
+
+
+class MeasuredDistortion:
+    """Mean Kullback-Leibler divergence (nats) from the reference's answers to the module's with one layer pruned.
+
+    The module runs in eval mode on the first IMAGES images; it is copied, and each layer put back after its turn.
+    """
+
+    def __init__(
+        self, module: nn.Module, reference: nn.Module, images: NDArray[np.float32], groups: dict[str, Groups]
+    ) -> None:
+        self._module = copy.deepcopy(module).eval()
+        self._groups = groups
+        dtype = next(module.parameters()).dtype
+        self._images = torch.from_numpy(np.ascontiguousarray(images[:IMAGES])).to(dtype)
+        self._answers = _log_answers(reference, self._images)
+
+    def __call__(self, name: str, masks: Kept) -> Array:
+        layer = self._module.get_submodule(name)
+        weight: Tensor = layer.weight.detach()  # type: ignore[assignment, union-attr, operator]
+        whole = weight.clone()
+        found: dict[bytes, float] = {}
+        order = []
+        with cached_prefix(self._module, layer, self._images):
+            for mask in masks:
+                weight.copy_(whole * torch.from_numpy(mask[self._groups[name]]))
+                key = np.packbits((weight != 0).numpy()).tobytes()  # blocks that are empty already make no difference
+                if key not in found:
+                    answers = _log_answers(self._module, self._images)
+                    found[key] = float(F.kl_div(answers, self._answers, reduction="batchmean", log_target=True))
+                order.append(found[key])
+        weight.copy_(whole)
+        return np.maximum(np.array(order), 0.0)
+
+
+def _log_answers(module: nn.Module, images: Tensor) -> Tensor:
+    with torch.no_grad():
+        return F.log_softmax(module(images).double(), dim=1)

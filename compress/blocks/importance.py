@@ -1,0 +1,177 @@
+"""What removing a block would cost: second-order Taylor on calibration data, by per-sample gradients.
+
+A set S of blocks of one layer costs 1/2 mean_n (sum_{B in S} g_n . w_B)^2: the inner products of each sample's gradient
+with the blocks, squared before the mean over samples (empirical Fisher; derived, 1.2 of the page). Gradients of a mean
+would cancel over samples; squares of single blocks would miss that the blocks of a layer err in one direction.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from scipy import sparse
+from torch import Tensor, nn
+
+from compress.blocks.patterns import Groups
+from compress.errors import CalibrationError, ConfigError
+
+Array = NDArray[np.float64]
+#: labels: the loss with the data's labels. sampled: with labels drawn from the model's own answer (the true Fisher
+#: information). outputs: random signs on the outputs, whose expectation is the squared change of the outputs.
+Gradient = Literal["sampled", "labels", "outputs"]
+Progress = Callable[[str, float], None]
+
+BATCH_IMAGES = 64
+#: Per-sample gradients of one layer held at once, in numbers.
+CHUNK_NUMBERS = 2**24
+
+
+def single_scores(responses: Array) -> Array:
+    """s_B = 1/2 mean_n (g_n . w_B)^2 of every block by itself, from `responses` (blocks, samples)."""
+    return np.asarray((responses**2).sum(axis=1))
+
+
+def joint_score(responses: Array, pruned: NDArray[np.bool_]) -> float:
+    """What a set of blocks costs together, pruned (blocks,)."""
+    return float((responses[pruned].sum(axis=0) ** 2).sum())
+
+
+def fisher_responses(gradients: Array, weight: Array, groups: Groups) -> Array:
+    """sqrt(1 / 2 samples) g_n . w_B, (blocks, samples), from gradients (samples, *weight's shape)."""
+    return _inner_products(gradients, weight, _indicator(groups)) * np.sqrt(0.5 / len(gradients))
+
+
+def block_responses(
+    module: nn.Module,
+    images: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    groups: Mapping[str, Groups],
+    *,
+    gradient: Gradient = "sampled",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, Array]:
+    """sqrt(1 / 2 samples) g_n . w_B of every block and sample, (blocks, samples), for the layers named in `groups`.
+
+    `module` is not changed, and runs in eval mode. The sum of squares over samples of a sum over blocks is what those
+    blocks cost (`joint_score`).
+
+    Raises: ConfigError; CalibrationError when a gradient is not finite or a layer never runs.
+    """
+    if gradient not in _OBJECTIVES:
+        raise ConfigError("gradient", gradient, f"one of {', '.join(get_args(Gradient))}")
+    module = copy.deepcopy(module).eval().requires_grad_(True)
+    layers = {name: module.get_submodule(name) for name in groups}
+    weights = {name: layer.weight.detach().double().numpy() for name, layer in layers.items()}  # type: ignore[union-attr, operator]
+    indicators = {name: _indicator(numbers) for name, numbers in groups.items()}
+    found: dict[str, list[Array]] = {name: [] for name in groups}
+    generator = torch.Generator().manual_seed(seed)
+    inner: dict[str, Array] = {}
+
+    def listen(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        def forward_hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            seen = inputs[0].detach()
+
+            def backward_hook(delta: Tensor) -> None:
+                products = _layer_products(layer, seen, delta, weights[name], indicators[name])
+                inner[name] = inner[name] + products if name in inner else products  # a layer may run twice
+
+            output.register_hook(backward_hook)
+
+        return forward_hook
+
+    handles = [layer.register_forward_hook(listen(name)) for name, layer in layers.items()]
+    dtype = next(module.parameters()).dtype
+    try:
+        for start in range(0, len(images), BATCH_IMAGES):
+            inner.clear()
+            outputs = module(torch.from_numpy(np.ascontiguousarray(images[start : start + BATCH_IMAGES])).to(dtype))
+            answers = torch.from_numpy(np.ascontiguousarray(labels[start : start + BATCH_IMAGES]))
+            _OBJECTIVES[gradient](outputs, answers, generator).backward()  # type: ignore[no-untyped-call]
+            for name in groups:
+                if name not in inner:
+                    raise CalibrationError(name, "does not run on the calibration images; leave it out of the blocks")
+                found[name].append(inner[name])
+            if progress is not None:
+                progress("score blocks", min(1.0, (start + BATCH_IMAGES) / len(images)))
+    finally:
+        for handle in handles:
+            handle.remove()
+    # the squared change of the outputs has twice the curvature of a loss with the same gradients
+    factor = np.sqrt((1.0 if gradient == "outputs" else 0.5) / len(images))
+    responses = {name: factor * np.concatenate(parts, axis=1) for name, parts in found.items()}
+    for name, values in responses.items():
+        if not np.isfinite(values).all():
+            raise CalibrationError(name, "has gradients that are not finite on the calibration images; check the data")
+    return responses
+
+
+def _label_loss(outputs: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+    return F.cross_entropy(outputs, labels, reduction="sum")
+
+
+def _sampled_loss(outputs: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+    drawn = torch.multinomial(torch.softmax(outputs.detach().float(), dim=1), 1, generator=generator)[:, 0]
+    return F.cross_entropy(outputs, drawn, reduction="sum")
+
+
+def _signed_outputs(outputs: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+    signs = torch.randint(0, 2, outputs.shape, generator=generator) * 2 - 1
+    return (outputs * signs).sum()
+
+
+_OBJECTIVES: Mapping[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]] = MappingProxyType(
+    {"sampled": _sampled_loss, "labels": _label_loss, "outputs": _signed_outputs}
+)
+
+
+def _layer_products(
+    layer: nn.Module, inputs: Tensor, delta: Tensor, weight: Array, indicator: sparse.csr_matrix
+) -> Array:
+    """(blocks, samples) of g_n . w_B, a few samples' gradients at a time."""
+    count = max(1, CHUNK_NUMBERS // weight.size)
+    parts = [
+        _inner_products(sample_gradients(layer, x, dy).double().numpy(), weight, indicator)
+        for x, dy in zip(inputs.split(count), delta.split(count), strict=True)
+    ]
+    return np.concatenate(parts, axis=1)
+
+
+def sample_gradients(layer: nn.Module, inputs: Tensor, delta: Tensor) -> Tensor:
+    """Gradient of the weight for every sample, (samples, *weight's shape), from inputs and output gradients."""
+    if not isinstance(layer, nn.Conv1d | nn.Conv2d):
+        samples = len(inputs)
+        x, dy = inputs.reshape(samples, -1, inputs.shape[-1]), delta.reshape(samples, -1, delta.shape[-1])
+        return torch.einsum("nto,nti->noi", dy, x)
+    run: Any = F.conv1d if isinstance(layer, nn.Conv1d) else F.conv2d
+    options: dict[str, Any] = {"stride": layer.stride, "dilation": layer.dilation, "groups": layer.groups}
+    padding: Any = layer.padding
+    if layer.padding_mode != "zeros":
+        inputs = F.pad(inputs, layer._reversed_padding_repeated_twice, mode=layer.padding_mode)
+        padding = 0
+    weight = layer.weight.detach()
+
+    def one(x: Tensor, dy: Tensor) -> Tensor:
+        pull: Any = torch.func.vjp(lambda w: run(x[None], w, padding=padding, **options)[0], weight)[1]
+        gradient: Tensor = pull(dy)[0]
+        return gradient
+
+    return torch.func.vmap(one)(inputs, delta)
+
+
+def _indicator(groups: Groups) -> sparse.csr_matrix:
+    """(blocks, weights), one where a weight belongs to the block."""
+    flat = groups.ravel()
+    return sparse.csr_matrix((np.ones(flat.size), (flat, np.arange(flat.size))), shape=(int(flat.max()) + 1, flat.size))
+
+
+def _inner_products(gradients: Array, weight: Array, indicator: sparse.csr_matrix) -> Array:
+    """(blocks, samples)."""
+    return np.asarray(indicator @ (gradients * weight[None]).reshape(len(gradients), -1).T)

@@ -1,0 +1,7 @@
+"""From layers to the frozen Network; torch ends in exporting.py.
+
+convert.py     a torch model in, a Network out
+friendly.py    activations to polynomials, max pooling to average pooling
+exporting.py   layers to Network: torch tensors become numpy arrays here
+calibrate.py   ranges on every edge of a Network
+"""

@@ -1,0 +1,189 @@
+"""Rewriting a traced model into CKKS-friendly operations: activations to polynomials, max pooling to average pooling.
+
+Layer by layer in execution order, so that every polynomial is fitted on what it will see: the output of the layers
+before it as they are after their own replacement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, fx, nn
+
+from compress.conversion.calibrate import check_samples
+from compress.conversion.exporting import norm_factors
+from compress.errors import ConfigError
+from compress.graph.importing import Imported, Layer, import_model
+from compress.graph.modules import ChannelAffine, PolynomialActivation
+from compress.graph.polynomial import fit_polynomial, guard_leading
+
+Array = NDArray[np.float64]
+
+#: Share of the fit's weight spread evenly over the whole range, so that rare large inputs do not see a wild polynomial.
+SPREAD_SHARE = 0.1
+
+#: The range of the fit reaches this far beyond the extremes that calibration saw.
+MARGIN = 1.1
+
+
+def replace_operations(
+    imported: Imported,
+    images: Tensor,
+    *,
+    degree: int = 2,
+    per_channel: bool = False,
+    straight: Collection[str] = (),
+) -> tuple[fx.GraphModule, list[str]]:
+    """The model with every activation, max pooling, normalization and dropout in its trainable friendly form.
+
+    images: (count, *input_shape), the calibration set. straight: activations, by name, that become straight lines, one a channel. Returns
+    the rewritten graph (its modules shared with `imported.graph_module`) and one line a replacement, for the record.
+
+    Raises: CalibrationError when an activation's inputs are constant or not finite; ConfigError for a name that is no activation.
+    """
+    model, said = imported.graph_module, []
+    names = activation_names(imported)
+    for name in straight:
+        if name not in names:
+            raise ConfigError("straight", name, f"an activation of the network: {', '.join(names) or 'it has none'}")
+    for layer in imported.layers:
+        if layer.kind == "activation" and layer.name in straight:
+            _swap(model, layer, fitted_lines(layer, node_inputs(model, layer.fx_node, images)))
+            said.append(f"{layer.name}: {_spelling(layer)} -> a straight line a channel")
+        elif layer.kind == "activation":
+            samples = node_inputs(model, layer.fx_node, images)
+            polynomial = fitted_activation(layer, samples, degree=degree, per_channel=per_channel)
+            _swap(model, layer, polynomial)
+            said.append(f"{layer.name}: {_spelling(layer)} -> polynomial of degree {degree}")
+        elif layer.kind == "maxpool":
+            kernel, stride, padding = (layer.options[key] for key in ("kernel", "stride", "padding"))
+            pool = nn.AvgPool1d if len(kernel) == 1 else nn.AvgPool2d
+            _swap(model, layer, pool(kernel, stride, padding))
+            said.append(f"{layer.name}: max pooling -> average pooling {'x'.join(map(str, kernel))}")
+        elif layer.kind == "norm" and not isinstance(layer.module, ChannelAffine):
+            dtype = next(model.parameters()).dtype
+            scale, shift = norm_factors(layer.module)
+            _swap(model, layer, ChannelAffine(scale.to(dtype), shift.to(dtype)))
+    _remove_dropout(model)
+    model.graph.lint()
+    model.recompile()
+    return model, said
+
+
+def node_inputs(model: fx.GraphModule, node: fx.Node, images: Tensor, batch: int = 512) -> Array:
+    """Values of `node`'s input over the images, (count, *shape), float64."""
+    source = node.all_input_nodes[0]
+    runner = fx.Interpreter(_up_to(model, source))
+    with torch.no_grad():
+        parts = [runner.run(images[start : start + batch]) for start in range(0, len(images), batch)]
+    return np.asarray(torch.cat(parts).to(torch.float64).numpy())
+
+
+def fitted_activation(layer: Layer, samples: Array, *, degree: int, per_channel: bool) -> PolynomialActivation:
+    """The least-squares polynomial of an activation over its input samples (count, channels, ...).
+
+    Raises: CalibrationError.
+    """
+    check_samples(layer.name, samples)
+    centre = float(samples.max() + samples.min()) / 2.0
+    width = MARGIN * float(samples.max() - samples.min()) / 2.0
+    groups = np.moveaxis(samples, 1, 0).reshape(samples.shape[1], -1) if per_channel else samples.reshape(1, -1)
+    columns = []
+    for group in groups:
+        x = _thinned(group)
+        grid = np.linspace(centre - width, centre + width, 201)
+        points = np.concatenate([x, grid])
+        weights = np.concatenate([np.full(x.shape, 1.0 / len(x)), np.full(grid.shape, SPREAD_SHARE / len(grid))])
+        values = layer.evaluated(points)
+        check_samples(layer.name, values)
+        columns.append(fit_polynomial((points - centre) / width, values, degree, weights))
+    return PolynomialActivation(guard_leading(np.stack(columns, axis=1)), centre, width)
+
+
+def fitted_lines(layer: Layer, samples: Array) -> ChannelAffine:
+    """The least-squares line of an activation for every channel, over its input samples (count, channels, ...).
+
+    Raises: CalibrationError.
+    """
+    check_samples(layer.name, samples)
+    x = np.moveaxis(samples, 1, 0).reshape(samples.shape[1], -1)
+    y = layer.evaluated(x)
+    check_samples(layer.name, y)
+    centred = x - x.mean(axis=1, keepdims=True)
+    spread = (centred**2).sum(axis=1)
+    slope = np.divide((centred * y).sum(axis=1), spread, out=np.zeros(len(x)), where=spread > 0)
+    shift = y.mean(axis=1) - slope * x.mean(axis=1)
+    dtype = torch.get_default_dtype()
+    return ChannelAffine(torch.as_tensor(slope, dtype=dtype), torch.as_tensor(shift, dtype=dtype))
+
+
+def activation_names(imported: Imported) -> list[str]:
+    """The activations of a network, in the order in which they run."""
+    return [layer.name for layer in imported.layers if layer.kind == "activation"]
+
+
+def reimported(model: fx.GraphModule, imported: Imported) -> Imported:
+    """The layers of the rewritten graph (only exact operations), with what was dropped before."""
+    again = import_model(model, imported.input_shape)
+    return Imported(again.graph_module, again.input_shape, again.layers, imported.dropped)
+
+
+def _thinned(values: Array, limit: int = 20_000) -> Array:
+    return values if len(values) <= limit else values[:: len(values) // limit + 1]
+
+
+def _spelling(layer: Layer) -> str:
+    return type(layer.module).__name__ if layer.module is not None else str(layer.fx_node.name).rstrip("_0123456789")
+
+
+def _swap(model: fx.GraphModule, layer: Layer, module: nn.Module) -> None:
+    """Put `module` in the place of one operation; one call of a shared module gets its own."""
+    node = layer.fx_node
+    path = str(node.target) if node.op == "call_module" else node.name
+    calls = sum(1 for other in model.graph.nodes if other.op == "call_module" and other.target == path)
+    if node.op != "call_module" or calls > 1:
+        path = _free_path(model, path)
+    model.add_submodule(path, module)
+    with model.graph.inserting_after(node):
+        new = model.graph.call_module(path, (node.all_input_nodes[0],))
+    node.replace_all_uses_with(new)
+    model.graph.erase_node(node)
+
+
+def _free_path(model: fx.GraphModule, path: str) -> str:
+    """`path`, or the first of path_2, path_3, ... that the model does not use."""
+    taken = {name for name, _ in model.named_modules()} | {
+        str(node.target) for node in model.graph.nodes if node.op == "get_attr"
+    }
+    candidate, count = path, 1
+    while candidate in taken or hasattr(model, candidate):
+        count += 1
+        candidate = f"{path}_{count}"
+    return candidate
+
+
+def _remove_dropout(model: fx.GraphModule) -> None:
+    """Dropout is the identity from here on: distillation wants the whole network."""
+    for node in list(model.graph.nodes):
+        if node.op == "call_module" and isinstance(
+            model.get_submodule(str(node.target)), (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout)
+        ):
+            node.replace_all_uses_with(node.all_input_nodes[0])
+            model.graph.erase_node(node)
+
+
+def _up_to(model: fx.GraphModule, node: fx.Node) -> fx.GraphModule:
+    """The part of the graph that makes `node`'s value."""
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    for other in model.graph.nodes:
+        if other.op == "output":
+            break
+        copies[other] = graph.node_copy(other, lambda source: copies[source])
+        if other is node:
+            break
+    graph.output(copies[node])
+    return fx.GraphModule(model, graph)

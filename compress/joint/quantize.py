@@ -1,0 +1,238 @@
+"""Joint power-of-two quantization: weight, bias and output grids of every unified module, chosen together.
+
+Modules are taken in dataflow order. Each sees inputs that are quantized already and is compared with what the float network makes of
+float inputs, so that later modules correct earlier errors. Idea: arXiv 1901.02064 (its abstract); the procedure's details are derived
+(the page on joint quantization, 2.4).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from compress.errors import CompressError, ConfigError
+from compress.joint.arithmetic import after, along_channels, module_sum, view
+from compress.joint.codes import constant_tensor, norm_parameters, step_codes, total_bias, total_constant
+from compress.joint.executable import joint_network, simulated
+from compress.joint.fixed_point import Grid, best_grid
+from compress.joint.norm import float_norm
+from compress.joint.regroup import quantization_points, unify
+from compress.joint.search import float_weight, search, search_norm
+from compress.joint.softmax import float_softmax
+from compress.joint.unified import Module, Normalization, Program, UnifiedModule, View
+from compress.model.codebook import bits_levels
+from compress.model.compressed import CompressedModel, source_record
+from compress.model.folding import fold_batch_norm
+from compress.model.masking import Mask, layer_mask
+from compress.model.quantizer import layer_codes, quantize_layer_, write_out_
+from compress.training.loop import accuracy
+
+Array = NDArray[np.float64]
+Progress = Callable[[str, float], None]
+
+LEAST_BITS, MOST_BITS = 2, 16
+CALIBRATION_IMAGES = 256
+
+
+def joint_quantize(
+    model: nn.Module | CompressedModel,
+    data: Any,
+    *,
+    bits: int = 8,
+    bias_bits: int | None = None,
+    images: int = CALIBRATION_IMAGES,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> CompressedModel:
+    """Weights, biases and activations on power-of-two grids of `bits` bits; no training. `model` is not changed.
+
+    bias_bits: bits of the biases where they are not `bits`.
+    Layers that have a codebook keep it; masks stay. The activations' grids are kept in the history, `joint_network` runs them.
+    Raises: ConfigError; UnsupportedLayerError for a layer without a form in integers; CompressError for a model that was jointly
+    quantized before, whose weights are not finite, or with a normalization whose sums may leave 32 bits.
+    """
+    if not LEAST_BITS <= bits <= MOST_BITS:
+        raise ConfigError("bits", bits, f"{LEAST_BITS} to {MOST_BITS}")
+    width = bits if bias_bits is None else bias_bits
+    if not LEAST_BITS <= width <= MOST_BITS:
+        raise ConfigError("bias_bits", width, f"{LEAST_BITS} to {MOST_BITS}")
+    if images < 1:
+        raise ConfigError("images", images, "1 or more")
+    start = model if isinstance(model, CompressedModel) else CompressedModel(module=model, source=source_record(model))
+    if any(step["method"] == "joint" for step in start.history):
+        raise CompressError(
+            type(start.module).__name__, "is jointly quantized already; start from the model before that"
+        )
+    shape = tuple(data.x_train.shape[1:])
+    module = fold_batch_norm(copy.deepcopy(start.module))
+    program = unify(module, shape)
+    _check_finite(program)
+    calibration = np.asarray(data.calibration(images, seed), dtype=np.float64)
+    wanted = float_values(program, calibration)
+    input_grid = best_grid(calibration, bits, signed=bool(calibration.min() < 0))
+    values: dict[str, Array] = {"input": input_grid.rounded(calibration)}
+    grids: dict[str, Grid | None] = {"input": input_grid}
+    rows = []
+    for done, step in enumerate(program.steps):
+        if isinstance(step, View):
+            values[step.name], grids[step.name] = view(step.layer, values[step.source]), step.grid(grids[step.source])
+            continue
+        last = step.name == program.output
+        row = _searched(step, values, grids, wanted[step.name], bits, requantize=not last, bias_bits=width)
+        row |= {"on_grids": _write_(step, row, bits, width)}
+        codes = step_codes(step, row, grids, bits)
+        values[step.name], grids[step.name] = simulated(step, codes, values), codes.output
+        rows.append(row)
+        if progress is not None:
+            progress("joint quantization", (done + 1) / len(program.steps))
+    before, points = quantization_points(start.module, shape)
+    result = start.after(
+        module,
+        input_shape=shape,
+        method="joint",
+        options={"bits": bits, "bias_bits": width, "images": images},
+        original_parameters=sum(parameter.numel() for parameter in start.module.parameters()),
+        input=asdict(input_grid),
+        modules=rows,
+        quantization_points_before=before,
+        quantization_points_after=points,
+        data=data.name,
+        seed=seed,
+    )
+    return _measured(result, start, data)
+
+
+def float_values(program: Program, images: Array) -> dict[str, Array]:
+    """Every step's value in the network as it is, float64."""
+    values: dict[str, Array] = {"input": images}
+    for step in program.steps:
+        if isinstance(step, View):
+            values[step.name] = view(step.layer, values[step.source])
+        elif isinstance(step, Normalization):
+            parameters = norm_parameters(step.layer)
+            values[step.name] = float_norm(values[step.source], *parameters, step.layer.options["epsilon"])
+        else:
+            values[step.name] = _float_module(step, values)
+    return values
+
+
+def _float_module(step: UnifiedModule, values: Mapping[str, Array]) -> Array:
+    weights = [None if term.layer is None else float_weight(term.layer.torch_module) for term in step.terms]
+    total = module_sum(step, weights, values)
+    result = after(step.after, total + along_channels(step, total_bias(step), total.ndim) + total_constant(step))
+    if step.softmax is not None:
+        return float_softmax(result, step.scale)
+    result = result * step.scale
+    return result if step.table is None else step.table.evaluated(result)
+
+
+def _searched(
+    step: Module, values: Mapping[str, Array], grids: Mapping[str, Grid | None], wanted: Array, bits: int, *,
+    requantize: bool, bias_bits: int,
+) -> dict[str, Any]:  # fmt: skip
+    """A module's grids, as the history keeps them."""
+    row: dict[str, Any] = {"module": step.name, "fused": list(step.fused)}
+    if isinstance(step, Normalization):
+        norm = search_norm(step, values, grids, wanted, bits)
+        return row | {
+            "weight_fraction_bits": {},
+            "gain_fraction_bits": norm.gain,
+            "shift_fraction_bits": norm.shift,
+            "output": asdict(norm.output),
+            "squared_error": norm.error,
+        }
+    choice = search(step, values, grids, wanted, bits, requantize=requantize, bias_bits=bias_bits)
+    names = [layer.name for layer in step.weighted]
+    return row | {
+        "weight_fraction_bits": dict(zip(names, choice.weights, strict=True)),
+        "bias_fraction_bits": choice.bias,
+        "constant_fraction_bits": choice.constant,
+        "table_index": None if choice.table_index is None else asdict(choice.table_index),
+        "output": None if choice.output is None else asdict(choice.output),
+        "squared_error": choice.error,
+    }
+
+
+def _write_(step: Module, row: Mapping[str, Any], bits: int, bias_bits: int) -> list[str]:
+    """Put a module's parameters on their grids; paths of those that are neither weights nor biases."""
+    if isinstance(step, Normalization):
+        return _write_norm_(step, row, bits)
+    for layer, fraction in zip(step.weighted, row["weight_fraction_bits"].values(), strict=True):
+        torch_layer = layer.torch_module
+        if layer_codes(torch_layer) is None:
+            mask = layer_mask(torch_layer)
+            write_out_(torch_layer)
+            kept: Mask = np.ones(tuple(float_weight(torch_layer).shape), dtype=np.bool_) if mask is None else mask
+            quantize_layer_(torch_layer, kept, np.array(-fraction, dtype=np.int32), bits_levels(bits))
+    _write_bias_(step, Grid(row["bias_fraction_bits"], bias_bits, True).rounded(total_bias(step)))
+    found = constant_tensor(step.constants[0]) if len(step.constants) == 1 else None
+    if found is None:
+        return []
+    path, tensor = found
+    _put_(tensor, Grid(row["constant_fraction_bits"], bits, True).rounded(total_constant(step)))
+    return [path]
+
+
+def _write_norm_(step: Normalization, row: Mapping[str, Any], bits: int) -> list[str]:
+    """Gains and shifts, where the normalization has any."""
+    paths = []
+    grids = Grid(row["gain_fraction_bits"], bits, True), Grid(row["shift_fraction_bits"], bits, True)
+    module: Any = step.layer.torch_module
+    for name, values, grid in zip(("weight", "bias"), norm_parameters(step.layer), grids, strict=True):
+        if getattr(module, name) is not None:
+            _put_(getattr(module, name), grid.rounded(values))
+            paths.append(f"{step.layer.fx_node.target}.{name}")
+    return paths
+
+
+def _put_(tensor: Tensor, values: Array) -> None:
+    with torch.no_grad():
+        tensor.copy_(torch.from_numpy(values.reshape(tuple(tensor.shape))))
+
+
+def _write_bias_(module: UnifiedModule, bias: Array) -> None:
+    """The module's one bias, on the first of its layers that has any; zero on the others."""
+    biased = [layer.torch_module for layer in module.weighted if layer.torch_module.bias is not None]
+    for position, layer in enumerate(biased):
+        _put_(layer.bias, bias if position == 0 else np.zeros_like(bias))  # type: ignore[arg-type]
+
+
+def _check_finite(program: Program) -> None:
+    for module in program.modules:
+        parts = {layer.name: [float_weight(layer.torch_module)] for layer in module.weighted}
+        if isinstance(module, Normalization):
+            parts[module.layer.name] = list(norm_parameters(module.layer))
+        else:
+            parts |= {layer.name: [layer.options["shift"]] for layer in module.constants}
+        for name, arrays in parts.items():
+            if not all(np.isfinite(array).all() for array in arrays):
+                raise CompressError(
+                    name, "has weights that are not finite; train the model again or load other weights"
+                )
+
+
+def _measured(result: CompressedModel, start: CompressedModel, data: Any) -> CompressedModel:
+    """The same with accuracies before and after, on all test images, in its last history entry."""
+    network = joint_network(result)
+    named = [
+        network.run_fake(part).argmax(axis=1) for part in np.array_split(data.x_test, max(1, len(data.x_test) // 500))
+    ]
+    record = {
+        **result.history[-1],
+        "images": len(data.x_test),
+        "accuracy_before": accuracy(start.module, data.x_test, data.y_test),
+        "accuracy_after": float(np.mean(np.concatenate(named) == data.y_test)),
+    }
+    return CompressedModel(
+        module=result.module,
+        input_shape=result.input_shape,
+        source=result.source,
+        history=(*result.history[:-1], record),
+    )

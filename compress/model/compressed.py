@@ -1,0 +1,83 @@
+"""CompressedModel: a torch module whose layers are held to codebooks or masks, and what was done to get there."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from compress.model.codebook import LayerCodes
+from compress.model.masking import layer_mask
+from compress.model.quantizer import PRUNABLE, layer_codes, weight_identity, write_out_all_
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressedModel:
+    """A compressed module, never changed in place: every step makes a new one.
+
+    module: in eval mode; compressed layers carry a CodebookQuantizer on their weight, or a WeightMask when only pruned.
+    source: where the original came from (kind, name, file, sha256). history: one entry a step in plain JSON values
+    (method, options, seed, data, accuracies). input_shape: without the batch axis, None until data has been seen.
+    """
+
+    module: nn.Module
+    input_shape: tuple[int, ...] | None = None
+    source: dict[str, Any] = field(default_factory=dict)
+    history: tuple[dict[str, Any], ...] = ()
+
+    def layers(self) -> dict[str, LayerCodes]:
+        """Codes of every compressed layer by module path."""
+        found = ((name, layer_codes(layer)) for name, layer in prunable_layers(self.module))
+        return {name: codes for name, codes in found if codes is not None}
+
+    def masks(self) -> dict[str, NDArray[np.bool_]]:
+        """Masks of every layer that is pruned but not quantized, by module path."""
+        found = ((name, layer_mask(layer)) for name, layer in prunable_layers(self.module))
+        return {name: mask for name, mask in found if mask is not None}
+
+    def after(self, module: nn.Module, *, input_shape: tuple[int, ...] | None = None, **step: Any) -> CompressedModel:
+        """The model that one more step made."""
+        shape = self.input_shape if input_shape is None else tuple(input_shape)
+        return replace(self, module=module.eval(), input_shape=shape, history=(*self.history, step))
+
+    def export(self) -> nn.Module:
+        """An ordinary module with dense weights, the quantized values written out."""
+        plain = copy.deepcopy(self.module)
+        write_out_all_(layer for _, layer in prunable_layers(plain))
+        return plain
+
+
+def module_of(model: nn.Module | CompressedModel) -> nn.Module:
+    """The torch module of either."""
+    return model.module if isinstance(model, CompressedModel) else model
+
+
+def prunable_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Layers whose weights compression may touch, by module path, each once."""
+    for name, layer in module.named_modules():
+        if isinstance(layer, PRUNABLE):
+            yield name, layer
+
+
+def tied_layers(module: nn.Module) -> dict[str, str]:
+    """Layers that share their weight with an earlier one: module path -> the earlier one's. One codebook, one count."""
+    first: dict[int, str] = {}
+    found = {}
+    for name, layer in prunable_layers(module):
+        owner = first.setdefault(weight_identity(layer), name)
+        if owner != name:
+            found[name] = owner
+    return found
+
+
+def source_record(module: nn.Module) -> dict[str, Any]:
+    """Plain JSON values that say where a module came from (set by the loader; "python" for any other)."""
+    source = getattr(module, "cipherpress_source", None)
+    if source is None:
+        return {"kind": "python", "name": type(module).__name__}
+    return {key: value for key, value in vars(source).items() if value is not None}

@@ -1,0 +1,375 @@
+"""A CompressedModel on disk: a folder with `model.safetensors` (numbers) and `model.json` (everything else); never
+pickle.
+
+Of a compressed layer only what counts is kept: a bitmap of the mask, the survivors' codes packed to their bits, the
+log2 of the step(s); of a layer that is only pruned the bitmap and the survivors. The module itself comes from where it came from before (`source`), and must have the recorded
+architecture.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from compress.artifact import json_bytes, read_hashed, read_json, write_folder
+from compress.errors import FormatError, ModelError
+from compress.model.bitpack import pack_codes, pack_mask, packed_bytes, unpack_codes, unpack_mask
+from compress.model.codebook import LayerCodes, level_bits
+from compress.model.compressed import CompressedModel, prunable_layers, source_record, tied_layers
+from compress.model.folding import fold_batch_norm
+from compress.model.masking import mask_layer_
+from compress.model.quantizer import quantize_layer_
+
+KIND = "compressed"
+FORMAT_VERSION = 1
+TENSORS_FILE = "model.safetensors"
+JSON_FILE = "model.json"
+
+_FIELDS = frozenset(
+    {"kind", "version", "tensors_sha256", "source", "input_shape", "dtype", "architecture", "layers", "history"}
+)
+#: In folders of models that have a layer pruned but not quantized.
+_MASKED_FIELD = "masked"
+#: In folders of models whose layers share a weight: layer -> the layer whose entry holds it.
+_TIED_FIELD = "tied"
+_MASKED_LAYER_FIELDS = frozenset({"layer", "shape", "kept"})
+_LAYER_FIELDS = frozenset({"layer", "shape", "levels", "bits", "kept", "granularity"})
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+#: Beyond this a step is no number any more in float32.
+_LARGEST_LOG2 = 126
+_LARGEST_LEVELS = 2**15 - 1
+_QUANTIZER = ".parametrizations.weight."
+
+
+def save_model(model: CompressedModel, folder: str | Path, force: bool = False) -> None:
+    """Write the folder, whole or not at all; the same model gives the same bytes.
+
+    Raises: OverwriteError when it exists and force is not given; ModelError for a module of another precision.
+    """
+    tied = tied_layers(model.module)
+    codes = {name: layer for name, layer in model.layers().items() if name not in tied}
+    tensors: dict[str, Tensor] = {}
+    for name, layer in codes.items():
+        tensors[f"{name}.mask"] = torch.from_numpy(pack_mask(layer.mask))
+        tensors[f"{name}.codes"] = torch.from_numpy(pack_codes(layer.codes[layer.mask], layer.levels))
+        tensors[f"{name}.log2_step"] = torch.from_numpy(layer.log2_step.astype(np.int16))
+    masked = {name: mask for name, mask in model.masks().items() if name not in tied}
+    for name, mask in masked.items():
+        weight: Tensor = model.module.get_submodule(name).weight.detach()  # type: ignore[assignment, union-attr, operator]
+        tensors[f"{name}.mask"] = torch.from_numpy(pack_mask(mask))
+        tensors[f"{name}.survivors"] = weight[torch.from_numpy(mask)].clone()
+    tensors |= {key: value.detach().clone().contiguous() for key, value in _leftovers(model.module).items()}
+    content = safetensors.torch.save(dict(sorted(tensors.items())))
+    header = {
+        "kind": KIND,
+        "version": FORMAT_VERSION,
+        "tensors_sha256": hashlib.sha256(content).hexdigest(),
+        "source": model.source,
+        "input_shape": None if model.input_shape is None else list(model.input_shape),
+        "dtype": _dtype(model.module),
+        "architecture": architecture(model.module),
+        "layers": [_layer_entry(name, layer) for name, layer in codes.items()],
+        "history": list(model.history),
+    }
+    if masked:
+        header[_MASKED_FIELD] = [
+            {"layer": name, "shape": list(mask.shape), "kept": int(mask.sum())} for name, mask in masked.items()
+        ]
+    held = {name: owner for name, owner in tied.items() if owner in codes or owner in masked}
+    if held:
+        header[_TIED_FIELD] = held
+    write_folder(Path(folder), {TENSORS_FILE: content, JSON_FILE: json_bytes(header)}, force=force)
+
+
+def read_record(folder: str | Path) -> dict[str, Any]:
+    """The folder's model.json, its fields checked: what the model is and where it came from, without any tensor.
+
+    Raises: FormatError naming file and field.
+    """
+    path = Path(folder) / JSON_FILE
+    header = read_json(path, kind=KIND, version=FORMAT_VERSION)
+    missing, extra = sorted(_FIELDS - header.keys()), sorted(header.keys() - _FIELDS - {_MASKED_FIELD, _TIED_FIELD})
+    if missing or extra:
+        raise FormatError(f"{path}: missing {missing or 'nothing'}, unknown {extra or 'nothing'}; save the model again")
+    shape = header["input_shape"]
+    if shape is not None and not _whole_numbers(shape):
+        raise FormatError(f"{path}: field 'input_shape' is {shape!r}; a list of whole numbers or null is needed")
+    if header["dtype"] not in _DTYPES:
+        raise FormatError(f"{path}: field 'dtype' is {header['dtype']!r}; allowed: {', '.join(_DTYPES)}")
+    for field, kind in (("source", dict), ("architecture", dict), ("layers", list), ("history", list)):
+        if not isinstance(header[field], kind):
+            raise FormatError(f"{path}: field '{field}' is {type(header[field]).__name__}, expected {kind.__name__}")
+    if not all(isinstance(step, dict) and isinstance(step.get("method"), str) for step in header["history"]):
+        raise FormatError(f"{path}: field 'history' holds an entry without a method; save the model again")
+    for position, entry in enumerate(header["layers"]):
+        _check_layer_entry(entry, f"{path}: field 'layers[{position}]'")
+    masked = header.setdefault(_MASKED_FIELD, [])
+    if not isinstance(masked, list):
+        raise FormatError(f"{path}: field '{_MASKED_FIELD}' is {type(masked).__name__}, expected list")
+    for position, entry in enumerate(masked):
+        _check_masked_entry(entry, f"{path}: field '{_MASKED_FIELD}[{position}]'")
+    tied = header.setdefault(_TIED_FIELD, {})
+    if not isinstance(tied, dict) or not all(isinstance(owner, str) for owner in tied.values()):
+        raise FormatError(f"{path}: field '{_TIED_FIELD}' names for each layer the one it shares with; save again")
+    return header
+
+
+def load_model_folder(folder: str | Path, module: nn.Module | None = None) -> CompressedModel:
+    """The model that `save_model` wrote.
+
+    module: the model it was made from (`read_record(folder)["source"]` says which); its weights do not matter, it is
+    not changed.
+    Raises: ModelError when the module is missing or another one; FormatError, naming file and field, for a damaged
+    folder.
+    """
+    folder = Path(folder)
+    header = read_record(folder)
+    content = read_hashed(folder / TENSORS_FILE, header["tensors_sha256"])
+    try:
+        tensors = safetensors.torch.load(content)
+    except SafetensorError as error:
+        raise FormatError(f"{folder / TENSORS_FILE}: not a safetensors file ({error}); save the model again") from error
+    fitting = _fitting_module(header, module, folder).to(_DTYPES[header["dtype"]])
+    layers = dict(prunable_layers(fitting))
+    _tie(fitting, header, folder / JSON_FILE)
+    followers = {owner: [name for name, its in header[_TIED_FIELD].items() if its == owner] for owner in layers}
+    restored: set[str] = set()
+    for field in ("layers", _MASKED_FIELD):
+        for entry in header[field]:
+            name = entry["layer"]
+            if name not in layers or name in restored or list(layers[name].weight.shape) != entry["shape"]:  # type: ignore[arg-type]
+                raise FormatError(
+                    f"{folder / JSON_FILE}: field '{field}' names '{name}' {entry['shape']}, which the model does not "
+                    "have or which is named twice"
+                )
+            restored.add(name)
+            group = [layers[member] for member in (name, *followers[name])]
+            if field == _MASKED_FIELD:
+                _restore_masked(group, entry, tensors, folder / TENSORS_FILE)
+            else:
+                _restore_layers(group, _read_codes(entry, tensors, folder / TENSORS_FILE))
+    _restore_leftovers(fitting, tensors, folder / TENSORS_FILE)
+    shape = header["input_shape"]
+    return CompressedModel(
+        module=fitting.eval(),
+        input_shape=None if shape is None else tuple(shape),
+        source=header["source"],
+        history=tuple(header["history"]),
+    )
+
+
+def architecture(module: nn.Module) -> dict[str, str]:
+    """Module path -> class and options, for every module that does something by itself; parametrizations aside."""
+    found = {}
+    compressible = {name for name, _ in prunable_layers(module)}
+    for name, part in module.named_modules():
+        leaf = name in compressible or next(part.children(), None) is None
+        if leaf and ".parametrizations" not in name:
+            found[name] = f"{type(part).__name__.removeprefix('Parametrized')}({part.extra_repr()})"
+    return found
+
+
+def _fitting_module(header: Mapping[str, Any], module: nn.Module | None, folder: Path) -> nn.Module:
+    """A copy of the module, its normalizations folded if they were folded in the saved one."""
+    source = header["source"]
+    if module is None:
+        raise ModelError(f"{folder}: made from {source.get('kind')} model '{source.get('name')}'; give that model too")
+    own = source_record(module)
+    if source.get("sha256") is not None and own.get("sha256") != source["sha256"]:
+        found = own.get("file") or f"{own['kind']} model '{own['name']}'"
+        raise ModelError(
+            f"{folder}: made from {source.get('file')}:{source.get('name')} with sha256 "
+            f"{str(source['sha256'])[:12]}..., "
+            f"not from {found} as it is now; give the file it was made from"
+        )
+    saved = header["architecture"]
+    candidates = (copy.deepcopy(module), fold_batch_norm(module))
+    different = [_differences(architecture(candidate), saved) for candidate in candidates]  # unfolded, folded
+    for candidate, layers in zip(candidates, different, strict=True):
+        if not layers:
+            return candidate
+    layer = min(different, key=len)[0]
+    raise ModelError(
+        f"{folder}: layer '{layer}' is {saved.get(layer)} there and {architecture(module).get(layer)} in the model "
+        f"given; give {source.get('kind')} model '{source.get('name')}'"
+    )
+
+
+def _differences(found: Mapping[str, str], wanted: Mapping[str, Any]) -> list[str]:
+    """Module paths that the two architectures do not agree on, in order."""
+    return [name for name in sorted(found.keys() | wanted.keys()) if found.get(name) != wanted.get(name)]
+
+
+def _leftovers(module: nn.Module) -> dict[str, Tensor]:
+    """Everything in the state dict but the compressed weights: biases, normalizations, layers left alone."""
+    return {key: value for key, value in module.state_dict().items() if _QUANTIZER not in f".{key}"}
+
+
+def _tie(module: nn.Module, header: Mapping[str, Any], path: Path) -> None:
+    """Let layers share weights as they did in the saved model, whether or not those of `module` do.
+
+    Raises: FormatError for ties that the saved layers cannot have; ModelError for ties of the module that they have not.
+    """
+    layers, tied = dict(prunable_layers(module)), header[_TIED_FIELD]
+    entries = {entry["layer"] for field in ("layers", _MASKED_FIELD) for entry in header[field]}
+    for name, owner in tied.items():
+        if name in entries or owner not in entries or not {name, owner} <= layers.keys():
+            raise FormatError(
+                f"{path}: field '{_TIED_FIELD}' ties '{name}' to '{owner}', which holds no weights of both"
+            )
+        if layers[name].weight.shape != layers[owner].weight.shape:  # type: ignore[union-attr]
+            raise FormatError(f"{path}: field '{_TIED_FIELD}' ties '{name}' to '{owner}' of another shape; save again")
+        layers[name].weight = layers[owner].weight
+    for name, owner in tied_layers(module).items():
+        if {name, owner} & entries and tied.get(name) != owner:
+            raise ModelError(
+                f"{path.parent}: layers '{name}' and '{owner}' share a weight in the model given, not in the saved one; "
+                "give the model it was made from"
+            )
+
+
+def _restore_layers(group: Sequence[nn.Module], codes: LayerCodes) -> None:
+    """The first layer's weight, which the others share, held to its codebook in all of them."""
+    weight: Tensor = group[0].weight  # type: ignore[assignment]
+    with torch.no_grad():
+        weight.copy_(torch.from_numpy(codes.values()))
+    for layer in group:
+        quantize_layer_(layer, codes.mask, codes.log2_step, codes.levels)
+
+
+def _restore_masked(
+    group: Sequence[nn.Module], entry: Mapping[str, Any], tensors: dict[str, Tensor], path: Path
+) -> None:
+    """Survivors at their places, zeros elsewhere, held there from now on, in all layers that share the weight."""
+    name, weight = entry["layer"], group[0].weight
+    mask = _read_mask(entry, tensors, path)
+    survivors = _take(tensors, f"{name}.survivors", weight.dtype, (entry["kept"],), path)  # type: ignore[arg-type]
+    if not np.isfinite(survivors).all():
+        raise FormatError(f"{path}: tensor '{name}.survivors' has values that are not finite; train the model again")
+    values = np.zeros(mask.shape, dtype=survivors.dtype)
+    values[mask] = survivors
+    with torch.no_grad():
+        weight.copy_(torch.from_numpy(values))  # type: ignore[operator]
+    for layer in group:
+        mask_layer_(layer, mask)
+
+
+def _restore_leftovers(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Take the remaining tensors, which must be exactly the ones the module needs."""
+    wanted = _leftovers(module)
+    missing, extra = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
+    if missing or extra:
+        raise FormatError(
+            f"{path}: missing tensors {missing or 'none'}, unknown {extra or 'none'}; save the model again"
+        )
+    for key, target in wanted.items():
+        value = tensors[key]
+        if value.shape != target.shape or value.dtype != target.dtype:
+            found, needed = f"{value.dtype} {tuple(value.shape)}", f"{target.dtype} {tuple(target.shape)}"
+            raise FormatError(f"{path}: tensor '{key}' is {found}, the model needs {needed}; save the model again")
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise FormatError(f"{path}: tensor '{key}' has values that are not finite; train the model again")
+        with torch.no_grad():
+            target.copy_(value)
+
+
+def _read_codes(entry: Mapping[str, Any], tensors: dict[str, Tensor], path: Path) -> LayerCodes:
+    name, shape, levels, kept = entry["layer"], tuple(entry["shape"]), entry["levels"], entry["kept"]
+    mask = _read_mask(entry, tensors, path)
+    packed = _take(tensors, f"{name}.codes", torch.uint8, (packed_bytes(kept, level_bits(levels)),), path)
+    survivors = unpack_codes(packed, kept, levels)
+    step_shape = () if entry["granularity"] == "layer" else (shape[0],)
+    log2_step = _take(tensors, f"{name}.log2_step", torch.int16, step_shape, path).astype(np.int32)
+    if np.abs(survivors).max(initial=0) > levels or np.abs(log2_step).max(initial=0) > _LARGEST_LOG2:
+        raise FormatError(
+            f"{path}: layer '{name}' has codes beyond {levels} or a step beyond 2^{_LARGEST_LOG2}; save again"
+        )
+    codes = np.zeros(shape, dtype=np.int32)
+    codes[mask] = survivors
+    return LayerCodes(codes, log2_step, mask, levels)
+
+
+def _read_mask(entry: Mapping[str, Any], tensors: dict[str, Tensor], path: Path) -> NDArray[np.bool_]:
+    name, shape, kept = entry["layer"], tuple(entry["shape"]), entry["kept"]
+    packed = _take(tensors, f"{name}.mask", torch.uint8, (packed_bytes(int(np.prod(shape)), 1),), path)
+    mask = unpack_mask(packed, shape)
+    if int(mask.sum()) != kept:
+        raise FormatError(
+            f"{path}: tensor '{name}.mask' keeps {int(mask.sum())} weights, {JSON_FILE} says {kept}; save again"
+        )
+    return mask
+
+
+def _take(tensors: dict[str, Tensor], key: str, dtype: torch.dtype, shape: tuple[int, ...], path: Path) -> NDArray[Any]:
+    """Take one tensor out of `tensors`."""
+    if key not in tensors:
+        raise FormatError(f"{path}: tensor '{key}' is missing; save the model again")
+    tensor = tensors.pop(key)
+    if tensor.dtype != dtype or tuple(tensor.shape) != shape:
+        raise FormatError(
+            f"{path}: tensor '{key}' is {tensor.dtype} {tuple(tensor.shape)}, expected {dtype} {shape}; save again"
+        )
+    return tensor.numpy()
+
+
+def _layer_entry(name: str, codes: LayerCodes) -> dict[str, Any]:
+    return {
+        "layer": name,
+        "shape": list(codes.codes.shape),
+        "levels": codes.levels,
+        "bits": codes.bits,
+        "kept": int(codes.mask.sum()),
+        "granularity": codes.granularity,
+    }
+
+
+def _check_layer_entry(entry: Any, where: str) -> None:
+    if not isinstance(entry, dict) or entry.keys() != _LAYER_FIELDS:
+        raise FormatError(f"{where}: needs exactly {', '.join(sorted(_LAYER_FIELDS))}; save the model again")
+    if not isinstance(entry["layer"], str) or not _whole_numbers(entry["shape"]):
+        raise FormatError(f"{where}: layer is a text and shape a list of whole numbers; save the model again")
+    levels = entry["levels"]
+    if type(levels) is not int or not 1 <= levels <= _LARGEST_LEVELS or entry["bits"] != level_bits(levels):
+        raise FormatError(
+            f"{where}: levels {levels!r} and bits {entry['bits']!r}; levels 1 to {_LARGEST_LEVELS} with their bits"
+        )
+    _check_kept(entry, where)
+    if entry["granularity"] not in ("layer", "channel"):
+        raise FormatError(f"{where}.granularity: got {entry['granularity']!r}; allowed: layer, channel")
+
+
+def _check_masked_entry(entry: Any, where: str) -> None:
+    if not isinstance(entry, dict) or entry.keys() != _MASKED_LAYER_FIELDS:
+        raise FormatError(f"{where}: needs exactly {', '.join(sorted(_MASKED_LAYER_FIELDS))}; save the model again")
+    if not isinstance(entry["layer"], str) or not _whole_numbers(entry["shape"]):
+        raise FormatError(f"{where}: layer is a text and shape a list of whole numbers; save the model again")
+    _check_kept(entry, where)
+
+
+def _check_kept(entry: Mapping[str, Any], where: str) -> None:
+    kept, size = entry["kept"], int(np.prod(entry["shape"], dtype=object))
+    if type(kept) is not int or not 0 <= kept <= size:
+        raise FormatError(f"{where}.kept: got {kept!r}; 0 to {size} is allowed")
+
+
+def _whole_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is int and item > 0 for item in value)
+
+
+def _dtype(module: nn.Module) -> str:
+    found = {str(parameter.dtype).removeprefix("torch.") for parameter in module.parameters()}
+    if len(found) != 1 or not found <= _DTYPES.keys():
+        raise ModelError(
+            f"parameters: of type {', '.join(sorted(found))}; only one of {', '.join(_DTYPES)} can be saved, convert it"
+        )
+    return found.pop()

@@ -1,0 +1,66 @@
+"""How much the network's answers depend on each weight: the diagonal of its Fisher information on calibration images."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from compress.errors import CalibrationError, ConfigError
+from compress.model.compressed import CompressedModel, module_of, prunable_layers, tied_layers
+from compress.model.folding import fold_batch_norm
+from compress.model.precision import full_precision_, in_precision
+from compress.model.quantizer import write_out_all_
+
+Array = NDArray[np.float64]
+
+#: Images a gradient is taken over.
+BATCH_IMAGES = 32
+
+
+def weight_curvature(
+    model: nn.Module | CompressedModel, data: Any, *, images: int = 4096, seed: int = 0
+) -> dict[str, Array]:
+    """E[g^2] of every weight of every Linear, Conv1d and Conv2d, by module path, the weights' shapes; `model` is not changed.
+
+    Normalizations are folded first, as `opq` folds them. g is the gradient of -log p(y | x) with y drawn from the network's own
+    answer, whose mean is zero, so that a batch of n images has E[(mean g)^2] = E[g^2] / n and no gradient by sample is needed (derived).
+    To second order a weight w that goes costs E[g^2] w^2 / 2.
+    images: training images drawn without replacement (`data.calibration`).
+    Raises: ConfigError; CalibrationError when an answer or a gradient is not finite.
+    """
+    if images < 1:
+        raise ConfigError("images", images, "1 or more")
+    module = full_precision_(copy.deepcopy(module_of(model)))
+    write_out_all_(layer for _, layer in prunable_layers(module))
+    module = fold_batch_norm(module).requires_grad_(True)
+    tied = tied_layers(module)
+    weights: dict[str, Tensor] = {
+        name: layer.weight  # type: ignore[misc]
+        for name, layer in prunable_layers(module)
+        if name not in tied
+    }
+    sums = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+    generator = torch.Generator().manual_seed(seed)
+    inputs = in_precision(torch.from_numpy(np.ascontiguousarray(data.calibration(images, seed))), module)
+    for batch in inputs.split(BATCH_IMAGES):
+        scores = module(batch)
+        if not torch.isfinite(scores).all():
+            raise CalibrationError(
+                type(module).__name__, "its answers to the calibration images are not finite; check the data"
+            )
+        drawn = torch.multinomial(torch.softmax(scores.detach().float(), dim=1), 1, generator=generator)[:, 0]
+        gradients = torch.autograd.grad(F.cross_entropy(scores, drawn), list(weights.values()), allow_unused=True)
+        for name, gradient in zip(weights, gradients, strict=True):
+            if gradient is not None:  # a layer that never runs has no say
+                sums[name] += gradient.square() * (len(batch) * len(batch) / len(inputs))
+    found = {name: total.double().numpy() for name, total in sums.items()}
+    for name, values in found.items():
+        if not np.isfinite(values).all():
+            raise CalibrationError(name, "has gradients that are not finite on the calibration images; check the data")
+    return found

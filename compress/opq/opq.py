@@ -1,0 +1,286 @@
+"""OPQ: one-shot pruning-quantization. Masks and steps of all layers at once, in closed form, from the trained weights
+alone.
+
+Paper: arXiv 2205.11141 (AAAI 2021), known through its abstract and a third party's note: Laplace weights, one
+Lagrangian for all layers' pruning, one for their quantization, masks and steps frozen in fine-tuning. The formulas are
+derived (`laplace`, `allocation`).
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from compress.errors import CalibrationError, CompressError, ConfigError
+from compress.model.codebook import Granularity, bits_levels, power_of_two_step
+from compress.model.compressed import CompressedModel, prunable_layers, source_record, tied_layers
+from compress.model.folding import fold_batch_norm
+from compress.model.masking import Mask
+from compress.model.precision import full_precision_
+from compress.model.quantizer import latent_weight, quantize_layer_, quantizer_of, weight_identity, write_out_all_
+from compress.opq.allocation import Objective, Weighting, allocate_bits, allocate_rates, threshold_scales
+from compress.opq.laplace import clip_ratio, fit_quality, laplace_scale
+from compress.opq.masks import exact_counts, rank_mask
+
+Array = NDArray[np.float64]
+
+logger = logging.getLogger(__name__)
+
+#: Largest pruning rate of a layer; the last layer keeps more (few weights, each a class's evidence) unless more is
+#: asked of all.
+DEFAULT_CAP = 0.99
+LAST_LAYER_CAP = 0.8
+DEPTHWISE_CAP = 0.5
+LOWEST_BITS, HIGHEST_BITS = 2, 8
+#: Both 2^126 and 2^-126 are ordinary float32 numbers.
+EXTREME_LOG2_STEP = 126
+
+
+@dataclass(frozen=True)
+class LayerAllocation:
+    """What OPQ decided for one layer, and how well the Laplace prior fits it (Kolmogorov-Smirnov distance).
+
+    pruned counts the `held` weights too, which earlier pruning took; prior and fit are those of the others' scores.
+    """
+
+    layer: str
+    weights: int
+    pruned: int
+    bits: int
+    laplace_scale: float
+    fit_distance: float
+    held: int = 0
+
+
+def opq(
+    model: nn.Module | CompressedModel,
+    *,
+    sparsity: float = 0.9,
+    bits: float = 4,
+    weighting: Weighting = "raw",
+    granularity: Granularity = "layer",
+    cap: float = DEFAULT_CAP,
+    objective: Objective = "storage",
+    curvature: Mapping[str, Array] | None = None,
+) -> CompressedModel:
+    """Prune and quantize every Linear, Conv1d and Conv2d; `model` is not changed. Needs no data unless weighted by curvature.
+
+    sparsity: share of those weights that goes, over all layers together; weights that block pruning took before count
+    and stay away. bits: mean bits of a surviving weight; with objective "encrypted" the mean over layers, each of which
+    costs its bits once as the scale of its plaintexts, however many weights it has.
+    Layers that share a weight get one codebook and count once. Frozen layers (requires_grad=False) are compressed like
+    any other and stay frozen. Half-precision models become float32, which holds their weights exactly.
+    weighting: of a layer's error in the common objective (ours; the paper's is not known). "curvature" (ours) weighs every weight by
+    itself, with `curvature` (see `curvature.weight_curvature`): the Laplace prior, the rates and the ranks are those of the scores
+    |w| sqrt(E[g^2]), whose square is twice what the weight costs to second order; bits are shared out as with "raw".
+    granularity: one power-of-two step a layer, or one an output channel.
+    Raises: ConfigError, BudgetError; CalibrationError for curvature that does not fit a layer; CompressError for a model that is quantized already or has no such layer.
+    """
+    if granularity not in get_args(Granularity):
+        raise ConfigError("granularity", granularity, f"one of {', '.join(get_args(Granularity))}")
+    if not bits <= HIGHEST_BITS:  # not a number is refused too
+        raise ConfigError("bits", bits, f"{LOWEST_BITS} to {HIGHEST_BITS} a surviving weight")
+    if not 0 < cap < 1:
+        raise ConfigError("cap", cap, "a share between 0 and 1")
+    start = model if isinstance(model, CompressedModel) else CompressedModel(module=model, source=source_record(model))
+    _check(start.module)
+    module = full_precision_(copy.deepcopy(start.module))
+    write_out_all_(layer for _, layer in prunable_layers(module))
+    module = fold_batch_norm(module)
+    every, tied = dict(prunable_layers(module)), tied_layers(module)
+    layers = {name: layer for name, layer in every.items() if name not in tied}
+    last = list(every)[-1]
+    weights = {name: latent_weight(layer).detach().double().numpy() for name, layer in layers.items()}
+    open_weights = {**{name: np.ones(weight.shape, dtype=bool) for name, weight in weights.items()}, **start.masks()}
+    scores = _scores(weights, weighting, curvature)
+    allocations = _allocate(
+        layers, weights, scores, open_weights, sparsity, bits, weighting, cap, tied.get(last, last), objective
+    )
+    for allocation in allocations:
+        weight = weights[allocation.layer]
+        # a weight that is held back goes before any whose score happens to be zero
+        mask = rank_mask(
+            np.where(open_weights[allocation.layer], np.maximum(scores[allocation.layer], np.finfo(float).tiny), 0.0),
+            allocation.pruned,
+        )
+        levels = bits_levels(allocation.bits)
+        log2_step = _steps(weight, mask, allocation, levels, granularity)
+        for name in (allocation.layer, *(name for name, owner in tied.items() if owner == allocation.layer)):
+            quantize_layer_(every[name], mask, log2_step, levels)
+    options = {
+        "sparsity": sparsity,
+        "bits": bits,
+        "weighting": weighting,
+        "granularity": granularity,
+        "cap": cap,
+        "objective": objective,
+    }
+    return start.after(
+        module,
+        method="opq",
+        options=options,
+        original_parameters=sum(parameter.numel() for parameter in start.module.parameters()),
+        allocation=[asdict(row) for row in allocations],
+    )
+
+
+def _check(module: nn.Module) -> None:
+    """Raises: CompressError for a model whose weights OPQ cannot take."""
+    layers = dict(prunable_layers(module))
+    if not layers:
+        raise CompressError(type(module).__name__, "has no Linear, Conv1d or Conv2d layer to compress")
+    for name, layer in layers.items():
+        if quantizer_of(layer) is not None:
+            raise CompressError(name, "is quantized already; run opq on the uncompressed model")
+        weight = layer.weight
+        if not isinstance(weight, nn.Parameter) and not parametrize.is_parametrized(layer, "weight"):
+            raise CompressError(
+                name, "its weight is computed by a hook (old weight_norm or spectral_norm?); remove the hook first"
+            )
+        if not isinstance(weight, Tensor) or not torch.isfinite(weight).all():
+            raise CompressError(name, "has weights that are not finite; train the model again or load other weights")
+        if weight.numel() == 0:
+            raise CompressError(name, "has no weights (a size of zero); remove the layer")
+    own = {weight_identity(layer): name for name, layer in layers.items()}
+    for path, parameter in module.named_parameters(remove_duplicate=False):
+        owner, _, attribute = path.rpartition(".")
+        if not torch.isfinite(parameter).all():
+            raise CompressError(owner, f"its {attribute} is not finite; train the model again or load other weights")
+        if id(parameter) in own and owner.removesuffix(".parametrizations.weight") not in layers:
+            raise CompressError(
+                own[id(parameter)],
+                f"shares its weight with '{path}', which cannot be quantized; give it one of its own",
+            )
+
+
+def _scores(weights: dict[str, Array], weighting: Weighting, curvature: Mapping[str, Array] | None) -> dict[str, Array]:
+    """What decides which weights go: magnitudes, times the root of the curvature where that is the weighting.
+
+    Raises: ConfigError for curvature without its weighting, or the reverse; CalibrationError naming the layer it does not fit.
+    """
+    if (weighting == "curvature") != (curvature is not None):
+        raise ConfigError(
+            "curvature",
+            "none" if curvature is None else "given",
+            "weight_curvature(model, data), together with weighting 'curvature'",
+        )
+    if curvature is None:
+        return {name: np.abs(weight) for name, weight in weights.items()}
+    for name, weight in weights.items():
+        found = curvature.get(name)
+        if found is None or found.shape != weight.shape or not (np.isfinite(found).all() and (found >= 0).all()):
+            raise CalibrationError(
+                name,
+                f"needs a curvature of shape {weight.shape}, finite and not negative; take weight_curvature of this model",
+            )
+    return {name: np.abs(weight) * np.sqrt(curvature[name]) for name, weight in weights.items()}
+
+
+def _allocate(
+    layers: dict[str, nn.Module],
+    weights: dict[str, Array],
+    scores: dict[str, Array],
+    open_weights: dict[str, Mask],
+    sparsity: float,
+    bits: float,
+    weighting: Weighting,
+    cap: float,
+    last: str,
+    objective: Objective,
+) -> list[LayerAllocation]:
+    """Rates and bits of all layers; what earlier pruning holds at zero is taken off sizes, caps and budget.
+
+    A layer that earlier pruning took whole has nothing to decide.
+    """
+    gone = {name: _gone(name, weight.size) for name, weight in weights.items() if not open_weights[name].any()}
+    names = [name for name in layers if name not in gone]
+    if not names:
+        return list(gone.values())
+    held = [int((~open_weights[name]).sum()) for name in names]
+    values = {name: scores[name][open_weights[name]] for name in names}
+    sizes = [values[name].size for name in names]
+    scales = [laplace_scale(values[name]) for name in names]
+    caps = [_cap(layers[name], weights[name], cap, LAST_LAYER_CAP if name == last else cap) for name in names]
+    if sum(share * weights[name].size for share, name in zip(caps, names, strict=True)) < sparsity * (
+        sum(sizes) + sum(held)
+    ):  # the last layer keeps more only where the others can make up for it
+        caps = [_cap(layers[name], weights[name], cap) for name in names]
+    most = [
+        max(0, int(np.floor(share * weights[name].size + 1e-9)) - away)
+        for share, name, away in zip(caps, names, held, strict=True)
+    ]
+    reachable = [limit / size for limit, size in zip(most, sizes, strict=True)]
+    before = sum(held) + sum(row.held for row in gone.values())
+    share = max(0.0, (sparsity * (sum(sizes) + before) - before) / sum(sizes)) if before else sparsity
+    rates = allocate_rates(scales, sizes, share, weighting=weighting, caps=reachable)
+    pruned = exact_counts(rates, sizes, round(share * sum(sizes)), most)
+    survivors = [size - away for size, away in zip(sizes, pruned, strict=True)]
+    omega_roots = 1 / np.maximum(threshold_scales(scales, sizes, weighting), np.finfo(float).tiny)
+    largest = [float(np.abs(weights[name][open_weights[name]]).max()) for name in names]
+    ranges = [value * float(root) for value, root in zip(largest, omega_roots, strict=True)]
+    layer_bits = allocate_bits(ranges, survivors, bits, low=LOWEST_BITS, high=HIGHEST_BITS, objective=objective)
+    rows = dict(gone)
+    for index, name in enumerate(names):
+        quality = fit_quality(values[name])
+        logger.info("%s: prune %.4f, %d bits, Laplace fit %.3f", name, rates[index], layer_bits[index], quality)
+        rows[name] = LayerAllocation(
+            layer=name,
+            weights=sizes[index] + held[index],
+            pruned=pruned[index] + held[index],
+            bits=layer_bits[index],
+            laplace_scale=scales[index],
+            fit_distance=quality,
+            held=held[index],
+        )
+    return [rows[name] for name in layers]
+
+
+def _gone(layer: str, size: int) -> LayerAllocation:
+    """A layer none of whose weights is left."""
+    return LayerAllocation(
+        layer=layer, weights=size, pruned=size, bits=LOWEST_BITS, laplace_scale=0.0, fit_distance=1.0, held=size
+    )
+
+
+def _cap(layer: nn.Module, weight: Array, *caps: float) -> float:
+    """Largest rate of a layer: at least one survivor an output channel on average, more in depthwise layers."""
+    depthwise = getattr(layer, "groups", 1) > 1 and weight.shape[1] == 1
+    return float(max(0.0, min(*caps, DEPTHWISE_CAP if depthwise else 1.0, 1 - weight.shape[0] / weight.size)))
+
+
+def _steps(
+    weight: Array, mask: NDArray[np.bool_], allocation: LayerAllocation, levels: int, granularity: Granularity
+) -> NDArray[np.int32]:
+    """log2 of the step(s): the closed-form clipping value over the levels, rounded to the better power of two."""
+    rate = (allocation.pruned - allocation.held) / max(1, allocation.weights - allocation.held)
+    if granularity == "layer":
+        return np.array(_log2_step(weight[mask], allocation.bits, rate, levels), dtype=np.int32)
+    rows = [_log2_step(row[kept], allocation.bits, rate, levels) for row, kept in zip(weight, mask, strict=True)]
+    return np.array(rows, dtype=np.int32)
+
+
+def _log2_step(survivors: Array, bits: int, rate: float, levels: int) -> int:
+    """Survivors are memoryless above the threshold: mean |w| = tau + b gives b; clip at u(B, p) b, never beyond the
+    largest."""
+    magnitudes = np.abs(survivors)
+    if not magnitudes.size or magnitudes.max() == 0.0:
+        return 0
+    b = float(magnitudes.mean()) / (1 - float(np.log1p(-rate))) if rate < 1 else float(magnitudes.mean())
+    clip = min(clip_ratio(bits, rate) * b, float(magnitudes.max()))
+    # weights of the size of float32's subnormals have no step that is a number; they round to zero
+    return max(-EXTREME_LOG2_STEP, min(EXTREME_LOG2_STEP, power_of_two_step(survivors, clip / levels, levels)))
+
+
+def allocation_table(model: CompressedModel) -> list[dict[str, Any]]:
+    """OPQ's decisions of the last opq step, one row a layer; empty when there was none."""
+    steps = [step for step in model.history if step["method"] == "opq"]
+    return list(steps[-1]["allocation"]) if steps else []

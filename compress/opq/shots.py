@@ -1,0 +1,101 @@
+"""OPQ in several shots: prune a part, fine-tune, prune more, with bits of the last shot only at the end.
+
+The paper allocates once. At high rates one shot leaves a network that fine-tuning does not bring back; a rising share does (ours; the
+cubic rise is that of arXiv 1710.01878). Between shots the codebooks are taken off and the masks stay, so that nothing comes back.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from compress.errors import ConfigError
+from compress.model.compressed import CompressedModel, prunable_layers
+from compress.model.masking import mask_layer_
+from compress.model.quantizer import quantizer_of, write_out_
+from compress.opq.curvature import weight_curvature
+from compress.opq.opq import DEFAULT_CAP, opq
+from compress.training.finetune import finetune
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """Sparsity and mean bits of one OPQ step, as `opq` takes them, and the epochs of fine-tuning after it."""
+
+    sparsity: float
+    bits: float
+    epochs: int
+
+
+def rising_shots(
+    sparsity: float, bits: float, *, shots: int, epochs_between: int, epochs: int, bits_between: float = 8
+) -> list[Shot]:
+    """Shots up to `sparsity`, the share still to go falling by the cube; the last one has `bits` and `epochs`."""
+    if shots < 1:
+        raise ConfigError("shots", shots, "1 or more")
+    shares = [sparsity * (1 - (1 - (turn + 1) / shots) ** 3) for turn in range(shots)]
+    return [*(Shot(share, bits_between, epochs_between) for share in shares[:-1]), Shot(sparsity, bits, epochs)]
+
+
+def opq_in_shots(
+    model: nn.Module | CompressedModel,
+    data: Any,
+    shots: Sequence[Shot],
+    *,
+    cap: float = DEFAULT_CAP,
+    learning_rate: float = 8e-3,
+    shrinkage: float = 0.0,
+    teacher: nn.Module | None = None,
+    augment: bool = False,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> CompressedModel:
+    """OPQ weighted by curvature and fine-tuning, shot after shot; `model` is not changed.
+
+    The curvature is taken anew before every shot, from the training images. cap: see `opq`; the others: see `finetune`.
+    Raises: what `opq`, `weight_curvature` and `finetune` raise; ConfigError without any shot.
+    """
+    if not shots:
+        raise ConfigError("shots", 0, "1 or more")
+    total, done = sum(shot.epochs for shot in shots) or 1, 0
+    current: nn.Module | CompressedModel = model
+    for turn, shot in enumerate(shots):
+        if turn:
+            assert isinstance(current, CompressedModel)
+            current = masks_only(current)
+        curvature = weight_curvature(current, data, seed=seed + turn)
+        small = opq(
+            current, sparsity=shot.sparsity, bits=shot.bits, weighting="curvature", curvature=curvature, cap=cap
+        )
+        current = finetune(
+            small, data, epochs=shot.epochs, learning_rate=learning_rate, shrinkage=shrinkage, teacher=teacher,
+            augment=augment, seed=seed + turn, progress=_part_of(progress, done / total, shot.epochs / total),
+        )  # fmt: skip
+        done += shot.epochs
+    assert isinstance(current, CompressedModel)
+    return current
+
+
+def masks_only(model: CompressedModel) -> CompressedModel:
+    """The model with its codebooks taken off: the values they gave are the weights now, and the masks stay."""
+    module = copy.deepcopy(model.module)
+    for _, layer in prunable_layers(module):
+        quantizer = quantizer_of(layer)
+        if quantizer is not None:
+            write_out_(layer)
+            mask_layer_(layer, quantizer.mask.numpy())
+    return model.after(module, method="masks-only")
+
+
+def _part_of(progress: Progress | None, start: float, share: float) -> Progress | None:
+    """Progress of a part of the work as progress of the whole."""
+    if progress is None:
+        return None
+    report = progress
+    return lambda label, fraction: report(label, start + share * fraction)

@@ -1,0 +1,117 @@
+"""Makes the networks that a search asks for, and has a compiler say what they cost. The compiler comes as a function."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from torch import nn
+
+from compress.conversion.calibrate import network_accuracy
+from compress.conversion.friendly import activation_names
+from compress.errors import BudgetError, CompileError
+from compress.graph.importing import import_model
+from compress.model.compressed import CompressedModel, module_of
+from compress.network import Network
+from compress.press.pressing import Setting, pruned, sketched, trained
+from compress.press.target import Costs, Estimate, Trial
+
+Progress = Callable[[str, float], None]
+#: (network, largest error or None) -> (what it compiled to, costs, predicted error). Raises CompileError or BudgetError.
+Compile = Callable[[Network, float | None], tuple[Any, Costs, float]]
+
+
+class Candidates:
+    """A model, data with held-out images in place of test images, and a compiler.
+
+    Costs are estimated from the uncompressed converted network with the setting's zeros and lines in it, compiled to the error that its
+    own plan has: a plan depends on where weights are zero, hardly on what they are, and on the network's tolerance, which only training
+    tells (a network that is converted without training has values so large that its plan says nothing).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | CompressedModel,
+        data: Any,
+        compile_network: Compile,
+        *,
+        max_error: float | None = None,
+        augment: bool = True,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> None:
+        self._model, self._data, self._compile, self._max_error = model, data, compile_network, max_error
+        self._augment, self._seed, self._progress = augment, seed, progress
+        self._pruned: dict[tuple[str | None, float], nn.Module | CompressedModel | None] = {}
+        self._base: tuple[Network, float] | None = None
+
+    @cached_property
+    def activations(self) -> tuple[str, ...]:
+        """Names of the activations, in the order in which they run."""
+        module = module_of(self._model)
+        return tuple(activation_names(import_model(copy.deepcopy(module), tuple(self._data.x_test.shape[1:]))))
+
+    def estimate(self, setting: Setting) -> Estimate | None:
+        """What a setting will cost, before training; None where its share is more than the family can give."""
+        start = self._start(setting)
+        if start is None:
+            return None
+        if self._base is None:
+            raise RuntimeError("the uncompressed network is trained first")
+        network, error = self._base
+        masks = start.masks() if isinstance(start, CompressedModel) else {}
+        try:
+            _, costs, _ = self._compile(sketched(network, masks, setting.straight), error)
+        except (CompileError, BudgetError):
+            return Estimate(setting=setting, costs=None)
+        return Estimate(setting=setting, costs=costs)
+
+    def glimpse(self, setting: Setting) -> float:
+        """Accuracy on held-out images after one epoch; 0 where there is nothing to train."""
+        start = self._start(setting)
+        if start is None:
+            return 0.0
+        return self._accuracy(self._trained(start, replace(setting, bits=None, finetune_epochs=0, convert_epochs=1)))
+
+    def train(self, setting: Setting) -> Trial | None:
+        """The setting trained and compiled; None where there is no such share or no plan. The first one is what estimates start from."""
+        start = self._start(setting)
+        if start is None:
+            return None
+        network = self._trained(start, setting)
+        try:
+            outcome, costs, error = self._compile(network, self._max_error)
+        except (CompileError, BudgetError):
+            if self._base is None:
+                raise
+            return None
+        if self._base is None:
+            self._base = network, error
+        return Trial(setting=setting, costs=costs, accuracy=self._accuracy(network), outcome=outcome)
+
+    def _start(self, setting: Setting) -> nn.Module | CompressedModel | None:
+        key = (setting.block, setting.share) if setting.block and setting.share else (None, 0.0)
+        if key not in self._pruned:
+            try:
+                self._pruned[key] = pruned(self._model, self._data, setting, seed=self._seed, progress=self._progress)
+            except BudgetError:
+                self._pruned[key] = None
+        return self._pruned[key]
+
+    def _trained(self, start: nn.Module | CompressedModel, setting: Setting) -> Network:
+        teacher = module_of(self._model)
+        return trained(
+            start,
+            self._data,
+            setting,
+            teacher=teacher,
+            augment=self._augment,
+            seed=self._seed,
+            progress=self._progress,
+        )
+
+    def _accuracy(self, network: Network) -> float:
+        return network_accuracy(network, self._data.x_test, self._data.y_test)

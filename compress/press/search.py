@@ -1,0 +1,232 @@
+"""The search for a compressed network that meets a target: server time, keys and upload as a compiler predicts them, and accuracy. Pure.
+
+What a setting costs is estimated before anything is trained, so that only settings that are expected to meet the target are trained:
+
+    1. the uncompressed network is converted and compiled: where the search starts
+    2. activations become straight lines one after the other, each time the one that leaves most accuracy after one epoch; sets of lines
+       whose estimate meets the target are trained, the most accurate after one epoch first
+    3. if none does it, halving finds for every other set of lines (none among them) and every family of blocks the smallest share whose
+       estimate meets the target; those are trained in the same order
+    4. a share that costs too much when it is trained grows by a step; a network that is not accurate enough is trained once more, for
+       longer and without a codebook
+    5. without a target time the straight lines are taken as far as the accuracy allows, then halving finds the largest share of the
+       family that is accurate enough
+
+Every network that was trained is kept; nothing is random here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from time import monotonic
+from typing import Protocol
+
+from compress.errors import ConfigError
+from compress.press.pressing import Setting
+from compress.press.target import Estimate, Found, Target, Trial, described
+
+Progress = Callable[[str, float], None]
+
+#: Shares of the modelled cost that are tried.
+SHARE_STEP, LARGEST_SHARE = 0.05, 0.9
+SHARES = tuple(round(SHARE_STEP * count, 2) for count in range(1, round(LARGEST_SHARE / SHARE_STEP) + 1))
+#: How much longer a setting is trained when it was not accurate enough.
+LONGER = 2
+
+
+class Maker(Protocol):
+    """Makes what a setting describes; None for a share that a family cannot give, or where no plan can be made."""
+
+    @property
+    def activations(self) -> tuple[str, ...]: ...
+
+    def estimate(self, setting: Setting) -> Estimate | None: ...
+
+    def glimpse(self, setting: Setting) -> float:
+        """Accuracy on held-out images after one epoch."""
+
+    def train(self, setting: Setting) -> Trial | None: ...
+
+
+def search(
+    maker: Maker,
+    target: Target,
+    start: Setting,
+    families: Sequence[str],
+    *,
+    max_trials: int = 8,
+    minutes: float = 30.0,
+    progress: Progress | None = None,
+) -> Found:
+    """Search from `start`, a setting without pruned blocks, over the families of blocks.
+
+    max_trials: networks that are trained at most, the uncompressed one included. minutes: no training starts that, as long as the longest
+    so far, would end later; only this bound makes the result depend on the machine.
+    Raises: ConfigError; what the maker raises.
+    """
+    if max_trials < 1:
+        raise ConfigError("search-trials", max_trials, "1 or more")
+    if not minutes > 0:
+        raise ConfigError("search-minutes", minutes, "a number above 0")
+    run = _Search(maker, target, max_trials, monotonic() + 60 * minutes, progress or (lambda label, share: None))
+    stopped = ""
+    try:
+        run.go(start, families)
+    except _Stop as stop:
+        stopped = str(stop)
+    return Found(
+        target=target,
+        trials=tuple(run.trials),
+        estimates=tuple(estimate for estimate in run.estimates.values() if estimate is not None),
+        stopped=stopped,
+    )
+
+
+def more_training(setting: Setting) -> Setting:
+    """The same blocks and lines, trained longer and without a codebook."""
+    return replace(setting, bits=None, sparsity=0.0, convert_epochs=LONGER * setting.convert_epochs)
+
+
+class _Stop(Exception):
+    """The search's own bound is reached; the message says which."""
+
+
+class _Search:
+    """One search under way: what was trained and estimated so far."""
+
+    def __init__(self, maker: Maker, target: Target, max_trials: int, deadline: float, report: Progress) -> None:
+        self.maker, self.target, self.max_trials, self.deadline, self.report = (
+            maker, target, max_trials, deadline, report,
+        )  # fmt: skip
+        self.trials: list[Trial] = []
+        self.estimates: dict[Setting, Estimate | None] = {}
+        self.longest_s = 0.0
+
+    def go(self, start: Setting, families: Sequence[str]) -> None:
+        plain = replace(start, bits=None, sparsity=0.0, finetune_epochs=0)
+        first = self._train(plain)
+        if self.target.server_ms is None:
+            if self._accurate(first):
+                self._fastest(start, families)
+            return
+        if self._met(first):
+            return
+        roads = [replace(start, straight=lines) for lines in self._lines(start)]
+        alone = [road for road in roads if road.straight and self._affordable(road)]
+        if self._reach_one(alone):
+            return
+        rest = [replace(road, block=family) for road in roads if road not in alone for family in families]
+        self._reach_one([found for road in rest if (found := self._smallest_share(road)) is not None])
+
+    def _reach_one(self, offers: Sequence[Setting]) -> bool:
+        """Train settings that are expected to meet the target, the most accurate after one epoch first, until one does."""
+        ranked = sorted(offers, key=lambda one: -self._glimpse(one)) if len(offers) > 1 else offers
+        return any(self._reach(setting) for setting in ranked)
+
+    def _train(self, setting: Setting) -> Trial | None:
+        if len(self.trials) >= self.max_trials:
+            raise _Stop(f"its bound of {self.max_trials} trainings")
+        if self.trials and monotonic() + self.longest_s > self.deadline:
+            raise _Stop("its bound on time")
+        started = monotonic()
+        self._say("train", setting)
+        trial = self.maker.train(setting)
+        self.longest_s = max(self.longest_s, monotonic() - started)
+        if trial is not None:
+            self.trials.append(trial)
+        return trial
+
+    def _estimate(self, setting: Setting) -> Estimate | None:
+        if setting not in self.estimates:
+            self._check_time()
+            self._say("estimate", setting)
+            self.estimates[setting] = self.maker.estimate(setting)
+        return self.estimates[setting]
+
+    def _glimpse(self, setting: Setting) -> float:
+        self._check_time()
+        self._say("one epoch of", setting)
+        return self.maker.glimpse(setting)
+
+    def _lines(self, start: Setting) -> Iterator[tuple[str, ...]]:
+        """Sets of activations that become lines: none, then one more each time; one activation stays."""
+        chosen: tuple[str, ...] = ()
+        yield chosen
+        while len(chosen) + 1 < len(self.maker.activations):
+            sets = [(*chosen, name) for name in self.maker.activations if name not in chosen]
+            chosen = max(sets, key=lambda names: self._glimpse(replace(start, straight=names))) if sets[1:] else sets[0]
+            yield chosen
+
+    def _smallest_share(self, setting: Setting) -> Setting | None:
+        """The setting at the smallest share whose estimate is within the target (halving: estimates fall as shares grow)."""
+        most = self._estimate(replace(setting, share=SHARES[-1]))
+        if most is not None and not self.target.affords(most.costs):
+            return None
+        low, high = 0, len(SHARES)
+        while low < high:
+            middle = (low + high) // 2
+            tried = replace(setting, share=SHARES[middle])
+            too_much = self._estimate(tried) is None  # more than the family can give
+            low, high = (low, middle) if too_much or self._affordable(tried) else (middle + 1, high)
+        found = replace(setting, share=SHARES[low]) if low < len(SHARES) else None
+        return found if found is not None and self._affordable(found) else None
+
+    def _reach(self, setting: Setting) -> bool:
+        """Train until the target is met or this family has nothing more to try."""
+        trial = self._train(setting)
+        while trial is not None and self._accurate(trial) and not self._met(trial):
+            larger = [share for share in SHARES if share > setting.share]
+            if setting.block is None or not larger:
+                return False
+            setting = replace(setting, share=larger[0])
+            trial = self._train(setting)
+        if trial is not None and not self._accurate(trial) and self.target.affords(trial.costs):
+            trial = self._train(more_training(setting))
+        return self._met(trial)
+
+    def _fastest(self, start: Setting, families: Sequence[str]) -> None:
+        best = start
+        for lines in self._lines(start):
+            if lines:
+                setting = self._accurate_at(replace(start, straight=lines))
+                if setting is None:
+                    break
+                best = setting
+        offers = []
+        for family in families:
+            middle = replace(best, block=family, share=SHARES[len(SHARES) // 2])
+            estimate = self._estimate(middle)
+            if estimate is not None and estimate.costs is not None:
+                offers.append((estimate.costs.server_ms / max(self._glimpse(middle), 1e-9), family))
+        if not offers:
+            return
+        low, high = -1, len(SHARES)
+        while high - low > 1:
+            middle_share = (low + high) // 2
+            tried = replace(best, block=min(offers)[1], share=SHARES[middle_share])
+            low, high = (low, middle_share) if self._accurate_at(tried) is None else (middle_share, high)
+
+    def _accurate_at(self, setting: Setting) -> Setting | None:
+        """The setting that is accurate enough: this one, or with more training; None when neither is."""
+        for tried in dict.fromkeys((setting, more_training(setting))):
+            if self._accurate(self._train(tried)):
+                return setting
+        return None
+
+    def _affordable(self, setting: Setting) -> bool:
+        estimate = self._estimate(setting)
+        return estimate is not None and self.target.affords(estimate.costs)
+
+    def _met(self, trial: Trial | None) -> bool:
+        return trial is not None and not self.target.missed(trial.costs, trial.accuracy)
+
+    def _accurate(self, trial: Trial | None) -> bool:
+        return trial is not None and trial.accuracy >= self.target.min_accuracy
+
+    def _check_time(self) -> None:
+        if monotonic() > self.deadline:
+            raise _Stop("its bound on time")
+
+    def _say(self, what: str, setting: Setting) -> None:
+        self.report(f"{what} {described(setting)}", len(self.trials) / self.max_trials)

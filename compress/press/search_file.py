@@ -1,0 +1,69 @@
+"""A search on disk: targets.json with every point, targets.svg with the picture (optional matplotlib)."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+from compress.artifact import json_bytes
+from compress.press.target import Found, Trial, described
+
+TARGETS_FILE, PLOT_FILE = "targets.json", "targets.svg"
+
+
+def write_search(found: Found, folder: str | Path) -> bool:
+    """Write both into a folder that exists; False where matplotlib is missing (extra 'plots'), so that there is no picture."""
+    folder = Path(folder)
+    (folder / TARGETS_FILE).write_bytes(json_bytes(found.as_json()))
+    try:
+        picture = search_picture(found)
+    except ImportError:
+        return False
+    (folder / PLOT_FILE).write_bytes(picture)
+    return True
+
+
+def search_picture(found: Found) -> bytes:
+    """Accuracy on held-out images against predicted server time as SVG: every trained network, the Pareto set joined, the limits dashed."""
+    import matplotlib  # optional, and slow to import
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    FigureCanvasSVG(figure)
+    axes = figure.subplots()
+    points = [_point(trial) for trial in found.trials]
+    axes.scatter(*zip(*points, strict=True), color="tab:gray", zorder=2, label="trained")
+    front = sorted(_point(trial) for trial in found.front)
+    axes.plot(
+        *zip(*front, strict=True),
+        color="tab:blue",
+        marker="o",
+        zorder=3,
+        label="Pareto set (time, keys, upload, accuracy)",
+    )
+    axes.scatter(
+        *_point(found.best),
+        s=130,
+        facecolors="none",
+        edgecolors="tab:red",
+        zorder=4,
+        label="meets the target" if found.met else "closest",
+    )
+    for trial in found.trials:
+        axes.annotate(described(trial.setting), _point(trial), textcoords="offset points", xytext=(6, -9), fontsize=6)
+    axes.axhline(100 * found.target.min_accuracy, color="tab:red", linestyle="--", linewidth=0.8)
+    if found.target.server_ms is not None:
+        axes.axvline(found.target.server_ms, color="tab:red", linestyle="--", linewidth=0.8)
+    axes.set_xlabel("server time, ms (predicted, one thread)")
+    axes.set_ylabel("accuracy on held-out images, %")
+    axes.margins(x=0.2, y=0.1)
+    axes.legend(fontsize=7)
+    buffer = BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "cipherpress", "svg.fonttype": "none"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def _point(trial: Trial) -> tuple[float, float]:
+    return trial.costs.server_ms, 100 * trial.accuracy

@@ -1,0 +1,8 @@
+"""The one loop and everything that only changes what it minimizes.
+
+loop.py       the one training loop
+augment.py    small distortions of training images
+distill.py    the loss that a converted network learns from its original
+finetune.py   fine-tuning with masks and codebooks fixed
+held_out.py   training images set aside for a search
+"""

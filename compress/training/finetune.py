@@ -1,0 +1,128 @@
+"""Fine-tuning with masks and codebooks fixed: only latent weights, biases and the like move.
+
+Gradients pass the codebook by the straight-through estimator; see `compress.model.quantizer`.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from compress.errors import CompressError, ConfigError, InputShapeError
+from compress.model.compressed import CompressedModel, prunable_layers
+from compress.model.precision import full_precision_, in_precision, precision
+from compress.model.quantizer import latent_weight
+from compress.training.augment import DigitAugment, distortable
+from compress.training.distill import distillation_loss
+from compress.training.loop import accuracy, fit_, predict
+
+Progress = Callable[[str, float], None]
+
+
+def label_loss(outputs: Tensor, targets: Tensor, inputs: Tensor) -> Tensor:
+    """Cross-entropy with the labels."""
+    return F.cross_entropy(outputs, targets)
+
+
+def finetune(
+    model: CompressedModel,
+    data: Any,
+    *,
+    epochs: int = 8,
+    learning_rate: float = 8e-3,
+    seed: int = 0,
+    teacher: nn.Module | None = None,
+    augment: bool = False,
+    shrinkage: float = 0.0,
+    progress: Progress | None = None,
+) -> CompressedModel:
+    """The model after training on data.x_train; masks, steps and levels are the same bits before and after.
+
+    teacher: an uncompressed network to distil from (see `compress.training.distill`). augment: small random distortions of the
+    training images; rows of features have no places to move and stay as they are, which the history records.
+    shrinkage: strength of an L1 penalty on the compressed layers' weights, which empties codes that do little (see `training.fit_`).
+    What is frozen (requires_grad=False) does not move, statistics of frozen normalizations included.
+    Raises: CompressError when nothing is compressed or everything frozen; ConfigError; InputShapeError when data and network (or teacher) do
+    not fit; CalibrationError when training diverges.
+    """
+    if not model.layers() and not model.masks():
+        raise CompressError(type(model.module).__name__, "nothing is compressed yet; run opq first")
+    if epochs < 0:
+        raise ConfigError("epochs", epochs, "0 or more")
+    if not 0 <= shrinkage < math.inf:
+        raise ConfigError("shrinkage", shrinkage, "a number at least 0")
+    _check_shapes(model.module, teacher, data)
+    augment = augment and distortable(data.x_train)
+    module = full_precision_(copy.deepcopy(model.module))
+    guide = None if teacher is None else copy.deepcopy(teacher).eval().to(precision(module))
+    if not any(parameter.requires_grad for parameter in module.parameters()):
+        raise CompressError(
+            type(module).__name__, "every parameter is frozen (requires_grad=False), so nothing can move; unfreeze some"
+        )
+    before = accuracy(module, data.x_test, data.y_test)
+    fit_(
+        module,
+        in_precision(torch.from_numpy(data.x_train), module),
+        torch.from_numpy(data.y_train),
+        loss=label_loss if guide is None else distillation_loss(module, guide),
+        epochs=epochs,
+        learning_rate=learning_rate,
+        seed=seed,
+        augment=DigitAugment() if augment else None,
+        shrunk=_shrunk(module),
+        shrinkage=shrinkage,
+        progress=progress,
+    )
+    return model.after(
+        module,
+        input_shape=data.x_train.shape[1:],
+        method="finetune",
+        options={
+            "epochs": epochs,
+            "learning_rate": learning_rate,
+            "augment": augment,
+            "distilled": teacher is not None,
+            "shrinkage": shrinkage,
+        },
+        data=data.name,
+        seed=seed,
+        images=len(data.x_test),
+        accuracy_before=before,
+        accuracy_after=accuracy(module, data.x_test, data.y_test),
+    )
+
+
+def _shrunk(module: nn.Module) -> list[Tensor]:
+    """Latent weights of the layers that are compressed and not frozen, a shared one once."""
+    found = {
+        id(latent): latent
+        for _, layer in prunable_layers(module)
+        if parametrize.is_parametrized(layer, "weight") and (latent := latent_weight(layer)).requires_grad
+    }
+    return list(found.values())
+
+
+def _check_shapes(module: nn.Module, teacher: nn.Module | None, data: Any) -> None:
+    """Raises: InputShapeError when one of the networks does not take the images, or the two differ in their outputs."""
+    shapes = []
+    for name, network in (("the compressed network", module), ("the teacher", teacher)):
+        if network is not None:
+            try:
+                shapes.append(predict(network, data.x_train[:2]).shape)
+            except RuntimeError as error:
+                reason = str(error).splitlines()[0]
+                raise InputShapeError(
+                    f"data {data.name}: {name} does not take images of shape {data.x_train.shape[1:]} ({reason}); "
+                    "choose other data"
+                ) from error
+    if len(set(shapes)) > 1:
+        raise InputShapeError(
+            f"teacher: its outputs are {shapes[1][1:]}, the compressed network's {shapes[0][1:]}; give the original"
+        )

@@ -1,0 +1,110 @@
+"""The one training loop: AdamW with a one-cycle learning rate over tensors in memory. Plain, fine-tuned and distilled networks
+differ only in the loss they pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase as NormBase
+
+from compress.errors import CalibrationError
+from compress.model.precision import in_precision
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+Augment = Callable[[Tensor, torch.Generator], Tensor]
+Progress = Callable[[str, float], None]
+
+#: Share of the steps in which the learning rate rises.
+WARM_UP = 0.2
+
+
+def fit_(
+    module: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    *,
+    loss: Loss,
+    epochs: int,
+    learning_rate: float,
+    batch_size: int = 256,
+    seed: int = 0,
+    weight_decay: float = 0.0,
+    augment: Augment | None = None,
+    gradient_clip: float | None = None,
+    after_step: Callable[[], None] | None = None,
+    shrunk: Sequence[Tensor] = (),
+    shrinkage: float = 0.0,
+    progress: Progress | None = None,
+) -> None:
+    """Train `module` in place; deterministic for a seed on one machine; leaves it in eval mode.
+
+    loss(outputs, targets, inputs) -> scalar; augment(batch, generator) -> batch. shrunk: parameters that every step also moves
+    towards zero by learning rate * shrinkage and no further (the proximal step of an L1 penalty, apart from Adam's scaling).
+    Raises: CalibrationError when the loss stops being a finite number.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)  # dropout draws from the global generator
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay)
+    steps_an_epoch = math.ceil(len(inputs) / batch_size)
+    total = max(1, epochs * steps_an_epoch)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: one_cycle(step / total))
+    module.train()
+    for part in module.modules():
+        if isinstance(part, NormBase) and part.affine and not any(own.requires_grad for own in part.parameters()):
+            part.eval()  # a frozen normalization keeps its statistics too
+    for epoch in range(epochs):
+        for batch in torch.randperm(len(inputs), generator=generator).split(batch_size):
+            images = inputs[batch] if augment is None else augment(inputs[batch], generator)
+            value = loss(module(images), targets[batch], images)
+            if not torch.isfinite(value):
+                raise CalibrationError(
+                    type(module).__name__, f"training diverged in epoch {epoch + 1}; try a smaller learning rate"
+                )
+            optimizer.zero_grad(set_to_none=True)
+            value.backward()
+            if gradient_clip is not None:
+                nn.utils.clip_grad_norm_(parameters, gradient_clip)
+            optimizer.step()
+            if shrinkage:
+                shrink_(shrunk, optimizer.param_groups[0]["lr"] * shrinkage)
+            schedule.step()
+            if after_step is not None:
+                after_step()
+        if progress is not None:
+            progress("training", (epoch + 1) / epochs)
+    module.eval()
+
+
+def shrink_(parameters: Sequence[Tensor], by: float) -> None:
+    """Soft thresholding in place: every number `by` nearer to zero, those within `by` to zero."""
+    with torch.no_grad():
+        for parameter in parameters:
+            parameter.copy_(F.softshrink(parameter, by))
+
+
+def one_cycle(done: float) -> float:
+    """Learning-rate factor at a share of all steps: a straight rise, then a cosine fall to a thousandth."""
+    if done < WARM_UP:
+        return 0.04 + 0.96 * done / WARM_UP
+    return 0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
+
+
+def predict(module: nn.Module, inputs: NDArray[np.float32], batch_size: int = 1000) -> NDArray[np.float64]:
+    """Outputs in eval mode, (images, *output shape), float64."""
+    module.eval()
+    with torch.no_grad():
+        batches = torch.from_numpy(np.ascontiguousarray(inputs)).split(batch_size)
+        parts = [module(in_precision(batch, module)) for batch in batches]
+    return torch.cat(parts).double().numpy()
+
+
+def accuracy(module: nn.Module, inputs: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """Share of images whose largest output is the label's."""
+    return float(np.mean(predict(module, inputs).argmax(axis=1) == labels))

@@ -1,0 +1,69 @@
+"""How large the integers of a plan get: coefficients, not slots, are what wraps around the modulus. Pure.
+
+A polynomial with slots z has coefficients c_k = (2/N) Re sum_j z_j conj(zeta_j)^k (`secure.encoding`). Slots of mixed signs make coefficients
+far below their largest slot, so a modulus chosen by coefficients is several bits smaller (derived). Between rescales the ring's
+arithmetic is exact modulo Q: only what is rescaled or decrypted must stay below Q / 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from secure.bounds.slot_values import chosen_images, stage_slots
+from secure.drafting.draft import Draft, Evidence
+from secure.encoding import coefficients
+from secure.layout.packing import spread
+from secure.plan import Kind, Plan
+
+#: Calibration inputs whose coefficients are computed: those with the largest values in any stage, so many for each.
+MEASURED_IMAGES = 12
+
+
+@dataclass(frozen=True)
+class Site:
+    """A value that is rescaled or decrypted: its id, layer, and log2 of half of its modulus over its scale."""
+
+    value: int
+    layer: str
+    room_bits: float
+
+
+def wrap_sites(plan: Plan) -> tuple[Site, ...]:
+    """Everything of a plan that must stay below half of its modulus: what is rescaled, and the outputs."""
+    found = {op.args[0]: op.layer for op in plan.ops if op.kind is Kind.RESCALE}
+    for value in plan.outputs:
+        found[value] = plan.ops[value - plan.inputs].layer if value >= plan.inputs else "input"
+    return tuple(
+        Site(value, layer, plan.params.log2_modulus(plan.level_of(value)) - 1 - float(np.log2(plan.scale_of(value))))
+        for value, layer in found.items()
+    )
+
+
+def largest_coefficients(draft: Draft) -> tuple[float, ...]:
+    """By stage, the largest coefficient of what is rescaled or decrypted: the value's square, or the last value itself and the
+    constant added to it, which SEAL encodes alone.
+
+    Over the calibration inputs whose values are largest; needs arranged stages.
+    """
+    largest = [1e-12] * len(draft.stages)
+    for index, _, value in stage_slots(
+        draft, chosen_images(draft.evidence, largest_images(draft.evidence, MEASURED_IMAGES))
+    ):
+        stage = draft.stages[index]
+        held = value**2 if stage.squared else value
+        largest[index] = max(largest[index], float(np.abs(coefficients(held)).max()))
+        if not stage.squared:
+            added = spread(stage.constant, draft.tables[index].output_map)
+            largest[index] = max(largest[index], float(np.abs(coefficients(added)).max()))
+    return tuple(largest)
+
+
+def largest_images(evidence: Evidence, count: int) -> list[int]:
+    """The last image, and the `count` images of every stage whose values are largest there."""
+    chosen = {evidence.outputs.shape[1] - 1}
+    for values in evidence.values:
+        energy = np.abs(values).max(axis=0) + np.sqrt(np.sum(values**2, axis=0))
+        chosen.update(np.argsort(energy)[-count:].tolist())
+    return sorted(chosen)

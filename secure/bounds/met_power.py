@@ -1,0 +1,91 @@
+"""What a layout's weights are multiplied by on some images, slot by slot: it decides what rounding them costs. Pure.
+
+It depends on the layout alone, so one object serves every chain of primes that a draft is tried with; what is dear is computed when it
+is first asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secure.bounds.slot_values import atom_slots, source_powers
+from secure.drafting.draft import Draft, Evidence
+from secure.layout.diagonals import DiagonalKey, DiagonalTable, turnable
+from secure.layout.packing import EMPTY, SlotMap
+
+Array = NDArray[np.float64]
+
+#: Diagonals whose encoding errors are computed for one stage: more are represented by evenly spaced ones.
+MEASURED_DIAGONALS = 256
+
+
+@dataclass(frozen=True)
+class MetPower:
+    """An arranged draft on the images of `evidence`."""
+
+    draft: Draft
+    evidence: Evidence
+
+    @cached_property
+    def slots(self) -> tuple[Array, ...]:
+        """By atom, its slots, (images, ciphertexts times planes, slots)."""
+        return atom_slots(self.draft, self.evidence)
+
+    @cached_property
+    def all_diagonals(self) -> tuple[Mapping[int, Array], ...]:
+        """By stage and atom, the sum over diagonals and folds of the mean square that a feature's slot meets, (features,)."""
+        return tuple(self._met(stage, table.diagonals.keys()) for stage, table in enumerate(self.draft.tables))
+
+    @cached_property
+    def measured_diagonals(self) -> tuple[Mapping[int, Array], ...]:
+        """The same over the diagonals of `measured_keys`."""
+        return tuple(
+            self.all_diagonals[stage]
+            if len(table.diagonals) <= MEASURED_DIAGONALS
+            else self._met(stage, measured_keys(table))
+            for stage, table in enumerate(self.draft.tables)
+        )
+
+    @cached_property
+    def by_image(self) -> tuple[Array, ...]:
+        """By atom, an image's mean square over that of all images, (images,)."""
+        power = tuple(np.mean(atom**2, axis=0) for atom in self.evidence.atoms)
+        return tuple(row / max(float(row.mean()), np.finfo(float).tiny) for row in power)
+
+    @cached_property
+    def _by_slot(self) -> tuple[Mapping[int, Array], ...]:
+        """By stage and atom, the mean square of every slot multiplied, (ciphertexts times planes, slots)."""
+        return source_powers(self.draft, self.evidence)
+
+    def _met(self, stage: int, keys: Collection[DiagonalKey]) -> dict[int, Array]:
+        table, size = self.draft.tables[stage], self.draft.stages[stage].size
+        slots = table.output_map.shape[1]
+        result = {}
+        for atom in self.draft.stages[stage].maps:
+            mean_square = turnable(self._by_slot[stage][atom])
+            total = np.zeros(table.output_map.shape)
+            for key in sorted(keys):
+                if key.atom == atom:
+                    total[key.output] += mean_square[key.input, key.rotation : key.rotation + slots]
+            for fold in table.folds:
+                total = total + np.roll(total, -fold, axis=1)
+            result[atom] = by_feature(total, table.output_map, size)
+        return result
+
+
+def measured_keys(table: DiagonalTable) -> list[DiagonalKey]:
+    """The diagonals whose encoding errors stand for all of the table's, in order."""
+    keys = sorted(table.diagonals)
+    return keys[:: -(-len(keys) // MEASURED_DIAGONALS)]
+
+
+def by_feature(slots: Array, slot_map: SlotMap, size: int) -> Array:
+    """(size,): mean over the slots that carry a feature."""
+    used = slot_map != EMPTY
+    features = slot_map[used]
+    return np.asarray(np.bincount(features, slots[used], size) / np.maximum(np.bincount(features, minlength=size), 1))

@@ -1,0 +1,66 @@
+"""What each party needs to know: ClientSpec (no weights) and ServerSpec (no secret), and the Bundle that holds both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secure.params import Params
+from secure.plan import KeyManifest, Plan
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientSpec:
+    """How a client encodes an input and reads the answer.
+
+    bundle_id: sha256 (hex) of the plan; binds keys and ciphertexts to this bundle.
+    input_slots: (ciphertexts, planes, slots) int32, the flat input feature each slot carries, -1 for a slot that stays zero; with two
+    planes the second is the imaginary part.
+    input_low, input_high: the range calibration saw; inputs far outside would overflow the modulus silently.
+    output_slots: (outputs, 2) int32, ciphertext and slot where each flat output value is read.
+    predicted_logit_error: bound at six sigma on |encrypted - plan in clear| at the outputs, in their units.
+    """
+
+    bundle_id: str
+    params: Params
+    keys: KeyManifest
+    input_shape: Shape
+    input_slots: NDArray[np.int32]
+    input_level: int
+    input_scale: float
+    input_low: float
+    input_high: float
+    output_shape: Shape
+    output_slots: NDArray[np.int32]
+    output_levels: tuple[int, ...]
+    output_scales: tuple[float, ...]
+    predicted_logit_error: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSpec:
+    """What the server runs."""
+
+    bundle_id: str
+    plan: Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A compiled network: the client's part, the server's part, and a report for people (plain JSON values)."""
+
+    client: ClientSpec
+    server: ServerSpec
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+    def explain(self) -> str:
+        """The report as text: passes, levels, rotations, keys, predicted error and latency."""
+        from secure.bundle.explain import explain_bundle  # the text layout is not needed by a server
+
+        return explain_bundle(self)

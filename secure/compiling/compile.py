@@ -1,0 +1,188 @@
+"""compile_network: from a Network to a Bundle, by the cheapest plan that keeps the answer right (`secure.compiling.search`).
+
+Nothing is encrypted before all checks passed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from math import inf
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.errors import (
+    BudgetError,
+    CalibrationError,
+    CipherpressError,
+    CompileError,
+    ConfigError,
+    InputShapeError,
+    LevelBudgetError,
+    PrecisionError,
+)
+from compress.network import Network
+from secure.bundle.files import plan_digest
+from secure.bundle.specs import Bundle, ClientSpec, ServerSpec
+from secure.compiling.reporting import compile_report
+from secure.compiling.search import START, UNLIMITED, Alternative, Budgets, Outcome, checked, search
+from secure.drafting.draft import ACCEPTABLE_DISAGREEMENT, Draft, Evidence, gather_evidence
+from secure.kernels.counts import KernelTimes
+from secure.layout.packing import SlotMap
+from secure.noise import BOUND_SIGMAS
+from secure.params import GUIDELINE_2024_LOG2_QP, RING_DEGREES
+from secure.passes.emit import emit
+from secure.stages.stages import network_stages
+from secure.stages.trim import trimmed
+
+Array = NDArray[np.float64]
+Progress = Callable[[str, float], None]
+
+logger = logging.getLogger(__name__)
+
+#: For a network with one output: largest error relative to the output's rms.
+ACCEPTABLE_RELATIVE_ERROR = 0.05
+
+#: The least that a level, the last modulus and the special prime take in a deep network whose answer is worth having.
+LEAST_LEVEL_BITS = 24
+LEAST_BASE_BITS = 26
+LEAST_SPECIAL_BITS = 26
+
+
+def compile_network(
+    network: Network,
+    calibration_images: Array,
+    *,
+    times: KernelTimes,
+    seal_times: KernelTimes | None = None,
+    max_error: float | None = None,
+    max_disagreement: float = ACCEPTABLE_DISAGREEMENT,
+    budgets: Budgets = UNLIMITED,
+    progress: Progress | None = None,
+) -> Bundle:
+    """The bundle of a network, calibrated on images (images, *input_shape).
+
+    times: kernel times of the server's machine under the engine. seal_times: the same under SEAL, for networks that need primes
+    beyond the engine's (default: those of `times`).
+    max_error: largest acceptable error of an output, in its units, at six sigma; without it, max_disagreement: the
+    largest share of classes that may be expected to change.
+    Raises: ConfigError; BudgetError when every precise plan exceeds a budget in bytes; CompileError (LevelBudgetError, SlotOverflowError,
+    PrecisionError, PlanError) naming the layer; CalibrationError; InputShapeError.
+    """
+    if not 0 < max_disagreement <= 1:
+        raise ConfigError("max_disagreement", max_disagreement, "above 0, at most 1")
+    report = progress or (lambda label, fraction: None)
+    images = np.asarray(calibration_images, dtype=np.float64)
+    if len(images) == 0 or not np.isfinite(images).all():
+        raise CalibrationError(network.nodes[0].name, "calibration needs at least one image of finite numbers")
+    if images.shape[1:] != network.input_shape:
+        raise InputShapeError(
+            f"calibration images: shape {images.shape[1:]}; the network takes {network.input_shape}; compile with the data "
+            "it was converted with"
+        )
+    stages = trimmed(network_stages(network))
+    evidence = gather_evidence(stages, images)
+    if not all(np.isfinite(value).all() for value in evidence.values):
+        raise CalibrationError(
+            stages[-1].layer, "its value overflows on calibration inputs; convert it with smaller ranges"
+        )
+    report("lay out", 0.0)
+    start = Draft(
+        stages=stages,
+        evidence=evidence,
+        choice=START,
+        allowed_error=_allowed_error(evidence, max_error),
+        allowed_disagreement=max_disagreement,
+        times=times,
+    )
+    outcome = search(start, times, seal_times or times, budgets, report)
+    if outcome.best is None or outcome.times is None:
+        raise _failure(outcome, max_error)
+    report("write the plan", 0.95)
+    final = checked(emit, outcome.best)
+    logger.info("chose %s of %d alternatives", final.choice, len(outcome.weighed))
+    bundle = bundle_of(network, final, outcome.weighed, outcome.times)
+    report("compiled", 1.0)
+    return bundle
+
+
+def _allowed_error(evidence: Evidence, max_error: float | None) -> float:
+    """Largest error of an output at six sigma; infinite where only changed classes count."""
+    if max_error is not None:
+        return max_error
+    return ACCEPTABLE_RELATIVE_ERROR * evidence.value_rms[-1] if evidence.outputs.shape[0] == 1 else inf
+
+
+def _failure(outcome: Outcome, max_error: float | None) -> CipherpressError:
+    """Why no choice was good enough: too many bytes, not precise enough, or too deep for every ring."""
+    if outcome.over_budget is not None:
+        return BudgetError(f"no plan that is precise enough keeps to the budget; the fastest has {outcome.over_budget}")
+    if outcome.closest is not None and (sigmas := outcome.closest[1].output_sigmas) is not None:
+        excess, draft = outcome.closest
+        bound = BOUND_SIGMAS * float(sigmas.max())
+        wanted = f"{max_error:g}" if max_error is not None else f"{bound / excess:.3g}"
+        return PrecisionError(
+            draft.stages[-1].layer,
+            f"the smallest error any ring reaches at the output is {bound:.3g} (six sigma), {excess:.1f} times what keeps the "
+            f"answer right ({wanted}); use fewer layers or smaller activation ranges, or allow more with --max-error",
+        )
+    if outcome.deepest is None:
+        return CompileError("network", "nothing was laid out; this is a defect of the search")
+    layer, needed, available = levels_missing(outcome.deepest)
+    return LevelBudgetError(
+        layer,
+        f"the network needs {needed} levels, N={RING_DEGREES[-1]} carries {available}: {needed - available} too many from this "
+        "layer on; use fewer activations, or activations of degree 2 instead of 4, before it",
+    )
+
+
+def levels_missing(draft: Draft) -> tuple[str, int, int]:
+    """(first layer out of reach, levels needed, levels the ring carries), at the least precision worth having."""
+    needed = 1 + sum(stage.squared for stage in draft.stages)
+    room = GUIDELINE_2024_LOG2_QP[draft.choice.degree] - LEAST_BASE_BITS - LEAST_SPECIAL_BITS
+    available = 1 + int(room // LEAST_LEVEL_BITS)
+    reached = draft.stages[min(available, len(draft.stages) - 1)]
+    return reached.layer, needed, max(available, 1)
+
+
+def bundle_of(network: Network, draft: Draft, weighed: Sequence[Alternative], times: KernelTimes) -> Bundle:
+    """What both parties get of a draft whose plan is written, and the report.
+
+    Raises: CompileError for a draft without a plan.
+    """
+    plan = draft.plan
+    sigmas = draft.output_sigmas
+    if plan is None or sigmas is None:
+        raise CompileError(draft.stages[-1].layer, "the draft is not finished")
+    bundle_id = plan_digest(plan)
+    inputs = draft.evidence.atoms[0]
+    client = ClientSpec(
+        bundle_id=bundle_id,
+        params=plan.params,
+        keys=plan.key_manifest,
+        input_shape=network.input_shape,
+        input_slots=draft.atom_maps[0].reshape(-1, draft.choice.planes, draft.choice.slots),
+        input_level=plan.input_level,
+        input_scale=plan.input_scale,
+        input_low=float(inputs.min()),
+        input_high=float(inputs.max()),
+        output_shape=network.output_shape,
+        output_slots=_read_slots(draft.tables[-1].output_map, draft.stages[-1].size),
+        output_levels=tuple(plan.level_of(value) for value in plan.outputs),
+        output_scales=tuple(plan.scale_of(value) for value in plan.outputs),
+        predicted_logit_error=BOUND_SIGMAS * float(sigmas.max()),
+    )
+    report = compile_report(network, draft, times, weighed=[alternative.as_json() for alternative in weighed])
+    return Bundle(client=client, server=ServerSpec(bundle_id=bundle_id, plan=plan), report=report)
+
+
+def _read_slots(output_map: SlotMap, size: int) -> NDArray[np.int32]:
+    """(size, 2): a ciphertext and slot for every output; the copy nearest the middle, since the first slots carry most noise."""
+    slots = output_map.shape[1]
+    result = np.zeros((size, 2), dtype=np.int32)
+    for feature in range(size):
+        ciphertext, slot = np.nonzero(output_map == feature)
+        best = int(np.argmin(np.abs(slot - slots // 2)))
+        result[feature] = ciphertext[best], slot[best]
+    return result

@@ -1,0 +1,83 @@
+"""The compiler's report: plain JSON values for people and cost models, by the keys of the interface."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from compress.network import Network
+from secure.drafting.draft import Draft
+from secure.kernels.counts import KernelCounts, KernelTimes
+from secure.kernels.engine import engine_kernels
+from secure.kernels.seal import plan_seal_kernels
+from secure.noise import BOUND_SIGMAS
+from secure.params import SECURITY_BITS
+from secure.plan import Kind, Plan
+
+REPORT_VERSION = 1
+
+
+def compile_report(
+    network: Network, draft: Draft, times: KernelTimes, *, weighed: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Everything the compiler decided and predicts; `weighed` lists the alternatives it tried, the chosen one last."""
+    plan, sigmas = draft.plan, draft.output_sigmas
+    if plan is None or sigmas is None:
+        raise ValueError("a report needs a finished draft")
+    return {
+        "version": REPORT_VERSION,
+        "mode": "latency",
+        "about": dict(network.about),
+        **plan_summary(plan),
+        "backend": "engine" if plan.params.fits_engine else "seal",
+        "predicted_server_ms": times.milliseconds(sum(_operation_kernels(plan), KernelCounts())),
+        "predicted_logit_error": BOUND_SIGMAS * float(sigmas.max()),
+        "predicted_disagreement": draft.expected_disagreement,
+        "calibration_images": int(draft.evidence.atoms[0].shape[1]),
+        "layers": _layers(plan, times),
+        "layouts": [
+            {"layer": stage.layer, "offers": [asdict(offer) for offer in offers]}
+            for stage, offers in zip(draft.stages, draft.offers, strict=True)
+        ],
+        "weighed": list(weighed),
+    }
+
+
+def plan_summary(plan: Plan) -> dict[str, Any]:
+    """Counts and parameters of a plan, by the keys of the interface."""
+    return {
+        "poly_modulus_degree": plan.params.poly_modulus_degree,
+        "log2_qp": plan.params.log2_qp,
+        "coeff_modulus_bits": list(plan.params.coeff_modulus_bits),
+        "security_bits": SECURITY_BITS,
+        "depth": plan.depth,
+        "levels": plan.input_level,
+        "rotations": plan.count(Kind.ROTATE) + plan.count(Kind.CONJUGATE),
+        "plain_multiplications": plan.count(Kind.MULTIPLY_PLAIN),
+        "ciphertext_multiplications": plan.count(Kind.SQUARE),
+        "rescales": plan.count(Kind.RESCALE),
+        "galois_keys": len(plan.key_manifest.galois_elements),
+        "input_ciphertexts": plan.inputs,
+        "output_ciphertexts": len(plan.outputs),
+    }
+
+
+def _operation_kernels(plan: Plan) -> tuple[KernelCounts, ...]:
+    """By operation, as the backend that runs the plan does them."""
+    if plan.params.fits_engine:
+        return engine_kernels(plan)
+    return plan_seal_kernels(plan)
+
+
+def _layers(plan: Plan, times: KernelTimes) -> list[dict[str, Any]]:
+    """Operations and predicted time by layer, in the order of the plan."""
+    rows: dict[str, dict[str, Any]] = {}
+    work: dict[str, KernelCounts] = {}
+    for op, own in zip(plan.ops, _operation_kernels(plan), strict=True):
+        row = rows.setdefault(op.layer, {"layer": op.layer, "level": plan.working_level(op)})
+        row[op.kind.value] = row.get(op.kind.value, 0) + 1
+        work[op.layer] = work.get(op.layer, KernelCounts()) + own
+    for layer, kernels in work.items():
+        rows[layer]["predicted_ms"] = times.milliseconds(kernels)
+    return list(rows.values())

@@ -1,0 +1,272 @@
+"""The search for the cheapest plan that is right: choices laid out ring by ring, tried in the order of their predicted time.
+
+A ring twice as large makes every operation more than twice as dear and at best halves their number, so larger rings are laid out only
+as far as one may still win. Within a ring the first choice whose predicted error is acceptable and whose bytes fit wins.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby, product
+from math import inf
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.errors import CompileError, SlotOverflowError
+from secure.drafting.draft import Choice, Draft, Rescaling
+from secure.drafting.stage_cost import stage_work
+from secure.drafting.work import draft_key_count, draft_milliseconds, draft_seal_milliseconds
+from secure.kernels.counts import KernelTimes
+from secure.noise import BOUND_SIGMAS
+from secure.params import ENGINE_PRIME_BITS, GUIDELINE_2024_LOG2_QP, MAX_PRIME_BITS, MIN_PRIME_BITS, RING_DEGREES
+from secure.passes import checkers
+from secure.passes.arrange import arrange
+from secure.passes.choose_parameters import choose_parameters
+from secure.passes.choose_rotations import choose_rotations
+from secure.passes.emit import emit
+from secure.passes.place_rescales import place_rescales
+from secure.seal.sizes import ciphertext_bytes, evaluation_keys_bytes
+
+Array = NDArray[np.float64]
+Progress = Callable[[str, float], None]
+
+logger = logging.getLogger(__name__)
+
+#: Where a draft starts: the search replaces all of it.
+START = Choice(degree=RING_DEGREES[0], rescaling=Rescaling.EVERY, base_primes=1, rotate_input=True)
+
+#: A scale of k squares is that of the value to the power of 2^k.
+MOST_SQUARES_UNRESCALED = 3
+
+#: Rings beyond this many times the best one's degree are not laid out.
+LARGER_RINGS = 2
+
+#: What a key may be worth, in digits' time, when keys are scarce.
+KEY_WEIGHTS = (0, 1, 4, 16)
+
+#: The passes in their order, each with the checker that runs after it.
+CHECKERS: Mapping[Callable[[Draft], Draft | None], Callable[[Draft], None]] = {
+    arrange: checkers.check_arranged,
+    choose_rotations: checkers.check_rotations,
+    place_rescales: checkers.check_levels,
+    choose_parameters: checkers.check_parameters,
+    emit: checkers.check_plan,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budgets:
+    """What a plan may not exceed: bytes of all evaluation keys and of one request."""
+
+    keys_bytes: float = inf
+    upload_bytes: float = inf
+
+    def exceeded_by(self, draft: Draft) -> str | None:
+        """Which byte budget a draft with parameters breaks, in words."""
+        keys, upload = predicted_bytes(draft)
+        if keys > self.keys_bytes:
+            return f"keys of {keys / 1e6:.2f} MB where {self.keys_bytes / 1e6:.2f} MB are allowed"
+        if upload > self.upload_bytes:
+            return f"upload of {upload / 1e3:.0f} kB where {self.upload_bytes / 1e3:.0f} kB are allowed"
+        return None
+
+
+UNLIMITED = Budgets()
+
+
+def predicted_bytes(draft: Draft) -> tuple[float, float]:
+    """(evaluation keys, one request) of a draft with parameters, as SEAL writes them."""
+    if draft.params is None:
+        raise CompileError(draft.stages[-1].layer, "its parameters are not chosen yet")
+    relinearizes = any(stage.squared for stage in draft.stages)
+    keys = evaluation_keys_bytes(draft.params, draft_key_count(draft), relinearizes=relinearizes)
+    ciphertexts = draft.atom_maps[0].shape[0] // draft.choice.planes
+    return keys, ciphertexts * ciphertext_bytes(draft.params, draft.levels, seeded=True)
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A choice the search weighed: its predicted time, and why it lost (empty for the winner)."""
+
+    choice: Choice
+    predicted_ms: float
+    verdict: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self.choice), "predicted_ms": self.predicted_ms, "verdict": self.verdict or "chosen"}
+
+
+@dataclass
+class Outcome:
+    """What a search found: the best draft with parameters, if any, the kernel times it was priced with, and what it weighed.
+
+    closest: of drafts that were not precise enough, (error over acceptable error, draft). over_budget: which budget the first precise
+    draft broke. deepest: the last draft laid out in the largest ring.
+    """
+
+    best: Draft | None = None
+    best_ms: float = inf
+    times: KernelTimes | None = None
+    weighed: list[Alternative] = field(default_factory=list)
+    closest: tuple[float, Draft] | None = None
+    over_budget: str | None = None
+    deepest: Draft | None = None
+
+
+def search(
+    start: Draft,
+    times: KernelTimes,
+    seal_times: KernelTimes,
+    budgets: Budgets,
+    report: Progress = lambda label, share: None,
+) -> Outcome:
+    """Try everything worth trying. start: a draft with stages, evidence and the error allowed.
+
+    Raises: SlotOverflowError when no ring holds the network; PlanError from a pass's checker.
+    """
+    outcome = Outcome()
+    weights = (0,) if budgets.keys_bytes == inf else KEY_WEIGHTS
+    laid_out: dict[int, list[Draft]] = {}
+    for prime_bits, price, own_times in (
+        (ENGINE_PRIME_BITS, draft_milliseconds, times),
+        (MAX_PRIME_BITS, draft_seal_milliseconds, seal_times),
+    ):
+        for degree in RING_DEGREES:
+            if outcome.best is not None and degree > LARGER_RINGS * outcome.best.choice.degree:
+                break
+            if degree not in laid_out:
+                report(f"lay out N={degree}", RING_DEGREES.index(degree) / len(RING_DEGREES))
+                laid_out[degree] = list(_laid_out(start, degree, weights))
+            priced = [(price(draft, own_times), number) for number, draft in enumerate(laid_out[degree])]
+            _try_in_order(laid_out[degree], sorted(priced), prime_bits, own_times, budgets, outcome, report)
+        if outcome.best is not None:
+            break
+    drafts = [draft for ring in laid_out.values() for draft in ring]
+    outcome.deepest = drafts[-1] if drafts else _narrow_enough(start)
+    outcome.weighed.sort(key=lambda one: (not one.verdict, one.predicted_ms))
+    return outcome
+
+
+def checked(run: Callable[[Draft], Draft], draft: Draft) -> Draft:
+    """A pass and its checker."""
+    done = run(draft)
+    CHECKERS[run](done)
+    return done
+
+
+def _try_in_order(
+    drafts: Sequence[Draft],
+    priced: Sequence[tuple[float, int]],
+    prime_bits: int,
+    times: KernelTimes,
+    budgets: Budgets,
+    outcome: Outcome,
+    report: Progress,
+) -> None:
+    """One ring's drafts in the order given, (milliseconds, number) of each, as long as they could be faster than the best so far."""
+    for position, (predicted_ms, number) in enumerate(priced):
+        draft = replace(drafts[number], choice=replace(drafts[number].choice, prime_bits=prime_bits))
+        if predicted_ms >= outcome.best_ms:
+            return
+        report(f"choose parameters, N={draft.choice.degree}", position / len(drafts))
+        done = choose_parameters(draft)
+        verdict = _verdict(done, budgets, outcome)
+        if done is None or verdict:
+            outcome.weighed.append(Alternative(draft.choice, predicted_ms, verdict))
+            continue
+        CHECKERS[choose_parameters](done)
+        outcome.weighed = [replace(one, verdict=one.verdict or "slower than the chosen") for one in outcome.weighed]
+        outcome.weighed.append(Alternative(draft.choice, predicted_ms, ""))
+        outcome.best, outcome.best_ms, outcome.times = done, predicted_ms, times
+        return
+
+
+def _verdict(done: Draft | None, budgets: Budgets, outcome: Outcome) -> str:
+    """Why a draft loses; empty when it does not."""
+    if done is None or done.output_sigmas is None:
+        return "modulus does not fit"
+    excess = _excess(done, done.output_sigmas)
+    if excess > 1:
+        outcome.closest = min(outcome.closest or (excess, done), (excess, done), key=lambda pair: pair[0])
+        return f"error {excess:.1f} times too large"
+    exceeded = budgets.exceeded_by(done)
+    outcome.over_budget = outcome.over_budget or exceeded
+    return exceeded or ""
+
+
+def _choices(degree: int, key_weights: Sequence[int]) -> list[Choice]:
+    return [
+        Choice(
+            degree=degree, planes=planes, rotate_input=rotate, share_giants=share, key_weight=weight, rescaling=rescaling,
+            base_primes=base, rescale_primes=primes,
+        )
+        for planes, (rotate, share), weight, rescaling, base, primes in product(
+            (1, 2), ((True, True), (False, True), (False, False)), key_weights, Rescaling, (1, 2), (1, 2)
+        )
+    ]  # fmt: skip
+
+
+def _laid_out(start: Draft, degree: int, key_weights: Sequence[int]) -> Iterator[Draft]:
+    """Every choice in one ring through the passes that need no primes; choices that come to the same levels once."""
+    seen: set[tuple[object, ...]] = set()
+    possible = [choice for choice in _choices(degree, key_weights) if _may_fit(replace(start, choice=choice))]
+    for planes, by_planes in groupby(possible, key=lambda choice: choice.planes):
+        try:
+            arranged = checked(arrange, replace(start, choice=replace(start.choice, degree=degree, planes=planes)))
+        except SlotOverflowError as error:
+            logger.info("N=%d: %s", degree, error)  # a larger ring may still hold it
+            continue
+        for (rotate, share, weight), choices in groupby(
+            by_planes, key=lambda one: (one.rotate_input, one.share_giants, one.key_weight)
+        ):
+            turned = replace(arranged.choice, rotate_input=rotate, share_giants=share, key_weight=weight)
+            rotated = checked(choose_rotations, replace(arranged, choice=turned))
+            for choice in choices:
+                placed = checked(place_rescales, replace(rotated, choice=choice))
+                place = (planes, _rotations(placed), placed.stage_levels, placed.rescaled)
+                if place not in seen:
+                    seen.add(place)
+                    yield placed
+
+
+def _may_fit(draft: Draft) -> bool:
+    """Whether the smallest primes fit the ring, one for every level and the special one; scales that are squared again and again without
+    a rescale do not fit any."""
+    squares = sum(stage.squared for stage in draft.stages)
+    if draft.choice.rescaling is Rescaling.NEVER and squares > MOST_SQUARES_UNRESCALED:
+        return False
+    levels = place_rescales(draft).levels
+    return (levels + 1) * MIN_PRIME_BITS <= GUIDELINE_2024_LOG2_QP[draft.choice.degree]
+
+
+def _rotations(draft: Draft) -> tuple[object, ...]:
+    """What tells two drafts of one layout apart: how rotations are split, chained and paired."""
+    parts = tuple(tuple(sorted(split.parts.items())) for split in draft.splits)
+    work = tuple(
+        stage_work(table, split, draft.choice) for table, split in zip(draft.tables, draft.splits, strict=True)
+    )
+    return parts, tuple((one.chained, one.groups, one.presums) for one in work)
+
+
+def _narrow_enough(start: Draft) -> Draft:
+    """A draft in the largest ring, if it is not its width that keeps a network out.
+
+    Raises: SlotOverflowError naming the layer that is too wide.
+    """
+    return arrange(replace(start, choice=replace(start.choice, degree=RING_DEGREES[-1], planes=1)))
+
+
+def is_right(draft: Draft) -> bool:
+    """Whether a draft's predicted error is acceptable."""
+    return draft.output_sigmas is not None and _excess(draft, draft.output_sigmas) <= 1
+
+
+def _excess(draft: Draft, sigmas: Array) -> float:
+    """Predicted error over acceptable error; at most 1 is fine."""
+    if draft.allowed_error < inf:
+        return BOUND_SIGMAS * float(sigmas.max()) / draft.allowed_error
+    return draft.expected_disagreement / draft.allowed_disagreement

@@ -1,0 +1,202 @@
+"""Ways to lay out the input and every stage's result; which is cheapest, `secure.passes.arrange` finds out. Pure.
+
+    input   all features or only those that some weight reads, as densely as needed; or, for a convolution, tap by tap
+    dense   row s mod period in slot s; or the rows shared out over the copies of what the stage reads
+    blocks  a convolution of a value in blocks gives blocks; where pooling follows, positions of a window go into quarters
+    raster  else a stage that keeps positions puts its result on the input's raster, one channel a block
+
+The client may send any map, with two features a slot where the choice says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from compress.network import Shape
+from secure.drafting.draft import Draft
+from secure.layout.block_tables import block_table, shifted_weights
+from secure.layout.blocks import Blocks, PositionPlaces, compact_places, pooled_columns, pooling_window
+from secure.layout.diagonals import DiagonalTable, folded_table, placed_table
+from secure.layout.packing import (
+    EMPTY,
+    SlotMap,
+    fanned_map,
+    grid_map,
+    in_planes,
+    least_share,
+    next_power_of_two,
+    period_of,
+    replicated_grid_map,
+)
+from secure.layout.taps import Taps, stage_taps, straight_tap_blocks, tap_blocks
+from secure.stages.stages import Grid, Stage
+
+#: A client repeats its channels, one a ciphertext, when it has no more than this many.
+MAX_REPEATED_CHANNELS = 3
+#: A map of more entries than this is not searched for pooling, nor laid out in blocks.
+MAX_DENSE_ENTRIES = 5 * 10**7
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A stage laid out: in words, its table, and the blocks that its result lies in, if it does."""
+
+    layout: str
+    table: DiagonalTable
+    blocks: Blocks | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A value that a stage reads: its slot map, its blocks if it lies in any, and the grid of its positions."""
+
+    slot_map: SlotMap
+    blocks: Blocks | None = None
+    grid: Grid | None = None
+
+
+def first_layouts(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
+    """Layouts of the input, rows of one ciphertext next to each other, each with the first stage."""
+    first, slots, planes = draft.stages[0], draft.choice.slots, draft.choice.planes
+    raster = raster_extent(draft.stages)
+    if first.grid is None or not fits_raster(raster, slots):
+        everything, read = np.arange(draft.evidence.atoms[0].shape[0]), _read_inputs(draft.stages)
+        for features in [everything] if len(read) == len(everything) else [everything, read]:
+            count = -(-len(features) // planes)
+            share = least_share(count, first.size, slots) if next_power_of_two(first.size) < slots else 1
+            for size in sorted({share, next_power_of_two(share)}):
+                # whole shares in the first plane: a feature then meets a row in the same diagonal whichever plane carries it
+                whole = min(len(features), max(count, size * (slots // next_power_of_two(first.size))))
+                fanned = fanned_map(np.arange(whole), first.size, slots, size)
+                source = in_planes(features, planes, fanned, whole)
+                words = f"{len(features)} inputs, {size} a block of {next_power_of_two(first.size)} slots"
+                yield source, Placed(words, folded_table(first.maps, {0: source}, first.size))
+        return
+    if planes == 1:
+        origin = first.grid.origin
+        grid = Grid(origin[0], origin[1:], (1,) * len(origin[1:]), origin)
+        repeated = grid.channels <= MAX_REPEATED_CHANNELS
+        source = (replicated_grid_map if repeated else grid_map)(grid, raster, slots)
+        yield (
+            source,
+            Placed("on the raster", placed_table(first.maps, {0: source}, grid_map(first.grid, raster, slots))),
+        )
+    yield from _tap_by_tap(draft)
+
+
+def next_layouts(draft: Draft, index: int, sources: Mapping[int, Source]) -> Iterator[Placed]:
+    """Ways to lay out a later stage."""
+    stage = draft.stages[index]
+    last = index == len(draft.stages) - 1  # a client gets outputs and zeros, no partial sums
+    only = next(iter(sources.values())) if len(sources) == 1 else None
+    if only is not None and only.blocks is not None and only.grid is not None:
+        yield from _from_blocks(stage, next(iter(sources)), only.blocks, only.grid, last)
+        return
+    maps = {atom: source.slot_map for atom, source in sources.items()}
+    raster, slots = raster_extent(draft.stages), draft.choice.slots
+    if stage.grid is not None and fits_raster(raster, slots):
+        yield Placed("on the raster", placed_table(stage.maps, maps, grid_map(stage.grid, raster, slots)))
+    else:
+        for groups in _group_counts(maps, stage.size, last):
+            yield Placed(_dense_words(groups), folded_table(stage.maps, maps, stage.size, groups))
+
+
+def raster_extent(stages: tuple[Stage, ...]) -> Shape:
+    """The raster every grid fits on: the largest extent along each axis, the input's included; one unit without grids."""
+    grids = [stage.grid for stage in stages if stage.grid is not None]
+    extents = [grid.extent for grid in grids] + [grid.origin[1:] for grid in grids]
+    return tuple(max(axis) for axis in zip(*extents, strict=True)) if extents else (1,)
+
+
+def fits_raster(raster: Shape, slots: int) -> bool:
+    """Whether one channel fits a ciphertext."""
+    return next_power_of_two(prod(raster)) <= slots
+
+
+def _read_inputs(stages: tuple[Stage, ...]) -> NDArray[np.int64]:
+    """The input features that some weight reads: nobody needs to encrypt the others."""
+    columns = [stage.maps[0].indices[stage.maps[0].data != 0] for stage in stages if 0 in stage.maps]
+    return np.unique(np.concatenate(columns))
+
+
+def _tap_by_tap(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
+    """The input of a convolution tap by tap, where nobody else reads the input and nobody adds the result to another value."""
+    first = draft.stages[0]
+    taps = stage_taps(first)
+    readers = [stage for stage in draft.stages[1:] if 1 in stage.maps]
+    alone = all(set(stage.maps) == {1} for stage in readers)
+    if taps is None or first.grid is None or not alone or any(0 in stage.maps for stage in draft.stages[1:]):
+        return
+    windows = {1}
+    if len(readers) == 1 and prod(readers[0].maps[1].shape) <= MAX_DENSE_ENTRIES:
+        windows.add(pooling_window(readers[0].maps[1].toarray(), first.grid))
+    for window in sorted(windows):
+        places = compact_places(first.grid.sizes, window)
+        found = _tapped(taps, places, draft.choice.slots, draft.choice.planes)
+        if found is not None:
+            yield found
+
+
+def _tapped(taps: Taps, places: PositionPlaces, slots: int, planes: int) -> tuple[SlotMap, Placed] | None:
+    """One layout of taps; None where it does not fit."""
+    channels, count = len(taps.weights), -(-len(taps.inputs) // planes)
+    if places.quarters > 1:  # nothing may go round a quarter: one block a channel, as large as fits
+        block = slots // (places.quarters * next_power_of_two(channels))
+    else:
+        block = places.block
+    if not places.block <= block <= slots:
+        return None
+    rows = straight_tap_blocks(count, channels) if places.quarters > 1 else tap_blocks(count, channels, slots // block)
+    by_plane = in_planes(np.arange(len(taps.inputs)), planes, rows)
+    table, result = block_table({0: taps.weights}, 0, by_plane, block, places)
+    source = Blocks(by_plane, block, places)
+    inputs = np.where(by_plane[..., None] == EMPTY, EMPTY, taps.inputs[by_plane])
+    words = f"{len(taps.inputs)} taps, {len(by_plane) // planes} ciphertexts"
+    if places.quarters > 1:
+        words += f", pooling windows in {places.quarters} quarters"
+    return source.scattered(inputs.astype(np.int32), EMPTY), Placed(words, table, result)
+
+
+def _from_blocks(stage: Stage, atom: int, blocks: Blocks, grid: Grid, last: bool) -> Iterator[Placed]:
+    """A stage that reads one value in blocks: pooled first where its positions lie in quarters, then convolved or mixed densely."""
+    matrix, steps, presums = stage.maps[atom].toarray(), grid.steps, {}
+    if blocks.places.quarters > 1:
+        window = round(blocks.places.quarters ** (1 / len(grid.sizes)))
+        matrix, presums = pooled_columns(matrix, grid, window), {atom: blocks.quarter_folds}
+        steps, blocks = tuple(step * window for step in steps), blocks.pooled(window)
+    if stage.grid is not None and all(own % step == 0 for own, step in zip(stage.grid.steps, steps, strict=True)):
+        stride = tuple(own // step for own, step in zip(stage.grid.steps, steps, strict=True))
+        places = blocks.places.strided(stage.grid.sizes, stride)
+        if places.block <= blocks.block and not places.collide:
+            weights = shifted_weights(matrix, grid.channels, blocks.places, places)
+            for groups in _group_counts({atom: blocks.channels}, stage.grid.channels, last):
+                table, result = block_table(weights, atom, blocks.channels, blocks.block, places, groups)
+                words = f"{len(weights)} taps of blocks of {blocks.block}, channels in {groups} shares"
+                yield Placed(words, replace(table, presums=presums), result)
+            return
+    source = {atom: blocks.slot_map}
+    for groups in _group_counts(source, stage.size, last):
+        table = folded_table({atom: sparse.csr_matrix(matrix)}, source, stage.size, groups)
+        yield Placed(_dense_words(groups), replace(table, presums=presums))
+
+
+def _dense_words(groups: int) -> str:
+    return "rows one after the other" if groups == 1 else f"rows in {groups} shares"
+
+
+def _group_counts(sources: Mapping[int, SlotMap], rows: int, last: bool) -> list[int]:
+    """Into how many shares `rows` rows may be cut; the last stage's are not."""
+    slots = next(iter(sources.values())).shape[1]
+    period = max(period_of(source) for source in sources.values())
+    if last or any(len(source) > 1 for source in sources.values()):
+        return [1]
+    counts = [1]
+    while 2 * counts[-1] <= min(slots // period, rows):
+        counts.append(2 * counts[-1])
+    return [groups for groups in counts if groups == 1 or next_power_of_two(-(-rows // groups)) <= period]

@@ -1,0 +1,128 @@
+"""What one stage costs under the engine, from its diagonals and how its rotations are split. Pure counting.
+
+The rules are the engine's (`secure.kernels.engine`): rotations of one value share its digits, products of rotated values are added
+before they are divided, and a sum that is only rotated divides one of its parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from secure.drafting.draft import Choice, Split
+from secure.engine.schedule import Form
+from secure.kernels.counts import KernelCounts
+from secure.kernels.engine import (
+    digits_kernels,
+    division_kernels,
+    product_calls,
+    product_kernels,
+    summand_kernels,
+    switch_kernels,
+)
+from secure.layout.diagonals import DiagonalKey, DiagonalTable, is_conjugated
+from secure.layout.folds import Move, fold_groups
+
+
+@dataclass(frozen=True)
+class GiantWork:
+    """The products that one giant step rotates: with rotated inputs, and with inputs as they are."""
+
+    giant: int
+    rotated: int
+    still: int
+
+
+@dataclass(frozen=True)
+class StageWork:
+    """Rotations and products of one stage, counted.
+
+    babies: rotations of every input ciphertext that is rotated. outputs: by output ciphertext, its giants in ascending order.
+    chained: whether that output's giants go by Horner's rule. groups: what follows the sum of every output. presums: what every input
+    ciphertext is folded by first, one entry a ciphertext.
+    """
+
+    babies: tuple[int, ...]
+    outputs: tuple[tuple[GiantWork, ...], ...]
+    chained: tuple[bool, ...]
+    groups: tuple[tuple[Move, ...], ...]
+    presums: tuple[tuple[tuple[Move, ...], ...], ...] = ()
+
+    @property
+    def multiplications(self) -> int:
+        return sum(giant.rotated + giant.still for giants in self.outputs for giant in giants)
+
+    @property
+    def rotations(self) -> int:
+        """Of the sums and inputs; those of the groups apart."""
+        presums = sum(len(moves) for groups in self.presums for moves in groups)
+        return presums + sum(self.babies) + sum(giant.giant != 0 for giants in self.outputs for giant in giants)
+
+
+def constant_keys(table: DiagonalTable, planes: int) -> Collection[DiagonalKey]:
+    """The keys of `plane_constants`, without the constants."""
+    if not is_conjugated(table, planes):
+        return table.diagonals.keys()
+    return {
+        key if key.atom else DiagonalKey(key.output, 0, key.input // planes, key.rotation) for key in table.diagonals
+    }
+
+
+def stage_work(table: DiagonalTable, split: Split, choice: Choice) -> StageWork:
+    """Count a stage."""
+    planes = choice.planes
+    babies: dict[tuple[int, int], set[int]] = {}
+    sources: set[tuple[int, int]] = set()
+    products: dict[int, dict[int, list[int]]] = {output: {} for output in range(table.output_map.shape[0])}
+    for key in constant_keys(table, planes):
+        baby, giant = split.parts[key.rotation]
+        products[key.output].setdefault(giant, [0, 0])[baby == 0] += 1
+        sources.add((key.atom, key.input))
+        if baby:
+            babies.setdefault((key.atom, key.input), set()).add(baby)
+    outputs = tuple(
+        tuple(GiantWork(giant, *counts) for giant, counts in sorted(by_giant.items())) for by_giant in products.values()
+    )
+    return StageWork(
+        babies=tuple(len(steps) for steps in babies.values()),
+        outputs=outputs,
+        chained=tuple(split.shares_giants([giant.giant for giant in giants]) for giants in outputs),
+        groups=fold_groups(table.folds, is_conjugated(table, planes), choice.paired_folds),
+        presums=tuple(
+            fold_groups(table.presums[atom], False, choice.paired_folds) for atom, _ in sources if atom in table.presums
+        ),
+    )
+
+
+def stage_kernels(work: StageWork, level: int, degree: int) -> KernelCounts:
+    """Everything from the inputs to the stage's value, divided; the constant added is left out."""
+    digits, switch = digits_kernels(level, degree), switch_kernels(level, degree)
+    half_division = division_kernels(level, degree, parts=1)
+    lifted, added = (summand_kernels(level, degree, form) for form in (Form.LIFTED, Form.EXTENDED))
+    total = KernelCounts()
+    for groups in work.presums:
+        for position, moves in enumerate(groups):
+            total += digits + switch.times(len(moves)) + half_division.times(position > 0)
+            total += added if position else lifted
+        total += half_division + half_division
+    for count in work.babies:
+        total += digits + switch.times(count)
+    for giants, chained in zip(work.outputs, work.chained, strict=True):
+        for position, giant in enumerate(reversed(giants)):
+            total += _product_kernels(giant, level, degree)
+            if giant.giant:
+                total += digits + switch
+                total += half_division.times(bool(giant.rotated) if position == 0 or not chained else 1)
+        extended = any(giant.giant or giant.rotated for giant in giants)
+        for moves in work.groups:
+            total += digits + switch.times(len(moves)) + half_division.times(extended) + (added if extended else lifted)
+            extended = True
+        total += half_division.times(2 * extended)
+    return total
+
+
+def _product_kernels(giant: GiantWork, level: int, degree: int) -> KernelCounts:
+    """One giant's products, added as they are made."""
+    rotated, still = product_kernels(level, degree, extended=True), product_kernels(level, degree)
+    calls = product_calls(giant.rotated) + product_calls(giant.still)
+    return rotated.times(giant.rotated) + still.times(giant.still) + calls

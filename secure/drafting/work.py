@@ -1,0 +1,90 @@
+"""Work counted from a draft, before its plan is written: what the search orders candidates by. A test holds it equal to the plan's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from secure.drafting.draft import Draft
+from secure.drafting.stage_cost import StageWork, stage_kernels, stage_work
+from secure.kernels.counts import KernelCounts, KernelTimes
+from secure.kernels.engine import lone_operation_kernels
+from secure.kernels.seal import seal_operation_kernels
+from secure.plan import Kind, Plan
+
+
+def draft_operations(draft: Draft) -> Counter[tuple[Kind, int]]:
+    """Operations by (kind, working level), drops excepted; needs choose_rotations and place_rescales."""
+    return _operations(draft, _works(draft))
+
+
+def _operations(draft: Draft, works: Sequence[StageWork]) -> Counter[tuple[Kind, int]]:
+    work: Counter[tuple[Kind, int]] = Counter()
+    for index, (stage, own) in enumerate(zip(draft.stages, works, strict=True)):
+        table, level = draft.tables[index], draft.stage_levels[index]
+        outputs = table.output_map.shape[0]
+        moves = [move for moves in own.groups for move in moves]
+        work[Kind.ROTATE, level] += own.rotations + outputs * sum(not move.conjugated for move in moves)
+        work[Kind.CONJUGATE, level] += outputs * sum(move.conjugated for move in moves)
+        work[Kind.MULTIPLY_PLAIN, level] += own.multiplications
+        presums = sum(len(moves) for groups in own.presums for moves in groups)
+        work[Kind.ADD, level] += own.multiplications - outputs + outputs * len(moves) + presums
+        constant_anywhere = stage.constant != 0
+        work[Kind.ADD_PLAIN, level] += sum(
+            bool(constant_anywhere[features[features >= 0]].any()) for features in table.output_map
+        )
+        if stage.squared:
+            work[Kind.SQUARE, level] += outputs
+            work[Kind.RELINEARIZE, level] += outputs
+            for lost in range(draft.rescaled[index]):
+                work[Kind.RESCALE, level - lost] += outputs
+    return +work
+
+
+def draft_key_count(draft: Draft) -> int:
+    """Distinct rotations and conjugations, each of which takes a Galois key."""
+    moves: set[tuple[int, bool]] = set()
+    slots = draft.choice.slots
+    for table, split, work in zip(draft.tables, draft.splits, _works(draft), strict=True):
+        groups = [*work.groups, *(group for groups in work.presums for group in groups)]
+        moves |= {(move.steps % slots, move.conjugated) for group in groups for move in group}
+        by_output: dict[int, set[int]] = {}
+        for key in table.diagonals:
+            baby, giant = split.parts[key.rotation]
+            moves.add((baby, False))
+            by_output.setdefault(key.output, set()).add(giant)
+        for giants in by_output.values():
+            shared = split.shares_giants(giants)
+            moves |= {(giant, False) for giant in (sorted(giants)[1:2] if shared else giants)}
+    return len(moves - {(0, False)})
+
+
+def plan_operations(plan: Plan) -> Counter[tuple[Kind, int]]:
+    """Operations of a written plan by (kind, working level)."""
+    return Counter((op.kind, plan.working_level(op)) for op in plan.ops)
+
+
+def draft_milliseconds(draft: Draft, times: KernelTimes) -> float:
+    """Predicted server time of a draft under the engine."""
+    degree, total, works = draft.choice.degree, KernelCounts(), _works(draft)
+    operations = _operations(draft, works)
+    for work, level in zip(works, draft.stage_levels, strict=True):
+        total += stage_kernels(work, level, degree)
+    for (kind, level), count in operations.items():
+        if kind in (Kind.ADD_PLAIN, Kind.SQUARE, Kind.RELINEARIZE, Kind.RESCALE):
+            total += lone_operation_kernels(kind, level, degree).times(count)
+    return times.milliseconds(total)
+
+
+def draft_seal_milliseconds(draft: Draft, times: KernelTimes) -> float:
+    """Predicted server time of a draft under SEAL, operation by operation."""
+    degree = draft.choice.degree
+    counts = (seal_operation_kernels(*place, degree).times(count) for place, count in draft_operations(draft).items())
+    return times.milliseconds(sum(counts, KernelCounts()))
+
+
+def _works(draft: Draft) -> tuple[StageWork, ...]:
+    """Every stage's products and rotations."""
+    return tuple(
+        stage_work(table, split, draft.choice) for table, split in zip(draft.tables, draft.splits, strict=True)
+    )

@@ -1,0 +1,100 @@
+"""Derivatives of a Plan by its input slots: one walk forwards that keeps what squares read, one backwards (reverse mode). Pure.
+
+A plan is a polynomial over the slots, linear but for its squares, so only their arguments have to be kept. A derivative d of a real
+quantity L by a complex slot z is dL/d Re z + i dL/d Im z: L changes by Re(conj(d) dz). Then (derived)
+
+    y = c z        gives  d_z = conj(c) d_y
+    y = conj(z)           d_z = conj(d_y)
+    y = z^2               d_z = 2 conj(z) d_y
+    a rotation            the opposite rotation of d_y
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secure.evaluators.clear import ClearEvaluator
+from secure.evaluators.walk import walk
+from secure.plan import Kind, Op, Plan
+
+Slots = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Tape:
+    """A walk in clear: the values asked for, by id; what every square read, by the square's id; the constants as they were."""
+
+    plan: Plan
+    values: Mapping[int, Slots]
+    squared: Mapping[int, Slots]
+    constants: Sequence[Slots]
+
+
+class _Recorder:
+    """Hands every operation on and remembers the arguments of squares."""
+
+    def __init__(self, inner: ClearEvaluator) -> None:
+        self._inner = inner
+        self.squared: list[Slots] = []
+
+    def square(self, value: Slots, op: Op) -> Slots:
+        self.squared.append(value)
+        return self._inner.square(value, op)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def record(plan: Plan, evaluator: ClearEvaluator, inputs: Sequence[Slots], wanted: Collection[int]) -> Tape:
+    """Walk the plan on slots (..., slots), one array a ciphertext, keeping the wanted values (inputs among them if asked).
+
+    Raises: PlanError, BackendError as `walk` does.
+    """
+    recorder: Any = _Recorder(evaluator)
+    values = {value: slots for value, slots in enumerate(inputs) if value in wanted}
+
+    def keep(number: int, op: Op, result: Slots) -> None:
+        if number in wanted:
+            values[number] = result
+
+    walk(plan, recorder, inputs, keep)
+    squares = [number for number, op in plan.numbered() if op.kind is Kind.SQUARE]
+    return Tape(plan, values, dict(zip(squares, recorder.squared, strict=True)), evaluator.constants)
+
+
+def pull_back(tape: Tape, derivatives: Mapping[int, Slots]) -> list[Slots]:
+    """Derivatives by the input slots, one array a ciphertext, of a quantity with these derivatives by values of the plan, by id.
+
+    A value's derivative is its own share only: what reaches it through later values is added here.
+    """
+    plan = tape.plan
+    open_: dict[int, Slots] = dict(derivatives)
+
+    def add(value: int, share: Slots) -> None:
+        open_[value] = open_[value] + share if value in open_ else share
+
+    for number, op in reversed(list(plan.numbered())):
+        found = open_.pop(number, None)
+        if found is None:
+            continue
+        match op.kind:
+            case Kind.ROTATE:
+                add(op.args[0], np.roll(found, op.steps, axis=-1))
+            case Kind.CONJUGATE:
+                add(op.args[0], np.conj(np.roll(found, op.steps, axis=-1)))
+            case Kind.MULTIPLY_PLAIN:
+                add(op.args[0], np.conj(tape.constants[op.constant]) * found)
+            case Kind.SQUARE:
+                add(op.args[0], 2 * np.conj(tape.squared[number]) * found)
+            case Kind.ADD:
+                add(op.args[0], found)
+                add(op.args[1], found)
+            case Kind.ADD_PLAIN | Kind.RELINEARIZE | Kind.RESCALE | Kind.DROP:
+                add(op.args[0], found)
+    some = next(iter(derivatives.values()))
+    return [open_.get(value, np.zeros_like(some)) for value in range(plan.inputs)]

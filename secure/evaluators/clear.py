@@ -1,0 +1,123 @@
+"""The cleartext evaluator: slots as float64 or complex128 vectors. The first thing every plan runs on, and what encryption is
+compared with.
+
+With a noise seed it adds the errors CKKS would, so that accuracy can be predicted on thousands of images without
+encrypting one. Slots are complex then, as in CKKS: half of an error's variance is imaginary, where it matters only
+after a square.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.errors import PlanError
+from secure import noise
+from secure.encoding import encoding_error
+from secure.evaluators.walk import walk
+from secure.plan import Op, Plan
+
+Array = NDArray[np.float64]
+
+
+class ClearEvaluator:
+    """Slots (..., slots), real or complex; leading axes are a batch of independent inputs."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.constants: list[NDArray[Any]] = [
+            constant.slots.astype(np.complex128 if np.iscomplexobj(constant.slots) else np.float64)
+            for constant in plan.constants
+        ]
+
+    def rotate(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
+        return np.roll(value, -op.steps, axis=-1)
+
+    def conjugate(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
+        return np.conj(np.roll(value, -op.steps, axis=-1))
+
+    def multiply_plain(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
+        return value * self.constants[op.constant]
+
+    def add(self, left: NDArray[Any], right: NDArray[Any], op: Op) -> NDArray[Any]:
+        return left + right
+
+    def add_plain(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
+        return value + self.constants[op.constant]
+
+    def square(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
+        return value * value
+
+    def relinearize(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
+        return value
+
+    def rescale(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
+        return value
+
+    def drop(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
+        return value
+
+
+class NoisyClearEvaluator(ClearEvaluator):
+    """The same with the constants as an encoder rounds them, which is no matter of chance, and Gaussian noise of the variances in
+    noise.py: an approximation, CKKS errors are not independent."""
+
+    def __init__(self, plan: Plan, seed: int) -> None:
+        super().__init__(plan)
+        self._plan = plan
+        self._degree = plan.params.poly_modulus_degree
+        self._seed = seed
+        self.constants = [
+            slots + encoding_error(slots, constant.scale)
+            for slots, constant in zip(self.constants, plan.constants, strict=True)
+        ]
+        self.restart()
+
+    def restart(self) -> None:
+        """From here on the same errors again, for inputs in the same number."""
+        self._random = np.random.default_rng(self._seed)
+
+    def fresh(self, slots: NDArray[Any]) -> NDArray[Any]:
+        """An input as a client encrypts it."""
+        return self._noisy(slots, noise.fresh_variance(self._degree), self._plan.input_scale)
+
+    def rotate(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
+        return self._switched(super().rotate(value, op), op)
+
+    def conjugate(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
+        return self._switched(super().conjugate(value, op), op)
+
+    def relinearize(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
+        return self._switched(value, op)
+
+    def rescale(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
+        return self._noisy(value, noise.rescale_variance(self._degree), op.scale)
+
+    def _switched(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
+        return self._noisy(value, noise.planned_key_switch_variance(self._plan.params, op.level), op.scale)
+
+    def _noisy(self, value: NDArray[Any], variance: float, scale: float) -> NDArray[Any]:
+        real, imaginary = self._random.normal(scale=sqrt(variance / 2) / scale, size=(2, *value.shape))
+        return value + real + 1j * imaginary
+
+
+def run_clear(plan: Plan, inputs: Sequence[NDArray[Any]], *, noise_seed: int | None = None) -> list[Array]:
+    """The real parts of the plan's output slots, one array (..., slots) a ciphertext, from its input slots; exact unless a
+    noise seed is given.
+
+    Raises: PlanError for inputs of the wrong number or width.
+    """
+    vectors = [np.asarray(slots) for slots in inputs]
+    if any(vector.shape[-1:] != (plan.params.slots,) for vector in vectors):
+        raise PlanError(
+            "input", f"got shapes {[vector.shape for vector in vectors]}; each needs {plan.params.slots} slots"
+        )
+    if noise_seed is None:
+        outputs = walk(plan, ClearEvaluator(plan), vectors)
+    else:
+        evaluator = NoisyClearEvaluator(plan, noise_seed)
+        outputs = walk(plan, evaluator, [evaluator.fresh(vector) for vector in vectors])
+    return [np.asarray(output.real, dtype=np.float64) for output in outputs]

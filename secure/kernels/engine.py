@@ -1,0 +1,155 @@
+"""What a plan costs in kernels under the engine, which shares digits between rotations and divides sums once. Pure counting.
+
+Counted on the schedule that the engine runs (`secure.engine.schedule`: which values stay to be divided by P, and why). Counts
+derived from its kernels; l data primes are left, N residues a row:
+
+    digits of a value      : l + l^2 limb transforms, l^2 N additions
+    one switch of them     : 2 l (l+1) N products with a key that is read, 8 (l+1) N additions (2 (l+1) N residues that are gathered
+                             from their old places, which takes as long as adding three, and added); for the first part,
+                             which is carried along, 2 l N additions where it was divided, 2 (l+1) N where it was not
+    division of a sum by P : 2 (l+1) limb transforms, 8 l N additions; half of each where the sum is only rotated, whose
+                             first part need not be divided; 2 (l+1) limb transforms also where the last data prime goes with P
+    product with a constant: 2 l N products, 2 (l+1) N where it is extended
+    addition               : nothing of its own where what is added is made inside the sum; else a pass of additions for each
+                             value that enters, two where it has to be multiplied by P
+    square, rescale        : 8 l N additions; 2 l limb transforms and 8 (l-1) N additions
+
+Products are those with keys and constants, which come from memory: that is most of what they cost. A product of two values at hand
+counts as two additions. Every line is one call but a product, four of which go in one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import log2
+
+from secure.engine.schedule import (
+    PRODUCTS_A_CALL,
+    SWITCHES,
+    Apply,
+    Form,
+    Offset,
+    Product,
+    Schedule,
+    Summand,
+    Term,
+    Turn,
+    schedule,
+)
+from secure.kernels.counts import RESIDUE_BYTES, KernelCounts, operation_kernels
+from secure.plan import Kind, Plan
+
+
+def _call(transforms: int, degree: int, additions: int) -> KernelCounts:
+    butterflies = transforms * (degree // 2) * int(log2(degree))
+    return KernelCounts(transforms, butterflies, additions=additions, calls=1)
+
+
+def digits_kernels(level: int, degree: int) -> KernelCounts:
+    """Digits of one part of a value."""
+    return _call(level + level * level, degree, level * level * degree)
+
+
+def switch_kernels(level: int, degree: int, carried_rows: int | None = None) -> KernelCounts:
+    """Digits times one key, and what is carried along: by default the first part of a divided value."""
+    residues = 2 * level * (level + 1) * degree
+    carried = (level if carried_rows is None else carried_rows) * degree
+    return KernelCounts(
+        products=residues,
+        additions=8 * (level + 1) * degree + 2 * carried,
+        key_bytes=residues * RESIDUE_BYTES,
+        calls=1,
+    )
+
+
+def division_kernels(level: int, degree: int, parts: int = 2) -> KernelCounts:
+    """A switched sum, or one part of it, divided by P."""
+    return _call(parts * (level + 1), degree, 4 * parts * level * degree)
+
+
+def joint_division_kernels(level: int, degree: int) -> KernelCounts:
+    """A switched sum divided by P and by the last of its data primes at once."""
+    return _call(2 * (level + 1), degree, 12 * level * degree)
+
+
+def product_kernels(level: int, degree: int, extended: bool = False, parts: int = 2) -> KernelCounts:
+    """A product with a constant, added to its sum; whose call it is, `product_calls` knows."""
+    return KernelCounts(products=parts * (level + extended) * degree)
+
+
+def product_calls(products: int) -> KernelCounts:
+    """Calls of so many products of one form in a row."""
+    return KernelCounts(calls=products // PRODUCTS_A_CALL + products % PRODUCTS_A_CALL)
+
+
+def summand_kernels(level: int, degree: int, form: Form, parts: int = 2) -> KernelCounts:
+    """A value that enters a sum as it is."""
+    residues = parts * (level + (form is Form.EXTENDED)) * degree
+    return KernelCounts(additions=residues * (2 if form is Form.LIFTED else 1), calls=1)
+
+
+def lone_operation_kernels(kind: Kind, level: int, degree: int) -> KernelCounts:
+    """One operation that shares nothing with others: what the search orders candidates by."""
+    if kind in SWITCHES:
+        return digits_kernels(level, degree) + switch_kernels(level, degree) + division_kernels(level, degree)
+    return _at_hand_kernels(kind, level, degree, 2)
+
+
+def _at_hand_kernels(kind: Kind, level: int, degree: int, parts: int) -> KernelCounts:
+    """An operation that reads no key."""
+    if kind is Kind.RESCALE:
+        return _call(parts * level, degree, 4 * parts * (level - 1) * degree)
+    if kind is Kind.SQUARE:
+        return _call(0, degree, 8 * level * degree)
+    return operation_kernels(kind, level, degree, parts)
+
+
+def engine_kernels(plan: Plan) -> tuple[KernelCounts, ...]:
+    """Kernels of every operation of a plan, in its order; a division counts at the operation that makes what is divided, or at the
+    rotation that takes one part of it apart."""
+    work = [KernelCounts() for _ in plan.ops]
+    for op, counts in _counted(plan, schedule(plan)):
+        work[op - plan.inputs] += counts
+    return tuple(work)
+
+
+def _counted(plan: Plan, steps: Schedule) -> list[tuple[int, KernelCounts]]:
+    """(operation's value, kernels) of everything that is done."""
+    degree = plan.params.poly_modulus_degree
+    result: list[tuple[int, KernelCounts]] = []
+    extended: set[int] = set()
+    taken_apart: set[int] = set()
+    for step in steps.steps:
+        op = plan.ops[step.result - plan.inputs]
+        if isinstance(step, Apply):
+            level = plan.working_level(op)
+            joint = joint_division_kernels(level, degree)
+            result.append((step.result, joint if step.joined else _at_hand_kernels(op.kind, level, degree, op.parts)))
+            continue
+        for call in step.calls:
+            for place, term in enumerate(call):
+                if isinstance(term, Turn) and term.source not in taken_apart:
+                    taken_apart.add(term.source)
+                    result.append((term.op, digits_kernels(op.level, degree)))
+                    if term.source in extended:
+                        result.append((term.op, division_kernels(op.level, degree, parts=1)))
+                own = _term_kernels(term, op.level, degree, op.parts, extended)
+                result.append((term.op, replace(own, calls=int(place == 0))))
+        if step.divided:
+            result.append((step.result, division_kernels(op.level, degree)))
+        elif step.extended:
+            extended.add(step.result)
+    return result
+
+
+def _term_kernels(term: Term, level: int, degree: int, parts: int, extended: set[int]) -> KernelCounts:
+    match term:
+        case Turn():
+            relinearized = 2 * level if term.element is None else level
+            return switch_kernels(level, degree, level + 1 if term.source in extended else relinearized)
+        case Product():
+            return product_kernels(level, degree, term.form is Form.EXTENDED, parts)
+        case Summand():
+            return summand_kernels(level, degree, term.form, parts)
+        case Offset():
+            return KernelCounts(additions=level * degree, calls=1)

@@ -1,0 +1,129 @@
+"""Values that keep positions, as blocks of slots: one channel a block, positions inside it. Pure.
+
+    slot = quarter * (blocks * block) + (block of the channel) * block + inner place of the position
+
+Quarters exist where a later layer pools: the positions of one pooling window lie in different quarters, in the same place of each, so that
+adding the value rotated by a quarter, by two, ... pools every window at once, and leaves a copy of the result in every quarter (ours).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.network import Shape
+from secure.layout.packing import EMPTY, SlotMap, next_power_of_two
+from secure.stages.stages import Grid
+
+Places = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PositionPlaces:
+    """Where positions lie: quarter and place inside a block, (positions,) both; sizes: of the positions' own grid."""
+
+    sizes: Shape
+    pitch: Shape
+    quarters: int
+    quarter: Places
+    inner: Places
+
+    @property
+    def block(self) -> int:
+        """Slots that a block needs."""
+        return next_power_of_two(int(self.inner.max()) + 1)
+
+    @property
+    def collide(self) -> bool:
+        """Whether two positions got one place: a map with more positions a row than what it reads."""
+        return len(np.unique(self.inner + self.quarter * self.block)) < len(self.inner)
+
+    def pooled(self, window: int) -> PositionPlaces:
+        """After the windows were added up: one position a window, at the place they share."""
+        sizes = tuple(size // window for size in self.sizes)
+        kept = np.ravel_multi_index(np.meshgrid(*(np.arange(n) * window for n in sizes), indexing="ij"), self.sizes)
+        inner = self.inner[kept.ravel()]
+        return PositionPlaces(sizes, self.pitch, 1, np.zeros_like(inner), inner)
+
+    def strided(self, sizes: Shape, stride: Shape) -> PositionPlaces:
+        """Positions of a map that reads this value with a stride: each at the place of the first position it would read."""
+        pitch = tuple(own * step for own, step in zip(self.pitch, stride, strict=True))
+        axes = np.meshgrid(*(np.arange(size) * own for size, own in zip(sizes, pitch, strict=True)), indexing="ij")
+        inner = np.sum(axes, axis=0).ravel()
+        return PositionPlaces(sizes, pitch, 1, np.zeros_like(inner), inner)
+
+
+def compact_places(sizes: Shape, window: int = 1) -> PositionPlaces:
+    """Positions of a grid without gaps; with a pooling window, its positions in quarters of their own."""
+    pooled = tuple(size // window for size in sizes)
+    position = np.stack(np.meshgrid(*(np.arange(size) for size in sizes), indexing="ij")).reshape(len(sizes), -1)
+    inner = np.asarray(np.ravel_multi_index(tuple(position // window), pooled))
+    quarter = np.asarray(np.ravel_multi_index(tuple(position % window), (window,) * len(sizes)))
+    pitch = tuple(prod(pooled[axis + 1 :]) for axis in range(len(sizes)))
+    return PositionPlaces(sizes, pitch, window ** len(sizes), quarter, inner)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """channels: (ciphertexts, blocks of one quarter), EMPTY for a block without one; block: its slots; places: of positions."""
+
+    channels: SlotMap
+    block: int
+    places: PositionPlaces
+
+    @property
+    def slots(self) -> int:
+        return self.channels.shape[1] * self.block * self.places.quarters
+
+    @cached_property
+    def slot_map(self) -> SlotMap:
+        """(ciphertexts, slots): channel-major features."""
+        positions = len(self.places.inner)
+        blocks = self.channels[..., None]
+        features = np.where(blocks == EMPTY, EMPTY, blocks * positions + np.arange(positions)).astype(np.int32)
+        return self.scattered(features, EMPTY)
+
+    def scattered(self, values: NDArray[np.generic], fill: float) -> NDArray:
+        """values (vectors, blocks, positions) in slots, (vectors, slots)."""
+        count, blocks = values.shape[:2]
+        result = np.full((count, self.places.quarters, blocks, self.block), fill, dtype=values.dtype)
+        for quarter in range(self.places.quarters):
+            held = self.places.quarter == quarter
+            result[:, quarter][:, :, self.places.inner[held]] = values[..., held]
+        return result.reshape(count, self.slots)
+
+    def pooled(self, window: int) -> Blocks:
+        """After adding up the quarters, which all hold the sums then."""
+        return replace(
+            self, channels=np.tile(self.channels, (1, self.places.quarters)), places=self.places.pooled(window)
+        )
+
+    @property
+    def quarter_folds(self) -> tuple[int, ...]:
+        """Rotations that add up the quarters, each twice the one before."""
+        quarter = self.channels.shape[1] * self.block
+        return tuple(quarter << k for k in range(self.places.quarters.bit_length() - 1))
+
+
+def pooling_window(columns: NDArray[np.float64], grid: Grid) -> int:
+    """The largest window, a power of two a side, over which a map (rows, features of the grid) has equal weights; 1 for none."""
+    best = 1
+    window = 2
+    while all(size % window == 0 for size in grid.sizes):
+        split = [part for size in grid.sizes for part in (size // window, window)]
+        weights = columns.reshape(len(columns), grid.channels, *split)
+        corner = weights[(slice(None), slice(None), *(slice(None), slice(0, 1)) * len(grid.sizes))]
+        if not np.array_equal(weights, np.broadcast_to(corner, weights.shape)):
+            break
+        best, window = window, 2 * window
+    return best
+
+
+def pooled_columns(columns: NDArray[np.float64], grid: Grid, window: int) -> NDArray[np.float64]:
+    """The map as one of windows' sums: a column a window."""
+    own = columns.reshape(len(columns), grid.channels, *grid.sizes)
+    return own[(slice(None), slice(None), *(slice(None, None, window),) * len(grid.sizes))].reshape(len(columns), -1)

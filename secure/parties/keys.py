@@ -1,0 +1,195 @@
+"""Keys: a secret key that hides itself, and the evaluation key a server may have. Two types, two files."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import tenseal.sealapi as seal
+from numpy.typing import NDArray
+
+from compress.errors import FormatError, OverwriteError
+from secure.bundle.specs import ClientSpec
+from secure.parties.container import KEY_ID_BYTES, Container, ContainerKind, check_belongs, parse, parse_for_server
+from secure.plan import KeyManifest
+from secure.seal.context import RESIDUE_BYTES, Ring, from_bytes, native_errors, to_bytes
+from secure.seal.evaluator import EvaluationKeys, encode
+
+SECRET_FILE, EVALUATION_FILE = "secret.key", "evaluation.key"
+
+
+@dataclass(frozen=True, repr=False)
+class SecretKey:
+    """A client's secret key for one bundle; its bytes leave it only through `to_bytes`."""
+
+    bundle_id: str
+    key_id: bytes
+    _content: bytes
+
+    def __repr__(self) -> str:
+        return f"SecretKey(key {self.key_id.hex()[:8]} of bundle {self.bundle_id[:12]}, content hidden)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret key cannot be pickled or copied; save it with write_keys")
+
+    def to_bytes(self) -> bytes:
+        """The container for secret.key. Whoever has it reads every ciphertext."""
+        return Container(ContainerKind.SECRET_KEY, self.bundle_id, self.key_id, (self._content,)).to_bytes()
+
+    @staticmethod
+    def from_bytes(content: bytes, name: str = "secret key") -> SecretKey:
+        """Raises: FormatError."""
+        container = parse(content, ContainerKind.SECRET_KEY, name)
+        return SecretKey(container.bundle_id, container.key_id, container.items[0])
+
+    def native(self, ring: Ring) -> Any:
+        """SEAL's object.
+
+        Raises: BackendError.
+        """
+        size_bytes = len(ring.params.all_primes) * ring.params.poly_modulus_degree * RESIDUE_BYTES
+        return from_bytes(seal.SecretKey(), ring, self._content, "secret key", size_bytes)
+
+
+class SecretCipher:
+    """SEAL's encryptor and decryptor under one secret key; lives in a client only."""
+
+    def __init__(self, ring: Ring, key: SecretKey) -> None:
+        """Raises: FormatError when the key's bytes are of other parameters."""
+        native = key.native(ring)
+        self._ring = ring
+        self._encoder = seal.CKKSEncoder(ring.context)
+        self._encryptor = seal.Encryptor(ring.context, native)
+        self._decryptor = seal.Decryptor(ring.context, native)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret key cannot be pickled or copied; save it with write_keys")
+
+    def encrypt(self, slots: NDArray[Any], level: int, scale: float) -> bytes:
+        """SEAL's bytes of a symmetric encryption; its random half is a seed, so they are half of a ciphertext's.
+
+        Raises: BackendError.
+        """
+        with native_errors("encrypt"):
+            return to_bytes(self._encryptor.encrypt_symmetric(encode(self._ring, self._encoder, slots, level, scale)))
+
+    def decrypt(self, ciphertext: Any, scale: float) -> NDArray[np.float64]:
+        """The real parts of the slots.
+
+        Raises: BackendError.
+        """
+        plain = seal.Plaintext()
+        with native_errors("decrypt"):
+            self._decryptor.decrypt(ciphertext, plain)
+            plain.scale = 1.0  # SEAL refuses scales near the modulus; ours is taken out after decoding
+            return np.asarray(self._encoder.decode_double(plain), dtype=np.float64) / scale
+
+
+@dataclass(frozen=True)
+class EvaluationKey:
+    """Relinearization and Galois keys, exactly those of the bundle's manifest; what a server gets."""
+
+    bundle_id: str
+    key_id: bytes
+    items: tuple[bytes, ...] = field(repr=False)
+
+    def to_bytes(self) -> bytes:
+        """The container for evaluation.key."""
+        return Container(ContainerKind.EVALUATION_KEY, self.bundle_id, self.key_id, self.items).to_bytes()
+
+    @staticmethod
+    def from_bytes(content: bytes, name: str = "evaluation key") -> EvaluationKey:
+        """Raises: SecretKeyError for a secret key, FormatError."""
+        container = parse_for_server(content, ContainerKind.EVALUATION_KEY, name)
+        return EvaluationKey(container.bundle_id, container.key_id, container.items)
+
+
+def generate_keys(spec: ClientSpec, ring: Ring) -> tuple[SecretKey, EvaluationKey]:
+    """Fresh keys for a bundle: the secret one and the evaluation keys its plan uses, in SEAL's seeded form.
+
+    Raises: BackendError.
+    """
+    with native_errors("make keys"):
+        generator = seal.KeyGenerator(ring.context)
+        native = generator.secret_key()
+        # item 0 relinearizes, item 1 rotates; an empty item stands for a kind the plan does not use
+        relin = to_bytes(generator.create_relin_keys()) if spec.keys.relinearize else b""
+        elements = list(spec.keys.galois_elements)
+        galois = to_bytes(generator.create_galois_keys(elements)) if elements else b""
+    key_id = secrets.token_bytes(KEY_ID_BYTES)
+    secret = SecretKey(spec.bundle_id, key_id, to_bytes(native))
+    return secret, EvaluationKey(spec.bundle_id, key_id, (relin, galois))
+
+
+def load_evaluation_key(key: EvaluationKey, bundle_id: str, manifest: KeyManifest, ring: Ring) -> EvaluationKeys:
+    """SEAL's objects of a client's key: exactly those of the manifest, none more, since each takes memory.
+
+    Raises: KeyMismatchError for the key of another bundle; FormatError.
+    """
+    check_belongs(Container(ContainerKind.EVALUATION_KEY, key.bundle_id, key.key_id, ()), bundle_id, "evaluation key")
+    if (
+        len(key.items) != 2
+        or bool(key.items[0]) != manifest.relinearize
+        or bool(key.items[1]) != bool(manifest.galois_elements)
+    ):
+        raise FormatError(
+            "evaluation key: it lacks a key the bundle uses, or has one it does not use; make new keys with keygen"
+        )
+    params = ring.params
+    one_key_bytes = params.levels * 2 * len(params.all_primes) * params.poly_modulus_degree * RESIDUE_BYTES
+    relin, galois = seal.RelinKeys(), seal.GaloisKeys()
+    if manifest.relinearize:
+        from_bytes(relin, ring, key.items[0], "evaluation key, relinearization", one_key_bytes)
+    if manifest.galois_elements:
+        size_bytes = len(manifest.galois_elements) * one_key_bytes + params.poly_modulus_degree * RESIDUE_BYTES
+        from_bytes(galois, ring, key.items[1], "evaluation key, rotations", size_bytes)
+    held = [element for element in manifest.galois_elements if galois.has_key(element)]
+    if (
+        galois.size() != len(manifest.galois_elements)
+        or len(held) != galois.size()
+        or relin.size() != manifest.relinearize
+    ):
+        raise FormatError(
+            f"evaluation key: {galois.size()} rotations, {len(held)} of the {len(manifest.galois_elements)} the "
+            "bundle uses; make new keys with keygen"
+        )
+    return EvaluationKeys(galois, relin)
+
+
+def write_keys(folder: Path, secret: SecretKey, evaluation: EvaluationKey, *, force: bool = False) -> None:
+    """folder/secret.key (mode 0600) and folder/evaluation.key, each appearing whole.
+
+    Raises: OverwriteError when either exists.
+    """
+    folder = Path(folder)
+    for name in (SECRET_FILE, EVALUATION_FILE):
+        if (folder / name).exists() and not force:
+            raise OverwriteError(folder / name)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_file(folder / EVALUATION_FILE, evaluation.to_bytes(), force=True)
+    write_file(folder / SECRET_FILE, secret.to_bytes(), mode=0o600, force=True)
+
+
+def write_file(path: Path, content: bytes, *, mode: int = 0o644, force: bool = False) -> None:
+    """One file, whole or not at all, with these permissions from its first byte on.
+
+    Raises: OverwriteError; OSError with nothing left behind.
+    """
+    path = Path(path)
+    if path.exists() and not force:
+        raise OverwriteError(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, staging = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp makes it 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        os.chmod(staging, mode)
+        os.replace(staging, path)
+    except BaseException:
+        Path(staging).unlink(missing_ok=True)
+        raise

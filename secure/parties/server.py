@@ -1,0 +1,121 @@
+"""The server: runs the plan on ciphertexts for the clients whose evaluation keys it has. Nothing here can hold a secret
+key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from compress.errors import ConfigError, FormatError, KeyMismatchError, SecretKeyError
+from secure.bundle.specs import ServerSpec
+from secure.evaluators.walk import Evaluator
+from secure.parties.backends import BackendName, SealBackend, default_backend, make_backend, usable_cores
+from secure.parties.container import Container, ContainerKind, check_belongs, parse_for_server
+from secure.parties.keys import EvaluationKey, load_evaluation_key
+from secure.plan import Kind
+from secure.seal.context import load_ciphertext, make_ring
+from secure.seal.evaluator import DEFAULT_CACHE_BYTES, CountingEvaluator, EvaluationKeys
+
+
+class Server:
+    """One bundle, any number of clients, told apart by key id."""
+
+    def __init__(
+        self,
+        spec: ServerSpec,
+        *,
+        backend: BackendName | None = None,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+        progress: Callable[[str, float], None] | None = None,
+        threads: int = 1,
+    ) -> None:
+        """Encodes the plan's constants, up to `cache_bytes` of them once and for all.
+
+        backend: None for the engine, or SEAL where the plan's primes are too large for it (`backend` then says which).
+        threads: cores that one request may keep busy, under the engine; requests at the same time get one each, but the first.
+
+        Raises: InsecureParametersError, BackendError; ConfigError for threads below 1, more than this process may use cores,
+        or more than one under SEAL.
+        """
+        cores = usable_cores()
+        if not 1 <= threads <= cores:
+            raise ConfigError("threads", threads, f"1 to {cores}, the cores that this process may use")
+        self.spec, self.threads = spec, threads
+        self._ring = make_ring(spec.plan.params)
+        self._cache_bytes = cache_bytes
+        self.backend = backend or default_backend(spec.plan.params)
+        self._backend = make_backend(self.backend, self._ring, spec.plan, cache_bytes, progress, threads)
+        self._keys: dict[bytes, EvaluationKeys] = {}
+        self._evaluators: dict[bytes, Evaluator[Any]] = {}
+
+    def register(self, evaluation_key: EvaluationKey | bytes, name: str = "evaluation key") -> bytes:
+        """Take a client's evaluation key; its key id.
+
+        Raises: SecretKeyError, FormatError, KeyMismatchError, BackendError.
+        """
+        if isinstance(evaluation_key, bytes):
+            evaluation_key = EvaluationKey.from_bytes(evaluation_key, name)
+        if not isinstance(evaluation_key, EvaluationKey):
+            raise SecretKeyError(
+                f"{name}: a server takes evaluation keys only, not {type(evaluation_key).__name__}; "
+                "give client.evaluation_key"
+            )
+        manifest = self.spec.plan.key_manifest
+        keys = load_evaluation_key(evaluation_key, self.spec.bundle_id, manifest, self._ring)
+        self._keys[evaluation_key.key_id] = keys
+        self._evaluators[evaluation_key.key_id] = self._backend.evaluator(keys)
+        return evaluation_key.key_id
+
+    def forget(self, key_id: bytes) -> None:
+        """Let a client's evaluation key go."""
+        self._evaluators.pop(key_id, None)
+        self._keys.pop(key_id, None)
+
+    def run(self, request: bytes, name: str = "request") -> bytes:
+        """The reply to a request.
+
+        Raises: SecretKeyError, FormatError, KeyMismatchError, BackendError.
+        """
+        key_id, ciphertexts = self.load_request(request, name)
+        return self.pack_reply(key_id, self.run_ciphertexts(key_id, ciphertexts))
+
+    def pack_reply(self, key_id: bytes, outputs: Sequence[Any]) -> bytes:
+        """The reply that carries these output ciphertexts to the client of that key."""
+        items = tuple(self._backend.save(output) for output in outputs)
+        return Container(ContainerKind.REPLY, self.spec.bundle_id, key_id, items).to_bytes()
+
+    def load_request(self, request: bytes, name: str = "request") -> tuple[bytes, list[Any]]:
+        """(key id, ciphertexts as the backend holds them) of a request, everything validated.
+
+        Raises: SecretKeyError, FormatError, KeyMismatchError, BackendError.
+        """
+        container = parse_for_server(request, ContainerKind.REQUEST, name)
+        check_belongs(container, self.spec.bundle_id, name)
+        if container.key_id not in self._evaluators:
+            raise KeyMismatchError(
+                f"{name}: no evaluation key {container.key_id.hex()[:8]} is registered; register it first"
+            )
+        plan = self.spec.plan
+        if len(container.items) != plan.inputs:
+            raise FormatError(f"{name}: {len(container.items)} ciphertexts, the network takes {plan.inputs}")
+        return container.key_id, [
+            self._backend.load(load_ciphertext(self._ring, item, plan.input_level, 2, name)) for item in container.items
+        ]
+
+    def run_ciphertexts(self, key_id: bytes, ciphertexts: Sequence[Any]) -> list[Any]:
+        """The plan on the backend's ciphertexts, without serialization: what `server_ms` means.
+
+        Raises: BackendError.
+        """
+        return self._backend.run(self._evaluators[key_id], ciphertexts)
+
+    def count_operations(self, request: bytes) -> dict[tuple[Kind, int], int]:
+        """Run a request under SEAL and return what SEAL really did: operations by (kind, level read from the ciphertext)."""
+        container = parse_for_server(request, ContainerKind.REQUEST, "request")
+        plan = self.spec.plan
+        inputs = [load_ciphertext(self._ring, item, plan.input_level, 2, "request") for item in container.items]
+        seal_backend = SealBackend(self._ring, plan, self._cache_bytes, None)
+        counting = CountingEvaluator(seal_backend.evaluator(self._keys[container.key_id]))
+        seal_backend.run(counting, inputs)
+        return dict(counting.operations)

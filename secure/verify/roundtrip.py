@@ -1,0 +1,121 @@
+"""The whole round trip over test images in one process: what `cipherpress infer` reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.errors import ConfigError, InputShapeError
+from secure.bundle.specs import Bundle
+from secure.compiling.reporting import plan_summary
+from secure.evaluators.clear import run_clear
+from secure.layout.packing import input_vectors
+from secure.parties.client import Client
+from secure.parties.server import Server
+from secure.verify.memory import peak_rss_bytes
+
+Array = NDArray[np.float64]
+Images = NDArray[np.floating[Any]]
+Progress = Callable[[str, float], None]
+BACKENDS = ("tenseal", "cleartext")
+#: Images the clear run takes at once.
+BATCH = 32
+
+
+def round_trip(
+    bundle: Bundle,
+    images: Images,
+    labels: NDArray[np.int64],
+    *,
+    backend: str = "tenseal",
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Accuracy, agreement, errors, medians of times and sizes over images (count, *input_shape), by the interface's keys.
+
+    `classes` are the answers as decrypted, one an image; `accuracy_compressed` is the plan in clear on the same images. With backend "cleartext" nothing is encrypted and the keys about
+    encryption are left out. threads: of the server, for each request. Raises: ConfigError, InputShapeError, BackendError.
+    """
+    if backend not in BACKENDS:
+        raise ConfigError("backend", backend, ", ".join(BACKENDS))
+    if images.shape[1:] != bundle.client.input_shape:
+        raise InputShapeError(
+            f"input: shape {images.shape[1:]}; the network takes {bundle.client.input_shape}; give the data it was made with"
+        )
+    clear = clear_outputs(bundle, images)
+    result: dict[str, Any] = {
+        "images": len(images),
+        "accuracy_compressed": _accuracy(clear, labels),
+        **plan_summary(bundle.server.plan),
+        "predicted_logit_error": bundle.client.predicted_logit_error,
+    }
+    if backend == "cleartext":
+        return result
+    outputs, measured = encrypted_outputs(bundle, images, progress or (lambda label, share: None), threads)
+    agreement = float(np.mean(outputs.argmax(axis=1) == clear.argmax(axis=1)))
+    return {
+        **result,
+        "classes": outputs.argmax(axis=1).tolist(),
+        "accuracy_encrypted": _accuracy(outputs, labels),
+        "agreement": agreement,
+        "max_logit_error": float(np.abs(outputs - clear).max()),
+        **measured,
+        "threads": threads,
+        "peak_rss_bytes": peak_rss_bytes(),
+    }
+
+
+def clear_outputs(bundle: Bundle, images: Images) -> Array:
+    """The plan in clear, (images, outputs)."""
+    spec, plan = bundle.client, bundle.server.plan
+    rows = []
+    for start in range(0, len(images), BATCH):
+        batch = np.asarray(images[start : start + BATCH], dtype=np.float64)
+        slots = input_vectors(batch.reshape(len(batch), -1), spec.input_slots)  # (batch, ciphertexts, slots)
+        outputs = np.stack(run_clear(plan, list(slots.transpose(1, 0, 2))))  # (ciphertexts, batch, slots)
+        rows.append(outputs[spec.output_slots[:, 0], :, spec.output_slots[:, 1]].T)
+    return np.concatenate(rows)
+
+
+def encrypted_outputs(
+    bundle: Bundle, images: Images, progress: Progress, threads: int = 1
+) -> tuple[Array, dict[str, Any]]:
+    """(images, outputs) under fresh keys, and medians of times and sizes, by the interface's keys.
+
+    Raises: ConfigError, InputShapeError, BackendError.
+    """
+    progress("keys", 0.0)
+    client, server = Client(bundle.client), Server(bundle.server, threads=threads)
+    key = client.evaluation_key.to_bytes()
+    server.register(key)
+    outputs = []
+    times: dict[str, list[float]] = {"client_encrypt_ms": [], "server_ms": [], "client_decrypt_ms": []}
+    upload = download = 0
+    for index, image in enumerate(images):
+        start = perf_counter()
+        request = client.encrypt(image)
+        encrypted = perf_counter()
+        key_id, ciphertexts = server.load_request(request)
+        loaded = perf_counter()
+        answer = server.run_ciphertexts(key_id, ciphertexts)
+        ran = perf_counter()
+        reply = server.pack_reply(key_id, answer)
+        packed = perf_counter()
+        outputs.append(client.decrypt(reply).ravel())
+        decrypted = perf_counter()
+        times["client_encrypt_ms"].append((encrypted - start) * 1e3)
+        times["server_ms"].append((ran - loaded) * 1e3)
+        times["client_decrypt_ms"].append((decrypted - packed) * 1e3)
+        upload, download = len(request), len(reply)
+        progress("encrypted images", (index + 1) / len(images))
+    sizes = {"upload_bytes": upload, "download_bytes": download, "evaluation_key_bytes": len(key)}
+    return np.asarray(outputs), {**{name: median(values) for name, values in times.items()}, **sizes}
+
+
+def _accuracy(outputs: Array, labels: NDArray[np.int64]) -> float:
+    return float(np.mean(outputs.argmax(axis=1) == labels))

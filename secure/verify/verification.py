@@ -1,0 +1,174 @@
+"""Is a bundle's bound one, and does its modulus hold? The worst inputs that a search finds, run encrypted.
+
+What is looked at, from the data outwards: the images as they are (radius 0), inputs within a radius of one of them, and inputs anywhere in
+the range that calibration saw (radius 1). The bound and the headroom are made from calibration images, so they are promised for
+inputs like them: an input that only keeps to the range may exceed both, and how far is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.errors import InputShapeError
+from secure.bundle.specs import Bundle
+from secure.verify.roundtrip import BATCH, clear_outputs, encrypted_outputs
+from secure.verify.worst_case import Fullness, Objective, SimulatedError, ascend
+
+Array = NDArray[np.float64]
+Progress = Callable[[str, float], None]
+
+#: Images the search starts from for each quantity: those where it is largest already.
+STARTS = 8
+ANYWHERE = 1.0
+
+
+@dataclass(frozen=True)
+class _Finds:
+    """Inputs of one radius, the worst ones first by turns of fullness and error, and the simulated error's maximum."""
+
+    radius: float
+    images: Array
+    least_headroom_bits: float
+    layer: str
+    simulated_error: float
+
+
+def verify_bundle(
+    bundle: Bundle,
+    images: NDArray[np.floating[Any]],
+    *,
+    encrypted: int = 8,
+    steps: int = 20,
+    radius: float = 0.1,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Rows for radius 0, `radius` and 1 in parts of the calibrated range, and whether the row of `radius` holds.
+
+    images: (images, *input_shape) to start from; those outside the calibrated range are left out. encrypted: inputs a row that are run encrypted.
+    Headroom: bits between the largest coefficient and half of the modulus, over everything that is rescaled or decrypted.
+    Errors are those of outputs, in their units, to be held against `bound`.
+    Raises: InputShapeError, BackendError.
+    """
+    report = progress or (lambda label, share: None)
+    spec = bundle.client
+    started = _inside(bundle, images)
+    fullness, error = Fullness(bundle), SimulatedError(bundle, seed)
+    radii = sorted({0.0, radius, ANYWHERE})
+    found = []
+    for position, reach in enumerate(radii):
+
+        def step(label: str, share: float, position: int = position) -> None:
+            report(label, 0.9 * (position + share) / len(radii))
+
+        found.append(_search(bundle, (fullness, error), started, reach, steps if reach else 0, encrypted, step))
+    chosen = np.concatenate([finds.images for finds in found])
+    clear = clear_outputs(bundle, chosen)
+    outputs, _ = encrypted_outputs(bundle, chosen, lambda label, share: report(label, 0.9 + 0.1 * share))
+    rows: list[dict[str, Any]] = []
+    start = 0
+    for finds in found:
+        own = slice(start, start + len(finds.images))
+        start = own.stop
+        largest = float(np.abs(outputs[own] - clear[own]).max())
+        rows.append(
+            {
+                "radius": finds.radius,
+                "least_headroom_bits": finds.least_headroom_bits,
+                "layer": finds.layer,
+                "simulated_error": finds.simulated_error,
+                "largest_error": largest,
+                "encrypted": len(finds.images),
+                "classes_changed": int(np.sum(outputs[own].argmax(axis=1) != clear[own].argmax(axis=1))),
+            }
+        )
+    required = [row for row in rows if row["radius"] <= radius]
+    result = {
+        "images": len(started),
+        "steps": steps,
+        "radius": radius,
+        "seed": seed,
+        "bound": spec.predicted_logit_error,
+        "largest_error": max(row["largest_error"] for row in required),
+        "least_headroom_bits": min(row["least_headroom_bits"] for row in required),
+        "rows": rows,
+    }
+    return {**result, "holds": not failures(result)}
+
+
+def failures(result: Mapping[str, Any]) -> list[str]:
+    """What does not hold within the radius, one line each; empty when the bundle stands."""
+    lines = []
+    if result["least_headroom_bits"] <= 0:
+        lines.append(
+            f"headroom is exhausted: an input within radius {result['radius']:g} exceeds the modulus by "
+            f"{-result['least_headroom_bits']:.2f} bits and wraps around; compile with calibration data like it"
+        )
+    if result["largest_error"] > result["bound"]:
+        lines.append(
+            f"the bound is broken: an encrypted input within radius {result['radius']:g} is off by {result['largest_error']:.4g}, "
+            f"{result['bound']:.4g} was predicted"
+        )
+    return lines
+
+
+def _inside(bundle: Bundle, images: NDArray[np.floating[Any]]) -> Array:
+    spec = bundle.client
+    if images.shape[1:] != spec.input_shape:
+        raise InputShapeError(
+            f"input: shape {images.shape[1:]}; the network takes {spec.input_shape}; give the data it was made with"
+        )
+    values = np.asarray(images, dtype=np.float64)
+    flat = values.reshape(len(values), -1)
+    inside = values[(flat.min(axis=1) >= spec.input_low) & (flat.max(axis=1) <= spec.input_high)]
+    if not len(inside):
+        raise InputShapeError(
+            f"input: none of {len(values)} images lies in the calibrated range, {spec.input_low:g} to {spec.input_high:g}; "
+            "give the data the bundle was made with"
+        )
+    return inside
+
+
+def _search(
+    bundle: Bundle,
+    objectives: tuple[Fullness, SimulatedError],
+    images: Array,
+    radius: float,
+    steps: int,
+    wanted: int,
+    progress: Progress,
+) -> _Finds:
+    """The worst inputs within `radius` of the images; with no steps, the worst images."""
+    spec = bundle.client
+    fullness, error = objectives
+    reach = radius * (spec.input_high - spec.input_low)
+    targets: tuple[tuple[str, Objective], ...] = (("headroom", fullness), ("error", error))
+    reached = []
+    for place, (label, objective) in enumerate(targets):
+        start = images[np.argsort(_batched(objective, images))[-STARTS:]]
+        low, high = np.maximum(start - reach, spec.input_low), np.minimum(start + reach, spec.input_high)
+
+        def step(share: float, place: int = place, label: str = label) -> None:
+            progress(label, (place + share) / len(targets))
+
+        reached.append(ascend(objective, start, low, high, steps, step))
+    everything = np.concatenate([one.images for one in reached])
+    by_layer = fullness.by_site(everything)
+    layer = max(by_layer, key=lambda name: by_layer[name].max())
+    worst = [one.images[np.argsort(one.values)[::-1]][: wanted // 2] for one in reached]
+    return _Finds(
+        radius=radius,
+        images=np.concatenate(worst),
+        least_headroom_bits=-float(by_layer[layer].max()),
+        layer=layer,
+        simulated_error=max(float(reached[1].values.max()), float(error.values(reached[0].images).max())),
+    )
+
+
+def _batched(objective: Objective, images: Array) -> Array:
+    return np.concatenate([objective.values(images[start : start + BATCH]) for start in range(0, len(images), BATCH)])
