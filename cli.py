@@ -521,6 +521,8 @@ def convert(
     seed: int,
 ) -> None:
     """Replace MODEL's non-linearities by polynomials, fold its normalization, distil it from itself."""
+    from compress.conversion.options import Conversion
+
     _refuse_existing(output, force)
     data = cp.load_data(data_name, data_dir)
     thing = _trainable(_load(model, weights, factory), model)
@@ -528,10 +530,7 @@ def convert(
         network = cp.convert(
             thing,
             data,
-            degree=int(degree),
-            per_channel=per_channel,
-            epochs=epochs,
-            learning_rate=learning_rate,
+            Conversion(degree=int(degree), per_channel=per_channel, epochs=epochs, learning_rate=learning_rate),
             augment=augment,
             seed=seed,
             progress=progress,
@@ -676,7 +675,7 @@ def press(
             )
         _save_search(out, found, output, force, keep_closest)
         return
-    settings = asdict(press_options(model)) | given
+    settings = {name: value for name, value in asdict(press_options(model)).items() if name != "straight"} | given
     if {"block", "share", "cost"} & set(given):  # one pruning, not half of the user's and half of the preset's
         settings |= {name: given.get(name, default) for name, default in NO_BLOCKS.items()}
     with out.progress("press") as progress:
@@ -786,7 +785,7 @@ def keygen(out: Output, bundle: Path, output: Path, force: bool) -> None:
 def encrypt(out: Output, bundle: Path, key: Path, source: Path, output: Path, force: bool) -> None:
     """Encrypt one input (.npy of the network's shape, or an image file)."""
     from secure.parties.inputs import read_input
-    from secure.parties.keys import write_file
+    from compress.artifact import write_file
 
     _refuse_existing(output, force)
     client = _client(bundle, key)
@@ -805,7 +804,7 @@ def run(out: Output, bundle: Path, key: Path, source: Path, output: Path, force:
     from time import perf_counter
 
     from secure.bundle.files import load_server
-    from secure.parties.keys import write_file
+    from compress.artifact import write_file
     from secure.parties.server import Server
 
     _refuse_existing(output, force)
@@ -834,7 +833,7 @@ def decrypt(out: Output, bundle: Path, key: Path, source: Path, output: Path | N
 
     import numpy as np
 
-    from secure.parties.keys import write_file
+    from compress.artifact import write_file
 
     if output is not None:
         _refuse_existing(output, force)
@@ -1171,7 +1170,7 @@ def report(out: Output, bundle: Path, names: tuple[str, ...], measured: Path | N
     """One self-contained page about a bundle: network, compression, plan, security, accuracy, costs and charts."""
     from hwmodel.architecture_file import list_architectures, load_architecture
     from hwmodel.page import report_page
-    from secure.parties.keys import write_file
+    from compress.artifact import write_file
 
     _refuse_existing(output, force)
     loaded = cp.load(bundle)
@@ -1224,7 +1223,7 @@ def demo(out: Output, images: int) -> None:
     """The whole road on real digits: compress, convert, compile, make keys, classify encrypted."""
     from cipherpress.zoo.presets import press_options
     from compress.account.accounting import account
-    from compress.press.pressing import Setting, pruned
+    from compress.press.pressing import pruned
     from compress.training.loop import accuracy
     from secure.verify.roundtrip import round_trip
 
@@ -1234,10 +1233,8 @@ def demo(out: Output, images: int) -> None:
     out.say("2  network   mlp 784-64-10 with ReLU, trained weights from the zoo")
     preset = press_options("mlp")
     with out.progress("compress") as progress:
-        narrow = pruned(
-            plain, data, Setting(block=preset.block, share=preset.share, cost=preset.cost), progress=progress
-        )
-        small = cp.opq(narrow, sparsity=preset.sparsity, bits=preset.bits)
+        narrow = pruned(plain, data, preset, progress=progress)
+        small = cp.opq(narrow, sparsity=preset.sparsity, bits=preset.bits or 0)
         small = cp.finetune(small, data, epochs=preset.finetune_epochs, augment=True, progress=progress)
     counted, after = account(small), small.history[-1]["accuracy_after"]
     rate = counted["compression_rate"]
@@ -1249,7 +1246,7 @@ def demo(out: Output, images: int) -> None:
         network = cp.convert(
             small,
             data,
-            **preset.conversion,
+            preset.conversion,
             augment=True,
             teacher=plain,
             progress=progress,

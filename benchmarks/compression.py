@@ -30,6 +30,7 @@ from benchmarks.machine import this_machine
 from cipherpress.zoo.presets import press_options
 from compress.account.accounting import account
 from compress.artifact import json_bytes
+from compress.conversion.options import Conversion
 from compress.opq.baseline import magnitude
 from compress.opq.dead_units import without_dead_units
 from compress.opq.opq import opq
@@ -99,7 +100,7 @@ def jobs(part: str) -> Iterator[dict[str, Any]]:
             settings = press_options(network)
             yield {
                 "part": part, "network": network, "sparsity": sparsity, "bits": CONVERTED_BITS, "seed": 0,
-                "finetune_epochs": settings.finetune_epochs, "conversion": settings.conversion,
+                "finetune_epochs": settings.finetune_epochs, "conversion": asdict(settings.conversion),
             }  # fmt: skip
     else:
         for network, rates in RATES.items():
@@ -164,7 +165,7 @@ def converted_row(job: dict[str, Any], data: Any) -> dict[str, Any]:
         cp.opq(plain, sparsity=job["sparsity"], bits=job["bits"]), data, epochs=job["finetune_epochs"], augment=True,
         seed=job["seed"],
     )  # fmt: skip
-    network = cp.convert(small, data, **job["conversion"], augment=True, seed=job["seed"])
+    network = cp.convert(small, data, Conversion(**job["conversion"]), augment=True, seed=job["seed"])
     seconds = process_time() - start
     return {
         **job,

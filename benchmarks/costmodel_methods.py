@@ -21,6 +21,7 @@ from benchmarks.machine import this_machine
 from cipherpress.zoo.transformers import COMPACT, TransformerShape
 from compress.artifact import json_bytes
 from compress.conversion.exporting import layer_weights
+from compress.conversion.options import Conversion
 from compress.errors import CipherpressError, CostModelError
 from compress.model.compressed import CompressedModel, prunable_layers
 from hwmodel.architecture import ENCRYPTED, PLAIN
@@ -79,7 +80,7 @@ def run(
 
 def _subject(name: str, method: str, data: Any) -> tuple[Sequence[Work], dict[str, Any]]:
     """(work in clear and encrypted, facts) of a network after a method."""
-    network = cp.convert(METHODS[method](cp.load_model(name), data), data, epochs=0, seed=SEED)
+    network = cp.convert(METHODS[method](cp.load_model(name), data), data, Conversion(epochs=0), seed=SEED)
     try:
         largest = float(abs(network.run(data.calibration(64))).max())
         plan = cp.compile(network, data, max_error=ALLOWED_ERROR * largest, seed=SEED).server.plan

@@ -26,6 +26,7 @@ from cipherpress.timing.fitting import Counting, fit_kernel_times
 from cipherpress.timing.measuring import Rings, measured_in_turn
 from cipherpress.timing.whole_plans import whole_plans
 from compress.conversion.calibrate import calibrated
+from compress.conversion.options import Conversion
 from compress.network import Dense, Input, Network, Node, Polynomial, Reshape, Weights
 from hwmodel.encrypted_counts import EncryptedWorkload, encrypted_workload
 from secure.bundle.specs import Bundle
@@ -122,7 +123,7 @@ def chain(depth: int, width: int, data: Any) -> Network:
 def _zoo(name: str) -> Callable[[Any], Network]:
     """A zoo network, half its weights pruned, polynomials fitted but not tuned: with an error that is loose enough for the engine's
     primes, its plan costs what a tuned one does."""
-    return lambda data: cp.convert(cp.opq(cp.load_model(name), sparsity=0.5, bits=5), data, epochs=0)
+    return lambda data: cp.convert(cp.opq(cp.load_model(name), sparsity=0.5, bits=5), data, Conversion(epochs=0))
 
 
 SUBJECTS = (

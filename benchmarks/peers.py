@@ -14,7 +14,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -131,11 +131,11 @@ def _converted(name: str, data: Any) -> Network:
     """A zoo network compressed and converted by its preset; lenet300 with whole blocks pruned first."""
     from benchmarks.savings import BLOCKS_WITHIN_HALF_A_POINT, converted
     from cipherpress.zoo.presets import press_options
-    from compress.press.pressing import Setting, pressed
+    from compress.press.pressing import pressed
 
     if name == "lenet300":
         return converted(name, BLOCKS_WITHIN_HALF_A_POINT, data)
-    return pressed(cp.load_model(name), data, Setting(**asdict(press_options(name))))
+    return pressed(cp.load_model(name), data, press_options(name))
 
 
 def _agreement(bundle: Path, data: Any, images: int) -> dict[str, Any]:

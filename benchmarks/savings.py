@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -210,7 +210,7 @@ def converted(name: str, recipe: Recipe, data: Any) -> Any:
     return cp.convert(
         model,
         data,
-        **options.conversion | dict(recipe.conversion),
+        replace(options.conversion, **recipe.conversion),
         teacher=cp.load_model(name) if recipe.taught else None,
         augment=True,
         seed=SEED,

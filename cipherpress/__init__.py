@@ -172,7 +172,8 @@ def press(
     """
     from cipherpress.timing.cache import current_times
     from compress.errors import ConfigError
-    from compress.press.pressing import Setting, pressed
+    from compress.press.pressing import pressed
+    from compress.press.setting import Setting
 
     current_times()  # a damaged file is refused before anything is trained
     if (block is None) != (share == 0.0):
@@ -236,8 +237,8 @@ def press_for(
     from compress.conversion.calibrate import network_accuracy
     from compress.errors import BudgetError
     from compress.press.candidates import Candidates
-    from compress.press.pressing import Setting
     from compress.press.search import search
+    from compress.press.setting import Setting
     from compress.press.target import Target
     from compress.training.held_out import hold_out
 
@@ -259,7 +260,9 @@ def press_for(
 
     maker = Candidates(model, held, compiled, max_error=max_error, augment=augment, seed=seed)
     start = Setting(
+        sparsity=0.0,
         bits=bits,
+        finetune_epochs=0,
         convert_epochs=convert_epochs,
         convert_learning_rate=convert_learning_rate,
         convert_batch_size=convert_batch_size,

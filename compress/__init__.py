@@ -5,7 +5,9 @@ The files are the hall: all that secure/, hwmodel/ and cipherpress.timing may kn
 errors.py         the error tree of the whole project
 network.py        the frozen Network and its numpy run (everything after it is compared with it)
 network_file.py   a Network on disk
-artifact.py       folders on disk: written whole or not at all, checked when read
+dataset.py        data sets, and the type of progress callbacks
+artifact.py       files and folders on disk: written whole or not at all, checked when read
+artifact_kinds.py which folders are artifacts of cipherpress
 model/            a compressed torch module, and that module on disk
 graph/            a torch module read as a graph of known layers
 training/         the training loop, and what changes its loss or its data

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from compress.errors import InputShapeError
 
 Array = NDArray[np.float64]
+Images = NDArray[np.floating[Any]]
 Shape = tuple[int, ...]
 
 
@@ -161,24 +162,24 @@ class Network:
         """The node of that name; KeyError when there is none."""
         return next(node for node in self.nodes if node.name == name)
 
-    def run(self, images: Array) -> Array:
+    def run(self, images: Images) -> Array:
         """Outputs, shape (batch, *output_shape), float64, for a batch of inputs (batch, *input_shape).
 
         Raises: InputShapeError.
         """
         return self.run_all(images)[self.nodes[-1].name]
 
-    def run_all(self, images: Array) -> dict[str, Array]:
+    def run_all(self, images: Images) -> dict[str, Array]:
         """Every node's value for a batch of inputs, by node name.
 
         Raises: InputShapeError.
         """
-        images = np.asarray(images, dtype=np.float64)
-        if images.shape[1:] != self.input_shape:
+        start = np.asarray(images, dtype=np.float64)
+        if start.shape[1:] != self.input_shape:
             raise InputShapeError(
-                f"input: shape {images.shape[1:]} an image; the network takes {self.input_shape}; reshape the input"
+                f"input: shape {start.shape[1:]} per image; the network takes {self.input_shape}; reshape the input"
             )
-        values: dict[str, Array] = {self.nodes[0].name: images}
+        values: dict[str, Array] = {self.nodes[0].name: start}
         for node in self.nodes[1:]:
             values[node.name] = evaluate_node(node, *(values[name] for name in node.inputs))
         return values

@@ -7,12 +7,12 @@ import os
 import struct
 import zipfile
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.dataset import Dataset
 from compress.errors import DataError
 
 SHIPPED = Path(__file__).parent / "data"
@@ -22,30 +22,6 @@ IDX_IMAGES, IDX_LABELS = 2051, 2049
 #: A label is a class number; a larger one is an identifier or a damaged file, and would ask for as many outputs.
 LARGEST_LABEL = 65535
 NPZ_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Images float32, (count, channels, height, width) or (count, features); labels int64."""
-
-    name: str
-    x_train: NDArray[np.float32]
-    y_train: NDArray[np.int64]
-    x_test: NDArray[np.float32]
-    y_test: NDArray[np.int64]
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        return tuple(self.x_train.shape[1:])
-
-    @property
-    def classes(self) -> int:
-        return int(max(self.y_train.max(), self.y_test.max())) + 1
-
-    def calibration(self, count: int = 512, seed: int = 0) -> NDArray[np.float32]:
-        """`count` training images drawn without replacement; the same ones for the same seed."""
-        chosen = np.random.default_rng(seed).permutation(len(self.x_train))[:count]
-        return self.x_train[np.sort(chosen)]
 
 
 def load_data(spec: str, data_dir: str | Path | None = None) -> Dataset:

@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from cipherpress.zoo.datasets import Dataset
 from cipherpress.zoo.loading import load_model
 from cipherpress.zoo.networks import ZOO, Recipe
 from compress.artifact import json_bytes, write_folder
+from compress.dataset import Dataset, Progress
 from compress.training.augment import DigitAugment
-from compress.training.loop import Progress, accuracy, fit_
+from compress.training.loop import accuracy, fit_
 
 DEFAULT_EPOCHS = 10
 

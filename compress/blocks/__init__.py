@@ -1,5 +1,6 @@
 """Block pruning (LPViT): which whole blocks go, and what that costs.
 
+options.py          names that options may take
 prune.py            block pruning after LPViT: score, share out, refit
 patterns.py         families of blocks: tiles, bands, residue classes, inputs, outputs, taps
 importance.py       what removing a block costs: second-order Taylor on calibration data

@@ -1,5 +1,6 @@
 """From layers to the frozen Network; torch ends in exporting.py.
 
+options.py     how a model is converted, checked
 convert.py     a torch model in, a Network out
 friendly.py    activations to polynomials, max pooling to average pooling
 exporting.py   layers to Network: torch tensors become numpy arrays here

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +11,11 @@ from numpy.typing import NDArray
 from compress.errors import CalibrationError
 from compress.network import Network, Range
 
-Array = NDArray[np.float64]
+Images = NDArray[np.floating[Any]]
+Labels = NDArray[np.integer[Any]]
 
 
-def check_samples(layer: str, samples: Array) -> None:
+def check_samples(layer: str, samples: Images) -> None:
     """Refuse samples (any shape) that say nothing about a range.
 
     Raises: CalibrationError when they are empty, not finite, or all the same.
@@ -29,7 +31,7 @@ def check_samples(layer: str, samples: Array) -> None:
         raise CalibrationError(layer, f"every calibration value is {samples.flat[0]:g}; give data that varies")
 
 
-def calibrated(network: Network, images: Array, *, batch: int = 256) -> Network:
+def calibrated(network: Network, images: Images, *, batch: int = 256) -> Network:
     """The network with `ranges` measured on images (count, *input_shape).
 
     Raises: CalibrationError (see `check_samples`; every edge must be finite, the input must vary), InputShapeError.
@@ -53,7 +55,7 @@ def calibrated(network: Network, images: Array, *, batch: int = 256) -> Network:
     return replace(network, ranges=ranges)
 
 
-def network_accuracy(network: Network, images: Array, labels: Array, *, batch: int = 1000) -> float:
+def network_accuracy(network: Network, images: Images, labels: Labels, *, batch: int = 1000) -> float:
     """Share of images whose largest output is their label; images (count, *input_shape), labels (count,)."""
     right = 0
     for start in range(0, len(images), batch):

@@ -1,5 +1,6 @@
 """OPQ and what stands around it: allocations, shots, rates, the baseline, the clean-up afterwards.
 
+options.py       the options of opq and their checks
 opq.py           one-shot pruning and quantization in closed form
 allocation.py    pruning rates and bits over layers
 laplace.py       closed forms for Laplace-distributed weights

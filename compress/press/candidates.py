@@ -12,14 +12,16 @@ from torch import nn
 
 from compress.conversion.calibrate import network_accuracy
 from compress.conversion.friendly import activation_names
+from compress.dataset import Dataset, Progress
 from compress.errors import BudgetError, CompileError
 from compress.graph.importing import import_model
 from compress.model.compressed import CompressedModel, module_of
 from compress.network import Network
-from compress.press.pressing import Setting, pruned, sketched, trained
+from compress.press.pressing import pruned, trained
+from compress.press.setting import Setting
+from compress.press.sketch import sketched
 from compress.press.target import Costs, Estimate, Trial
 
-Progress = Callable[[str, float], None]
 #: (network, largest error or None) -> (what it compiled to, costs, predicted error). Raises CompileError or BudgetError.
 Compile = Callable[[Network, float | None], tuple[Any, Costs, float]]
 
@@ -35,7 +37,7 @@ class Candidates:
     def __init__(
         self,
         model: nn.Module | CompressedModel,
-        data: Any,
+        data: Dataset,
         compile_network: Compile,
         *,
         max_error: float | None = None,
@@ -74,7 +76,9 @@ class Candidates:
         start = self._start(setting)
         if start is None:
             return 0.0
-        return self._accuracy(self._trained(start, replace(setting, bits=None, finetune_epochs=0, convert_epochs=1)))
+        return self._accuracy(
+            self._trained(start, replace(setting, bits=None, sparsity=0.0, finetune_epochs=0, convert_epochs=1))
+        )
 
     def train(self, setting: Setting) -> Trial | None:
         """The setting trained and compiled; None where there is no such share or no plan. The first one is what estimates start from."""
@@ -93,7 +97,7 @@ class Candidates:
         return Trial(setting=setting, costs=costs, accuracy=self._accuracy(network), outcome=outcome)
 
     def _start(self, setting: Setting) -> nn.Module | CompressedModel | None:
-        key = (setting.block, setting.share) if setting.block and setting.share else (None, 0.0)
+        key = (setting.block, setting.share)
         if key not in self._pruned:
             try:
                 self._pruned[key] = pruned(self._model, self._data, setting, seed=self._seed, progress=self._progress)

@@ -17,16 +17,15 @@ Every network that was trained is kept; nothing is random here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import Protocol
 
+from compress.dataset import Progress
 from compress.errors import ConfigError
-from compress.press.pressing import Setting
+from compress.press.setting import Setting
 from compress.press.target import Estimate, Found, Target, Trial, described
-
-Progress = Callable[[str, float], None]
 
 #: Shares of the modelled cost that are tried.
 SHARE_STEP, LARGEST_SHARE = 0.05, 0.9
@@ -104,8 +103,7 @@ class _Search:
         self.longest_s = 0.0
 
     def go(self, start: Setting, families: Sequence[str]) -> None:
-        plain = replace(start, bits=None, sparsity=0.0, finetune_epochs=0)
-        first = self._train(plain)
+        first = self._train(start.uncompressed())
         if self.target.server_ms is None:
             if self._accurate(first):
                 self._fastest(start, families)
@@ -116,8 +114,8 @@ class _Search:
         alone = [road for road in roads if road.straight and self._affordable(road)]
         if self._reach_one(alone):
             return
-        rest = [replace(road, block=family) for road in roads if road not in alone for family in families]
-        self._reach_one([found for road in rest if (found := self._smallest_share(road)) is not None])
+        rest = [(road, family) for road in roads if road not in alone for family in families]
+        self._reach_one([found for pair in rest if (found := self._smallest_share(*pair)) is not None])
 
     def _reach_one(self, offers: Sequence[Setting]) -> bool:
         """Train settings that are expected to meet the target, the most accurate after one epoch first, until one does."""
@@ -158,18 +156,21 @@ class _Search:
             chosen = max(sets, key=lambda names: self._glimpse(replace(start, straight=names))) if sets[1:] else sets[0]
             yield chosen
 
-    def _smallest_share(self, setting: Setting) -> Setting | None:
-        """The setting at the smallest share whose estimate is within the target (halving: estimates fall as shares grow)."""
-        most = self._estimate(replace(setting, share=SHARES[-1]))
+    def _smallest_share(self, setting: Setting, family: str) -> Setting | None:
+        """The setting with the smallest share of a family's blocks pruned whose estimate is within the target.
+
+        By halving, because estimates fall as shares grow.
+        """
+        most = self._estimate(replace(setting, block=family, share=SHARES[-1]))
         if most is not None and not self.target.affords(most.costs):
             return None
         low, high = 0, len(SHARES)
         while low < high:
             middle = (low + high) // 2
-            tried = replace(setting, share=SHARES[middle])
+            tried = replace(setting, block=family, share=SHARES[middle])
             too_much = self._estimate(tried) is None  # more than the family can give
             low, high = (low, middle) if too_much or self._affordable(tried) else (middle + 1, high)
-        found = replace(setting, share=SHARES[low]) if low < len(SHARES) else None
+        found = replace(setting, block=family, share=SHARES[low]) if low < len(SHARES) else None
         return found if found is not None and self._affordable(found) else None
 
     def _reach(self, setting: Setting) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from compress.errors import ConfigError
 from compress.press.pareto import pareto_front
-from compress.press.pressing import Setting
+from compress.press.setting import Setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +183,7 @@ _NAMES = {"server_ms": "server time", "keys_bytes": "keys", "upload_bytes": "upl
 
 def described(setting: Setting) -> str:
     """A setting in words."""
-    blocks = f"blocks {setting.block} {setting.share:.0%}" if setting.block and setting.share else "no blocks pruned"
+    blocks = f"blocks {setting.block} {setting.share:.0%}" if setting.block else "no blocks pruned"
     blocks += f", {', '.join(setting.straight)} straight" if setting.straight else ""
     bits = f", {setting.bits:g} bits" if setting.bits is not None else ""
     return f"{blocks}{bits}, {setting.convert_epochs} epochs"

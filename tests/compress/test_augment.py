@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from compress.conversion.convert import convert
+from compress.conversion.options import Conversion
 from compress.opq.opq import opq
 from compress.training.augment import DigitAugment, distortion_fields
 from compress.training.finetune import finetune
@@ -47,4 +48,4 @@ def test_rows_of_features_train_without_distortion_and_the_record_says_so() -> N
     model = nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 3))
     small = finetune(opq(model, sparsity=0.5, bits=5), features(), epochs=1, augment=True)
     assert small.history[-1]["options"]["augment"] is False
-    assert convert(small, features(), epochs=1, augment=True).about["augment"] is False
+    assert convert(small, features(), Conversion(epochs=1), augment=True).about["augment"] is False

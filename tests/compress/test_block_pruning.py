@@ -12,6 +12,7 @@ from compress.blocks import prune as blocks
 from compress.blocks.cost import CkksDiagonals, PlainBlocks
 from compress.blocks.prune import block_table, layer_places
 from compress.conversion.convert import convert
+from compress.conversion.options import Conversion
 from compress.errors import BudgetError, CompressError, ConfigError, FormatError, InputShapeError
 from compress.model.compressed import prunable_layers
 from compress.model.masking import WeightMask, layer_mask, mask_layer_
@@ -231,7 +232,7 @@ def test_opq_afterwards_counts_the_blocks_and_keeps_them(small, data):
 
 
 def test_conversion_leaves_no_trace_of_pruned_diagonals(small, data):
-    network = convert(small, data, epochs=1)
+    network = convert(small, data, Conversion(epochs=1))
     dense = [node for node in network.nodes if type(node).__name__ == "Dense"]
     for node, mask in zip(dense, small.masks().values(), strict=True):
         assert (np.asarray(node.weights.codes)[~mask] == 0).all()

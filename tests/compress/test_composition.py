@@ -9,6 +9,7 @@ from torch import nn
 
 from compress.blocks.prune import prune_blocks
 from compress.conversion.convert import convert
+from compress.conversion.options import Conversion
 from compress.errors import CompressError
 from compress.joint.executable import joint_network
 from compress.joint.quantize import joint_quantize
@@ -62,7 +63,9 @@ def test_distillation_and_conversion_keep_masks_codebooks_and_steps(chain, data)
     before, after = joint.layers(), tuned.layers()
     assert all(np.array_equal(before[name].mask, after[name].mask) for name in before)
     assert all(np.array_equal(before[name].log2_step, after[name].log2_step) for name in before)
-    converted = {node.name: node.weights for node in convert(tuned, data, epochs=1).nodes if isinstance(node, Dense)}
+    converted = {
+        node.name: node.weights for node in convert(tuned, data, Conversion(epochs=1)).nodes if isinstance(node, Dense)
+    }
     for name, codes in after.items():
         assert converted[name].bits == codes.bits
         assert not converted[name].values()[~codes.mask].any()

@@ -11,6 +11,7 @@ from torch import nn
 from compress.conversion.convert import convert
 from compress.conversion.exporting import export_network, layer_weights
 from compress.conversion.friendly import reimported, replace_operations
+from compress.conversion.options import Conversion
 from compress.errors import CalibrationError, ConfigError, InputShapeError, UnsupportedLayerError
 from compress.graph.importing import import_model
 from compress.graph.modules import PolynomialActivation, polynomial_activations
@@ -99,14 +100,14 @@ def plain():
     "activation", [nn.ReLU(), nn.GELU(), nn.SiLU(), nn.LeakyReLU(), nn.Tanh(), nn.Sigmoid()], ids=repr
 )
 def test_a_converted_mlp_keeps_its_accuracy(activation):
-    network = convert(trained(mlp(activation)), DATA, epochs=15)
+    network = convert(trained(mlp(activation)), DATA, Conversion(epochs=15))
     assert network.about["accuracy_before"] > 0.75
     assert network.about["accuracy_after"] > network.about["accuracy_before"] - 0.03
     assert [type(node).__name__ for node in network.nodes] == ["Input", "Reshape", "Dense", "Polynomial", "Dense"]
 
 
 def test_a_residual_cnn_with_max_pooling_keeps_its_accuracy():
-    network = convert(trained(Residual()), DATA, epochs=15)
+    network = convert(trained(Residual()), DATA, Conversion(epochs=15))
     assert network.about["accuracy_after"] > network.about["accuracy_before"] - 0.05
     assert sum(isinstance(node, AvgPool) for node in network.nodes) == 2
     assert sum(isinstance(node, Polynomial) for node in network.nodes) == 2
@@ -121,13 +122,13 @@ def test_a_residual_cnn_with_max_pooling_keeps_its_accuracy():
 
 def test_the_model_given_is_not_changed(plain):
     before = {name: value.clone() for name, value in plain.state_dict().items()}
-    convert(plain, DATA, epochs=1)
+    convert(plain, DATA, Conversion(epochs=1))
     assert all(torch.equal(before[name], value) for name, value in plain.state_dict().items())
     assert isinstance(plain[3], nn.ReLU)
 
 
 def test_the_same_seed_gives_the_same_network(plain):
-    first, second = (convert(plain, DATA, epochs=1, seed=5) for _ in range(2))
+    first, second = (convert(plain, DATA, Conversion(epochs=1), seed=5) for _ in range(2))
     images = DATA.x_test[:5]
     np.testing.assert_array_equal(first.run(images), second.run(images))
 
@@ -140,7 +141,7 @@ def test_the_codebook_is_kept_and_only_latents_move():
         masks[index] = rng.random(module[index].weight.shape) < 0.6
         quantize_layer_(module[index], masks[index], np.array(-4), bits_levels(bits))
     before = layer_weights(module[1])
-    network = convert(module, DATA, epochs=4, learning_rate=1e-2)
+    network = convert(module, DATA, Conversion(epochs=4, learning_rate=1e-2))
     for index, bits in ((1, 4), (3, 5)):
         weights = network.node(str(index)).weights
         assert weights.bits == bits
@@ -157,7 +158,7 @@ def test_a_normalization_after_a_quantized_layer_goes_into_the_steps():
     quantize_layer_(module[1], np.ones((16, 64), dtype=bool), np.array(-5), bits_levels(6))
     with torch.no_grad():
         module[2].weight[0] = -0.5
-    network = convert(module, DATA, epochs=0)
+    network = convert(module, DATA, Conversion(epochs=0))
     weights = network.node("1").weights
     assert weights.codes.dtype == np.int8
     assert weights.step.shape == (16,)
@@ -258,7 +259,7 @@ def test_one_activation_module_used_twice_gets_two_polynomials():
 
 def test_what_was_done_is_recorded(plain):
     said = []
-    about = convert(plain, DATA, epochs=1, seed=3, progress=lambda label, share: said.append(share)).about
+    about = convert(plain, DATA, Conversion(epochs=1), seed=3, progress=lambda label, share: said.append(share)).about
     assert about["source"]["name"] == "Sequential"
     assert (about["data"], about["seed"], about["epochs"], about["degree"], about["test_images"]) == (
         "blobs",
@@ -273,22 +274,29 @@ def test_what_was_done_is_recorded(plain):
 
 def test_another_teacher_may_be_given(plain):
     ruined = nn.Sequential(*plain[:-1], nn.Linear(16, 4)).eval()
-    network = convert(ruined, DATA, epochs=10, teacher=plain)
+    network = convert(ruined, DATA, Conversion(epochs=10), teacher=plain)
     assert network.about["accuracy_after"] > network.about["accuracy_before"] + 0.2
 
 
 def test_augmented_training_asks_the_teacher_about_the_distorted_images(plain):
-    network = convert(plain, DATA, epochs=2, augment=True)
+    network = convert(plain, DATA, Conversion(epochs=2), augment=True)
     assert network.about["augment"] is True
     assert network.about["accuracy_after"] > 0.5
 
 
 @pytest.mark.parametrize(
-    ("options", "text"), [({"degree": 3}, "degree: got 3; allowed: one of 2, 4"), ({"epochs": -1}, "epochs: got -1")]
+    ("options", "text"),
+    [
+        ({"degree": 3}, "^degree: got 3; allowed: one of 2, 4$"),
+        ({"epochs": -1}, "^epochs: got -1; allowed: 0 or more$"),
+        ({"learning_rate": 0.0}, "^learning_rate: got 0.0; allowed: a finite number above 0$"),
+        ({"batch_size": 0}, "^batch_size: got 0; allowed: 1 or more$"),
+        ({"distortion": 3.0}, "^distortion: got 3.0; allowed: a factor from 0 to 2$"),
+    ],
 )
-def test_options_out_of_range_are_refused(plain, options, text):
+def test_options_out_of_range_are_refused(options, text):
     with pytest.raises(ConfigError, match=text):
-        convert(plain, DATA, **options)
+        Conversion(**options)
 
 
 def test_a_model_for_other_data_is_refused():

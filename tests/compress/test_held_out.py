@@ -1,17 +1,16 @@
 """Held-out images: none is trained on, all are training images, and no test image is among them."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
+from compress.dataset import Dataset
 from compress.errors import DataError
 from compress.training.held_out import hold_out
 
 
 def data(count):
     x = np.arange(count, dtype=np.float32)[:, None]
-    return SimpleNamespace(name="numbers", x_train=x, y_train=np.arange(count), x_test=x[:3] - 100, y_test=np.arange(3))
+    return Dataset("numbers", x, np.arange(count), x[:3] - 100, np.arange(3))
 
 
 def test_training_images_are_split_and_keep_their_labels():

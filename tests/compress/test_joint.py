@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from compress.conversion.convert import convert
+from compress.conversion.options import Conversion
 from compress.errors import CompressError, ConfigError
 from compress.joint.codes import ModuleCodes, TermCodes
 from compress.joint.executable import JointNetwork, joint_network
@@ -205,7 +206,9 @@ def test_fine_tuning_and_conversion_keep_the_grids():
     assert all(tuned.layers()[name].log2_step == codes.log2_step for name, codes in model.layers().items())
     network = joint_network(tuned)
     assert np.array_equal(network.run_fake(data.x_test), network.run_integer(data.x_test))
-    weights = {node.name: node.weights for node in convert(tuned, data, epochs=1).nodes if hasattr(node, "weights")}
+    weights = {
+        node.name: node.weights for node in convert(tuned, data, Conversion(epochs=1)).nodes if hasattr(node, "weights")
+    }
     assert all(value.bits == 6 for value in weights.values())
 
 

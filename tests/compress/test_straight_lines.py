@@ -6,11 +6,12 @@ import torch
 from torch import nn
 
 import cipherpress as cp
-from cipherpress.zoo.datasets import Dataset
 from compress.conversion.convert import convert
+from compress.conversion.options import Conversion
+from compress.dataset import Dataset
 from compress.errors import CompressError, ConfigError
 from compress.network import Polynomial
-from compress.press.pressing import sketched
+from compress.press.sketch import sketched
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +29,10 @@ def model():
 
 
 def test_a_line_is_the_least_squares_one_of_every_channel(model, data):
-    network = convert(model, data, epochs=0, straight=["3"])
+    network = convert(model, data, Conversion(epochs=0, straight=["3"]))
     assert [node.name for node in network.nodes if isinstance(node, Polynomial)] == ["1"]
     images = data.calibration(1024, 0).astype(np.float64)
-    curved = convert(model, data, epochs=0)
+    curved = convert(model, data, Conversion(epochs=0))
     seen = curved.run_all(images)["2"]  # what the second ReLU reads after the first one's polynomial
     line = network.run_all(images)["2"]  # the line folds into the layer before it
     for channel in range(6):
@@ -40,15 +41,15 @@ def test_a_line_is_the_least_squares_one_of_every_channel(model, data):
 
 
 def test_lines_are_trained_and_recorded(model, data):
-    network = convert(model, data, epochs=2, straight=["1"])
+    network = convert(model, data, Conversion(epochs=2, straight=["1"]))
     assert network.about["straight"] == ["1"]
     assert "1: ReLU -> a straight line a channel" in network.about["replaced"]
-    untrained = convert(model, data, epochs=0, straight=["1"])
+    untrained = convert(model, data, Conversion(epochs=0, straight=["1"]))
     assert not np.allclose(network.run(data.x_test), untrained.run(data.x_test))
 
 
 def test_a_line_saves_a_square(model, data):
-    curved, straight = (convert(model, data, epochs=1, straight=lines) for lines in ([], ["3"]))
+    curved, straight = (convert(model, data, Conversion(epochs=1, straight=lines)) for lines in ([], ["3"]))
     plans = [cp.compile(network, data, max_error=0.5).report for network in (curved, straight)]
     assert [plan["ciphertext_multiplications"] for plan in plans] == [2, 1]
     assert plans[1]["predicted_server_ms"] < plans[0]["predicted_server_ms"]
@@ -56,11 +57,11 @@ def test_a_line_saves_a_square(model, data):
 
 def test_a_name_that_is_no_activation(model, data):
     with pytest.raises(ConfigError, match="straight: got '2'; allowed: an activation of the network: 1, 3"):
-        convert(model, data, epochs=0, straight=["2"])
+        convert(model, data, Conversion(epochs=0, straight=["2"]))
 
 
 def test_a_sketch_has_the_masks_zeros_and_the_lines_through_the_ranges_ends(model, data):
-    network = convert(model, data, epochs=0)
+    network = convert(model, data, Conversion(epochs=0))
     mask = np.ones((6, 8), dtype=bool)
     mask[:, 2] = False
     sketch = sketched(network, {"2": mask}, ["3"])
@@ -75,4 +76,4 @@ def test_a_sketch_has_the_masks_zeros_and_the_lines_through_the_ranges_ends(mode
 @pytest.mark.parametrize(("masks", "lines", "named"), [({"9": np.ones((6, 8), dtype=bool)}, [], "9"), ({}, ["2"], "2")])
 def test_a_sketch_of_a_layer_that_is_not_there(model, data, masks, lines, named):
     with pytest.raises(CompressError, match=f"layer '{named}'"):
-        sketched(convert(model, data, epochs=0), masks, lines)
+        sketched(convert(model, data, Conversion(epochs=0)), masks, lines)

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from compress.errors import ConfigError
-from compress.press.pressing import Setting
 from compress.press.search import SHARES, more_training, search
+from compress.press.setting import Setting
 from compress.press.target import Costs, Estimate, Target, Trial
 
 START = Setting(bits=5, convert_epochs=4)
-PLAIN = Setting(convert_epochs=4)
+PLAIN = START.uncompressed()
 
 
 @dataclass

@@ -26,6 +26,7 @@ from cipherpress.zoo.transformers import (
     vit,
 )
 from compress.account.accounting import account
+from compress.conversion.options import Conversion
 from compress.errors import UnsupportedLayerError
 from compress.graph.tracing import trace
 from compress.model.compressed import prunable_layers
@@ -158,7 +159,7 @@ def test_opq_and_finetuning_take_the_transformer_whole(tmp_path):
 
 def test_conversion_says_which_layer_has_no_form_under_encryption():
     with pytest.raises(UnsupportedLayerError, match="LayerNorm"):
-        cp.convert(load_model("vit"), blobs(), epochs=0)
+        cp.convert(load_model("vit"), blobs(), Conversion(epochs=0))
 
 
 def test_the_loss_of_training_reaches_every_parameter():

@@ -1,0 +1,54 @@
+"""Conversion: how a model is converted, checked when it is made. Loads no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+
+from compress.errors import ConfigError
+from compress.graph.polynomial import DEGREES
+
+#: Strongest distortion, relative to that of fine-tuning. Beyond it, digits leave the image.
+LARGEST_DISTORTION = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """How `convert` turns a model into a Network.
+
+    degree: of the polynomials that replace activations. per_channel: fit one polynomial per channel instead of one per activation. straight:
+    names of activations that become straight lines instead of polynomials; each saves a level, and the layers around it
+    merge when the network is compiled. epochs: passes over the training images; 0 keeps the polynomials as they were
+    fitted. learning_rate: the highest one of the one-cycle schedule. distortion: strength of the random distortions of
+    training images, relative to those of fine-tuning.
+    Raises: ConfigError.
+    """
+
+    degree: int = 2
+    per_channel: bool = False
+    straight: tuple[str, ...] = ()
+    epochs: int = 8
+    learning_rate: float = 2e-2
+    batch_size: int = 256
+    distortion: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "straight", tuple(self.straight))
+        if self.degree not in DEGREES:
+            raise ConfigError("degree", self.degree, f"one of {', '.join(map(str, DEGREES))}")
+        check_training(self.epochs, self.learning_rate, self.batch_size, self.distortion)
+
+
+def check_training(epochs: int, learning_rate: float, batch_size: int, distortion: float, *, prefix: str = "") -> None:
+    """Refuse options that the training of a conversion cannot take; the error names the field with `prefix` before it.
+
+    Raises: ConfigError.
+    """
+    if epochs < 0:
+        raise ConfigError(f"{prefix}epochs", epochs, "0 or more")
+    if not 0 < learning_rate < inf:
+        raise ConfigError(f"{prefix}learning_rate", learning_rate, "a finite number above 0")
+    if batch_size < 1:
+        raise ConfigError(f"{prefix}batch_size", batch_size, "1 or more")
+    if not 0 <= distortion <= LARGEST_DISTORTION:
+        raise ConfigError(f"{prefix}distortion", distortion, f"a factor from 0 to {LARGEST_DISTORTION:g}")
