@@ -1,0 +1,57 @@
+"""A Setting is checked when it is made, and says how conversion goes and where a search starts."""
+
+import pytest
+
+from compress.blocks.cost import COSTS
+from compress.blocks.options import COST_NAMES
+from compress.conversion.options import Conversion
+from compress.errors import ConfigError
+from compress.press.setting import Setting
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"share": 1.0}, r"share: got 1.0; allowed: a share in [0, 1)"),
+        ({"share": 0.5}, "share: got 0.5; allowed: above 0 with a block, 0 without one; give both"),
+        ({"block": "inputs:1"}, "share: got 0.0; allowed: above 0 with a block, 0 without one; give both"),
+        (
+            {"block": "rows", "share": 0.5},
+            "block: got 'rows'; allowed: residue:128, band:16, tile:8x8, packed:32, inputs:4, outputs:4, taps or whole, "
+            "sizes at least 1",
+        ),
+        ({"cost": "time"}, "cost: got 'time'; allowed: one of ckks-diagonals, plain-blocks, block-count"),
+        ({"sparsity": 2}, "sparsity: got 2; allowed: a share in [0, 1)"),
+        ({"bits": 9}, "bits: got 9; allowed: 2 to 8 per surviving weight"),
+        ({"bits": None}, "sparsity: got 0.5; allowed: 0 when bits is None, because then OPQ does not run"),
+        ({"finetune_epochs": -1}, "finetune_epochs: got -1; allowed: 0 or more"),
+        ({"convert_epochs": -1}, "convert_epochs: got -1; allowed: 0 or more"),
+        ({"convert_learning_rate": -1.0}, "convert_learning_rate: got -1.0; allowed: a finite number above 0"),
+        ({"convert_batch_size": 0}, "convert_batch_size: got 0; allowed: 1 or more"),
+        ({"convert_distortion": 2.5}, "convert_distortion: got 2.5; allowed: a factor from 0 to 2"),
+    ],
+)
+def test_wrong_options_are_refused_by_name(options, message):
+    with pytest.raises(ConfigError) as caught:
+        Setting(**options)
+    assert str(caught.value) == message
+
+
+def test_the_conversion_of_a_setting():
+    setting = Setting(
+        straight=("3",), convert_epochs=2, convert_learning_rate=1e-3, convert_batch_size=8, convert_distortion=0.5
+    )
+    assert setting.conversion == Conversion(straight=("3",), epochs=2, learning_rate=1e-3, batch_size=8, distortion=0.5)
+
+
+def test_a_search_starts_without_compression_and_with_the_same_training():
+    setting = Setting(block="taps", share=0.2, cost="block-count", straight=("3",), convert_epochs=2)
+    assert setting.uncompressed() == Setting(bits=None, sparsity=0.0, finetune_epochs=0, convert_epochs=2)
+
+
+def test_a_list_of_names_becomes_a_tuple():
+    assert Setting(straight=["3"]) == Setting(straight=("3",)) and hash(Setting(straight=["3"]))
+
+
+def test_cost_models_are_named_once():
+    assert tuple(COSTS) == COST_NAMES
