@@ -31,15 +31,17 @@ from benchmarks.machine import this_machine
 from benchmarks.savings import BLOCKS_WITHIN_HALF_A_POINT, Recipe, converted
 from cipherpress.timing.cache import current_times
 from compress.artifact import json_bytes
+from compress.dataset import Dataset, Progress
 from compress.errors import CipherpressError
 from compress.network import Network
 from secure.bounds.headroom import largest_coefficients
 from secure.bundle.specs import Bundle
 from secure.compiling.compile import bundle_of
-from secure.compiling.search import START, UNLIMITED, is_right, search
+from secure.compiling.search import START, is_right, search
 from secure.drafting.draft import Choice, Draft, Rescaling, gather_evidence
 from secure.drafting.layouts import Source, first_layouts, next_layouts
 from secure.kernels.counts import KernelTimes
+from secure.limits import Limits
 from secure.parties.client import Client
 from secure.parties.server import Server
 from secure.passes.choose_parameters import choose_parameters
@@ -48,8 +50,6 @@ from secure.passes.emit import emit
 from secure.passes.place_rescales import place_rescales
 from secure.stages.stages import Stage, network_stages
 from secure.stages.trim import trimmed
-
-Progress = Callable[[str, float], None]
 
 FIRST, LAST = 0, -1
 #: In place of a zero that shall be taken for a weight.
@@ -114,7 +114,7 @@ def run(
     return result
 
 
-def network_rows(network: Network, data: Any, images: int) -> list[dict[str, Any]]:
+def network_rows(network: Network, data: Dataset, images: int) -> list[dict[str, Any]]:
     """The chosen plan, then the fixed ones: predicted and measured milliseconds, or why a plan is not right."""
     times = current_times().engine
     calibration = data.calibration(512, 0)
@@ -187,7 +187,7 @@ def _searched(network: Network, stages: tuple[Stage, ...], calibration: Any) -> 
         choice=START,
         times=times.engine,
     )
-    outcome = search(start, times.engine, times.seal, UNLIMITED)
+    outcome = search(start, times.engine, times.seal, Limits())
     if outcome.best is None or outcome.times is None:
         raise CipherpressError("no plan is right")
     return bundle_of(network, emit(outcome.best), (), outcome.times)

@@ -17,6 +17,7 @@ from compress.network import Dense, Input, Network, Polynomial, Weights
 from secure.compiling.compile import compile_network
 from secure.kernels.counts import KernelCounts
 from secure.kernels.engine import engine_kernels
+from secure.limits import Limits
 from secure.parties.client import Client
 from secure.parties.server import Server
 
@@ -49,7 +50,7 @@ def whole_plans() -> Iterator[WholePlan]:
     for widths in WIDTHS:
         network, images = _network(widths)
         scale = float(np.sqrt(np.mean(network.run(images) ** 2)))
-        bundle = compile_network(network, images, times=times, max_error=LOOSE * scale)
+        bundle = compile_network(network, images, times=times, limits=Limits(max_error=LOOSE * scale))
         client, server = Client(bundle.client), Server(bundle.server)
         server.register(client.evaluation_key)
         run = partial(server.run_ciphertexts, *server.load_request(client.encrypt(images[0])))

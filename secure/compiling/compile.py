@@ -6,40 +6,44 @@ Nothing is encrypted before all checks passed.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.dataset import Progress
 from compress.errors import (
-    BudgetError,
     CalibrationError,
     CipherpressError,
     CompileError,
-    ConfigError,
     InputShapeError,
     LevelBudgetError,
+    PlanBudgetError,
     PrecisionError,
 )
 from compress.network import Network
 from secure.bundle.files import plan_digest
 from secure.bundle.specs import Bundle, ClientSpec, ServerSpec
 from secure.compiling.reporting import compile_report
-from secure.compiling.search import START, UNLIMITED, Alternative, Budgets, Outcome, checked, search
-from secure.drafting.draft import ACCEPTABLE_DISAGREEMENT, Draft, Evidence, gather_evidence
+from secure.compiling.search import START, Alternative, Outcome, search
+from secure.drafting.draft import Draft, Evidence, gather_evidence
 from secure.kernels.counts import KernelTimes
 from secure.layout.packing import SlotMap
+from secure.limits import Limits
 from secure.noise import BOUND_SIGMAS
 from secure.params import GUIDELINE_2024_LOG2_QP, RING_DEGREES
+from secure.passes import run_passes
 from secure.passes.emit import emit
 from secure.stages.stages import network_stages
 from secure.stages.trim import trimmed
 
 Array = NDArray[np.float64]
-Progress = Callable[[str, float], None]
 
 logger = logging.getLogger(__name__)
+
+#: Of a call that names no limits.
+DEFAULT_LIMITS = Limits()
 
 #: For a network with one output: largest error relative to the output's rms.
 ACCEPTABLE_RELATIVE_ERROR = 0.05
@@ -56,22 +60,16 @@ def compile_network(
     *,
     times: KernelTimes,
     seal_times: KernelTimes | None = None,
-    max_error: float | None = None,
-    max_disagreement: float = ACCEPTABLE_DISAGREEMENT,
-    budgets: Budgets = UNLIMITED,
+    limits: Limits = DEFAULT_LIMITS,
     progress: Progress | None = None,
 ) -> Bundle:
-    """The bundle of a network, calibrated on images (images, *input_shape).
+    """The bundle of a network, calibrated on images of shape (images, *input_shape).
 
-    times: kernel times of the server's machine under the engine. seal_times: the same under SEAL, for networks that need primes
-    beyond the engine's (default: those of `times`).
-    max_error: largest acceptable error of an output, in its units, at six sigma; without it, max_disagreement: the
-    largest share of classes that may be expected to change.
-    Raises: ConfigError; BudgetError when every precise plan exceeds a budget in bytes; CompileError (LevelBudgetError, SlotOverflowError,
-    PrecisionError, PlanError) naming the layer; CalibrationError; InputShapeError.
+    times: kernel times of the server's machine under the engine. seal_times: the same under SEAL, for networks that need
+    larger primes than the engine takes (default: those of `times`). limits: see `secure.limits`.
+    Raises: PlanBudgetError when every plan that is precise enough exceeds a limit in bytes; CompileError (LevelBudgetError,
+    SlotOverflowError, PrecisionError, PlanError) naming the layer; CalibrationError; InputShapeError.
     """
-    if not 0 < max_disagreement <= 1:
-        raise ConfigError("max_disagreement", max_disagreement, "above 0, at most 1")
     report = progress or (lambda label, fraction: None)
     images = np.asarray(calibration_images, dtype=np.float64)
     if len(images) == 0 or not np.isfinite(images).all():
@@ -92,43 +90,45 @@ def compile_network(
         stages=stages,
         evidence=evidence,
         choice=START,
-        allowed_error=_allowed_error(evidence, max_error),
-        allowed_disagreement=max_disagreement,
+        allowed_error=_allowed_error(evidence, limits),
+        allowed_disagreement=limits.max_disagreement,
         times=times,
     )
-    outcome = search(start, times, seal_times or times, budgets, report)
+    outcome = search(start, times, seal_times or times, limits, report)
     if outcome.best is None or outcome.times is None:
-        raise _failure(outcome, max_error)
+        raise _failure(outcome, limits)
     report("write the plan", 0.95)
-    final = checked(emit, outcome.best)
+    final = run_passes(outcome.best, start=emit)
+    if final is None:
+        raise CompileError(stages[-1].layer, "a pass gave up after the parameters were chosen; this is a defect of it")
     logger.info("chose %s of %d alternatives", final.choice, len(outcome.weighed))
     bundle = bundle_of(network, final, outcome.weighed, outcome.times)
     report("compiled", 1.0)
     return bundle
 
 
-def _allowed_error(evidence: Evidence, max_error: float | None) -> float:
-    """Largest error of an output at six sigma; infinite where only changed classes count."""
-    if max_error is not None:
-        return max_error
+def _allowed_error(evidence: Evidence, limits: Limits) -> float:
+    """The largest acceptable error of an output at six standard deviations; infinite where only changed classes count."""
+    if limits.max_error is not None:
+        return limits.max_error
     return ACCEPTABLE_RELATIVE_ERROR * evidence.value_rms[-1] if evidence.outputs.shape[0] == 1 else inf
 
 
-def _failure(outcome: Outcome, max_error: float | None) -> CipherpressError:
+def _failure(outcome: Outcome, limits: Limits) -> CipherpressError:
     """Why no choice was good enough: too many bytes, not precise enough, or too deep for every ring."""
     if outcome.over_budget is not None:
-        return BudgetError(f"no plan that is precise enough keeps to the budget; the fastest has {outcome.over_budget}")
+        return PlanBudgetError(f"no plan that is precise enough keeps to the budget; the fastest has {outcome.over_budget}")
     if outcome.closest is not None and (sigmas := outcome.closest[1].output_sigmas) is not None:
         excess, draft = outcome.closest
         bound = BOUND_SIGMAS * float(sigmas.max())
-        wanted = f"{max_error:g}" if max_error is not None else f"{bound / excess:.3g}"
+        wanted = f"{limits.max_error:g}" if limits.max_error is not None else f"{bound / excess:.3g}"
         return PrecisionError(
             draft.stages[-1].layer,
             f"the smallest error any ring reaches at the output is {bound:.3g} (six sigma), {excess:.1f} times what keeps the "
             f"answer right ({wanted}); use fewer layers or smaller activation ranges, or allow more with --max-error",
         )
     if outcome.deepest is None:
-        return CompileError("network", "nothing was laid out; this is a defect of the search")
+        return CompileError(None, "nothing was laid out; this is a defect of the search")
     layer, needed, available = levels_missing(outcome.deepest)
     return LevelBudgetError(
         layer,

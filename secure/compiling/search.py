@@ -7,7 +7,7 @@ as far as one may still win. Within a ring the first choice whose predicted erro
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby, product
 from math import inf
@@ -16,15 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.errors import CompileError, SlotOverflowError
+from compress.dataset import Progress
+from compress.errors import CompileError, PlanError, SlotOverflowError
 from secure.drafting.draft import Choice, Draft, Rescaling
 from secure.drafting.stage_cost import stage_work
 from secure.drafting.work import draft_key_count, draft_milliseconds, draft_seal_milliseconds
 from secure.kernels.counts import KernelTimes
+from secure.limits import Limits
 from secure.noise import BOUND_SIGMAS
 from secure.params import ENGINE_PRIME_BITS, GUIDELINE_2024_LOG2_QP, MAX_PRIME_BITS, MIN_PRIME_BITS, RING_DEGREES
-from secure.passes import checkers
-from secure.passes.arrange import arrange
+from secure.passes import Pass, run_passes
 from secure.passes.choose_parameters import choose_parameters
 from secure.passes.choose_rotations import choose_rotations
 from secure.passes.emit import emit
@@ -32,7 +33,6 @@ from secure.passes.place_rescales import place_rescales
 from secure.seal.sizes import ciphertext_bytes, evaluation_keys_bytes
 
 Array = NDArray[np.float64]
-Progress = Callable[[str, float], None]
 
 logger = logging.getLogger(__name__)
 
@@ -48,34 +48,15 @@ LARGER_RINGS = 2
 #: What a key may be worth, in digits' time, when keys are scarce.
 KEY_WEIGHTS = (0, 1, 4, 16)
 
-#: The passes in their order, each with the checker that runs after it.
-CHECKERS: Mapping[Callable[[Draft], Draft | None], Callable[[Draft], None]] = {
-    arrange: checkers.check_arranged,
-    choose_rotations: checkers.check_rotations,
-    place_rescales: checkers.check_levels,
-    choose_parameters: checkers.check_parameters,
-    emit: checkers.check_plan,
-}
 
-
-@dataclass(frozen=True, kw_only=True)
-class Budgets:
-    """What a plan may not exceed: bytes of all evaluation keys and of one request."""
-
-    keys_bytes: float = inf
-    upload_bytes: float = inf
-
-    def exceeded_by(self, draft: Draft) -> str | None:
-        """Which byte budget a draft with parameters breaks, in words."""
-        keys, upload = predicted_bytes(draft)
-        if keys > self.keys_bytes:
-            return f"keys of {keys / 1e6:.2f} MB where {self.keys_bytes / 1e6:.2f} MB are allowed"
-        if upload > self.upload_bytes:
-            return f"upload of {upload / 1e3:.0f} kB where {self.upload_bytes / 1e3:.0f} kB are allowed"
-        return None
-
-
-UNLIMITED = Budgets()
+def exceeded_bytes(limits: Limits, draft: Draft) -> str | None:
+    """In words, the limit in bytes that a draft with parameters exceeds; None when it keeps to both."""
+    keys, upload = predicted_bytes(draft)
+    if keys > limits.keys_bytes:
+        return f"keys of {keys / 1e6:.2f} MB where {limits.keys_bytes / 1e6:.2f} MB are allowed"
+    if upload > limits.upload_bytes:
+        return f"upload of {upload / 1e3:.0f} kB where {limits.upload_bytes / 1e3:.0f} kB are allowed"
+    return None
 
 
 def predicted_bytes(draft: Draft) -> tuple[float, float]:
@@ -121,7 +102,7 @@ def search(
     start: Draft,
     times: KernelTimes,
     seal_times: KernelTimes,
-    budgets: Budgets,
+    limits: Limits,
     report: Progress = lambda label, share: None,
 ) -> Outcome:
     """Try everything worth trying. start: a draft with stages, evidence and the error allowed.
@@ -129,7 +110,7 @@ def search(
     Raises: SlotOverflowError when no ring holds the network; PlanError from a pass's checker.
     """
     outcome = Outcome()
-    weights = (0,) if budgets.keys_bytes == inf else KEY_WEIGHTS
+    weights = (0,) if limits.keys_bytes == inf else KEY_WEIGHTS
     laid_out: dict[int, list[Draft]] = {}
     for prime_bits, price, own_times in (
         (ENGINE_PRIME_BITS, draft_milliseconds, times),
@@ -142,7 +123,7 @@ def search(
                 report(f"lay out N={degree}", RING_DEGREES.index(degree) / len(RING_DEGREES))
                 laid_out[degree] = list(_laid_out(start, degree, weights))
             priced = [(price(draft, own_times), number) for number, draft in enumerate(laid_out[degree])]
-            _try_in_order(laid_out[degree], sorted(priced), prime_bits, own_times, budgets, outcome, report)
+            _try_in_order(laid_out[degree], sorted(priced), prime_bits, own_times, limits, outcome, report)
         if outcome.best is not None:
             break
     drafts = [draft for ring in laid_out.values() for draft in ring]
@@ -151,19 +132,12 @@ def search(
     return outcome
 
 
-def checked(run: Callable[[Draft], Draft], draft: Draft) -> Draft:
-    """A pass and its checker."""
-    done = run(draft)
-    CHECKERS[run](done)
-    return done
-
-
 def _try_in_order(
     drafts: Sequence[Draft],
     priced: Sequence[tuple[float, int]],
     prime_bits: int,
     times: KernelTimes,
-    budgets: Budgets,
+    limits: Limits,
     outcome: Outcome,
     report: Progress,
 ) -> None:
@@ -173,19 +147,18 @@ def _try_in_order(
         if predicted_ms >= outcome.best_ms:
             return
         report(f"choose parameters, N={draft.choice.degree}", position / len(drafts))
-        done = choose_parameters(draft)
-        verdict = _verdict(done, budgets, outcome)
+        done = run_passes(draft, start=choose_parameters, stop=emit)
+        verdict = _verdict(done, limits, outcome)
         if done is None or verdict:
             outcome.weighed.append(Alternative(draft.choice, predicted_ms, verdict))
             continue
-        CHECKERS[choose_parameters](done)
         outcome.weighed = [replace(one, verdict=one.verdict or "slower than the chosen") for one in outcome.weighed]
         outcome.weighed.append(Alternative(draft.choice, predicted_ms, ""))
         outcome.best, outcome.best_ms, outcome.times = done, predicted_ms, times
         return
 
 
-def _verdict(done: Draft | None, budgets: Budgets, outcome: Outcome) -> str:
+def _verdict(done: Draft | None, limits: Limits, outcome: Outcome) -> str:
     """Why a draft loses; empty when it does not."""
     if done is None or done.output_sigmas is None:
         return "modulus does not fit"
@@ -193,7 +166,7 @@ def _verdict(done: Draft | None, budgets: Budgets, outcome: Outcome) -> str:
     if excess > 1:
         outcome.closest = min(outcome.closest or (excess, done), (excess, done), key=lambda pair: pair[0])
         return f"error {excess:.1f} times too large"
-    exceeded = budgets.exceeded_by(done)
+    exceeded = exceeded_bytes(limits, done)
     outcome.over_budget = outcome.over_budget or exceeded
     return exceeded or ""
 
@@ -216,7 +189,9 @@ def _laid_out(start: Draft, degree: int, key_weights: Sequence[int]) -> Iterator
     possible = [choice for choice in _choices(degree, key_weights) if _may_fit(replace(start, choice=choice))]
     for planes, by_planes in groupby(possible, key=lambda choice: choice.planes):
         try:
-            arranged = checked(arrange, replace(start, choice=replace(start.choice, degree=degree, planes=planes)))
+            arranged = _done(
+                replace(start, choice=replace(start.choice, degree=degree, planes=planes)), None, choose_rotations
+            )
         except SlotOverflowError as error:
             logger.info("N=%d: %s", degree, error)  # a larger ring may still hold it
             continue
@@ -224,9 +199,9 @@ def _laid_out(start: Draft, degree: int, key_weights: Sequence[int]) -> Iterator
             by_planes, key=lambda one: (one.rotate_input, one.share_giants, one.key_weight)
         ):
             turned = replace(arranged.choice, rotate_input=rotate, share_giants=share, key_weight=weight)
-            rotated = checked(choose_rotations, replace(arranged, choice=turned))
+            rotated = _done(replace(arranged, choice=turned), choose_rotations, place_rescales)
             for choice in choices:
-                placed = checked(place_rescales, replace(rotated, choice=choice))
+                placed = _done(replace(rotated, choice=choice), place_rescales, choose_parameters)
                 place = (planes, _rotations(placed), placed.stage_levels, placed.rescaled)
                 if place not in seen:
                     seen.add(place)
@@ -252,12 +227,22 @@ def _rotations(draft: Draft) -> tuple[object, ...]:
     return parts, tuple((one.chained, one.groups, one.presums) for one in work)
 
 
+def _done(draft: Draft, start: Pass | None, stop: Pass) -> Draft:
+    """The draft after passes that cannot give up: those that choose no parameters."""
+    done = run_passes(draft, start=start, stop=stop)
+    if done is None:
+        raise PlanError(draft.stages[-1].layer, "a pass gave up before parameters were chosen; this is a defect of it")
+    return done
+
+
 def _narrow_enough(start: Draft) -> Draft:
     """A draft in the largest ring, if it is not its width that keeps a network out.
 
     Raises: SlotOverflowError naming the layer that is too wide.
     """
-    return arrange(replace(start, choice=replace(start.choice, degree=RING_DEGREES[-1], planes=1)))
+    return _done(
+        replace(start, choice=replace(start.choice, degree=RING_DEGREES[-1], planes=1)), None, choose_rotations
+    )
 
 
 def is_right(draft: Draft) -> bool:

@@ -14,14 +14,12 @@ from numpy.typing import NDArray
 from secure.kernels.counts import TYPICAL_TIMES, KernelTimes
 from secure.layout.diagonals import DiagonalTable
 from secure.layout.packing import SlotMap
+from secure.limits import ACCEPTABLE_DISAGREEMENT
 from secure.params import ENGINE_PRIME_BITS, Params
 from secure.plan import Plan
 from secure.stages.stages import Stage, run_stages
 
 Array = NDArray[np.float64]
-
-#: Expected share of classes that encryption may change, unless the caller says otherwise.
-ACCEPTABLE_DISAGREEMENT = 2.5e-3
 
 
 class Rescaling(StrEnum):

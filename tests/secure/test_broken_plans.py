@@ -18,7 +18,7 @@ from secure.layout.packing import EMPTY, input_vectors
 from secure.params import make_params
 from secure.parties.client import Client
 from secure.parties.server import Server
-from secure.passes import PASSES
+from secure.passes import run_passes
 from secure.passes.checkers import check_arranged, check_parameters, check_plan
 from secure.passes.emit import emit
 from secure.plan import KeyManifest, Kind
@@ -46,9 +46,7 @@ def finished(inputs=20, hidden=8):
     images[:, SILENT] = 0.0
     choice = Choice(degree=8192, rescaling=Rescaling.EVERY, base_primes=1, rotate_input=True)
     made = Draft(stages=stages, evidence=gather_evidence(stages, images), choice=choice)
-    for run in PASSES:
-        made = run(made)
-    return made
+    return run_passes(made)
 
 
 @pytest.fixture(scope="module")

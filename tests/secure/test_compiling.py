@@ -5,12 +5,10 @@ import pytest
 from hypothesis import given, settings
 from strategies import small_networks
 
-import cipherpress
 from compress.conversion.exporting import export_network
 from compress.errors import (
-    BudgetError,
+    PlanBudgetError,
     CalibrationError,
-    ConfigError,
     InputShapeError,
     LevelBudgetError,
     PrecisionError,
@@ -18,11 +16,10 @@ from compress.errors import (
 )
 from compress.network import Conv, Dense, Input, Network, Polynomial, Weights
 from secure.compiling.compile import compile_network
-from secure.compiling.search import Budgets
-from secure.drafting.draft import ACCEPTABLE_DISAGREEMENT
 from secure.drafting.work import plan_operations
 from secure.kernels.counts import KernelCounts, KernelTimes
 from secure.kernels.engine import engine_kernels
+from secure.limits import Limits
 from secure.params import check_security
 from secure.parties.client import Client
 from secure.parties.server import Server
@@ -34,7 +31,7 @@ LOOSE = 0.05  # of the outputs' rms: random networks have no classes worth keepi
 
 def compiled(network, images):
     scale = float(np.sqrt(np.mean(network.run(images) ** 2)))
-    return compile_network(network, images, times=TIMES, max_error=LOOSE * max(scale, 1e-6))
+    return compile_network(network, images, times=TIMES, limits=Limits(max_error=LOOSE * max(scale, 1e-6)))
 
 
 def dense_network(sizes, *, squares=True, seed=0):
@@ -128,13 +125,13 @@ def test_a_value_too_wide_names_its_layer():
     curve = Polynomial(name="act", inputs=("wide",), shape=conv.shape, coefficients=np.array([[0.0], [0.5], [0.2]]))
     network = Network(nodes=(Input(name="x", inputs=(), shape=shape), conv, curve))
     with pytest.raises(SlotOverflowError, match="layer 'wide': its 1009200 values need"):
-        compile_network(network, rng.random((1, *shape)), times=TIMES, max_error=1.0)
+        compile_network(network, rng.random((1, *shape)), times=TIMES, limits=Limits(max_error=1.0))
 
 
 def test_an_error_no_ring_reaches_says_how_far_it_is():
     network, images = dense_network((10, 4))
     with pytest.raises(PrecisionError, match=r"the smallest error any ring reaches .* allow more with --max-error"):
-        compile_network(network, images, times=TIMES, max_error=1e-30)
+        compile_network(network, images, times=TIMES, limits=Limits(max_error=1e-30))
 
 
 def test_calibration_that_cannot_calibrate_is_refused():
@@ -152,14 +149,14 @@ def test_byte_budgets_are_kept_and_cost_time():
     free = compiled(network, images)
     sizes = [len(Client(free.client).evaluation_key.to_bytes()), len(Client(free.client).encrypt(images[0]))]
     scale = float(np.sqrt(np.mean(network.run(images) ** 2)))
-    budgets = Budgets(keys_bytes=0.75 * sizes[0])
-    frugal = compile_network(network, images, times=TIMES, max_error=LOOSE * scale, budgets=budgets)
-    assert len(Client(frugal.client).evaluation_key.to_bytes()) <= 1.03 * budgets.keys_bytes
+    limits = Limits(max_error=LOOSE * scale, keys_bytes=0.75 * sizes[0])
+    frugal = compile_network(network, images, times=TIMES, limits=limits)
+    assert len(Client(frugal.client).evaluation_key.to_bytes()) <= 1.03 * limits.keys_bytes
     assert frugal.report["predicted_server_ms"] >= free.report["predicted_server_ms"]
     assert any("where" in row["verdict"] for row in frugal.report["weighed"])
-    with pytest.raises(BudgetError, match="no plan that is precise enough keeps to the budget; .*upload of"):
+    with pytest.raises(PlanBudgetError, match="no plan that is precise enough keeps to the budget; .*upload of"):
         compile_network(
-            network, images, times=TIMES, max_error=LOOSE * scale, budgets=Budgets(upload_bytes=0.1 * sizes[1])
+            network, images, times=TIMES, limits=Limits(max_error=LOOSE * scale, upload_bytes=0.1 * sizes[1])
         )
 
 
@@ -174,13 +171,9 @@ def test_the_report_tells_every_layout_that_was_priced():
 
 def test_a_share_of_changed_classes_is_a_constraint_of_its_own():
     network, images = dense_network((40, 20, 8), seed=3)
-    loose, strict = (compile_network(network, images, times=TIMES, max_disagreement=share) for share in (0.05, 0.0005))
+    loose, strict = (
+        compile_network(network, images, times=TIMES, limits=Limits(max_disagreement=share)) for share in (0.05, 0.0005)
+    )
     assert loose.report["predicted_disagreement"] <= 0.05
     assert strict.report["predicted_disagreement"] <= 0.0005
     assert loose.report["predicted_server_ms"] <= strict.report["predicted_server_ms"]
-    with pytest.raises(ConfigError, match="max_disagreement: got 0; allowed: above 0, at most 1"):
-        compile_network(network, images, times=TIMES, max_disagreement=0)
-
-
-def test_the_facade_names_the_same_default():
-    assert cipherpress.ACCEPTABLE_DISAGREEMENT == ACCEPTABLE_DISAGREEMENT

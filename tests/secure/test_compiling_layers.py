@@ -11,10 +11,11 @@ from compress.network import Add, AvgPool, Conv, Dense, Input, Network, Permute,
 from secure.compiling.compile import compile_network, levels_missing
 from secure.drafting.draft import Choice, Draft, Evidence, Rescaling, gather_evidence
 from secure.kernels.counts import KernelTimes
-from secure.params import check_security
+from secure.limits import Limits
+from secure.params import GUIDELINE_2024_LOG2_QP, check_security
 from secure.parties.client import Client
 from secure.parties.server import Server
-from secure.passes import PASSES
+from secure.passes import run_passes
 from secure.passes.choose_parameters import choose_parameters
 from secure.stages.stages import network_stages
 from secure.verify.roundtrip import clear_outputs
@@ -102,18 +103,17 @@ def test_a_compiled_layer_equals_the_network(name):
     network = LAYERS[name]
     images = np.random.default_rng(2).random((8, *network.input_shape))
     wanted = network.run(images)
-    bundle = compile_network(network, images, times=TIMES, max_error=0.05 * float(np.sqrt(np.mean(wanted**2))))
+    bundle = compile_network(
+        network, images, times=TIMES, limits=Limits(max_error=0.05 * float(np.sqrt(np.mean(wanted**2))))
+    )
     error = np.abs(clear_outputs(bundle, images) - wanted.reshape(len(images), -1)).max()
     assert error <= 1e-4 * np.abs(wanted).max()
     check_security(bundle.client.params)
 
 
-def drafted(network, images, choice, passes=PASSES):
+def drafted(network, images, choice, stop=None):
     stages = network_stages(network)
-    draft = Draft(stages=stages, evidence=gather_evidence(stages, images), choice=choice)
-    for run in passes:
-        draft = run(draft)
-    return draft
+    return run_passes(Draft(stages=stages, evidence=gather_evidence(stages, images), choice=choice), stop=stop)
 
 
 def choice(degree, **changes):
@@ -128,7 +128,9 @@ def test_a_value_of_several_ciphertexts_equals_the_network(columns):
     )
     images = np.random.default_rng(3).random((4, columns))
     wanted = network.run(images)
-    bundle = compile_network(network, images, times=TIMES, max_error=0.05 * float(np.sqrt(np.mean(wanted**2))))
+    bundle = compile_network(
+        network, images, times=TIMES, limits=Limits(max_error=0.05 * float(np.sqrt(np.mean(wanted**2))))
+    )
     assert np.abs(clear_outputs(bundle, images) - wanted).max() <= 1e-4 * np.abs(wanted).max()
     wide = drafted(network, images, choice(4096))
     assert wide.plan.inputs == 2
@@ -146,7 +148,7 @@ def test_every_modulus_the_search_finds_is_secure(magnitudes, degree, rescaling,
     network = LAYERS["degree 4"]
     images = np.random.default_rng(4).random((4, 6))
     draft = drafted(
-        network, images, choice(degree, rescaling=rescaling, base_primes=base, rescale_primes=primes), PASSES[:3]
+        network, images, choice(degree, rescaling=rescaling, base_primes=base, rescale_primes=primes), choose_parameters
     )
     sizes = [2.0**power for power in magnitudes]
     evidence = Evidence(
@@ -155,7 +157,8 @@ def test_every_modulus_the_search_finds_is_secure(magnitudes, degree, rescaling,
     )
     found = choose_parameters(replace(draft, evidence=evidence))
     assume(found is not None)
-    check_security(found.params)
+    assert check_security(found.params) is None
+    assert found.params.log2_qp <= GUIDELINE_2024_LOG2_QP[degree]
 
 
 def test_the_first_layer_out_of_reach_is_the_one_that_is_named():
@@ -192,7 +195,7 @@ def test_the_predicted_error_holds_where_few_slots_are_used():
     network = Network(nodes=nodes)
     images = rng.standard_normal((32, 1, 4))
     allowed = 0.05 * float(np.sqrt(np.mean(network.run(images) ** 2)))
-    bundle = compile_network(network, images, times=TIMES, max_error=allowed)
+    bundle = compile_network(network, images, times=TIMES, limits=Limits(max_error=allowed))
     client, server = Client(bundle.client), Server(bundle.server)
     server.register(client.evaluation_key)
     found = np.array([client.decrypt(server.run(client.encrypt(image))) for image in images[:3]])
@@ -209,10 +212,10 @@ def test_a_square_divided_by_two_primes_is_precise_where_one_prime_is_too_small(
         if name != "out":
             nodes.append(Polynomial(name=f"{name}2", inputs=(name,), shape=(rows,), coefficients=QUADRATIC))
     network, images = Network(nodes=tuple(nodes)), rng.random((16, 200))
-    one, two = (drafted(network, images, choice(8192, rescale_primes=primes), PASSES[:3]) for primes in (1, 2))
+    one, two = (drafted(network, images, choice(8192, rescale_primes=primes), choose_parameters) for primes in (1, 2))
     assert [draft.levels for draft in (one, two)] == [3, 5]
     allowed = 0.01 * float(np.sqrt(np.mean(network.run(images) ** 2)))
-    bundle = compile_network(network, images, times=TIMES, max_error=allowed)
+    bundle = compile_network(network, images, times=TIMES, limits=Limits(max_error=allowed))
     *lost, chosen = bundle.report["weighed"]
     assert (chosen["rescale_primes"], bundle.report["backend"]) == (2, "engine")
     assert any(other["rescale_primes"] == 1 and "times too large" in other["verdict"] for other in lost)

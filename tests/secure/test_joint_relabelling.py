@@ -13,6 +13,7 @@ from compress.network import Dense, Input, Network, Polynomial, Weights
 from secure.compiling.compile import compile_network
 from secure.drafting.work import plan_operations
 from secure.kernels.counts import KernelTimes
+from secure.limits import Limits
 
 TIMES = KernelTimes(butterfly_ns=1.0, product_ns=3.0, addition_ns=1.0, call_us=1.0)
 
@@ -44,7 +45,7 @@ def without_codes(plain):
 
 def compiled(plain, images):
     scale = float(np.sqrt(np.mean(plain.run(images) ** 2)))
-    return compile_network(plain, images, times=TIMES, max_error=0.05 * scale)
+    return compile_network(plain, images, times=TIMES, limits=Limits(max_error=0.05 * scale))
 
 
 @pytest.mark.parametrize("log2_steps", [(0, 0), (3, -2), (-5, 4)])

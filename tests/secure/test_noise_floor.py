@@ -9,7 +9,7 @@ from compress.network import Add, Dense, Input, Network, Polynomial, Weights
 from secure.bounds.propagate import NoiseModel, noise_model
 from secure.drafting.draft import Choice, Draft, Rescaling, StageScales, gather_evidence
 from secure.params import make_params
-from secure.passes import PASSES
+from secure.passes import run_passes
 from secure.passes.choose_parameters import choose_parameters
 from secure.stages.stages import network_stages
 
@@ -48,9 +48,7 @@ def placed(planes=1):
     stages = network_stages(network())
     choice = Choice(degree=8192, rescaling=Rescaling.EVERY, base_primes=1, rotate_input=True, planes=planes)
     draft = Draft(stages=stages, evidence=gather_evidence(stages, IMAGES), choice=choice)
-    for run in PASSES[:3]:
-        draft = run(draft)
-    return draft
+    return run_passes(draft, stop=choose_parameters)
 
 
 def model_with_excess(draft):

@@ -8,6 +8,7 @@ from compress.network import Dense, Input, Network, Polynomial, Weights
 from secure.compiling.compile import compile_network
 from secure.compiling.reporting import plan_summary
 from secure.kernels.counts import KernelTimes
+from secure.limits import Limits
 from secure.verify.roundtrip import BATCH, clear_outputs, round_trip
 
 TIMES = KernelTimes(butterfly_ns=1.0, product_ns=3.0, addition_ns=1.0)
@@ -44,7 +45,7 @@ def images(network):
 
 @pytest.fixture(scope="module")
 def bundle(network, images):
-    return compile_network(network, images, times=TIMES, max_error=0.1)
+    return compile_network(network, images, times=TIMES, limits=Limits(max_error=0.1))
 
 
 def test_in_clear_it_reports_what_needs_no_encryption(bundle, network, images):

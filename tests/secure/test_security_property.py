@@ -19,6 +19,7 @@ from secure.bundle.files import client_disagreement, load_bundle, load_client, l
 from secure.bundle.specs import ServerSpec
 from secure.compiling.compile import compile_network
 from secure.kernels.counts import KernelTimes
+from secure.limits import Limits
 from secure.params import Params, check_security, make_params, ntt_prime_below
 from secure.parties.client import Client
 from secure.parties.server import Server
@@ -104,7 +105,7 @@ def attempt(sizes, seed, gain, bend, precision, times, seal_times, stretch, imag
     size = float(np.sqrt(np.mean(made.run(inputs) ** 2)))
     allowed = None if precision is None else precision * max(size, 1e-300)
     try:
-        bundle = compile_network(made, inputs, times=times, seal_times=seal_times, max_error=allowed)
+        bundle = compile_network(made, inputs, times=times, seal_times=seal_times, limits=Limits(max_error=allowed))
     except CipherpressError as error:
         assert str(error)
         return
@@ -133,7 +134,7 @@ def test_a_search_that_was_given_a_larger_table_is_stopped_by_the_check_behind_i
     inputs = np.random.default_rng(0).random((16, 12))
     times = KernelTimes(butterfly_ns=1.0, product_ns=1.0, addition_ns=1.0, call_us=1.0)
     with pytest.raises(InsecureParametersError, match="128-bit security allows"):
-        compile_network(made, inputs, times=times, max_error=2e-3)
+        compile_network(made, inputs, times=times, limits=Limits(max_error=2e-3))
 
 
 # -- what check_security lets through

@@ -6,6 +6,7 @@ import pytest
 from compress.network import Dense, Input, Network, Polynomial, Weights
 from secure.compiling.compile import compile_network
 from secure.kernels.counts import KernelTimes
+from secure.limits import Limits
 from secure.parties.client import Client
 from secure.parties.server import Server
 from secure.verify.roundtrip import clear_outputs
@@ -25,6 +26,13 @@ def network(size, *, curved, seed=0):
     return Network(nodes=tuple(nodes)), rng.random((16, 3))
 
 
+def assert_answers_within_the_bound(bundle, images):
+    client, server = Client(bundle.client), Server(bundle.server)
+    server.register(client.evaluation_key)
+    found = np.array([client.decrypt(server.run(client.encrypt(image))).ravel() for image in images])
+    assert np.abs(found - clear_outputs(bundle, images)).max() <= bundle.client.predicted_logit_error
+
+
 @pytest.mark.parametrize("curved", [False, True])
 @pytest.mark.parametrize("size", [1.0, 0.1, 0.01, 1e-6])
 def test_small_outputs_compile_to_what_seal_takes(size, curved):
@@ -32,10 +40,7 @@ def test_small_outputs_compile_to_what_seal_takes(size, curved):
     bundle = compile_network(small, images, times=TIMES)
     rms = np.sqrt(np.mean(small.run(images) ** 2))
     assert bundle.client.predicted_logit_error <= 0.05 * rms
-    client, server = Client(bundle.client), Server(bundle.server)
-    server.register(client.evaluation_key)
-    found = np.array([client.decrypt(server.run(client.encrypt(image))).ravel() for image in images[:3]])
-    assert np.abs(found - clear_outputs(bundle, images[:3])).max() <= bundle.client.predicted_logit_error
+    assert_answers_within_the_bound(bundle, images[:3])
 
 
 def test_a_small_stage_before_a_square_leaves_its_scale_room():
@@ -50,12 +55,15 @@ def test_a_small_stage_before_a_square_leaves_its_scale_room():
     )
     images = rng.random((16, 6))
     small = Network(nodes=nodes)
-    bundle = compile_network(small, images, times=TIMES, max_error=0.1 * np.abs(small.run(images)).max())
-    Server(bundle.server)
+    bundle = compile_network(small, images, times=TIMES, limits=Limits(max_error=0.1 * np.abs(small.run(images)).max()))
+    assert_answers_within_the_bound(bundle, images[:3])
 
 
 @pytest.mark.parametrize("share", [1e-1, 1e-2, 1e-3])
 def test_a_smaller_error_that_is_asked_for_is_reached(share):
     small, images = network(1.0, curved=False)
     wanted = share * float(np.sqrt(np.mean(small.run(images) ** 2)))
-    assert compile_network(small, images, times=TIMES, max_error=wanted).client.predicted_logit_error <= wanted
+    assert (
+        compile_network(small, images, times=TIMES, limits=Limits(max_error=wanted)).client.predicted_logit_error
+        <= wanted
+    )

@@ -15,7 +15,7 @@ from secure.drafting.work import draft_milliseconds, draft_operations, draft_sea
 from secure.kernels.counts import KernelCounts, KernelTimes
 from secure.kernels.engine import engine_kernels
 from secure.kernels.seal import plan_seal_kernels
-from secure.passes import PASSES
+from secure.passes import run_passes
 from secure.plan import Kind
 from secure.stages.stages import network_stages
 from tests.secure.plans import every_kind_plan
@@ -26,12 +26,7 @@ TIMES = KernelTimes(butterfly_ns=1.0, product_ns=3.0, addition_ns=1.0)
 def drafted(network, images, choice):
     """Through all passes; None when no chain fits."""
     stages = network_stages(network)
-    draft = Draft(stages=stages, evidence=gather_evidence(stages, images), choice=choice)
-    for run in PASSES:
-        draft = run(draft)
-        if draft is None:
-            return None
-    return draft
+    return run_passes(Draft(stages=stages, evidence=gather_evidence(stages, images), choice=choice))
 
 
 def without_drops(operations):
