@@ -30,6 +30,7 @@ import cipherpress as cp
 from benchmarks.machine import this_machine
 from compress.blocks.cost import CkksDiagonals, LayerPlace
 from compress.blocks.prune import block_table, layer_places, prune_blocks
+from compress.dataset import Dataset
 from compress.errors import BudgetError
 from compress.training.finetune import finetune
 from compress.training.loop import accuracy
@@ -102,7 +103,7 @@ def _job(name: str, seed: int, tuning: Mapping[str, Any] | None, options: Mappin
     return {"name": name, "seed": seed, "finetune": tuning, "options": dict(options)}
 
 
-def measure(model: Any, data: Any, job: dict[str, Any]) -> dict[str, Any]:
+def measure(model: Any, data: Dataset, job: dict[str, Any]) -> dict[str, Any]:
     """One row: accuracy on all test images after pruning and after fine-tuning, and what every layer keeps."""
     started = time.monotonic()
     try:

@@ -31,6 +31,7 @@ from cipherpress.zoo.presets import press_options
 from compress.account.accounting import account
 from compress.artifact import json_bytes
 from compress.conversion.options import Conversion
+from compress.dataset import Dataset
 from compress.opq.baseline import magnitude
 from compress.opq.dead_units import without_dead_units
 from compress.opq.opq import opq
@@ -113,7 +114,7 @@ def jobs(part: str) -> Iterator[dict[str, Any]]:
                         }  # fmt: skip
 
 
-def target_row(job: dict[str, Any], data: Any) -> dict[str, Any]:
+def target_row(job: dict[str, Any], data: Dataset) -> dict[str, Any]:
     """OPQ shot after shot, dead units cleared, biases and activations on grids; counted and tested as it is then."""
     start = process_time()
     plain = cp.load_model(job["network"])
@@ -137,7 +138,7 @@ def target_row(job: dict[str, Any], data: Any) -> dict[str, Any]:
     }
 
 
-def comparison_row(job: dict[str, Any], data: Any) -> dict[str, Any]:
+def comparison_row(job: dict[str, Any], data: Dataset) -> dict[str, Any]:
     """One method to the rate in one shot, fine-tuned, counted and tested."""
     start = process_time()
     plain = cp.load_model(job["network"])
@@ -157,7 +158,7 @@ def comparison_row(job: dict[str, Any], data: Any) -> dict[str, Any]:
     }
 
 
-def converted_row(job: dict[str, Any], data: Any) -> dict[str, Any]:
+def converted_row(job: dict[str, Any], data: Dataset) -> dict[str, Any]:
     """OPQ, fine-tuned and converted to polynomials; the accuracies of the plain, the compressed and the converted network."""
     start = process_time()
     plain = cp.load_model(job["network"])

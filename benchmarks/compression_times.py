@@ -20,6 +20,7 @@ import torch
 import cipherpress as cp
 from benchmarks.machine import this_machine
 from compress.artifact import json_bytes
+from compress.dataset import Dataset
 
 RESULT = Path(__file__).parent / "results" / "compression-times.json"
 #: vit-fashion is vit with other weights.
@@ -38,7 +39,7 @@ METHODS: Mapping[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def measured(network: str, method: str, data: Any) -> dict[str, Any]:
+def measured(network: str, method: str, data: Dataset) -> dict[str, Any]:
     """One row: seconds of the method, and with opq those of fine-tuning, which takes as long after any method."""
     row = {"network": network, "method": method, "threads": torch.get_num_threads(), "clock": CLOCK}
     model = cp.load_model(network)

@@ -11,7 +11,7 @@ keys of the largest plan.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ from benchmarks.costmodel_runs import FAMILIES as OWN_RUNS
 from benchmarks.costmodel_runs import run_rows
 from benchmarks.machine import this_machine
 from compress.artifact import json_bytes
+from compress.dataset import Progress
 
-Progress = Callable[[str, float], None]
 #: Largest geometric-mean error of held-out rows that the model is meant to have.
 TARGETS = {LAYERS: 0.15, NETWORKS: 0.20, GPU: 0.25, ASIC: 0.25, POWER: 0.30, **dict.fromkeys(OWN_RUNS, 0.10)}
 RESULT = Path(__file__).parent / "results" / "costmodel.json"

@@ -22,6 +22,7 @@ from cipherpress.zoo.transformers import COMPACT, TransformerShape
 from compress.artifact import json_bytes
 from compress.conversion.exporting import layer_weights
 from compress.conversion.options import Conversion
+from compress.dataset import Dataset, Progress
 from compress.errors import CipherpressError, CostModelError
 from compress.model.compressed import CompressedModel, prunable_layers
 from hwmodel.architecture import ENCRYPTED, PLAIN
@@ -31,7 +32,6 @@ from hwmodel.report import Work
 from hwmodel.shapes import vision_transformer
 from hwmodel.variants import VariantTable, compare_variants
 
-Progress = Callable[[str, float], None]
 NETWORKS = ("mlp", "cnn", "lenet300", "lenet5", "lenet5-caffe")
 #: Networks that run in clear only, and their shapes.
 TRANSFORMERS = {"vit": COMPACT}
@@ -78,7 +78,7 @@ def run(
     return result
 
 
-def _subject(name: str, method: str, data: Any) -> tuple[Sequence[Work], dict[str, Any]]:
+def _subject(name: str, method: str, data: Dataset) -> tuple[Sequence[Work], dict[str, Any]]:
     """(work in clear and encrypted, facts) of a network after a method."""
     network = cp.convert(METHODS[method](cp.load_model(name), data), data, Conversion(epochs=0), seed=SEED)
     try:
@@ -90,7 +90,7 @@ def _subject(name: str, method: str, data: Any) -> tuple[Sequence[Work], dict[st
     return (network, plan), {"poly_modulus_degree": params.poly_modulus_degree, "levels": params.levels}
 
 
-def _in_clear(name: str, method: str, data: Any) -> tuple[Sequence[Work], dict[str, Any]]:
+def _in_clear(name: str, method: str, data: Dataset) -> tuple[Sequence[Work], dict[str, Any]]:
     """Work in clear of a transformer after a method: its shape, and the weights that the method leaves.
 
     Raises: CostModelError for layers that the shape does not have, or the network does not.

@@ -27,6 +27,7 @@ from cipherpress.timing.measuring import Rings, measured_in_turn
 from cipherpress.timing.whole_plans import whole_plans
 from compress.conversion.calibrate import calibrated
 from compress.conversion.options import Conversion
+from compress.dataset import Dataset, Progress
 from compress.network import Dense, Input, Network, Node, Polynomial, Reshape, Weights
 from hwmodel.encrypted_counts import EncryptedWorkload, encrypted_workload
 from secure.bundle.specs import Bundle
@@ -89,7 +90,7 @@ class Subject:
     allowed_error: float | None = None
 
 
-def chain(depth: int, width: int, data: Any) -> Network:
+def chain(depth: int, width: int, data: Dataset) -> Network:
     """A dense network of `depth` activations x / 2 + x^2 / 4 with random 4-bit weights: for cost only."""
     random = np.random.default_rng(depth)
     nodes: list[Node] = [
@@ -141,7 +142,7 @@ SUBJECTS = (
 
 def run_rows(
     rounds: int,
-    say: Callable[[str, float], None],
+    say: Progress,
     subjects: Sequence[Subject] = SUBJECTS,
     runtimes: Sequence[Runtime] = (SEAL, ENGINE),
 ) -> Iterator[Row]:
@@ -198,7 +199,7 @@ def _run_row(name: str, bundle: Bundle, runtime: Runtime, times: KernelTimes, me
     )
 
 
-def _compiled(subject: Subject, data: Any) -> Bundle:
+def _compiled(subject: Subject, data: Dataset) -> Bundle:
     network = subject.network(data)
     if subject.allowed_error is None:
         return cp.compile(network, data)

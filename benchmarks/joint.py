@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -23,13 +22,13 @@ from torch import Tensor, nn
 
 from benchmarks.machine import this_machine
 from compress.artifact import json_bytes
+from compress.dataset import Dataset, Progress
 from compress.errors import DataError
 from compress.joint.executable import joint_network
 from compress.joint.quantize import joint_quantize
 from compress.training.finetune import label_loss
 from compress.training.loop import fit_
 
-Progress = Callable[[str, float], None]
 NETWORKS = ("mlp", "cnn", "lenet300", "lenet5", "lenet5-caffe", "vit", "vit-fashion")
 RESIDUAL = "residual"
 BITS = (8, 6, 4)
@@ -102,7 +101,7 @@ def run(output: Path, *, images: int = EXACT_IMAGES, progress: Progress | None =
     return result
 
 
-def measured(module: nn.Module, data: Any, bits: int, images: int) -> dict[str, Any]:
+def measured(module: nn.Module, data: Dataset, bits: int, images: int) -> dict[str, Any]:
     """One network at one width."""
     start = process_time()
     model = joint_quantize(module, data, bits=bits)
@@ -155,7 +154,7 @@ def joint_table(result: dict[str, Any]) -> str:
     return "\n".join([*lines, "", note]) + "\n"
 
 
-def _trained(data: Any) -> nn.Module:
+def _trained(data: Dataset) -> nn.Module:
     """The residual network after one epoch."""
     torch.manual_seed(0)
     module = residual_network()

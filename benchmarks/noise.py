@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,9 @@ import numpy as np
 from benchmarks.machine import this_machine
 from benchmarks.noise_runs import Error, errors_of_one_key
 from compress.artifact import json_bytes
+from compress.dataset import Progress
 from secure.params import Params, make_params
 from secure.parties.backends import BackendName
-
-Progress = Callable[[str, float], None]
 
 KEYS = 8
 #: What measured over predicted must stay within.

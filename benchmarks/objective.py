@@ -23,6 +23,7 @@ from benchmarks.machine import this_machine
 from benchmarks.savings import SEED, Recipe, pressed
 from compress.artifact import json_bytes
 from compress.conversion.calibrate import network_accuracy
+from compress.dataset import Dataset
 from compress.opq.opq import allocation_table
 from secure.plan import Kind, Plan
 
@@ -41,7 +42,7 @@ def jobs(networks: tuple[str, ...]) -> Iterator[dict[str, Any]]:
                 yield {"network": network, "bits": bits, "objective": objective}
 
 
-def measured(job: dict[str, Any], data: Any) -> dict[str, Any]:
+def measured(job: dict[str, Any], data: Dataset) -> dict[str, Any]:
     """One row: OPQ, an epoch on the codebook, conversion, a plan."""
     small = cp.opq(cp.load_model(job["network"]), sparsity=SPARSITY, bits=job["bits"], objective=job["objective"])
     tuned = partial(cp.finetune, small, epochs=1, augment=True, seed=SEED)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -30,13 +30,13 @@ import cipherpress as cp
 from benchmarks.machine import this_machine
 from benchmarks.table import peers_table
 from compress.artifact import json_bytes
+from compress.dataset import Dataset, Progress
 from compress.errors import ConfigError
 from compress.network import Dense, Network, Polynomial
 from secure.bundle.files import load_bundle
 from secure.verify.memory import peak_rss_bytes
 from secure.verify.roundtrip import round_trip
 
-Progress = Callable[[str, float], None]
 LEAST_IMAGES = 20
 
 
@@ -97,7 +97,7 @@ def run(output: Path, *, images: int = 100, agreement: int = 1000, progress: Pro
     return result
 
 
-def _entries(folder: Path, data: Any, images: int) -> list[Entry]:
+def _entries(folder: Path, data: Dataset, images: int) -> list[Entry]:
     import torch
 
     from benchmarks.train_tutorial import WEIGHTS, tutorial_network
@@ -127,7 +127,7 @@ def _entries(folder: Path, data: Any, images: int) -> list[Entry]:
     return rows
 
 
-def _converted(name: str, data: Any) -> Network:
+def _converted(name: str, data: Dataset) -> Network:
     """A zoo network compressed and converted by its preset; lenet300 with whole blocks pruned first."""
     from benchmarks.savings import BLOCKS_WITHIN_HALF_A_POINT, converted
     from cipherpress.zoo.presets import press_options
@@ -138,7 +138,7 @@ def _converted(name: str, data: Any) -> Network:
     return pressed(cp.load_model(name), data, press_options(name))
 
 
-def _agreement(bundle: Path, data: Any, images: int) -> dict[str, Any]:
+def _agreement(bundle: Path, data: Dataset, images: int) -> dict[str, Any]:
     """One bundle alone, by the same round trip as `cipherpress infer`."""
     found = round_trip(load_bundle(bundle), data.x_test[:images], data.y_test[:images])
     return {

@@ -24,9 +24,9 @@ from benchmarks.machine import this_machine
 from benchmarks.peers import Entry, measure_in_turn
 from compress.artifact import json_bytes
 from compress.conversion.calibrate import network_accuracy
+from compress.dataset import Dataset, Progress
 from compress.opq.dead_units import without_dead_units
 
-Progress = Callable[[str, float], None]
 Step = Callable[[Any, Any], Any]
 
 SEED = 0
@@ -65,7 +65,7 @@ def blocks(sparsity: float, block: str) -> Step:
     )
 
 
-def _distilled(model: Any, data: Any, epochs: int, teacher: Any) -> Any:
+def _distilled(model: Any, data: Dataset, epochs: int, teacher: Any) -> Any:
     """Epochs on the masks; the survivors learn what the pruned ones did."""
     return cp.finetune(
         model, data, epochs=epochs, learning_rate=BLOCK_LEARNING_RATE, teacher=teacher, augment=True, seed=SEED
@@ -180,7 +180,7 @@ def run(
     return result
 
 
-def _network_rows(name: str, folder: Path, data: Any, images: int, say: Progress) -> list[dict[str, Any]]:
+def _network_rows(name: str, folder: Path, data: Dataset, images: int, say: Progress) -> list[dict[str, Any]]:
     entries, facts = [], []
     for position, recipe in enumerate(RECIPES[name]):
         say(f"{name}: {recipe.name}", position / len(RECIPES[name]))
@@ -193,13 +193,13 @@ def _network_rows(name: str, folder: Path, data: Any, images: int, say: Progress
     return [{**row, **fact} for row, fact in zip(measured, facts, strict=True)]
 
 
-def pressed(name: str, recipe: Recipe, data: Any) -> tuple[Any, Any]:
+def pressed(name: str, recipe: Recipe, data: Dataset) -> tuple[Any, Any]:
     """(converted network, bundle) of a zoo network after a recipe, by the zoo's conversion settings."""
     network = converted(name, recipe, data)
     return network, cp.compile(network, data, seed=SEED)
 
 
-def converted(name: str, recipe: Recipe, data: Any) -> Any:
+def converted(name: str, recipe: Recipe, data: Dataset) -> Any:
     """A zoo network after a recipe, converted by the zoo's settings."""
     from cipherpress.zoo.presets import press_options
 
@@ -217,7 +217,7 @@ def converted(name: str, recipe: Recipe, data: Any) -> Any:
     )
 
 
-def _facts(network: Any, bundle: Any, data: Any) -> dict[str, Any]:
+def _facts(network: Any, bundle: Any, data: Dataset) -> dict[str, Any]:
     report, params = bundle.report, bundle.client.params
     return {
         "accuracy_compressed": network_accuracy(network, data.x_test, data.y_test),

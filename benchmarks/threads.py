@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -23,12 +23,12 @@ from benchmarks.fixed_plans import NETWORKS
 from benchmarks.machine import this_machine
 from benchmarks.savings import converted
 from compress.artifact import json_bytes
+from compress.dataset import Progress
 from secure.bundle.files import load_bundle
 from secure.bundle.specs import Bundle
 from secure.parties.client import Client
 from secure.parties.server import Server
 
-Progress = Callable[[str, float], None]
 THREADS = (1, 2)
 
 

@@ -9,7 +9,6 @@ import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from cipherpress.zoo.networks import SHAPES, WEIGHTS, ZOO
 from compress.errors import ModelError
+from compress.model.compressed import CompressedModel
 
 SOURCE_ATTRIBUTE = "cipherpress_source"
 
@@ -66,12 +66,11 @@ def source_of(module: nn.Module) -> ModelSource:
     return source if isinstance(source, ModelSource) else ModelSource("python", type(module).__name__)
 
 
-def input_shape_of(model: Any) -> tuple[int, ...] | None:
-    """Input shape without the batch axis: the one a compressed model has seen, else its zoo network's, else None."""
-    seen: tuple[int, ...] | None = getattr(model, "input_shape", None)
-    if seen is not None:
-        return seen
-    source = getattr(model, "source", None) or vars(source_of(model))
+def input_shape_of(model: nn.Module | CompressedModel) -> tuple[int, ...] | None:
+    """The shape of one input: what a compressed model has seen, else that of the zoo network; None when it is unknown."""
+    if isinstance(model, CompressedModel) and model.input_shape is not None:
+        return model.input_shape
+    source = model.source if isinstance(model, CompressedModel) else vars(source_of(model))
     if source["kind"] != "zoo":
         return None
     entry = ZOO.get(source["name"]) or SHAPES.get(source["name"])

@@ -20,13 +20,13 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from compress.blocks.patterns import Groups
+from compress.dataset import Progress
 from compress.errors import CalibrationError, ConfigError
 
 Array = NDArray[np.float64]
 #: labels: the loss with the data's labels. sampled: with labels drawn from the model's own answer (the true Fisher
 #: information). outputs: random signs on the outputs, whose expectation is the squared change of the outputs.
 Gradient = Literal["sampled", "labels", "outputs"]
-Progress = Callable[[str, float], None]
 
 BATCH_IMAGES = 64
 #: Per-sample gradients of one layer held at once, in numbers.

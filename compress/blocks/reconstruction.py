@@ -7,7 +7,7 @@ Layer by layer in running order, each seeing what the layers before it now give,
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from compress.dataset import Progress
 from compress.errors import CalibrationError
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-Progress = Callable[[str, float], None]
 
 #: Pull towards the old weights, as a share of the mean square of an input: what the images do not decide stays put.
 RIDGE = 1e-2

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import CalibrationError
-from compress.network import Network, Range
+from compress.network import Images, Network, Range
 
-Images = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any]]
 
 

@@ -186,5 +186,5 @@ def _bias(module: nn.Module) -> Array:
     return np.zeros(int(rows)) if bias is None else _array(bias)
 
 
-def _array(tensor: Any) -> Array:
+def _array(tensor: Any) -> Array:  # torch types a module's attributes as Tensor | Module
     return np.array(tensor.detach().cpu().to(torch.float64).numpy())

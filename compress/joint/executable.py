@@ -29,6 +29,7 @@ from compress.joint.regroup import unify
 from compress.joint.softmax import exponent, integer_softmax, simulated_softmax
 from compress.joint.unified import Module, Program, UnifiedModule, View
 from compress.model.compressed import CompressedModel
+from compress.network import Images
 
 Array = NDArray[np.float64]
 Coded = tuple[Integers, Grid]
@@ -42,7 +43,7 @@ class JointNetwork:
     input_grid: Grid
     modules: Mapping[str, Codes]
 
-    def run_fake(self, images: Array) -> Array:
+    def run_fake(self, images: Images) -> Array:
         """(images, outputs): float64 on dequantized values, rounded where the integers are."""
         values: dict[str, Array] = {"input": self.input_grid.rounded(np.asarray(images, dtype=np.float64))}
         for step in self.program.steps:
@@ -76,7 +77,9 @@ def joint_network(model: CompressedModel) -> JointNetwork:
     """
     record = next((step for step in reversed(model.history) if step["method"] == "joint"), None)
     if record is None or model.input_shape is None:
-        raise CompressError(type(model.module).__name__, "has no joint quantization; run joint_quantize first")
+        raise CompressError(
+            None, f"model {type(model.module).__name__}: it is not jointly quantized; run joint_quantize first"
+        )
     program, input_grid = unify(model.module, model.input_shape), Grid(**record["input"])
     rows = {row["module"]: row for row in record["modules"]}
     modules: dict[str, Codes] = {}

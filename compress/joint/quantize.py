@@ -8,7 +8,7 @@ float inputs, so that later modules correct earlier errors. Idea: arXiv 1901.020
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from compress.dataset import Dataset, Progress
 from compress.errors import CompressError, ConfigError
 from compress.joint.arithmetic import after, along_channels, module_sum, view
 from compress.joint.codes import constant_tensor, norm_parameters, step_codes, total_bias, total_constant
@@ -35,7 +36,6 @@ from compress.model.quantizer import layer_codes, quantize_layer_, write_out_
 from compress.training.loop import accuracy
 
 Array = NDArray[np.float64]
-Progress = Callable[[str, float], None]
 
 LEAST_BITS, MOST_BITS = 2, 16
 CALIBRATION_IMAGES = 256
@@ -43,7 +43,7 @@ CALIBRATION_IMAGES = 256
 
 def joint_quantize(
     model: nn.Module | CompressedModel,
-    data: Any,
+    data: Dataset,
     *,
     bits: int = 8,
     bias_bits: int | None = None,
@@ -218,7 +218,7 @@ def _check_finite(program: Program) -> None:
                 )
 
 
-def _measured(result: CompressedModel, start: CompressedModel, data: Any) -> CompressedModel:
+def _measured(result: CompressedModel, start: CompressedModel, data: Dataset) -> CompressedModel:
     """The same with accuracies before and after, on all test images, in its last history entry."""
     network = joint_network(result)
     named = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from compress.dataset import Dataset
 from compress.errors import CalibrationError, ConfigError
 from compress.model.compressed import CompressedModel, module_of, prunable_layers, tied_layers
 from compress.model.folding import fold_batch_norm
@@ -24,7 +24,7 @@ BATCH_IMAGES = 32
 
 
 def weight_curvature(
-    model: nn.Module | CompressedModel, data: Any, *, images: int = 4096, seed: int = 0
+    model: nn.Module | CompressedModel, data: Dataset, *, images: int = 4096, seed: int = 0
 ) -> dict[str, Array]:
     """E[g^2] of every weight of every Linear, Conv1d and Conv2d, by module path, the weights' shapes; `model` is not changed.
 

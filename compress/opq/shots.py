@@ -7,12 +7,12 @@ cubic rise is that of arXiv 1710.01878). Between shots the codebooks are taken o
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
 
+from compress.dataset import Dataset, Progress
 from compress.errors import ConfigError
 from compress.model.compressed import CompressedModel, prunable_layers
 from compress.model.masking import mask_layer_
@@ -20,8 +20,6 @@ from compress.model.quantizer import quantizer_of, write_out_
 from compress.opq.curvature import weight_curvature
 from compress.opq.opq import DEFAULT_CAP, opq
 from compress.training.finetune import finetune
-
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def rising_shots(
 
 def opq_in_shots(
     model: nn.Module | CompressedModel,
-    data: Any,
+    data: Dataset,
     shots: Sequence[Shot],
     *,
     cap: float = DEFAULT_CAP,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 MAX_ROTATION = math.radians(12)
@@ -21,9 +22,9 @@ UNCHANGED = 0.3
 FIELDS = 4096
 
 
-def distortable(inputs: Any) -> bool:
+def distortable(inputs: NDArray[np.float32]) -> bool:
     """Whether inputs are images, (count, channels, height, width)."""
-    return bool(inputs.ndim == 4)
+    return inputs.ndim == 4
 
 
 class DigitAugment:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase as NormBase
 
+from compress.dataset import Progress
 from compress.errors import CalibrationError
 from compress.model.precision import in_precision
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 Augment = Callable[[Tensor, torch.Generator], Tensor]
-Progress = Callable[[str, float], None]
 
 #: Share of the steps in which the learning rate rises.
 WARM_UP = 0.2
