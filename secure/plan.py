@@ -34,6 +34,11 @@ class Kind(StrEnum):
     DROP = "drop"  # forget the last prime: one level less, same scale
 
 
+#: Operations that permute slots by a Galois element, and all operations that switch keys.
+MOVES = (Kind.ROTATE, Kind.CONJUGATE)
+SWITCHES = (*MOVES, Kind.RELINEARIZE)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Op:
     """One operation and what is known of its result.
@@ -108,7 +113,7 @@ class Plan:
 
     @cached_property
     def key_manifest(self) -> KeyManifest:
-        moved = [op for op in self.ops if op.kind in (Kind.ROTATE, Kind.CONJUGATE)]
+        moved = [op for op in self.ops if op.kind in MOVES]
         elements = sorted({op_element(op, self.params.poly_modulus_degree) for op in moved})
         return KeyManifest(tuple(elements), any(op.kind is Kind.RELINEARIZE for op in self.ops))
 

@@ -19,11 +19,8 @@ from enum import StrEnum
 from itertools import chain
 from math import log2
 
-from secure.plan import Kind, Op, Plan, op_element
+from secure.plan import MOVES, SWITCHES, Kind, Op, Plan, op_element
 
-#: Operations that multiply by a key.
-MOVES = (Kind.ROTATE, Kind.CONJUGATE)
-SWITCHES = (*MOVES, Kind.RELINEARIZE)
 #: Operations that may be terms of a sum, and those that add.
 TERMS = (*SWITCHES, Kind.MULTIPLY_PLAIN, Kind.ADD, Kind.ADD_PLAIN)
 ADDS = (Kind.ADD, Kind.ADD_PLAIN)

@@ -25,7 +25,6 @@ from math import log2
 
 from secure.engine.schedule import (
     PRODUCTS_A_CALL,
-    SWITCHES,
     Apply,
     Form,
     Offset,
@@ -37,7 +36,7 @@ from secure.engine.schedule import (
     schedule,
 )
 from secure.kernels.counts import RESIDUE_BYTES, KernelCounts, operation_kernels
-from secure.plan import Kind, Plan
+from secure.plan import SWITCHES, Kind, Plan
 
 
 def _call(transforms: int, degree: int, additions: int) -> KernelCounts:

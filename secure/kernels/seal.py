@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from secure.engine.schedule import SWITCHES
 from secure.kernels.counts import KernelCounts, operation_kernels, plan_operation_kernels
-from secure.plan import Kind, Plan
+from secure.plan import SWITCHES, Kind, Plan
 
 
 def seal_operation_kernels(kind: Kind, level: int, degree: int) -> KernelCounts:

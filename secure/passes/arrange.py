@@ -15,11 +15,11 @@ from compress.network import Shape
 from secure.bounds.headroom import largest_coefficients
 from secure.drafting.draft import Draft, Offer
 from secure.drafting.layouts import Placed, Source, first_layouts, fits_raster, next_layouts, raster_extent
+from secure.drafting.splits import split_table
 from secure.drafting.stage_cost import stage_kernels, stage_work
 from secure.kernels.engine import lone_operation_kernels
 from secure.layout.diagonals import DiagonalTable
 from secure.layout.packing import next_power_of_two
-from secure.passes.choose_rotations import split_table
 from secure.plan import Kind
 from secure.stages.stages import Stage
 

@@ -1,27 +1,14 @@
 """Pass 2, rotations: split every stage's rotations into baby steps (of the inputs) and giant steps (of the sums).
 
-A rotation of an input is shared by every output ciphertext, a rotation of a sum by every input: with r = baby + giant, D diagonals
-need about 2 sqrt(D) rotations instead of D (baby-step/giant-step, Halevi-Shoup). Babies of one input share its digits and cost little
-more than a product with their key, giants cost transforms of their own, so what is minimized is predicted time, not a count (ours).
+How a split is found, and what it is worth, is in `secure.drafting.splits`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
-from secure.drafting.draft import Draft, Split
-from secure.drafting.stage_cost import constant_keys
-from secure.kernels.counts import KernelCounts, KernelTimes
-from secure.kernels.engine import digits_kernels, division_kernels, switch_kernels
-from secure.layout.diagonals import DiagonalTable
-
-#: How many of the differences between rotations are tried as steps, the most frequent first.
-FREQUENT_DIFFERENCES = 48
-#: A step that leaves a rotation for every diagonal on one side only.
-ONLY_GIANTS = 1
+from secure.drafting.draft import Draft
+from secure.drafting.splits import split_table
 
 
 def choose_rotations(draft: Draft) -> Draft:
@@ -31,109 +18,3 @@ def choose_rotations(draft: Draft) -> Draft:
         split_table(draft, table, index, index > 0 or choice.rotate_input) for index, table in enumerate(draft.tables)
     ]
     return replace(draft, splits=tuple(splits))
-
-
-def split_table(draft: Draft, table: DiagonalTable, stage: int, rotate_input: bool = True) -> Split:
-    """The cheapest split of a stage's table at the level that it will have if every square is rescaled by one prime: the same split is taken
-    for two primes, where rotations cost more beside products."""
-    level = 1 + sum(later.squared for later in draft.stages[stage:])
-    slots, choice = draft.choice.slots, draft.choice
-    if rotate_input:
-        prices = SplitPrices.of(draft.times, level, choice.degree, choice.key_weight)
-        found = cheapest_split(table, choice.planes, prices, slots)
-    else:
-        found = giants_only(table, slots)
-    return replace(found, horner=choice.share_giants)
-
-
-def giants_only(table: DiagonalTable, slots: int) -> Split:
-    """Products first, rotations after: the noise of a rotation then lies under the larger scale of the sum."""
-    return _split(_rotations(table), ONLY_GIANTS, 0, slots)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SplitPrices:
-    """Milliseconds that a split's parts cost: the digits of a rotated input, a baby, a product with one more row, a giant; and what a
-    key is worth."""
-
-    digits: float
-    baby: float
-    row: float
-    giant: float
-    key: float
-
-    @staticmethod
-    def of(times: KernelTimes, level: int, degree: int, key_weight: int) -> SplitPrices:
-        digits, switch = digits_kernels(level, degree), switch_kernels(level, degree)
-        one_row = KernelCounts(products=2 * degree)  # that of P, in both parts
-        return SplitPrices(
-            digits=times.milliseconds(digits),
-            baby=times.milliseconds(switch),
-            row=times.milliseconds(one_row),
-            giant=times.milliseconds(digits + switch + division_kernels(level, degree, parts=1)),
-            key=key_weight * times.milliseconds(digits),
-        )
-
-
-def cheapest_split(table: DiagonalTable, planes: int, prices: SplitPrices, slots: int) -> Split:
-    """The split that costs least; of equals the one with the smaller step."""
-    rotations = _rotations(table)
-    signed = (rotations + slots // 2) % slots - slots // 2
-    keys = list(constant_keys(table, planes))
-    sources = _numbered([(key.atom, key.input) for key in keys])
-    outputs = np.array([key.output for key in keys], dtype=np.int32)
-    steps = np.array([key.rotation for key in keys], dtype=np.int32)
-    candidates = np.array(_candidate_steps(signed, slots), dtype=np.int32)
-    best: list[tuple[float, int, int]] = []
-    for offset in sorted({0, int(-signed.min())}):
-        shifted = (steps + offset) % slots
-        baby = shifted % candidates[:, None]  # (candidates, diagonals)
-        giant = shifted - baby
-        moved = baby != offset
-        giants = _distinct(outputs * slots + giant, giant != 0)
-        costs = (
-            prices.digits * _distinct(np.broadcast_to(sources, baby.shape), moved)
-            + prices.baby * _distinct(sources * slots + baby, moved)
-            + prices.row * moved.sum(axis=1)
-            + prices.giant * giants
-            + prices.key * (_distinct(baby, moved) + np.minimum(1, giants))
-        )
-        place = int(np.argmin(costs))
-        best.append((float(costs[place]), int(candidates[place]), offset))
-    _, step, offset = min(best, key=lambda one: one[0])
-    return _split(rotations, step, offset, slots)
-
-
-def _distinct(numbers: NDArray[np.int32], counted: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(rows,): how many different numbers, none below 0, every row has among those that count. Short integers sort faster."""
-    ordered = np.sort(np.where(counted, numbers, np.int32(-1)), axis=1)
-    return np.count_nonzero(np.diff(ordered, axis=1), axis=1) + (ordered[:, 0] != -1)
-
-
-def _rotations(table: DiagonalTable) -> NDArray[np.int64]:
-    return np.array(sorted({key.rotation for key in table.diagonals}))
-
-
-def _numbered(places: list[tuple[int, int]]) -> NDArray[np.int32]:
-    numbers: dict[tuple[int, int], int] = {}
-    return np.array([numbers.setdefault(place, len(numbers)) for place in places], dtype=np.int32)
-
-
-def _candidate_steps(signed: NDArray[np.int64], slots: int) -> list[int]:
-    """Every step up to 64, powers of two, and the differences that occur: where structure lets babies repeat."""
-    ordered = np.sort(signed)
-    found = np.abs(ordered[:, None] - ordered[None, :]) if len(ordered) <= 512 else np.diff(ordered)
-    differences, counts = np.unique(found[(found > 64) & (found < slots)], return_counts=True)
-    frequent = differences[np.argsort(-counts, kind="stable")[:FREQUENT_DIFFERENCES]].tolist()
-    powers = [1 << k for k in range(7, slots.bit_length() - 1)]
-    return sorted({*range(1, min(64, slots) + 1), *frequent, *powers, slots})
-
-
-def _split(rotations: NDArray[np.int64], step: int, offset: int, slots: int) -> Split:
-    """rotation = baby + giant with baby in [-offset, step - offset): negative offsets of a convolution stay small babies."""
-    parts = {}
-    for rotation in rotations.tolist():
-        shifted = (rotation + offset) % slots
-        baby = shifted % step - offset
-        parts[rotation] = (baby % slots, (rotation - baby) % slots)
-    return Split(parts)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from secure.drafting.splits import SplitPrices, cheapest_split
 from secure.layout.diagonals import DiagonalKey, DiagonalTable
-from secure.passes.choose_rotations import SplitPrices, cheapest_split
 
 SLOTS = 64
 KEYS = st.builds(
