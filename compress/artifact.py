@@ -1,5 +1,7 @@
-"""Folders on disk: written whole or not at all, never over another one unless told to, their JSON and tensors checked
-when read."""
+"""Files and folders on disk: written whole or not at all, never over other people's work, checked when read.
+
+`write_file`, `write_files` and `write_folder` are the only code of the installed packages that writes what a user keeps.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +10,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from compress.artifact_kinds import MAX_JSON_BYTES, foreign_entry
 from compress.errors import ConfigError, FormatError, OverwriteError
 
-#: No artifact of ours has JSON near this size: a larger file is damage or an attack.
-MAX_JSON_BYTES = 64 * 2**20
-
-#: What the folders of all kinds hold at their top: only such a folder is ever replaced.
-ARTIFACT_NAMES = frozenset(
-    {"model.safetensors", "model.json", "client.json", "server", "report.json", "targets.json", "targets.svg"}
-)
+FILE_MODE, PRIVATE_FILE_MODE, FOLDER_MODE = 0o644, 0o600, 0o755
 
 
 def refuse_existing(path: Path, *, force: bool) -> None:
@@ -29,15 +26,66 @@ def refuse_existing(path: Path, *, force: bool) -> None:
         raise OverwriteError(path)
 
 
-def write_folder(folder: Path, files: Mapping[str, bytes], *, force: bool = False) -> None:
-    """Write all files (relative name -> content) into a new folder beside the wanted one, then rename it into place.
+def check_output_folder(folder: Path, *, force: bool) -> None:
+    """Check before any work that `write_folder` will accept this folder.
 
-    Raises: OverwriteError; ConfigError when force would delete what no artifact holds (somebody's data, keys); OSError
-    when the disk refuses, with nothing left behind.
+    Raises: OverwriteError when it exists and force is False; ConfigError when it is a file, or a folder that is neither
+    empty nor an artifact of cipherpress.
     """
-    folder = Path(folder)
     refuse_existing(folder, force=force)
-    _refuse_foreign(folder, files)
+    allowed = "a new folder, an empty folder or an earlier artifact of cipherpress"
+    if folder.is_dir():
+        foreign = foreign_entry(folder)
+        if foreign is not None:
+            raise ConfigError("output", str(folder), f"{allowed}; this folder also holds '{foreign}'; choose another")
+    elif folder.exists():
+        raise ConfigError("output", str(folder), f"{allowed}; this is a file; choose another")
+
+
+def write_file(path: Path, content: bytes, *, force: bool = False, mode: int = FILE_MODE) -> None:
+    """One file, whole or not at all, with at most these permissions from its first byte on.
+
+    Raises: OverwriteError when it exists and force is False; ConfigError when it is a folder; OSError when the disk
+    refuses: the older file, if any, is then as it was.
+    """
+    path = Path(path)
+    _check_output_file(path, force)
+    staged = _staged_file(path, content, mode)
+    try:
+        os.replace(staged, path)
+    except BaseException:
+        staged.unlink(missing_ok=True)
+        raise
+
+
+def write_files(folder: Path, files: Mapping[str, tuple[bytes, int]], *, force: bool = False) -> None:
+    """Files (name -> content, mode) that belong together, in a folder that may hold others: all of them or none.
+
+    Raises: as `write_file`.
+    """
+    targets = [Path(folder) / name for name in files]
+    for target in targets:
+        _check_output_file(target, force)
+    staged: list[Path] = []
+    try:
+        for target, (content, mode) in zip(targets, files.values(), strict=True):
+            staged.append(_staged_file(target, content, mode))
+        _put(zip(staged, targets, strict=True))
+    except BaseException:
+        for path in staged:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes], *, force: bool = False) -> None:
+    """A folder with exactly these files (relative name -> content): the whole folder or nothing.
+
+    The files are written into a new folder beside the wanted one, which then takes its name.
+
+    Raises: as `check_output_folder`; OSError when the disk refuses: the older folder, if any, is then as it was.
+    """
+    check_output_folder(Path(folder), force=force)
+    folder = Path(folder).resolve()  # of a link the folder that it leads to is replaced, not the link
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
@@ -45,39 +93,55 @@ def write_folder(folder: Path, files: Mapping[str, bytes], *, force: bool = Fals
             target = staging / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
-        staging.chmod(0o755)
-        _replace(folder, staging)
+        staging.chmod(FOLDER_MODE)
+        _put([(staging, folder)])
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
 
 
-def _refuse_foreign(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Raises: ConfigError when an existing path is not an artifact of ours, which a new one may replace."""
-    if folder.is_dir():
-        ours = ARTIFACT_NAMES | {Path(name).parts[0] for name in files}
-        foreign = sorted(path.name for path in folder.iterdir() if path.name not in ours)
-        if foreign:
-            raise ConfigError(
-                "output", str(folder), f"a new folder or an earlier artifact; this one holds '{foreign[0]}'"
-            )
-    elif folder.exists():
-        raise ConfigError("output", str(folder), "a new folder or an earlier artifact; this is a file")
+def _check_output_file(path: Path, force: bool) -> None:
+    refuse_existing(path, force=force)
+    if path.is_dir():
+        raise ConfigError("output", str(path), "a file; this is a folder; choose another name")
 
 
-def _replace(folder: Path, staging: Path) -> None:
-    """Put the staged folder in place; an older one is moved aside first and comes back if that fails."""
-    if not folder.exists():
-        os.replace(staging, folder)
-        return
-    retired = staging.with_name(staging.name + ".old")
-    os.replace(folder, retired)
+def _staged_file(path: Path, content: bytes, mode: int) -> Path:
+    """The content in a file beside `path` under another name; nothing is left behind when that fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp gives it mode 0600
     try:
-        os.replace(staging, folder)
-    except OSError:
-        os.replace(retired, folder)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        os.chmod(name, mode)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
         raise
-    shutil.rmtree(retired, ignore_errors=True)
+    return Path(name)
+
+
+def _put(moves: Iterable[tuple[Path, Path]]) -> None:
+    """Move every staged file or folder to its target; the older ones come back when one move fails."""
+    placed: list[tuple[Path, Path, Path | None]] = []
+    try:
+        for staged, target in moves:
+            retired = staged.with_name(staged.name + ".old") if target.exists() else None
+            if retired is not None:
+                os.replace(target, retired)
+            placed.append((staged, target, retired))
+            os.replace(staged, target)
+    except BaseException:
+        for staged, target, retired in reversed(placed):
+            if not staged.exists():
+                os.replace(target, staged)
+            if retired is not None:
+                os.replace(retired, target)
+        raise
+    for _, _, retired in placed:
+        if retired is not None and retired.is_dir():
+            shutil.rmtree(retired, ignore_errors=True)
+        elif retired is not None:
+            retired.unlink(missing_ok=True)
 
 
 def json_bytes(value: Any) -> bytes:

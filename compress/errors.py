@@ -1,82 +1,71 @@
-"""Every error cipherpress raises on purpose.
+"""Every error that cipherpress raises on purpose. `error_tree()` draws them; docs/errors.md shows that drawing.
 
-CipherpressError                what a caller may catch; the CLI turns it into one line and exit status 1
-|- ModelError                   a MODEL argument that cannot be turned into a network
-|- DataError                    a DATA argument: missing, damaged, or of the wrong shape
-|- ConfigError                  an option out of range (field, value, what is allowed)
-|- OverwriteError               an output that exists already
-|- CompressError                compression (layer)
-|  |- UnsupportedLayerError     a layer or function that has no CKKS-friendly form here
-|  |- CalibrationError          the calibration data cannot support what was asked
-|  `- BudgetError               a sparsity, bit or rate budget that cannot be met
-|- CompileError                 compilation (layer)
-|  |- LevelBudgetError          deeper than any allowed ring carries
-|  |- SlotOverflowError         wider than allowed
-|  |- PrecisionError            no parameters reach the wanted error
-|  |- InsecureParametersError   a modulus above the security table
-|  `- PlanError                 a checker found the plan inconsistent
-|- FormatError                  a file or message that is truncated, altered, or of another kind or version
-|- KeyMismatchError             key, ciphertext and bundle do not belong together
-|- SecretKeyError               secret material offered to a server
-|- InputShapeError              an input of the wrong shape or with non-finite values
-|- BackendError                 the HE library refused an operation (operation, layer)
-`- CostModelError               an architecture file or a cost question that has no answer
+A message says where, what was found, what is allowed and what to do. What it names is also in attributes (layer, field,
+value, path), so that a program need not read the message.
 """
+
+from __future__ import annotations
+
+from collections.abc import Iterator
 
 
 class CipherpressError(Exception):
-    """Root of the tree: the message is one line that says where, what was found, what is allowed, what to do."""
+    """What a caller may catch. The command line turns it into one line and exit status 1."""
 
 
 class ModelError(CipherpressError):
-    """A model that cannot be found, loaded or understood."""
+    """A model cannot be found, loaded or understood."""
 
 
 class DataError(CipherpressError):
-    """A data set that is missing, damaged or of the wrong shape."""
+    """A data set is missing, damaged or of the wrong shape."""
 
 
 class ConfigError(CipherpressError):
-    """An option out of range."""
+    """An option is out of range; attributes field, value and allowed."""
 
     def __init__(self, field: str, value: object, allowed: str) -> None:
         super().__init__(f"{field}: got {value!r}; allowed: {allowed}")
-        self.field = field
+        self.field, self.value, self.allowed = field, value, allowed
 
 
 class OverwriteError(CipherpressError):
-    """An output path that exists; nothing was written."""
+    """An output exists and nothing was written; attribute path."""
 
     def __init__(self, path: object) -> None:
         super().__init__(f"{path} exists; choose another output or pass --force to replace it")
+        self.path = str(path)
 
 
 class LayerError(CipherpressError):
-    """An error that belongs to one layer of a network; `layer` is its dotted module path or node name."""
+    """An error that may belong to one layer; attribute layer, its dotted module path or node name, or None."""
 
-    def __init__(self, layer: str, message: str) -> None:
-        super().__init__(f"layer '{layer}': {message}")
+    def __init__(self, layer: str | None, message: str) -> None:
+        super().__init__(message if layer is None else f"layer '{layer}': {message}")
         self.layer = layer
 
 
 class CompressError(LayerError):
-    """Compression cannot go on at this layer."""
+    """Compression cannot go on."""
 
 
 class UnsupportedLayerError(CompressError):
-    """A layer or function without a CKKS-friendly form; the message names what to use instead."""
+    """A layer or function has no CKKS-friendly form; the message names what to use instead."""
 
 
 class CalibrationError(CompressError):
-    """The calibration data cannot support what was asked of this layer."""
+    """The calibration data cannot support what was asked."""
 
 
-class BudgetError(CipherpressError):
-    """A sparsity, bit or rate budget that cannot be met; the message names the reachable limit."""
+class BudgetError(CompressError):
+    """A sparsity, bit, rate or target cannot be met; the message names what can be reached."""
+
+    def __init__(self, message: str, layer: str | None = None) -> None:
+        super().__init__(layer, message)
 
 
 class CompileError(LayerError):
-    """Compilation cannot go on at this layer."""
+    """Compilation cannot go on."""
 
 
 class LevelBudgetError(CompileError):
@@ -91,33 +80,66 @@ class PrecisionError(CompileError):
     """No parameter set reaches the wanted error at the output."""
 
 
-class InsecureParametersError(CipherpressError):
-    """A modulus larger than the security table allows for its ring."""
+class PlanBudgetError(CompileError, BudgetError):
+    """No plan that is precise enough keeps to the limits on keys and upload."""
+
+    def __init__(self, message: str, layer: str | None = None) -> None:
+        LayerError.__init__(self, layer, message)
+
+
+class InsecureParametersError(CompileError):
+    """Encryption parameters are outside the security table, or SEAL does not take them."""
+
+    def __init__(self, message: str, layer: str | None = None) -> None:
+        super().__init__(layer, message)
 
 
 class PlanError(CompileError):
-    """A checker found the plan inconsistent; a defect of a pass, not of the user's network."""
+    """A checker found the plan inconsistent: a defect of a compiler pass, not of the user's network."""
 
 
 class FormatError(CipherpressError):
-    """A file or message that is truncated, altered, of another kind or of another version."""
+    """A file or message is truncated, altered, of another kind or of another version."""
 
 
 class KeyMismatchError(CipherpressError):
-    """A key, a ciphertext and a bundle that do not belong together."""
+    """A key, a ciphertext and a bundle do not belong together."""
 
 
 class SecretKeyError(CipherpressError):
-    """Secret key material was offered to a server; it was not read."""
+    """A secret key was offered to a server, which did not read it."""
 
 
 class InputShapeError(CipherpressError):
-    """An input of the wrong shape or with values that are not finite."""
+    """An input has the wrong shape, or values that are not finite."""
 
 
-class BackendError(CipherpressError):
-    """The homomorphic-encryption library refused an operation; the native message is included."""
+class BackendError(LayerError):
+    """The homomorphic-encryption library refused an operation; the message includes its own."""
+
+    def __init__(self, message: str, layer: str | None = None) -> None:
+        super().__init__(layer, message)
 
 
 class CostModelError(CipherpressError):
-    """An architecture file is wrong, or a cost question has no answer."""
+    """An architecture file is wrong, or a question about costs has no answer."""
+
+
+def error_tree() -> str:
+    """The classes of this file as a tree: one line per class, with the first sentence of its docstring.
+
+    A class with two parents stands under the first one, and names the other.
+    """
+    rows = list(_rows(CipherpressError, "", ""))
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {meaning}" for name, meaning in rows)
+
+
+def _rows(cls: type[CipherpressError], head: str, indent: str) -> Iterator[tuple[str, str]]:
+    others = [base.__name__ for base in cls.__bases__[1:]]
+    meaning = (cls.__doc__ or "").splitlines()[0].split("; ")[0].rstrip(".")
+    yield head + cls.__name__, meaning + "".join(f" (also a {name})" for name in others)
+    children = [child for child in cls.__subclasses__() if child.__bases__[0] is cls and child.__module__ == __name__]
+    for child in children:
+        last = child is children[-1]
+        yield from _rows(child, indent + ("`- " if last else "|- "), indent + ("   " if last else "|  "))

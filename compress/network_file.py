@@ -9,9 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -23,7 +20,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from compress.errors import FormatError, OverwriteError
+from compress.artifact import write_folder
+from compress.errors import FormatError
 from compress.network import (
     Add,
     Affine,
@@ -54,27 +52,12 @@ _HEADER_FIELDS = frozenset({"kind", "version", "tensors_sha256", "header_sha256"
 
 
 def save_network(network: Network, folder: str | Path, force: bool = False) -> None:
-    """Write the two files; both appear at once (a temporary folder is renamed).
+    """Write the folder, whole or not at all; the same network gives the same bytes.
 
-    Raises: OverwriteError when the folder exists and force is not given.
+    Raises: as `compress.artifact.write_folder`.
     """
-    folder = Path(folder)
-    if folder.exists() and not force:
-        raise OverwriteError(folder)
     tensors, header = network_bytes(network)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        (temporary / TENSORS_FILE).write_bytes(tensors)
-        (temporary / JSON_FILE).write_bytes(header)
-        temporary.chmod(0o755)
-        if folder.is_dir():
-            for name in (TENSORS_FILE, JSON_FILE):
-                os.replace(temporary / name, folder / name)
-        else:
-            os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    write_folder(Path(folder), {TENSORS_FILE: tensors, JSON_FILE: header}, force=force)
 
 
 def load_network(folder: str | Path) -> Network:

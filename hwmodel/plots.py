@@ -5,13 +5,14 @@ Needs matplotlib (the extra 'plots'); nothing else in this package does.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from math import ceil
 from pathlib import Path
 from typing import Any
 
-from compress.errors import CostModelError, OverwriteError
+from compress.artifact import refuse_existing, write_file
+from compress.errors import CostModelError
 from hwmodel.architecture import Architecture
 from hwmodel.charts import energy_by_component, latency_by_component
 from hwmodel.report import Comparison
@@ -142,8 +143,7 @@ def _save(draw: Draw, path: str | Path, size: tuple[float, float], force: bool) 
         raise CostModelError(
             f"{target}: a plot is written as {', '.join(FORMATS[:-1])} or {FORMATS[-1]}; choose one of them"
         )
-    if target.exists() and not force:
-        raise OverwriteError(target)
+    refuse_existing(target, force=force)
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # optional, and slow to import
         from matplotlib.figure import Figure
@@ -152,9 +152,9 @@ def _save(draw: Draw, path: str | Path, size: tuple[float, float], force: bool) 
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     draw(figure)
-    temporary = target.with_name(f".{target.name}.part")
-    figure.savefig(temporary, format=target.suffix.lower()[1:])
-    os.replace(temporary, target)
+    picture = BytesIO()
+    figure.savefig(picture, format=target.suffix.lower()[1:])
+    write_file(target, picture.getvalue(), force=force)
 
 
 def _draw_costs(axes: Any, comparison: Comparison, energy: bool) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cipherpress.timing.machine import identity
-from compress.artifact import json_bytes, read_json
+from compress.artifact import json_bytes, read_json, write_file
 from compress.errors import FormatError
 from hwmodel.architecture import kernel_times
 from hwmodel.architecture_file import load_architecture
@@ -71,8 +71,6 @@ def _folder() -> Path:
 
 def save_times(engine: KernelTimes, seal: KernelTimes, day: date) -> Path:
     """Write the file, whole or not at all; the path. An older one is replaced."""
-    from secure.parties.keys import write_file  # brings SEAL, which reading does not need
-
     record = {
         "kind": KIND,
         "version": VERSION,

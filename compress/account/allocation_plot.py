@@ -5,12 +5,13 @@ Needs matplotlib (the extra 'plots').
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from compress.errors import CompressError, ConfigError, OverwriteError
+from compress.artifact import refuse_existing, write_file
+from compress.errors import CompressError, ConfigError
 
 FORMATS = (".pdf", ".png", ".svg")
 
@@ -23,13 +24,12 @@ def save_allocation_plot(rows: Sequence[Mapping[str, Any]], path: str | Path, *,
     target = Path(path)
     if target.suffix.lower() not in FORMATS:
         raise ConfigError("plot", str(target), f"a file that ends in {', '.join(FORMATS)}")
-    if target.exists() and not force:
-        raise OverwriteError(target)
+    refuse_existing(target, force=force)
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # optional, and slow to import
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise CompressError(str(target), "plots need matplotlib; install cipherpress[plots]") from error
+        raise CompressError(None, f"{target}: plots need matplotlib; install cipherpress[plots]") from error
     figure = Figure(figsize=(10, 1.5 + 0.35 * len(rows)), layout="constrained")
     FigureCanvasAgg(figure)
     columns = (
@@ -43,6 +43,6 @@ def save_allocation_plot(rows: Sequence[Mapping[str, Any]], path: str | Path, *,
         axes.margins(x=0.15)
     figure.axes[0].set_yticks(range(len(rows)), [row["layer"] for row in rows])
     figure.axes[0].invert_yaxis()
-    temporary = target.with_name(f".{target.name}.part")
-    figure.savefig(temporary, format=target.suffix.lower()[1:])
-    os.replace(temporary, target)
+    picture = BytesIO()
+    figure.savefig(picture, format=target.suffix.lower()[1:])
+    write_file(target, picture.getvalue(), force=force)

@@ -25,6 +25,7 @@ from compress.blocks.importance import Gradient, block_responses, joint_score, s
 from compress.blocks.objective import PowerTerm, choose
 from compress.blocks.patterns import BlockPattern, Groups, block_groups, parse_patterns
 from compress.blocks.reconstruction import reconstruct_
+from compress.dataset import Dataset, Progress
 from compress.errors import CompressError, ConfigError, InputShapeError
 from compress.model.compressed import CompressedModel, prunable_layers, source_record
 from compress.model.folding import fold_batch_norm
@@ -33,7 +34,6 @@ from compress.model.quantizer import latent_weight, quantizer_of, write_out_
 
 Array = NDArray[np.float64]
 Kept = NDArray[np.bool_]
-Progress = Callable[[str, float], None]
 #: hardware-aware: least objective within the time. uniform-time: every layer cut to the same share of its own time, its
 #: best mask at that. uniform, global-magnitude: see `block_baselines`.
 Allocation = Literal["hardware-aware", "uniform-time", "uniform", "global-magnitude"]
@@ -111,7 +111,7 @@ class _Part:
 
 def prune_blocks(
     model: nn.Module | CompressedModel,
-    data: Any,
+    data: Dataset,
     *,
     sparsity: float = 0.5,
     block: str = "residue:128",
@@ -352,7 +352,7 @@ def _check_model(module: nn.Module) -> None:
     """Raises: CompressError for a model whose blocks cannot be pruned."""
     layers = dict(prunable_layers(module))
     if not layers:
-        raise CompressError(type(module).__name__, "has no Linear, Conv1d or Conv2d layer to prune")
+        raise CompressError(None, f"model {type(module).__name__}: it has no Linear, Conv1d or Conv2d layer to prune")
     seen: dict[int, str] = {}
     for name, layer in layers.items():
         if quantizer_of(layer) is not None:

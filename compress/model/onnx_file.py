@@ -10,10 +10,8 @@ from __future__ import annotations
 import copy
 import importlib
 import logging
-import os
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +22,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from compress.artifact import refuse_existing
+from compress.artifact import refuse_existing, write_file
+from compress.dataset import Progress
 from compress.errors import ConfigError, InputShapeError, ModelError
 from compress.model.codebook import LayerCodes, per_channel
 from compress.model.compressed import CompressedModel
 from compress.model.precision import full_precision_, precision
 
 Storage = Literal["dense", "codes"]
-Progress = Callable[[str, float], None]
 
 #: The oldest operator set with every operation that torch's exporter writes; any runtime of the last years reads it.
 OPSET = 18
@@ -101,7 +99,7 @@ def export_onnx(
     if progress is not None:
         progress("check", 0.8)
     difference = _compare(content, inputs, expected, path)
-    _write(path, content)
+    write_file(path, content, force=force)
     return OnnxFile(path, len(content), OPSET, coded, 0 if difference is None else len(inputs), difference)
 
 
@@ -250,20 +248,6 @@ def _compare(content: bytes, inputs: Tensor, expected: Tensor, path: Path) -> fl
             "nothing was written; export with storage dense or another torch release"
         )
     return difference
-
-
-def _write(path: Path, content: bytes) -> None:
-    """The whole file or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, staging = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        os.chmod(staging, 0o644)
-        os.replace(staging, path)
-    except BaseException:
-        Path(staging).unlink(missing_ok=True)
-        raise
 
 
 def _reason(error: BaseException) -> str:

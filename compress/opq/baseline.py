@@ -32,7 +32,7 @@ def magnitude(model: nn.Module, *, sparsity: float = 0.9, bits: int = 4) -> Comp
     module = fold_batch_norm(copy.deepcopy(model))
     layers = list(prunable_layers(module))
     if not layers:
-        raise CompressError(type(model).__name__, "has no Linear, Conv1d or Conv2d layer to compress")
+        raise CompressError(None, f"model {type(model).__name__}: it has no Linear, Conv1d or Conv2d layer to compress")
     levels = bits_levels(int(bits))
     for name, layer in layers:
         weight = latent_weight(layer).detach().double().numpy()

@@ -137,7 +137,9 @@ def _check(module: nn.Module) -> None:
     """Raises: CompressError for a model whose weights OPQ cannot take."""
     layers = dict(prunable_layers(module))
     if not layers:
-        raise CompressError(type(module).__name__, "has no Linear, Conv1d or Conv2d layer to compress")
+        raise CompressError(
+            None, f"model {type(module).__name__}: it has no Linear, Conv1d or Conv2d layer to compress"
+        )
     for name, layer in layers.items():
         if quantizer_of(layer) is not None:
             raise CompressError(name, "is quantized already; run opq on the uncompressed model")

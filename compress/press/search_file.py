@@ -1,30 +1,35 @@
-"""A search on disk: targets.json with every point, targets.svg with the picture (optional matplotlib)."""
+"""A search on disk: targets.json with every trial, targets.svg with a picture of them (needs matplotlib)."""
 
 from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
 
-from compress.artifact import json_bytes
+from compress.artifact import FILE_MODE, json_bytes, write_files
 from compress.press.target import Found, Trial, described
 
 TARGETS_FILE, PLOT_FILE = "targets.json", "targets.svg"
 
 
 def write_search(found: Found, folder: str | Path) -> bool:
-    """Write both into a folder that exists; False where matplotlib is missing (extra 'plots'), so that there is no picture."""
-    folder = Path(folder)
-    (folder / TARGETS_FILE).write_bytes(json_bytes(found.as_json()))
+    """Write both files into the folder of the bundle that was found; files of an earlier search are replaced.
+
+    False when matplotlib is missing (the extra 'plots'): then there is no picture.
+    """
+    files = {TARGETS_FILE: (json_bytes(found.as_json()), FILE_MODE)}
     try:
-        picture = search_picture(found)
+        files[PLOT_FILE] = (search_picture(found), FILE_MODE)
     except ImportError:
-        return False
-    (folder / PLOT_FILE).write_bytes(picture)
-    return True
+        pass
+    write_files(Path(folder), files, force=True)
+    return PLOT_FILE in files
 
 
 def search_picture(found: Found) -> bytes:
-    """Accuracy on held-out images against predicted server time as SVG: every trained network, the Pareto set joined, the limits dashed."""
+    """An SVG of accuracy on held-out images against predicted server time.
+
+    Every trained network is a point. A line joins the Pareto set; dashed lines show the limits of the target.
+    """
     import matplotlib  # optional, and slow to import
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from compress.dataset import Dataset, Progress
 from compress.errors import CompressError, ConfigError, InputShapeError
 from compress.model.compressed import CompressedModel, prunable_layers
 from compress.model.precision import full_precision_, in_precision, precision
@@ -22,8 +21,6 @@ from compress.model.quantizer import latent_weight
 from compress.training.augment import DigitAugment, distortable
 from compress.training.distill import distillation_loss
 from compress.training.loop import accuracy, fit_, predict
-
-Progress = Callable[[str, float], None]
 
 
 def label_loss(outputs: Tensor, targets: Tensor, inputs: Tensor) -> Tensor:
@@ -33,7 +30,7 @@ def label_loss(outputs: Tensor, targets: Tensor, inputs: Tensor) -> Tensor:
 
 def finetune(
     model: CompressedModel,
-    data: Any,
+    data: Dataset,
     *,
     epochs: int = 8,
     learning_rate: float = 8e-3,
@@ -53,7 +50,9 @@ def finetune(
     not fit; CalibrationError when training diverges.
     """
     if not model.layers() and not model.masks():
-        raise CompressError(type(model.module).__name__, "nothing is compressed yet; run opq first")
+        raise CompressError(
+            None, f"model {type(model.module).__name__}: nothing in it is compressed yet; run opq first"
+        )
     if epochs < 0:
         raise ConfigError("epochs", epochs, "0 or more")
     if not 0 <= shrinkage < math.inf:
@@ -109,7 +108,7 @@ def _shrunk(module: nn.Module) -> list[Tensor]:
     return list(found.values())
 
 
-def _check_shapes(module: nn.Module, teacher: nn.Module | None, data: Any) -> None:
+def _check_shapes(module: nn.Module, teacher: nn.Module | None, data: Dataset) -> None:
     """Raises: InputShapeError when one of the networks does not take the images, or the two differ in their outputs."""
     shapes = []
     for name, network in (("the compressed network", module), ("the teacher", teacher)):

@@ -117,7 +117,9 @@ def _allowed_error(evidence: Evidence, limits: Limits) -> float:
 def _failure(outcome: Outcome, limits: Limits) -> CipherpressError:
     """Why no choice was good enough: too many bytes, not precise enough, or too deep for every ring."""
     if outcome.over_budget is not None:
-        return PlanBudgetError(f"no plan that is precise enough keeps to the budget; the fastest has {outcome.over_budget}")
+        return PlanBudgetError(
+            f"no plan that is precise enough keeps to the budget; the fastest has {outcome.over_budget}"
+        )
     if outcome.closest is not None and (sigmas := outcome.closest[1].output_sigmas) is not None:
         excess, draft = outcome.closest
         bound = BOUND_SIGMAS * float(sigmas.max())

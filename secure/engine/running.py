@@ -96,7 +96,7 @@ class Runner:
             return self._r.constants.encoded(*self._r.program.places[number].which)
         except (RuntimeError, ValueError, MemoryError) as error:
             op = self._r.plan.ops[self._r.program.instructions[instruction].value - self._r.plan.inputs]
-            raise BackendError(f"layer '{op.layer}': {op.kind} to level {op.level}: {error}") from error
+            raise BackendError(f"{op.kind} to level {op.level}: {error}", op.layer) from error
 
     def _output(self, place: Place, workspace: Array, inputs: Sequence[Array]) -> Array:
         if place.origin is Origin.INPUT:

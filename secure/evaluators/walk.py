@@ -57,7 +57,7 @@ def walk(
             else:
                 values[number] = unary[op.kind](values[op.args[0]], op)
         except (RuntimeError, ValueError, IndexError, MemoryError) as error:
-            raise BackendError(f"layer '{op.layer}': {op.kind} to level {op.level}: {error}") from error
+            raise BackendError(f"{op.kind} to level {op.level}: {error}", op.layer) from error
         if on_op is not None:
             on_op(number, op, values[number])
         for arg in set(op.args):

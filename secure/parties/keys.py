@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,7 +11,8 @@ import numpy as np
 import tenseal.sealapi as seal
 from numpy.typing import NDArray
 
-from compress.errors import FormatError, OverwriteError
+from compress.artifact import FILE_MODE, PRIVATE_FILE_MODE, write_files
+from compress.errors import FormatError
 from secure.bundle.specs import ClientSpec
 from secure.parties.container import KEY_ID_BYTES, Container, ContainerKind, check_belongs, parse, parse_for_server
 from secure.plan import KeyManifest
@@ -162,34 +161,12 @@ def load_evaluation_key(key: EvaluationKey, bundle_id: str, manifest: KeyManifes
 
 
 def write_keys(folder: Path, secret: SecretKey, evaluation: EvaluationKey, *, force: bool = False) -> None:
-    """folder/secret.key (mode 0600) and folder/evaluation.key, each appearing whole.
+    """folder/secret.key (mode 0600) and folder/evaluation.key: both of them, or neither.
 
-    Raises: OverwriteError when either exists.
+    Raises: OverwriteError when either exists and force is False; OSError with older keys as they were.
     """
-    folder = Path(folder)
-    for name in (SECRET_FILE, EVALUATION_FILE):
-        if (folder / name).exists() and not force:
-            raise OverwriteError(folder / name)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_file(folder / EVALUATION_FILE, evaluation.to_bytes(), force=True)
-    write_file(folder / SECRET_FILE, secret.to_bytes(), mode=0o600, force=True)
-
-
-def write_file(path: Path, content: bytes, *, mode: int = 0o644, force: bool = False) -> None:
-    """One file, whole or not at all, with these permissions from its first byte on.
-
-    Raises: OverwriteError; OSError with nothing left behind.
-    """
-    path = Path(path)
-    if path.exists() and not force:
-        raise OverwriteError(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, staging = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp makes it 0600
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        os.chmod(staging, mode)
-        os.replace(staging, path)
-    except BaseException:
-        Path(staging).unlink(missing_ok=True)
-        raise
+    files = {
+        SECRET_FILE: (secret.to_bytes(), PRIVATE_FILE_MODE),
+        EVALUATION_FILE: (evaluation.to_bytes(), FILE_MODE),
+    }
+    write_files(Path(folder), files, force=force)

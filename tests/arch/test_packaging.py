@@ -1,6 +1,5 @@
-"""An installed wheel holds what a checkout holds, and version and error tree are told once."""
+"""An installed wheel holds what a checkout holds, and the version is told once."""
 
-import importlib
 import subprocess
 import sys
 import tomllib
@@ -47,10 +46,3 @@ def test_the_facade_refuses_a_name_it_does_not_have() -> None:
 def test_one_version() -> None:
     assert cp.__version__ == PROJECT["project"]["version"]
     assert PROJECT["project"]["scripts"]["cipherpress"] == "cli:main"
-
-
-def test_every_error_can_be_imported_from_the_tree() -> None:
-    errors = importlib.import_module("compress.errors")
-    tree = [name for name, value in vars(errors).items() if isinstance(value, type)]
-    assert all(issubclass(getattr(errors, name), cp.CipherpressError) for name in tree)
-    assert all(f"- {name} " in f"{errors.__doc__} " or name in {"CipherpressError", "LayerError"} for name in tree)

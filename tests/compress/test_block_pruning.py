@@ -364,7 +364,7 @@ def test_refusals(plain, data, small):
         prune_blocks(plain, data, sparsity=0.99, images=50)
     with pytest.raises(CompressError, match="layer '0': is quantized already, its steps fit .*; prune blocks first"):
         prune_blocks(opq(plain), data)
-    with pytest.raises(CompressError, match="layer 'ReLU': has no Linear, Conv1d or Conv2d layer to prune"):
+    with pytest.raises(CompressError, match="model ReLU: it has no Linear, Conv1d or Conv2d layer to prune"):
         prune_blocks(nn.ReLU(), data)
     with pytest.raises(InputShapeError, match=r"data: the network does not take images of shape \(16,\)"):
         prune_blocks(nn.Sequential(nn.Linear(9, 5)), data)

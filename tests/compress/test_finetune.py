@@ -111,7 +111,7 @@ def test_progress_ends_at_one(small, data):
 
 
 def test_nothing_compressed(plain, data):
-    with pytest.raises(CompressError, match="layer 'Sequential': nothing is compressed yet; run opq first"):
+    with pytest.raises(CompressError, match="model Sequential: nothing in it is compressed yet; run opq first"):
         finetune(CompressedModel(module=plain), data)
 
 

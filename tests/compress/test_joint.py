@@ -220,7 +220,7 @@ def test_orders_that_make_no_sense_are_refused():
         joint_quantize(model, data)
     with pytest.raises(CompressError, match="is quantized already; run opq on the uncompressed model"):
         opq(model)
-    with pytest.raises(CompressError, match="has no joint quantization; run joint_quantize first"):
+    with pytest.raises(CompressError, match="model .*: it is not jointly quantized; run joint_quantize first"):
         joint_network(opq(module, sparsity=0.3))
 
 

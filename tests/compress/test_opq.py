@@ -195,7 +195,7 @@ def test_budgets_that_cannot_be_met():
 
 
 def test_nothing_to_compress():
-    with pytest.raises(CompressError, match="layer 'ReLU': has no Linear, Conv1d or Conv2d layer to compress"):
+    with pytest.raises(CompressError, match="model ReLU: it has no Linear, Conv1d or Conv2d layer to compress"):
         opq(nn.ReLU())
 
 

@@ -7,10 +7,10 @@ from strategies import small_networks
 
 from compress.conversion.exporting import export_network
 from compress.errors import (
-    PlanBudgetError,
     CalibrationError,
     InputShapeError,
     LevelBudgetError,
+    PlanBudgetError,
     PrecisionError,
     SlotOverflowError,
 )

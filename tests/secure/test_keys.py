@@ -1,12 +1,15 @@
 """Keys: what they show, where they go, and that a server's keys are exactly those of the manifest."""
 
 import copy
+import os
 import pickle
 import stat
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from compress import artifact
 from compress.errors import FormatError, KeyMismatchError, OverwriteError, SecretKeyError
 from secure.parties.keys import (
     EvaluationKey,
@@ -14,7 +17,6 @@ from secure.parties.keys import (
     SecretKey,
     generate_keys,
     load_evaluation_key,
-    write_file,
     write_keys,
 )
 from secure.plan import KeyManifest
@@ -88,14 +90,37 @@ def test_key_files_have_their_modes_and_are_not_overwritten(tmp_path, keys):
     assert sorted(entry.name for entry in (tmp_path / "keys").iterdir()) == ["evaluation.key", "secret.key"]
 
 
-def test_a_file_that_cannot_be_written_leaves_nothing_behind(tmp_path):
-    with pytest.raises(TypeError):
-        write_file(tmp_path / "x.ct", "text, not bytes")
-    assert list(tmp_path.iterdir()) == []
-    write_file(tmp_path / "x.ct", b"1")
-    with pytest.raises(OverwriteError, match="x.ct exists"):
-        write_file(tmp_path / "x.ct", b"2")
-    assert (tmp_path / "x.ct").read_bytes() == b"1"
+def test_both_key_files_are_replaced_or_neither(tmp_path, keys, ring, spec, monkeypatch):
+    write_keys(tmp_path / "keys", *keys)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "keys").iterdir()}
+    real = os.replace
+
+    def refuse(source, target):
+        if Path(target).name == "evaluation.key" and not str(source).endswith(".old"):
+            raise OSError("disk")
+        real(source, target)
+
+    monkeypatch.setattr(artifact.os, "replace", refuse)
+    with pytest.raises(OSError, match="disk"):
+        write_keys(tmp_path / "keys", *generate_keys(spec, ring), force=True)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "keys").iterdir()} == before
+
+
+def test_no_byte_of_a_secret_key_is_ever_in_a_file_that_others_may_read(tmp_path, keys, monkeypatch):
+    modes = []
+    real = os.fdopen
+
+    def watched(descriptor, mode):
+        modes.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
+        return real(descriptor, mode)
+
+    monkeypatch.setattr(artifact.os, "fdopen", watched)
+    write_keys(tmp_path / "keys", *keys)
+    assert modes == [0o600, 0o600]
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "keys").iterdir()} == {
+        "secret.key": 0o600,
+        "evaluation.key": 0o644,
+    }
 
 
 def test_a_secret_key_given_as_evaluation_key_is_refused(keys):
