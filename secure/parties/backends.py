@@ -1,4 +1,8 @@
-"""What computes on a server: our engine, or SEAL through TenSEAL. Both read and write SEAL's bytes and run the same plans and keys."""
+"""Backends: what computes a plan. One vocabulary for the whole project: engine, seal, clear.
+
+A server computes on ciphertexts with our engine or with SEAL. Both read and write SEAL's bytes and take the same plans and
+keys. A round trip may also run the plan in clear.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from typing import Any, Protocol
 
 from compress.errors import BackendError, ConfigError
 from secure.evaluators.walk import Evaluator, walk
-from secure.params import Params
+from secure.params import ENGINE_PRIME_BITS, Params
 from secure.plan import Plan
 from secure.seal.context import Ring, to_bytes
 from secure.seal.evaluator import EncodedConstants, EvaluationKeys, TensealEvaluator
@@ -19,10 +23,25 @@ Progress = Callable[[str, float], None]
 
 
 class BackendName(StrEnum):
-    """engine: residues of our own, several times faster, primes of at most 50 bits. seal: every operation by SEAL."""
+    """The names of all backends."""
 
-    ENGINE = "engine"
-    SEAL = "seal"
+    ENGINE = "engine"  # our own evaluator: several times faster than SEAL, for primes of at most 50 bits
+    SEAL = "seal"  # every operation by SEAL, through TenSEAL
+    CLEAR = "clear"  # the plan on numbers that are not encrypted; never on a server
+
+
+#: The backends of a server.
+ENCRYPTED = (BackendName.ENGINE, BackendName.SEAL)
+
+
+def backend_named(name: str, allowed: Sequence[BackendName] = tuple(BackendName)) -> BackendName:
+    """The backend of this name.
+
+    Raises: ConfigError naming what is allowed.
+    """
+    if name not in allowed:
+        raise ConfigError("backend", str(name), ", ".join(allowed))
+    return BackendName(name)
 
 
 def usable_cores() -> int:
@@ -60,27 +79,40 @@ class SealBackend:
         return to_bytes(value)
 
 
-def default_backend(params: Params) -> BackendName:
-    """The fastest that can hold the primes."""
-    return BackendName.ENGINE if params.fits_engine else BackendName.SEAL
+def choose_backend(name: str | None, params: Params) -> BackendName:
+    """The backend that a server runs plans of these primes with; for None the fastest that can.
+
+    Raises: ConfigError for a name that is no server's backend; BackendError for a backend that cannot run these primes.
+    """
+    if name is None:
+        return BackendName.ENGINE if params.fits_engine else BackendName.SEAL
+    chosen = backend_named(name, ENCRYPTED)
+    if chosen is BackendName.ENGINE and not params.fits_engine:
+        largest = max(prime.bit_length() for prime in params.all_primes)
+        raise BackendError(
+            f"coeff_modulus: a prime of {largest} bits is too large for the engine, which takes {ENGINE_PRIME_BITS}; "
+            "run the bundle with the seal backend"
+        )
+    if chosen is BackendName.SEAL and not params.fits_seal:
+        raise BackendError(
+            "coeff_modulus: the special prime is too near the others for SEAL's key switches to be precise; "
+            "run the bundle with the engine backend"
+        )
+    return chosen
 
 
 def make_backend(
-    name: BackendName, ring: Ring, plan: Plan, cache_bytes: int, progress: Progress | None = None, threads: int = 1
+    name: str, ring: Ring, plan: Plan, cache_bytes: int, progress: Progress | None = None, threads: int = 1
 ) -> Backend:
-    """Everything of a server that no client's key enters: constants encoded, tables made, threads for a request started.
+    """The parts of a server that are the same for all clients: encoded constants, tables, the threads for one request.
 
-    Raises: BackendError for a plan that the backend cannot run; ConfigError for threads that it cannot use.
+    Raises: ConfigError for a name that is no server's backend, or threads that the backend cannot use; BackendError for a
+    plan that the backend cannot run.
     """
-    if name is BackendName.SEAL:
+    if choose_backend(name, plan.params) is BackendName.SEAL:
         if threads != 1:
             raise ConfigError("threads", threads, "1 where a plan runs under SEAL")
-        if not plan.params.fits_seal:
-            raise BackendError(
-                "coeff_modulus: the special prime is too near the others for SEAL's key switches to be precise; "
-                "run the bundle with the engine backend"
-            )
         return SealBackend(ring, plan, cache_bytes, progress)
-    from secure.engine.evaluator import EngineBackend  # brings a compiler, which a server under SEAL does not need
+    from secure.engine.evaluator import EngineBackend  # loads a compiler, which a server under SEAL does not need
 
     return EngineBackend(ring, plan, cache_bytes, progress, threads)

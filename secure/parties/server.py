@@ -10,7 +10,7 @@ from typing import Any
 from compress.errors import ConfigError, FormatError, KeyMismatchError, SecretKeyError
 from secure.bundle.specs import ServerSpec
 from secure.evaluators.walk import Evaluator
-from secure.parties.backends import BackendName, SealBackend, default_backend, make_backend, usable_cores
+from secure.parties.backends import SealBackend, choose_backend, make_backend, usable_cores
 from secure.parties.container import Container, ContainerKind, check_belongs, parse_for_server
 from secure.parties.keys import EvaluationKey, load_evaluation_key
 from secure.plan import Kind
@@ -25,18 +25,20 @@ class Server:
         self,
         spec: ServerSpec,
         *,
-        backend: BackendName | None = None,
+        backend: str | None = None,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         progress: Callable[[str, float], None] | None = None,
         threads: int = 1,
     ) -> None:
         """Encodes the plan's constants, up to `cache_bytes` of them once and for all.
 
-        backend: None for the engine, or SEAL where the plan's primes are too large for it (`backend` then says which).
-        threads: cores that one request may keep busy, under the engine; requests at the same time get one each, but the first.
+        backend: "engine" or "seal"; None takes the engine, or SEAL where the plan's primes are too large for the engine.
+        The attribute `backend` says which one runs.
+        threads: cores that one request may keep busy under the engine. While one request uses them, every other request
+        runs on one core.
 
-        Raises: InsecureParametersError, BackendError; ConfigError for threads below 1, more than this process may use cores,
-        or more than one under SEAL.
+        Raises: InsecureParametersError; BackendError for a backend that cannot run the plan; ConfigError for another
+        backend, for threads below 1 or above the cores that this process may use, and for more than one thread under SEAL.
         """
         cores = usable_cores()
         if not 1 <= threads <= cores:
@@ -44,7 +46,7 @@ class Server:
         self.spec, self.threads = spec, threads
         self._ring = make_ring(spec.plan.params)
         self._cache_bytes = cache_bytes
-        self.backend = backend or default_backend(spec.plan.params)
+        self.backend = choose_backend(backend, spec.plan.params)
         self._backend = make_backend(self.backend, self._ring, spec.plan, cache_bytes, progress, threads)
         self._keys: dict[bytes, EvaluationKeys] = {}
         self._evaluators: dict[bytes, Evaluator[Any]] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -10,20 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.errors import ConfigError, InputShapeError
+from compress.dataset import Progress
+from compress.errors import InputShapeError
 from secure.bundle.specs import Bundle
 from secure.compiling.reporting import plan_summary
 from secure.evaluators.clear import run_clear
 from secure.layout.packing import input_vectors
+from secure.parties.backends import BackendName, backend_named
 from secure.parties.client import Client
 from secure.parties.server import Server
 from secure.verify.memory import peak_rss_bytes
 
 Array = NDArray[np.float64]
 Images = NDArray[np.floating[Any]]
-Progress = Callable[[str, float], None]
-BACKENDS = ("tenseal", "cleartext")
-#: Images the clear run takes at once.
+#: Images that are run in clear at once.
 BATCH = 32
 
 
@@ -32,17 +31,20 @@ def round_trip(
     images: Images,
     labels: NDArray[np.int64],
     *,
-    backend: str = "tenseal",
+    backend: str | None = None,
     threads: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Accuracy, agreement, errors, medians of times and sizes over images (count, *input_shape), by the interface's keys.
 
-    `classes` are the answers as decrypted, one an image; `accuracy_compressed` is the plan in clear on the same images. With backend "cleartext" nothing is encrypted and the keys about
-    encryption are left out. threads: of the server, for each request. Raises: ConfigError, InputShapeError, BackendError.
+    backend: "engine", "seal" or "clear"; None takes what `Server` takes. The result's `backend` says which one ran. In clear
+    nothing is encrypted, and the keys about encryption are left out.
+    threads: of the server, for each request.
+    `classes` holds the decrypted answer for each image. `accuracy_compressed` is that of the plan in clear on these images.
+    Raises: ConfigError, InputShapeError, BackendError.
     """
-    if backend not in BACKENDS:
-        raise ConfigError("backend", backend, ", ".join(BACKENDS))
+    if backend is not None:
+        backend_named(backend)
     if images.shape[1:] != bundle.client.input_shape:
         raise InputShapeError(
             f"input: shape {images.shape[1:]}; the network takes {bundle.client.input_shape}; give the data it was made with"
@@ -54,9 +56,9 @@ def round_trip(
         **plan_summary(bundle.server.plan),
         "predicted_logit_error": bundle.client.predicted_logit_error,
     }
-    if backend == "cleartext":
-        return result
-    outputs, measured = encrypted_outputs(bundle, images, progress or (lambda label, share: None), threads)
+    if backend == BackendName.CLEAR:
+        return {**result, "backend": BackendName.CLEAR.value}
+    outputs, measured = encrypted_outputs(bundle, images, progress or (lambda label, share: None), threads, backend)
     agreement = float(np.mean(outputs.argmax(axis=1) == clear.argmax(axis=1)))
     return {
         **result,
@@ -83,14 +85,14 @@ def clear_outputs(bundle: Bundle, images: Images) -> Array:
 
 
 def encrypted_outputs(
-    bundle: Bundle, images: Images, progress: Progress, threads: int = 1
+    bundle: Bundle, images: Images, progress: Progress, threads: int = 1, backend: str | None = None
 ) -> tuple[Array, dict[str, Any]]:
-    """(images, outputs) under fresh keys, and medians of times and sizes, by the interface's keys.
+    """(images, outputs) under fresh keys; and the backend that ran, medians of times, and sizes, by the interface's keys.
 
     Raises: ConfigError, InputShapeError, BackendError.
     """
     progress("keys", 0.0)
-    client, server = Client(bundle.client), Server(bundle.server, threads=threads)
+    client, server = Client(bundle.client), Server(bundle.server, backend=backend, threads=threads)
     key = client.evaluation_key.to_bytes()
     server.register(key)
     outputs = []
@@ -113,8 +115,13 @@ def encrypted_outputs(
         times["client_decrypt_ms"].append((decrypted - packed) * 1e3)
         upload, download = len(request), len(reply)
         progress("encrypted images", (index + 1) / len(images))
-    sizes = {"upload_bytes": upload, "download_bytes": download, "evaluation_key_bytes": len(key)}
-    return np.asarray(outputs), {**{name: median(values) for name, values in times.items()}, **sizes}
+    measured = {
+        "backend": server.backend.value,
+        "upload_bytes": upload,
+        "download_bytes": download,
+        "evaluation_key_bytes": len(key),
+    }
+    return np.asarray(outputs), {**{name: median(values) for name, values in times.items()}, **measured}
 
 
 def _accuracy(outputs: Array, labels: NDArray[np.int64]) -> float:

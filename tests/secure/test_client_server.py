@@ -10,14 +10,18 @@ import numpy as np
 import pytest
 import tenseal.sealapi as sealapi
 
-from compress.errors import ConfigError, FormatError, InputShapeError, KeyMismatchError, SecretKeyError
+from compress.errors import BackendError, ConfigError, FormatError, InputShapeError, KeyMismatchError, SecretKeyError
+from secure.bundle.files import plan_digest
+from secure.bundle.specs import ServerSpec
+from secure.engine.evaluator import EngineBackend
 from secure.evaluators.dry import dry_run
-from secure.parties.backends import BackendName
+from secure.params import make_params
+from secure.parties.backends import SealBackend
 from secure.parties.client import Client
 from secure.parties.container import Container, ContainerKind, parse
 from secure.parties.keys import SecretCipher, SecretKey
 from secure.parties.server import Server
-from tests.secure.plans import SMALL, every_kind_plan, small_bundle, small_bundle_by_hand
+from tests.secure.plans import SMALL, Builder, every_kind_plan, small_bundle, small_bundle_by_hand
 
 BUNDLE = small_bundle()
 
@@ -104,7 +108,38 @@ def test_a_server_of_two_threads_answers_as_one_of_one_does(monkeypatch, client,
     assert (server.threads, two.threads) == (1, 2)
     assert two.run(request_bytes) == server.run(request_bytes)
     with pytest.raises(ConfigError, match="threads: got 2; allowed: 1 where a plan runs under SEAL"):
-        Server(BUNDLE.server, backend=BackendName.SEAL, threads=2)
+        Server(BUNDLE.server, backend="seal", threads=2)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("seal", SealBackend), ("engine", EngineBackend)])
+def test_a_server_runs_the_backend_it_is_asked_for_and_says_so(name, kind, client, request_bytes, monkeypatch):
+    ran = []
+    real = kind.run
+    monkeypatch.setattr(kind, "run", lambda self, *given: ran.append(type(self)) or real(self, *given))
+    one = Server(BUNDLE.server, backend=name)
+    one.register(client.evaluation_key)
+    one.run(request_bytes)
+    assert (one.backend, ran) == (name, [kind])
+
+
+@pytest.mark.parametrize("name", ["clear", "SEAL", "tenseal", ""])
+def test_a_server_refuses_what_is_no_backend_of_a_server(name):
+    with pytest.raises(ConfigError) as caught:
+        Server(BUNDLE.server, backend=name)
+    assert str(caught.value) == f"backend: got '{name}'; allowed: engine, seal"
+
+
+def test_a_plan_that_only_seal_can_run_is_not_run_by_the_engine():
+    builder = Builder(params=make_params(8192, [52, 40], 56))
+    plan = builder.build(builder.rotate(0, 1))
+    spec = ServerSpec(bundle_id=plan_digest(plan), plan=plan)
+    assert Server(spec).backend == "seal"
+    with pytest.raises(BackendError) as caught:
+        Server(spec, backend="engine")
+    assert str(caught.value) == (
+        "coeff_modulus: a prime of 56 bits is too large for the engine, which takes 50; "
+        "run the bundle with the seal backend"
+    )
 
 
 def test_operations_done_are_those_of_the_plan(server, request_bytes):

@@ -9,11 +9,13 @@ from secure.compiling.compile import compile_network
 from secure.compiling.reporting import plan_summary
 from secure.kernels.counts import KernelTimes
 from secure.limits import Limits
+from secure.parties.backends import SealBackend
 from secure.verify.roundtrip import BATCH, clear_outputs, round_trip
+from tests.secure.plans import small_bundle
 
 TIMES = KernelTimes(butterfly_ns=1.0, product_ns=3.0, addition_ns=1.0)
 
-CLEAR_KEYS = {"images", "accuracy_compressed", "predicted_logit_error"}
+CLEAR_KEYS = {"images", "accuracy_compressed", "predicted_logit_error", "backend"}
 ENCRYPTION_KEYS = {
     "accuracy_encrypted", "agreement", "classes", "max_logit_error", "client_encrypt_ms", "server_ms", "client_decrypt_ms",
     "upload_bytes", "download_bytes", "evaluation_key_bytes", "peak_rss_bytes",
@@ -50,9 +52,9 @@ def bundle(network, images):
 
 def test_in_clear_it_reports_what_needs_no_encryption(bundle, network, images):
     labels = network.run(images).reshape(len(images), -1).argmax(axis=1)
-    result = round_trip(bundle, images, labels, backend="cleartext")
+    result = round_trip(bundle, images, labels, backend="clear")
     assert set(result) == CLEAR_KEYS | set(plan_summary(bundle.server.plan))
-    assert result["images"] == len(images)
+    assert (result["images"], result["backend"]) == (len(images), "clear")
     assert result["accuracy_compressed"] == 1.0
     assert result["predicted_logit_error"] == bundle.client.predicted_logit_error
 
@@ -60,7 +62,7 @@ def test_in_clear_it_reports_what_needs_no_encryption(bundle, network, images):
 def test_accuracy_is_the_share_of_right_labels(bundle, network, images):
     labels = network.run(images).reshape(len(images), -1).argmax(axis=1)
     labels[:3] = (labels[:3] + 1) % 6
-    result = round_trip(bundle, images, labels, backend="cleartext")
+    result = round_trip(bundle, images, labels, backend="clear")
     assert result["accuracy_compressed"] == pytest.approx(1 - 3 / len(images))
 
 
@@ -71,9 +73,19 @@ def test_encrypted_it_adds_agreement_errors_times_and_sizes(bundle, network, ima
     assert set(result) == CLEAR_KEYS | ENCRYPTION_KEYS | set(plan_summary(bundle.server.plan))
     assert result["max_logit_error"] <= result["predicted_logit_error"]
     assert len(result["classes"]) == 2
+    assert result["backend"] == "engine"
     assert result["agreement"] == np.mean(np.array(result["classes"]) == labels) == result["accuracy_encrypted"]
     assert all(result[key] > 0 for key in ENCRYPTION_KEYS - {"agreement", "accuracy_encrypted", "classes"})
     assert seen == [("keys", 0.0), ("encrypted images", 0.5), ("encrypted images", 1.0)]
+
+
+def test_a_round_trip_under_seal_says_so_and_was_done_by_seal(monkeypatch):
+    images = np.random.default_rng(3).uniform(-1, 1, (2, 4, 8))
+    ran = []
+    real = SealBackend.run
+    monkeypatch.setattr(SealBackend, "run", lambda self, *given: ran.append(1) or real(self, *given))
+    result = round_trip(small_bundle(), images, np.zeros(2, dtype=np.int64), backend="seal")
+    assert (result["backend"], len(ran)) == ("seal", 2)
 
 
 def test_the_clear_run_equals_the_network_across_batches(bundle, network, images):
@@ -83,7 +95,7 @@ def test_the_clear_run_equals_the_network_across_batches(bundle, network, images
 
 def test_another_backend_or_shape_is_refused(bundle, images):
     labels = np.zeros(len(images), dtype=np.int64)
-    with pytest.raises(ConfigError, match="backend: got 'numpy'; allowed: tenseal, cleartext"):
+    with pytest.raises(ConfigError, match="backend: got 'numpy'; allowed: engine, seal, clear"):
         round_trip(bundle, images, labels, backend="numpy")
     with pytest.raises(InputShapeError, match=r"input: shape \(12,\); the network takes \(2, 6\)"):
-        round_trip(bundle, images.reshape(-1, 12), labels, backend="cleartext")
+        round_trip(bundle, images.reshape(-1, 12), labels, backend="clear")
