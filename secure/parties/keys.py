@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from hmac import compare_digest
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,23 +24,49 @@ from secure.seal.evaluator import EvaluationKeys, encode
 SECRET_FILE, EVALUATION_FILE = "secret.key", "evaluation.key"
 
 
-@dataclass(frozen=True, repr=False)
 class SecretKey:
-    """A client's secret key for one bundle; its bytes leave it only through `to_bytes`."""
+    """A client's secret key for one bundle. Only `to_bytes` and `native` hand out its content.
+
+    It is no dataclass and has no `__dict__`, so that `dataclasses.asdict`, `vars`, `repr`, `copy` and `pickle` show nothing
+    of it. It cannot be changed.
+    """
+
+    __slots__ = ("_content", "bundle_id", "key_id")
 
     bundle_id: str
     key_id: bytes
-    _content: bytes
+    _content: Callable[[], bytes]
+
+    def __init__(self, bundle_id: str, key_id: bytes, content: bytes) -> None:
+        object.__setattr__(self, "bundle_id", bundle_id)
+        object.__setattr__(self, "key_id", key_id)
+        # a closure, and not the bytes: whatever prints all attributes prints a function
+        object.__setattr__(self, "_content", lambda: content)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a secret key cannot be changed: {name}")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a secret key cannot be changed: {name}")
 
     def __repr__(self) -> str:
         return f"SecretKey(key {self.key_id.hex()[:8]} of bundle {self.bundle_id[:12]}, content hidden)"
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SecretKey) and compare_digest(self.to_bytes(), other.to_bytes())
+
+    def __hash__(self) -> int:
+        return hash((self.bundle_id, self.key_id))
+
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret key cannot be pickled or copied; save it with write_keys")
 
+    def __getstate__(self) -> NoReturn:
+        self.__reduce__()
+
     def to_bytes(self) -> bytes:
-        """The container for secret.key. Whoever has it reads every ciphertext."""
-        return Container(ContainerKind.SECRET_KEY, self.bundle_id, self.key_id, (self._content,)).to_bytes()
+        """The container for secret.key. Whoever has it can read every ciphertext."""
+        return Container(ContainerKind.SECRET_KEY, self.bundle_id, self.key_id, (self._content(),)).to_bytes()
 
     @staticmethod
     def from_bytes(content: bytes, name: str = "secret key") -> SecretKey:
@@ -52,7 +80,7 @@ class SecretKey:
         Raises: BackendError.
         """
         size_bytes = len(ring.params.all_primes) * ring.params.poly_modulus_degree * RESIDUE_BYTES
-        return from_bytes(seal.SecretKey(), ring, self._content, "secret key", size_bytes)
+        return from_bytes(seal.SecretKey(), ring, self._content(), "secret key", size_bytes)
 
 
 class SecretCipher:

@@ -1,6 +1,8 @@
 """Keys: what they show, where they go, and that a server's keys are exactly those of the manifest."""
 
 import copy
+import dataclasses
+import json
 import os
 import pickle
 import stat
@@ -11,6 +13,8 @@ import pytest
 
 from compress import artifact
 from compress.errors import FormatError, KeyMismatchError, OverwriteError, SecretKeyError
+from secure.parties.client import Client
+from secure.parties.container import ContainerKind, parse
 from secure.parties.keys import (
     EvaluationKey,
     SecretCipher,
@@ -39,6 +43,11 @@ def keys(spec, ring):
     return generate_keys(spec, ring)
 
 
+def content_of(secret):
+    """The bytes of SEAL's secret key, out of the container."""
+    return parse(secret.to_bytes(), ContainerKind.SECRET_KEY, "secret key").items[0]
+
+
 def test_both_keys_carry_the_same_fresh_id(spec, ring, keys):
     secret, evaluation = keys
     assert secret.key_id == evaluation.key_id
@@ -54,15 +63,59 @@ def test_keys_round_trip_through_bytes(keys):
 
 def test_a_secret_key_shows_and_pickles_nothing(keys, ring):
     secret, _ = keys
-    shown = repr(secret) + str(secret) + f"{secret}"
+    content = content_of(secret)
+    shown = repr(secret) + str(secret) + f"{secret}" + "".join(repr(getattr(secret, name)) for name in dir(secret))
     assert "content hidden" in shown
-    assert secret._content.hex()[:16] not in shown
-    assert repr(secret._content)[2:12] not in shown
+    assert content.hex()[:16] not in shown
+    assert repr(content)[2:12] not in shown
     for held in (secret, SecretCipher(ring, secret)):
         with pytest.raises(TypeError, match="a secret key cannot be pickled or copied"):
             pickle.dumps(held)
         with pytest.raises(TypeError, match="a secret key cannot be pickled or copied"):
             copy.deepcopy(held)
+
+
+def test_a_secret_key_hands_its_content_to_nothing_that_walks_over_objects(keys):
+    secret, _ = keys
+    assert not dataclasses.is_dataclass(secret)
+    with pytest.raises(TypeError, match="asdict.. should be called on dataclass instances"):
+        dataclasses.asdict(secret)
+    with pytest.raises(TypeError, match="fields|dataclass"):
+        dataclasses.replace(secret, key_id=b"")
+    with pytest.raises(TypeError, match="__dict__"):
+        vars(secret)
+    for walk in (
+        copy.copy,
+        copy.deepcopy,
+        pickle.dumps,
+        lambda key: key.__reduce_ex__(2),
+        lambda key: key.__getstate__(),
+    ):
+        with pytest.raises(TypeError, match="a secret key cannot be pickled or copied; save it with write_keys"):
+            walk(secret)
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        json.dumps(secret)
+    values = [getattr(secret, name) for name in SecretKey.__slots__[1:]]
+    assert values == [secret.bundle_id, secret.key_id]
+
+
+def test_a_client_hands_out_no_secret_key_either(spec):
+    client = Client(spec)
+    for walk in (copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="pickle"):
+            walk(client)
+    assert repr(content_of(client.secret_key))[2:12] not in repr(vars(client))
+
+
+def test_a_secret_key_cannot_be_changed_and_is_compared_by_content(keys, spec, ring):
+    secret, _ = keys
+    for change in (lambda: setattr(secret, "key_id", b""), lambda: delattr(secret, "bundle_id")):
+        with pytest.raises(AttributeError, match="a secret key cannot be changed: (key_id|bundle_id)"):
+            change()
+    again = SecretKey.from_bytes(secret.to_bytes())
+    other = SecretKey(secret.bundle_id, secret.key_id, content_of(generate_keys(spec, ring)[0]))
+    assert secret == again and hash(secret) == hash(again)
+    assert secret != other and secret != secret.to_bytes()
 
 
 def test_an_evaluation_key_shows_no_content(keys):
@@ -71,7 +124,7 @@ def test_an_evaluation_key_shows_no_content(keys):
 
 def test_an_evaluation_key_contains_nothing_of_the_secret_key(keys):
     secret, evaluation = keys
-    middle = secret._content[200:232]
+    middle = content_of(secret)[200:232]
     assert middle not in evaluation.to_bytes()
 
 
