@@ -6,6 +6,7 @@ quantizer.py    the codebook as a torch parametrization
 masking.py      a mask without a codebook as a torch parametrization
 folding.py      normalization folded into the layer before it
 precision.py    which floating type a module computes in
+record.py       model.json of a saved CompressedModel, checked
 saved.py        a CompressedModel on disk
 bitpack.py      small integers packed bit by bit
 onnx_file.py    an ordinary ONNX file, checked against the module

@@ -1,9 +1,8 @@
-"""A CompressedModel on disk: a folder with `model.safetensors` (numbers) and `model.json` (everything else); never
-pickle.
+"""A CompressedModel on disk: a folder with `model.safetensors` (numbers) and `model.json` (everything else).
 
-Of a compressed layer only what counts is kept: a bitmap of the mask, the survivors' codes packed to their bits, the
-log2 of the step(s); of a layer that is only pruned the bitmap and the survivors. The module itself comes from where it came from before (`source`), and must have the recorded
-architecture.
+A quantized layer is stored as a bitmap of its mask, the codes of the surviving weights packed to their bits, and the
+log2 of its steps. A layer that is only pruned is stored as the bitmap and the surviving weights. The folder does not hold
+the torch module: the caller gives it again, and it must have the recorded architecture. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from compress.artifact import json_bytes, read_hashed, read_json, write_folder
+from compress.artifact import json_bytes, read_hashed, write_folder
 from compress.errors import FormatError, ModelError
 from compress.model.bitpack import pack_codes, pack_mask, packed_bytes, unpack_codes, unpack_mask
 from compress.model.codebook import LayerCodes, level_bits
@@ -29,32 +28,26 @@ from compress.model.compressed import CompressedModel, prunable_layers, source_r
 from compress.model.folding import fold_batch_norm
 from compress.model.masking import mask_layer_
 from compress.model.quantizer import quantize_layer_
-
-KIND = "compressed"
-FORMAT_VERSION = 1
-TENSORS_FILE = "model.safetensors"
-JSON_FILE = "model.json"
-
-_FIELDS = frozenset(
-    {"kind", "version", "tensors_sha256", "source", "input_shape", "dtype", "architecture", "layers", "history"}
+from compress.model.record import (
+    DTYPES,
+    FORMAT_VERSION,
+    JSON_FILE,
+    KIND,
+    LARGEST_LOG2,
+    MASKED_FIELD,
+    TENSORS_FILE,
+    TIED_FIELD,
+    layer_entry,
+    read_record,
 )
-#: In folders of models that have a layer pruned but not quantized.
-_MASKED_FIELD = "masked"
-#: In folders of models whose layers share a weight: layer -> the layer whose entry holds it.
-_TIED_FIELD = "tied"
-_MASKED_LAYER_FIELDS = frozenset({"layer", "shape", "kept"})
-_LAYER_FIELDS = frozenset({"layer", "shape", "levels", "bits", "kept", "granularity"})
-_DTYPES = {"float32": torch.float32, "float64": torch.float64}
-#: Beyond this a step is no number any more in float32.
-_LARGEST_LOG2 = 126
-_LARGEST_LEVELS = 2**15 - 1
+
 _QUANTIZER = ".parametrizations.weight."
 
 
 def save_model(model: CompressedModel, folder: str | Path, force: bool = False) -> None:
     """Write the folder, whole or not at all; the same model gives the same bytes.
 
-    Raises: OverwriteError when it exists and force is not given; ModelError for a module of another precision.
+    Raises: ModelError for a module that is neither in float32 nor in float64; as `compress.artifact.write_folder`.
     """
     tied = tied_layers(model.module)
     codes = {name: layer for name, layer in model.layers().items() if name not in tied}
@@ -78,57 +71,25 @@ def save_model(model: CompressedModel, folder: str | Path, force: bool = False) 
         "input_shape": None if model.input_shape is None else list(model.input_shape),
         "dtype": _dtype(model.module),
         "architecture": architecture(model.module),
-        "layers": [_layer_entry(name, layer) for name, layer in codes.items()],
+        "layers": [layer_entry(name, layer) for name, layer in codes.items()],
         "history": list(model.history),
     }
     if masked:
-        header[_MASKED_FIELD] = [
+        header[MASKED_FIELD] = [
             {"layer": name, "shape": list(mask.shape), "kept": int(mask.sum())} for name, mask in masked.items()
         ]
     held = {name: owner for name, owner in tied.items() if owner in codes or owner in masked}
     if held:
-        header[_TIED_FIELD] = held
+        header[TIED_FIELD] = held
     write_folder(Path(folder), {TENSORS_FILE: content, JSON_FILE: json_bytes(header)}, force=force)
-
-
-def read_record(folder: str | Path) -> dict[str, Any]:
-    """The folder's model.json, its fields checked: what the model is and where it came from, without any tensor.
-
-    Raises: FormatError naming file and field.
-    """
-    path = Path(folder) / JSON_FILE
-    header = read_json(path, kind=KIND, version=FORMAT_VERSION)
-    missing, extra = sorted(_FIELDS - header.keys()), sorted(header.keys() - _FIELDS - {_MASKED_FIELD, _TIED_FIELD})
-    if missing or extra:
-        raise FormatError(f"{path}: missing {missing or 'nothing'}, unknown {extra or 'nothing'}; save the model again")
-    shape = header["input_shape"]
-    if shape is not None and not _whole_numbers(shape):
-        raise FormatError(f"{path}: field 'input_shape' is {shape!r}; a list of whole numbers or null is needed")
-    if header["dtype"] not in _DTYPES:
-        raise FormatError(f"{path}: field 'dtype' is {header['dtype']!r}; allowed: {', '.join(_DTYPES)}")
-    for field, kind in (("source", dict), ("architecture", dict), ("layers", list), ("history", list)):
-        if not isinstance(header[field], kind):
-            raise FormatError(f"{path}: field '{field}' is {type(header[field]).__name__}, expected {kind.__name__}")
-    if not all(isinstance(step, dict) and isinstance(step.get("method"), str) for step in header["history"]):
-        raise FormatError(f"{path}: field 'history' holds an entry without a method; save the model again")
-    for position, entry in enumerate(header["layers"]):
-        _check_layer_entry(entry, f"{path}: field 'layers[{position}]'")
-    masked = header.setdefault(_MASKED_FIELD, [])
-    if not isinstance(masked, list):
-        raise FormatError(f"{path}: field '{_MASKED_FIELD}' is {type(masked).__name__}, expected list")
-    for position, entry in enumerate(masked):
-        _check_masked_entry(entry, f"{path}: field '{_MASKED_FIELD}[{position}]'")
-    tied = header.setdefault(_TIED_FIELD, {})
-    if not isinstance(tied, dict) or not all(isinstance(owner, str) for owner in tied.values()):
-        raise FormatError(f"{path}: field '{_TIED_FIELD}' names for each layer the one it shares with; save again")
-    return header
 
 
 def load_model_folder(folder: str | Path, module: nn.Module | None = None) -> CompressedModel:
     """The model that `save_model` wrote.
 
-    module: the model it was made from (`read_record(folder)["source"]` says which); its weights do not matter, it is
-    not changed.
+    module: the model it was made from (`read_record(folder)["source"]` says which). Its weights do not matter, and it
+    is not changed.
+
     Raises: ModelError when the module is missing or another one; FormatError, naming file and field, for a damaged
     folder.
     """
@@ -139,12 +100,12 @@ def load_model_folder(folder: str | Path, module: nn.Module | None = None) -> Co
         tensors = safetensors.torch.load(content)
     except SafetensorError as error:
         raise FormatError(f"{folder / TENSORS_FILE}: not a safetensors file ({error}); save the model again") from error
-    fitting = _fitting_module(header, module, folder).to(_DTYPES[header["dtype"]])
+    fitting = _fitting_module(header, module, folder).to(getattr(torch, header["dtype"]))
     layers = dict(prunable_layers(fitting))
     _tie(fitting, header, folder / JSON_FILE)
-    followers = {owner: [name for name, its in header[_TIED_FIELD].items() if its == owner] for owner in layers}
+    followers = {owner: [name for name, its in header[TIED_FIELD].items() if its == owner] for owner in layers}
     restored: set[str] = set()
-    for field in ("layers", _MASKED_FIELD):
+    for field in ("layers", MASKED_FIELD):
         for entry in header[field]:
             name = entry["layer"]
             if name not in layers or name in restored or list(layers[name].weight.shape) != entry["shape"]:  # type: ignore[arg-type]
@@ -154,7 +115,7 @@ def load_model_folder(folder: str | Path, module: nn.Module | None = None) -> Co
                 )
             restored.add(name)
             group = [layers[member] for member in (name, *followers[name])]
-            if field == _MASKED_FIELD:
+            if field == MASKED_FIELD:
                 _restore_masked(group, entry, tensors, folder / TENSORS_FILE)
             else:
                 _restore_layers(group, _read_codes(entry, tensors, folder / TENSORS_FILE))
@@ -169,7 +130,7 @@ def load_model_folder(folder: str | Path, module: nn.Module | None = None) -> Co
 
 
 def architecture(module: nn.Module) -> dict[str, str]:
-    """Module path -> class and options, for every module that does something by itself; parametrizations aside."""
+    """Module path -> class and options, for every module that computes something itself; without parametrizations."""
     found = {}
     compressible = {name for name, _ in prunable_layers(module)}
     for name, part in module.named_modules():
@@ -180,7 +141,7 @@ def architecture(module: nn.Module) -> dict[str, str]:
 
 
 def _fitting_module(header: Mapping[str, Any], module: nn.Module | None, folder: Path) -> nn.Module:
-    """A copy of the module, its normalizations folded if they were folded in the saved one."""
+    """A copy of the module, with its normalizations folded if they are folded in the saved model."""
     source = header["source"]
     if module is None:
         raise ModelError(f"{folder}: made from {source.get('kind')} model '{source.get('name')}'; give that model too")
@@ -211,24 +172,25 @@ def _differences(found: Mapping[str, str], wanted: Mapping[str, Any]) -> list[st
 
 
 def _leftovers(module: nn.Module) -> dict[str, Tensor]:
-    """Everything in the state dict but the compressed weights: biases, normalizations, layers left alone."""
+    """The state dict without the compressed weights: biases, normalizations, layers that were not compressed."""
     return {key: value for key, value in module.state_dict().items() if _QUANTIZER not in f".{key}"}
 
 
 def _tie(module: nn.Module, header: Mapping[str, Any], path: Path) -> None:
-    """Let layers share weights as they did in the saved model, whether or not those of `module` do.
+    """Let layers of `module` share weights as they did in the saved model.
 
-    Raises: FormatError for ties that the saved layers cannot have; ModelError for ties of the module that they have not.
+    Raises: FormatError for ties that the saved layers cannot have; ModelError when layers of the module share a weight
+    and the saved ones do not.
     """
-    layers, tied = dict(prunable_layers(module)), header[_TIED_FIELD]
-    entries = {entry["layer"] for field in ("layers", _MASKED_FIELD) for entry in header[field]}
+    layers, tied = dict(prunable_layers(module)), header[TIED_FIELD]
+    entries = {entry["layer"] for field in ("layers", MASKED_FIELD) for entry in header[field]}
     for name, owner in tied.items():
         if name in entries or owner not in entries or not {name, owner} <= layers.keys():
             raise FormatError(
-                f"{path}: field '{_TIED_FIELD}' ties '{name}' to '{owner}', which holds no weights of both"
+                f"{path}: field '{TIED_FIELD}' ties '{name}' to '{owner}', which holds no weights of both"
             )
         if layers[name].weight.shape != layers[owner].weight.shape:  # type: ignore[union-attr]
-            raise FormatError(f"{path}: field '{_TIED_FIELD}' ties '{name}' to '{owner}' of another shape; save again")
+            raise FormatError(f"{path}: field '{TIED_FIELD}' ties '{name}' to '{owner}' of another shape; save again")
         layers[name].weight = layers[owner].weight
     for name, owner in tied_layers(module).items():
         if {name, owner} & entries and tied.get(name) != owner:
@@ -239,7 +201,7 @@ def _tie(module: nn.Module, header: Mapping[str, Any], path: Path) -> None:
 
 
 def _restore_layers(group: Sequence[nn.Module], codes: LayerCodes) -> None:
-    """The first layer's weight, which the others share, held to its codebook in all of them."""
+    """Set the first layer's weight, which the others share, and hold it to its codebook in all of them."""
     weight: Tensor = group[0].weight  # type: ignore[assignment]
     with torch.no_grad():
         weight.copy_(torch.from_numpy(codes.values()))
@@ -250,7 +212,7 @@ def _restore_layers(group: Sequence[nn.Module], codes: LayerCodes) -> None:
 def _restore_masked(
     group: Sequence[nn.Module], entry: Mapping[str, Any], tensors: dict[str, Tensor], path: Path
 ) -> None:
-    """Survivors at their places, zeros elsewhere, held there from now on, in all layers that share the weight."""
+    """Set surviving weights and zeros, and hold the zeros from now on, in all layers that share the weight."""
     name, weight = entry["layer"], group[0].weight
     mask = _read_mask(entry, tensors, path)
     survivors = _take(tensors, f"{name}.survivors", weight.dtype, (entry["kept"],), path)  # type: ignore[arg-type]
@@ -265,7 +227,7 @@ def _restore_masked(
 
 
 def _restore_leftovers(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Take the remaining tensors, which must be exactly the ones the module needs."""
+    """Copy the remaining tensors into the module; they must be exactly those that it needs."""
     wanted = _leftovers(module)
     missing, extra = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
     if missing or extra:
@@ -290,9 +252,9 @@ def _read_codes(entry: Mapping[str, Any], tensors: dict[str, Tensor], path: Path
     survivors = unpack_codes(packed, kept, levels)
     step_shape = () if entry["granularity"] == "layer" else (shape[0],)
     log2_step = _take(tensors, f"{name}.log2_step", torch.int16, step_shape, path).astype(np.int32)
-    if np.abs(survivors).max(initial=0) > levels or np.abs(log2_step).max(initial=0) > _LARGEST_LOG2:
+    if np.abs(survivors).max(initial=0) > levels or np.abs(log2_step).max(initial=0) > LARGEST_LOG2:
         raise FormatError(
-            f"{path}: layer '{name}' has codes beyond {levels} or a step beyond 2^{_LARGEST_LOG2}; save again"
+            f"{path}: layer '{name}' has codes beyond {levels} or a step beyond 2^{LARGEST_LOG2}; save again"
         )
     codes = np.zeros(shape, dtype=np.int32)
     codes[mask] = survivors
@@ -322,54 +284,10 @@ def _take(tensors: dict[str, Tensor], key: str, dtype: torch.dtype, shape: tuple
     return tensor.numpy()
 
 
-def _layer_entry(name: str, codes: LayerCodes) -> dict[str, Any]:
-    return {
-        "layer": name,
-        "shape": list(codes.codes.shape),
-        "levels": codes.levels,
-        "bits": codes.bits,
-        "kept": int(codes.mask.sum()),
-        "granularity": codes.granularity,
-    }
-
-
-def _check_layer_entry(entry: Any, where: str) -> None:
-    if not isinstance(entry, dict) or entry.keys() != _LAYER_FIELDS:
-        raise FormatError(f"{where}: needs exactly {', '.join(sorted(_LAYER_FIELDS))}; save the model again")
-    if not isinstance(entry["layer"], str) or not _whole_numbers(entry["shape"]):
-        raise FormatError(f"{where}: layer is a text and shape a list of whole numbers; save the model again")
-    levels = entry["levels"]
-    if type(levels) is not int or not 1 <= levels <= _LARGEST_LEVELS or entry["bits"] != level_bits(levels):
-        raise FormatError(
-            f"{where}: levels {levels!r} and bits {entry['bits']!r}; levels 1 to {_LARGEST_LEVELS} with their bits"
-        )
-    _check_kept(entry, where)
-    if entry["granularity"] not in ("layer", "channel"):
-        raise FormatError(f"{where}.granularity: got {entry['granularity']!r}; allowed: layer, channel")
-
-
-def _check_masked_entry(entry: Any, where: str) -> None:
-    if not isinstance(entry, dict) or entry.keys() != _MASKED_LAYER_FIELDS:
-        raise FormatError(f"{where}: needs exactly {', '.join(sorted(_MASKED_LAYER_FIELDS))}; save the model again")
-    if not isinstance(entry["layer"], str) or not _whole_numbers(entry["shape"]):
-        raise FormatError(f"{where}: layer is a text and shape a list of whole numbers; save the model again")
-    _check_kept(entry, where)
-
-
-def _check_kept(entry: Mapping[str, Any], where: str) -> None:
-    kept, size = entry["kept"], int(np.prod(entry["shape"], dtype=object))
-    if type(kept) is not int or not 0 <= kept <= size:
-        raise FormatError(f"{where}.kept: got {kept!r}; 0 to {size} is allowed")
-
-
-def _whole_numbers(value: Any) -> bool:
-    return isinstance(value, list) and all(type(item) is int and item > 0 for item in value)
-
-
 def _dtype(module: nn.Module) -> str:
     found = {str(parameter.dtype).removeprefix("torch.") for parameter in module.parameters()}
-    if len(found) != 1 or not found <= _DTYPES.keys():
+    if len(found) != 1 or not found <= set(DTYPES):
         raise ModelError(
-            f"parameters: of type {', '.join(sorted(found))}; only one of {', '.join(_DTYPES)} can be saved, convert it"
+            f"parameters: of type {', '.join(sorted(found))}; only one of {', '.join(DTYPES)} can be saved, convert it"
         )
     return found.pop()

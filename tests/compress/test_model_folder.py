@@ -11,7 +11,8 @@ from torch import nn
 
 from compress.errors import FormatError, ModelError, OverwriteError
 from compress.model.compressed import CompressedModel
-from compress.model.saved import load_model_folder, read_record, save_model
+from compress.model.record import read_record
+from compress.model.saved import load_model_folder, save_model
 from compress.opq.opq import opq
 
 

@@ -1,0 +1,112 @@
+"""model.json of a saved CompressedModel: its fields, written and checked without any tensor.
+
+`masked` is there only when a layer is pruned but not quantized; `tied` only when layers share a weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compress.artifact import read_json
+from compress.errors import FormatError
+from compress.model.codebook import LayerCodes, level_bits
+
+KIND = "compressed"
+FORMAT_VERSION = 1
+TENSORS_FILE = "model.safetensors"
+JSON_FILE = "model.json"
+
+_FIELDS = frozenset(
+    {"kind", "version", "tensors_sha256", "source", "input_shape", "dtype", "architecture", "layers", "history"}
+)
+#: Layers that are pruned but not quantized.
+MASKED_FIELD = "masked"
+#: Layer -> the layer that it shares a weight with, and whose entry holds that weight.
+TIED_FIELD = "tied"
+_MASKED_LAYER_FIELDS = frozenset({"layer", "shape", "kept"})
+_LAYER_FIELDS = frozenset({"layer", "shape", "levels", "bits", "kept", "granularity"})
+DTYPES = ("float32", "float64")
+#: Steps beyond this overflow or underflow in float32.
+LARGEST_LOG2 = 126
+LARGEST_LEVELS = 2**15 - 1
+
+
+def read_record(folder: str | Path) -> dict[str, Any]:
+    """The folder's model.json with its fields checked: what the model is and where it came from.
+
+    Raises: FormatError naming file and field.
+    """
+    path = Path(folder) / JSON_FILE
+    header = read_json(path, kind=KIND, version=FORMAT_VERSION)
+    missing, extra = sorted(_FIELDS - header.keys()), sorted(header.keys() - _FIELDS - {MASKED_FIELD, TIED_FIELD})
+    if missing or extra:
+        raise FormatError(f"{path}: missing {missing or 'nothing'}, unknown {extra or 'nothing'}; save the model again")
+    shape = header["input_shape"]
+    if shape is not None and not _whole_numbers(shape):
+        raise FormatError(f"{path}: field 'input_shape' is {shape!r}; a list of whole numbers or null is needed")
+    if header["dtype"] not in DTYPES:
+        raise FormatError(f"{path}: field 'dtype' is {header['dtype']!r}; allowed: {', '.join(DTYPES)}")
+    for field, kind in (("source", dict), ("architecture", dict), ("layers", list), ("history", list)):
+        if not isinstance(header[field], kind):
+            raise FormatError(f"{path}: field '{field}' is {type(header[field]).__name__}, expected {kind.__name__}")
+    if not all(isinstance(step, dict) and isinstance(step.get("method"), str) for step in header["history"]):
+        raise FormatError(f"{path}: field 'history' holds an entry without a method; save the model again")
+    for position, entry in enumerate(header["layers"]):
+        _check_layer_entry(entry, f"{path}: field 'layers[{position}]'")
+    masked = header.setdefault(MASKED_FIELD, [])
+    if not isinstance(masked, list):
+        raise FormatError(f"{path}: field '{MASKED_FIELD}' is {type(masked).__name__}, expected list")
+    for position, entry in enumerate(masked):
+        _check_masked_entry(entry, f"{path}: field '{MASKED_FIELD}[{position}]'")
+    tied = header.setdefault(TIED_FIELD, {})
+    if not isinstance(tied, dict) or not all(isinstance(owner, str) for owner in tied.values()):
+        raise FormatError(f"{path}: field '{TIED_FIELD}' names for each layer the one it shares with; save again")
+    return header
+
+
+def layer_entry(name: str, codes: LayerCodes) -> dict[str, Any]:
+    return {
+        "layer": name,
+        "shape": list(codes.codes.shape),
+        "levels": codes.levels,
+        "bits": codes.bits,
+        "kept": int(codes.mask.sum()),
+        "granularity": codes.granularity,
+    }
+
+
+def _check_layer_entry(entry: Any, where: str) -> None:
+    if not isinstance(entry, dict) or entry.keys() != _LAYER_FIELDS:
+        raise FormatError(f"{where}: needs exactly {', '.join(sorted(_LAYER_FIELDS))}; save the model again")
+    if not isinstance(entry["layer"], str) or not _whole_numbers(entry["shape"]):
+        raise FormatError(f"{where}: layer is a text and shape a list of whole numbers; save the model again")
+    levels = entry["levels"]
+    if type(levels) is not int or not 1 <= levels <= LARGEST_LEVELS or entry["bits"] != level_bits(levels):
+        raise FormatError(
+            f"{where}: levels {levels!r} and bits {entry['bits']!r}; levels 1 to {LARGEST_LEVELS} with their bits"
+        )
+    _check_kept(entry, where)
+    if entry["granularity"] not in ("layer", "channel"):
+        raise FormatError(f"{where}.granularity: got {entry['granularity']!r}; allowed: layer, channel")
+
+
+def _check_masked_entry(entry: Any, where: str) -> None:
+    if not isinstance(entry, dict) or entry.keys() != _MASKED_LAYER_FIELDS:
+        raise FormatError(f"{where}: needs exactly {', '.join(sorted(_MASKED_LAYER_FIELDS))}; save the model again")
+    if not isinstance(entry["layer"], str) or not _whole_numbers(entry["shape"]):
+        raise FormatError(f"{where}: layer is a text and shape a list of whole numbers; save the model again")
+    _check_kept(entry, where)
+
+
+def _check_kept(entry: Mapping[str, Any], where: str) -> None:
+    kept, size = entry["kept"], int(np.prod(entry["shape"], dtype=object))
+    if type(kept) is not int or not 0 <= kept <= size:
+        raise FormatError(f"{where}.kept: got {kept!r}; 0 to {size} is allowed")
+
+
+def _whole_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is int and item > 0 for item in value)
