@@ -83,13 +83,14 @@ def cheapest_split(table: DiagonalTable, planes: int, prices: SplitPrices, slots
         giant = shifted - baby
         moved = baby != offset
         giants = _distinct(outputs * slots + giant, giant != 0)
-        costs = (
-            prices.digits * _distinct(np.broadcast_to(sources, baby.shape), moved)
-            + prices.baby * _distinct(sources * slots + baby, moved)
-            + prices.row * moved.sum(axis=1)
-            + prices.giant * giants
-            + prices.key * (_distinct(baby, moved) + np.minimum(1, giants))
-        )
+        with np.errstate(invalid="ignore"):  # infinite prices times no part: the split is then any one, and correct
+            costs = (
+                prices.digits * _distinct(np.broadcast_to(sources, baby.shape), moved)
+                + prices.baby * _distinct(sources * slots + baby, moved)
+                + prices.row * moved.sum(axis=1)
+                + prices.giant * giants
+                + prices.key * (_distinct(baby, moved) + np.minimum(1, giants))
+            )
         place = int(np.argmin(costs))
         best.append((float(costs[place]), int(candidates[place]), offset))
     _, step, offset = min(best, key=lambda one: one[0])

@@ -87,7 +87,9 @@ def test_it_finds_what_trying_everything_finds(layers, budget):
         if sum(cost[pick] for cost, pick in zip(costs, picks, strict=True)) <= budget
     ]
     if not fitting:
-        with pytest.raises(BudgetError):
+        with pytest.raises(
+            BudgetError, match=f"the budget is a cost of {budget:.4g}, the sparsest layers allowed cost"
+        ):
             cheapest_choices(values, costs, budget)
         return
     picks = cheapest_choices(values, costs, budget)

@@ -77,10 +77,10 @@ def test_two_pieces_are_worked_on_at_once():
 
 def test_a_team_works_on_one_request_at_a_time_and_is_free_after_an_error():
     team = Team(2)
-    with pytest.raises(ZeroDivisionError), team.gathered() as first:
+    with pytest.raises(ZeroDivisionError, match="the request failed"), team.gathered() as first:
         with team.gathered() as second:
             assert second == ALONE != first
-        raise ZeroDivisionError
+        raise ZeroDivisionError("the request failed")
     with team.gathered() as again:
         assert again == first
 
