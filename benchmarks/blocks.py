@@ -29,7 +29,9 @@ import torch
 import cipherpress as cp
 from benchmarks.machine import this_machine
 from compress.blocks.cost import CkksDiagonals, LayerPlace
-from compress.blocks.prune import block_table, layer_places, prune_blocks
+from compress.blocks.options import BlockPruning
+from compress.blocks.places import layer_places
+from compress.blocks.prune import block_table, prune_blocks
 from compress.dataset import Dataset
 from compress.errors import BudgetError
 from compress.training.finetune import finetune
@@ -107,7 +109,9 @@ def measure(model: Any, data: Dataset, job: dict[str, Any]) -> dict[str, Any]:
     """One row: accuracy on all test images after pruning and after fine-tuning, and what every layer keeps."""
     started = time.monotonic()
     try:
-        small = prune_blocks(model, data, seed=job["seed"], **job["options"])
+        named = {name: job["options"][name] for name in ("sparsity", "block", "cost")}
+        rest = BlockPruning(**{name: value for name, value in job["options"].items() if name not in named})
+        small = prune_blocks(model, data, **named, config=rest, seed=job["seed"])
     except BudgetError as error:
         return {"refused": str(error)}
     pruned_s = time.monotonic() - started

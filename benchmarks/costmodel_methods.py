@@ -83,7 +83,7 @@ def _subject(name: str, method: str, data: Dataset) -> tuple[Sequence[Work], dic
     network = cp.convert(METHODS[method](cp.load_model(name), data), data, Conversion(epochs=0), seed=SEED)
     try:
         largest = float(abs(network.run(data.calibration(64))).max())
-        plan = cp.compile(network, data, max_error=ALLOWED_ERROR * largest, seed=SEED).server.plan
+        plan = cp.compile(network, data, cp.Limits(max_error=ALLOWED_ERROR * largest), seed=SEED).server.plan
     except CipherpressError as error:
         raise CipherpressError(f"{name}, {method}: {error}") from error
     params = plan.params

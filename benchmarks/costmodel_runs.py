@@ -204,7 +204,7 @@ def _compiled(subject: Subject, data: Dataset) -> Bundle:
     if subject.allowed_error is None:
         return cp.compile(network, data)
     outputs = network.run(data.calibration(64))
-    return cp.compile(network, data, max_error=subject.allowed_error * float(np.sqrt((outputs**2).mean())))
+    return cp.compile(network, data, cp.Limits(max_error=subject.allowed_error * float(np.sqrt((outputs**2).mean()))))
 
 
 def seal_params(params: Params) -> Params:

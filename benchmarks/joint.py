@@ -28,6 +28,7 @@ from compress.joint.executable import joint_network
 from compress.joint.quantize import joint_quantize
 from compress.training.finetune import label_loss
 from compress.training.loop import fit_
+from compress.training.schedule import Schedule
 
 NETWORKS = ("mlp", "cnn", "lenet300", "lenet5", "lenet5-caffe", "vit", "vit-fashion")
 RESIDUAL = "residual"
@@ -162,9 +163,8 @@ def _trained(data: Dataset) -> nn.Module:
         module,
         torch.from_numpy(data.x_train),
         torch.from_numpy(data.y_train),
+        Schedule(epochs=1, learning_rate=5e-3),
         loss=label_loss,
-        epochs=1,
-        learning_rate=5e-3,
         seed=0,
     )
     return module.eval()

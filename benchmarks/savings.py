@@ -23,6 +23,7 @@ import cipherpress as cp
 from benchmarks.machine import this_machine
 from benchmarks.peers import Entry, measure_in_turn
 from compress.artifact import json_bytes
+from compress.blocks.options import BlockPruning
 from compress.conversion.calibrate import network_accuracy
 from compress.dataset import Dataset, Progress
 from compress.opq.dead_units import without_dead_units
@@ -78,7 +79,7 @@ def lines_and_diagonals(inputs: float, units: float, first: float, second: float
 
     def prune(sparsity: float, block: str, cost: str) -> Step:
         return lambda model, data: cp.prune_blocks(
-            model, data, sparsity=sparsity, block=block, cost=cost, rounds=1, seed=SEED
+            model, data, sparsity=sparsity, block=block, cost=cost, config=BlockPruning(rounds=1), seed=SEED
         )
 
     return (

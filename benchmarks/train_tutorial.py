@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from cipherpress.zoo.datasets import load_data
 from compress.training.loop import accuracy, fit_
+from compress.training.schedule import Schedule
 
 WEIGHTS = Path(__file__).parent / "weights"
 SEED, EPOCHS, LEARNING_RATE = 0, 10, 3e-3
@@ -47,11 +48,9 @@ def main() -> None:
         module,
         torch.from_numpy(data.x_train),
         torch.from_numpy(data.y_train),
+        Schedule(epochs=EPOCHS, learning_rate=LEARNING_RATE, gradient_clip=1.0),
         loss=lambda outputs, targets, _: loss(outputs, targets),
-        epochs=EPOCHS,
-        learning_rate=LEARNING_RATE,
         seed=SEED,
-        gradient_clip=1.0,
     )
     found = accuracy(module, data.x_test, data.y_test)
     WEIGHTS.mkdir(exist_ok=True)

@@ -12,6 +12,14 @@ from numpy.typing import NDArray
 Progress = Callable[[str, float], None]
 
 
+def part_of(progress: Progress | None, start: float, share: float) -> Progress | None:
+    """A callback for a part of the work that begins at `start` and is `share` of the whole; None without a callback."""
+    if progress is None:
+        return None
+    report = progress
+    return lambda label, fraction: report(label, start + share * fraction)
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Training and test images with their labels.

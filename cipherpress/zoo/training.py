@@ -18,6 +18,7 @@ from compress.artifact import json_bytes, write_folder
 from compress.dataset import Dataset, Progress
 from compress.training.augment import DigitAugment
 from compress.training.loop import accuracy, fit_
+from compress.training.schedule import Schedule
 
 DEFAULT_EPOCHS = 10
 
@@ -46,11 +47,13 @@ def train(
         module,
         torch.from_numpy(data.x_train),
         torch.from_numpy(data.y_train),
+        Schedule(
+            epochs=recipe.epochs,
+            learning_rate=recipe.learning_rate,
+            batch_size=recipe.batch_size,
+            weight_decay=recipe.weight_decay,
+        ),
         loss=loss,
-        epochs=recipe.epochs,
-        learning_rate=recipe.learning_rate,
-        batch_size=recipe.batch_size,
-        weight_decay=recipe.weight_decay,
         augment=DigitAugment() if recipe.augment and data.x_train.ndim == 4 else None,
         seed=seed,
         progress=progress,

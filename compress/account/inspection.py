@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from compress.account.accounting import account
-from compress.blocks.prune import block_table, layer_places
+from compress.blocks.places import layer_places
+from compress.blocks.prune import block_table
 from compress.model.compressed import CompressedModel
 from compress.network import Conv, Dense, Network
 

@@ -1,7 +1,9 @@
 """Block pruning (LPViT): which whole blocks go, and what that costs.
 
-options.py          names that options may take
+options.py          the options of prune_blocks and their checks
 prune.py            block pruning after LPViT: score, share out, refit
+places.py           where each prunable layer runs in the network
+allocate.py         which blocks every layer keeps within a budget
 patterns.py         families of blocks: tiles, bands, residue classes, inputs, outputs, taps
 importance.py       what removing a block costs: second-order Taylor on calibration data
 curves.py           what pruning a layer does to the answers: Taylor, or measured on calibration images

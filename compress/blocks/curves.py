@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 import torch
@@ -23,7 +22,6 @@ from compress.blocks.prefix_cache import cached_prefix
 
 Array = NDArray[np.float64]
 Kept = NDArray[np.bool_]
-Curves = Literal["measured", "taylor"]
 #: (layer, masks (choices, blocks)) -> distortion of every choice.
 Distortion = Callable[[str, Kept], Array]
 

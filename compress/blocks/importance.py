@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -19,14 +19,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor, nn
 
+from compress.blocks.options import Gradient
 from compress.blocks.patterns import Groups
 from compress.dataset import Progress
 from compress.errors import CalibrationError, ConfigError
 
 Array = NDArray[np.float64]
-#: labels: the loss with the data's labels. sampled: with labels drawn from the model's own answer (the true Fisher
-#: information). outputs: random signs on the outputs, whose expectation is the squared change of the outputs.
-Gradient = Literal["sampled", "labels", "outputs"]
 
 BATCH_IMAGES = 64
 #: Per-sample gradients of one layer held at once, in numbers.

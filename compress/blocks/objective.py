@@ -13,15 +13,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.blocks.options import PowerTerm
 from compress.errors import BudgetError, ConfigError
 
 Array = NDArray[np.float64]
-PowerTerm = Literal["corrected", "released", "none"]
 
 #: Undominated sums kept after each merge; beyond it the best of every cost cell stays, so a choice is off by one cell.
 FRONT_LIMIT = 20_000

@@ -25,6 +25,7 @@ from compress.network import Network
 from compress.training.augment import DigitAugment, distortable
 from compress.training.distill import distillation_loss, distillation_targets
 from compress.training.loop import fit_
+from compress.training.schedule import Schedule
 
 logger = logging.getLogger(__name__)
 
@@ -134,13 +135,15 @@ def _distil(
         student,
         inputs,
         labels if augment else distillation_targets(logits, labels),
+        Schedule(
+            epochs=conversion.epochs,
+            learning_rate=conversion.learning_rate,
+            batch_size=conversion.batch_size,
+            gradient_clip=GRADIENT_CLIP,
+        ),
         loss=distillation_loss(student, teacher),
-        epochs=conversion.epochs,
-        learning_rate=conversion.learning_rate,
-        batch_size=conversion.batch_size,
         seed=seed,
         augment=augment,
-        gradient_clip=GRADIENT_CLIP,
         after_step=guard,
         progress=lambda label, fraction: say("distil", 0.05 + 0.85 * fraction),
     )

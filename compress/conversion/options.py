@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
 
 from compress.errors import ConfigError
 from compress.graph.polynomial import DEGREES
+from compress.training.schedule import check_training
 
 #: Strongest distortion, relative to that of fine-tuning. Beyond it, digits leave the image.
 LARGEST_DISTORTION = 2.0
@@ -36,19 +36,14 @@ class Conversion:
         object.__setattr__(self, "straight", tuple(self.straight))
         if self.degree not in DEGREES:
             raise ConfigError("degree", self.degree, f"one of {', '.join(map(str, DEGREES))}")
-        check_training(self.epochs, self.learning_rate, self.batch_size, self.distortion)
+        check_training(self.epochs, self.learning_rate, self.batch_size)
+        check_distortion(self.distortion)
 
 
-def check_training(epochs: int, learning_rate: float, batch_size: int, distortion: float, *, prefix: str = "") -> None:
-    """Refuse options that the training of a conversion cannot take; the error names the field with `prefix` before it.
+def check_distortion(distortion: float, *, prefix: str = "") -> None:
+    """Refuse a strength of distortions that is out of range; the error names the field with `prefix` before it.
 
     Raises: ConfigError.
     """
-    if epochs < 0:
-        raise ConfigError(f"{prefix}epochs", epochs, "0 or more")
-    if not 0 < learning_rate < inf:
-        raise ConfigError(f"{prefix}learning_rate", learning_rate, "a finite number above 0")
-    if batch_size < 1:
-        raise ConfigError(f"{prefix}batch_size", batch_size, "1 or more")
     if not 0 <= distortion <= LARGEST_DISTORTION:
         raise ConfigError(f"{prefix}distortion", distortion, f"a factor from 0 to {LARGEST_DISTORTION:g}")

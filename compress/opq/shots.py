@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from compress.dataset import Dataset, Progress
+from compress.dataset import Dataset, Progress, part_of
 from compress.errors import ConfigError
 from compress.model.compressed import CompressedModel, prunable_layers
 from compress.model.masking import mask_layer_
@@ -73,7 +73,7 @@ def opq_in_shots(
         )
         current = finetune(
             small, data, epochs=shot.epochs, learning_rate=learning_rate, shrinkage=shrinkage, teacher=teacher,
-            augment=augment, seed=seed + turn, progress=_part_of(progress, done / total, shot.epochs / total),
+            augment=augment, seed=seed + turn, progress=part_of(progress, done / total, shot.epochs / total),
         )  # fmt: skip
         done += shot.epochs
     assert isinstance(current, CompressedModel)
@@ -89,11 +89,3 @@ def masks_only(model: CompressedModel) -> CompressedModel:
             write_out_(layer)
             mask_layer_(layer, quantizer.mask.numpy())
     return model.after(module, method="masks-only")
-
-
-def _part_of(progress: Progress | None, start: float, share: float) -> Progress | None:
-    """Progress of a part of the work as progress of the whole."""
-    if progress is None:
-        return None
-    report = progress
-    return lambda label, fraction: report(label, start + share * fraction)

@@ -51,6 +51,24 @@ def pressed(
     return trained(start, data, setting, teacher=teacher, augment=augment, seed=seed, progress=progress)
 
 
+def coded(
+    model: nn.Module | CompressedModel,
+    data: Dataset,
+    setting: Setting,
+    *,
+    augment: bool = True,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> nn.Module | CompressedModel:
+    """The model with the setting's codebook, fine-tuned on it; the model itself when the setting has none."""
+    if setting.bits is None:
+        return model
+    small = opq(model, sparsity=setting.sparsity, bits=setting.bits)
+    if not setting.finetune_epochs:
+        return small
+    return finetune(small, data, epochs=setting.finetune_epochs, augment=augment, seed=seed, progress=progress)
+
+
 def trained(
     start: nn.Module | CompressedModel,
     data: Dataset,
@@ -62,9 +80,5 @@ def trained(
     progress: Progress | None = None,
 ) -> Network:
     """Codebook, fine-tuning and conversion of a model that is pruned already. teacher: what conversion distils from (the model itself)."""
-    small = start
-    if setting.bits is not None:
-        small = opq(small, sparsity=setting.sparsity, bits=setting.bits)
-        if setting.finetune_epochs:
-            small = finetune(small, data, epochs=setting.finetune_epochs, augment=augment, seed=seed, progress=progress)
+    small = coded(start, data, setting, augment=augment, seed=seed, progress=progress)
     return convert(small, data, setting.conversion, teacher=teacher, augment=augment, seed=seed, progress=progress)

@@ -7,9 +7,10 @@ from typing import Any
 
 from compress.blocks.options import COST_NAMES
 from compress.blocks.patterns import parse_patterns
-from compress.conversion.options import Conversion, check_training
+from compress.conversion.options import Conversion, check_distortion
 from compress.errors import ConfigError
 from compress.opq.options import check_opq
+from compress.training.schedule import check_training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +53,8 @@ class Setting:
             raise ConfigError("sparsity", self.sparsity, "0 when bits is None, because then OPQ does not run")
         if self.finetune_epochs < 0:
             raise ConfigError("finetune_epochs", self.finetune_epochs, "0 or more")
-        check_training(
-            self.convert_epochs,
-            self.convert_learning_rate,
-            self.convert_batch_size,
-            self.convert_distortion,
-            prefix="convert_",
-        )
+        check_training(self.convert_epochs, self.convert_learning_rate, self.convert_batch_size, prefix="convert_")
+        check_distortion(self.convert_distortion, prefix="convert_")
 
     @property
     def conversion(self) -> Conversion:

@@ -1,5 +1,6 @@
 """The one loop and everything that only changes what it minimizes.
 
+schedule.py   how long and how fast a module is trained, checked
 loop.py       the one training loop
 augment.py    small distortions of training images
 distill.py    the loss that a converted network learns from its original

@@ -6,7 +6,6 @@ Gradients pass the codebook by the straight-through estimator; see `compress.mod
 from __future__ import annotations
 
 import copy
-import math
 
 import torch
 import torch.nn.functional as F
@@ -14,13 +13,14 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from compress.dataset import Dataset, Progress
-from compress.errors import CompressError, ConfigError, InputShapeError
+from compress.errors import CompressError, InputShapeError
 from compress.model.compressed import CompressedModel, prunable_layers
 from compress.model.precision import full_precision_, in_precision, precision
 from compress.model.quantizer import latent_weight
 from compress.training.augment import DigitAugment, distortable
 from compress.training.distill import distillation_loss
 from compress.training.loop import accuracy, fit_, predict
+from compress.training.schedule import Schedule
 
 
 def label_loss(outputs: Tensor, targets: Tensor, inputs: Tensor) -> Tensor:
@@ -49,14 +49,11 @@ def finetune(
     Raises: CompressError when nothing is compressed or everything frozen; ConfigError; InputShapeError when data and network (or teacher) do
     not fit; CalibrationError when training diverges.
     """
+    schedule = Schedule(epochs=epochs, learning_rate=learning_rate, shrinkage=shrinkage)
     if not model.layers() and not model.masks():
         raise CompressError(
             None, f"model {type(model.module).__name__}: nothing in it is compressed yet; run opq first"
         )
-    if epochs < 0:
-        raise ConfigError("epochs", epochs, "0 or more")
-    if not 0 <= shrinkage < math.inf:
-        raise ConfigError("shrinkage", shrinkage, "a number at least 0")
     _check_shapes(model.module, teacher, data)
     augment = augment and distortable(data.x_train)
     module = full_precision_(copy.deepcopy(model.module))
@@ -70,13 +67,11 @@ def finetune(
         module,
         in_precision(torch.from_numpy(data.x_train), module),
         torch.from_numpy(data.y_train),
+        schedule,
         loss=label_loss if guide is None else distillation_loss(module, guide),
-        epochs=epochs,
-        learning_rate=learning_rate,
         seed=seed,
         augment=DigitAugment() if augment else None,
         shrunk=_shrunk(module),
-        shrinkage=shrinkage,
         progress=progress,
     )
     return model.after(

@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _NormBase as NormBase
 from compress.dataset import Progress
 from compress.errors import CalibrationError
 from compress.model.precision import in_precision
+from compress.training.schedule import Schedule
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 Augment = Callable[[Tensor, torch.Generator], Tensor]
@@ -28,18 +29,13 @@ def fit_(
     module: nn.Module,
     inputs: Tensor,
     targets: Tensor,
+    schedule: Schedule,
     *,
     loss: Loss,
-    epochs: int,
-    learning_rate: float,
-    batch_size: int = 256,
     seed: int = 0,
-    weight_decay: float = 0.0,
     augment: Augment | None = None,
-    gradient_clip: float | None = None,
     after_step: Callable[[], None] | None = None,
     shrunk: Sequence[Tensor] = (),
-    shrinkage: float = 0.0,
     progress: Progress | None = None,
 ) -> None:
     """Train `module` in place; deterministic for a seed on one machine; leaves it in eval mode.
@@ -51,16 +47,15 @@ def fit_(
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)  # dropout draws from the global generator
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay)
-    steps_an_epoch = math.ceil(len(inputs) / batch_size)
-    total = max(1, epochs * steps_an_epoch)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: one_cycle(step / total))
+    optimizer = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
+    total = max(1, schedule.epochs * math.ceil(len(inputs) / schedule.batch_size))
+    rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: one_cycle(step / total))
     module.train()
     for part in module.modules():
         if isinstance(part, NormBase) and part.affine and not any(own.requires_grad for own in part.parameters()):
             part.eval()  # a frozen normalization keeps its statistics too
-    for epoch in range(epochs):
-        for batch in torch.randperm(len(inputs), generator=generator).split(batch_size):
+    for epoch in range(schedule.epochs):
+        for batch in torch.randperm(len(inputs), generator=generator).split(schedule.batch_size):
             images = inputs[batch] if augment is None else augment(inputs[batch], generator)
             value = loss(module(images), targets[batch], images)
             if not torch.isfinite(value):
@@ -69,16 +64,16 @@ def fit_(
                 )
             optimizer.zero_grad(set_to_none=True)
             value.backward()
-            if gradient_clip is not None:
-                nn.utils.clip_grad_norm_(parameters, gradient_clip)
+            if schedule.gradient_clip is not None:
+                nn.utils.clip_grad_norm_(parameters, schedule.gradient_clip)
             optimizer.step()
-            if shrinkage:
-                shrink_(shrunk, optimizer.param_groups[0]["lr"] * shrinkage)
-            schedule.step()
+            if schedule.shrinkage:
+                shrink_(shrunk, optimizer.param_groups[0]["lr"] * schedule.shrinkage)
+            rates.step()
             if after_step is not None:
                 after_step()
         if progress is not None:
-            progress("training", (epoch + 1) / epochs)
+            progress("training", (epoch + 1) / schedule.epochs)
     module.eval()
 
 

@@ -1,7 +1,5 @@
 """Every bit counted, against hand-computed examples and the bytes on disk."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -19,6 +17,7 @@ from compress.account.accounting import (
     relative_fillers,
 )
 from compress.account.adaptive_coding import encode
+from compress.dataset import Dataset
 from compress.joint.quantize import joint_quantize
 from compress.model.codebook import LayerCodes
 from compress.model.compressed import CompressedModel
@@ -122,14 +121,7 @@ def test_biases_on_grids_count_their_bits():
     torch.manual_seed(0)
     random = np.random.default_rng(0)
     x = random.random((40, 6), dtype=np.float32)
-    data = SimpleNamespace(
-        name="x",
-        x_train=x,
-        y_train=np.zeros(40, int),
-        x_test=x,
-        y_test=np.zeros(40, int),
-        calibration=lambda n, s=0: x[:n],
-    )
+    data = Dataset(name="x", x_train=x, y_train=np.zeros(40, int), x_test=x, y_test=np.zeros(40, int))
     small = opq(nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)), sparsity=0.3, bits=4)
     saved = account(small)["total_bits"] - account(joint_quantize(small, data, bits=8))["total_bits"]
     assert saved == 8 * (32 - 8) - 2 * 8

@@ -1,6 +1,5 @@
 """Distortions keep what an image is; rows of features are left alone."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ from torch import nn
 
 from compress.conversion.convert import convert
 from compress.conversion.options import Conversion
+from compress.dataset import Dataset
 from compress.opq.opq import opq
 from compress.training.augment import DigitAugment, distortion_fields
 from compress.training.finetune import finetune
@@ -18,9 +18,7 @@ def features(count: int = 64) -> Any:
     rng = np.random.default_rng(0)
     labels = np.arange(count) % 3
     rows = (np.eye(3)[labels].repeat(4, axis=1) + 0.1 * rng.normal(size=(count, 12))).astype(np.float32)
-    return SimpleNamespace(
-        name="rows", x_train=rows, y_train=labels, x_test=rows, y_test=labels, calibration=lambda n, s: rows[:n]
-    )
+    return Dataset(name="rows", x_train=rows, y_train=labels, x_test=rows, y_test=labels)
 
 
 def test_distorted_images_keep_shape_and_range_and_some_stay_as_they_are() -> None:

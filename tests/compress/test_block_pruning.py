@@ -1,6 +1,6 @@
 """prune_blocks end to end on a small network: whole blocks, budgets, masks that stay through every later step."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pytest
@@ -10,9 +10,12 @@ from torch import nn
 from compress.account.accounting import account
 from compress.blocks import prune as blocks
 from compress.blocks.cost import CkksDiagonals, PlainBlocks
-from compress.blocks.prune import block_table, layer_places
+from compress.blocks.options import BlockPruning
+from compress.blocks.places import layer_places
+from compress.blocks.prune import block_table
 from compress.conversion.convert import convert
 from compress.conversion.options import Conversion
+from compress.dataset import Dataset
 from compress.errors import BudgetError, CompressError, ConfigError, FormatError, InputShapeError
 from compress.model.compressed import prunable_layers
 from compress.model.masking import WeightMask, layer_mask, mask_layer_
@@ -20,23 +23,15 @@ from compress.model.saved import load_model_folder, save_model
 from compress.opq.opq import opq
 from compress.training.finetune import finetune
 from compress.training.loop import accuracy, fit_
+from compress.training.schedule import Schedule
+
+SELDOM = {field.name for field in fields(BlockPruning)}
 
 
 def prune_blocks(model, data, **options):
     """In one round unless asked otherwise."""
-    return blocks.prune_blocks(model, data, **{"rounds": 1, "images": 1024, **options})
-
-
-@dataclass(frozen=True)
-class Data:
-    name: str
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
-
-    def calibration(self, count=512, seed=0):
-        return self.x_train[:count]
+    config = {"rounds": 1, "images": 1024} | {name: options.pop(name) for name in SELDOM & set(options)}
+    return blocks.prune_blocks(model, data, config=BlockPruning(**config), **options)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +40,7 @@ def data():
     random = np.random.default_rng(0)
     x = random.random((2500, 16), dtype=np.float32)
     y = np.abs((x - 0.5) @ random.normal(size=(16, 5))).argmax(axis=1)
-    return Data("toy", x[:2000], y[:2000], x[2000:], y[2000:])
+    return Dataset("toy", x[:2000], y[:2000], x[2000:], y[2000:])
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +51,8 @@ def plain(data):
         net,
         torch.from_numpy(data.x_train),
         torch.from_numpy(data.y_train),
+        Schedule(epochs=12, learning_rate=1e-2, batch_size=64),
         loss=lambda outputs, targets, inputs: nn.functional.cross_entropy(outputs, targets),
-        epochs=12,
-        learning_rate=1e-2,
-        batch_size=64,
     )
     return net
 
@@ -322,7 +315,7 @@ class Convolutions(nn.Module):
 
 @pytest.mark.parametrize("block", ["residue:4", "outputs:1", "inputs:1", "taps", "tile:2x3"])
 def test_convolutions(data, block):
-    images = Data("images", *(part.reshape(-1, 1, 4, 4) if part.ndim == 2 else part for part in (
+    images = Dataset("images", *(part.reshape(-1, 1, 4, 4) if part.ndim == 2 else part for part in (
         data.x_train[:200], data.y_train[:200], data.x_test, data.y_test)))  # fmt: skip
     torch.manual_seed(0)
     found = prune_blocks(Convolutions(), images, sparsity=0.2, block=block, cost="plain-blocks", images=100)
@@ -359,7 +352,7 @@ def test_refusals(plain, data, small):
         ({"slots": 1000}, "slots: got 1000; allowed: a power of two"),
     ):
         with pytest.raises(ConfigError, match=message):
-            prune_blocks(plain, data, **options)
+            prune_blocks(None, None, **options)
     with pytest.raises(BudgetError, match="the sparsest layers allowed cost"):
         prune_blocks(plain, data, sparsity=0.99, images=50)
     with pytest.raises(CompressError, match="layer '0': is quantized already, its steps fit .*; prune blocks first"):

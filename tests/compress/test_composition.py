@@ -1,7 +1,5 @@
 """Methods chained on one model: blocks, then OPQ, then joint quantization, then conversion; what each decided lasts."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -10,6 +8,7 @@ from torch import nn
 from compress.blocks.prune import prune_blocks
 from compress.conversion.convert import convert
 from compress.conversion.options import Conversion
+from compress.dataset import Dataset
 from compress.errors import CompressError
 from compress.joint.executable import joint_network
 from compress.joint.quantize import joint_quantize
@@ -29,9 +28,7 @@ def data():
     rng = np.random.default_rng(0)
     x = rng.random((300, 16), dtype=np.float32)
     y = (x[:, :4] + 0.1 * rng.random((300, 4))).argmax(axis=1)
-    return SimpleNamespace(
-        name="random", x_train=x, y_train=y, x_test=x[:80], y_test=y[:80], calibration=lambda n, seed=0: x[:n]
-    )
+    return Dataset(name="random", x_train=x, y_train=y, x_test=x[:80], y_test=y[:80])
 
 
 @pytest.fixture(scope="module")

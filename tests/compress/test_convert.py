@@ -20,6 +20,7 @@ from compress.model.codebook import bits_levels
 from compress.model.quantizer import quantize_layer_
 from compress.network import Add, AvgPool, Polynomial
 from compress.training.loop import fit_
+from compress.training.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,8 @@ def trained(module, epochs=8):
         module,
         torch.from_numpy(DATA.x_train),
         torch.from_numpy(DATA.y_train),
+        Schedule(epochs=epochs, learning_rate=1e-2, batch_size=64),
         loss=loss,
-        epochs=epochs,
-        learning_rate=1e-2,
-        batch_size=64,
     )
     return module.eval()
 

@@ -1,13 +1,13 @@
 """Curvature: the Fisher information it says it is, and what OPQ makes of it."""
 
 import re
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from compress.dataset import Dataset
 from compress.errors import CalibrationError, ConfigError
 from compress.model.folding import fold_batch_norm
 from compress.opq.curvature import weight_curvature
@@ -18,7 +18,8 @@ from compress.opq.shots import masks_only
 
 def data(features=6, images=4096, seed=0):
     x = np.random.default_rng(seed).normal(size=(images, features)).astype(np.float32)
-    return SimpleNamespace(name="x", x_train=x, calibration=lambda count, seed=0: x[:count])
+    none = np.zeros(len(x), np.int64)
+    return Dataset(name="x", x_train=x, y_train=none, x_test=x, y_test=none)
 
 
 def net():
@@ -147,7 +148,7 @@ def test_refusals_name_what_is_wrong(options, error, message):
 def test_images_that_break_the_network_are_refused():
     broken = data()
     broken.x_train[0, 0] = np.inf
-    with pytest.raises(CalibrationError):
+    with pytest.raises(CalibrationError, match="its answers to the calibration images are not finite; check the data"):
         weight_curvature(net(), broken)
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match="images: got 0; allowed: 1 or more"):
         weight_curvature(net(), data(), images=0)

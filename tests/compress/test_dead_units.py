@@ -1,13 +1,12 @@
 """Dead units: what is cleared is what nothing depends on, and the network answers as before."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from compress.account.accounting import account
+from compress.dataset import Dataset
 from compress.joint.quantize import joint_quantize
 from compress.model.compressed import CompressedModel
 from compress.model.quantizer import latent_weight, quantizer_of
@@ -107,10 +106,8 @@ def test_it_saves_bits_and_leaves_the_model_alone():
     small = pruned(convolutional().eval())
     before = {name: codes.codes.copy() for name, codes in small.layers().items()}
     x = np.random.default_rng(0).random((64, 1, 14, 14), dtype=np.float32)
-    data = SimpleNamespace(
-        name="x", x_train=x, y_train=np.zeros(64, int), x_test=x, y_test=np.zeros(64, int),
-        calibration=lambda n, s=0: x[:n],
-    )  # fmt: skip
+    data = Dataset(
+        name="x", x_train=x, y_train=np.zeros(64, int), x_test=x, y_test=np.zeros(64, int))  # fmt: skip
     cleared = without_dead_units(small, (1, 14, 14))
     assert all((codes.codes == before[name]).all() for name, codes in small.layers().items())
     counted = [account(joint_quantize(model, data, bits=8, bias_bits=5))["total_bits"] for model in (small, cleared)]

@@ -157,7 +157,9 @@ def test_networks_come_in_the_order_of_the_compilers_predictions():
     """What the compiler predicts for lenet300's shape with inputs and units pruned, against this model of three lines: the same up to a
     common factor, since what is asked for are shares of it."""
     kept = [(784, (300, 100)), (784, (256, 100)), (400, (256, 64)), (400, (128, 64)), (256, (64, 32))]
-    predicted = [cp.compile(network(*one), Images(), max_error=0.5).report["predicted_server_ms"] for one in kept]
+    predicted = [
+        cp.compile(network(*one), Images(), cp.Limits(max_error=0.5)).report["predicted_server_ms"] for one in kept
+    ]
     models = [modelled(*one) for one in kept]
     assert np.argsort(predicted).tolist() == np.argsort(models).tolist() == [4, 3, 2, 1, 0]
     factors = np.array(models) / np.array(predicted)

@@ -1,27 +1,18 @@
 """Fine-tuning: only weights move, it helps, it repeats, it refuses what it cannot do."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from compress.dataset import Dataset
 from compress.errors import CalibrationError, CompressError, ConfigError, InputShapeError
 from compress.model.compressed import CompressedModel
 from compress.model.quantizer import quantizer_of
 from compress.opq.opq import opq
 from compress.training.finetune import finetune
 from compress.training.loop import accuracy, fit_, shrink_
-
-
-@dataclass(frozen=True)
-class Data:
-    name: str
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
+from compress.training.schedule import Schedule
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +21,7 @@ def data():
     random = np.random.default_rng(0)
     x = random.random((2500, 16), dtype=np.float32)
     y = np.abs((x - 0.5) @ random.normal(size=(16, 5))).argmax(axis=1)
-    return Data("toy", x[:2000], y[:2000], x[2000:], y[2000:])
+    return Dataset("toy", x[:2000], y[:2000], x[2000:], y[2000:])
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +32,8 @@ def plain(data):
         net,
         torch.from_numpy(data.x_train),
         torch.from_numpy(data.y_train),
+        Schedule(epochs=25, learning_rate=1e-2, batch_size=64),
         loss=lambda outputs, targets, inputs: nn.functional.cross_entropy(outputs, targets),
-        epochs=25,
-        learning_rate=1e-2,
-        batch_size=64,
     )
     return net
 
@@ -121,7 +110,7 @@ def test_negative_epochs(small, data):
 
 
 def test_data_of_another_shape(small):
-    other = Data("wide", *(np.zeros((4, 9), np.float32), np.zeros(4, np.int64)) * 2)
+    other = Dataset("wide", *(np.zeros((4, 9), np.float32), np.zeros(4, np.int64)) * 2)
     with pytest.raises(
         InputShapeError, match=r"data wide: the compressed network does not take images of shape \(9,\)"
     ):
@@ -137,7 +126,9 @@ def test_a_teacher_with_other_classes(small, data):
 
 def test_divergence_is_named(small, data):
     with pytest.raises(CalibrationError, match="training diverged in epoch 1; try a smaller learning rate"):
-        finetune(small, Data("huge", data.x_train * np.float32(3e38), data.y_train, data.x_test, data.y_test), epochs=1)
+        finetune(
+            small, Dataset("huge", data.x_train * np.float32(3e38), data.y_train, data.x_test, data.y_test), epochs=1
+        )
 
 
 def test_shrinkage_empties_codes(small, data):
@@ -145,7 +136,7 @@ def test_shrinkage_empties_codes(small, data):
     zeros = [sum(int((codes.codes == 0).sum()) for codes in model.layers().values()) for model in (kept, shrunk)]
     assert zeros[1] > zeros[0] + 20
     assert shrunk.history[-1]["options"]["shrinkage"] == 5.0
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match="shrinkage: got -0.1; allowed: a number at least 0"):
         finetune(small, data, epochs=1, shrinkage=-0.1)
 
 

@@ -1,16 +1,16 @@
 """OPQ in several shots: what goes stays away, the last shot's sparsity is met, and several lose less than one."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from compress.dataset import Dataset
 from compress.errors import ConfigError
 from compress.opq.opq import opq
 from compress.opq.shots import Shot, masks_only, opq_in_shots, rising_shots
 from compress.training.loop import accuracy, fit_
+from compress.training.schedule import Schedule
 
 
 @pytest.fixture(scope="module")
@@ -18,10 +18,8 @@ def data():
     random = np.random.default_rng(0)
     x = random.random((2500, 16), dtype=np.float32)
     y = np.abs((x - 0.5) @ random.normal(size=(16, 5))).argmax(axis=1)
-    return SimpleNamespace(
-        name="toy", x_train=x[:2000], y_train=y[:2000], x_test=x[2000:], y_test=y[2000:],
-        calibration=lambda count, seed=0: x[:2000][np.random.default_rng(seed).permutation(2000)[:count]],
-    )  # fmt: skip
+    return Dataset(
+        name="toy", x_train=x[:2000], y_train=y[:2000], x_test=x[2000:], y_test=y[2000:])  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +28,8 @@ def plain(data):
     net = nn.Sequential(nn.Linear(16, 48), nn.ReLU(), nn.Linear(48, 5))
     fit_(
         net, torch.from_numpy(data.x_train), torch.from_numpy(data.y_train),
+        Schedule(epochs=25, learning_rate=1e-2, batch_size=64),
         loss=lambda outputs, targets, inputs: nn.functional.cross_entropy(outputs, targets),
-        epochs=25, learning_rate=1e-2, batch_size=64,
     )  # fmt: skip
     return net
 
@@ -83,7 +81,7 @@ def test_progress_rises_to_one(plain, data):
 
 
 def test_no_shots_are_refused(plain, data):
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match="shots: got 0; allowed: 1 or more"):
         opq_in_shots(plain, data, [])
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match="shots: got 0; allowed: 1 or more"):
         rising_shots(0.5, 4, shots=0, epochs_between=1, epochs=1)

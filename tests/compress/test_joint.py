@@ -1,7 +1,5 @@
 """Joint power-of-two quantization: the page's vectors (J6, J7, J10 to J12), integers equal to simulation, what is kept and refused."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -11,6 +9,7 @@ from torch import Tensor, nn
 
 from compress.conversion.convert import convert
 from compress.conversion.options import Conversion
+from compress.dataset import Dataset
 from compress.errors import CompressError, ConfigError
 from compress.joint.codes import ModuleCodes, TermCodes
 from compress.joint.executable import JointNetwork, joint_network
@@ -44,9 +43,7 @@ def dataset(shape=(6,), classes=3, count=200, low=0.0, seed=0):
     rng = np.random.default_rng(seed)
     x = rng.uniform(low, 1, size=(count, *shape)).astype(np.float32)
     y = rng.integers(0, classes, count)
-    return SimpleNamespace(
-        name="random", x_train=x, y_train=y, x_test=x[:50], y_test=y[:50], calibration=lambda n, seed=0: x[:n]
-    )
+    return Dataset(name="random", x_train=x, y_train=y, x_test=x[:50], y_test=y[:50])
 
 
 def one_module(module, codes, input_grid, shape):

@@ -13,6 +13,7 @@ from cipherpress.zoo.datasets import load_data
 from cipherpress.zoo.loading import load_model
 from cipherpress.zoo.transformers import TransformerShape, VisionTransformer
 from compress.account.accounting import account, bias_bits
+from compress.dataset import Dataset
 from compress.errors import CompressError
 from compress.joint.executable import joint_network
 from compress.joint.fixed_point import Grid
@@ -49,9 +50,7 @@ def transformer(name: str = "heads of 4", seed: int = 0) -> nn.Module:
 def dataset(low: float = 0.0, shape=(1, 8, 8), count: int = 120) -> SimpleNamespace:
     rng = np.random.default_rng(0)
     x, y = rng.uniform(low, 1, (count, *shape)).astype(np.float32), rng.integers(0, 3, count)
-    return SimpleNamespace(
-        name="random", x_train=x, y_train=y, x_test=x[:60], y_test=y[:60], calibration=lambda n, seed=0: x[:n]
-    )
+    return Dataset(name="random", x_train=x, y_train=y, x_test=x[:60], y_test=y[:60])
 
 
 @pytest.mark.parametrize("name", SHAPES)

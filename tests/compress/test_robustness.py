@@ -11,6 +11,7 @@ from torch import nn
 import cipherpress as cp
 from compress.account.accounting import account
 from compress.blocks.prune import prune_blocks
+from compress.dataset import Dataset
 from compress.errors import CompressError
 from compress.model.precision import precision
 from compress.opq.opq import opq
@@ -24,7 +25,7 @@ def points() -> SimpleNamespace:
     features = rng.normal(0, 0.3, (240, 16)).astype(np.float32)
     for row, label in zip(features, labels, strict=True):
         row[5 * label : 5 * label + 5] += 1
-    return SimpleNamespace(
+    return Dataset(
         name="points", x_train=features[:180], y_train=labels[:180], x_test=features[180:], y_test=labels[180:]
     )
 

@@ -50,7 +50,7 @@ def test_lines_are_trained_and_recorded(model, data):
 
 def test_a_line_saves_a_square(model, data):
     curved, straight = (convert(model, data, Conversion(epochs=1, straight=lines)) for lines in ([], ["3"]))
-    plans = [cp.compile(network, data, max_error=0.5).report for network in (curved, straight)]
+    plans = [cp.compile(network, data, cp.Limits(max_error=0.5)).report for network in (curved, straight)]
     assert [plan["ciphertext_multiplications"] for plan in plans] == [2, 1]
     assert plans[1]["predicted_server_ms"] < plans[0]["predicted_server_ms"]
 

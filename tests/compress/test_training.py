@@ -1,6 +1,7 @@
 """The training loop: the same seed gives the same weights, it learns, and it says when it cannot."""
 
 import math
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -9,6 +10,9 @@ from torch import Tensor, nn
 
 from compress.errors import CalibrationError
 from compress.training.loop import WARM_UP, accuracy, fit_, one_cycle, predict
+from compress.training.schedule import Schedule
+
+SCHEDULED = {field.name for field in fields(Schedule)}
 
 
 def squared_error(outputs: Tensor, targets: Tensor, _: Tensor) -> Tensor:
@@ -21,7 +25,8 @@ def fitted(seed: int = 0, **options) -> tuple[nn.Linear, Tensor, Tensor]:
     inputs = torch.randn(96, 3)
     targets = inputs @ torch.tensor([[1.0], [-2.0], [0.5]]) + 0.25
     options = {"epochs": 3, "learning_rate": 0.05, "batch_size": 16, "loss": squared_error} | options
-    fit_(module, inputs, targets, seed=seed, **options)
+    schedule = Schedule(**{name: options.pop(name) for name in SCHEDULED & set(options)})
+    fit_(module, inputs, targets, schedule, seed=seed, **options)
     return module, inputs, targets
 
 
@@ -45,7 +50,7 @@ def test_frozen_parameters_stay_and_no_epoch_changes_nothing():
     module = nn.Linear(3, 1)
     module.weight.requires_grad_(False)
     before = module.weight.clone()
-    fit_(module, torch.randn(8, 3), torch.ones(8, 1), loss=squared_error, epochs=2, learning_rate=0.1)
+    fit_(module, torch.randn(8, 3), torch.ones(8, 1), Schedule(epochs=2, learning_rate=0.1), loss=squared_error)
     assert torch.equal(module.weight, before)
 
 

@@ -1,6 +1,6 @@
 """Presets are settings that `press` takes, and mlp's pays where it says."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,8 +15,7 @@ def test_a_network_without_a_preset_gets_the_defaults():
 
 def test_the_mlp_preset_sends_half_of_the_inputs():
     setting = replace(press_options("mlp"), finetune_epochs=0, convert_epochs=0)
-    options = {name: value for name, value in asdict(setting).items() if name != "straight"}
-    bundle = cp.press(cp.load_model("mlp"), cp.load_data("mnist"), **options, max_error=2.0)
+    bundle = cp.press(cp.load_model("mlp"), cp.load_data("mnist"), setting, cp.Limits(max_error=2.0))
     slots = bundle.client.input_slots
     assert len(np.unique(slots[slots >= 0])) == 384
     first = bundle.report["layers"][0]["multiply_plain"]

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,6 +26,7 @@ from cipherpress.zoo.transformers import (
 )
 from compress.account.accounting import account
 from compress.conversion.options import Conversion
+from compress.dataset import Dataset
 from compress.errors import UnsupportedLayerError
 from compress.graph.tracing import trace
 from compress.model.compressed import prunable_layers
@@ -129,8 +129,7 @@ def blobs(count=96):
     images = rng.random((count, 1, 28, 28)).astype(np.float32) * 0.3
     for image, label in zip(images, labels, strict=True):
         image[0, 14 * label : 14 * label + 14] += 0.5
-    data = SimpleNamespace(name="blobs", x_train=images, y_train=labels, x_test=images, y_test=labels)
-    data.calibration = lambda count, seed: images[:count]
+    data = Dataset(name="blobs", x_train=images, y_train=labels, x_test=images, y_test=labels)
     return data
 
 
