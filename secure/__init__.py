@@ -3,6 +3,7 @@
 The files are the hall: pure, used by every room. Rooms, from the ground up:
 
 params.py     rings, moduli, the security tables
+frozen.py     read-only arrays and mappings
 limits.py     what a plan may cost and how far encryption may change the answer
 plan.py       the frozen Plan: a straight-line program over ciphertexts
 noise.py      how much error CKKS adds, per operation

@@ -9,14 +9,16 @@ Scale: the factor between a slot's number and what is encoded. SEAL's own scale 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from secure.frozen import read_only
 from secure.params import Params
 
 
@@ -59,11 +61,14 @@ class Op:
 
 @dataclass(frozen=True)
 class Constant:
-    """A plaintext: its slots (float32, or complex64), and the level and scale it is encoded at."""
+    """A plaintext: its slots (float32 or complex64, read-only), and the level and scale it is encoded at."""
 
     slots: NDArray[np.float32] | NDArray[np.complex64]
     level: int
     scale: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "slots", read_only(self.slots))
 
 
 @dataclass(frozen=True)
@@ -104,12 +109,12 @@ class Plan:
         return self.level_of(op.args[0])
 
     @cached_property
-    def last_use(self) -> dict[int, int]:
+    def last_use(self) -> Mapping[int, int]:
         """For every value that is read, the id of the last operation that reads it (outputs are kept for ever)."""
         uses = {arg: value for value, op in self.numbered() for arg in op.args}
         for value in self.outputs:
             uses.pop(value, None)
-        return uses
+        return MappingProxyType(uses)
 
     @cached_property
     def key_manifest(self) -> KeyManifest:

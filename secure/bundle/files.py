@@ -57,7 +57,7 @@ def save_bundle(bundle: Bundle, folder: str | Path, force: bool = False) -> None
             {**_plan_json(bundle.server.plan, constants), "bundle_id": plan_digest(bundle.server.plan)}
         ),
         CONSTANTS_FILE: constants,
-        REPORT_FILE: json_bytes({"kind": REPORT_KIND, "version": VERSION, "report": dict(bundle.report)}),
+        REPORT_FILE: json_bytes({"kind": REPORT_KIND, "version": VERSION, "report": bundle.report_json()}),
     }
     write_folder(Path(folder), files, force=force)
 

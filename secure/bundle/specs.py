@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from secure.frozen import frozen, read_only, thawed
 from secure.params import Params
 from secure.plan import KeyManifest, Plan
 
@@ -42,6 +43,10 @@ class ClientSpec:
     output_scales: tuple[float, ...]
     predicted_logit_error: float
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "input_slots", read_only(self.input_slots))
+        object.__setattr__(self, "output_slots", read_only(self.output_slots))
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServerSpec:
@@ -53,11 +58,22 @@ class ServerSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """A compiled network: the client's part, the server's part, and a report for people (plain JSON values)."""
+    """A compiled network: the client's part, the server's part, and a report for people.
+
+    report: JSON values, read-only at every depth: mappings and tuples where the JSON file has objects and arrays.
+    `report_json` gives dicts and lists.
+    """
 
     client: ClientSpec
     server: ServerSpec
     report: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "report", frozen(self.report))
+
+    def report_json(self) -> dict[str, Any]:
+        """A copy of the report as dicts and lists, which `json.dumps` takes and the caller may change."""
+        return dict(thawed(self.report))
 
     def explain(self) -> str:
         """The report as text: passes, levels, rotations, keys, predicted error and latency."""

@@ -75,6 +75,7 @@ class PlanWriter:
 
     def _constant(self, slots: NDArray[Any], level: int, scale: float) -> int:
         kept: NDArray[Any] = slots.astype(np.complex64 if np.iscomplexobj(slots) else np.float32)
+        kept.setflags(write=False)  # saves Constant a copy
         self.constants.append(Constant(kept, level, scale))
         return len(self.constants) - 1
 
