@@ -9,10 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from cipherpress.zoo.datasets import load_data
-from secure.bundle.files import load_client
-from secure.parties.client import Client
-from secure.parties.keys import write_file
+import cipherpress as cp
 
 PATIENCE_S = 300.0
 
@@ -30,16 +27,16 @@ def wait_for(path: Path, refused: Path) -> bytes:
 
 
 def main(folder: Path, images: int) -> None:
-    data = load_data("mnist")
-    client = Client(load_client(folder / "bundle"))  # the secret key never leaves this process
-    write_file(folder / "evaluation.key", client.evaluation_key.to_bytes(), force=True)
+    data = cp.load_data("mnist")
+    client = cp.Client(cp.load_client(folder / "bundle"))  # the secret key never leaves this process
+    cp.write_file(folder / "evaluation.key", client.evaluation_key.to_bytes(), force=True)
     right = 0
     for index in range(images):
-        write_file(folder / f"{index}.request.ct", client.encrypt(data.x_test[index]))
+        cp.write_file(folder / f"{index}.request.ct", client.encrypt(data.x_test[index]))
         scores = client.decrypt(wait_for(folder / f"{index}.reply.ct", folder / f"{index}.refused.txt"))
         right += int(scores.argmax() == data.y_test[index])
         print(f"digit {data.y_test[index]}, answer {scores.argmax()}")
-    write_file(folder / "done", b"")
+    cp.write_file(folder / "done", b"")
     print(f"{right} of {images} digits right")
 
 

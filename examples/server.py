@@ -10,16 +10,13 @@ import sys
 import time
 from pathlib import Path
 
-from compress.errors import CipherpressError
-from secure.bundle.files import load_server
-from secure.parties.keys import write_file
-from secure.parties.server import Server
+import cipherpress as cp
 
 PATIENCE_S = 300.0
 
 
 def main(folder: Path) -> None:
-    server = Server(load_server(folder / "bundle"))
+    server = cp.Server(cp.load_server(folder / "bundle"))
     registered, answered = False, 0
     deadline = time.monotonic() + PATIENCE_S
     while not (folder / "done").exists():
@@ -28,15 +25,15 @@ def main(folder: Path) -> None:
         if not registered and (folder / "evaluation.key").exists():
             try:
                 server.register((folder / "evaluation.key").read_bytes())
-            except CipherpressError as error:
+            except cp.CipherpressError as error:
                 sys.exit(f"evaluation.key refused: {type(error).__name__}: {error}")
             registered = True
         request = folder / f"{answered}.request.ct"
         if registered and request.exists():
             try:
-                write_file(folder / f"{answered}.reply.ct", server.run(request.read_bytes(), request.name))
-            except CipherpressError as error:
-                write_file(folder / f"{answered}.refused.txt", f"{type(error).__name__}: {error}".encode())
+                cp.write_file(folder / f"{answered}.reply.ct", server.run(request.read_bytes(), request.name))
+            except cp.CipherpressError as error:
+                cp.write_file(folder / f"{answered}.refused.txt", f"{type(error).__name__}: {error}".encode())
             answered += 1
             deadline = time.monotonic() + PATIENCE_S
         time.sleep(0.02)

@@ -12,6 +12,7 @@ import pytest
 from arch.rooms import INSTALLED, ROOT, imports_of, python_files
 
 import cipherpress as cp
+from compress import errors
 
 TENSEAL_FILES = {
     "secure/seal/context.py",
@@ -26,16 +27,24 @@ def test_tenseal_is_imported_in_four_files_and_benchmarks() -> None:
     assert {e.file for e in entries if e.root == "tenseal"} == TENSEAL_FILES
 
 
-def test_the_command_line_imports_lightly() -> None:
-    entries = imports_of("cli.py")
-    at_top = {e.module for e in entries if e.at_top and e.root not in sys.stdlib_module_names}
-    assert at_top == {"click", "cipherpress", "compress.errors"}
-    assert [e for e in entries if e.root in {"torch", "tenseal", "scipy", "sklearn"}] == []
+def test_commands_import_lightly() -> None:
+    entries = imports_of("cli.py", "cipherpress/commands")
+    at_top = {entry for entry in entries if entry.at_top and entry.root not in sys.stdlib_module_names}
+    assert {entry.module for entry in at_top if entry.root != "cipherpress"} == {
+        "click",
+        "compress.blocks.options",
+        "compress.errors",
+    }
+    assert all(
+        entry.module == "cipherpress" or ".commands" in entry.module for entry in at_top if entry.root == "cipherpress"
+    )
+    assert [entry for entry in entries if entry.root in {"torch", "tenseal", "scipy", "sklearn"}] == []
 
 
-def test_the_facade_imports_only_when_used() -> None:
-    entries = imports_of("cipherpress/__init__.py")
-    assert [e for e in entries if e.at_top and e.root not in sys.stdlib_module_names] == []
+def test_the_public_names_import_only_when_used() -> None:
+    entries = imports_of("cipherpress/__init__.py", "cipherpress/saved.py")
+    at_top = {entry.module for entry in entries if entry.at_top and entry.root not in sys.stdlib_module_names}
+    assert at_top == {"compress.errors"}
 
 
 def test_libraries_do_not_print() -> None:
@@ -73,11 +82,26 @@ def test_clean_processes_load_what_they_need(statement: str, may_load: set[str])
     assert set(json.loads(done.stdout)) <= may_load
 
 
-def test_public_names_are_complete_sorted_and_importable() -> None:
+def test_public_names_are_complete_sorted_and_documented() -> None:
     assert cp.__all__ == sorted(cp.__all__)
-    assert set(cp._NAMES) <= set(cp.__all__)
     for name in cp.__all__:
         assert getattr(cp, name).__doc__, name
     tree = ast.parse((ROOT / "cipherpress/__init__.py").read_text())
-    public = {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")}
-    assert public - {"artifact_kind"} <= set(cp.__all__)
+    (typed,) = [node for node in tree.body if isinstance(node, ast.If)]
+    seen_by_checkers = {
+        (statement.module, alias.name)
+        for statement in typed.body
+        if isinstance(statement, ast.ImportFrom)
+        for alias in statement.names
+    }
+    assert seen_by_checkers == {(module, name) for name, module in cp._MODULE_OF.items()}
+
+
+def test_every_error_is_public() -> None:
+    classes = {name for name, value in vars(errors).items() if isinstance(value, type) and not name.startswith("_")}
+    assert {name for name in classes if name.endswith("Error")} - {"LayerError"} <= set(cp.__all__)
+
+
+def test_examples_import_public_names_only() -> None:
+    entries = imports_of("examples")
+    assert {entry.module for entry in entries if entry.root in {*INSTALLED, "benchmarks", "cli"}} == {"cipherpress"}

@@ -31,7 +31,7 @@ ORDERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("verify",),
     ),
     "hwmodel": (("",),),
-    "cipherpress": (("timing", "zoo"), ("",)),
+    "cipherpress": (("timing", "zoo"), ("",), ("commands",)),
 }
 #: Arrows between rooms of one line, which have no order of their own.
 WITHIN_A_LINE = {
@@ -47,7 +47,14 @@ TAKES: Mapping[str, frozenset[str]] = {
     "secure": frozenset({"compress"}),
     "hwmodel": frozenset({"compress", "secure.plan", "secure.params", "secure.kernels"}),
     "cipherpress.zoo": frozenset(
-        {"compress", "compress.graph", "compress.joint", "compress.model", "compress.training"}
+        {
+            "compress",
+            "compress.graph",
+            "compress.joint",
+            "compress.model",
+            "compress.press.setting",
+            "compress.training",
+        }
     ),
     "cipherpress.timing": frozenset(
         {"compress", "hwmodel", "secure", "secure.compiling", "secure.engine", "secure.kernels", "secure.parties"}

@@ -40,7 +40,7 @@ def test_bits_by_layer_for_the_encrypted_objective(road: Road, tmp_path: Path) -
     [
         (("--block", "diagonal:3"), 1, "block: got 'diagonal:3'; allowed: residue:128, band:16, tile:8x8"),
         (("--sparsity", "0.999"), 1, "the sparsest layers allowed cost"),
-        (("--target-rate", "9"), 2, "--target-rate is opq's; give --sparsity, or --method opq too"),
+        (("--target-rate", "9"), 2, "--target-rate is an option of opq; give --sparsity, or --method opq too"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line(

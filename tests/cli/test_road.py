@@ -76,11 +76,11 @@ def test_the_decrypted_class_is_the_clear_networks(road: Road) -> None:
     assert np.abs(scores - clear).max() < 1.0
 
 
-@pytest.mark.parametrize("backend", ["tenseal", "cleartext"])
+@pytest.mark.parametrize("backend", ["engine", "clear"])
 def test_infer_measures_by_the_names_of_the_interface(road: Road, backend: str) -> None:
     found = call_json("infer", road.path("bundle"), "--data", road.data, "--images", 3, "--backend", backend)
-    assert found["images"] == 3
-    if backend == "cleartext":
+    assert (found["images"], found["backend"]) == (3, backend)
+    if backend == "clear":
         assert found.keys() >= {"images", "accuracy_compressed"}
         assert "accuracy_encrypted" not in found
     else:
@@ -91,9 +91,20 @@ def test_infer_measures_by_the_names_of_the_interface(road: Road, backend: str) 
         assert found["evaluation_key_bytes"] == pytest.approx(road.results["keygen"]["evaluation_key_bytes"], rel=1e-3)
 
 
+def test_a_backend_that_cannot_run_the_plan_is_refused(road: Road) -> None:
+    refused = call("infer", road.path("bundle"), "--data", road.data, "--images", 1, "--backend", "seal")
+    assert refused.exit_code == 1
+    assert refused.stderr == (
+        "error: coeff_modulus: the special prime is too near the others for SEAL's key switches to be precise; "
+        "run the bundle with the engine backend\n"
+    )
+
+
 def test_a_request_runs_on_as_many_threads_as_told(road: Road, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1})
-    monkeypatch.setattr("cli._limit_threads", lambda threads: None)  # torch's, for the rest of this process
+    monkeypatch.setattr(
+        "cipherpress.commands.command.limit_threads", lambda threads: None
+    )  # torch's, for the rest of this process
     files = ("--key", road.path("keys/evaluation.key"), "--input", road.path("x.ct"))
     found = call_json("run", road.path("bundle"), *files, "-o", tmp_path / "y.ct", "--threads", 2)
     assert (road.results["run"]["threads"], found["threads"]) == (1, 2)
@@ -123,8 +134,8 @@ def test_inspect_knows_every_artifact(road: Road, name: str, kind: str) -> None:
     assert found["kind"] == kind
     shown = call("inspect", road.path(name))
     assert shown.exit_code == 0
-    assert shown.stdout == ""
-    assert shown.stderr
+    assert shown.stdout
+    assert shown.stderr == ""
 
 
 def test_inspect_counts_a_compressed_model_with_its_network_at_hand(road: Road, tmp_path: Path) -> None:
@@ -205,7 +216,9 @@ def test_the_server_process_loads_no_torch(road: Road, tmp_path: Path) -> None:
     key, source = road.path("keys/evaluation.key"), road.path("x.ct")
     done = process("-c", code, "run", road.path("bundle"), "--key", key, "--input", source, "-o", tmp_path / "y.ct")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[]"
+    saved, loaded = done.stdout.splitlines()
+    assert saved.startswith(f"saved {tmp_path / 'y.ct'}") and saved.endswith("ms by engine")
+    assert loaded == "[]"
     assert (tmp_path / "y.ct").is_file()
 
 

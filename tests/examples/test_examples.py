@@ -49,7 +49,12 @@ def until(process: subprocess.Popen[str], path: Path) -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a bundle of the zoo's mlp; polynomials only fitted, so that it takes seconds."""
     made = tmp_path_factory.mktemp("shared")
-    bundle = cp.press(cp.load_model("mlp"), cp.load_data("mnist"), finetune_epochs=0, convert_epochs=0, max_error=2.0)
+    bundle = cp.press(
+        cp.load_model("mlp"),
+        cp.load_data("mnist"),
+        cp.Setting(finetune_epochs=0, convert_epochs=0),
+        cp.Limits(max_error=2.0),
+    )
     cp.save(bundle, made / "bundle")
     return made
 

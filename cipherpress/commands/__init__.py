@@ -1,0 +1,16 @@
+"""The subcommands of `cipherpress`, one file per topic. No maths here.
+
+console.py       results, notes and progress: where output goes
+options.py       options that several commands share
+command.py       what every subcommand has
+artifacts.py     MODEL, DATA, BUNDLE and output arguments
+compressing.py   train, compress, convert
+pressing.py      compile, press
+exporting.py     export
+parties.py       keygen, encrypt, run, decrypt
+checking.py      infer, verify
+showing.py       models, architectures, inspect
+pricing.py       estimate, report
+machine.py       calibrate, bench
+demo.py          demo
+"""

@@ -1,0 +1,147 @@
+"""What a MODEL or BUNDLE argument names, loaded and checked."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cipherpress as cp
+from compress.errors import ModelError, OverwriteError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from compress.dataset import Dataset
+    from compress.model.compressed import CompressedModel
+    from compress.network import Network
+    from secure.bundle.specs import Bundle
+
+
+def load_artifact(
+    spec: str, weights: Path | None = None, factory: str | None = None
+) -> nn.Module | CompressedModel | Network | Bundle:
+    """A torch module, CompressedModel, Network or Bundle from a MODEL argument.
+
+    Raises: ModelError, FormatError.
+    """
+    path = Path(spec)
+    if cp.artifact_kind(path) == "weights":
+        return _trained_module(path, weights, factory)
+    if path.is_dir():
+        return cp.load(path, cp.load_model(factory) if factory else None)
+    if ":" not in spec and (path.suffix or os.sep in spec):
+        raise ModelError(f"model '{spec}': no such folder; give a zoo name, path/to/file.py:factory or a saved folder")
+    return cp.load_model(spec, weights)
+
+
+def _trained_module(path: Path, weights: Path | None, factory: str | None) -> nn.Module:
+    """The module of a folder of trained weights, its files checked."""
+    from cipherpress.zoo.networks import ZOO
+
+    trained = str(read_trained(path).get("model"))
+    if factory is None and trained not in ZOO:
+        raise ModelError(
+            f"model '{path}': it holds the weights of {trained}; name the network with --model path/to/file.py:factory"
+        )
+    return cp.load_model(factory or trained, weights or path / "model.safetensors")
+
+
+def read_trained(path: Path) -> dict[str, Any]:
+    """What `cipherpress train` wrote beside the weights, which are checked against their sha256.
+
+    Raises: FormatError.
+    """
+    from compress.artifact import read_hashed, read_json
+
+    record = read_json(path / "model.json", kind="weights", version=1)
+    read_hashed(path / "model.safetensors", record.get("sha256"))
+    return record
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A MODEL argument, with --weights and --model."""
+
+    spec: str
+    weights: Path | None = None
+    factory: str | None = None
+
+    def trainable(self) -> nn.Module | CompressedModel:
+        """A model that can still be compressed or converted.
+
+        Raises: ModelError for a network that is converted already.
+        """
+        thing = load_artifact(self.spec, self.weights, self.factory)
+        if isinstance(thing, cp.Network | cp.Bundle):
+            raise ModelError(
+                f"model '{self.spec}': it is converted already; start from the trained or compressed model"
+            )
+        return thing
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A DATA argument, with --data-dir."""
+
+    data_name: str
+    data_dir: Path | None = None
+
+    def load(self) -> Dataset:
+        """Raises: DataError."""
+        return cp.load_data(self.data_name, self.data_dir)
+
+
+@dataclass(frozen=True)
+class Destination:
+    """-o and --force."""
+
+    path: Path
+    force: bool = False
+
+    def refuse_existing(self, *inside: str) -> None:
+        """Before any work: an existing output, or a file of this name inside it, is not replaced without --force.
+
+        Raises: OverwriteError.
+        """
+        for path in [self.path / name for name in inside] or [self.path]:
+            if path.exists() and not self.force:
+                raise OverwriteError(path)
+
+    def save(self, thing: CompressedModel | Network | Bundle) -> None:
+        """Raises: OverwriteError."""
+        cp.save(thing, self.path, force=self.force)
+
+    def write(self, content: bytes) -> None:
+        """Raises: OverwriteError."""
+        cp.write_file(self.path, content, force=self.force)
+
+
+def load_converted(spec: str) -> Network:
+    """A MODEL that `cipherpress convert` made.
+
+    Raises: ModelError for one that is not converted yet, or compiled already.
+    """
+    thing = load_artifact(spec)
+    if isinstance(thing, cp.Bundle):
+        raise ModelError(f"model '{spec}': it is compiled already; give the converted network")
+    if not isinstance(thing, cp.Network):
+        raise ModelError(f"model '{spec}': not converted yet; run `cipherpress convert` first, or `cipherpress press`")
+    return thing
+
+
+def load_bundle(path: Path) -> Bundle:
+    """What a BUNDLE argument names.
+
+    Raises: ModelError for another artifact.
+    """
+    loaded = cp.load(path)
+    if not isinstance(loaded, cp.Bundle):
+        raise ModelError(f"{path}: not a bundle; make one with `cipherpress compile`")
+    return loaded
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files in a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

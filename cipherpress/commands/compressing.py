@@ -1,0 +1,285 @@
+"""train, compress, convert: from a torch model to a converted network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import cipherpress as cp
+from cipherpress.commands.artifacts import DataSource, Destination, ModelSource
+from cipherpress.commands.command import command
+from cipherpress.commands.console import Output, table
+from cipherpress.commands.options import (
+    Group,
+    augment_option,
+    data_options,
+    model_options,
+    output_options,
+    seed_option,
+)
+from compress.blocks.options import COST_NAMES
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from compress.dataset import Dataset
+    from compress.model.compressed import CompressedModel
+
+
+@command("train", "cipherpress train mlp --data mnist -o out/mlp")
+@click.argument("model")
+@data_options
+@output_options
+@seed_option
+@click.option("--epochs", type=click.IntRange(1), help="Passes over the training data (default: the network's recipe).")
+@click.option("--learning-rate", type=float, help="Highest learning rate (default: the network's recipe).")
+def train_command(
+    out: Output,
+    model: str,
+    source: DataSource,
+    output: Destination,
+    seed: int,
+    epochs: int | None,
+    learning_rate: float | None,
+) -> None:
+    """Train MODEL from fresh weights; writes model.safetensors and model.json. The zoo's weights are made by this command."""
+    from cipherpress.zoo.training import save_trained, train_spec
+
+    output.refuse_existing()
+    data = source.load()
+    with out.progress("train") as progress:
+        finished = train_spec(model, data, seed=seed, epochs=epochs, learning_rate=learning_rate, progress=progress)
+    record = save_trained(finished, output.path, force=output.force)
+    out.result(
+        record, f"accuracy {record['accuracy_plain']:.4f} on {record['images']} test images; saved {output.path}"
+    )
+
+
+class Methods:
+    """What --method and its options ask for, checked before any work."""
+
+    def __init__(self, methods: tuple[str, ...], sparsity: float | None, target_rate: float | None, **options: Any):
+        if sparsity is not None and target_rate is not None:
+            raise click.UsageError("--sparsity and --target-rate exclude each other; give one")
+        if target_rate is not None and "opq" not in methods:
+            raise click.UsageError("--target-rate is an option of opq; give --sparsity, or --method opq too")
+        self.methods, self.target_rate = methods, target_rate
+        self.sparsity = 0.5 if sparsity is None else sparsity
+        self.block, self.cost = options.pop("block"), options.pop("cost")
+        self.activation_bits = options.pop("activation_bits")
+        self.codebook = options
+        self._check()
+
+    def _check(self) -> None:
+        """Raises: ConfigError."""
+        from compress.blocks.patterns import parse_patterns
+        from compress.opq.options import check_opq
+
+        check_opq(sparsity=self.sparsity, **self.codebook)
+        parse_patterns(self.block)
+
+    def apply(
+        self,
+        start: nn.Module | CompressedModel,
+        data: Dataset,
+        *,
+        epochs: int,
+        augment: bool,
+        seed: int,
+        out: Output,
+    ) -> CompressedModel:
+        """The model after every method in turn; `epochs` of fine-tuning after each but joint quantization."""
+        model = start
+        for method in self.methods:
+            small = self._apply_one(method, model, data, seed, out)
+            if epochs and method != "joint":
+                with out.progress("fine-tune") as progress:
+                    small = cp.finetune(small, data, epochs=epochs, augment=augment, seed=seed, progress=progress)
+            model = small
+        return small
+
+    def _apply_one(
+        self, method: str, model: nn.Module | CompressedModel, data: Dataset, seed: int, out: Output
+    ) -> CompressedModel:
+        if method == "blocks":
+            with out.progress("prune blocks") as progress:
+                return cp.prune_blocks(
+                    model, data, sparsity=self.sparsity, block=self.block, cost=self.cost, seed=seed, progress=progress
+                )
+        if method == "joint":
+            with out.progress("joint quantization") as progress:
+                return cp.joint_quantize(model, data, bits=self.activation_bits, seed=seed, progress=progress)
+        if self.target_rate is None:
+            return cp.opq(model, sparsity=self.sparsity, **self.codebook)
+        from compress.opq.target_rate import opq_at_rate
+
+        return opq_at_rate(model, self.target_rate, **self.codebook)
+
+
+method_options = Group(
+    "methods",
+    Methods,
+    (
+        click.option(
+            "--method",
+            "methods",
+            multiple=True,
+            default=("opq",),
+            type=click.Choice(["opq", "blocks", "joint"]),
+            help="Repeat for several; they are applied in this order.",
+        ),
+        click.option(
+            "--sparsity", type=float, help="Share of weights that goes; for blocks, share of cost.  [default: 0.5]"
+        ),
+        click.option(
+            "--target-rate",
+            type=click.FloatRange(1, min_open=True),
+            help="Instead of --sparsity: how many times smaller, everything counted.",
+        ),
+        click.option(
+            "--bits",
+            default=5.0,
+            show_default=True,
+            help="Mean bits of a weight that stays.",
+        ),
+        click.option(
+            "--granularity",
+            default="layer",
+            show_default=True,
+            type=click.Choice(["layer", "channel"]),
+            help="One step per layer, or one per channel.",
+        ),
+        click.option(
+            "--objective",
+            default="storage",
+            show_default=True,
+            type=click.Choice(["storage", "encrypted"]),
+            help="What opq spends --bits on: bytes stored per weight, or plaintext scale per layer.",
+        ),
+        click.option(
+            "--block",
+            default="residue:128",
+            show_default=True,
+            help="Family that blocks prunes: residue:128, band:16, tile:8x8, packed:32, inputs:4, outputs:4, taps or "
+            "whole; A+B+C gives the first layers a family each.",
+        ),
+        click.option(
+            "--cost",
+            default=COST_NAMES[0],
+            show_default=True,
+            type=click.Choice(COST_NAMES),
+            help="Cost model of blocks: --sparsity is the share of this cost that goes.",
+        ),
+        click.option(
+            "--activation-bits",
+            type=click.IntRange(2, 16),
+            default=8,
+            show_default=True,
+            help="Bits that joint gives activations, and weights that have no codebook.",
+        ),
+    ),
+)
+
+
+@command("compress", "cipherpress compress mlp --data mnist --method opq --sparsity 0.8 --bits 4 -o out/small")
+@model_options
+@data_options
+@method_options
+@click.option(
+    "--epochs",
+    type=click.IntRange(0),
+    default=2,
+    show_default=True,
+    help="Fine-tuning on the fixed codebook (not after joint).",
+)
+@augment_option
+@output_options
+@seed_option
+def compress_command(
+    out: Output,
+    model: ModelSource,
+    source: DataSource,
+    methods: Methods,
+    epochs: int,
+    augment: bool,
+    output: Destination,
+    seed: int,
+) -> None:
+    """Compress MODEL; prints sparsity, bits and rate by layer and the accuracy before and after."""
+    from compress.account.accounting import account
+    from compress.model.compressed import module_of
+    from compress.training.loop import accuracy
+
+    output.refuse_existing()
+    data = source.load()
+    start = model.trainable()
+    before = accuracy(module_of(start), data.x_test, data.y_test)
+    small = methods.apply(start, data, epochs=epochs, augment=augment, seed=seed, out=out)
+    output.save(small)
+    last = small.history[
+        -1
+    ]  # joint quantization states the accuracy of integers, which its module's weights do not give
+    after = last["accuracy_after"] if last["method"] == "joint" else accuracy(small.module, data.x_test, data.y_test)
+    counted = account(small)
+    result = {**counted, "images": len(data.x_test), "accuracy_plain": before, "accuracy_compressed": after}
+    columns = ["layer", "parameters", "nonzeros", "sparsity", "bits", "compression_rate", "position_encoding"]
+    summary = (
+        f"accuracy {before:.4f} -> {after:.4f} on {len(data.x_test)} test images; "
+        f"{counted['compression_rate']:.1f} times smaller, everything counted; saved {output.path}"
+    )
+    out.result(result, f"{table(counted['layers'], columns)}\n{summary}")
+
+
+conversion_options = Group(
+    "conversion",
+    lambda **values: cp.Conversion(**values),
+    (
+        click.option(
+            "--degree",
+            default="2",
+            show_default=True,
+            type=click.Choice(["2", "4"]),
+            callback=lambda context, parameter, value: int(value),
+            help="Degree of the polynomials.",
+        ),
+        click.option("--per-channel", is_flag=True, help="One polynomial per channel."),
+        click.option(
+            "--epochs",
+            type=click.IntRange(0),
+            default=8,
+            show_default=True,
+            help="Distillation on the fixed codebook.",
+        ),
+        click.option("--learning-rate", default=2e-2, show_default=True, help="Highest learning rate."),
+    ),
+)
+
+
+@command("convert", "cipherpress convert out/small --data mnist -o out/friendly")
+@model_options
+@data_options
+@conversion_options
+@augment_option
+@output_options
+@seed_option
+def convert_command(
+    out: Output,
+    model: ModelSource,
+    source: DataSource,
+    conversion: Any,
+    augment: bool,
+    output: Destination,
+    seed: int,
+) -> None:
+    """Replace MODEL's non-linearities by polynomials, fold its normalization, distil it from itself."""
+    output.refuse_existing()
+    data = source.load()
+    thing = model.trainable()
+    with out.progress("convert") as progress:
+        network = cp.convert(thing, data, conversion, augment=augment, seed=seed, progress=progress)
+    output.save(network)
+    about: dict[str, Any] = dict(network.about)
+    before, after, images = about["accuracy_before"], about["accuracy_after"], about["test_images"]
+    result = {"images": images, "accuracy_before": before, "accuracy_after": after, "replaced": about["replaced"]}
+    out.result(result, f"accuracy {before:.4f} -> {after:.4f} on {images} test images; saved {output.path}")

@@ -1,0 +1,128 @@
+"""Options that several commands share. A Group hands its options to the command as one checked value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from math import inf, nan
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import click
+
+import cipherpress as cp
+from cipherpress.commands.artifacts import DataSource, Destination, ModelSource
+
+Option = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Group:
+    """A decorator that adds options and passes `name=make(**their values)` to the command.
+
+    `make` runs before the command's first line, so a value out of range is refused before any work.
+    """
+
+    name: str
+    make: Callable[..., Any]
+    options: Sequence[Option]
+
+    def __call__(self, function: Any) -> Any:
+        known = len(getattr(function, "__click_params__", []))
+
+        @wraps(function)
+        def call(*args: Any, **values: Any) -> Any:
+            own = {name: values.pop(name) for name in names}
+            return function(*args, **values, **{self.name: self.make(**own)})
+
+        decorated: Any = call
+        for option in reversed(self.options):
+            decorated = option(decorated)
+        names = [parameter.name for parameter in decorated.__click_params__[known:]]
+        return decorated
+
+
+class ByteCount(click.ParamType):
+    """A number of bytes: 500000, 500k or 2M, in decimal units as sizes are printed."""
+
+    name = "bytes"
+    _FACTORS = MappingProxyType({"k": 1e3, "m": 1e6, "g": 1e9})
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        text = str(value).strip().lower().removesuffix("b")
+        factor = self._FACTORS.get(text[-1:], 1.0)
+        try:
+            number = float(text[:-1] if factor > 1 else text) * factor
+        except ValueError:
+            number = nan
+        if not number > 0:
+            self.fail(f"'{value}' is not a positive number of bytes; give for example 500k or 2M", param, ctx)
+        return number
+
+
+def path_option(*names: str, **settings: Any) -> Option:
+    """An option whose value is a path."""
+    return click.option(*names, type=click.Path(path_type=Path), **settings)
+
+
+force_option = click.option("--force", is_flag=True, help="Replace an existing output.")
+seed_option = click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
+augment_option = click.option("--augment/--no-augment", default=True, help="Distort training images (image data only).")
+bundle_argument = click.argument("bundle", type=click.Path(path_type=Path))
+
+data_options = Group(
+    "source",
+    DataSource,
+    (
+        click.option(
+            "--data", "data_name", required=True, help="mnist, fashion-mnist, digits, an IDX folder or an .npz file."
+        ),
+        path_option("--data-dir", help="Folder of data sets that are not shipped."),
+    ),
+)
+model_options = Group(
+    "model",
+    ModelSource,
+    (
+        click.argument("spec", metavar="MODEL"),
+        path_option("--weights", help=".safetensors or .pt state dict."),
+        click.option(
+            "--model", "factory", help="For a saved folder of your own network: path/to/file.py:factory again."
+        ),
+    ),
+)
+output_options = Group(
+    "output",
+    Destination,
+    (path_option("-o", "--output", "path", required=True, help="Path of the result."), force_option),
+)
+plan_options = Group(
+    "limits",
+    lambda **values: cp.Limits(**values),
+    (
+        click.option("--max-error", type=float, help="Largest acceptable error of an output, at six sigma."),
+        click.option(
+            "--max-disagreement",
+            type=float,
+            default=cp.ACCEPTABLE_DISAGREEMENT,
+            show_default=True,
+            help="Without --max-error: largest share of classes that encryption may be expected to change.",
+        ),
+        click.option(
+            "--budget-keys",
+            "keys_bytes",
+            type=ByteCount(),
+            default=inf,
+            help="Most bytes that all evaluation keys may take, such as 2M.",
+        ),
+        click.option(
+            "--budget-upload",
+            "upload_bytes",
+            type=ByteCount(),
+            default=inf,
+            help="Most bytes that one request may take, such as 90k.",
+        ),
+    ),
+)

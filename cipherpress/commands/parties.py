@@ -1,0 +1,111 @@
+"""keygen, encrypt, run, decrypt: client and server, by files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cipherpress as cp
+from cipherpress.commands.artifacts import Destination
+from cipherpress.commands.command import command, request_threads
+from cipherpress.commands.console import Output, table
+from cipherpress.commands.options import bundle_argument, force_option, output_options, path_option
+
+if TYPE_CHECKING:
+    from secure.parties.client import Client
+
+secret_key_option = path_option("--key", required=True, help="secret.key")
+
+
+@command("keygen", "cipherpress keygen out/bundle -o out/keys")
+@bundle_argument
+@output_options
+def keygen_command(out: Output, bundle: Path, output: Destination) -> None:
+    """Make secret.key (keep it) and evaluation.key (for the server)."""
+    from secure.parties.keys import EVALUATION_FILE, SECRET_FILE, write_keys
+
+    output.refuse_existing(SECRET_FILE, EVALUATION_FILE)
+    client = cp.Client(cp.load_client(bundle))
+    write_keys(output.path, client.secret_key, client.evaluation_key, force=output.force)
+    secret, evaluation = output.path / SECRET_FILE, output.path / EVALUATION_FILE
+    key_bytes = evaluation.stat().st_size
+    out.result({"evaluation_key_bytes": key_bytes}, f"saved {secret} and {evaluation} ({key_bytes:,} bytes)")
+
+
+@command("encrypt", "cipherpress encrypt out/bundle --key out/keys/secret.key --input x.npy -o x.ct")
+@bundle_argument
+@secret_key_option
+@path_option("--input", "source", required=True, help="An .npy array or an image file.")
+@output_options
+def encrypt_command(out: Output, bundle: Path, key: Path, source: Path, output: Destination) -> None:
+    """Encrypt one input (.npy of the network's shape, or an image file)."""
+    from secure.parties.inputs import read_input
+
+    output.refuse_existing()
+    client = _client(bundle, key)
+    request = client.encrypt(read_input(source, client.spec.input_shape))
+    output.write(request)
+    out.result({"upload_bytes": len(request)}, f"saved {output.path} ({len(request):,} bytes)")
+
+
+@command("run", "cipherpress run out/bundle --key out/keys/evaluation.key --input x.ct -o y.ct")
+@bundle_argument
+@path_option("--key", required=True, help="evaluation.key")
+@path_option("--input", "source", required=True, help="A .ct made by encrypt.")
+@output_options
+def run_command(out: Output, bundle: Path, key: Path, source: Path, output: Destination) -> None:
+    """The server's work: the network on an encrypted input. Needs no torch and no secret key.
+
+    The time is that of the plan alone: loading files and compiling the engine's kernels are not counted.
+    """
+    from time import perf_counter
+
+    output.refuse_existing()
+    evaluation_key, request = key.read_bytes(), source.read_bytes()
+    server = cp.Server(cp.load_server(bundle), threads=request_threads())
+    server.register(evaluation_key, str(key))
+    key_id, ciphertexts = server.load_request(request, str(source))
+    start = perf_counter()
+    outputs = server.run_ciphertexts(key_id, ciphertexts)
+    server_ms = (perf_counter() - start) * 1e3
+    reply = server.pack_reply(key_id, outputs)
+    output.write(reply)
+    result = {
+        "server_ms": server_ms,
+        "threads": server.threads,
+        "backend": str(server.backend),
+        "download_bytes": len(reply),
+    }
+    out.result(result, f"saved {output.path} ({len(reply):,} bytes) after {server_ms:.1f} ms by {server.backend}")
+
+
+@command("decrypt", "cipherpress decrypt out/bundle --key out/keys/secret.key --input y.ct")
+@bundle_argument
+@secret_key_option
+@path_option("--input", "source", required=True, help="A .ct made by run.")
+@path_option("-o", "--output", "path", help="Also save the scores as .npy.")
+@force_option
+def decrypt_command(out: Output, bundle: Path, key: Path, source: Path, path: Path | None, force: bool) -> None:
+    """Decrypt an answer; prints the classes with their scores, best first."""
+    from io import BytesIO
+
+    import numpy as np
+
+    output = None if path is None else Destination(path, force)
+    if output is not None:
+        output.refuse_existing()
+    scores = _client(bundle, key).decrypt(source.read_bytes(), str(source))
+    if output is not None:
+        buffer = BytesIO()
+        np.save(buffer, scores)
+        output.write(buffer.getvalue())
+    flat = scores.ravel().tolist()
+    order = sorted(range(len(flat)), key=lambda index: flat[index], reverse=True)
+    rows = [{"class": index, "score": flat[index]} for index in order]
+    out.result({"class": order[0], "scores": scores.tolist()}, table(rows, ["class", "score"]))
+
+
+def _client(bundle: Path, key: Path) -> Client:
+    from secure.parties.keys import SecretKey
+
+    return cp.Client(cp.load_client(bundle), SecretKey.from_bytes(key.read_bytes(), str(key)))

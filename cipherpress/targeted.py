@@ -1,0 +1,107 @@
+"""press_for: the search for a compressed network whose plan meets a target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import nn
+
+from cipherpress.compiled import compile as compile_bundle
+from cipherpress.pressed import with_plain_accuracy
+from compress.blocks.patterns import parse_patterns
+from compress.conversion.calibrate import network_accuracy
+from compress.dataset import Dataset, Progress
+from compress.errors import BudgetError, ConfigError
+from compress.model.compressed import CompressedModel
+from compress.network import Network
+from compress.press.candidates import Candidates
+from compress.press.search import search as search_settings
+from compress.press.setting import Setting
+from compress.press.target import Costs, Found, Target
+from compress.training.held_out import hold_out
+from secure.bundle.specs import Bundle
+from secure.limits import Limits
+from secure.seal.sizes import ciphertext_bytes, evaluation_keys_bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """How far a search goes.
+
+    families: of blocks that are tried. max_trials: most networks that are trained. minutes: no training starts that would
+    end later.
+    """
+
+    families: tuple[str, ...] = ("inputs:1",)
+    max_trials: int = 8
+    minutes: float = 30.0
+
+    def __post_init__(self) -> None:
+        for family in self.families:
+            parse_patterns(family)
+        if self.max_trials < 1:
+            raise ConfigError("max_trials", self.max_trials, "1 or more")
+        if not self.minutes > 0:
+            raise ConfigError("minutes", self.minutes, "above 0")
+
+
+def press_for(
+    model: nn.Module | CompressedModel,
+    data: Dataset,
+    target: Target,
+    setting: Setting | None = None,
+    limits: Limits | None = None,
+    *,
+    search: Search | None = None,
+    augment: bool = True,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Found:
+    """Search for the compressed network whose plan meets a target; without target times and sizes, for the fastest.
+
+    target: the least accuracy, on training images that are held out of all training, and the most server time, keys and upload
+    as `compile` predicts them. setting: where the search starts, which decides by itself what is pruned (default: nothing
+    compressed). limits: the error or the share of changed classes as of `compile`; the target has the bytes.
+
+    The result's `met` and `verdict` say whether the target is met. `bundle` is what was found or comes closest, with its
+    accuracy on all test images in the report.
+    Raises: ConfigError; what convert and compile raise when not even the uncompressed network goes through.
+    """
+    search, limits = search or Search(), limits or Limits()
+    held = hold_out(data, seed=seed)
+
+    def compiled(network: Network, largest_error: float | None) -> tuple[tuple[Network, Bundle], Costs, float]:
+        free = replace(limits, max_error=largest_error)
+        budgets = {"keys_bytes": target.keys_bytes, "upload_bytes": target.upload_bytes}
+        bounded = replace(free, **{name: most for name, most in budgets.items() if most is not None})
+        try:
+            bundle = compile_bundle(network, held, bounded, seed=seed)
+        except BudgetError:  # a plan without budgets says by how much it misses them
+            bundle = compile_bundle(network, held, free, seed=seed)
+        return (network, bundle), _costs(bundle), bundle.client.predicted_logit_error
+
+    maker = Candidates(model, held, compiled, max_error=limits.max_error, augment=augment, seed=seed)
+    start = setting or Setting().uncompressed()
+    found = search_settings(
+        maker, target, start, search.families, max_trials=search.max_trials, minutes=search.minutes, progress=progress
+    )
+    network, bundle = found.best.outcome
+    about = {
+        **bundle.report["about"],
+        "accuracy_held_out": found.best.accuracy,
+        "accuracy_after": network_accuracy(network, data.x_test, data.y_test),
+        "test_images": len(data.x_test),
+    }
+    finished = replace(bundle, report={**bundle.report, "about": about, "targets": found.as_json()})
+    return found.with_bundle(with_plain_accuracy(finished, model, data))
+
+
+def _costs(bundle: Bundle) -> Costs:
+    """What a bundle's plan is predicted to cost, by the kinds of target."""
+    plan = bundle.server.plan
+    manifest, params = plan.key_manifest, plan.params
+    return Costs(
+        server_ms=bundle.report["predicted_server_ms"],
+        keys_bytes=evaluation_keys_bytes(params, len(manifest.galois_elements), relinearizes=manifest.relinearize),
+        upload_bytes=plan.inputs * ciphertext_bytes(params, plan.input_level, seeded=True),
+    )

@@ -1,0 +1,181 @@
+"""Results on stdout, progress and notes on stderr, and everything wrong refused before any work."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import cipherpress as cp
+import cli
+from cipherpress.commands.console import Output, size
+from compress.blocks.cost import COSTS
+from compress.blocks.options import COST_NAMES
+from tests.small_road import ROOT, Road, call, call_json
+
+
+def test_a_result_can_be_piped(road: Road) -> None:
+    command = f"{sys.executable} {ROOT / 'cli.py'} inspect {road.path('bundle')} | grep rotations"
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "rotations" in done.stdout
+    assert done.stderr == ""
+
+
+def test_every_kind_of_result_goes_to_stdout(road: Road, tmp_path: Path) -> None:
+    keys = ("--key", road.path("keys/secret.key"))
+    for arguments, expected in {
+        ("models",): "lenet300",
+        ("architectures",): "craterlake",
+        ("estimate", road.path("friendly"), "--arch", "eyeriss"): "eyeriss",
+        ("keygen", road.path("bundle"), "-o", tmp_path / "keys"): "secret.key",
+        ("encrypt", road.path("bundle"), *keys, "--input", road.path("x.npy"), "-o", tmp_path / "x.ct"): "saved",
+        ("decrypt", road.path("bundle"), *keys, "--input", road.path("y.ct")): "score",
+        ("infer", road.path("bundle"), "--data", road.data, "--images", 2): "agreement",
+    }.items():
+        result = call(*arguments)
+        assert result.exit_code == 0, result.stderr
+        assert expected in result.stdout
+        assert result.stderr == ""
+
+
+def test_progress_is_a_line_every_few_seconds_where_stderr_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("cipherpress.commands.console.SECONDS_BETWEEN_LINES", 5.0)
+    monkeypatch.setattr("cipherpress.commands.console.monotonic", lambda: now[0])
+
+    @click.command()
+    def work() -> None:
+        with Output().progress("train") as progress:
+            for seconds, share in ((1, 0.1), (4.9, 0.2), (5, 0.25), (9, 0.5), (10.5, 0.75)):
+                now[0] = seconds
+                progress(f"epoch at {seconds}", share)
+
+    shown = CliRunner().invoke(work)
+    assert shown.stderr.splitlines() == ["train: epoch at 5, 25% done", "train: epoch at 10.5, 75% done"]
+    assert shown.stdout == ""
+
+
+@pytest.mark.parametrize("settings", [{"as_json": True}, {"quiet": True}])
+def test_no_progress_and_no_notes_where_none_are_wanted(
+    settings: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cipherpress.commands.console.SECONDS_BETWEEN_LINES", 0.0)
+
+    @click.command()
+    def work() -> None:
+        out = Output(**settings)
+        with out.progress("train") as progress:
+            progress("epoch", 0.5)
+        out.note("a note")
+        out.result({"done": True}, "done")
+
+    shown = CliRunner().invoke(work)
+    assert shown.stderr == ""
+    assert shown.stdout == ('{"done": true}\n' if "as_json" in settings else "done\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("compress", "mlp", "--target-rate", 0.5), "0.5 is not in the range x>1"),
+        (("compress", "mlp", "--activation-bits", 1), "1 is not in the range 2<=x<=16"),
+        (("compress", "mlp", "--epochs", -1), "-1 is not in the range x>=0"),
+        (("compress", "mlp", "--sparsity", 0.5, "--target-rate", 8), "--sparsity and --target-rate exclude each other"),
+        (("press", "mlp", "--target-ms", 5), "a target needs --min-accuracy"),
+        (("press", "mlp", "--budget-keys", "some"), "'some' is not a positive number of bytes"),
+        (("infer", "bundle", "--backend", "tenseal"), "'tenseal' is not one of 'engine', 'seal', 'clear'"),
+    ],
+)
+def test_misuse_is_told_before_any_work(
+    arguments: tuple[str | float, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_work(*given: object) -> None:
+        raise AssertionError("data or a model was loaded")
+
+    monkeypatch.setattr("cipherpress.zoo.datasets.load_data", no_work)
+    monkeypatch.setattr("cipherpress.zoo.loading.load_model", no_work)
+    output = () if arguments[0] == "infer" else ("-o", tmp_path / "out")
+    result = call(*arguments, "--data", "mnist", *output)
+    assert result.exit_code == 2, result.exception
+    assert said in result.stderr and result.stdout == ""
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("compress", "mlp", "--bits", 40), "bits: got 40.0; allowed: 2 to 8 per surviving weight"),
+        (("compress", "mlp", "--block", "ring:3"), "ring:3"),
+        (("compress", "mlp", "--sparsity", 2), "sparsity: got 2.0; allowed: a share in [0, 1)"),
+        (("press", "mlp", "--sparsity", 1), "sparsity: got 1.0; allowed: a share in [0, 1)"),
+        (("press", "mlp", "--bits", 1), "bits: got 1.0; allowed: "),
+        (("compile", "net", "--max-error", -1), "max_error: got -1.0; allowed: "),
+        (("compile", "net", "--max-disagreement", 2), "max_disagreement: got 2.0; allowed: "),
+        (("convert", "mlp", "--learning-rate", -1), "learning_rate: got -1.0; allowed: "),
+        (("press", "mlp", "--share", 0.5), "share: got 0.5; allowed: "),
+        (("press", "mlp", "--block", "ring:3", "--share", 0.5), "ring:3"),
+        (("press", "mlp", "--min-accuracy", 0.9, "--family", "ring:3"), "ring:3"),
+    ],
+)
+def test_values_out_of_range_are_told_before_any_work(
+    arguments: tuple[str | float, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_work(*given: object) -> None:
+        raise AssertionError("data or a model was loaded")
+
+    monkeypatch.setattr("cipherpress.zoo.datasets.load_data", no_work)
+    monkeypatch.setattr("cipherpress.zoo.loading.load_model", no_work)
+    result = call(*arguments, "--data", "mnist", "-o", tmp_path / "out")
+    assert result.exit_code == 1, (result.exception, result.stderr)
+    assert result.stderr.startswith("error: ") and said in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_press_prints_the_accuracy_before_and_after(road: Road, tmp_path: Path) -> None:
+    own = (road.path("plain"), "--model", road.factory, "--data", road.data, "--max-error", 0.5)
+    quick = ("--finetune-epochs", 0, "--convert-epochs", 1, "--no-augment")
+    shown = call("press", *own, *quick, "-o", tmp_path / "bundle")
+    assert shown.exit_code == 0, shown.stderr
+    found = re.search(r"accuracy (0\.\d{4}|1\.0000) -> (0\.\d{4}|1\.0000) on 80 test images, in clear", shown.stdout)
+    assert found, shown.stdout
+    about = call_json("inspect", tmp_path / "bundle")["about"]
+    assert [f"{about[name]:.4f}" for name in ("accuracy_plain", "accuracy_after")] == [found[1], found[2]]
+    assert about["accuracy_plain"] == road.results["train"]["accuracy_plain"]
+    measured = call_json("infer", tmp_path / "bundle", "--data", road.data, "--images", 2)
+    assert measured["accuracy_plain"] == about["accuracy_plain"]
+
+
+def test_bench_says_that_it_wants_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cp, "__file__", str(tmp_path / "cipherpress" / "__init__.py"))
+    monkeypatch.setattr("cipherpress.commands.machine.find_spec", lambda name: None)
+    result = call("bench", "peers", "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "an installation without benchmarks" in result.stderr and "clone the project" in result.stderr
+
+
+def test_an_unknown_benchmark_is_refused(tmp_path: Path) -> None:
+    result = call("bench", "speed", "-o", tmp_path / "out")
+    assert result.exit_code == 1 and "benchmark: got 'speed'; allowed: peers, savings" in result.stderr
+
+
+def test_every_cost_model_can_be_chosen() -> None:
+    assert set(COST_NAMES) == set(COSTS)
+
+
+def test_commands_do_not_shadow_packages() -> None:
+    names = {command.callback.__name__ for command in cli.COMMANDS if command.callback is not None}
+    assert all(name.endswith("_command") for name in names)
+
+
+@pytest.mark.parametrize(("count", "shown"), [(512, "512 B"), (90_512, "90.5 kB"), (1_760_000, "1.76 MB")])
+def test_sizes_are_in_decimal_units(count: int, shown: str) -> None:
+    assert size(count) == shown
+
+
+def test_json_is_one_object_of_the_documented_keys() -> None:
+    shown = call("models", "--json")
+    assert json.loads(shown.stdout).keys() == {"models"} and shown.stderr == ""
