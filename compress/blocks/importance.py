@@ -8,7 +8,8 @@ would cancel over samples; squares of single blocks would miss that the blocks o
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, get_args
 
@@ -66,42 +67,22 @@ def block_responses(
     if gradient not in _OBJECTIVES:
         raise ConfigError("gradient", gradient, f"one of {', '.join(get_args(Gradient))}")
     module = copy.deepcopy(module).eval().requires_grad_(True)
-    layers = {name: module.get_submodule(name) for name in groups}
-    weights = {name: layer.weight.detach().double().numpy() for name, layer in layers.items()}  # type: ignore[union-attr, operator]
-    indicators = {name: _indicator(numbers) for name, numbers in groups.items()}
+    listener = _Listener(module, groups)
     found: dict[str, list[Array]] = {name: [] for name in groups}
     generator = torch.Generator().manual_seed(seed)
-    inner: dict[str, Array] = {}
-
-    def listen(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        def forward_hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            seen = inputs[0].detach()
-
-            def backward_hook(delta: Tensor) -> None:
-                products = _layer_products(layer, seen, delta, weights[name], indicators[name])
-                inner[name] = inner[name] + products if name in inner else products  # a layer may run twice
-
-            output.register_hook(backward_hook)
-
-        return forward_hook
-
-    handles = [layer.register_forward_hook(listen(name)) for name, layer in layers.items()]
     dtype = next(module.parameters()).dtype
-    try:
+    with listener.attached():
         for start in range(0, len(images), BATCH_IMAGES):
-            inner.clear()
+            listener.products.clear()
             outputs = module(torch.from_numpy(np.ascontiguousarray(images[start : start + BATCH_IMAGES])).to(dtype))
             answers = torch.from_numpy(np.ascontiguousarray(labels[start : start + BATCH_IMAGES]))
             _OBJECTIVES[gradient](outputs, answers, generator).backward()  # type: ignore[no-untyped-call]
             for name in groups:
-                if name not in inner:
+                if name not in listener.products:
                     raise CalibrationError(name, "does not run on the calibration images; leave it out of the blocks")
-                found[name].append(inner[name])
+                found[name].append(listener.products[name])
             if progress is not None:
                 progress("score blocks", min(1.0, (start + BATCH_IMAGES) / len(images)))
-    finally:
-        for handle in handles:
-            handle.remove()
     # the squared change of the outputs has twice the curvature of a loss with the same gradients
     factor = np.sqrt((1.0 if gradient == "outputs" else 0.5) / len(images))
     responses = {name: factor * np.concatenate(parts, axis=1) for name, parts in found.items()}
@@ -109,6 +90,39 @@ def block_responses(
         if not np.isfinite(values).all():
             raise CalibrationError(name, "has gradients that are not finite on the calibration images; check the data")
     return responses
+
+
+class _Listener:
+    """Hooks on the layers of a module; `products` holds g_n . w_B (blocks, samples) by layer after a backward pass."""
+
+    def __init__(self, module: nn.Module, groups: Mapping[str, Groups]) -> None:
+        self.products: dict[str, Array] = {}
+        self._layers = {name: module.get_submodule(name) for name in groups}
+        self._weights = {name: layer.weight.detach().double().numpy() for name, layer in self._layers.items()}  # type: ignore[union-attr, operator]
+        self._indicators = {name: _indicator(numbers) for name, numbers in groups.items()}
+
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        """The hooks are in place inside this context."""
+        handles = [layer.register_forward_hook(self._hook(name)) for name, layer in self._layers.items()]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _hook(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        def forward_hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            seen = inputs[0].detach()
+
+            def backward_hook(delta: Tensor) -> None:
+                products = _layer_products(layer, seen, delta, self._weights[name], self._indicators[name])
+                before = self.products.get(name)  # a layer may run twice
+                self.products[name] = products if before is None else before + products
+
+            output.register_hook(backward_hook)
+
+        return forward_hook
 
 
 def _label_loss(outputs: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:

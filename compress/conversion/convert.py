@@ -83,8 +83,24 @@ def convert(
         _distil(student, guide, data, conversion, dtype=dtype, augment=distortions, seed=seed, say=say)
     say("freeze", 0.95)
     network = calibrated(frozen_network(reimported(student.eval(), imported)), calibration)
-    about = _about(model, imported, replaced) | {
-        "data": data.name,
+    about = (
+        _about(model, imported, replaced)
+        | _options(conversion, data.name, augment, seed)
+        | {
+            "test_images": len(data.x_test),
+            "accuracy_before": _module_accuracy(itself.eval(), data.x_test, data.y_test, dtype),
+            "accuracy_after": network_accuracy(network, data.x_test, data.y_test),
+        }
+    )
+    say("convert", 1.0)
+    logger.info("converted: accuracy %.4f -> %.4f", about["accuracy_before"], about["accuracy_after"])
+    return replace(network, about=about)
+
+
+def _options(conversion: Conversion, data_name: str, augment: bool, seed: int) -> dict[str, Any]:
+    """How the conversion went, in plain JSON values."""
+    return {
+        "data": data_name,
         "seed": seed,
         "degree": conversion.degree,
         "straight": list(conversion.straight),
@@ -93,13 +109,7 @@ def convert(
         "batch_size": conversion.batch_size,
         "augment": augment,
         "distortion": conversion.distortion,
-        "test_images": len(data.x_test),
-        "accuracy_before": _module_accuracy(itself.eval(), data.x_test, data.y_test, dtype),
-        "accuracy_after": network_accuracy(network, data.x_test, data.y_test),
     }
-    say("convert", 1.0)
-    logger.info("converted: accuracy %.4f -> %.4f", about["accuracy_before"], about["accuracy_after"])
-    return replace(network, about=about)
 
 
 def trainable(module: nn.Module) -> bool:

@@ -1,5 +1,6 @@
 """Joint power-of-two quantization (DJQ) and its integer run.
 
+options.py       the options of joint_quantize and their checks
 quantize.py      joint power-of-two quantization, module after module
 search.py        the search over one module's grids
 codes.py         a module's integers from its torch layers and its grids

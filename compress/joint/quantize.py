@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from compress.dataset import Dataset, Progress
-from compress.errors import CompressError, ConfigError
+from compress.errors import CompressError
 from compress.joint.arithmetic import after, along_channels, module_sum, view
 from compress.joint.codes import constant_tensor, norm_parameters, step_codes, total_bias, total_constant
 from compress.joint.executable import joint_network, simulated
 from compress.joint.fixed_point import Grid, best_grid
 from compress.joint.norm import float_norm
+from compress.joint.options import CALIBRATION_IMAGES, check_joint
 from compress.joint.regroup import quantization_points, unify
 from compress.joint.search import float_weight, search, search_norm
 from compress.joint.softmax import float_softmax
@@ -36,9 +37,6 @@ from compress.model.quantizer import layer_codes, quantize_layer_, write_out_
 from compress.training.loop import accuracy
 
 Array = NDArray[np.float64]
-
-LEAST_BITS, MOST_BITS = 2, 16
-CALIBRATION_IMAGES = 256
 
 
 def joint_quantize(
@@ -58,13 +56,8 @@ def joint_quantize(
     Raises: ConfigError; UnsupportedLayerError for a layer without a form in integers; CompressError for a model that was jointly
     quantized before, whose weights are not finite, or with a normalization whose sums may leave 32 bits.
     """
-    if not LEAST_BITS <= bits <= MOST_BITS:
-        raise ConfigError("bits", bits, f"{LEAST_BITS} to {MOST_BITS}")
+    check_joint(bits=bits, bias_bits=bias_bits, images=images)
     width = bits if bias_bits is None else bias_bits
-    if not LEAST_BITS <= width <= MOST_BITS:
-        raise ConfigError("bias_bits", width, f"{LEAST_BITS} to {MOST_BITS}")
-    if images < 1:
-        raise ConfigError("images", images, "1 or more")
     start = model if isinstance(model, CompressedModel) else CompressedModel(module=model, source=source_record(model))
     if any(step["method"] == "joint" for step in start.history):
         raise CompressError(
@@ -75,23 +68,7 @@ def joint_quantize(
     program = unify(module, shape)
     _check_finite(program)
     calibration = np.asarray(data.calibration(images, seed), dtype=np.float64)
-    wanted = float_values(program, calibration)
-    input_grid = best_grid(calibration, bits, signed=bool(calibration.min() < 0))
-    values: dict[str, Array] = {"input": input_grid.rounded(calibration)}
-    grids: dict[str, Grid | None] = {"input": input_grid}
-    rows = []
-    for done, step in enumerate(program.steps):
-        if isinstance(step, View):
-            values[step.name], grids[step.name] = view(step.layer, values[step.source]), step.grid(grids[step.source])
-            continue
-        last = step.name == program.output
-        row = _searched(step, values, grids, wanted[step.name], bits, requantize=not last, bias_bits=width)
-        row |= {"on_grids": _write_(step, row, bits, width)}
-        codes = step_codes(step, row, grids, bits)
-        values[step.name], grids[step.name] = simulated(step, codes, values), codes.output
-        rows.append(row)
-        if progress is not None:
-            progress("joint quantization", (done + 1) / len(program.steps))
+    input_grid, rows = _quantize_modules_(program, calibration, bits, width, progress)
     before, points = quantization_points(start.module, shape)
     result = start.after(
         module,
@@ -107,6 +84,30 @@ def joint_quantize(
         seed=seed,
     )
     return _measured(result, start, data)
+
+
+def _quantize_modules_(
+    program: Program, calibration: Array, bits: int, bias_bits: int, progress: Progress | None
+) -> tuple[Grid, list[dict[str, Any]]]:
+    """The grid of the input and what the history keeps of each module; their parameters are put on their grids in place."""
+    wanted = float_values(program, calibration)
+    input_grid = best_grid(calibration, bits, signed=bool(calibration.min() < 0))
+    values: dict[str, Array] = {"input": input_grid.rounded(calibration)}
+    grids: dict[str, Grid | None] = {"input": input_grid}
+    rows = []
+    for done, step in enumerate(program.steps):
+        if isinstance(step, View):
+            values[step.name], grids[step.name] = view(step.layer, values[step.source]), step.grid(grids[step.source])
+            continue
+        last = step.name == program.output
+        row = _searched(step, values, grids, wanted[step.name], bits, requantize=not last, bias_bits=bias_bits)
+        row |= {"on_grids": _write_(step, row, bits, bias_bits)}
+        codes = step_codes(step, row, grids, bits)
+        values[step.name], grids[step.name] = simulated(step, codes, values), codes.output
+        rows.append(row)
+        if progress is not None:
+            progress("joint quantization", (done + 1) / len(program.steps))
+    return input_grid, rows
 
 
 def float_values(program: Program, images: Array) -> dict[str, Array]:

@@ -16,7 +16,7 @@ from compress.model.compressed import CompressedModel, prunable_layers, source_r
 from compress.model.folding import fold_batch_norm
 from compress.model.quantizer import latent_weight, quantize_layer_
 from compress.opq.masks import rank_mask
-from compress.opq.opq import HIGHEST_BITS, LOWEST_BITS
+from compress.opq.options import HIGHEST_BITS, LOWEST_BITS
 
 
 def magnitude(model: nn.Module, *, sparsity: float = 0.9, bits: int = 4) -> CompressedModel:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,17 +30,17 @@ from compress.model.quantizer import latent_weight, quantize_layer_, quantizer_o
 from compress.opq.allocation import Objective, Weighting, allocate_bits, allocate_rates, threshold_scales
 from compress.opq.laplace import clip_ratio, fit_quality, laplace_scale
 from compress.opq.masks import exact_counts, rank_mask
+from compress.opq.options import DEFAULT_CAP, HIGHEST_BITS, LOWEST_BITS, check_opq
 
 Array = NDArray[np.float64]
 
 logger = logging.getLogger(__name__)
 
-#: Largest pruning rate of a layer; the last layer keeps more (few weights, each a class's evidence) unless more is
-#: asked of all.
-DEFAULT_CAP = 0.99
+#: Largest pruning rate of the last layer, whose few weights are the evidence for the classes. It does not hold where the
+#: other layers cannot make up for it.
 LAST_LAYER_CAP = 0.8
+#: Largest pruning rate of a depthwise convolution.
 DEPTHWISE_CAP = 0.5
-LOWEST_BITS, HIGHEST_BITS = 2, 8
 #: Both 2^126 and 2^-126 are ordinary float32 numbers.
 EXTREME_LOG2_STEP = 126
 
@@ -72,25 +72,23 @@ def opq(
     objective: Objective = "storage",
     curvature: Mapping[str, Array] | None = None,
 ) -> CompressedModel:
-    """Prune and quantize every Linear, Conv1d and Conv2d; `model` is not changed. Needs no data unless weighted by curvature.
+    """Prune and quantize every Linear, Conv1d and Conv2d; `model` is not changed. Needs no data.
 
-    sparsity: share of those weights that goes, over all layers together; weights that block pruning took before count
-    and stay away. bits: mean bits of a surviving weight; with objective "encrypted" the mean over layers, each of which
-    costs its bits once as the scale of its plaintexts, however many weights it has.
-    Layers that share a weight get one codebook and count once. Frozen layers (requires_grad=False) are compressed like
-    any other and stay frozen. Half-precision models become float32, which holds their weights exactly.
-    weighting: of a layer's error in the common objective (ours; the paper's is not known). "curvature" (ours) weighs every weight by
-    itself, with `curvature` (see `curvature.weight_curvature`): the Laplace prior, the rates and the ranks are those of the scores
-    |w| sqrt(E[g^2]), whose square is twice what the weight costs to second order; bits are shared out as with "raw".
-    granularity: one power-of-two step a layer, or one an output channel.
-    Raises: ConfigError, BudgetError; CalibrationError for curvature that does not fit a layer; CompressError for a model that is quantized already or has no such layer.
+    sparsity: share of those weights that is pruned, over all layers together. Weights that block pruning took before
+    count as pruned and stay zero. bits: mean bits of a surviving weight; with objective "encrypted" the mean over layers,
+    because under encryption a layer pays for its bits once, as the scale of its plaintexts.
+    weighting: of a layer's error in the common objective (ours; the paper's is not known). "curvature" weighs every weight
+    by itself and needs `curvature` (see `compress.opq.curvature.weight_curvature`): Laplace priors, rates and ranks are
+    then those of the scores |w| sqrt(E[g^2]), whose square is twice what the weight costs to second order. Bits are
+    allocated as with "raw".
+    granularity: one power-of-two step per layer or per output channel. cap: largest pruning rate of a layer.
+    Layers that share a weight get one codebook and count once. Frozen layers (requires_grad=False) are compressed and stay
+    frozen. Half-precision models become float32, which holds their weights exactly.
+    Raises: ConfigError, BudgetError; CalibrationError for curvature that does not fit a layer; CompressError for a model
+    that is quantized already or has no such layer.
     """
-    if granularity not in get_args(Granularity):
-        raise ConfigError("granularity", granularity, f"one of {', '.join(get_args(Granularity))}")
-    if not bits <= HIGHEST_BITS:  # not a number is refused too
-        raise ConfigError("bits", bits, f"{LOWEST_BITS} to {HIGHEST_BITS} a surviving weight")
-    if not 0 < cap < 1:
-        raise ConfigError("cap", cap, "a share between 0 and 1")
+    check_opq(sparsity=sparsity, bits=bits, weighting=weighting, granularity=granularity, cap=cap, objective=objective)
+    _check_curvature(weighting, curvature)
     start = model if isinstance(model, CompressedModel) else CompressedModel(module=model, source=source_record(model))
     _check(start.module)
     module = full_precision_(copy.deepcopy(start.module))
@@ -101,29 +99,17 @@ def opq(
     last = list(every)[-1]
     weights = {name: latent_weight(layer).detach().double().numpy() for name, layer in layers.items()}
     open_weights = {**{name: np.ones(weight.shape, dtype=bool) for name, weight in weights.items()}, **start.masks()}
-    scores = _scores(weights, weighting, curvature)
+    scores = _scores(weights, curvature)
     allocations = _allocate(
         layers, weights, scores, open_weights, sparsity, bits, weighting, cap, tied.get(last, last), objective
     )
     for allocation in allocations:
-        weight = weights[allocation.layer]
-        # a weight that is held back goes before any whose score happens to be zero
-        mask = rank_mask(
-            np.where(open_weights[allocation.layer], np.maximum(scores[allocation.layer], np.finfo(float).tiny), 0.0),
-            allocation.pruned,
-        )
-        levels = bits_levels(allocation.bits)
-        log2_step = _steps(weight, mask, allocation, levels, granularity)
-        for name in (allocation.layer, *(name for name, owner in tied.items() if owner == allocation.layer)):
-            quantize_layer_(every[name], mask, log2_step, levels)
+        name = allocation.layer
+        sharing = [every[name], *(every[other] for other, owner in tied.items() if owner == name)]
+        _quantize_(sharing, weights[name], scores[name], open_weights[name], allocation, granularity)
     options = {
-        "sparsity": sparsity,
-        "bits": bits,
-        "weighting": weighting,
-        "granularity": granularity,
-        "cap": cap,
-        "objective": objective,
-    }
+        "sparsity": sparsity, "bits": bits, "weighting": weighting, "granularity": granularity, "cap": cap, "objective": objective,
+    }  # fmt: skip
     return start.after(
         module,
         method="opq",
@@ -131,6 +117,24 @@ def opq(
         original_parameters=sum(parameter.numel() for parameter in start.module.parameters()),
         allocation=[asdict(row) for row in allocations],
     )
+
+
+def _quantize_(
+    layers: Sequence[nn.Module],
+    weight: Array,
+    scores: Array,
+    open_weights: Mask,
+    allocation: LayerAllocation,
+    granularity: Granularity,
+) -> None:
+    """Give layers that share one weight the mask and codebook of an allocation, in place."""
+    # a weight that is held at zero is pruned before any other weight whose score happens to be zero
+    ranked = np.where(open_weights, np.maximum(scores, np.finfo(float).tiny), 0.0)
+    mask = rank_mask(ranked, allocation.pruned)
+    levels = bits_levels(allocation.bits)
+    log2_step = _steps(weight, mask, allocation, levels, granularity)
+    for layer in layers:
+        quantize_layer_(layer, mask, log2_step, levels)
 
 
 def _check(module: nn.Module) -> None:
@@ -164,17 +168,21 @@ def _check(module: nn.Module) -> None:
             )
 
 
-def _scores(weights: dict[str, Array], weighting: Weighting, curvature: Mapping[str, Array] | None) -> dict[str, Array]:
-    """What decides which weights go: magnitudes, times the root of the curvature where that is the weighting.
-
-    Raises: ConfigError for curvature without its weighting, or the reverse; CalibrationError naming the layer it does not fit.
-    """
+def _check_curvature(weighting: Weighting, curvature: Mapping[str, Array] | None) -> None:
+    """Raises: ConfigError for curvature without its weighting, or the reverse."""
     if (weighting == "curvature") != (curvature is not None):
         raise ConfigError(
             "curvature",
             "none" if curvature is None else "given",
             "weight_curvature(model, data), together with weighting 'curvature'",
         )
+
+
+def _scores(weights: dict[str, Array], curvature: Mapping[str, Array] | None) -> dict[str, Array]:
+    """What decides which weights are pruned: magnitudes, times the root of the curvature where it is given.
+
+    Raises: CalibrationError naming the layer that the curvature does not fit.
+    """
     if curvature is None:
         return {name: np.abs(weight) for name, weight in weights.items()}
     for name, weight in weights.items():

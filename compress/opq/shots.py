@@ -18,7 +18,8 @@ from compress.model.compressed import CompressedModel, prunable_layers
 from compress.model.masking import mask_layer_
 from compress.model.quantizer import quantizer_of, write_out_
 from compress.opq.curvature import weight_curvature
-from compress.opq.opq import DEFAULT_CAP, opq
+from compress.opq.opq import opq
+from compress.opq.options import DEFAULT_CAP
 from compress.training.finetune import finetune
 
 

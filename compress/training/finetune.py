@@ -40,14 +40,14 @@ def finetune(
     shrinkage: float = 0.0,
     progress: Progress | None = None,
 ) -> CompressedModel:
-    """The model after training on data.x_train; masks, steps and levels are the same bits before and after.
+    """The model trained on the training images; masks, steps and levels do not change by a single bit.
 
-    teacher: an uncompressed network to distil from (see `compress.training.distill`). augment: small random distortions of the
-    training images; rows of features have no places to move and stay as they are, which the history records.
-    shrinkage: strength of an L1 penalty on the compressed layers' weights, which empties codes that do little (see `training.fit_`).
-    What is frozen (requires_grad=False) does not move, statistics of frozen normalizations included.
-    Raises: CompressError when nothing is compressed or everything frozen; ConfigError; InputShapeError when data and network (or teacher) do
-    not fit; CalibrationError when training diverges.
+    teacher: an uncompressed network to distil from (see `compress.training.distill`). augment: distort training images at
+    random; rows of features are never distorted, and the history says so. shrinkage: strength of an L1 penalty on the
+    weights of compressed layers, which empties codes that do little (see `compress.training.loop.fit_`). Frozen
+    parameters (requires_grad=False) do not move, nor do the statistics of frozen normalizations.
+    Raises: CompressError when nothing is compressed or everything frozen; ConfigError; InputShapeError when data and
+    network (or teacher) do not fit; CalibrationError when training diverges.
     """
     schedule = Schedule(epochs=epochs, learning_rate=learning_rate, shrinkage=shrinkage)
     if not model.layers() and not model.masks():
@@ -84,7 +84,7 @@ def finetune(
             "augment": augment,
             "distilled": teacher is not None,
             "shrinkage": shrinkage,
-        },
+        },  # fmt: skip
         data=data.name,
         seed=seed,
         images=len(data.x_test),

@@ -177,21 +177,22 @@ def message(text):
     [
         ({"granularity": "row"}, "granularity: got 'row'; allowed: one of layer, channel"),
         ({"cap": 1.0}, "cap: got 1.0; allowed: a share between 0 and 1"),
+        ({"sparsity": 2}, "sparsity: got 2; allowed: a share in [0, 1)"),
         ({"sparsity": 1.0}, "sparsity: got 1.0; allowed: a share in [0, 1)"),
-        ({"bits": 16}, "bits: got 16; allowed: 2 to 8 a surviving weight"),
+        ({"bits": 16}, "bits: got 16; allowed: 2 to 8 per surviving weight"),
+        ({"bits": 1}, "bits: got 1; allowed: 2 to 8 per surviving weight"),
+        ({"objective": "size"}, "objective: got 'size'; allowed: one of storage, encrypted"),
         ({"weighting": "paper"}, "weighting: got 'paper'"),
     ],
 )
-def test_options_out_of_range(options, text):
+def test_options_out_of_range_are_refused_before_the_model_is_looked_at(options, text):
     with pytest.raises(ConfigError, match=message(text)):
-        opq(mlp(), **options)
+        opq(None, **options)
 
 
 def test_budgets_that_cannot_be_met():
     with pytest.raises(BudgetError, match="the layers' caps allow 0.5000"):
         opq(mlp(), sparsity=0.9, cap=0.5)
-    with pytest.raises(BudgetError, match="every layer needs at least 2"):
-        opq(mlp(), sparsity=0.5, bits=1)
 
 
 def test_nothing_to_compress():
