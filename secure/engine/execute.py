@@ -29,6 +29,12 @@ def encoded(instructions: tuple[Instruction, ...]) -> NDArray[np.int64]:
     return code
 
 
+def compile_ahead(degree: int, tables: Tables) -> None:
+    """Compile `execute`, or load it from the disk, by running no instruction: the first request does not wait for it."""
+    nothing = np.zeros((0, ARRAYS + MAX_ARRAYS), dtype=np.int64)
+    execute(0, nothing, 0, 0, np.zeros((0, ROWS + 1), dtype=np.int64), degree, np.zeros((0, degree)), tables)
+
+
 @inlined
 def _residues(places, place, degree):  # type: ignore[no-untyped-def]
     """(parts, rows, N)."""
