@@ -1,29 +1,36 @@
-"""Measurements behind every figure in README and docs; each writes a JSON file and the Markdown table made from it.
+"""The measurements behind every figure in README and docs. Each writes a JSON file and the Markdown table made from it.
+
+This folder is not installed: `cipherpress bench` and `python -m benchmarks.NAME` run it from a checkout.
 
 peers.py               this project against TenSEAL's own public API, in turn, one thread each
 tenseal_tutorial.py    the convolutional network of TenSEAL's tutorial, by TenSEAL
-tenseal_mlp.py         TenSEAL's best effort on the 784-64-10 network
-ours.py                this project's server process on a bundle
-compression.py         rates and accuracy of OPQ, and of uniform magnitude pruning
+tenseal_mlp.py         the fastest way that TenSEAL offers to run the 784-64-10 network
+ours.py                this project's client and server on a bundle
+in_turn.py             competitors in processes of their own, every image by each of them in turn
+compression.py         compression rates and accuracy of OPQ, and of uniform magnitude pruning
+compression_times.py   seconds that compression takes
 blocks.py              block pruning: allocations, power terms, families and the largest removal
 savings.py             what each method saves under encryption
-fixed_plans.py         the plan the search chooses beside ten fixed ones
+objective.py           OPQ's objective "encrypted" beside "storage"
+fixed_plans.py         the plan that the search chooses beside ten fixed ones
 threads.py             one request on one thread and on two
 joint.py               joint quantization of every zoo network, and integers against simulation
-train_tutorial.py      the weights of the tutorial's network
-machine.py             what machine a result was measured on
+train_tutorial.py      trains the tutorial's network; its weights are committed
+machine.py             the machine that a result was measured on
 noise.py               the noise model against both backends, operation by operation
 noise_runs.py          errors of every operation under one key
-table.py               JSON to Markdown
+report.py              a result as JSON and Markdown
+table.py               the tables of peers.py
 calibrate_cpu_engine.py  kernel times of the engine on this machine, for the cpu-engine architecture
 calibrate_cpu_seal.py  kernel times of SEAL on this machine, for the cpu-seal architecture
+calibrating.py         what both calibrations share
 plain_timing.py        times of plain layers
 costmodel.py           the cost model against published and measured rows
-costmodel_row.py       one of them, and the error of many
-costmodel_plain.py     rows of machines in clear
-costmodel_ckks.py      rows of encrypted machines that were published
+costmodel_row.py       one such row, and the error of many
+costmodel_plain.py     rows of machines that run networks in clear
+costmodel_ckks.py      published rows of encrypted machines
 costmodel_runs.py      rows of this project's own encrypted runs
-costmodel_methods.py   what each method pays for, on every kind of machine
+costmodel_methods.py   what each method saves on every kind of machine
 """
 
 #: What `cipherpress bench` runs: name and module; each module has run(output, *, images, progress).

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import time
 from collections.abc import Iterator, Mapping
@@ -28,6 +27,7 @@ import torch
 
 import cipherpress as cp
 from benchmarks.machine import this_machine
+from benchmarks.report import has_row, read_result, table_head, write_result
 from compress.blocks.cost import CkksDiagonals, LayerPlace
 from compress.blocks.options import BlockPruning
 from compress.blocks.places import layer_places
@@ -39,6 +39,10 @@ from compress.training.loop import accuracy
 
 RESULT = Path(__file__).parent / "results" / "blocks.json"
 SEEDS = (0, 1, 2)
+HEADINGS = (
+    "allocation", "blocks", "cost model", "share asked", "rounds", "post-training %", "fine-tuned %", "epochs",
+    "modelled time left", "multiplications left", "seeds",
+)  # fmt: skip
 #: What `prune_blocks` does unless told otherwise.
 ROUNDS = 3
 FINETUNE = {"epochs": 1, "learning_rate": 4e-3}
@@ -139,19 +143,19 @@ def run(network: str, data_name: str, part: str, output: Path = RESULT, data_dir
     plain = accuracy(model, data.x_test, data.y_test)
     for job in jobs(network, part):
         key = {"network": network, "data": data_name, "part": part, **job}
-        rows = _rows(output)
-        if any(all(row.get(field) == value for field, value in key.items()) for row in rows):
+        if has_row(read_result(output), key):
             continue
         row = {**key, "accuracy_plain": plain, "images": len(data.x_test), **measure(model, data, job)}
-        _write(output, [*_rows(output), row])
+        rows = [*read_result(output)["rows"], row]  # another part may have been measured meanwhile
+        result = {"machine": this_machine().as_json(), "rows": rows}
+        write_result(output, result, tables(result))
         print(json.dumps(row), flush=True)
-    output.with_suffix(".md").write_text(tables(_rows(output)))
 
 
-def tables(rows: list[dict[str, Any]]) -> str:
-    """Mean over seeds of every job, one table a network and part."""
+def tables(result: Mapping[str, Any]) -> str:
+    """Mean over seeds of every job, one table per network and part."""
     groups: dict[tuple[str, ...], dict[str, list[dict[str, Any]]]] = {}
-    for row in rows:
+    for row in result["rows"]:
         options = row["options"]
         name = f"{row['name']} | {options['block']} | {options['cost']} | {options['sparsity']:.3g}"
         name += f" | {options.get('rounds', ROUNDS)}"
@@ -163,7 +167,7 @@ def tables(rows: list[dict[str, Any]]) -> str:
         if part == "packing":
             lines += [*packing_table([row for same in named.values() for row in same]), ""]
             continue
-        lines += [HEADER, "|---" * 11 + "|"]
+        lines += table_head(HEADINGS)
         for name, same in named.items():
             if "refused" in same[0]:
                 lines.append(f"| {name} | refused: sparser than the layers allow | | | | | {len(same)} |")
@@ -177,21 +181,15 @@ def tables(rows: list[dict[str, Any]]) -> str:
                 f"{macs:.3f} | {len(same)} |"
             )
         lines.append("")
-    machine = this_machine()
+    machine = result["machine"]
     lines.append(
-        f"All {rows[0]['images']} test images; means over seeds with the lowest and highest in brackets. Share asked: of the "
+        f"All {result['rows'][0]['images']} test images; means over seeds with the lowest and highest in brackets. Share asked: of the "
         "cost model's time that goes. Epochs: of fine-tuning, distilled from the network before pruning; "
         "the dense network had no such extra training. Times are modelled, not measured. "
-        f"{machine.cpu}, Python {machine.python}, torch {machine.packages['torch']}, {machine.date}. "
+        f"{machine['cpu']}, Python {machine['python']}, torch {machine['packages']['torch']}, {machine['date']}. "
         "Commands: `python -m benchmarks.blocks NETWORK DATA --part PART`."
     )
     return "\n".join(lines) + "\n"
-
-
-HEADER = (
-    "| allocation | blocks | cost model | share asked | rounds | post-training % | fine-tuned % | epochs | modelled time left | "
-    "multiplications left | seeds |"
-)
 
 
 def _spread(values: list[float]) -> str:
@@ -221,10 +219,10 @@ def packing(small: Any, places: list[LayerPlace]) -> dict[str, dict[str, int]]:
 
 def packing_table(rows: list[dict[str, Any]]) -> list[str]:
     """Markdown: what is left of the dense network's diagonals and rotations, and of its accuracy, by family."""
-    lines = [
-        "| blocks | multiplications left | diagonals left | rotations left | layers with a diagonal less | post-training % |",
-        "|---" * 6 + "|",
-    ]
+    lines = table_head(
+        ("blocks", "multiplications left", "diagonals left", "rotations left", "layers with a diagonal less",
+         "post-training %")
+    )  # fmt: skip
     for row in rows:
         block, share = row["options"]["block"], row["options"]["sparsity"]
         if "refused" in row:
@@ -238,16 +236,6 @@ def packing_table(rows: list[dict[str, Any]]) -> list[str]:
             f"{total['rotations']} of {total['rotations_dense']} | {fewer} of {len(layers)} | {100 * row['post_training']:.2f} |"
         )
     return lines
-
-
-def _rows(output: Path) -> list[dict[str, Any]]:
-    return list(json.loads(output.read_text())["rows"]) if output.exists() else []
-
-
-def _write(output: Path, rows: list[dict[str, Any]]) -> None:
-    staged = output.with_suffix(".json.part")
-    staged.write_text(json.dumps({"machine": this_machine().as_json(), "rows": rows}, indent=1) + "\n")
-    os.replace(staged, output)
 
 
 def main() -> None:

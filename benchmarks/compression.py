@@ -13,7 +13,6 @@ other 10,000; `lenet5`'s at a learning rate below 0.008 were tried here, one aft
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 from collections.abc import Iterator
@@ -27,9 +26,9 @@ import torch
 
 import cipherpress as cp
 from benchmarks.machine import this_machine
+from benchmarks.report import has_row, read_result, table_head, table_row, with_note, write_result
 from cipherpress.zoo.presets import press_options
 from compress.account.accounting import account
-from compress.artifact import json_bytes
 from compress.conversion.options import Conversion
 from compress.dataset import Dataset
 from compress.opq.baseline import magnitude
@@ -45,6 +44,14 @@ CONVERTED = {"mlp": 0.4, "cnn": 0.5}
 CONVERTED_BITS = 5
 METHODS = {"opq": opq, "magnitude": magnitude}
 SEEDS = (0, 1, 2)
+TARGET_HEADINGS = (
+    "network", "rate, everything counted", "bytes", "values only", "sparsity", "bits", "shots, epochs", "plain",
+    "compressed", "lost, points", "seconds",
+)  # fmt: skip
+COMPARISON_HEADINGS = (
+    "network", "rate asked", "OPQ's rate", "OPQ", "uniform's rate", "uniform", "uniform at OPQ's rate",
+    "OPQ ahead, points", "seeds",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -198,23 +205,19 @@ def run(part: str) -> dict[str, Any]:
     torch.set_num_threads(1)
     data = cp.load_data("mnist")
     path = RESULTS / f"compression-{part}.json"
-    result = json.loads(path.read_text()) if path.is_file() else {"rows": []}
+    result = read_result(path)
     for job in jobs(part):
-        if any(all(row.get(key) == value for key, value in job.items()) for row in result["rows"]):
+        if has_row(result, job):
             continue
         result["rows"].append(ROWS[part](job, data))
         result |= {"machine": this_machine().as_json(), "test_images": len(data.x_test)}
-        path.write_bytes(json_bytes(result))
-        path.with_suffix(".md").write_text(TABLES[part](result))
+        write_result(path, result, TABLES[part](result))
     return result
 
 
 def targets_table(result: dict[str, Any]) -> str:
     """Markdown: row by row."""
-    lines = [
-        "| network | rate, everything counted | bytes | values only | sparsity | bits | shots, epochs | plain | compressed | lost, points | seconds |"
-    ]
-    lines += ["|" + "---|" * 11]
+    lines = table_head(TARGET_HEADINGS)
     for row in sorted(result["rows"], key=lambda row: (row["network"], -row["compression_rate"])):
         lost = 100 * (row["accuracy_plain"] - row["accuracy_compressed"])
         epochs = (row["shots"] - 1) * row["epochs_between"] + row["epochs"]
@@ -228,16 +231,13 @@ def targets_table(result: dict[str, Any]) -> str:
         f"activations on grids of {ACTIVATION_BITS} bits or the biases' fewer, which the accuracy includes. Settings and seeds: the JSON. "
         "Seconds: of a processor, one thread."
     )
-    return "\n".join([*lines, "", f"{note} {_where(result, 'targets')}"]) + "\n"
+    return with_note(lines, f"{note} {_where(result, 'targets')}")
 
 
 def comparison_table(result: dict[str, Any]) -> str:
     """Markdown: means over seeds. Fine-tuning moves some codes to zero, so that the two methods end at rates of their own; the
     difference is taken at OPQ's rate, with uniform's accuracy interpolated between its rows."""
-    lines = [
-        "| network | rate asked | OPQ's rate | OPQ | uniform's rate | uniform | uniform at OPQ's rate | OPQ ahead, points | seeds |",
-        "|" + "---|" * 9,
-    ]
+    lines = table_head(COMPARISON_HEADINGS)
     for network in dict.fromkeys(row["network"] for row in result["rows"]):
         found = {method: _by_rate(result["rows"], network, method) for method in METHODS}
         theirs = sorted((point[:2] for point in found["magnitude"].values()), key=lambda point: point[0])
@@ -250,18 +250,18 @@ def comparison_table(result: dict[str, Any]) -> str:
                 cells += [f"{there:.2%}", f"{100 * (accurate - there):+.2f}"]
             else:
                 cells += ["-", "-"]
-            lines.append(f"| {' | '.join([*cells, str(min(seeds, others))])} |")
+            lines.append(table_row([*cells, str(min(seeds, others))]))
     note = (
         "OPQ in one shot beside magnitude pruning at one rate for all layers with uniform quantization: the sparsity that reaches the rate "
         f"asked, {COMPARISON_BITS} bits, {COMPARISON_EPOCHS} epochs on the fixed masks and codebooks, no teacher; means of the seeds. "
         "Rates are those after fine-tuning, everything counted."
     )
-    return "\n".join([*lines, "", f"{note} {_where(result, 'comparison')}"]) + "\n"
+    return with_note(lines, f"{note} {_where(result, 'comparison')}")
 
 
 def converted_table(result: dict[str, Any]) -> str:
     """Markdown: row by row."""
-    lines = ["| network | bits | plain | compressed | converted | lost in all, points | seconds |", "|" + "---|" * 7]
+    lines = table_head(("network", "bits", "plain", "compressed", "converted", "lost in all, points", "seconds"))
     for row in result["rows"]:
         lost = 100 * (row["accuracy_plain"] - row["accuracy_converted"])
         lines.append(
@@ -269,7 +269,7 @@ def converted_table(result: dict[str, Any]) -> str:
             f"{row['accuracy_converted']:.2%} | {lost:+.2f} | {row['seconds']:.0f} |"
         )
     note = "Mean bits of a surviving weight. Seconds: of a processor, one thread, fine-tuning and conversion."
-    return "\n".join([*lines, "", f"{note} {_where(result, 'converted')}"]) + "\n"
+    return with_note(lines, f"{note} {_where(result, 'converted')}")
 
 
 def _by_rate(rows: list[dict[str, Any]], network: str, method: str) -> dict[int, tuple[float, float, int]]:

@@ -8,7 +8,6 @@ Rows are written to results/compression-times.json as soon as they are measured;
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ import torch
 
 import cipherpress as cp
 from benchmarks.machine import this_machine
-from compress.artifact import json_bytes
+from benchmarks.report import has_row, read_result, table_head, with_note, write_result
 from compress.dataset import Dataset
 
 RESULT = Path(__file__).parent / "results" / "compression-times.json"
@@ -57,24 +56,20 @@ def run(networks: tuple[str, ...] = NETWORKS) -> None:
     """Measure what is missing, and write the table."""
     torch.set_num_threads(1)
     data = cp.load_data("mnist")
-    result = json.loads(RESULT.read_text()) if RESULT.is_file() else {"rows": []}
+    result = read_result(RESULT)
     for network in networks:
         for method in METHODS:
-            if any((row["network"], row["method"]) == (network, method) for row in result["rows"]):
+            if has_row(result, {"network": network, "method": method}):
                 continue
             result["rows"].append(measured(network, method, data))
             result["machine"] = this_machine().as_json()
-            RESULT.write_bytes(json_bytes(result))
-            RESULT.with_suffix(".md").write_text(table(result))
+            write_result(RESULT, result, table(result))
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """Markdown: a row a network."""
+    """Markdown: one row per network."""
     rows = result["rows"]
-    lines = [
-        f"| network | {' | '.join(METHODS)} | {EPOCHS} epochs of fine-tuning | slowest, with fine-tuning |",
-        "|" + "---|" * (3 + len(METHODS)),
-    ]
+    lines = table_head(["network", *METHODS, f"{EPOCHS} epochs of fine-tuning", "slowest, with fine-tuning"])
     for network in dict.fromkeys(row["network"] for row in rows):
         found = {row["method"]: row for row in rows if row["network"] == network}
         tuning = found["opq"]["finetune_seconds"]
@@ -88,7 +83,7 @@ def table(result: Mapping[str, Any]) -> str:
         f"{machine['load_average']:.1f} at the end, {machine['date']}; "
         "`python -m benchmarks.compression_times`."
     )
-    return "\n".join([*lines, "", note]) + "\n"
+    return with_note(lines, note)
 
 
 def _cell(row: Mapping[str, Any] | None) -> str:

@@ -21,7 +21,7 @@ from benchmarks.costmodel_row import summary
 from benchmarks.costmodel_runs import FAMILIES as OWN_RUNS
 from benchmarks.costmodel_runs import run_rows
 from benchmarks.machine import this_machine
-from compress.artifact import json_bytes
+from benchmarks.report import table_head, table_row, write_result
 from compress.dataset import Progress
 
 #: Largest geometric-mean error of held-out rows that the model is meant to have.
@@ -44,15 +44,13 @@ def run(output: Path, *, images: int = 20, progress: Progress | None = None) -> 
         "families": summary(rows, TARGETS),
     }
     output = Path(output)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "costmodel.json").write_bytes(json_bytes(result))
-    (output / "costmodel.md").write_text(costmodel_table(result))
+    write_result(output / "costmodel.json", result, costmodel_table(result))
     return result
 
 
 def costmodel_table(result: Mapping[str, Any]) -> str:
     """Markdown: the families with their errors, then every row."""
-    lines = ["| family | rows held out | geometric-mean error | target | met |", "|---|---|---|---|---|"]
+    lines = table_head(("family", "rows held out", "geometric-mean error", "target", "met"))
     for family in result["families"]:
         target = "" if family["target"] is None else f"{family['target']:.0%}"
         met = {True: "yes", False: "no", None: ""}[family["met"]]
@@ -61,7 +59,7 @@ def costmodel_table(result: Mapping[str, Any]) -> str:
         )
     for family in result["families"]:
         lines += ["", f"**{family['family']}**", ""]
-        lines += ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
+        lines += table_head(HEADINGS)
         lines += [_line(row) for row in result["rows"] if row["family"] == family["family"]]
         sources = dict.fromkeys(row["source"] for row in result["rows"] if row["family"] == family["family"])
         lines += ["", f"Source: {'; '.join(sources)}."]
@@ -82,7 +80,7 @@ def _line(row: Mapping[str, Any]) -> str:
         row["mark"] if row["kind"] == "published" else f"measured, {row['mark']}",
         row["note"],
     )
-    return "| " + " | ".join(cells) + " |"
+    return table_row(cells)
 
 
 def with_table(text: str, result: Mapping[str, Any]) -> str:

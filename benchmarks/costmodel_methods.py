@@ -18,8 +18,8 @@ from typing import Any
 
 import cipherpress as cp
 from benchmarks.machine import this_machine
+from benchmarks.report import table_head, table_row, with_note, write_result
 from cipherpress.zoo.transformers import COMPACT, TransformerShape
-from compress.artifact import json_bytes
 from compress.conversion.exporting import layer_weights
 from compress.conversion.options import Conversion
 from compress.dataset import Dataset, Progress
@@ -58,7 +58,6 @@ def run(
     say = progress or (lambda label, share: None)
     data = cp.load_data("mnist")
     output = Path(output)
-    output.mkdir(parents=True, exist_ok=True)
     result: dict[str, Any] = {
         "command": "cipherpress bench methods -o DIR",
         "machine": this_machine().as_json(),
@@ -73,8 +72,7 @@ def run(
             subjects[method], notes[method] = subject(name, method, data)
         machines = [one for one in MACHINES if name not in TRANSFORMERS or PLAIN in load_architecture(one).modes]
         result["rows"] += _rows(name, compare_variants(subjects, machines), notes)
-        (output / "methods.json").write_bytes(json_bytes(result))
-        (output / "methods.md").write_text(methods_table(result))
+        write_result(output / "methods.json", result, methods_table(result))
     return result
 
 
@@ -132,7 +130,7 @@ def methods_table(result: Mapping[str, Any]) -> str:
         *(f"{n} {m}, ms" for n, m in columns),
         "encrypted / plain on cpu-engine",
     ]
-    lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
+    lines = table_head(headings)
     versions = dict.fromkeys((row["network"], row["label"]) for row in result["rows"])
     for network, label in versions:
         own = [row for row in result["rows"] if (row["network"], row["label"]) == (network, label)]
@@ -141,13 +139,13 @@ def methods_table(result: Mapping[str, Any]) -> str:
         cells = [network, label, ring]
         cells += [_cell(found[column]) if column in found else "" for column in columns]
         overhead = own[0]["privacy_overhead"]
-        lines.append("| " + " | ".join([*cells, "" if overhead is None else f"{overhead:,.0f}"]) + " |")
+        lines.append(table_row([*cells, "" if overhead is None else f"{overhead:,.0f}"]))
     machine = result["machine"]
     note = (
         f"One image; every figure is modelled; in brackets, times faster than dense. `{result['command']}`, "
         f"{machine['date']}, seed {result['seed']}."
     )
-    return "\n".join([*lines, "", note]) + "\n"
+    return with_note(lines, note)
 
 
 def _has(result: Mapping[str, Any], name: str, mode: str) -> bool:

@@ -28,9 +28,9 @@ from scipy import sparse
 
 import cipherpress as cp
 from benchmarks.machine import this_machine
+from benchmarks.report import table_head, with_note, write_result
 from benchmarks.savings import BLOCKS_WITHIN_HALF_A_POINT, Recipe, converted
 from cipherpress.timing.cache import current_times
-from compress.artifact import json_bytes
 from compress.dataset import Dataset, Progress
 from compress.errors import CipherpressError
 from compress.network import Network
@@ -102,15 +102,13 @@ def run(
         "rows": [],
     }
     output = Path(output)
-    output.mkdir(parents=True, exist_ok=True)
     for position, name in enumerate(networks):
         say(f"train {name}", position / len(networks))
         network = converted(*NETWORKS[name], data)
         say(f"plans of {name}", (position + 0.5) / len(networks))
         result["rows"] += [{"network": name, **row} for row in network_rows(network, data, images)]
         result["machine"] = this_machine().as_json()
-        (output / "plans.json").write_bytes(json_bytes(result))
-        (output / "plans.md").write_text(plans_table(result))
+        write_result(output / "plans.json", result, plans_table(result))
     return result
 
 
@@ -234,10 +232,7 @@ def _in_turn(bundles: list[Bundle], images: Any) -> list[float]:
 
 def plans_table(result: Mapping[str, Any]) -> str:
     """Markdown, with machine, date and command under it."""
-    lines = [
-        "| network | plan | rotations | products | predicted ms | server ms | times the chosen |",
-        "|" + "---|" * 7,
-    ]
+    lines = table_head(("network", "plan", "rotations", "products", "predicted ms", "server ms", "times the chosen"))
     for row in result["rows"]:
         chosen = next(one["server_ms"] for one in result["rows"] if one["network"] == row["network"])
         if "server_ms" not in row:
@@ -252,7 +247,7 @@ def plans_table(result: Mapping[str, Any]) -> str:
         f"The first {result['images']} test digits, encrypted, plans in turn, one thread, medians. {machine['cpu']}, load "
         f"{machine['load_average']:.1f} at the end, {machine['date']}, `{result['command']}`."
     )
-    return "\n".join([*lines, "", note]) + "\n"
+    return with_note(lines, note)
 
 
 if __name__ == "__main__":

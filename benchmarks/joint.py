@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.machine import this_machine
-from compress.artifact import json_bytes
+from benchmarks.report import table_head, table_row, with_note, write_result
 from compress.dataset import Dataset, Progress
 from compress.errors import DataError
 from compress.joint.executable import joint_network
@@ -96,9 +96,7 @@ def run(output: Path, *, images: int = EXACT_IMAGES, progress: Progress | None =
         "rows": rows,
     }
     output = Path(output)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "joint.json").write_bytes(json_bytes(result))
-    (output / "joint.md").write_text(joint_table(result))
+    write_result(output / "joint.json", result, joint_table(result))
     return result
 
 
@@ -127,7 +125,7 @@ def measured(module: nn.Module, data: Dataset, bits: int, images: int) -> dict[s
 
 def joint_table(result: dict[str, Any]) -> str:
     """Markdown, with machine, date and command under it."""
-    lines = ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
+    lines = table_head(HEADINGS)
     for row in result["rows"]:
         if "missing" in row:
             lines.append(f"| {row['network']} |" + " |" * (len(HEADINGS) - 2) + f" not measured: {row['missing']} |")
@@ -144,7 +142,7 @@ def joint_table(result: dict[str, Any]) -> str:
             f"{row['seconds']:.1f}",
             f"{row['integer_ms_an_image']:.2f}",
         )
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(table_row(cells))
     machine = result["machine"]
     tested = sorted({row["test_images"] for row in result["rows"] if "missing" not in row})
     note = (
@@ -152,7 +150,7 @@ def joint_table(result: dict[str, Any]) -> str:
         f"{result['integer_images']} of them. The integer run is numpy's, a reference, not a fast one. "
         f"{machine['cpu']}, one thread, load {machine['load_average']:.1f} at the end, {machine['date']}, `{result['command']}`."
     )
-    return "\n".join([*lines, "", note]) + "\n"
+    return with_note(lines, note)
 
 
 def _trained(data: Dataset) -> nn.Module:

@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.machine import this_machine
 from benchmarks.noise_runs import Error, errors_of_one_key
-from compress.artifact import json_bytes
+from benchmarks.report import table_head, table_row, with_note, write_result
 from compress.dataset import Progress
 from secure.params import Params, make_params
 from secure.parties.backends import BackendName
@@ -53,9 +53,7 @@ def run(output: Path, *, images: int = 0, progress: Progress | None = None) -> d
         "rows": rows,
     }
     output = Path(output)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "noise.json").write_bytes(json_bytes(result))
-    (output / "noise.md").write_text(noise_table(result), encoding="utf-8")
+    write_result(output / "noise.json", result, noise_table(result))
     return result
 
 
@@ -97,11 +95,10 @@ def noise_table(result: dict[str, Any]) -> str:
     """Markdown: an operation a row, measured over predicted and the predicted standard deviation for every chain."""
     columns = list(dict.fromkeys((row["backend"], row["degree"]) for row in result["rows"]))
     cells = {(row["backend"], row["degree"], row["operation"]): row for row in result["rows"]}
-    lines = ["| operation | " + " | ".join(f"{backend}, N={degree}" for backend, degree in columns) + " |"]
-    lines.append("|---|" + "---|" * len(columns))
+    lines = table_head(["operation", *(f"{backend}, N={degree}" for backend, degree in columns)])
     for operation in dict.fromkeys(row["operation"] for row in result["rows"]):
         texts = [_cell(cells[(*column, operation)]) for column in columns]
-        lines.append(f"| {operation} | " + " | ".join(texts) + " |")
+        lines.append(table_row([operation, *texts]))
     chains = "; ".join(
         f"{backend} N={degree}: {' + '.join(map(str, row['bits']))}"
         for (backend, degree) in columns
@@ -114,7 +111,7 @@ def noise_table(result: dict[str, Any]) -> str:
         "Key switches of SEAL are held against the prediction slot by slot, since the first slots carry far more than the average. "
         f"{machine['cpu']}, TenSEAL {machine['packages']['tenseal']}, {machine['date']}, `{result['command']}`."
     )
-    return "\n".join([*lines, "", note]) + "\n"
+    return with_note(lines, note)
 
 
 def _cell(row: dict[str, Any]) -> str:

@@ -8,7 +8,6 @@ results/objective.json as soon as they are measured; rows that are there already
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -20,8 +19,8 @@ import torch
 
 import cipherpress as cp
 from benchmarks.machine import this_machine
+from benchmarks.report import has_row, read_result, table_head, with_note, write_result
 from benchmarks.savings import SEED, Recipe, pressed
-from compress.artifact import json_bytes
 from compress.conversion.calibrate import network_accuracy
 from compress.dataset import Dataset
 from compress.opq.opq import allocation_table
@@ -29,6 +28,10 @@ from secure.plan import Kind, Plan
 
 RESULT = Path(__file__).parent / "results" / "objective.json"
 NETWORKS = ("mlp",)
+HEADINGS = (
+    "network", "mean bits", "of a bit, once a", "bits by layer", "stored bits", "converted", "log2 QP",
+    "plaintext scale bits", "bound on the logits' error",
+)  # fmt: skip
 SPARSITY = 0.5
 MEAN_BITS = (3, 4.5)
 OBJECTIVES = ("storage", "encrypted")
@@ -74,23 +77,18 @@ def run(networks: tuple[str, ...] = NETWORKS) -> None:
     """Measure what is missing, and write the table."""
     torch.set_num_threads(1)
     data = cp.load_data("mnist")
-    result = json.loads(RESULT.read_text()) if RESULT.is_file() else {"rows": []}
+    result = read_result(RESULT)
     for job in jobs(networks):
-        if any(all(row.get(key) == value for key, value in job.items()) for row in result["rows"]):
+        if has_row(result, job):
             continue
         result["rows"].append(measured(job, data))
         result |= {"machine": this_machine().as_json(), "test_images": len(data.x_test)}
-        RESULT.write_bytes(json_bytes(result))
-        RESULT.with_suffix(".md").write_text(table(result))
+        write_result(RESULT, result, table(result))
 
 
 def table(result: dict[str, Any]) -> str:
     """Markdown, row by row."""
-    lines = [
-        "| network | mean bits | of a bit, once a | bits by layer | stored bits | converted | log2 QP | plaintext scale bits | "
-        "bound on the logits' error |",
-        "|" + "---|" * 9,
-    ]
+    lines = table_head(HEADINGS)
     for row in result["rows"]:
         unit = "weight (storage)" if row["objective"] == "storage" else "layer (encrypted)"
         lines.append(
@@ -103,7 +101,7 @@ def table(result: dict[str, Any]) -> str:
         f"OPQ at {SPARSITY:.0%}, an epoch on the codebook, the zoo's conversion; accuracy on all {result['test_images']} test images, "
         f"seed {SEED}. {machine['cpu']}, {machine['date']}; `python -m benchmarks.objective`."
     )
-    return "\n".join([*lines, "", note]) + "\n"
+    return with_note(lines, note)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 import cipherpress as cp
+from benchmarks.in_turn import Entry, measure_in_turn
 from benchmarks.machine import this_machine
-from benchmarks.peers import Entry, measure_in_turn
-from compress.artifact import json_bytes
+from benchmarks.report import read_result, table_head, table_row, with_note, write_result
 from compress.blocks.options import BlockPruning
 from compress.conversion.calibrate import network_accuracy
 from compress.dataset import Dataset, Progress
@@ -168,16 +168,14 @@ def run(
         "rows": [],
     }
     output = Path(output)
-    output.mkdir(parents=True, exist_ok=True)
-    if (before := output / "savings.json").is_file():
-        result["rows"] = [row for row in json.loads(before.read_bytes())["rows"] if row["network"] not in networks]
+    before = read_result(output / "savings.json")["rows"]
+    result["rows"] = [row for row in before if row["network"] not in networks]
     with TemporaryDirectory() as folder:
         for network in networks:
             result["rows"] += _network_rows(network, Path(folder), data, images, say)
             result["machine"] = this_machine().as_json()
             result["rows"].sort(key=lambda row: tuple(RECIPES).index(row["network"]))
-            (output / "savings.json").write_bytes(json_bytes(result))
-            (output / "savings.md").write_text(savings_table(result))
+            write_result(output / "savings.json", result, savings_table(result))
     return result
 
 
@@ -233,7 +231,7 @@ def _facts(network: Any, bundle: Any, data: Dataset) -> dict[str, Any]:
 
 def savings_table(result: Mapping[str, Any]) -> str:
     """Markdown, with machine, date and command under it."""
-    lines = ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
+    lines = table_head(HEADINGS)
     dense = {row["network"]: row["server_ms"] for row in reversed(result["rows"]) if row["competitor"] == "none"}
     for row in result["rows"]:
         cells = (
@@ -250,14 +248,14 @@ def savings_table(result: Mapping[str, Any]) -> str:
             f"{row['server_ms']:.1f}",
             f"{row['server_ms'] / dense[row['network']]:.2f}",
         )
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(table_row(cells))
     machine = result["machine"]
     note = (
         f"Accuracy in clear over {result['test_images']} test images (converted network), agreement and times over the first "
         f"{result['images']}, encrypted, variants in turn, one thread, medians; seed {result['seed']}. {machine['cpu']}, "
         f"load {machine['load_average']:.1f} at the end, {machine['date']}, `{result['command']}`."
     )
-    return "\n".join([*lines, "", note]) + "\n"
+    return with_note(lines, note)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.report import table_head, table_row, with_note
 from compress.errors import FormatError
 
 #: Milliseconds of TenSEAL's tutorial network on the machine for which targets were set.
@@ -24,8 +25,8 @@ def peers_table(result: Mapping[str, Any]) -> str:
     try:
         rows = result["rows"]
         baseline = next(r["server_ms"] for r in rows if (r["network"], r["competitor"]) == BASELINE)
-        lines = ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
-        lines += ["| " + " | ".join(_cells(row, baseline, result["images"])) + " |" for row in rows]
+        lines = table_head(HEADINGS)
+        lines += [table_row(_cells(row, baseline, result["images"])) for row in rows]
         machine = result["machine"]
         note = (
             f"{result['images']} encrypted test images each (the first ones of MNIST's test set), in turn, one thread, medians. "
@@ -38,7 +39,7 @@ def peers_table(result: Mapping[str, Any]) -> str:
         )
     except (KeyError, StopIteration) as error:
         raise FormatError(f"peers.json: field {error} is missing; run the benchmark again") from error
-    return "\n".join([*lines, "", note]) + "\n"
+    return with_note(lines, note)
 
 
 def readme_table(result: Mapping[str, Any]) -> str:
@@ -46,10 +47,9 @@ def readme_table(result: Mapping[str, Any]) -> str:
 
     Raises: FormatError naming a missing field.
     """
-    lines = [
-        "| network | by | server ms | times faster | accuracy in clear | agreement | keys | upload |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    lines = table_head(
+        ("network", "by", "server ms", "times faster", "accuracy in clear", "agreement", "keys", "upload")
+    )
     try:
         baseline = next(r["server_ms"] for r in result["rows"] if (r["network"], r["competitor"]) == BASELINE)
         for row in result["rows"]:
@@ -63,7 +63,7 @@ def readme_table(result: Mapping[str, Any]) -> str:
                 f"{row['evaluation_key_bytes'] / 1e6:.1f} MB",
                 f"{row['upload_bytes'] / 1e3:.0f} KB",
             )
-            lines.append("| " + " | ".join(cells) + " |")
+            lines.append(table_row(cells))
         lines += [
             "",
             f"Medians over the first {result['images']} test digits, encrypted, competitors in turn, one thread; {result['machine']['cpu']}, "

@@ -21,8 +21,8 @@ from typing import Any
 import cipherpress as cp
 from benchmarks.fixed_plans import NETWORKS
 from benchmarks.machine import this_machine
+from benchmarks.report import table_head, with_note, write_result
 from benchmarks.savings import converted
-from compress.artifact import json_bytes
 from compress.dataset import Progress
 from secure.bundle.files import load_bundle
 from secure.bundle.specs import Bundle
@@ -50,9 +50,7 @@ def measure(bundles: Mapping[str, Bundle], images: Any, output: Path, command: s
     """The same of bundles that are there, by name; command: what the note says it was."""
     rows = [{"network": name, **in_turn(bundle, images)} for name, bundle in bundles.items()]
     result = {"command": command, "images": len(images), "rows": rows, "machine": this_machine().as_json()}
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "threads.json").write_bytes(json_bytes(result))
-    (output / "threads.md").write_text(threads_table(result))
+    write_result(output / "threads.json", result, threads_table(result))
     return result
 
 
@@ -84,7 +82,7 @@ def in_turn(bundle: Bundle, images: Any) -> dict[str, Any]:
 
 def threads_table(result: Mapping[str, Any]) -> str:
     """Markdown, with machine, date and command under it."""
-    lines = ["| network | one thread, ms | two threads, ms | ratio | load |", "|" + "---|" * 5]
+    lines = table_head(("network", "one thread, ms", "two threads, ms", "ratio", "load"))
     lines += [
         f"| {row['network']} | {row['server_ms']:.1f} | {row['server_ms_two']:.1f} | {row['ratio']:.2f} | {row['load_average']:.1f} |"
         for row in result["rows"]
@@ -94,7 +92,7 @@ def threads_table(result: Mapping[str, Any]) -> str:
         f"The first {result['images']} test digits, encrypted, on one thread and on two in turn, medians; load: mean while measured. "
         f"{machine['cpu']}, {machine['cores']} cores, {machine['date']}, `{result['command']}`."
     )
-    return "\n".join([*lines, "", note]) + "\n"
+    return with_note(lines, note)
 
 
 if __name__ == "__main__":
