@@ -2,19 +2,21 @@
 
 The files are the hall: all that secure/, hwmodel/ and cipherpress.timing may know of compress. Rooms, from the ground up:
 
-errors.py         the error tree of the whole project
-network.py        the frozen Network and its numpy run (everything after it is compared with it)
-network_file.py   a Network on disk
-dataset.py        data sets, and the type of progress callbacks
-artifact.py       files and folders on disk: written whole or not at all, checked when read
-artifact_kinds.py which folders are artifacts of cipherpress
-model/            a compressed torch module, and that module on disk
-graph/            a torch module read as a graph of known layers
-training/         the training loop, and what changes its loss or its data
-blocks/           block pruning (LPViT)
-conversion/       from layers to the frozen Network; torch ends here
-joint/            joint power-of-two quantization (DJQ)
-account/          what a compressed model weighs
-opq/              one-shot pruning and quantization
-press/            the methods in a row, and the search over their settings
+errors.py            the error tree of the whole project
+network.py           the frozen Network and its numpy run (everything after it is compared with it)
+network_file.py      a Network on disk
+dataset.py           data sets, and the type of progress callbacks
+completed_square.py  quadratics with their square completed
+pareto.py            undominated points
+artifact.py          files and folders on disk: written whole or not at all, checked when read
+artifact_kinds.py    which folders are artifacts of cipherpress
+model/               a compressed torch module, and that module on disk
+graph/               a torch module read as a graph of known layers
+training/            the training loop, and what changes its loss or its data
+blocks/              block pruning (LPViT)
+conversion/          from layers to the frozen Network; torch ends here
+joint/               joint power-of-two quantization (DJQ)
+account/             what a compressed model weighs
+opq/                 one-shot pruning and quantization
+press/               the methods in a row, and the search over their settings
 """

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from compress.errors import CostModelError
+from compress.pareto import pareto_front
 from hwmodel.architecture import ENCRYPTED, PLAIN, Architecture
 from hwmodel.report import BundleLike, Comparison, CostReport, Work, compare
 
@@ -95,9 +96,13 @@ class VariantTable:
             for variant in self.variants
             if variant.accuracy is not None and (report := variant.report(architecture, ENCRYPTED)) is not None
         ]
+        points = [(-accuracy, latency) for _, accuracy, latency in known]
+        front = {
+            points[index] for index in pareto_front(points)
+        }  # versions that are equal in both stand there together
         return tuple(
-            ParetoPoint(label, accuracy, latency, not any(_beats(other[1:], (accuracy, latency)) for other in known))
-            for label, accuracy, latency in known
+            ParetoPoint(label, accuracy, latency, point in front)
+            for (label, accuracy, latency), point in zip(known, points, strict=True)
         )
 
     def waterfall(self, plain: str, encrypted: str) -> tuple[tuple[str, float], ...]:
@@ -131,11 +136,6 @@ class VariantTable:
             ]
         lines.append(f"one image, against {self.variants[0].label}; every figure is modelled")
         return "\n".join(lines)
-
-
-def _beats(other: tuple[float, float], point: tuple[float, float]) -> bool:
-    """At least as accurate and as fast, and better in one of them."""
-    return other[0] >= point[0] and other[1] <= point[1] and other != point
 
 
 def compare_variants(

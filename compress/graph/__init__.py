@@ -1,8 +1,13 @@
 """A torch module read as a graph of known layers.
 
 tracing.py       a module as a graph of operations (torch.fx)
-importing.py     the graph as a list of checked layers
+spellings.py     the modules, functions and methods that mean the same, one set per meaning
+layers.py        Layer and Imported: a model as a list of operations of a few kinds
+building.py      one pass over a graph by a table from spelling to rule
+rules.py         what each spelling turns into
+importing.py     the table, and import_model: the graph as a list of checked layers
+supported.py     the list of supported layers as Markdown, from that table
 unsupported.py   what to use instead of a layer that has no form here
 modules.py       the torch modules that conversion puts in
-polynomial.py    least squares, substitution, completed square
+polynomial.py    least squares and substitution
 """

@@ -1,11 +1,10 @@
-"""Polynomials in place of element-wise functions: weighted least squares, substitution, completed square. Pure numpy.
+"""Polynomials in place of element-wise functions: weighted least squares and substitution. Pure numpy.
 
 Coefficients are in ascending order, shape (degree + 1,) or (degree + 1, channels).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import comb
 
 import numpy as np
@@ -20,37 +19,6 @@ DEGREES = (2, 4)
 
 #: The curved part may not fall below this share of the straight part over the unit range (see `guard_leading`).
 LEAST_CURVATURE = 0.02
-
-
-@dataclass(frozen=True)
-class CompletedSquare:
-    """c2 x^2 + c1 x + c0 = scale (x + centre)^2 + offset; each (channels,) or a scalar array.
-
-    The form in which CKKS evaluates it: the shift folds into the layer before, scale and offset into the layer after.
-    """
-
-    scale: Array
-    centre: Array
-    offset: Array
-
-    def coefficients(self) -> Array:
-        """Back to ascending coefficients, shape (3, ...)."""
-        return np.stack(
-            [self.offset + self.scale * self.centre**2, 2.0 * self.scale * self.centre, np.asarray(self.scale)]
-        )
-
-
-def complete_square(coefficients: Array) -> CompletedSquare:
-    """scale = c2, centre = c1 / (2 c2), offset = c0 - c1^2 / (4 c2) of a quadratic (3, ...).
-
-    Raises: ConfigError when a leading coefficient is zero (there is no square to complete; see `guard_leading`).
-    """
-    if coefficients.shape[0] != 3:
-        raise ConfigError("coefficients", coefficients.shape, "three rows, the coefficients of a quadratic")
-    c0, c1, c2 = np.asarray(coefficients, dtype=np.float64)
-    if not np.all(np.abs(c2) > 0.0):
-        raise ConfigError("coefficients", c2.tolist(), "a leading coefficient other than zero; guard it first")
-    return CompletedSquare(scale=c2, centre=c1 / (2.0 * c2), offset=c0 - c1**2 / (4.0 * c2))
 
 
 def fit_polynomial(x: Array, y: Array, degree: int, weights: Array | None = None) -> Array:

@@ -7,5 +7,4 @@ target.py        what a search has to reach, what it tried, what came of it
 search.py        the search for a compressed network that meets a target
 candidates.py    the networks a search asks for, and what a compiler says they cost
 search_file.py   a search on disk, and as a picture (optional matplotlib)
-pareto.py        undominated points
 """

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from compress.errors import ConfigError
-from compress.press.pareto import pareto_front
+from compress.pareto import pareto_front
 from compress.press.setting import Setting
 
 

@@ -10,12 +10,11 @@ from typing import Any
 from compress.errors import ConfigError, FormatError, KeyMismatchError, SecretKeyError
 from secure.bundle.specs import ServerSpec
 from secure.evaluators.walk import Evaluator
-from secure.parties.backends import SealBackend, choose_backend, make_backend, usable_cores
+from secure.parties.backends import choose_backend, make_backend, usable_cores
 from secure.parties.container import Container, ContainerKind, check_belongs, parse_for_server
 from secure.parties.keys import EvaluationKey, load_evaluation_key
-from secure.plan import Kind
 from secure.seal.context import load_ciphertext, make_ring
-from secure.seal.evaluator import DEFAULT_CACHE_BYTES, CountingEvaluator, EvaluationKeys
+from secure.seal.evaluator import DEFAULT_CACHE_BYTES
 
 
 class Server:
@@ -45,10 +44,8 @@ class Server:
             raise ConfigError("threads", threads, f"1 to {cores}, the cores that this process may use")
         self.spec, self.threads = spec, threads
         self._ring = make_ring(spec.plan.params)
-        self._cache_bytes = cache_bytes
         self.backend = choose_backend(backend, spec.plan.params)
         self._backend = make_backend(self.backend, self._ring, spec.plan, cache_bytes, progress, threads)
-        self._keys: dict[bytes, EvaluationKeys] = {}
         self._evaluators: dict[bytes, Evaluator[Any]] = {}
 
     def register(self, evaluation_key: EvaluationKey | bytes, name: str = "evaluation key") -> bytes:
@@ -65,14 +62,12 @@ class Server:
             )
         manifest = self.spec.plan.key_manifest
         keys = load_evaluation_key(evaluation_key, self.spec.bundle_id, manifest, self._ring)
-        self._keys[evaluation_key.key_id] = keys
         self._evaluators[evaluation_key.key_id] = self._backend.evaluator(keys)
         return evaluation_key.key_id
 
     def forget(self, key_id: bytes) -> None:
         """Let a client's evaluation key go."""
         self._evaluators.pop(key_id, None)
-        self._keys.pop(key_id, None)
 
     def run(self, request: bytes, name: str = "request") -> bytes:
         """The reply to a request.
@@ -111,13 +106,3 @@ class Server:
         Raises: BackendError.
         """
         return self._backend.run(self._evaluators[key_id], ciphertexts)
-
-    def count_operations(self, request: bytes) -> dict[tuple[Kind, int], int]:
-        """Run a request under SEAL and return what SEAL really did: operations by (kind, level read from the ciphertext)."""
-        container = parse_for_server(request, ContainerKind.REQUEST, "request")
-        plan = self.spec.plan
-        inputs = [load_ciphertext(self._ring, item, plan.input_level, 2, "request") for item in container.items]
-        seal_backend = SealBackend(self._ring, plan, self._cache_bytes, None)
-        counting = CountingEvaluator(seal_backend.evaluator(self._keys[container.key_id]))
-        seal_backend.run(counting, inputs)
-        return dict(counting.operations)

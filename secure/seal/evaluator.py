@@ -6,7 +6,6 @@ its checkers exclude overflow. Plaintexts are encoded once, when the server star
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -144,20 +143,3 @@ class TensealEvaluator:
         result = seal.Ciphertext()
         self._evaluator.mod_switch_to_next(value, result)
         return result
-
-
-class CountingEvaluator:
-    """Wraps a TensealEvaluator and counts what it really did: (kind, level read from the ciphertext it worked on)."""
-
-    def __init__(self, inner: TensealEvaluator) -> None:
-        self.operations: Counter[tuple[Kind, int]] = Counter()
-        self._inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._inner, name)
-
-        def counted(value: Any, *rest: Any) -> Any:
-            self.operations[Kind(name), value.coeff_modulus_size()] += 1
-            return method(value, *rest)
-
-        return counted

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from compress.completed_square import complete_square
 from compress.errors import CompileError
 from compress.network import Add, AvgPool, Conv, Dense, Input, Network, Node, Permute, Polynomial, Reshape, Shape
 from compress.network import Affine as AffineNode
@@ -200,16 +201,14 @@ def _polynomial_form(node: Polynomial, form: Form, stages: list[Stage]) -> Form:
 
 def _quadratic_form(coefficients: Array, form: Form, stages: list[Stage]) -> Form:
     """c2 x^2 + c1 x + c0 per feature; features without a square stay straight lines."""
-    c0, c1, c2 = coefficients
-    curved = np.abs(c2) > NEGLIGIBLE * np.abs(c1)
-    if not curved.any():
-        return form.then(sparse.diags(c1, format="csr"), c0)
-    root = np.sqrt(np.abs(np.where(curved, c2, 0.0)))
-    centre = np.where(curved, c1 / np.where(curved, 2 * c2, 1.0), 0.0)
-    atom = _square(form.then(sparse.diags(root, format="csr"), root * centre), stages)
-    squares = {atom: sparse.diags(np.sign(np.where(curved, c2, 0.0)), format="csr")}
-    result = replace(form, maps=squares, constant=np.where(curved, c0 - c1 * centre / 2, c0))
-    return result if curved.all() else _plus(result, form, np.where(curved, 0.0, c1))
+    square = complete_square(coefficients, NEGLIGIBLE)
+    if not square.scale.any():
+        return form.then(sparse.diags(square.slope, format="csr"), square.offset)
+    root = np.sqrt(np.abs(square.scale))
+    atom = _square(form.then(sparse.diags(root, format="csr"), root * square.centre), stages)
+    squares = {atom: sparse.diags(np.sign(square.scale), format="csr")}
+    result = replace(form, maps=squares, constant=square.offset)
+    return result if square.scale.all() else _plus(result, form, square.slope)
 
 
 def _quartic_form(name: str, coefficients: Array, form: Form, stages: list[Stage]) -> Form:

@@ -24,6 +24,7 @@ from secure.params import check_security
 from secure.parties.client import Client
 from secure.parties.server import Server
 from secure.verify.roundtrip import clear_outputs, round_trip
+from tests.secure.counting import counted_operations
 
 TIMES = KernelTimes(butterfly_ns=1.0, product_ns=3.0, addition_ns=1.0, call_us=1.0)
 LOOSE = 0.05  # of the outputs' rms: random networks have no classes worth keeping apart
@@ -82,9 +83,8 @@ def test_a_round_trip_reports_agreement_sizes_and_errors_and_does_what_the_plan_
     assert result["agreement"] == result["accuracy_encrypted"] == result["accuracy_compressed"] == 1.0
     assert 0 < result["max_logit_error"] <= result["predicted_logit_error"]
     assert result["upload_bytes"] > 0 and result["evaluation_key_bytes"] > 0
-    client, server = Client(bundle.client), Server(bundle.server)
-    server.register(client.evaluation_key)
-    done = server.count_operations(client.encrypt(images[0]))
+    client = Client(bundle.client)
+    done = counted_operations(bundle.server, client.evaluation_key, client.encrypt(images[0]))
     assert done == plan_operations(bundle.server.plan)
 
 

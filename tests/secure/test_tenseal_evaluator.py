@@ -20,7 +20,8 @@ from secure.noise import (
 )
 from secure.params import make_params
 from secure.seal.context import from_bytes, load_ciphertext, make_ring, native_errors, to_bytes
-from secure.seal.evaluator import CountingEvaluator, EncodedConstants, EvaluationKeys, TensealEvaluator, encode
+from secure.seal.evaluator import EncodedConstants, EvaluationKeys, TensealEvaluator, encode
+from tests.secure.counting import CountingEvaluator
 from tests.secure.plans import FLAT, SMALL, Builder, complex_by_hand, complex_plan, every_kind_plan
 
 DEGREE = SMALL.poly_modulus_degree
