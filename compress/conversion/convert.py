@@ -18,7 +18,8 @@ from compress.conversion.friendly import reimported, replace_operations
 from compress.conversion.options import Conversion as Conversion
 from compress.dataset import Dataset, Progress
 from compress.errors import InputShapeError
-from compress.graph.importing import Imported, import_model
+from compress.graph.importing import import_model
+from compress.graph.layers import Imported
 from compress.graph.modules import polynomial_activations
 from compress.model.compressed import CompressedModel, module_of, source_record
 from compress.network import Network

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from compress.conversion.calibrate import calibrated
-from compress.graph.importing import Imported, Layer, import_model
+from compress.graph.importing import import_model
+from compress.graph.layers import Imported, Layer
 from compress.graph.modules import ChannelAffine, PolynomialActivation
 from compress.graph.unsupported import unsupported
 from compress.model.quantizer import layer_codes

@@ -16,7 +16,8 @@ from torch import Tensor, fx, nn
 from compress.conversion.calibrate import check_samples
 from compress.conversion.exporting import norm_factors
 from compress.errors import ConfigError
-from compress.graph.importing import Imported, Layer, import_model
+from compress.graph.importing import import_model
+from compress.graph.layers import Imported, Layer
 from compress.graph.modules import ChannelAffine, PolynomialActivation
 from compress.graph.polynomial import fit_polynomial, guard_leading
 

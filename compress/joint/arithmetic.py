@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from compress.graph.importing import Layer
+from compress.graph.layers import Layer
 from compress.joint.fixed_point import Integers
 from compress.joint.unified import UnifiedModule
 

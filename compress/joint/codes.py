@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compress.errors import CompressError
-from compress.graph.importing import Layer
+from compress.graph.layers import Layer
 from compress.joint.code_table import CodeTable, code_table
 from compress.joint.fixed_point import Grid, Integers
 from compress.joint.norm import NormCodes

@@ -1,7 +1,6 @@
-"""Import for integer execution: what a network under encryption may not have, and integers can do.
+"""Import for integer execution: rules for what integers can do and a network under encryption cannot.
 
-Layer normalization, softmax inside the network, products of two values and means over any axes get kinds of their own. What neither
-has stays refused by name.
+Layer normalization, softmax inside the network, products of two values and means over any axes become kinds of their own.
 """
 
 from __future__ import annotations
@@ -12,69 +11,82 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
-from compress.graph.importing import Imported, Importer
+from compress.graph import rules
+from compress.graph.building import Builder, Rule, argument, by_spelling, source_of
+from compress.graph.importing import RULES
+from compress.graph.layers import Imported
+from compress.graph.spellings import MEAN, SOFTMAX, Spellings
 from compress.graph.tracing import trace
 from compress.network import Shape
 
-_PRODUCTS = frozenset({operator.matmul, torch.matmul, torch.bmm, "matmul", "bmm"})
-_SOFTMAX = frozenset({F.softmax, torch.softmax, "softmax"})
+LAYER_NORM: Spellings = frozenset({nn.LayerNorm})
+MATRIX_PRODUCT: Spellings = frozenset({operator.matmul, torch.matmul, torch.bmm, "matmul", "bmm"})
+#: Softmax that has a form in integers; log-softmax has none.
+INTEGER_SOFTMAX: Spellings = frozenset({nn.Softmax, F.softmax, torch.softmax, "softmax"})
 
 
 def import_for_integers(module: nn.Module, input_shape: Shape) -> Imported:
-    """As `import_model`, with the further kinds matmul, softmax, layernorm (options epsilon) and mean (options axes, count).
+    """As `import_model`, with more kinds: matmul, softmax, layernorm (option epsilon) and mean (options axes, count).
 
     Raises: UnsupportedLayerError, InputShapeError.
     """
-    return _IntegerImporter(trace(module, tuple(input_shape))).run(tuple(input_shape))
+    return Builder(trace(module, tuple(input_shape)), _BY_SPELLING).run(tuple(input_shape))
 
 
-class _IntegerImporter(Importer):
-    def _node(self, node: fx.Node) -> None:
-        if node.op != "call_module" and node.target in _PRODUCTS:
-            self._matrix_product(node)
-        else:
-            super()._node(node)
+def layer_norm(build: Builder, node: fx.Node) -> None:
+    module: Any = build.module_of(node)
+    if len(module.normalized_shape) != 1:
+        raise build.unsupported(
+            node, f"over {len(module.normalized_shape)} axes has no form in integers", "normalize the last axis"
+        )
+    build.append(node, "layernorm", module=module, epsilon=float(module.eps))
 
-    def _module(self, node: fx.Node, module: nn.Module) -> None:
-        if isinstance(module, nn.LayerNorm):
-            if len(module.normalized_shape) != 1:
-                raise self._unsupported(
-                    node, f"over {len(module.normalized_shape)} axes has no form in integers", "normalize the last axis"
-                )
-            self._append(node, "layernorm", module=module, epsilon=float(module.eps))
-        else:
-            super()._module(node, module)
 
-    def _matrix_product(self, node: fx.Node) -> None:
-        left, right = node.args[0], node.args[1] if len(node.args) > 1 else next(iter(node.kwargs.values()), None)
-        if not (self._is_value(left) and self._is_value(right)):
-            raise self._unsupported(node)
-        factors: list[Any] = [left, right]
-        if any(self.trace.values[factor].ndim < 3 for factor in factors):
-            raise self._unsupported(node, "along the batch axis mixes images", "multiply (batch, rows, columns) values")
-        self._append(node, "matmul", inputs=tuple(self.value_of[factor] for factor in factors))
+def matrix_product(build: Builder, node: fx.Node) -> None:
+    left, right = node.args[0], node.args[1] if len(node.args) > 1 else next(iter(node.kwargs.values()), None)
+    if not (build.is_value(left) and build.is_value(right)):
+        raise build.unsupported(node)
+    factors: list[Any] = [left, right]
+    if any(build.trace.values[factor].ndim < 3 for factor in factors):
+        raise build.unsupported(node, "along the batch axis mixes images", "multiply (batch, rows, columns) values")
+    build.append(node, "matmul", inputs=tuple(build.value_of[factor] for factor in factors))
 
-    def _softmax(self, node: fx.Node) -> None:
-        inside = any(user.op != "output" for user in node.users) or self.trace.values[node].ndim != 2
-        module = self.trace.graph_module.get_submodule(str(node.target)) if node.op == "call_module" else None
-        if not inside or not (isinstance(module, nn.Softmax) or (module is None and node.target in _SOFTMAX)):
-            super()._softmax(node)
-            return
-        given = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
-        axis = given if module is None else module.dim
-        rank = self.trace.values[node].ndim
-        if not isinstance(axis, int) or axis % rank != rank - 1:
-            raise self._unsupported(node, f"over axis {axis} has no form in integers", "take it over the last axis")
-        self._append(node, "softmax", module=module)
 
-    def _mean(self, node: fx.Node) -> None:
-        source = self.trace.values[node.all_input_nodes[0]]
-        given: Any = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
-        axes = sorted(axis % source.ndim for axis in ((given,) if isinstance(given, int) else given or ()))
-        if not axes or axes[0] == 0 or axes == list(range(2, source.ndim)) or not isinstance(source, Tensor):
-            super()._mean(node)
-            return
-        count = prod(source.shape[axis] for axis in axes)
-        self._append(node, "mean", axes=tuple(axis - 1 for axis in axes), count=count)
+def softmax(build: Builder, node: fx.Node) -> None:
+    """Softmax over the last axis inside the network; at the end it is left out, as under encryption."""
+    rank = build.trace.values[node].ndim
+    inside = any(user.op != "output" for user in node.users) or rank != 2
+    module: Any = build.module_of(node)
+    spelling = node.target if module is None else nn.Softmax if isinstance(module, nn.Softmax) else type(module)
+    if not inside or spelling not in INTEGER_SOFTMAX:
+        rules.softmax(build, node)
+        return
+    axis = argument(node, 1, "dim", None) if module is None else module.dim
+    if not isinstance(axis, int) or axis % rank != rank - 1:
+        raise build.unsupported(node, f"over axis {axis} has no form in integers", "take it over the last axis")
+    build.append(node, "softmax", module=module)
+
+
+def mean(build: Builder, node: fx.Node) -> None:
+    """The mean over any axes but the batch; over all spatial axes it is average pooling, as under encryption."""
+    source = build.trace.values[source_of(node)]
+    given = argument(node, 1, "dim", None)
+    axes = sorted(axis % source.ndim for axis in ((given,) if isinstance(given, int) else given or ()))
+    if not axes or axes[0] == 0 or axes == list(range(2, source.ndim)):
+        rules.mean(build, node)
+        return
+    count = prod(source.shape[axis] for axis in axes)
+    build.append(node, "mean", axes=tuple(axis - 1 for axis in axes), count=count)
+
+
+_BY_SPELLING = by_spelling(
+    (
+        *RULES,
+        Rule(LAYER_NORM, layer_norm),
+        Rule(MATRIX_PRODUCT, matrix_product),
+        Rule(SOFTMAX, softmax),
+        Rule(MEAN, mean),
+    )
+)

@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from compress.errors import UnsupportedLayerError
-from compress.graph.importing import Imported, Layer
+from compress.graph.layers import Imported, Layer
 from compress.graph.unsupported import unsupported
 from compress.joint.importing import import_for_integers
 from compress.joint.unified import Module, Normalization, Program, Term, UnifiedModule, View

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import frexp
 
-from compress.graph.importing import Imported, Layer
+from compress.graph.layers import Imported, Layer
 from compress.joint.fixed_point import Grid
 
 

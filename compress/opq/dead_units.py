@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from compress.graph.importing import Layer
+from compress.graph.layers import Layer
 from compress.joint.regroup import unify
 from compress.joint.unified import Normalization, Program, UnifiedModule, View
 from compress.model.compressed import CompressedModel, prunable_layers, tied_layers

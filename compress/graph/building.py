@@ -1,0 +1,152 @@
+"""Builder: one pass over a traced graph that lists its layers, by a table from spelling to rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from compress.graph.layers import Imported, Layer
+from compress.graph.spellings import IN_PLACE, Spelling, Spellings
+from compress.graph.tracing import Trace
+from compress.graph.unsupported import unsupported
+from compress.network import Shape
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a set of spellings turns into. apply: adds the layers of a node to a builder. becomes: the same in words.
+
+    An empty `becomes` keeps the rule out of the list of supported layers.
+    """
+
+    spellings: Spellings
+    apply: Callable[[Builder, fx.Node], None]
+    becomes: str = ""
+
+
+def by_spelling(rules: Sequence[Rule]) -> Mapping[Spelling, Rule]:
+    """The rules by spelling; of two rules for one spelling the later one."""
+    return {spelling: rule for rule in rules for spelling in rule.spellings}
+
+
+class Builder:
+    """The layers found so far. value_of: graph node -> name of the layer that makes its value; a node that changes nothing,
+    such as dropout, has the name of its input."""
+
+    def __init__(self, traced: Trace, rules: Mapping[Spelling, Rule]) -> None:
+        self.trace = traced
+        self.rules = rules
+        self.value_of: dict[fx.Node, str] = {traced.placeholder: "input"}
+        self.layers: list[Layer] = []
+        self.names: set[str] = {"input"}
+        self.dropped: list[str] = []
+
+    def run(self, input_shape: Shape) -> Imported:
+        """Apply the rule of every node that depends on the input.
+
+        Raises: UnsupportedLayerError.
+        """
+        for node in list(self.trace.graph_module.graph.nodes):
+            if node.op in ("placeholder", "output") or node not in self.trace.encrypted:
+                continue
+            if not isinstance(self.trace.values[node], Tensor):
+                if any(user in self.trace.encrypted and user.op != "output" for user in node.users) or node.users:
+                    raise self.unsupported(node, "makes several values")
+                continue
+            self._check_in_place(node)
+            rule = self._rule(node)
+            if rule is None:
+                raise self.unsupported(node)
+            rule.apply(self, node)
+        if not self.layers:
+            advice = "give a model with a Linear or Conv layer"
+            raise unsupported("output", "a network", "without any layer cannot be converted", advice)
+        return Imported(self.trace.graph_module, input_shape, tuple(self.layers), tuple(self.dropped))
+
+    def _rule(self, node: fx.Node) -> Rule | None:
+        """The rule of a node; of a module that of its class or of the nearest base class that has one."""
+        module = self.module_of(node)
+        spellings: tuple[Any, ...] = (node.target,) if module is None else type(module).__mro__
+        return next((self.rules[one] for one in spellings if one in self.rules), None)
+
+    def module_of(self, node: fx.Node) -> nn.Module | None:
+        """The module that a node calls; None for a function or method."""
+        return self.trace.graph_module.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+    def append(
+        self, node: fx.Node, kind: str, *, inputs: tuple[str, ...] | None = None, shape: Shape | None = None,
+        module: nn.Module | None = None, **options: Any,
+    ) -> None:  # fmt: skip
+        """Add a layer for a node. inputs, shape: where they are not those of the node."""
+        if inputs is None:
+            source = source_of(node)
+            if source not in self.value_of:
+                raise self.unsupported(node, "of a constant")
+            inputs = (self.value_of[source],)
+        name = self._unique(str(node.target) if node.op == "call_module" else node.name)
+        self.layers.append(
+            Layer(
+                name=name,
+                kind=kind,
+                inputs=inputs,
+                shape=self.shape(node) if shape is None else shape,
+                fx_node=node,
+                module=module,
+                options=options,
+            )
+        )
+        self.value_of[node] = name
+
+    def alias(self, node: fx.Node) -> None:
+        """The node changes nothing: its value is that of its input."""
+        self.value_of[node] = self.value_of[source_of(node)]
+
+    def is_value(self, argument: Any) -> bool:
+        """Whether an argument is an encrypted value, and not a constant."""
+        return isinstance(argument, fx.Node) and argument in self.value_of
+
+    def shape(self, node: fx.Node) -> Shape:
+        """The shape of a node's value without the batch axis."""
+        return tuple(self.trace.values[node].shape[1:])
+
+    def constant(self, argument: Any) -> Tensor:
+        """An argument that is not encrypted, as a float64 tensor."""
+        value = self.trace.values[argument] if isinstance(argument, fx.Node) else argument
+        return torch.as_tensor(value, dtype=torch.float64)
+
+    def unsupported(self, node: fx.Node, reason: str = "", advice: str = "") -> Exception:
+        """The error for a node that no rule takes, or that a rule cannot take."""
+        return unsupported(self.trace.where(node), self.trace.operation(node), reason, advice)
+
+    def _unique(self, name: str) -> str:
+        candidate, count = name, 1
+        while candidate in self.names:
+            count += 1
+            candidate = f"{name}#{count}"
+        self.names.add(candidate)
+        return candidate
+
+    def _check_in_place(self, node: fx.Node) -> None:
+        """An in-place operation also changes what later readers of its input see; the layers here do not."""
+        inplace = node.target in IN_PLACE or node.kwargs.get("inplace") is True
+        if not (inplace or getattr(self.module_of(node), "inplace", False)):
+            return
+        order = {other: position for position, other in enumerate(self.trace.graph_module.graph.nodes)}
+        if any(order[user] > order[node] for user in source_of(node).users):
+            raise self.unsupported(
+                node, "in place on a value that is read again later", "use the out-of-place form (inplace=False)"
+            )
+
+
+def source_of(node: fx.Node) -> fx.Node:
+    """The first graph input of a node: its tensor."""
+    return node.all_input_nodes[0]
+
+
+def argument(node: fx.Node, position: int, name: str, default: Any) -> Any:
+    """A node's argument by position or by name."""
+    return node.args[position] if len(node.args) > position else node.kwargs.get(name, default)

@@ -1,0 +1,54 @@
+"""Layer, Imported: a torch model as a list of operations of a few kinds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import fx, nn
+
+from compress.network import Shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """One operation: linear, conv, norm, affine, avgpool, maxpool, activation, polynomial, add, reshape or permute.
+
+    name: module path (with '#2', '#3' when a module is called again) or function name, unique. inputs: names of layers
+    or 'input'. shape: of the value without the batch axis. module: the torch module, if it is one. options: the kind's
+    numbers (stride, padding, dilation, groups, kernel, scale, shift, axes, coefficients, signs) or 'function', the
+    evaluator of an activation.
+    """
+
+    name: str
+    kind: str
+    inputs: tuple[str, ...]
+    shape: Shape
+    fx_node: fx.Node
+    module: nn.Module | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def torch_module(self) -> nn.Module:
+        """The module of a kind that always is one (linear, conv)."""
+        if self.module is None:
+            raise TypeError(f"layer '{self.name}' of kind {self.kind} is a function")
+        return self.module
+
+    def evaluated(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """An activation's values at x, any shape, float64."""
+        with torch.no_grad():
+            return np.asarray(self.options["function"](torch.from_numpy(x.copy())).numpy())
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A model as layers in execution order. dropped: what was left out at the end (softmax), for the record."""
+
+    graph_module: fx.GraphModule
+    input_shape: Shape
+    layers: tuple[Layer, ...]
+    dropped: tuple[str, ...]

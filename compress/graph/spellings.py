@@ -1,0 +1,104 @@
+"""The torch modules, functions and methods that mean the same, one set per meaning.
+
+A module is spelled by its class, a function by itself, a method by its name.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from compress.graph.modules import ChannelAffine, PolynomialActivation
+
+Spelling = type[nn.Module] | Callable[..., Any] | str
+Spellings = frozenset[Any]
+
+LINEAR: Spellings = frozenset({nn.Linear})
+CONVOLUTION: Spellings = frozenset({nn.Conv1d, nn.Conv2d})
+BATCH_NORM: Spellings = frozenset({nn.BatchNorm1d, nn.BatchNorm2d})
+#: The modules that conversion itself puts into a model.
+CHANNEL_AFFINE: Spellings = frozenset({ChannelAffine})
+POLYNOMIAL: Spellings = frozenset({PolynomialActivation})
+
+#: Element-wise functions that conversion replaces by a fitted polynomial.
+ACTIVATION_MODULES: Spellings = frozenset({
+    nn.ReLU, nn.LeakyReLU, nn.SiLU, nn.GELU, nn.Sigmoid, nn.Tanh, nn.ELU, nn.SELU, nn.CELU, nn.Softplus, nn.Hardtanh,
+    nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.Mish, nn.Softsign, nn.LogSigmoid, nn.Tanhshrink,
+})  # fmt: skip
+ACTIVATION_FUNCTIONS: Spellings = frozenset({
+    torch.relu, torch.relu_, F.relu, F.relu_, torch.sigmoid, F.sigmoid, torch.tanh, F.tanh, F.leaky_relu, F.silu,
+    F.gelu, F.elu, F.selu, torch.selu, F.celu, F.softplus, F.hardtanh, F.relu6, F.hardswish, F.hardsigmoid, F.mish,
+    F.softsign, F.logsigmoid, torch.abs, torch.clamp, torch.sin, torch.cos, torch.erf,
+    "relu", "relu_", "sigmoid", "tanh", "abs", "clamp",
+})  # fmt: skip
+SQUARE: Spellings = frozenset({torch.square, "square"})
+POWER: Spellings = frozenset({operator.pow, torch.pow, "pow"})
+
+ADD: Spellings = frozenset({operator.add, operator.iadd, torch.add, "add", "add_"})
+SUBTRACT: Spellings = frozenset({operator.sub, operator.isub, torch.sub, torch.subtract, "sub", "sub_"})
+MULTIPLY: Spellings = frozenset({operator.mul, operator.imul, torch.mul, torch.multiply, "mul", "mul_"})
+DIVIDE: Spellings = frozenset({operator.truediv, operator.itruediv, torch.div, torch.true_divide, "div", "div_"})
+NEGATE: Spellings = frozenset({operator.neg, torch.neg, "neg"})
+
+AVERAGE_POOL: Spellings = frozenset({nn.AvgPool1d, nn.AvgPool2d, F.avg_pool1d, torch.avg_pool1d, F.avg_pool2d})
+MAX_POOL: Spellings = frozenset({
+    nn.MaxPool1d, nn.MaxPool2d, F.max_pool1d, torch.max_pool1d, F.max_pool2d, torch.max_pool2d,
+})  # fmt: skip
+ADAPTIVE_AVERAGE_POOL: Spellings = frozenset({
+    nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, F.adaptive_avg_pool1d, torch.adaptive_avg_pool1d, F.adaptive_avg_pool2d,
+})  # fmt: skip
+ADAPTIVE_MAX_POOL: Spellings = frozenset({
+    nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, F.adaptive_max_pool1d, F.adaptive_max_pool2d,
+})  # fmt: skip
+MEAN: Spellings = frozenset({torch.mean, "mean"})
+
+RESHAPE: Spellings = frozenset({
+    nn.Flatten, nn.Unflatten, torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze,
+    "flatten", "view", "reshape", "squeeze", "unsqueeze", "unflatten",
+})  # fmt: skip
+PERMUTE: Spellings = frozenset({torch.permute, "permute"})
+TRANSPOSE: Spellings = frozenset({torch.transpose, "transpose"})
+ALIAS: Spellings = frozenset({
+    nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, "contiguous", "clone", "detach", torch.clone,
+})  # fmt: skip
+DROPOUT: Spellings = frozenset({F.dropout, F.dropout2d})
+SOFTMAX: Spellings = frozenset({
+    nn.Softmax, nn.LogSoftmax, F.softmax, F.log_softmax, torch.softmax, torch.log_softmax, "softmax", "log_softmax",
+})  # fmt: skip
+
+IN_PLACE: Spellings = frozenset({
+    torch.relu_, F.relu_, operator.iadd, operator.isub, operator.imul, operator.itruediv,
+    "relu_", "add_", "sub_", "mul_", "div_",
+})  # fmt: skip
+#: Spellings of one-dimensional pooling; every other pooling here has two dimensions.
+ONE_DIMENSIONAL: Spellings = frozenset({
+    nn.AvgPool1d, F.avg_pool1d, torch.avg_pool1d, nn.MaxPool1d, F.max_pool1d, torch.max_pool1d, nn.AdaptiveAvgPool1d,
+    F.adaptive_avg_pool1d, torch.adaptive_avg_pool1d, nn.AdaptiveMaxPool1d, F.adaptive_max_pool1d,
+})  # fmt: skip
+
+
+def spelled(spelling: Spelling) -> str:
+    """How a spelling is written in a model, for people: nn.Linear, F.relu, torch.add, x + y, x.view()."""
+    if isinstance(spelling, str):
+        return f"x.{spelling}()"
+    name, home = spelling.__name__, getattr(spelling, "__module__", None) or ""
+    if isinstance(spelling, type):
+        return f"nn.{name}" if home.startswith("torch.nn") else name
+    if home == "_operator":
+        return _OPERATORS[name]
+    return (
+        f"F.{name}"
+        if getattr(F, name, None) is spelling and getattr(torch, name, None) is not spelling
+        else f"torch.{name}"
+    )
+
+
+_OPERATORS = {
+    "add": "x + y", "iadd": "x += y", "sub": "x - y", "isub": "x -= y", "mul": "x * y", "imul": "x *= y",
+    "truediv": "x / y", "itruediv": "x /= y", "neg": "-x", "pow": "x ** y", "matmul": "x @ y",
+}  # fmt: skip
