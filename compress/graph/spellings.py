@@ -91,11 +91,10 @@ def spelled(spelling: Spelling) -> str:
         return f"nn.{name}" if home.startswith("torch.nn") else name
     if home == "_operator":
         return _OPERATORS[name]
-    return (
-        f"F.{name}"
-        if getattr(F, name, None) is spelling and getattr(torch, name, None) is not spelling
-        else f"torch.{name}"
-    )
+    if spelling is F.logsigmoid:  # a built-in function that has another name
+        return "F.logsigmoid"
+    only_functional = getattr(F, name, None) is spelling and getattr(torch, name, None) is not spelling
+    return f"F.{name}" if only_functional else f"torch.{name}"
 
 
 _OPERATORS = {
