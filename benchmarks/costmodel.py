@@ -22,6 +22,7 @@ from benchmarks.costmodel_runs import FAMILIES as OWN_RUNS
 from benchmarks.costmodel_runs import run_rows
 from benchmarks.machine import this_machine
 from benchmarks.report import table_head, table_row, write_result
+from compress.artifact import write_file
 from compress.dataset import Progress
 
 #: Largest geometric-mean error of held-out rows that the model is meant to have.
@@ -90,4 +91,5 @@ def with_table(text: str, result: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    DOCS.write_text(with_table(DOCS.read_text(encoding="utf-8"), json.loads(RESULT.read_bytes())), encoding="utf-8")
+    page = with_table(DOCS.read_text(encoding="utf-8"), json.loads(RESULT.read_bytes()))
+    write_file(DOCS, page.encode(), force=True)

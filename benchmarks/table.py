@@ -1,13 +1,22 @@
-"""JSON results to Markdown tables; every figure in README and docs is copied from one of these."""
+"""The tables of `benchmarks.peers`: the whole one, and the short one that README shows.
+
+python -m benchmarks.table        (puts the committed result into README.md)
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from benchmarks.report import table_head, table_row, with_note
+from compress.artifact import write_file
 from compress.errors import FormatError
 
+RESULT = Path(__file__).parent / "results" / "peers.json"
+README = Path(__file__).parents[1] / "README.md"
+BEGIN, END = "<!-- figures: begin -->\n", "<!-- figures: end -->"
 #: Milliseconds of TenSEAL's tutorial network on the machine for which targets were set.
 REFERENCE_MS = 2700.0
 BASELINE = ("TenSEAL's tutorial", "TenSEAL, its tutorial's network")
@@ -76,6 +85,12 @@ def readme_table(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def with_figures(text: str, result: Mapping[str, Any]) -> str:
+    """README with the short table between its marks."""
+    head, _, rest = text.partition(BEGIN)
+    return f"{head}{BEGIN}{readme_table(result)}\n{END}{rest.partition(END)[2]}"
+
+
 def _cells(row: Mapping[str, Any], baseline: float, images: int) -> list[str]:
     return [
         row["network"],
@@ -94,3 +109,9 @@ def _cells(row: Mapping[str, Any], baseline: float, images: int) -> list[str]:
         f"{row['client_encrypt_ms']:.1f} / {row['client_decrypt_ms']:.1f}",
         f"{row['peak_rss_bytes'] / 1e6:.0f}",
     ]
+
+
+if __name__ == "__main__":
+    write_file(
+        README, with_figures(README.read_text(encoding="utf-8"), json.loads(RESULT.read_bytes())).encode(), force=True
+    )

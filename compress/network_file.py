@@ -94,16 +94,6 @@ def network_bytes(network: Network) -> tuple[bytes, bytes]:
     return tensors, (json.dumps(header, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
-def network_digest(network: Network) -> str:
-    """SHA-256 (hex) of what the network computes and of its ranges; `about` does not enter."""
-    arrays: dict[str, NDArray[Any]] = {}
-    nodes = [_node_entry(node, arrays) for node in network.nodes]
-    ranges = {name: [edge.low, edge.high, edge.rms] for name, edge in network.ranges.items()}
-    digest = hashlib.sha256(save_tensors(dict(sorted(arrays.items()))))
-    digest.update(json.dumps([nodes, ranges], sort_keys=True).encode())
-    return digest.hexdigest()
-
-
 def network_from_bytes(tensors: bytes, header_bytes: bytes, where: str = "network") -> Network:
     """The network of the two files' contents; `where` names their folder in messages.
 

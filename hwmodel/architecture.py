@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from compress.errors import CostModelError
@@ -116,7 +117,10 @@ class PlainArray(Architecture):
 
 @dataclass(frozen=True, kw_only=True)
 class CpuSeal(Architecture):
-    """One core that runs plans under SEAL and networks in float32; `kernels` are the fields of KernelTimes."""
+    """One core that runs plans under SEAL and networks in float32.
+
+    kernels: the fields of KernelTimes, read-only.
+    """
 
     family: ClassVar[str] = "cpu-seal"
     modes: ClassVar[tuple[str, ...]] = (PLAIN, ENCRYPTED)
@@ -126,6 +130,9 @@ class CpuSeal(Architecture):
     layer_call_us: Coefficient = _unit("us/layer")
     memory_bytes_per_s: Coefficient = _divisor("byte/s")
     core_power_w: Coefficient = _unit("W")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kernels", MappingProxyType(dict(self.kernels)))
 
     def coefficients(self) -> dict[str, Coefficient]:
         return {**self.kernels, **super().coefficients()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from hwmodel.band import ZERO, Band
@@ -11,9 +12,9 @@ from hwmodel.band import ZERO, Band
 
 @dataclass(frozen=True)
 class LayerCost:
-    """latency_ms, energy_mj: bands. *_parts: the values again, by component; they sum to the band's value.
+    """latency_ms, energy_mj: bands. *_parts: the values again by component, read-only; they sum to the band's value.
 
-    operations: multiply-accumulates in clear, modular products encrypted; moved_bytes: over the bus to memory.
+    operations: multiply-accumulates in clear, modular products encrypted. moved_bytes: over the bus to memory.
     """
 
     layer: str
@@ -23,6 +24,10 @@ class LayerCost:
     energy_parts: Mapping[str, float]
     operations: float = 0.0
     moved_bytes: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("latency_parts", "energy_parts"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     @classmethod
     def of(
@@ -38,7 +43,7 @@ class LayerCost:
         """A cost whose energy is the sum of the given components."""
         energy = sum(energies.values(), ZERO)
         parts = {name: part.value for name, part in energies.items()}
-        return cls(layer, latency_ms, energy, dict(latency_parts), parts, operations, moved_bytes)
+        return cls(layer, latency_ms, energy, latency_parts, parts, operations, moved_bytes)
 
     def as_json(self) -> dict[str, Any]:
         return {

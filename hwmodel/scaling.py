@@ -13,12 +13,9 @@ from math import ceil, exp, log, log2, sqrt
 from compress.errors import CostModelError
 from hwmodel.band import Band
 
-REFERENCE_NM = 45.0
 #: pJ of a multiplication by bit of one operand times bit of the other; value from 8 bits, both points within the band.
 MULTIPLY_PJ_PER_BIT2 = Band(0.2 / 64, 3.1 / 1024, 0.2 / 64)
 ADD_PJ_PER_BIT = Band(0.1 / 32, 0.05 / 16, 0.03 / 8)
-#: Multiplications in one modular product (Shoup, Montgomery, Barrett; cost-model notes 2.2).
-MULTIPLIES_PER_MODULAR_PRODUCT = Band(2.45, 2.0, 3.0)
 #: Logic energy relative to 45 nm: node, low, high (cost-model notes 2.2, recalled). 65 nm by the law's own slope, E ~ node^1.
 NODE_FACTORS = ((65.0, 1.2, 1.7), (45.0, 1.0, 1.0), (28.0, 0.5, 0.6), (16.0, 0.25, 0.35), (7.0, 0.10, 0.20))
 #: How far a factor between nodes may be off, either way.
@@ -34,11 +31,6 @@ def mac_energy_pj(weight_bits: int, activation_bits: int, fan_in: int) -> Band:
     """Multiply-accumulate at 45 nm with an adder as wide as the sum needs: b_w + b_a + ceil(log2 fan_in) bits."""
     adder_bits = weight_bits + activation_bits + ceil(log2(max(1, fan_in)))
     return multiply_energy_pj(weight_bits, activation_bits) + ADD_PJ_PER_BIT * adder_bits
-
-
-def modular_product_energy_pj(word_bits: int) -> Band:
-    """Product of two residues of word_bits at 45 nm."""
-    return multiply_energy_pj(word_bits, word_bits) * MULTIPLIES_PER_MODULAR_PRODUCT
 
 
 def node_factor(from_nm: float, to_nm: float) -> Band:

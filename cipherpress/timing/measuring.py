@@ -85,7 +85,7 @@ def measured_in_turn(
     return InTurn(
         cells=tuple(Measured(*cell, took_us[cell]) for cell in operations),
         plans=tuple(MeasuredPlan(plan.kernels, took_us[plan.widths]) for plan in plans),
-        others={name: took_us[name] for name in others},
+        others=MappingProxyType({name: took_us[name] for name in others}),
         reference_us=tuple(reference_us),
     )
 

@@ -15,7 +15,7 @@ from benchmarks.noise import noise_table
 from benchmarks.objective import table as objective_table
 from benchmarks.report import has_row, read_result, table_head, table_row, with_note, write_result
 from benchmarks.savings import savings_table
-from benchmarks.table import peers_table
+from benchmarks.table import README, peers_table, with_figures
 from benchmarks.threads import threads_table
 from hwmodel.architecture_file import ARCHITECTURES
 
@@ -46,6 +46,13 @@ def test_a_committed_table_is_made_from_the_committed_result(name: str) -> None:
     assert table == (RESULTS / f"{name}.md").read_text(encoding="utf-8")
 
 
+def test_the_readme_shows_the_committed_figures() -> None:
+    text = README.read_text(encoding="utf-8")
+    result = json.loads((RESULTS / "peers.json").read_bytes())
+    assert with_figures(text, result) == text, "run python -m benchmarks.table"
+    assert with_figures(text, {**result, "images": 31}) != text
+
+
 def test_a_result_is_written_with_its_table_and_read_again(tmp_path: Path) -> None:
     path = tmp_path / "new" / "toy.json"
     assert read_result(path) == {"rows": []}
@@ -59,9 +66,7 @@ def test_a_result_is_written_with_its_table_and_read_again(tmp_path: Path) -> No
     assert not has_row(result, {"network": "mlp", "bits": 5})
 
 
-@pytest.mark.parametrize(
-    ("module", "name"), [(calibrate_cpu_engine, "cpu-engine"), (calibrate_cpu_seal, "cpu-seal")]
-)
+@pytest.mark.parametrize(("module", "name"), [(calibrate_cpu_engine, "cpu-engine"), (calibrate_cpu_seal, "cpu-seal")])
 def test_architecture_files_hold_the_committed_calibration(module: ModuleType, name: str) -> None:
     text = (ARCHITECTURES / f"{name}.yaml").read_text(encoding="utf-8")
     block = module.yaml_block(json.loads(module.RESULT.read_bytes()))
