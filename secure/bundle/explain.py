@@ -121,7 +121,7 @@ def _weighed(alternatives: Sequence[Mapping[str, Any]]) -> str:
     cells = [
         [
             f"N = {row.get('degree', '?')}",
-            f"{row.get('planes', '?')} a slot",
+            f"{row.get('planes', '?')} per slot",
             f"rescaling {row.get('rescaling', '?')}" + " by two primes" * (row.get("rescale_primes") == 2),
             "rotated input" if row.get("rotate_input") else "rotated sums",
             f"{row.get('predicted_ms', float('nan')):.1f} ms",

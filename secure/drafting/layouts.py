@@ -75,7 +75,7 @@ def first_layouts(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
                 whole = min(len(features), max(count, size * (slots // next_power_of_two(first.size))))
                 fanned = fanned_map(np.arange(whole), first.size, slots, size)
                 source = in_planes(features, planes, fanned, whole)
-                words = f"{len(features)} inputs, {size} a block of {next_power_of_two(first.size)} slots"
+                words = f"{len(features)} inputs, {size} per block of {next_power_of_two(first.size)} slots"
                 yield source, Placed(words, folded_table(first.maps, {0: source}, first.size))
         return
     if planes == 1:

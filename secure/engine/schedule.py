@@ -27,7 +27,7 @@ ADDS = (Kind.ADD, Kind.ADD_PLAIN)
 
 
 #: Products that are added in one call: most of what one costs is its total, read and written again.
-PRODUCTS_A_CALL = 4
+PRODUCTS_PER_CALL = 4
 
 
 class Form(StrEnum):
@@ -277,9 +277,9 @@ class _Scheduler:
 def _in_fours(terms: Sequence[Term]) -> Iterator[tuple[Term, ...]]:
     place = 0
     while place < len(terms):
-        four = tuple(terms[place : place + PRODUCTS_A_CALL])
+        four = tuple(terms[place : place + PRODUCTS_PER_CALL])
         forms = {term.form if isinstance(term, Product) else None for term in four}
-        step = PRODUCTS_A_CALL if len(four) == PRODUCTS_A_CALL and len(forms) == 1 and None not in forms else 1
+        step = PRODUCTS_PER_CALL if len(four) == PRODUCTS_PER_CALL and len(forms) == 1 and None not in forms else 1
         yield four[:step]
         place += step
 

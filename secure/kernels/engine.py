@@ -24,7 +24,7 @@ from dataclasses import replace
 from math import log2
 
 from secure.engine.schedule import (
-    PRODUCTS_A_CALL,
+    PRODUCTS_PER_CALL,
     Apply,
     Form,
     Offset,
@@ -78,7 +78,7 @@ def product_kernels(level: int, degree: int, extended: bool = False, parts: int 
 
 def product_calls(products: int) -> KernelCounts:
     """Calls of so many products of one form in a row."""
-    return KernelCounts(calls=products // PRODUCTS_A_CALL + products % PRODUCTS_A_CALL)
+    return KernelCounts(calls=products // PRODUCTS_PER_CALL + products % PRODUCTS_PER_CALL)
 
 
 def summand_kernels(level: int, degree: int, form: Form, parts: int = 2) -> KernelCounts:

@@ -120,5 +120,4 @@ def native_errors(operation: str, layer: str | None = None) -> Iterator[None]:
     try:
         yield
     except NATIVE_ERRORS as error:
-        place = f"layer '{layer}': " if layer is not None else ""
-        raise BackendError(f"{place}SEAL refused to {operation}: {error}") from error
+        raise BackendError(f"SEAL refused to {operation}: {error}", layer) from error

@@ -7,20 +7,20 @@ inputs like them: an input that only keeps to the range may exceed both, and how
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.dataset import Progress
 from compress.errors import InputShapeError
 from secure.bundle.specs import Bundle
 from secure.verify.roundtrip import BATCH, clear_outputs, encrypted_outputs
 from secure.verify.worst_case import Fullness, Objective, SimulatedError, ascend
 
 Array = NDArray[np.float64]
-Progress = Callable[[str, float], None]
 
 #: Images the search starts from for each quantity: those where it is largest already.
 STARTS = 8
@@ -68,31 +68,15 @@ def verify_bundle(
 
         found.append(_search(bundle, (fullness, error), started, reach, steps if reach else 0, encrypted, step))
     chosen = np.concatenate([finds.images for finds in found])
-    clear = clear_outputs(bundle, chosen)
-    outputs, _ = encrypted_outputs(bundle, chosen, lambda label, share: report(label, 0.9 + 0.1 * share))
-    rows: list[dict[str, Any]] = []
-    start = 0
-    for finds in found:
-        own = slice(start, start + len(finds.images))
-        start = own.stop
-        largest = float(np.abs(outputs[own] - clear[own]).max())
-        rows.append(
-            {
-                "radius": finds.radius,
-                "least_headroom_bits": finds.least_headroom_bits,
-                "layer": finds.layer,
-                "simulated_error": finds.simulated_error,
-                "largest_error": largest,
-                "encrypted": len(finds.images),
-                "classes_changed": int(np.sum(outputs[own].argmax(axis=1) != clear[own].argmax(axis=1))),
-            }
-        )
+    outputs, measured = encrypted_outputs(bundle, chosen, lambda label, share: report(label, 0.9 + 0.1 * share))
+    rows = _rows(found, clear_outputs(bundle, chosen), outputs)
     required = [row for row in rows if row["radius"] <= radius]
     result = {
         "images": len(started),
         "steps": steps,
         "radius": radius,
         "seed": seed,
+        "backend": measured["backend"],
         "bound": spec.predicted_logit_error,
         "largest_error": max(row["largest_error"] for row in required),
         "least_headroom_bits": min(row["least_headroom_bits"] for row in required),
@@ -115,6 +99,27 @@ def failures(result: Mapping[str, Any]) -> list[str]:
             f"{result['bound']:.4g} was predicted"
         )
     return lines
+
+
+def _rows(found: Sequence[_Finds], clear: Array, outputs: Array) -> list[dict[str, Any]]:
+    """One row per radius; clear and outputs hold the answers to all found inputs, radius by radius."""
+    rows: list[dict[str, Any]] = []
+    start = 0
+    for finds in found:
+        own = slice(start, start + len(finds.images))
+        start = own.stop
+        rows.append(
+            {
+                "radius": finds.radius,
+                "least_headroom_bits": finds.least_headroom_bits,
+                "layer": finds.layer,
+                "simulated_error": finds.simulated_error,
+                "largest_error": float(np.abs(outputs[own] - clear[own]).max()),
+                "encrypted": len(finds.images),
+                "classes_changed": int(np.sum(outputs[own].argmax(axis=1) != clear[own].argmax(axis=1))),
+            }
+        )
+    return rows
 
 
 def _inside(bundle: Bundle, images: NDArray[np.floating[Any]]) -> Array:

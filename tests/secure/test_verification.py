@@ -108,6 +108,7 @@ def test_no_step_leaves_the_images(images):
 def test_a_bundle_that_holds(images):
     result = verify_bundle(small_bundle(), images, encrypted=4, steps=5)
     assert result["holds"] and failures(result) == []
+    assert result["backend"] == "engine"
     assert [row["radius"] for row in result["rows"]] == [0.0, 0.1, 1.0]
     headroom = [row["least_headroom_bits"] for row in result["rows"]]
     assert headroom[0] >= headroom[1] >= headroom[2]
