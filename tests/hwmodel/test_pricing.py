@@ -1,8 +1,7 @@
-"""Laws of the prices: sums, monotonicity, nothing for no work, units in the right order."""
+"""Laws of the prices of plain networks: sums, monotonicity, nothing for no work, units in the right order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -12,52 +11,22 @@ from hypothesis import strategies as st
 
 from compress.errors import CostModelError
 from compress.network import Network
-from hwmodel.architecture import CkksAccelerator, Coefficient, CpuSeal, PlainArray, kernel_times
-from hwmodel.architecture_file import ARCHITECTURES, list_architectures, load_architecture, parse_architecture
+from hwmodel.architecture import CpuSeal, PlainArray
+from hwmodel.architecture_file import ARCHITECTURES, load_architecture, parse_architecture
 from hwmodel.counts import BLOCK_SIZES, LayerWork, PlainWorkload, plain_workload
-from hwmodel.encrypted_counts import encrypted_workload
 from hwmodel.plain import array_dram_bytes, price_array
-from hwmodel.reference import bootstrap
 from hwmodel.report import CostReport, estimate
-from hwmodel.residency import residency, words_per_residue
-from hwmodel.schemes import SCHEMES
 from hwmodel.shapes import convolution, dense
-from secure.kernels.counts import operation_kernels
-from secure.kernels.seal import seal_operation_kernels
-from secure.plan import Kind, Plan
+from tests.hwmodel.machines import (
+    MACHINES,
+    PLAIN_MACHINES,
+    assert_never_cheaper,
+    exact,
+    one_layer,
+    packing_array,
+)
 
-MACHINES = {name: load_architecture(name) for name in list_architectures()}
-PLAIN_MACHINES = tuple(name for name, machine in MACHINES.items() if "plain" in machine.modes)
-ENCRYPTED_MACHINES = tuple(name for name, machine in MACHINES.items() if "encrypted" in machine.modes)
 counts = st.integers(0, 100_000)
-
-
-def exact(coefficient: Coefficient, value: float) -> Coefficient:
-    return replace(coefficient, value=value, low=value, high=value)
-
-
-def packing_array() -> PlainArray:
-    """Eyeriss as if it skipped zero weights and stored weights in their own bits."""
-    machine = MACHINES["eyeriss"]
-    assert isinstance(machine, PlainArray)
-    return replace(
-        machine, packs_weights=exact(machine.packs_weights, 1), skip_granularity=exact(machine.skip_granularity, 1)
-    )
-
-
-def one_layer(macs: int, nonzeros: int, bits: int, elementwise: int = 0) -> PlainWorkload:
-    """A dense layer on one position: as many weights as multiply-accumulates."""
-    work = LayerWork(
-        layer="fc", macs=macs, nonzero_macs=nonzeros, elementwise=elementwise, weights=macs, nonzeros=nonzeros,
-        weight_bits=bits, kept_weights=(nonzeros,) * len(BLOCK_SIZES), biases=10, inputs=100, outputs=10,
-    )  # fmt: skip
-    return PlainWorkload((work,))
-
-
-def assert_never_cheaper(larger: CostReport, smaller: CostReport) -> None:
-    for corner in ("value", "low", "high"):
-        assert getattr(larger.latency, corner) >= getattr(smaller.latency, corner) * (1 - 1e-12)
-        assert getattr(larger.energy, corner) >= getattr(smaller.energy, corner) * (1 - 1e-12)
 
 
 @settings(max_examples=50, deadline=None)
@@ -81,26 +50,6 @@ def test_pruning_and_low_bits_pay_only_where_the_machine_supports_them() -> None
     assert estimate(dense, packing_array()).latency_ms > 2 * estimate(small, packing_array()).latency_ms
 
 
-KINDS = st.sampled_from([Kind.ROTATE, Kind.MULTIPLY_PLAIN, Kind.ADD, Kind.ADD_PLAIN, Kind.SQUARE])
-
-
-@settings(max_examples=30, deadline=None)
-@given(kinds=st.lists(KINDS, max_size=6), extra=KINDS, level=st.integers(1, 3))
-def test_more_operations_levels_or_ring_are_never_cheaper(
-    make_plan: Callable[..., Plan], kinds: list[Kind], extra: Kind, level: int
-) -> None:
-    steps = [(kind, f"layer{index % 2}") for index, kind in enumerate(kinds)]
-    base = make_plan(steps, degree=8192, levels=4, start=level)
-    for machine in (MACHINES[name] for name in ENCRYPTED_MACHINES):
-        cost = estimate(base, machine)
-        longer = make_plan([*steps, (extra, "layer0")], degree=8192, levels=4, start=level)
-        assert_never_cheaper(estimate(longer, machine), cost)
-        assert_never_cheaper(estimate(make_plan(steps, degree=8192, levels=4, start=level + 1), machine), cost)
-    # On the accelerator's high every ring below the native one costs the same, so only the CPU is asked for this law.
-    larger = make_plan(steps, degree=16384, levels=4, start=level)
-    assert_never_cheaper(estimate(larger, MACHINES["cpu-seal"]), estimate(base, MACHINES["cpu-seal"]))
-
-
 @pytest.mark.parametrize("name", PLAIN_MACHINES)
 def test_plain_layers_without_work_cost_nothing_and_totals_are_sums(name: str, tiny_network: Network) -> None:
     report = estimate(tiny_network, name)
@@ -111,38 +60,6 @@ def test_plain_layers_without_work_cost_nothing_and_totals_are_sums(name: str, t
         assert (layer.latency_ms.high == 0 and layer.energy_mj.high == 0) is idle
         assert sum(layer.latency_parts.values()) == pytest.approx(layer.latency_ms.value)
         assert sum(layer.energy_parts.values()) == pytest.approx(layer.energy_mj.value)
-
-
-@pytest.mark.parametrize("name", ENCRYPTED_MACHINES)
-def test_encrypted_totals_are_sums_and_an_empty_plan_costs_nothing(name: str, make_plan: Callable[..., Plan]) -> None:
-    report = estimate(make_plan([(Kind.ROTATE, "a"), (Kind.RESCALE, "b"), (Kind.ADD, "b")]), name)
-    assert [layer.layer for layer in report.layers] == ["a", "b"]
-    for layer in report.layers:
-        assert 0 < layer.latency_ms.low <= layer.latency_ms.value <= layer.latency_ms.high
-        assert sum(layer.latency_parts.values()) == pytest.approx(layer.latency_ms.value)
-        assert sum(layer.energy_parts.values()) == pytest.approx(layer.energy_mj.value)
-    empty = estimate(make_plan([]), name)
-    assert (empty.latency_ms, empty.energy_mj) == (0.0, 0.0)
-
-
-def test_a_core_pays_every_operation_its_kernels(make_plan: Callable[..., Plan]) -> None:
-    steps = [(Kind.ROTATE, "a"), (Kind.MULTIPLY_PLAIN, "a"), (Kind.SQUARE, "a"), (Kind.RELINEARIZE, "a")]
-    times = kernel_times(load_architecture("cpu-seal"))
-    each = [times.milliseconds(seal_operation_kernels(kind, 3, 8192)) for kind, _ in steps]
-    assert estimate(make_plan(steps, degree=8192, levels=3), "cpu-seal").latency_ms == pytest.approx(sum(each))
-
-
-@pytest.mark.parametrize(
-    ("degree", "level", "products", "additions"), [(4096, 1, 24_576, 32_768), (8192, 3, 114_688, 294_912)]
-)
-def test_a_key_switch_of_seal_reduces_once(degree: int, level: int, products: int, additions: int) -> None:
-    """N=4096, 1 prime: 4N sums reduced, 2N divided; 4N unreduced, 4N added. N=8192, 3: 8N + 6N; 24N + 12N."""
-    plain, priced = operation_kernels(Kind.ROTATE, level, degree), seal_operation_kernels(Kind.ROTATE, level, degree)
-    assert (priced.products, priced.additions) == (products, additions)
-    assert (priced.transforms, priced.butterflies, priced.key_bytes) == (
-        plain.transforms, plain.butterflies, plain.key_bytes,
-    )  # fmt: skip
-    assert seal_operation_kernels(Kind.RESCALE, 2, degree) == operation_kernels(Kind.RESCALE, 2, degree)
 
 
 def test_array_units_by_hand() -> None:
@@ -185,34 +102,6 @@ def test_cpu_units_by_hand() -> None:
     report = estimate(one_layer(1_000_000, 0, 8), replace(cpu, mac_ns=nanosecond))
     assert report.latency_ms == pytest.approx(1.0 + cpu.layer_call_us.value * 1e-3)
     assert report.energy_mj == pytest.approx(report.latency_ms * cpu.core_power_w.value)
-
-
-def test_accelerator_bracket_by_hand(make_plan: Callable[..., Plan]) -> None:
-    """One plain product, N=8192, 3 levels, 27-bit residues, one word each.
-
-    Low: 2*3*8192 products at 133120 a cycle and 1 GHz. Value: the same at 66 % occupancy, all on the chip. High: eight
-    times as long (the native ring is 8 times N) at 44 %, plus plaintext, operand and result, 5 * 3*8192 words of 3.5
-    bytes, at 1 TB/s.
-    """
-    machine = load_architecture("craterlake")
-    assert isinstance(machine, CkksAccelerator)
-    plan = make_plan([(Kind.MULTIPLY_PLAIN, "a")])
-    assert words_per_residue(encrypted_workload(plan), machine) == 1
-    report = estimate(plan, machine)
-    low_s = 2 * 3 * 8192 / 133120 / 1e9
-    assert report.latency_low_ms == pytest.approx(low_s * 1e3)
-    assert report.latency_ms == pytest.approx(low_s / 0.66 * 1e3)
-    assert report.latency_high_ms == pytest.approx((8 * low_s / 0.44 + 5 * 3 * 8192 * 3.5 / 1e12) * 1e3)
-
-
-def test_wide_residues_take_more_words_on_the_accelerator(make_plan: Callable[..., Plan]) -> None:
-    machine = load_architecture("craterlake")
-    assert isinstance(machine, CkksAccelerator)
-    work = encrypted_workload(make_plan([(Kind.ROTATE, "a")]))
-    wide = replace(work, residue_bits=40)
-    assert words_per_residue(wide, machine) == 2
-    assert estimate(wide, machine).latency_low_ms == pytest.approx(2 * estimate(work, machine).latency_low_ms)
-    assert 2 < estimate(wide, machine).latency_high_ms / estimate(work, machine).latency_high_ms < 4
 
 
 def test_the_tiny_network_is_priced_from_its_own_workload(tiny_network: Network) -> None:
@@ -326,53 +215,6 @@ def test_double_buffering_hides_what_it_says() -> None:
         assert estimate(PlainWorkload((work,)), machine).latency_ms == pytest.approx(latency_ms, rel=1e-4)
 
 
-def test_keys_stay_on_the_chip_only_when_they_fit(make_plan: Callable[..., Plan]) -> None:
-    """Three rotations with keys of 1.57 MB (27-bit residues in 28-bit words: 3.5 of 8 bytes), halved by the machine.
-
-    N=8192, 3 primes: a limb is 65,536 bytes, a rotation holds 12 of raised digits and 12 of operand and result, and has 20
-    transforms, which cross the bus three times each where nothing stays: in, out, and for a base conversion.
-    """
-    machine = MACHINES["craterlake"]
-    assert isinstance(machine, CkksAccelerator)
-    work = encrypted_workload(make_plan([(Kind.ROTATE, "a")] * 3, levels=3))
-    (row,) = work.rows
-    large, small, none = (
-        residency(work, replace(machine, on_chip_bytes=exact(machine.on_chip_bytes, size)))
-        for size in (1e9, 1.5e6, 0.0)
-    )
-    key_bytes = 1_572_864 * 3.5 / 8 / 2
-    assert (large.moved_bytes(row), large.keys) == (0, True)
-    assert not small.keys and small.moved_bytes(row) == pytest.approx(3 * key_bytes)
-    spilled_limbs = 12 + 12 + 3 * 20
-    assert none.moved_bytes(row) == pytest.approx(3 * (key_bytes + spilled_limbs * 65_536 * 3.5 / 8))
-
-
-def test_a_key_is_loaded_once_for_many_uses_if_it_fits(make_plan: Callable[..., Plan]) -> None:
-    """The same key three times: one load beside the operation's working set, three without room for both."""
-    machine = MACHINES["craterlake"]
-    assert isinstance(machine, CkksAccelerator)
-    work = encrypted_workload(make_plan([(Kind.ROTATE, "a")] * 3, levels=3))
-    same = replace(work, rows=(replace(work.rows[0], keys=1),))
-    working, key = 24 * 65_536 * 3.5 / 8, 1_572_864 * 3.5 / 8 / 2
-    for room, loads in ((working + key, 1), (working + key / 2, 3)):
-        kept = residency(same, replace(machine, on_chip_bytes=exact(machine.on_chip_bytes, room)))
-        assert kept.moved_bytes(same.rows[0]) == pytest.approx(loads * key)
-
-
-def test_a_gpu_adds_transfers_to_its_kernels(make_plan: Callable[..., Plan]) -> None:
-    """One kind of lane: kernels and transfers one after the other; units of their own hide transfers behind the busiest."""
-    gpu = MACHINES["a100-ckks"]
-    assert isinstance(gpu, CkksAccelerator)
-    plan = make_plan([(Kind.ROTATE, "a")])
-    cramped = replace(gpu, on_chip_bytes=exact(gpu.on_chip_bytes, 0))
-    own_units = replace(cramped, shared_units=exact(gpu.shared_units, 0))
-    (layer,) = estimate(plan, cramped).layers
-    bus_ms = layer.moved_bytes / gpu.memory_bytes_per_s.value * 1e3
-    assert layer.latency_parts["memory"] == pytest.approx(bus_ms)
-    (hidden,) = estimate(plan, own_units).layers
-    assert hidden.latency_ms.value == pytest.approx(max(bus_ms, hidden.latency_parts["compute"]))
-
-
 def test_swapped_units_are_caught() -> None:
     """A clock in MHz where Hz is meant, and a bandwidth where an energy is: refused before anything is priced."""
     document = yaml.safe_load((ARCHITECTURES / "sharp.yaml").read_text(encoding="utf-8"))
@@ -386,30 +228,3 @@ def test_swapped_units_are_caught() -> None:
     )
     with pytest.raises(CostModelError, match="clock_hz: unit: got 'pJ/byte'; allowed: 'Hz'"):
         parse_architecture(document, "sharp")
-
-
-def test_scaling_a_coefficient_scales_what_its_unit_says(make_plan: Callable[..., Plan]) -> None:
-    """Twice the bandwidth halves memory-bound time, twice the clock halves compute-bound time, energy follows pJ."""
-    array = MACHINES["eyeriss"]
-    assert isinstance(array, PlainArray)
-    bound = PlainWorkload((dense("fc", 4096, 1000),))  # weights only: bound by DRAM
-    faster = replace(array, dram_bytes_per_s=exact(array.dram_bytes_per_s, 2 * array.dram_bytes_per_s.value))
-    memory_ms = [estimate(bound, machine).layers[0].latency_parts["DRAM"] for machine in (array, faster)]
-    assert memory_ms[0] > 1.9 * memory_ms[1]
-    sharp = MACHINES["sharp"]
-    assert isinstance(sharp, CkksAccelerator)
-    doubled = replace(
-        sharp, clock_hz=exact(sharp.clock_hz, 2e9), product_energy_pj=exact(sharp.product_energy_pj, 14.0)
-    )
-    plan = make_plan([(Kind.ROTATE, "a")])
-    before, after = (estimate(plan, machine).layers[0] for machine in (sharp, doubled))
-    assert after.latency_ms.value == pytest.approx(before.latency_ms.value / 2)
-    ratio = 14.0 / sharp.product_energy_pj.value
-    assert after.energy_parts["modular products"] == pytest.approx(before.energy_parts["modular products"] * ratio)
-
-
-def test_average_power_stays_below_what_was_published() -> None:
-    """A wrong unit would give 10 or 0.1 times as much: below 1.5 times the published power, above a tenth of it."""
-    for name, watts in (("craterlake", 320), ("ark", 281.3), ("sharp", 113)):
-        report = estimate(bootstrap(SCHEMES[name]), name)
-        assert watts / 10 < report.energy_mj / report.latency_ms < 1.5 * watts
