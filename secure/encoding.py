@@ -1,8 +1,10 @@
-"""What SEAL's encoder makes of a vector of slots: coefficients rounded to integers, and the error that leaves in the slots. Pure.
+"""SEAL's encoder: the integer coefficients of a vector of slots, and the error that rounding them makes in the slots.
+Pure.
 
-A plaintext's polynomial p has real coefficients with p(zeta_j) = slot j, zeta_j = exp(i pi 3^j / N). Rounding them is white
-(variance N / 12 a slot) only when they are large and irregular: a vector with few non-zero slots has N coefficients far below
-one, which all round to zero, and its whole value is lost. So errors are computed, not assumed (derived).
+A plaintext's polynomial p has real coefficients with p(zeta_j) = slot j, zeta_j = exp(i pi 3^j / N). Rounding large
+and irregular coefficients makes white errors (variance N / 12 per slot). Other vectors behave differently: with few
+non-zero slots, all N coefficients can lie far below one and round to zero, and the whole value is lost. So the errors
+are computed, not assumed (derived).
 """
 
 from __future__ import annotations
@@ -27,8 +29,11 @@ def coefficients(slots: NDArray[Any]) -> Array:
 
 
 def slot_derivatives(by_coefficient: NDArray[Any]) -> NDArray[np.complex128]:
-    """The transpose of `coefficients`: derivatives by coefficients (..., N) as derivatives d by slots (..., N / 2): a change of the
-    slots by z changes the quantity by the real part of the sum of conj(d) z."""
+    """The transpose of `coefficients`: derivatives by coefficients (..., N) to derivatives by slots (..., N / 2).
+
+    A derivative d by the slots means: changing the slots by z changes the quantity by the real part of the sum of
+    conj(d) z.
+    """
     places, twist = _embedding(by_coefficient.shape[-1])
     return np.asarray(2 * np.fft.ifft(by_coefficient * twist)[..., places])
 
@@ -36,8 +41,8 @@ def slot_derivatives(by_coefficient: NDArray[Any]) -> NDArray[np.complex128]:
 def encoding_error(slots: NDArray[Any], scale: float) -> NDArray[Any]:
     """Encoded minus wanted value of every slot, (..., N / 2), for slots encoded at `scale`.
 
-    Real for real slots: they make antisymmetric coefficients, and rounding keeps them so. Complex slots: half of the variance is
-    in either part.
+    Real slots have real errors, since their coefficients are antisymmetric before and after rounding. Complex slots
+    have complex errors, with half of the variance in each part.
     """
     if not np.iscomplexobj(slots):
         return _real_error(slots, scale)
@@ -49,10 +54,12 @@ def encoding_error(slots: NDArray[Any], scale: float) -> NDArray[Any]:
 
 
 def _real_error(slots: Array, scale: float) -> Array:
-    """The same for real slots: with c_(N - k) = -c_k the slot at zeta^(2m + 1) is c_0 + 2 sum over k < N / 2 of c_k cos(pi k (2m + 1) / N),
-    a cosine transform of half the length (derived)."""
+    """`encoding_error` for real slots, by a cosine transform of half the length (derived).
+
+    With c_(N - k) = -c_k the slot at zeta^(2m + 1) is c_0 + 2 sum over 0 < k < N / 2 of c_k cos(pi k (2m + 1) / N).
+    """
     places, _ = _embedding(2 * slots.shape[-1])
-    places = np.minimum(places, 2 * slots.shape[-1] - 1 - places)  # a slot is the same at the conjugate root
+    places = np.minimum(places, 2 * slots.shape[-1] - 1 - places)  # the conjugate root gives the same slot
     values = np.empty_like(slots, dtype=np.float64)
     values[..., places] = slots
     scaled = scale * fft.idct(values, type=3)
@@ -61,7 +68,8 @@ def _real_error(slots: Array, scale: float) -> Array:
 
 @lru_cache(maxsize=4)
 def _embedding(degree: int) -> tuple[NDArray[np.int64], NDArray[np.complex128]]:
-    """(place of slot j among the odd powers of the first root, (3^j mod 2N - 1) / 2; the root's powers 0 .. N - 1)."""
+    """(places, powers): slot j belongs to odd power number (3^j mod 2N - 1) / 2 of the first root; its powers 0 to N -
+    1."""
     powers = np.empty(degree // 2, dtype=np.int64)
     power = 1
     for slot in range(degree // 2):

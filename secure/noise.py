@@ -1,7 +1,8 @@
-"""How much error CKKS adds, per operation and through a whole draft. Pure.
+"""How much error each CKKS operation adds. Pure.
 
-All variances are of one slot, before dividing by the scale. A coefficient variance v gives a slot variance N v. Formulas: the
-project's trials (derived, measured there within 3 %, key switch within 6 % on average over slots).
+All variances are those of one slot before division by the scale. A coefficient variance v gives a slot variance N v.
+The formulas are derived. Measurements agree with them within 3 %, for key switches within 6 % on average over slots
+(docs/noise.md).
 """
 
 from __future__ import annotations
@@ -16,17 +17,20 @@ from secure.params import ERROR_STD, Params
 
 Array = NDArray[np.float64]
 
-#: A bound at this many standard deviations is what reports call the predicted error.
+#: Standard deviations of the bound that reports call the predicted error.
 BOUND_SIGMAS = 6.0
 
 
 def fresh_variance(degree: int) -> float:
-    """Symmetric encryption plus the rounding of the encoder."""
+    """A fresh ciphertext: symmetric encryption plus the rounding of the encoder."""
     return degree * (ERROR_STD**2 + 1 / 12)
 
 
 def fresh_real_variance(degree: int) -> float:
-    """The same of a slot's real part: half of the error's variance, but all of the rounding's, which is real for real slots."""
+    """The real part of a slot of a fresh ciphertext.
+
+    It holds half of the encryption's variance, and all of the rounding's, since real slots have real rounding errors.
+    """
     return degree * (ERROR_STD**2 / 2 + 1 / 12)
 
 
@@ -36,39 +40,43 @@ def encoding_variance(degree: int) -> float:
 
 
 def rescale_variance(degree: int) -> float:
-    """Rounding after a division, times a ternary secret with 2N/3 non-zeros."""
+    """A rescale: the rounding error of both parts, the second one multiplied by a ternary secret with 2N/3
+    non-zeros."""
     return degree * (2 * degree / 3 + 1) / 12
 
 
 def key_switch_variance(params: Params, level: int) -> float:
     """One rotation or relinearization at `level` by SEAL, averaged over slots.
 
-    SEAL's digits are uniform on [0, q_i), not centred, hence 1/3 and not 1/12; the first slots are far above the average
-    (`key_switch_slot_variance`).
+    SEAL's digits are uniform on [0, q_i) and not centred, hence 1/3 and not 1/12. The first slots have far more noise
+    than the average (`key_switch_slot_variance`).
     """
     return _key_switch(params, level, 1 / 3)
 
 
 def centred_key_switch_variance(params: Params, level: int) -> float:
-    """The same with digits centred about zero, as the engine's are: uniform on [-q_i / 2, q_i / 2), alike in all slots."""
+    """The same under the engine, whose digits are uniform on [-q_i / 2, q_i / 2); all slots have the same noise."""
     return _key_switch(params, level, 1 / 12)
 
 
 def planned_key_switch_variance(params: Params, level: int) -> float:
-    """For the backend that runs plans with these primes: the engine where it can hold them, else SEAL."""
+    """A key switch of the backend that runs plans with these primes: the engine if they fit it, else SEAL."""
     return (centred_key_switch_variance if params.fits_engine else key_switch_variance)(params, level)
 
 
 def planned_baby_variance(params: Params, level: int) -> float:
-    """A rotated input that is only multiplied: the engine adds such products before it divides by the special prime, so that nothing is
-    rounded; SEAL divides first."""
+    """The rotation of an input that is multiplied afterwards.
+
+    The engine adds the products before it divides by the special prime, so this rotation rounds nothing. SEAL divides
+    first.
+    """
     if not params.fits_engine or params.special_prime is None:
         return planned_key_switch_variance(params, level)
     return centred_key_switch_variance(params, level) - rescale_variance(params.poly_modulus_degree)
 
 
 def key_switch_slot_variance(params: Params, level: int, slot: int) -> float:
-    """The same for one slot: 1/12 + 1 / (N |1 - zeta_j|^2) in place of 1/3, zeta_j = exp(i pi 3^j / N)."""
+    """`key_switch_variance` in one slot j: 1/12 + 1 / (N |1 - zeta_j|^2) instead of 1/3, zeta_j = exp(i pi 3^j / N)."""
     degree = params.poly_modulus_degree
     angle = pi * pow(3, slot, 2 * degree) / degree
     return _key_switch(params, level, 1 / 12 + 1 / (degree * abs(1 - np.exp(1j * angle)) ** 2))
@@ -83,9 +91,10 @@ def _key_switch(params: Params, level: int, digit_variance: float) -> float:
 
 
 def predicted_disagreement(outputs: Array, sigmas: Array) -> float:
-    """Expected share of images whose largest output changes, (outputs, images) both; independent Gaussian errors (derived).
+    """Expected share of images whose largest output changes under independent Gaussian errors (derived).
 
-    The runner-up decides: P = Phi(-margin / sqrt(sigma_1^2 + sigma_2^2)). Zero for a network with one output.
+    outputs, sigmas: (outputs, images). Only the second-largest output counts: P = Phi(-margin / sqrt(sigma_1^2 +
+    sigma_2^2)). Zero for a network with one output.
     """
     if outputs.shape[0] < 2:
         return 0.0

@@ -1,4 +1,4 @@
-"""Rings and moduli: which are secure, which primes they use. Pure integers, no TenSEAL."""
+"""Rings and moduli: which parameters are secure, and which primes they use. Pure integers, no TenSEAL."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ SEAL_LOG2_QP: Mapping[int, int] = MappingProxyType({4096: 109, 8192: 218, 16384:
 RING_DEGREES: tuple[int, ...] = tuple(GUIDELINE_2024_LOG2_QP)
 SECURITY_BITS = 128
 
-#: SEAL keeps a modulus in 61 bits at most and its NTT wants primes below 2^60.
+#: The largest primes that SEAL's NTT takes.
 MAX_PRIME_BITS = 60
-#: The engine's float64 arithmetic is exact up to here (`secure.engine.modular`), so plans use no larger primes.
+#: The largest primes for which the engine's float64 arithmetic is exact (`secure.engine.modular`).
 ENGINE_PRIME_BITS = 50
 MIN_PRIME_BITS = 20
 
-#: Nearer than this to the largest data prime, the mean of SEAL's digits becomes an error that is the same for every rotation with one
-#: key and adds up in a row instead of averaging out.
+#: The least distance of the special prime to the largest data prime under SEAL. SEAL's digits are not centred, so
+#: their mean makes the same error in every rotation with one key. With a closer special prime these errors no longer
+#: vanish beside the others, and in a chain of rotations they add up.
 SEAL_SPECIAL_MARGIN_BITS = 3.9
 
 #: Standard deviation of the error distribution that SEAL samples.
@@ -36,10 +37,10 @@ ERROR_STD = 3.2
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """A CKKS parameter set: ring degree N, data primes (the first is the last to go) and the key-switching prime.
+    """A CKKS parameter set: ring degree N, data primes and the key-switching prime.
 
-    A fresh ciphertext has `len(data_primes)` levels; a rescale removes the last data prime that is left.
-    `special_prime` is None in a ring that needs no key switch.
+    A fresh ciphertext has `len(data_primes)` levels. A rescale removes the last data prime that is left, so the first
+    one stays longest. `special_prime` is None in a ring that needs no key switch.
     """
 
     poly_modulus_degree: int
@@ -69,12 +70,13 @@ class Params:
 
     @property
     def fits_engine(self) -> bool:
-        """Whether `secure.engine` can hold every prime; SEAL holds them all."""
+        """Whether every prime is small enough for `secure.engine`."""
         return max(self.coeff_modulus_bits) <= ENGINE_PRIME_BITS
 
     @property
     def fits_seal(self) -> bool:
-        """Whether SEAL's key switches stay precise: its digits are not centred, so the special prime must lie well above the others."""
+        """Whether SEAL's key switches stay precise: the special prime is SEAL_SPECIAL_MARGIN_BITS above the data
+        primes."""
         return self.special_prime is None or log2(self.special_prime / max(self.data_primes)) > SEAL_SPECIAL_MARGIN_BITS
 
     def log2_modulus(self, level: int) -> float:

@@ -1,10 +1,11 @@
-"""The Plan: a straight-line program over ciphertexts, with a level and a scale on every value.
+"""The Plan: a straight-line program over ciphertexts, with a level and a scale for every value.
 
-Value ids: the inputs are 0 .. inputs - 1; operation k makes value inputs + k. An operation may only read earlier values.
-What the evaluators execute and what the cost models count is this object.
+Value ids: the inputs are 0 to inputs - 1; operation k makes value inputs + k. An operation reads earlier values only.
+Evaluators execute this object, and cost models count it.
 
-Level: how many data primes a value still has (a fresh ciphertext has params.levels, the last usable level is 1).
-Scale: the factor between a slot's number and what is encoded. SEAL's own scale check is bypassed; the plan carries them.
+Level: how many data primes a value still has. A fresh ciphertext has params.levels; the last usable level is 1.
+Scale: the factor between a slot's number and its encoding. The plan carries all scales; SEAL's own scale check is
+bypassed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from secure.params import Params
 
 
 class Kind(StrEnum):
-    """What an operation does; x, y are ciphertexts, c a plaintext."""
+    """The kinds of operations; x and y are ciphertexts, c is a plaintext."""
 
     ROTATE = "rotate"  # result[s] = x[(s + steps) mod slots]
     CONJUGATE = "conjugate"  # result[s] = the complex conjugate of x[(s + steps) mod slots]
@@ -43,10 +44,10 @@ SWITCHES = (*MOVES, Kind.RELINEARIZE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Op:
-    """One operation and what is known of its result.
+    """One operation, with level, scale and parts of its result.
 
-    level, scale, parts: of the result. steps: of a rotation or conjugation. constant: index into Plan.constants, -1 for none.
-    layer: the network node this work belongs to, for messages and per-layer reports.
+    steps: how far a rotation or conjugation rotates. constant: index into Plan.constants, -1 for none.
+    layer: the network node that this operation belongs to, for messages and reports per layer.
     """
 
     kind: Kind
@@ -73,7 +74,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class KeyManifest:
-    """The evaluation keys a plan uses, exactly: Galois elements (not steps) and whether it relinearizes."""
+    """The evaluation keys that a plan uses and no others: Galois elements (not steps), and whether it relinearizes."""
 
     galois_elements: tuple[int, ...]
     relinearize: bool
@@ -81,7 +82,8 @@ class KeyManifest:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A program: `inputs` ciphertexts at `input_level` and `input_scale`, operations, and the values that are returned."""
+    """A program: `inputs` ciphertexts at `input_level` and `input_scale`, operations, and the values that are
+    returned."""
 
     params: Params
     inputs: int
@@ -110,7 +112,8 @@ class Plan:
 
     @cached_property
     def last_use(self) -> Mapping[int, int]:
-        """For every value that is read, the id of the last operation that reads it (outputs are kept for ever)."""
+        """For every value that is read, the id of the last operation that reads it. Outputs are left out: they are
+        kept."""
         uses = {arg: value for value, op in self.numbered() for arg in op.args}
         for value in self.outputs:
             uses.pop(value, None)
@@ -133,7 +136,8 @@ class Plan:
 
 
 def galois_element(steps: int, degree: int) -> int:
-    """3**steps mod 2N: the automorphism X -> X**element rotates the slots by `steps` to the left (SEAL's convention)."""
+    """3**steps mod 2N: the automorphism X -> X**element rotates the slots by `steps` to the left (SEAL's
+    convention)."""
     return pow(3, steps % (degree // 2), 2 * degree)
 
 

@@ -1,10 +1,10 @@
 """What a draft does to the answer: noise at its outputs, room in its modulus, which draft is better.
 
-sources.py       where a draft's noise comes from, by stage
-floor.py         a floor under a draft's noise that costs next to nothing
+sources.py       where a draft's noise comes from, stage by stage
+floor.py         a lower bound of a draft's noise that is cheap to compute
 propagate.py     the noise of a draft, stage by stage
-met_power.py     what a layout's weights are multiplied by
-slot_values.py   what slots hold on calibration images, partial sums included
-headroom.py      how large the integers of a layout get
+met_power.py     the mean squares that a layout's weights are multiplied with
+slot_values.py   the slots of a draft's values on calibration images
+headroom.py      how large the coefficients of a layout's values get
 ranking.py       which of two drafts with parameters is better
 """

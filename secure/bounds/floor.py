@@ -1,8 +1,9 @@
-"""A floor under the noise of a draft that costs next to nothing: the part of it that is linear in its sources. Pure.
+"""A lower bound of a draft's noise that is cheap to compute: the part that is linear in the noise sources. Pure.
 
-Every variance that is added somewhere (`secure.bounds.sources`) reaches the outputs through maps and through squares; of a square's
-4 z^2 v + 2 v^2 the first term is linear in v and nearly all of it. So what one unit of each source comes to at the outputs is found
-once, and the floor of a chain of primes is a sum of a few dozen numbers. Chains whose floor is too high need no exact propagation.
+Every noise source (`secure.bounds.sources`) reaches the outputs through linear maps and squares. A square turns a
+variance v into 4 z^2 v + 2 v^2. The first term is linear in v and is nearly all of the sum. So the variance that one
+unit of each source causes at the outputs is computed once, and the floor of a chain of primes is a weighted sum of a
+few dozen numbers. A chain whose floor is too high needs no exact propagation.
 """
 
 from __future__ import annotations
@@ -19,14 +20,17 @@ from secure.stages.stages import Stage
 
 Array = NDArray[np.float64]
 
-#: What sums in another order may differ by: the floor stays below the exact variance.
+#: Relative difference that another order of summation may make. It keeps the floor below the exact variance.
 SLACK = 1e-9
 
 
 @dataclass(frozen=True)
 class NoiseFloor:
-    """reach: (sources, outputs, images), variance of the outputs for one unit of each source: fresh errors first, then by stage the
-    numbers of its StageNoise in their order."""
+    """How much every noise source adds at the outputs.
+
+    reach: (sources, outputs, images), the variance of the outputs per unit of each source. The fresh errors come
+    first, then, stage by stage, the fields of its StageNoise in their order.
+    """
 
     reach: Array
 
@@ -41,8 +45,12 @@ class NoiseFloor:
 def noise_floor(
     stages: Sequence[Stage], evidence: Evidence, rounded: Sequence[Mapping[int, Array]], image_power: Sequence[Array]
 ) -> NoiseFloor:
-    """The floor on the evidence's images. rounded: by stage and atom, what the rounding of weights is multiplied by for each feature of the
-    value, (features,); image_power: by atom, in parts of the mean, (images,)."""
+    """The floor on the evidence's images.
+
+    rounded: for each stage and atom, the mean square that the rounding errors of the weights are multiplied with,
+    (features,).
+    image_power: for each atom, every image's mean square over that of all images, (images,).
+    """
     images = evidence.outputs.shape[1]
     by_atom = [np.ones((len(evidence.atoms[0]), 1, images))]  # (features, sources so far, images)
     known = 1

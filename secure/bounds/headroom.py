@@ -1,8 +1,9 @@
-"""How large the integers of a plan get: coefficients, not slots, are what wraps around the modulus. Pure.
+"""How large the coefficients of a plan's values get. Coefficients wrap around the modulus, not slots. Pure.
 
-A polynomial with slots z has coefficients c_k = (2/N) Re sum_j z_j conj(zeta_j)^k (`secure.encoding`). Slots of mixed signs make coefficients
-far below their largest slot, so a modulus chosen by coefficients is several bits smaller (derived). Between rescales the ring's
-arithmetic is exact modulo Q: only what is rescaled or decrypted must stay below Q / 2.
+A polynomial with slots z has coefficients c_k = (2/N) Re sum_j z_j conj(zeta_j)^k (`secure.encoding`). Slots of mixed
+signs make coefficients far below their largest slot, so a modulus chosen by coefficients is several bits smaller
+(derived). Between rescales the ring's arithmetic is exact modulo Q. Only values that are rescaled or decrypted must
+stay below Q / 2.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from secure.encoding import coefficients
 from secure.layout.packing import spread
 from secure.plan import Kind, Plan
 
-#: Calibration inputs whose coefficients are computed: those with the largest values in any stage, so many for each.
+#: Calibration inputs whose coefficients are computed, per stage: those on which the stage's values are largest.
 MEASURED_IMAGES = 12
 
 
@@ -31,7 +32,7 @@ class Site:
 
 
 def wrap_sites(plan: Plan) -> tuple[Site, ...]:
-    """Everything of a plan that must stay below half of its modulus: what is rescaled, and the outputs."""
+    """All values of a plan that must stay below half of their modulus: those that are rescaled, and the outputs."""
     found = {op.args[0]: op.layer for op in plan.ops if op.kind is Kind.RESCALE}
     for value in plan.outputs:
         found[value] = plan.ops[value - plan.inputs].layer if value >= plan.inputs else "input"
@@ -42,10 +43,11 @@ def wrap_sites(plan: Plan) -> tuple[Site, ...]:
 
 
 def largest_coefficients(draft: Draft) -> tuple[float, ...]:
-    """By stage, the largest coefficient of what is rescaled or decrypted: the value's square, or the last value itself and the
-    constant added to it, which SEAL encodes alone.
+    """For each stage, the largest coefficient that is rescaled or decrypted.
 
-    Over the calibration inputs whose values are largest; needs arranged stages.
+    That is the square of the stage's value. For the last stage it is the value itself, or the constant added to it,
+    which SEAL encodes as a plaintext of its own. Measured on the calibration inputs whose values are largest. The
+    draft must be arranged.
     """
     largest = [1e-12] * len(draft.stages)
     for index, _, value in stage_slots(

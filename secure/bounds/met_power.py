@@ -1,7 +1,9 @@
-"""What a layout's weights are multiplied by on some images, slot by slot: it decides what rounding them costs. Pure.
+"""Met power: the mean square of the slots that a layout's weights are multiplied with. Pure.
 
-It depends on the layout alone, so one object serves every chain of primes that a draft is tried with; what is dear is computed when it
-is first asked for.
+The rounding error of an encoded weight is multiplied with these slots, so met power decides how much noise rounding
+makes. It
+depends on the layout alone: one object serves every chain of primes that a draft is tried with. Expensive fields are
+computed when they are first read.
 """
 
 from __future__ import annotations
@@ -20,30 +22,30 @@ from secure.layout.packing import EMPTY, SlotMap
 
 Array = NDArray[np.float64]
 
-#: Diagonals whose encoding errors are computed for one stage: more are represented by evenly spaced ones.
+#: The most diagonals per stage whose encoding errors are computed. Evenly spaced ones stand for a larger number.
 MEASURED_DIAGONALS = 256
 
 
 @dataclass(frozen=True)
 class MetPower:
-    """An arranged draft on the images of `evidence`."""
+    """The met power of an arranged draft on the images of `evidence`."""
 
     draft: Draft
     evidence: Evidence
 
     @cached_property
     def slots(self) -> tuple[Array, ...]:
-        """By atom, its slots, (images, ciphertexts times planes, slots)."""
+        """For each atom, its slots, (images, ciphertexts times planes, slots)."""
         return atom_slots(self.draft, self.evidence)
 
     @cached_property
     def all_diagonals(self) -> tuple[Mapping[int, Array], ...]:
-        """By stage and atom, the sum over diagonals and folds of the mean square that a feature's slot meets, (features,)."""
+        """For each stage and atom, the sum over diagonals and folds of the met mean squares, (features,)."""
         return tuple(self._met(stage, table.diagonals.keys()) for stage, table in enumerate(self.draft.tables))
 
     @cached_property
     def measured_diagonals(self) -> tuple[Mapping[int, Array], ...]:
-        """The same over the diagonals of `measured_keys`."""
+        """The same, summed over the diagonals of `measured_keys` alone."""
         return tuple(
             self.all_diagonals[stage]
             if len(table.diagonals) <= MEASURED_DIAGONALS
@@ -53,13 +55,13 @@ class MetPower:
 
     @cached_property
     def by_image(self) -> tuple[Array, ...]:
-        """By atom, an image's mean square over that of all images, (images,)."""
+        """For each atom, every image's mean square divided by that of all images, (images,)."""
         power = tuple(np.mean(atom**2, axis=0) for atom in self.evidence.atoms)
         return tuple(row / max(float(row.mean()), np.finfo(float).tiny) for row in power)
 
     @cached_property
     def _by_slot(self) -> tuple[Mapping[int, Array], ...]:
-        """By stage and atom, the mean square of every slot multiplied, (ciphertexts times planes, slots)."""
+        """For each stage and atom, the mean square of every slot that is multiplied, (ciphertexts * planes, slots)."""
         return source_powers(self.draft, self.evidence)
 
     def _met(self, stage: int, keys: Collection[DiagonalKey]) -> dict[int, Array]:
@@ -79,13 +81,13 @@ class MetPower:
 
 
 def measured_keys(table: DiagonalTable) -> list[DiagonalKey]:
-    """The diagonals whose encoding errors stand for all of the table's, in order."""
+    """The diagonals whose encoding errors stand for those of all diagonals of the table, in order."""
     keys = sorted(table.diagonals)
     return keys[:: -(-len(keys) // MEASURED_DIAGONALS)]
 
 
 def by_feature(slots: Array, slot_map: SlotMap, size: int) -> Array:
-    """(size,): mean over the slots that carry a feature."""
+    """(size,): for each feature, the mean over the slots that carry it."""
     used = slot_map != EMPTY
     features = slot_map[used]
     return np.asarray(np.bincount(features, slots[used], size) / np.maximum(np.bincount(features, minlength=size), 1))

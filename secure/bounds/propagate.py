@@ -1,8 +1,10 @@
-"""The noise of a draft, stage by stage, on calibration images: variances of every feature of every atom. Pure.
+"""The noise of a draft, stage by stage, on calibration images: the variance of every feature of every atom. Pure.
 
-Independent errors add in variance: through a map by its squared entries, through a square by 4 z^2 (derived). Of errors that depend on
-a key (key switches, rescales) the whole variance of a complex slot is charged though only its real part is read: for one key, the
-errors of single slots lie up to about that factor above their mean over slots, and a bound must hold for the slots that are read.
+Variances of independent errors add up. A linear map multiplies them by its squared entries, a square by 4 z^2
+(derived). The errors of key switches and rescales depend on the key. Of these errors the variance of the whole complex
+slot counts,
+although only its real part is read: for one key, the errors of single slots exceed their mean over slots by up to
+about that factor, and a bound must hold for the slots that are read.
 """
 
 from __future__ import annotations
@@ -26,15 +28,15 @@ from secure.params import Params
 
 Array = NDArray[np.float64]
 
-#: On a few images, white errors may look this much larger in variance than they are.
+#: The factor by which the variance of white errors may be overestimated by chance, since few images are measured.
 CHANCE = 3.0
 
 
 @dataclass(frozen=True)
 class NoiseModel:
-    """What the noise of a draft depends on besides primes and scales.
+    """All that the noise of a draft depends on besides primes and scales.
 
-    excess: by stage, how far the variance of the encoded weights' errors lies above that of white ones, (features,).
+    excess: for each stage, the variance of the encoded weights' errors over that of white errors, (features,).
     """
 
     draft: Draft
@@ -55,14 +57,16 @@ class NoiseModel:
 
     @cached_property
     def _typical_power(self) -> tuple[dict[int, float], ...]:
-        """By stage and atom, the mean over features of met power times excess: the search asks for it thousands of times."""
+        """For each stage and atom, the mean over features of met power times excess. Kept, since the search reads it
+        often."""
         return tuple(
             {atom: float(np.mean(power * excess)) for atom, power in by_atom.items()}
             for by_atom, excess in zip(self.met.all_diagonals, self.excess, strict=True)
         )
 
     def encoding_error_scale(self, stage: int, atom_scales: Sequence[float]) -> float:
-        """Standard deviation of a stage's value, times its scale, that rounding the weights to plaintexts makes."""
+        """Standard deviation of the error that rounding the weights makes in a stage's value, times the value's
+        scale."""
         powers = self._typical_power[stage]
         largest = max(atom_scales[atom] for atom in powers)  # squares of whole scales would overflow
         total = sum(
@@ -76,8 +80,8 @@ class NoiseModel:
     ) -> Array:
         """Standard deviation of the error at every output for every image, (outputs, images).
 
-        key_share: of a complex slot's variance of errors that depend on a key, what is charged: all of it for a bound, the real
-        half for what happens on average over keys.
+        key_share: the share that counts of the variance of key-dependent errors in a complex slot. 1 gives a bound;
+        one half, that of the real part, gives the average over keys.
         """
         draft, evidence = self.draft, self.met.evidence
         size, images = evidence.atoms[0].shape
@@ -95,12 +99,12 @@ class NoiseModel:
         return np.asarray(np.sqrt(value_variance))
 
     def least_sigmas(self, params: Params, input_scale: float, scales: Sequence[StageScales]) -> Array:
-        """(outputs, images): never above `output_sigmas`, at a small part of its price once the first was asked for."""
+        """(outputs, images): a lower bound of `output_sigmas`. All calls but the first cost a small part of it."""
         fresh = fresh_real_variance(self.draft.choice.degree) / input_scale**2
         return self._floor.sigmas(fresh, stage_noises(self.draft, self._rules, params, input_scale, scales, 1.0))
 
     def measured(self, input_scale: float, scales: Sequence[StageScales]) -> NoiseModel:
-        """The model with the excess that plaintexts at these scales really have."""
+        """The model with the excess of the plaintexts as they are really encoded at these scales."""
         atom_scales = [input_scale, *(scale.atom for scale in scales)]
         return replace(
             self, excess=tuple(self._excess(index, atom_scales, scales[index].value) for index in range(len(scales)))
@@ -113,7 +117,7 @@ class NoiseModel:
         keys = measured_keys(table)
         constants = plane_constants(replace(table, diagonals={key: table.diagonals[key] for key in keys}), planes)
         errors: dict[DiagonalKey, Array] = {}
-        for key, constant in constants.items():  # turned by a giant step it has the same coefficients in another order
+        for key, constant in constants.items():  # a giant step only reorders its coefficients
             error = encoding_error(constant, value_scale / atom_scales[key.atom])
             errors |= _plane_errors(key, error, planes, is_conjugated(table, planes))
         found = apply_table(replace(table, diagonals=errors), dict(enumerate(self.met.slots)))
@@ -127,13 +131,14 @@ class NoiseModel:
 
 
 def noise_model(draft: Draft, images: int) -> NoiseModel:
-    """The model of an arranged draft, on the first `images` calibration images; encoded weights' errors taken for white."""
+    """The model of an arranged draft, on the first `images` calibration images; encoded weights' errors taken for
+    white."""
     met = MetPower(draft, draft.evidence.subset(images))
     return NoiseModel(draft, met, tuple(np.ones(stage.size) for stage in draft.stages))
 
 
 def _plane_errors(key: DiagonalKey, error: NDArray[Any], planes: int, conjugated: bool) -> dict[DiagonalKey, Array]:
-    """A constant's error as errors of the diagonals that it stands for."""
+    """The error of an encoded constant, as errors of the diagonals that the constant combines."""
     if not conjugated:
         return {key: error}
     if key.atom != 0:

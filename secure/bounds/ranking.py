@@ -1,6 +1,7 @@
-"""Which of two drafts with parameters is better, and how good is good enough. Pure.
+"""Which of two drafts with parameters is better, and which is good enough. Pure.
 
-Everything here grows with the predicted errors: a draft whose errors are only bounded from below ranks no worse than it really does.
+Every measure here grows with the predicted errors. So a draft of which only a lower bound of the errors is known never
+ranks worse than with its exact errors.
 """
 
 from __future__ import annotations
@@ -16,15 +17,20 @@ from secure.noise import BOUND_SIGMAS, predicted_disagreement
 
 Array = NDArray[np.float64]
 
-#: A draft whose error is this many times too large, or that changes more classes than this, is out of reach of everything that follows.
+#: A draft with an error this many times too large, or with a larger share of changed classes than this, cannot be
+#: repaired by later steps.
 HOPELESS_ERROR, HOPELESS_DISAGREEMENT = 100.0, 0.25
-#: Below this share of changed classes a smaller modulus is preferred to a smaller error.
+#: Below this share of changed classes, and below this error relative to the outputs, a smaller modulus is preferred to
+#: a smaller error.
 COMFORTABLE_DISAGREEMENT = 5e-5
 COMFORTABLE_ERROR = 0.02
 
 
 def rank(draft: Draft) -> tuple[bool, float]:
-    """Smaller is better: of drafts whose error nobody would notice the smallest modulus, else the smallest error."""
+    """The sort key of drafts; smaller is better.
+
+    Comfortable drafts come first, ordered by the size of their modulus. The others are ordered by their error.
+    """
     comfortable = is_comfortable(draft)
     return not comfortable, draft.log2_qp if comfortable else typical_sigma(draft)
 
@@ -42,20 +48,23 @@ def disagreement(draft: Draft) -> float:
 
 
 def is_hopeless(draft: Draft) -> bool:
-    """Errors of real plaintexts, of more images and of refined chains lie within a few bits of the first estimate."""
+    """Whether a draft is too imprecise for later steps to repair it.
+
+    Measured plaintexts, more images and refined chains change the first estimate by a few bits only.
+    """
     if draft.allowed_error < inf:
         return BOUND_SIGMAS * float(sigmas_of(draft).max()) > HOPELESS_ERROR * draft.allowed_error
     return disagreement(draft) > HOPELESS_DISAGREEMENT
 
 
 def is_comfortable(draft: Draft) -> bool:
-    """True when a smaller error would not be noticed."""
+    """Whether a smaller error would make no difference that anybody notices."""
     small = float(sigmas_of(draft).max()) < COMFORTABLE_ERROR * draft.evidence.value_rms[-1]
     return small and is_allowed(draft) and disagreement(draft) < COMFORTABLE_DISAGREEMENT
 
 
 def is_allowed(draft: Draft) -> bool:
-    """True when no output's predicted error exceeds what the caller allows."""
+    """Whether no output's predicted error exceeds what the caller allows."""
     return BOUND_SIGMAS * float(sigmas_of(draft).max()) <= draft.allowed_error
 
 

@@ -1,7 +1,8 @@
-"""What the slots of every value really hold on calibration images, partial sums in slots without a feature included. Pure.
+"""The slots of every value on calibration images, including partial sums in slots without a feature. Pure.
 
-A table whose result is partial leaves sums of other rows between its features. Nobody reads them, but they take room in the modulus and
-meet the rounding errors of weights, so both are computed with them.
+A table with a partial result leaves sums of other rows in the slots between its features. No later stage uses these
+sums. But they need room in the modulus, and they are multiplied with the rounding errors of weights, so the bounds
+include them.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from secure.layout.packing import spread
 
 Array = NDArray[np.float64]
 
-#: Images held in slots at once.
+#: Images whose slots are held in memory at the same time.
 CHUNK_IMAGES = 8
 
 
 def stage_slots(draft: Draft, evidence: Evidence) -> Iterator[tuple[int, list[Array], Array]]:
-    """(stage, slots of the atoms made before it, slots of its affine value), arrays (images, ciphertexts, slots), in order."""
+    """For each stage in order: (its index, slots of the atoms made before it, slots of its affine value).
+
+    Slots are arrays (images, ciphertexts, slots).
+    """
     atoms = [spread(evidence.atoms[0].T, draft.atom_maps[0])]
     for index, stage in enumerate(draft.stages):
         table = draft.tables[index]
@@ -37,7 +41,7 @@ def stage_slots(draft: Draft, evidence: Evidence) -> Iterator[tuple[int, list[Ar
 
 
 def source_powers(draft: Draft, evidence: Evidence) -> tuple[Mapping[int, Array], ...]:
-    """By stage and atom, the mean square over the images of every slot that is multiplied, (ciphertexts, slots)."""
+    """For each stage and atom, the mean square over images of every slot that is multiplied, (ciphertexts, slots)."""
     if not any(table.partial or table.presums for table in draft.tables):
         powers = [
             spread(np.mean(atom**2, axis=1), places)
@@ -56,12 +60,12 @@ def source_powers(draft: Draft, evidence: Evidence) -> tuple[Mapping[int, Array]
 
 
 def atom_slots(draft: Draft, evidence: Evidence) -> tuple[Array, ...]:
-    """By atom, (images, ciphertexts, slots)."""
+    """For each atom, its slots, (images, ciphertexts, slots)."""
     *_, (_, atoms, _) = stage_slots(draft, evidence)
     return tuple(atoms)
 
 
 def chosen_images(evidence: Evidence, images: Sequence[int]) -> Evidence:
-    """The evidence of these images only."""
+    """The evidence of the images with these indices."""
     chosen = list(images)
     return Evidence(tuple(a[:, chosen] for a in evidence.atoms), tuple(v[:, chosen] for v in evidence.values))

@@ -1,6 +1,6 @@
-"""Where the noise of a draft comes from: by stage, the variances that enter at each place, as numbers of primes and scales. Pure.
+"""Where the noise of a draft comes from: the variances that each stage adds, from primes and scales. Pure.
 
-How they travel from there to the outputs is `secure.bounds.propagate`'s affair, and `secure.bounds.floor`'s.
+`secure.bounds.propagate` computes how these variances reach the outputs, `secure.bounds.floor` a lower bound of that.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from secure.params import Params
 
 @dataclass(frozen=True)
 class StageRules:
-    """What of a stage's noise is settled before primes and scales are.
+    """The part of a stage's noise that depends on neither primes nor scales.
 
-    switches: variance of a slot of its value, in key switches, that giant rotations and folds make. moved: whether inputs are rotated
-    before they are multiplied. summed: by atom, key switches that its sums before the products add to every feature read. rounding: by
-    atom, variance of what rounding the weights makes, in parts of that of real constants.
+    switches: variance that giant rotations and folds add to a slot of the stage's value, in units of one key switch.
+    moved: whether inputs are rotated before they are multiplied.
+    summed: for each atom, variance that its folds before the products add to a feature, in units of one key switch.
+    rounding: for each atom, variance that rounding the weights adds, relative to that of real constants.
     """
 
     switches: float
@@ -32,8 +33,11 @@ class StageRules:
 
 @dataclass(frozen=True)
 class StageNoise:
-    """Variances that one stage adds, at scale 1: to every slot of its value; by atom, to every feature it reads; by atom, to a feature of
-    the value for each unit of met power; and to every slot of its square."""
+    """Variances that one stage adds, at scale 1.
+
+    value: to every slot of its value. reading: for each atom, to every feature that the stage reads. rounding: for
+    each atom, to a feature of the value, per unit of met power. square: to every slot of the value's square.
+    """
 
     value: float
     reading: Mapping[int, float]
@@ -42,15 +46,16 @@ class StageNoise:
 
 
 def stage_rules(draft: Draft) -> tuple[StageRules, ...]:
-    """By stage, of a draft whose rotations are split."""
+    """The rules of every stage of a draft whose rotations are split."""
     planes, paired = draft.choice.planes, draft.choice.paired_folds
     result = []
     for stage, table, split in zip(draft.stages, draft.tables, draft.splits, strict=True):
         conjugated = is_conjugated(table, planes)
         giants = sum(giant != 0 for giant in split.giants)
-        # a sum's errors are shared out over the features it adds up
+        # the error of a sum counts for the features that were added, in equal shares
         summed = {atom: 1 - 0.5 ** len(table.presums.get(atom, ())) for atom in stage.maps}
-        # twice the real part of an error is read where the conjugate is added; half of a complex constant's is real
+        # adding the conjugate doubles the real part of an error; half the variance of a complex constant's error is
+        # real
         rounding = {atom: (2.0 if atom == 0 else 4.0) if conjugated else 1.0 for atom in stage.maps}
         groups = fold_groups(table.folds, conjugated, paired)
         result.append(StageRules(switches_after_folds(giants, groups), any(split.babies), summed, rounding))
@@ -65,7 +70,7 @@ def stage_noises(
     scales: Sequence[StageScales],
     key_share: float,
 ) -> tuple[StageNoise, ...]:
-    """By stage. key_share: of a complex slot's variance of errors that depend on a key, what is charged."""
+    """The noise that every stage adds. key_share: as of `NoiseModel.output_sigmas`."""
     degree = draft.choice.degree
     atom_scales = [input_scale, *(scale.atom for scale in scales)]
     result = []
@@ -78,7 +83,7 @@ def stage_noises(
             for atom in stage.maps
         }
         square = switch / scale.value**4 if stage.squared else 0.0
-        if draft.rescaled[index]:  # of two divisions, the second divides what the first rounds off
+        if draft.rescaled[index]:  # of two rescales in a row, the second divides the rounding error of the first
             square += key_share * rescale_variance(degree) / scale.atom**2
         value = (rule.switches * switch + encoding_variance(degree)) / scale.value**2
         result.append(StageNoise(value, reading, rounding, square))

@@ -1,8 +1,8 @@
-"""The Draft, the layouts offered to it, and what it will cost.
+"""The Draft that the passes fill in, the layouts to choose from, and what a draft will cost.
 
 draft.py        what the passes fill in, step by step
 splits.py       rotations divided into baby steps and giant steps
-layouts.py      ways to lay out every value
+layouts.py      layouts of the input and of every stage
 stage_cost.py   what a stage costs, from its diagonals and rotations
-work.py         how much work a draft will be, before its primes are chosen
+work.py         the work of a whole draft, before its primes are chosen
 """

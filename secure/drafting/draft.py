@@ -1,4 +1,8 @@
-"""The Draft: what the passes of the compiler fill in, step by step, for one choice of ring and policy. Frozen."""
+"""The Draft: a compilation in progress, for one choice of ring and policies. The passes of the compiler fill it in.
+
+Frozen: a pass makes a new draft with `dataclasses.replace`. Nobody writes into the arrays and mappings that a draft
+holds.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +36,16 @@ class Rescaling(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What the search varies: ring degree, rescaling, primes a rescale, primes under the last one; whether the input is rotated before its
-    products (fewer transforms) or only after them (less noise); how many inputs a slot carries (planes: two as real and imaginary
-    part); whether giant steps share one key (Horner's rule) or have their own; how many digits' time a key is worth, where
-    keys are scarce; and the largest prime, which decides what can run it."""
+    """What the search varies.
+
+    degree: of the ring. rescaling: after which squares. base_primes: data primes that are never divided away.
+    rotate_input: whether the input is rotated before its products (fewer transforms) or only after them (less noise).
+    rescale_primes: primes per rescale. planes: inputs per slot; two are the real and the imaginary part.
+    share_giants: whether giant steps share one key (Horner's rule) or have one each.
+    key_weight: what a key is worth where keys are scarce, in units of the time that taking a value apart into digits
+    needs.
+    prime_bits: size of the largest prime, which decides which backend can run the plan.
+    """
 
     degree: int
     rescaling: Rescaling
@@ -53,13 +63,13 @@ class Choice:
 
     @property
     def paired_folds(self) -> bool:
-        """Whether folds go in pairs, which takes three keys for two."""
+        """Whether folds are done in pairs, which takes three keys instead of two."""
         return self.key_weight <= 1
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What calibration inputs do in every stage: atoms and affine values, (features, images)."""
+    """The values of every stage on the calibration inputs: atoms and affine values, (features, images)."""
 
     atoms: tuple[Array, ...]
     values: tuple[Array, ...]
@@ -91,15 +101,16 @@ def gather_evidence(stages: tuple[Stage, ...], images: Array) -> Evidence:
 class Split:
     """Baby-step/giant-step of one stage: rotation = baby + giant (mod slots).
 
-    parts: (baby, giant) for every rotation of the stage's table, both in [0, slots). horner: whether evenly spaced giants are added by
-    Horner's rule, a chain of rotations by one step: one key for all, but every link but the first rotates a sum.
+    parts: (baby, giant) for every rotation of the stage's table, both in [0, slots). horner: whether evenly spaced
+    giant steps are done by Horner's rule: a chain of rotations by the same step. They then share one key, but each
+    rotation waits for the sum before it.
     """
 
     parts: Mapping[int, tuple[int, int]]
     horner: bool = True
 
     def shares_giants(self, giants: Collection[int]) -> bool:
-        """Whether one output's giants 0, s, 2 s, ... go by Horner's rule."""
+        """Whether the giant steps of one output are 0, s, 2 s, ... and are done by Horner's rule."""
         ordered = sorted(giants)
         step = ordered[1] if len(ordered) > 1 else 0
         return self.horner and len(ordered) > 2 and ordered == [step * k for k in range(len(ordered))]
@@ -115,7 +126,8 @@ class Split:
 
 @dataclass(frozen=True)
 class StageScales:
-    """Scales of one stage: of its affine value, and of the atom its square becomes (equal to value**2 without a rescale)."""
+    """Scales of one stage: of its affine value, and of the atom that its square becomes (value**2 without a
+    rescale)."""
 
     value: float
     atom: float
@@ -123,7 +135,7 @@ class StageScales:
 
 @dataclass(frozen=True)
 class Offer:
-    """A layout of a stage that was weighed: in words, its predicted time, and whether it was taken."""
+    """A layout of a stage that was considered: its description, its predicted time, and whether it was taken."""
 
     layout: str
     milliseconds: float

@@ -1,9 +1,10 @@
-"""Splits: a stage's rotations divided into baby steps of its inputs and giant steps of its sums, at the least predicted time.
+"""Splits: a stage's rotations divided into baby steps of its inputs and giant steps of its sums, at the least
+predicted time.
 
-A rotation of an input is shared by every output ciphertext, a rotation of a sum by every input. With r = baby + giant, D
-diagonals need about 2 sqrt(D) rotations instead of D (baby-step/giant-step, Halevi-Shoup). All baby steps of one input
-share its digits and cost little more than a product with their key; every giant step costs transforms of its own. So the
-predicted time is minimized, and not the number of rotations (ours).
+A rotation of an input is shared by every output ciphertext, a rotation of a sum by every input. With r = baby + giant,
+D diagonals need about 2 sqrt(D) rotations instead of D (baby-step/giant-step, Halevi-Shoup). All baby steps of one
+input share its digits and cost little more than a product with their key; every giant step costs transforms of its
+own. So the predicted time is minimized, and not the number of rotations (ours).
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ from secure.kernels.counts import KernelCounts, KernelTimes
 from secure.kernels.engine import digits_kernels, division_kernels, switch_kernels
 from secure.layout.diagonals import DiagonalTable
 
-#: How many of the differences between rotations are tried as steps, the most frequent first.
+#: How many differences between rotations are tried as steps: the most frequent ones.
 FREQUENT_DIFFERENCES = 48
-#: A step that leaves a rotation for every diagonal on one side only.
+#: The step with which every rotation is a giant step.
 ONLY_GIANTS = 1
 
 
 def split_table(draft: Draft, table: DiagonalTable, stage: int, rotate_input: bool = True) -> Split:
-    """The cheapest split of a stage's table at the level that it will have if every square is rescaled by one prime: the same split is taken
-    for two primes, where rotations cost more beside products."""
+    """The cheapest split of a stage's table at the level that it will have if every square is rescaled by one prime:
+    the same split is taken for two primes, where rotations cost more beside products."""
     level = 1 + sum(later.squared for later in draft.stages[stage:])
     slots, choice = draft.choice.slots, draft.choice
     if rotate_input:
@@ -39,14 +40,14 @@ def split_table(draft: Draft, table: DiagonalTable, stage: int, rotate_input: bo
 
 
 def giants_only(table: DiagonalTable, slots: int) -> Split:
-    """Products first, rotations after: the noise of a rotation then lies under the larger scale of the sum."""
+    """Products first, rotations after them. The sums have the larger scale, so the noise of a rotation weighs less."""
     return _split(_rotations(table), ONLY_GIANTS, 0, slots)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitPrices:
-    """Milliseconds that a split's parts cost: the digits of a rotated input, a baby, a product with one more row, a giant; and what a
-    key is worth."""
+    """Milliseconds that a split's parts cost: the digits of a rotated input, a baby, a product with one more row, a
+    giant; and what a key is worth."""
 
     digits: float
     baby: float
@@ -68,7 +69,7 @@ class SplitPrices:
 
 
 def cheapest_split(table: DiagonalTable, planes: int, prices: SplitPrices, slots: int) -> Split:
-    """The split that costs least; of equals the one with the smaller step."""
+    """The split that costs least; of equally cheap ones that with the smaller step."""
     rotations = _rotations(table)
     signed = (rotations + slots // 2) % slots - slots // 2
     keys = list(constant_keys(table, planes))
@@ -98,7 +99,8 @@ def cheapest_split(table: DiagonalTable, planes: int, prices: SplitPrices, slots
 
 
 def _distinct(numbers: NDArray[np.int32], counted: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(rows,): how many different numbers, none below 0, every row has among those that count. Short integers sort faster."""
+    """(rows,): how many different numbers, none below 0, every row has among those that count. Short integers sort
+    faster."""
     ordered = np.sort(np.where(counted, numbers, np.int32(-1)), axis=1)
     return np.count_nonzero(np.diff(ordered, axis=1), axis=1) + (ordered[:, 0] != -1)
 
@@ -113,7 +115,7 @@ def _numbered(places: list[tuple[int, int]]) -> NDArray[np.int32]:
 
 
 def _candidate_steps(signed: NDArray[np.int64], slots: int) -> list[int]:
-    """Every step up to 64, powers of two, and the differences that occur: where structure lets babies repeat."""
+    """Every step up to 64, powers of two, and the most frequent differences, by which baby steps may repeat."""
     ordered = np.sort(signed)
     found = np.abs(ordered[:, None] - ordered[None, :]) if len(ordered) <= 512 else np.diff(ordered)
     differences, counts = np.unique(found[(found > 64) & (found < slots)], return_counts=True)
@@ -123,7 +125,8 @@ def _candidate_steps(signed: NDArray[np.int64], slots: int) -> list[int]:
 
 
 def _split(rotations: NDArray[np.int64], step: int, offset: int, slots: int) -> Split:
-    """rotation = baby + giant with baby in [-offset, step - offset): negative offsets of a convolution stay small babies."""
+    """rotation = baby + giant with baby in [-offset, step - offset), so that negative offsets of a convolution stay
+    baby steps."""
     parts = {}
     for rotation in rotations.tolist():
         shifted = (rotation + offset) % slots

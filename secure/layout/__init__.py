@@ -1,9 +1,9 @@
-"""Pure slot geometry: maps, diagonals, blocks, taps, folds.
+"""How values lie in slots, and linear maps between such layouts. Pure.
 
-packing.py        slot maps: which feature each slot carries
+packing.py        slot maps: which feature every slot carries
 diagonals.py      a linear map between slot maps as diagonals
 blocks.py         values that keep positions, as blocks of slots
 block_tables.py   convolutions between values in blocks
 taps.py           a convolution over the input, tap by tap
-folds.py          how partial sums are added up, two folds at a time
+folds.py          rotations that add up partial sums, two folds at a time
 """

@@ -1,7 +1,8 @@
-"""Maps between values laid out in blocks, as diagonals: a small dense map over blocks for every shift of positions. Pure.
+"""Linear maps between values in blocks, as diagonals: for every shift of positions a small dense map over blocks. Pure.
 
-A convolution reads, for output position p, the input position p plus a tap. In blocks a tap is one rotation for all positions and
-channels, and mixing channels is a dense map over blocks: its rotations are whole blocks, and its rows may be shared out over copies.
+For output position p, a tap of a convolution reads input position p plus an offset. In blocks, one rotation moves all
+positions and channels by that offset. Mixing channels is a dense map over blocks: it rotates by whole blocks, and its
+rows may be divided into shares, one per copy of the input.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ Array = NDArray[np.float64]
 def block_table(
     weights: Mapping[int, Array], atom: int, source: SlotMap, block: int, places: PositionPlaces, groups: int = 1
 ) -> tuple[DiagonalTable, Blocks]:
-    """The table and the layout of its result. weights: by shift in slots, (rows, channels, positions); source: the channel of
-    every block (ciphertexts, blocks of one quarter); places: of the result's positions.
+    """The diagonals of a map, and the layout of its result.
+
+    weights: for each shift in slots, (rows, channels, positions). source: the channel in every block, (ciphertexts,
+    blocks of one quarter). places: where the positions of the result lie.
     """
     rows = len(next(iter(weights.values())))
     pattern = folded_pattern({atom: source}, rows, groups)
@@ -44,7 +47,8 @@ def block_table(
 
 
 def shifted_weights(matrix: Array, channels: int, before: PositionPlaces, after: PositionPlaces) -> dict[int, Array]:
-    """A map (rows * positions, channels * positions before) by how far, in slots, each entry's input lies from its output."""
+    """A matrix (rows * positions, channels * positions before) divided by shift: the distance in slots from output to
+    input."""
     own, read = len(after.inner), len(before.inner)
     split = matrix.reshape(-1, own, channels, read)
     shift = before.inner[None, :] - after.inner[:, None]

@@ -1,9 +1,10 @@
-"""Values that keep positions, as blocks of slots: one channel a block, positions inside it. Pure.
+"""Values with positions (feature maps) in blocks of slots: one channel per block, its positions inside. Pure.
 
     slot = quarter * (blocks * block) + (block of the channel) * block + inner place of the position
 
-Quarters exist where a later layer pools: the positions of one pooling window lie in different quarters, in the same place of each, so that
-adding the value rotated by a quarter, by two, ... pools every window at once, and leaves a copy of the result in every quarter (ours).
+Quarters are used where a later layer pools. The positions of one pooling window lie in different quarters, at the same
+place of each. Adding the value rotated by one quarter, by two and so on pools all windows at once, and leaves a copy
+of the result in every quarter (ours). There are as many quarters as positions in a window.
 """
 
 from __future__ import annotations
@@ -24,7 +25,12 @@ Places = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class PositionPlaces:
-    """Where positions lie: quarter and place inside a block, (positions,) both; sizes: of the positions' own grid."""
+    """Where positions lie.
+
+    sizes: of the grid of positions. pitch: slots between neighbours along each axis. quarters: how many there are.
+    quarter,
+    inner: for each position, its quarter and its place inside a block, (positions,).
+    """
 
     sizes: Shape
     pitch: Shape
@@ -34,23 +40,24 @@ class PositionPlaces:
 
     @property
     def block(self) -> int:
-        """Slots that a block needs."""
+        """Slots that a block needs: a power of two."""
         return next_power_of_two(int(self.inner.max()) + 1)
 
     @property
     def collide(self) -> bool:
-        """Whether two positions got one place: a map with more positions a row than what it reads."""
+        """Whether two positions have the same place, as happens for a map with more positions per row than its
+        input."""
         return len(np.unique(self.inner + self.quarter * self.block)) < len(self.inner)
 
     def pooled(self, window: int) -> PositionPlaces:
-        """After the windows were added up: one position a window, at the place they share."""
+        """The places after pooling: one position per window, at the inner place that its positions share."""
         sizes = tuple(size // window for size in self.sizes)
         kept = np.ravel_multi_index(np.meshgrid(*(np.arange(n) * window for n in sizes), indexing="ij"), self.sizes)
         inner = self.inner[kept.ravel()]
         return PositionPlaces(sizes, self.pitch, 1, np.zeros_like(inner), inner)
 
     def strided(self, sizes: Shape, stride: Shape) -> PositionPlaces:
-        """Positions of a map that reads this value with a stride: each at the place of the first position it would read."""
+        """The places of a strided map's result: each position lies where the first position that it reads lies."""
         pitch = tuple(own * step for own, step in zip(self.pitch, stride, strict=True))
         axes = np.meshgrid(*(np.arange(size) * own for size, own in zip(sizes, pitch, strict=True)), indexing="ij")
         inner = np.sum(axes, axis=0).ravel()
@@ -58,7 +65,8 @@ class PositionPlaces:
 
 
 def compact_places(sizes: Shape, window: int = 1) -> PositionPlaces:
-    """Positions of a grid without gaps; with a pooling window, its positions in quarters of their own."""
+    """The positions of a grid without gaps. With a pooling window, each position of a window lies in its own
+    quarter."""
     pooled = tuple(size // window for size in sizes)
     position = np.stack(np.meshgrid(*(np.arange(size) for size in sizes), indexing="ij")).reshape(len(sizes), -1)
     inner = np.asarray(np.ravel_multi_index(tuple(position // window), pooled))
@@ -69,7 +77,11 @@ def compact_places(sizes: Shape, window: int = 1) -> PositionPlaces:
 
 @dataclass(frozen=True)
 class Blocks:
-    """channels: (ciphertexts, blocks of one quarter), EMPTY for a block without one; block: its slots; places: of positions."""
+    """A value in blocks.
+
+    channels: the channel in every block, (ciphertexts, blocks of one quarter), or EMPTY. block: slots per block.
+    places: where positions lie.
+    """
 
     channels: SlotMap
     block: int
@@ -81,14 +93,14 @@ class Blocks:
 
     @cached_property
     def slot_map(self) -> SlotMap:
-        """(ciphertexts, slots): channel-major features."""
+        """(ciphertexts, slots): the feature in every slot, numbered channel by channel."""
         positions = len(self.places.inner)
         blocks = self.channels[..., None]
         features = np.where(blocks == EMPTY, EMPTY, blocks * positions + np.arange(positions)).astype(np.int32)
         return self.scattered(features, EMPTY)
 
     def scattered(self, values: NDArray[np.generic], fill: float) -> NDArray:
-        """values (vectors, blocks, positions) in slots, (vectors, slots)."""
+        """Values (vectors, blocks, positions) laid out in slots, (vectors, slots); `fill` in all other slots."""
         count, blocks = values.shape[:2]
         result = np.full((count, self.places.quarters, blocks, self.block), fill, dtype=values.dtype)
         for quarter in range(self.places.quarters):
@@ -97,20 +109,23 @@ class Blocks:
         return result.reshape(count, self.slots)
 
     def pooled(self, window: int) -> Blocks:
-        """After adding up the quarters, which all hold the sums then."""
+        """The layout after the quarters were added up: every quarter holds the sums."""
         return replace(
             self, channels=np.tile(self.channels, (1, self.places.quarters)), places=self.places.pooled(window)
         )
 
     @property
     def quarter_folds(self) -> tuple[int, ...]:
-        """Rotations that add up the quarters, each twice the one before."""
+        """Rotations that add up the quarters; each is twice the one before it."""
         quarter = self.channels.shape[1] * self.block
         return tuple(quarter << k for k in range(self.places.quarters.bit_length() - 1))
 
 
 def pooling_window(columns: NDArray[np.float64], grid: Grid) -> int:
-    """The largest window, a power of two a side, over which a map (rows, features of the grid) has equal weights; 1 for none."""
+    """The side of the largest window over which a map (rows, features of the grid) has equal weights: a power of two.
+
+    1 means that the map does not pool.
+    """
     best = 1
     window = 2
     while all(size % window == 0 for size in grid.sizes):
@@ -124,6 +139,6 @@ def pooling_window(columns: NDArray[np.float64], grid: Grid) -> int:
 
 
 def pooled_columns(columns: NDArray[np.float64], grid: Grid, window: int) -> NDArray[np.float64]:
-    """The map as one of windows' sums: a column a window."""
+    """The columns of the map that reads window sums instead of single positions: one column per window."""
     own = columns.reshape(len(columns), grid.channels, *grid.sizes)
     return own[(slice(None), slice(None), *(slice(None, None, window),) * len(grid.sizes))].reshape(len(columns), -1)

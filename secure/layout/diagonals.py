@@ -4,10 +4,12 @@ For an input slot map and an output slot map, the map is a sum of rotated inputs
 
     output_o[s] = sum over inputs i and rotations r of  input_i[(s + r) mod slots] * diagonal_{o,i,r}[s]
 
-followed, for folded maps, by adding rotated copies of the result (each fold by twice the rotation of the one before).
-Diagonals without a non-zero do not exist: this is where pruned blocks save rotations and keys.
-(Diagonal method: Halevi-Shoup; folding of short wide maps: the hybrid method of GAZELLE; client-side fanning: the project's trials;
-rows shared out over copies, two planes, taps side by side: ours.)
+Folded maps then add rotated copies of the result; each fold rotates by twice as much as the one before it. A diagonal
+of
+zeros is left out: this is how pruned blocks save rotations and keys.
+
+Sources: diagonals by Halevi and Shoup; folding of short wide maps as in the hybrid method of GAZELLE. Ours: fanned
+inputs, rows in shares over copies of the input, two planes, taps side by side.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, order=True)
 class DiagonalKey:
-    """Which output ciphertext, atom, input ciphertext of that atom and rotation a diagonal belongs to."""
+    """What a diagonal belongs to: output ciphertext, atom, input ciphertext of that atom, and rotation."""
 
     output: int
     atom: int
@@ -38,10 +40,10 @@ class DiagonalKey:
 
 @dataclass(frozen=True)
 class DiagonalTable:
-    """All diagonals of one stage, the rotations that fold the result, and where the result's features end up.
+    """All diagonals of one stage, the folds of the result, and the slot map of the result. Nobody writes into it.
 
-    partial: whether slots without a feature may hold anything (partial sums of other rows) instead of zero. presums: by atom, folds of
-    its ciphertexts before anything is multiplied.
+    partial: whether slots without a feature may hold partial sums of other rows instead of zero. presums: for each
+    atom, folds of its ciphertexts before the products.
     """
 
     diagonals: Mapping[DiagonalKey, Array]
@@ -52,14 +54,17 @@ class DiagonalTable:
 
     @cached_property
     def atoms(self) -> frozenset[int]:
-        """The atoms that are multiplied."""
+        """The atoms that some diagonal reads."""
         return frozenset(key.atom for key in self.diagonals)
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """Rows and columns that meet in the slots of one period, (period,) both, by diagonal; EMPTY where nothing does. Other periods are
-    alike."""
+    """Which row and which column of a matrix every slot of a diagonal holds.
+
+    entries: (key, rows, columns) of every diagonal, for the slots of one period; EMPTY where a slot holds zero. All
+    periods are equal.
+    """
 
     entries: tuple[tuple[DiagonalKey, SlotMap, SlotMap], ...]
     period: int
@@ -71,10 +76,12 @@ class Pattern:
 def folded_table(
     maps: Mapping[int, sparse.csr_matrix], sources: Mapping[int, SlotMap], rows: int, groups: int = 1
 ) -> DiagonalTable:
-    """Dense maps onto `rows` rows; partial sums are folded when the inputs are longer than the rows' period.
+    """The table of dense maps onto `rows` rows. Partial sums are folded when the inputs are longer than the rows'
+    period.
 
-    groups: how many shares the rows are cut into. With one, row s mod period ends in slot s. With more, every copy of the inputs, which
-    repeat through the slots, works for one share: fewer diagonals, more folds, and a result in the first slots of every copy only.
+    groups: how many shares the rows are divided into. With one share, row s mod period ends in slot s. The inputs
+    repeat through the slots, so with more shares each copy of the inputs computes one share. That takes fewer
+    diagonals and more folds, and only the first slots of every copy hold results.
     """
     dense = {atom: matrix.toarray() for atom, matrix in maps.items()}
     pattern = folded_pattern(sources, rows, groups)
@@ -87,7 +94,7 @@ def folded_table(
 
 
 def folded_pattern(sources: Mapping[int, SlotMap], rows: int, groups: int) -> Pattern:
-    """What `folded_table` puts where, without the numbers."""
+    """The pattern of `folded_table`: which entry of the matrix lies where, without the numbers."""
     slots = next(iter(sources.values())).shape[1]
     input_period = max(period_of(source) for source in sources.values())
     share = -(-rows // groups)
@@ -131,7 +138,8 @@ def folded_pattern(sources: Mapping[int, SlotMap], rows: int, groups: int) -> Pa
 def placed_table(
     maps: Mapping[int, sparse.csr_matrix], sources: Mapping[int, SlotMap], output_map: SlotMap
 ) -> DiagonalTable:
-    """Maps onto a given output map with one slot a row, every entry taken from the nearest copy of its feature."""
+    """The table of maps onto a given output map with one slot per row. Each entry reads the nearest copy of its
+    feature."""
     slots = output_map.shape[1]
     target = _copies(output_map, int(output_map.max()) + 1)[:, 0]
     diagonals: dict[DiagonalKey, Array] = {}
@@ -159,10 +167,11 @@ def placed_table(
 
 
 def plane_constants(table: DiagonalTable, planes: int) -> Mapping[DiagonalKey, NDArray[Any]]:
-    """The constants that multiply ciphertexts, keyed by ciphertext instead of by slot vector.
+    """The constants that multiply ciphertexts. Their keys name ciphertexts, where those of the table name slot vectors.
 
-    Inputs of two planes, x and y, travel as x + iy: Re((a - ib)(x + iy)) = ax + by, one product for two. Since 2 Re is what adding the
-    conjugate gives, constants of such a table are half as large (derived).
+    With two planes, one ciphertext holds two inputs x and y as x + iy. Re((a - ib)(x + iy)) = ax + by, so one product
+    does the work of two. Adding the conjugate gives twice the real part, so the constants of such a table are halved
+    (derived).
     """
     if not is_conjugated(table, planes):
         return table.diagonals
@@ -178,12 +187,13 @@ def plane_constants(table: DiagonalTable, planes: int) -> Mapping[DiagonalKey, N
 
 
 def is_conjugated(table: DiagonalTable, planes: int) -> bool:
-    """Whether the table's sum is complex, so that its conjugate is added."""
+    """Whether the table's sum is complex, so that its conjugate must be added."""
     return planes > 1 and 0 in table.atoms
 
 
 def apply_table(table: DiagonalTable, atoms: Mapping[int, Array]) -> Array:
-    """The table on slot vectors (..., ciphertexts, slots) by atom: (..., outputs, slots). The definition."""
+    """The definition of a table: applied to each atom's slots (..., ciphertexts, slots) it gives (..., outputs,
+    slots)."""
     result = np.zeros((*next(iter(atoms.values())).shape[:-2], *table.output_map.shape))
     slots = result.shape[-1]
     turned = {atom: turnable(folded(own, table.presums.get(atom, ()))) for atom, own in atoms.items()}
@@ -194,7 +204,7 @@ def apply_table(table: DiagonalTable, atoms: Mapping[int, Array]) -> Array:
 
 
 def turnable(slots: Array) -> Array:
-    """Slots twice in a row, (..., 2 * slots): rotated by r, they are those from r on, without a copy."""
+    """The slots twice in a row, (..., 2 * slots): a rotation by r is then a slice from r on, without a copy."""
     return np.concatenate([slots, slots], axis=-1)
 
 
@@ -212,13 +222,13 @@ def _gather(dense: Array, rows: NDArray, columns: NDArray) -> Array:
 
 
 def _first_copies(source: SlotMap, window: int, period: int) -> NDArray[np.bool_]:
-    """(ciphertexts, window, period): does the product of rotation r at input slot t count?
+    """(ciphertexts, window, period): whether the product of rotation r at input slot t counts.
 
-    Output slots of one class modulo `window` are folded together; within a class every feature may be used once, so the
-    first copy met (smallest rotation, then smallest slot) is the one.
+    Output slots with the same remainder modulo `window` are folded together, and each of these classes may use every
+    feature once. The first copy counts: the one with the smallest rotation, then the smallest slot.
     """
     held = source[:, :period]
-    if np.bincount(held[held != EMPTY]).max(initial=0) <= 1:  # one copy: met once by every class
+    if np.bincount(held[held != EMPTY]).max(initial=0) <= 1:  # with one copy, every class reads it once
         return np.broadcast_to((held != EMPTY)[:, None], (len(source), window, period))
     features = int(source.max()) + 1
     seen = np.zeros((window, features), dtype=bool)

@@ -1,7 +1,9 @@
-"""What follows the products of a stage: partial sums of one row are added up, and an imaginary part is taken away. Pure.
+"""What follows the products of a stage: folds add up the partial sums of a row, a conjugation removes imaginary parts.
+Pure.
 
-A fold f adds the value rotated by f. Two folds f and 2 f in a row equal one sum of the rotations by f, 2 f and 3 f of one value, which
-share its digits under the engine; the conjugate, which makes 2 Re(y) of y, joins in the same way. So folds go in pairs (ours).
+A fold f adds the value rotated by f. Two folds f and 2 f in a row equal one sum of the rotations by f, 2 f and 3 f of
+one value, and under the engine these rotations share the value's digits. Adding the conjugate, which turns y into 2
+Re(y), can be half of such a pair too. So folds are done in pairs (ours).
 """
 
 from __future__ import annotations
@@ -19,9 +21,9 @@ class Move:
 
 
 def fold_groups(folds: Sequence[int], conjugated: bool, paired: bool = True) -> tuple[tuple[Move, ...], ...]:
-    """Moves that are added to the value before them, group by group; each fold is twice the one before it.
+    """Groups of moves; the moves of a group are all added to the value before it. Each fold is twice the one before it.
 
-    paired: two folds a group, three keys for two; else one.
+    paired: two folds per group, which needs three keys instead of two; else one fold per group.
     """
     halves = [*folds, None] if conjugated else list(folds)
     alone = len(halves) % 2 if paired else len(halves)
@@ -37,14 +39,14 @@ def _single(fold: int | None) -> Move:
 
 
 def switches_after_folds(switches: float, groups: Sequence[Sequence[Move]]) -> float:
-    """Variance of the real part, in key switches' real parts, of a sum that had `switches` before the groups (derived).
+    """Variance of the real part after the groups, in units of the real part of one key switch (derived).
 
-    A fold adds another slot's errors, which doubles the variance; a conjugation doubles the real part itself, which makes it fourfold;
-    every move adds a key switch of its own.
+    switches: the variance before them. A fold adds the errors of another slot, which doubles the variance. A
+    conjugation doubles the real part itself, which quadruples the variance. Every move adds one key switch.
     """
     for moves in groups:
         growth = 1.0
-        for move in moves[:2]:  # a third is the first two in one
+        for move in moves[:2]:  # the third move is the first two in one
             growth *= 4.0 if move.conjugated else 2.0
         switches = growth * switches + len(moves)
     return switches

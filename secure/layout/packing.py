@@ -1,8 +1,8 @@
 """Slot maps: which feature of a value each slot of its ciphertexts carries. Pure.
 
 A slot map is an int32 array (ciphertexts, slots): the flat feature in each slot, or EMPTY for a slot that holds zero.
-A feature may stand in several slots; every copy has the same value. No slot ever holds anything else, so what a client
-decrypts is the outputs and zeros.
+A feature may lie in several slots; all copies have the same value. The output map of the last stage has nothing else
+in its slots, so a client decrypts outputs and zeros only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ def next_power_of_two(number: int) -> int:
 
 
 def periodic_map(size: int, slots: int) -> SlotMap:
-    """Feature s mod period in slot s, period the next power of two: as many copies as fit; more ciphertexts when it does not."""
+    """Feature s mod period in slot s, where period is the next power of two above `size`.
+
+    Small values are repeated as often as they fit. Values larger than one ciphertext take several.
+    """
     period = min(next_power_of_two(size), slots)
     ciphertexts = -(-size // slots)
     features = np.arange(ciphertexts * slots).reshape(ciphertexts, slots)
@@ -35,13 +38,14 @@ def periodic_map(size: int, slots: int) -> SlotMap:
 
 
 def fanned_map(features: NDArray[np.integer], rows: int, slots: int, share: int | None = None) -> SlotMap:
-    """Input features laid out for a dense map onto `rows` rows, so that only `width` rotations are needed instead of `period`.
+    """Input features laid out for a dense map onto `rows` rows, so that it needs `width` rotations instead of `period`.
 
-    Every block of `period` slots, period = next_power_of_two(rows), repeats its own share of the features so densely that the `width`
-    slots from any row on hold all of them: each is already where one of the rotations 0 .. width - 1 wants it (after the prototype's
-    construction, for any width). Shares follow one another from slot 0 on where they reach past the last row (width = share), else
-    they are spread evenly around the block (width = period / copies, rounded up). Falls back to periods when nothing is gained.
-    `share`: features a block, the fewest that hold all of them unless given.
+    period = next_power_of_two(rows). Every block of `period` slots holds its own share of the features, repeated so
+    often that any `width` slots in a row hold the whole share. So rotations 0 to width - 1 bring every feature to
+    every row. If copies of the share fit the block until past the last row, they follow one another from slot 0 on,
+    and width = share. Otherwise they are spread evenly around the block, and width = period / copies, rounded up.
+    Where that gains nothing, the result is that of `periodic_map`.
+    share: features per block; by default the fewest that hold all features.
     """
     period, count = next_power_of_two(rows), len(features)
     if count and period < slots:
@@ -57,12 +61,12 @@ def fanned_map(features: NDArray[np.integer], rows: int, slots: int, share: int 
 
 
 def least_share(count: int, rows: int, slots: int) -> int:
-    """Features a block of next_power_of_two(rows) slots has to hold."""
+    """Features that each block of next_power_of_two(rows) slots has to hold."""
     return -(-count // (slots // next_power_of_two(rows)))
 
 
 def _fanned(features: NDArray[Any], share: int, starts: NDArray[Any], period: int, slots: int) -> SlotMap:
-    """Block b holds its share of the features from each of `starts` on."""
+    """Every block with a copy of its share of the features at each of `starts`."""
     blocks = slots // period
     padded = np.append(features, np.full(blocks * share - len(features), EMPTY)).reshape(blocks, share)
     result = np.full((blocks, period), EMPTY, dtype=np.int32)
@@ -74,7 +78,7 @@ def _fanned(features: NDArray[Any], share: int, starts: NDArray[Any], period: in
 def in_planes(features: NDArray[np.integer], planes: int, places: SlotMap, count: int | None = None) -> SlotMap:
     """(ciphertexts * planes, slots): feature i of plane 0 and feature i + count of plane 1 in the slots of place i.
 
-    count: as few as hold all features unless given.
+    count: features per plane; by default the fewest that hold all features.
     """
     count = count or -(-len(features) // planes)
     padded = np.append(features, np.full(count * planes - len(features), EMPTY)).reshape(planes, count)
@@ -83,8 +87,10 @@ def in_planes(features: NDArray[np.integer], planes: int, places: SlotMap, count
 
 
 def raster_positions(grid: Grid, raster: tuple[int, ...]) -> NDArray[np.int64]:
-    """The place of every position of one channel on a raster in C order: a strided value leaves gaps, so that a
-    convolution of any stride needs one rotation a tap."""
+    """The place of every position of one channel on a raster in C order.
+
+    A strided value leaves gaps on the raster, so that a convolution of any stride needs one rotation per tap.
+    """
     offsets = np.zeros(1, dtype=np.int64)
     for axis, (size, step) in enumerate(zip(grid.sizes, grid.steps, strict=True)):
         pitch = prod(raster[axis + 1 :])
@@ -93,7 +99,8 @@ def raster_positions(grid: Grid, raster: tuple[int, ...]) -> NDArray[np.int64]:
 
 
 def grid_map(grid: Grid, raster: tuple[int, ...], slots: int) -> SlotMap:
-    """One channel a block of next_power_of_two(raster) slots, positions on the raster; as many ciphertexts as needed."""
+    """One channel per block of next_power_of_two(raster) slots, its positions on the raster; as many ciphertexts as
+    needed."""
     block = next_power_of_two(prod(raster))
     per_ciphertext = slots // block
     ciphertexts = -(-grid.channels // per_ciphertext)
@@ -105,8 +112,11 @@ def grid_map(grid: Grid, raster: tuple[int, ...], slots: int) -> SlotMap:
 
 
 def replicated_grid_map(grid: Grid, raster: tuple[int, ...], slots: int) -> SlotMap:
-    """One channel a ciphertext, repeated in every block: for a client's few input channels, so that every output channel
-    finds its input in its own block."""
+    """One channel per ciphertext, repeated in every block, so that every output channel finds its input in its own
+    block.
+
+    For inputs of few channels.
+    """
     block = next_power_of_two(prod(raster))
     places = raster_positions(grid, raster)
     result = np.full((grid.channels, slots // block, block), EMPTY, dtype=np.int32)
@@ -124,7 +134,8 @@ def period_of(slot_map: SlotMap) -> int:
 
 
 def input_vectors(values: NDArray, input_slots: NDArray[np.int32]) -> NDArray[Any]:
-    """Flat inputs (..., features) as what a client encrypts, (..., ciphertexts, slots): real, or complex for two planes.
+    """The slots that a client encrypts, (..., ciphertexts, slots), for flat inputs (..., features). Complex for two
+    planes.
 
     input_slots: (ciphertexts, planes, slots).
     """
@@ -133,9 +144,10 @@ def input_vectors(values: NDArray, input_slots: NDArray[np.int32]) -> NDArray[An
 
 
 def input_gradient(slots: NDArray[Any], input_slots: NDArray[np.int32], size: int) -> NDArray[np.float64]:
-    """The transpose of `input_vectors`: derivatives by slots (..., ciphertexts, slots) as derivatives by the `size` features.
+    """The transpose of `input_vectors`: derivatives by slots (..., ciphertexts, slots) to derivatives by `size`
+    features.
 
-    A complex derivative d means that the quantity changes by Re(conj(d) z) when the slot changes by z.
+    A complex derivative d means: changing the slot by z changes the quantity by Re(conj(d) z).
     """
     rows = slots.reshape(-1, *slots.shape[-2:])
     result = np.zeros((len(rows), size))

@@ -1,8 +1,8 @@
-"""A convolution over the input seen tap by tap: which inputs its positions read through every tap, and with which weights. Pure.
+"""A convolution over the input, tap by tap: which inputs its positions read through every tap, and the weights. Pure.
 
-The client may send an input in any order and more than once. Laid out tap by tap (one block of slots a tap, one slot a position) a
-convolution needs no rotation over positions: it is a small dense map from taps to channels, done in every position at once (ours, after
-the prototype's packing of patches).
+The client may send input features in any order and more than once. Here it sends one block of slots per tap, with one
+slot per position. The convolution is then a small dense map from taps to channels, applied to all positions at once,
+and needs no rotation over positions (ours).
 """
 
 from __future__ import annotations
@@ -18,21 +18,25 @@ from secure.stages.stages import Stage
 
 Array = NDArray[np.float64]
 
-#: More taps than this and a convolution is no small dense map any more.
+#: With more taps than this a convolution is not laid out tap by tap: its dense map would be large.
 MAX_TAPS = 512
 
 
 @dataclass(frozen=True)
 class Taps:
-    """inputs: (taps, positions) the flat input feature behind every tap, EMPTY where it lies outside. weights: (channels, taps,
-    positions)."""
+    """The taps of a convolution.
+
+    inputs: (taps, positions), the flat input feature that a position reads through a tap, EMPTY where it lies outside
+    the input.
+    weights: (channels, taps, positions).
+    """
 
     inputs: NDArray[np.int32]
     weights: Array
 
 
 def stage_taps(stage: Stage) -> Taps | None:
-    """The taps of a stage that reads nothing but the input and keeps positions; None for any other."""
+    """The taps of a stage that reads the input alone and whose result has positions; None for any other stage."""
     if stage.grid is None or set(stage.maps) != {0}:
         return None
     grid, matrix = stage.grid, stage.maps[0].tocoo()
@@ -50,13 +54,16 @@ def stage_taps(stage: Stage) -> Taps | None:
 
 
 def tap_blocks(count: int, channels: int, blocks: int) -> SlotMap:
-    """(ciphertexts, blocks): which of `count` taps each block holds, for rotations that go round all blocks."""
+    """(ciphertexts, blocks): which of `count` taps each block holds, when rotations may go around all blocks."""
     return fanned_map(np.arange(count), channels, blocks)
 
 
 def straight_tap_blocks(count: int, channels: int) -> SlotMap:
-    """(ciphertexts, blocks of one quarter) for rotations that may not leave a quarter: channel c reads blocks c, c + 1, ... and finds
-    all taps of a ciphertext in them; more ciphertexts instead of more rotations."""
+    """(ciphertexts, blocks of one quarter): the tap in each block, when rotations may not leave a quarter.
+
+    Channel c reads blocks c, c + 1 and so on, and finds all taps of the ciphertext there. This takes more ciphertexts
+    instead of more rotations.
+    """
     blocks = next_power_of_two(channels)
     share = blocks - channels + 1
     rows = np.arange(-(-count // share) * share).reshape(-1, share)
