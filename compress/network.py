@@ -22,9 +22,27 @@ Images = NDArray[np.floating[Any]]
 Shape = tuple[int, ...]
 
 
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """The array where nobody can write to it, otherwise a copy to which nobody can."""
+    if not array.flags.writeable and array.base is None:
+        return array
+    copied = array.copy()
+    copied.flags.writeable = False
+    return copied
+
+
+class _ReadOnlyArrays:
+    """Makes the arrays of a frozen dataclass read-only, so that it is frozen inside too."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                object.__setattr__(self, name, read_only(value))
+
+
 @dataclass(frozen=True)
-class Weights:
-    """Codes of one linear map, shape (out, in, ...), and the step that turns them into values.
+class Weights(_ReadOnlyArrays):
+    """Codes of one linear map, shape (out, in, ...), and the step that turns them into values. Arrays are read-only.
 
     codes: integers (any int dtype) for a compressed layer, float64 for one that was never quantized (then step is 1).
     step: shape () or (out,); a power of two where the codebook demands it.
@@ -57,8 +75,8 @@ class Range:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Node:
-    """One value of the network; `name` is the dotted module path or the traced function's name."""
+class Node(_ReadOnlyArrays):
+    """One value of the network; `name` is the dotted module path or the traced function's name. Arrays are read-only."""
 
     name: str
     inputs: tuple[str, ...]

@@ -42,11 +42,6 @@ def joint_score(responses: Array, pruned: NDArray[np.bool_]) -> float:
     return float((responses[pruned].sum(axis=0) ** 2).sum())
 
 
-def fisher_responses(gradients: Array, weight: Array, groups: Groups) -> Array:
-    """sqrt(1 / 2 samples) g_n . w_B, (blocks, samples), from gradients (samples, *weight's shape)."""
-    return _inner_products(gradients, weight, _indicator(groups)) * np.sqrt(0.5 / len(gradients))
-
-
 def block_responses(
     module: nn.Module,
     images: NDArray[np.float32],

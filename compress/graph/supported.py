@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 from compress.graph.importing import RULES
 from compress.graph.spellings import spelled
 
@@ -33,8 +30,3 @@ def _order(name: str) -> tuple[int, str]:
     kinds = ("nn.", "F.", "torch.")
     rank = next((position for position, kind in enumerate(kinds) if name.startswith(kind)), 3)
     return (rank + ("()" in name), name)
-
-
-if __name__ == "__main__":
-    for path in map(Path, sys.argv[1:]):
-        path.write_text(with_layers_table(path.read_text()))

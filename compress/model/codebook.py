@@ -13,18 +13,27 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.network import read_only
+
 Array = NDArray[np.float64]
 Granularity = Literal["layer", "channel"]
 
 
 @dataclass(frozen=True)
 class LayerCodes:
-    """One layer, frozen: codes int32 (out, ...) in [-levels, levels], log2_step () or (out,), mask True where kept."""
+    """One layer's codes int32 (out, ...) in [-levels, levels], log2_step () or (out,), and mask, True where kept.
+
+    The arrays are read-only.
+    """
 
     codes: NDArray[np.int32]
     log2_step: NDArray[np.int32]
     mask: NDArray[np.bool_]
     levels: int
+
+    def __post_init__(self) -> None:
+        for name in ("codes", "log2_step", "mask"):
+            object.__setattr__(self, name, read_only(getattr(self, name)))
 
     @property
     def granularity(self) -> Granularity:
@@ -83,9 +92,3 @@ def squared_error(weights: Array, log2_step: int, levels: int) -> float:
     """Sum of squared differences between weights and their dequantized codes."""
     codes = quantize(weights, np.array(log2_step, dtype=np.int32), levels)
     return float(np.sum((weights - codes * 2.0**log2_step) ** 2))
-
-
-def channel_bits(codes: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Bits each output channel's codes need: 1 + ceil(log2(1 + largest code)), 0 for an empty channel (derived)."""
-    largest = np.abs(codes.reshape(len(codes), -1)).max(axis=1, initial=0)
-    return np.where(largest > 0, 1 + np.ceil(np.log2(1 + largest)), 0).astype(np.int64)

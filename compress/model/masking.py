@@ -22,7 +22,7 @@ class WeightMask(nn.Module):
 
     def __init__(self, mask: Mask) -> None:
         super().__init__()
-        self.register_buffer("mask", torch.from_numpy(np.ascontiguousarray(mask)))
+        self.register_buffer("mask", torch.tensor(mask))
 
     def forward(self, weight: Tensor) -> Tensor:
         return weight * self.mask

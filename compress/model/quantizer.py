@@ -53,7 +53,7 @@ class CodebookQuantizer(nn.Module):
 
     def __init__(self, mask: NDArray[np.bool_], log2_step: NDArray[np.int32], levels: int) -> None:
         super().__init__()
-        self.register_buffer("mask", torch.from_numpy(np.ascontiguousarray(mask)))
+        self.register_buffer("mask", torch.tensor(mask))
         self.register_buffer("log2_step", torch.from_numpy(np.asarray(log2_step, dtype=np.int32).copy()))
         self.register_buffer("levels", torch.tensor(levels, dtype=torch.int32))
 

@@ -1,8 +1,7 @@
-"""Closed forms for Laplace-distributed weights: pruning error, quantization error, clipping. Pure.
+"""Closed forms for Laplace-distributed weights: scale, fit and clipping. Pure.
 
-Marks as in the project's notes on OPQ: the Laplace density and the Lagrangian allocation are the paper's (known through
-a third party's note); every formula here is derived and checked numerically. |w| ~ Exp(mean b); tau is a pruning
-threshold.
+The Laplace density is the paper's (OPQ, known through a third party's note); the formulas are derived and checked
+numerically. |w| is exponentially distributed with mean b.
 """
 
 from __future__ import annotations
@@ -30,40 +29,9 @@ def fit_quality(weights: Array) -> float:
     return float(np.max(np.maximum(np.abs(model - upper), np.abs(model - upper + 1 / len(magnitudes)))))
 
 
-def pruning_threshold(rate: float, b: float) -> float:
-    """tau = -b ln(1 - p): the threshold below which a share `rate` of the weights lies."""
-    return float(-b * np.log1p(-rate))
-
-
-def pruning_error(threshold: float, b: float) -> float:
-    """E[w^2; |w| <= tau] = 2 b^2 - exp(-tau/b) (tau^2 + 2 b tau + 2 b^2), per weight of the layer."""
-    return float(2 * b**2 - np.exp(-threshold / b) * (threshold**2 + 2 * b * threshold + 2 * b**2))
-
-
 def clip_ratio(bits: int, rate: float = 0.0) -> float:
-    """u = alpha*/b = W(3 * 4^B / (1 - p)): where to clip the survivors of a layer pruned at `rate` (p = 0: ACIQ's
-    constants)."""
+    """u = W(3 * 4^B / (1 - p)): clip the survivors of a layer pruned at rate p at u b for the least error.
+
+    W is Lambert's function. For p = 0 these are ACIQ's constants.
+    """
     return float(np.real(lambertw(3 * 4.0**bits / (1 - rate))))
-
-
-def clipped_error(bits: int, b: float, rate: float = 0.0) -> float:
-    """D(B, p) = b^2 u (u + 2) / (3 * 4^B), the error of one survivor clipped at u b."""
-    u = clip_ratio(bits, rate)
-    return b**2 * u * (u + 2) / (3 * 4.0**bits)
-
-
-def uniform_error(step: float, b: float) -> float:
-    """D = 2 b^2 - b step / sinh(step / 2b): exact error of an unbounded mid-tread quantizer on Laplace(b)."""
-    return float(2 * b**2 - b * step / np.sinh(step / (2 * b)))
-
-
-def survivor_error(step: float, b: float) -> float:
-    """D_s = 2 b^2 + step^2/4 - b step coth(step / 2b): the same for survivors, with tau on a cell edge."""
-    return float(2 * b**2 + step**2 / 4 - b * step / np.tanh(step / (2 * b)))
-
-
-def survivor_code_entropy_bits(step: float, b: float) -> float:
-    """1 + H2(r) / (1 - r) bits with r = exp(-step/b): a sign and a geometric magnitude."""
-    r = np.exp(-step / b)
-    binary_entropy = -r * np.log2(r) - (1 - r) * np.log2(1 - r)
-    return float(1 + binary_entropy / (1 - r))

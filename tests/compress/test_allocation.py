@@ -10,9 +10,14 @@ from hypothesis import strategies as st
 
 from compress.errors import BudgetError, ConfigError
 from compress.opq.allocation import Objective, allocate_bits, allocate_rates
-from compress.opq.laplace import laplace_scale, pruning_threshold
+from compress.opq.laplace import laplace_scale
 
 THREE = ([1.0, 2.0, 4.0], [100, 200, 700])
+
+
+def pruning_threshold(rate, b):
+    """The magnitude below which a share `rate` of Laplace weights of scale b lies."""
+    return -b * np.log1p(-rate)
 
 
 def test_raw_is_one_threshold_golden_ratio():

@@ -201,6 +201,7 @@ def test_later_polynomials_are_fitted_on_what_the_earlier_ones_make():
 
 
 def test_a_fitted_polynomial_is_near_its_function_on_the_data():
+    torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(4, 4), nn.Softplus()).eval()
     images = torch.randn(500, 4, generator=torch.Generator().manual_seed(0))
     student, _ = replace_operations(import_model(module, (4,)), images)

@@ -43,3 +43,8 @@ def test_counts_add_up_and_respect_caps(shares, data):
     counts = exact_counts(shares, sizes, total, caps)
     assert sum(counts) == total
     assert all(0 <= count <= cap for count, cap in zip(counts, caps, strict=True))
+
+
+def test_a_remainder_equal_to_another_goes_to_the_earlier_layer():
+    assert exact_counts([0.5, 0.5, 0.5], [3, 3, 3], 5, [3, 3, 3]) == [2, 2, 1]
+    assert exact_counts([0.5, 0.5, 0.5], [3, 3, 3], 4, [3, 3, 3]) == [2, 1, 1]

@@ -10,7 +10,7 @@ from torch import nn
 from compress.conversion.exporting import export_network
 from compress.errors import CalibrationError, InputShapeError
 from compress.graph.modules import PolynomialActivation
-from compress.network import Affine, Conv, Dense
+from compress.network import Affine, Conv, Dense, Weights
 
 
 def close(network: SmallNetwork) -> None:
@@ -152,3 +152,15 @@ def test_a_module_called_twice_gives_two_nodes():
     assert [node.name for node in frozen.nodes] == ["input", "fc", "fc#2"]
     assert all(isinstance(node, (Dense, Conv)) for node in frozen.nodes[1:])
     close(network)
+
+
+def test_nothing_in_a_network_can_be_written_to():
+    codes, mask = np.ones((2, 3), dtype=np.int8), np.ones((2, 3), dtype=bool)
+    weights = Weights(codes, np.array(0.5), 2, mask)
+    dense = Dense(name="0", inputs=("input",), shape=(2,), weights=weights, bias=np.zeros(2))
+    for array in (weights.codes, weights.step, weights.mask, dense.bias):
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+    codes[:] = 7  # whoever made them keeps arrays of their own
+    assert weights.codes.tolist() == [[1, 1, 1], [1, 1, 1]]
+    assert Weights(weights.codes, weights.step).codes is weights.codes

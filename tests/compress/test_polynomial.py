@@ -58,3 +58,11 @@ def test_wrong_degrees_samples_are_refused():
         fit_polynomial(x, x, 3)
     with pytest.raises(ConfigError, match="samples: got 2; allowed: at least 3 distinct values for degree 2"):
         fit_polynomial(np.array([0.0, 1.0, 1.0]), np.zeros(3), 2)
+
+
+def test_a_weight_of_two_is_a_sample_that_occurs_twice():
+    x = np.linspace(-1, 1, 7)
+    y = np.abs(x)
+    weights = np.array([1.0, 2.0, 1.0, 1.0, 3.0, 1.0, 1.0])
+    often = np.repeat(np.arange(7), weights.astype(int))
+    np.testing.assert_allclose(fit_polynomial(x, y, 2, weights), fit_polynomial(x[often], y[often], 2), rtol=1e-12)

@@ -1,5 +1,6 @@
 """The list of supported layers in the documentation is the table that the importer follows."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def test_a_page_lists_the_layers():
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_the_list_is_up_to_date(path):
-    """To make it anew: `python -m compress.graph.supported docs/layers.md`."""
+    """To make it anew: `PYTHONPATH=. python tests/compress/test_supported.py docs/layers.md`."""
     assert with_layers_table(path.read_text()) == path.read_text()
 
 
@@ -50,3 +51,8 @@ def test_every_rule_that_users_can_meet_is_listed_once():
 )
 def test_spellings_are_written_as_in_a_model(spelling, written):
     assert spelled(spelling) == written
+
+
+if __name__ == "__main__":
+    for page in map(Path, sys.argv[1:]):
+        page.write_text(with_layers_table(page.read_text()))
