@@ -1,6 +1,6 @@
-"""compile_network: from a Network to a Bundle, by the cheapest plan that keeps the answer right (`secure.compiling.search`).
+"""compile_network: from a Network to a Bundle, by the cheapest plan that is precise enough (`secure.compiling.search`).
 
-Nothing is encrypted before all checks passed.
+All checks run here, before anything is encrypted.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ logger = logging.getLogger(__name__)
 #: Of a call that names no limits.
 DEFAULT_LIMITS = Limits()
 
-#: For a network with one output: largest error relative to the output's rms.
+#: For a network with one output: the largest acceptable error relative to the output's root mean square.
 ACCEPTABLE_RELATIVE_ERROR = 0.05
 
-#: The least that a level, the last modulus and the special prime take in a deep network whose answer is worth having.
+#: The fewest bits that a level, the last modulus and the special prime need for a useful answer of a deep network.
 LEAST_LEVEL_BITS = 24
 LEAST_BASE_BITS = 26
 LEAST_SPECIAL_BITS = 26
@@ -65,10 +65,11 @@ def compile_network(
 ) -> Bundle:
     """The bundle of a network, calibrated on images of shape (images, *input_shape).
 
-    times: kernel times of the server's machine under the engine. seal_times: the same under SEAL, for networks that need
-    larger primes than the engine takes (default: those of `times`). limits: see `secure.limits`.
-    Raises: PlanBudgetError when every plan that is precise enough exceeds a limit in bytes; CompileError (LevelBudgetError,
-    SlotOverflowError, PrecisionError, PlanError) naming the layer; CalibrationError; InputShapeError.
+    times: kernel times of the server's machine under the engine. seal_times: the same under SEAL, for networks that
+    need larger primes than the engine takes (default: those of `times`). limits: see `secure.limits`.
+    Raises: PlanBudgetError when every plan that is precise enough exceeds a limit in bytes; CompileError
+    (LevelBudgetError, SlotOverflowError, PrecisionError, PlanError) naming the layer; CalibrationError;
+    InputShapeError.
     """
     report = progress or (lambda label, fraction: None)
     images = np.asarray(calibration_images, dtype=np.float64)
@@ -108,14 +109,15 @@ def compile_network(
 
 
 def _allowed_error(evidence: Evidence, limits: Limits) -> float:
-    """The largest acceptable error of an output at six standard deviations; infinite where only changed classes count."""
+    """The largest acceptable error of an output at six standard deviations; infinite where only changed classes
+    count."""
     if limits.max_error is not None:
         return limits.max_error
     return ACCEPTABLE_RELATIVE_ERROR * evidence.value_rms[-1] if evidence.outputs.shape[0] == 1 else inf
 
 
 def _failure(outcome: Outcome, limits: Limits) -> CipherpressError:
-    """Why no choice was good enough: too many bytes, not precise enough, or too deep for every ring."""
+    """The error that says why no choice was good enough: too many bytes, too imprecise, or too deep for every ring."""
     if outcome.over_budget is not None:
         return PlanBudgetError(
             f"no plan that is precise enough keeps to the budget; the fastest has {outcome.over_budget}"
@@ -140,7 +142,7 @@ def _failure(outcome: Outcome, limits: Limits) -> CipherpressError:
 
 
 def levels_missing(draft: Draft) -> tuple[str, int, int]:
-    """(first layer out of reach, levels needed, levels the ring carries), at the least precision worth having."""
+    """(first layer that has no level left, levels needed, levels that the ring has) at the lowest useful precision."""
     needed = 1 + sum(stage.squared for stage in draft.stages)
     room = GUIDELINE_2024_LOG2_QP[draft.choice.degree] - LEAST_BASE_BITS - LEAST_SPECIAL_BITS
     available = 1 + int(room // LEAST_LEVEL_BITS)
@@ -149,7 +151,7 @@ def levels_missing(draft: Draft) -> tuple[str, int, int]:
 
 
 def bundle_of(network: Network, draft: Draft, weighed: Sequence[Alternative], times: KernelTimes) -> Bundle:
-    """What both parties get of a draft whose plan is written, and the report.
+    """The bundle of a draft whose plan is written.
 
     Raises: CompileError for a draft without a plan.
     """
@@ -180,7 +182,10 @@ def bundle_of(network: Network, draft: Draft, weighed: Sequence[Alternative], ti
 
 
 def _read_slots(output_map: SlotMap, size: int) -> NDArray[np.int32]:
-    """(size, 2): a ciphertext and slot for every output; the copy nearest the middle, since the first slots carry most noise."""
+    """(size, 2): the ciphertext and slot where each output is read.
+
+    Of several copies this is the one nearest to the middle, since the first slots have most noise.
+    """
     slots = output_map.shape[1]
     result = np.zeros((size, 2), dtype=np.int32)
     for feature in range(size):

@@ -21,7 +21,7 @@ REPORT_VERSION = 1
 def compile_report(
     network: Network, draft: Draft, times: KernelTimes, *, weighed: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Everything the compiler decided and predicts; `weighed` lists the alternatives it tried, the chosen one last."""
+    """All that the compiler decided and predicts. weighed: the alternatives that it tried, the chosen one last."""
     plan, sigmas = draft.plan, draft.output_sigmas
     if plan is None or sigmas is None:
         raise ValueError("a report needs a finished draft")
@@ -64,14 +64,14 @@ def plan_summary(plan: Plan) -> dict[str, Any]:
 
 
 def _operation_kernels(plan: Plan) -> tuple[KernelCounts, ...]:
-    """By operation, as the backend that runs the plan does them."""
+    """Kernels of every operation, as the backend that runs the plan executes them."""
     if plan.params.fits_engine:
         return engine_kernels(plan)
     return plan_seal_kernels(plan)
 
 
 def _layers(plan: Plan, times: KernelTimes) -> list[dict[str, Any]]:
-    """Operations and predicted time by layer, in the order of the plan."""
+    """Operations and predicted time of every layer, in the order of the plan."""
     rows: dict[str, dict[str, Any]] = {}
     work: dict[str, KernelCounts] = {}
     for op, own in zip(plan.ops, _operation_kernels(plan), strict=True):

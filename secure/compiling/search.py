@@ -1,7 +1,8 @@
-"""The search for the cheapest plan that is right: choices laid out ring by ring, tried in the order of their predicted time.
+"""The search for the cheapest plan that is precise enough: ring by ring, in the order of predicted time.
 
-A ring twice as large makes every operation more than twice as dear and at best halves their number, so larger rings are laid out only
-as far as one may still win. Within a ring the first choice whose predicted error is acceptable and whose bytes fit wins.
+In a ring twice as large every operation costs more than twice as much, and at best there are half as many. So only
+rings that may still win are laid out. Within a ring, the first choice that is precise enough and keeps to the limits
+in bytes wins.
 """
 
 from __future__ import annotations
@@ -36,16 +37,16 @@ Array = NDArray[np.float64]
 
 logger = logging.getLogger(__name__)
 
-#: Where a draft starts: the search replaces all of it.
+#: The choice that a first draft holds. The search replaces all of it.
 START = Choice(degree=RING_DEGREES[0], rescaling=Rescaling.EVERY, base_primes=1, rotate_input=True)
 
 #: A scale of k squares is that of the value to the power of 2^k.
 MOST_SQUARES_UNRESCALED = 3
 
-#: Rings beyond this many times the best one's degree are not laid out.
+#: Rings with more than this many times the degree of the best draft's ring are not laid out.
 LARGER_RINGS = 2
 
-#: What a key may be worth, in digits' time, when keys are scarce.
+#: Values of Choice.key_weight that are tried when keys are limited.
 KEY_WEIGHTS = (0, 1, 4, 16)
 
 
@@ -71,7 +72,7 @@ def predicted_bytes(draft: Draft) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Alternative:
-    """A choice the search weighed: its predicted time, and why it lost (empty for the winner)."""
+    """A choice that the search tried: its predicted time, and why it lost (empty for the winner)."""
 
     choice: Choice
     predicted_ms: float
@@ -83,10 +84,14 @@ class Alternative:
 
 @dataclass
 class Outcome:
-    """What a search found: the best draft with parameters, if any, the kernel times it was priced with, and what it weighed.
+    """What a search found.
 
-    closest: of drafts that were not precise enough, (error over acceptable error, draft). over_budget: which budget the first precise
-    draft broke. deepest: the last draft laid out in the largest ring.
+    best, best_ms, times: the best draft with parameters if there is one, its predicted time, and the kernel times
+    behind that.
+    weighed: the choices tried. closest: of all drafts that are too imprecise the best, as (error over acceptable
+    error, draft).
+    over_budget: the limit in bytes that the first precise draft exceeds. deepest: the last draft laid out in the
+    largest ring.
     """
 
     best: Draft | None = None
@@ -105,9 +110,9 @@ def search(
     limits: Limits,
     report: Progress = lambda label, share: None,
 ) -> Outcome:
-    """Try everything worth trying. start: a draft with stages, evidence and the error allowed.
+    """Try every choice that may win. start: a draft with stages, evidence and the allowed error.
 
-    Raises: SlotOverflowError when no ring holds the network; PlanError from a pass's checker.
+    Raises: SlotOverflowError when no ring holds the network; what a pass or its checker raises.
     """
     outcome = Outcome()
     weights = (0,) if limits.keys_bytes == inf else KEY_WEIGHTS
@@ -141,7 +146,8 @@ def _try_in_order(
     outcome: Outcome,
     report: Progress,
 ) -> None:
-    """One ring's drafts in the order given, (milliseconds, number) of each, as long as they could be faster than the best so far."""
+    """One ring's drafts in the order given, (milliseconds, number) of each, as long as they could be faster than the
+    best so far."""
     for position, (predicted_ms, number) in enumerate(priced):
         draft = replace(drafts[number], choice=replace(drafts[number].choice, prime_bits=prime_bits))
         if predicted_ms >= outcome.best_ms:
@@ -159,7 +165,7 @@ def _try_in_order(
 
 
 def _verdict(done: Draft | None, limits: Limits, outcome: Outcome) -> str:
-    """Why a draft loses; empty when it does not."""
+    """Why a draft loses; empty if it does not."""
     if done is None or done.output_sigmas is None:
         return "modulus does not fit"
     excess = _excess(done, done.output_sigmas)
@@ -184,7 +190,8 @@ def _choices(degree: int, key_weights: Sequence[int]) -> list[Choice]:
 
 
 def _laid_out(start: Draft, degree: int, key_weights: Sequence[int]) -> Iterator[Draft]:
-    """Every choice in one ring through the passes that need no primes; choices that come to the same levels once."""
+    """The drafts of one ring after the passes that need no primes. Of choices that lead to the same draft only the
+    first."""
     seen: set[tuple[object, ...]] = set()
     possible = [choice for choice in _choices(degree, key_weights) if _may_fit(replace(start, choice=choice))]
     for planes, by_planes in groupby(possible, key=lambda choice: choice.planes):
@@ -209,8 +216,10 @@ def _laid_out(start: Draft, degree: int, key_weights: Sequence[int]) -> Iterator
 
 
 def _may_fit(draft: Draft) -> bool:
-    """Whether the smallest primes fit the ring, one for every level and the special one; scales that are squared again and again without
-    a rescale do not fit any."""
+    """Whether the ring has room for the smallest primes: one for every level, and the special prime.
+
+    Many squares without a rescale fit no ring, since every square doubles the bits of the scale.
+    """
     squares = sum(stage.squared for stage in draft.stages)
     if draft.choice.rescaling is Rescaling.NEVER and squares > MOST_SQUARES_UNRESCALED:
         return False
@@ -219,7 +228,7 @@ def _may_fit(draft: Draft) -> bool:
 
 
 def _rotations(draft: Draft) -> tuple[object, ...]:
-    """What tells two drafts of one layout apart: how rotations are split, chained and paired."""
+    """The differences between two drafts of one layout: how rotations are split, chained and paired."""
     parts = tuple(tuple(sorted(split.parts.items())) for split in draft.splits)
     work = tuple(
         stage_work(table, split, draft.choice) for table, split in zip(draft.tables, draft.splits, strict=True)
@@ -236,7 +245,7 @@ def _done(draft: Draft, start: Pass | None, stop: Pass) -> Draft:
 
 
 def _narrow_enough(start: Draft) -> Draft:
-    """A draft in the largest ring, if it is not its width that keeps a network out.
+    """The network laid out in the largest ring.
 
     Raises: SlotOverflowError naming the layer that is too wide.
     """
@@ -251,7 +260,7 @@ def is_right(draft: Draft) -> bool:
 
 
 def _excess(draft: Draft, sigmas: Array) -> float:
-    """Predicted error over acceptable error; at most 1 is fine."""
+    """The predicted error divided by the acceptable error; at most 1 is acceptable."""
     if draft.allowed_error < inf:
         return BOUND_SIGMAS * float(sigmas.max()) / draft.allowed_error
     return draft.expected_disagreement / draft.allowed_disagreement

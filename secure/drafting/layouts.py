@@ -1,11 +1,11 @@
-"""Ways to lay out the input and every stage's result; which is cheapest, `secure.passes.arrange` finds out. Pure.
+"""The possible layouts of the input and of every stage's result. `secure.passes.arrange` takes the cheapest. Pure.
 
-    input   all features or only those that some weight reads, as densely as needed; or, for a convolution, tap by tap
-    dense   row s mod period in slot s; or the rows shared out over the copies of what the stage reads
-    blocks  a convolution of a value in blocks gives blocks; where pooling follows, positions of a window go into quarters
-    raster  else a stage that keeps positions puts its result on the input's raster, one channel a block
+    input   all features or only those that some weight reads, as densely as needed; for a convolution also tap by tap
+    dense   row s mod period in slot s; or the rows in shares, one for each copy of what the stage reads
+    blocks  a convolution of a value in blocks gives blocks; where pooling follows, positions of a window go into
+    quarters raster  any other stage with positions puts its result on the input's raster, one channel per block
 
-The client may send any map, with two features a slot where the choice says so.
+The client may send the input in any layout. The choice says whether a slot carries one feature or two.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from secure.layout.packing import (
 from secure.layout.taps import Taps, stage_taps, straight_tap_blocks, tap_blocks
 from secure.stages.stages import Grid, Stage
 
-#: A client repeats its channels, one a ciphertext, when it has no more than this many.
+#: Inputs of at most this many channels are sent with one channel per ciphertext, repeated through the slots.
 MAX_REPEATED_CHANNELS = 3
-#: A map of more entries than this is not searched for pooling, nor laid out in blocks.
+#: A map with more entries than this is neither examined for pooling nor laid out in blocks.
 MAX_DENSE_ENTRIES = 5 * 10**7
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A stage laid out: in words, its table, and the blocks that its result lies in, if it does."""
+    """A stage laid out: a description, its table, and the blocks of its result if the result lies in blocks."""
 
     layout: str
     table: DiagonalTable
@@ -54,7 +54,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Source:
-    """A value that a stage reads: its slot map, its blocks if it lies in any, and the grid of its positions."""
+    """A value that a stage reads: its slot map, its blocks if it lies in blocks, and the grid of its positions."""
 
     slot_map: SlotMap
     blocks: Blocks | None = None
@@ -62,7 +62,7 @@ class Source:
 
 
 def first_layouts(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
-    """Layouts of the input, rows of one ciphertext next to each other, each with the first stage."""
+    """Layouts of the input, each with the first stage. Map rows of the same ciphertext follow one another."""
     first, slots, planes = draft.stages[0], draft.choice.slots, draft.choice.planes
     raster = raster_extent(draft.stages)
     if first.grid is None or not fits_raster(raster, slots):
@@ -71,7 +71,8 @@ def first_layouts(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
             count = -(-len(features) // planes)
             share = least_share(count, first.size, slots) if next_power_of_two(first.size) < slots else 1
             for size in sorted({share, next_power_of_two(share)}):
-                # whole shares in the first plane: a feature then meets a row in the same diagonal whichever plane carries it
+                # whole shares in the first plane: a feature then meets a row in the same diagonal whichever plane
+                # carries it
                 whole = min(len(features), max(count, size * (slots // next_power_of_two(first.size))))
                 fanned = fanned_map(np.arange(whole), first.size, slots, size)
                 source = in_planes(features, planes, fanned, whole)
@@ -91,9 +92,9 @@ def first_layouts(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
 
 
 def next_layouts(draft: Draft, index: int, sources: Mapping[int, Source]) -> Iterator[Placed]:
-    """Ways to lay out a later stage."""
+    """The layouts of a stage after the first."""
     stage = draft.stages[index]
-    last = index == len(draft.stages) - 1  # a client gets outputs and zeros, no partial sums
+    last = index == len(draft.stages) - 1  # the client must get outputs and zeros, no partial sums
     only = next(iter(sources.values())) if len(sources) == 1 else None
     if only is not None and only.blocks is not None and only.grid is not None:
         yield from _from_blocks(stage, next(iter(sources)), only.blocks, only.grid, last)
@@ -108,25 +109,27 @@ def next_layouts(draft: Draft, index: int, sources: Mapping[int, Source]) -> Ite
 
 
 def raster_extent(stages: tuple[Stage, ...]) -> Shape:
-    """The raster every grid fits on: the largest extent along each axis, the input's included; one unit without grids."""
+    """A raster that every grid fits on: the largest extent along each axis, the input's included. One unit without
+    grids."""
     grids = [stage.grid for stage in stages if stage.grid is not None]
     extents = [grid.extent for grid in grids] + [grid.origin[1:] for grid in grids]
     return tuple(max(axis) for axis in zip(*extents, strict=True)) if extents else (1,)
 
 
 def fits_raster(raster: Shape, slots: int) -> bool:
-    """Whether one channel fits a ciphertext."""
+    """Whether one channel on this raster fits into a ciphertext."""
     return next_power_of_two(prod(raster)) <= slots
 
 
 def _read_inputs(stages: tuple[Stage, ...]) -> NDArray[np.int64]:
-    """The input features that some weight reads: nobody needs to encrypt the others."""
+    """The input features that some weight reads. The others need not be encrypted."""
     columns = [stage.maps[0].indices[stage.maps[0].data != 0] for stage in stages if 0 in stage.maps]
     return np.unique(np.concatenate(columns))
 
 
 def _tap_by_tap(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
-    """The input of a convolution tap by tap, where nobody else reads the input and nobody adds the result to another value."""
+    """The input of a convolution tap by tap, where nobody else reads the input and nobody adds the result to another
+    value."""
     first = draft.stages[0]
     taps = stage_taps(first)
     readers = [stage for stage in draft.stages[1:] if 1 in stage.maps]
@@ -144,9 +147,9 @@ def _tap_by_tap(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
 
 
 def _tapped(taps: Taps, places: PositionPlaces, slots: int, planes: int) -> tuple[SlotMap, Placed] | None:
-    """One layout of taps; None where it does not fit."""
+    """One layout of taps; None if it does not fit."""
     channels, count = len(taps.weights), -(-len(taps.inputs) // planes)
-    if places.quarters > 1:  # nothing may go round a quarter: one block a channel, as large as fits
+    if places.quarters > 1:  # rotations may not leave a quarter: one block per channel, as large as fits
         block = slots // (places.quarters * next_power_of_two(channels))
     else:
         block = places.block
@@ -164,7 +167,8 @@ def _tapped(taps: Taps, places: PositionPlaces, slots: int, planes: int) -> tupl
 
 
 def _from_blocks(stage: Stage, atom: int, blocks: Blocks, grid: Grid, last: bool) -> Iterator[Placed]:
-    """A stage that reads one value in blocks: pooled first where its positions lie in quarters, then convolved or mixed densely."""
+    """A stage that reads one value in blocks: pooled first where its positions lie in quarters, then convolved or
+    mixed densely."""
     matrix, steps, presums = stage.maps[atom].toarray(), grid.steps, {}
     if blocks.places.quarters > 1:
         window = round(blocks.places.quarters ** (1 / len(grid.sizes)))
@@ -191,7 +195,7 @@ def _dense_words(groups: int) -> str:
 
 
 def _group_counts(sources: Mapping[int, SlotMap], rows: int, last: bool) -> list[int]:
-    """Into how many shares `rows` rows may be cut; the last stage's are not."""
+    """Into how many shares `rows` rows may be divided. Those of the last stage are not divided."""
     slots = next(iter(sources.values())).shape[1]
     period = max(period_of(source) for source in sources.values())
     if last or any(len(source) > 1 for source in sources.values()):

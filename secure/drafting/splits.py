@@ -27,8 +27,11 @@ ONLY_GIANTS = 1
 
 
 def split_table(draft: Draft, table: DiagonalTable, stage: int, rotate_input: bool = True) -> Split:
-    """The cheapest split of a stage's table at the level that it will have if every square is rescaled by one prime:
-    the same split is taken for two primes, where rotations cost more beside products."""
+    """The cheapest split of a stage's table, priced at the level that the stage has if every square is rescaled by one
+    prime.
+
+    Drafts that rescale by two primes take the same split, although rotations cost more there relative to products.
+    """
     level = 1 + sum(later.squared for later in draft.stages[stage:])
     slots, choice = draft.choice.slots, draft.choice
     if rotate_input:
@@ -46,8 +49,11 @@ def giants_only(table: DiagonalTable, slots: int) -> Split:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitPrices:
-    """Milliseconds that a split's parts cost: the digits of a rotated input, a baby, a product with one more row, a
-    giant; and what a key is worth."""
+    """Milliseconds that the parts of a split cost.
+
+    digits: taking an input that is rotated apart. baby: a baby step. row: one product with a constant that has one
+    more row, since its factor is rotated. giant: a giant step. key: what one key is worth.
+    """
 
     digits: float
     baby: float
@@ -99,8 +105,8 @@ def cheapest_split(table: DiagonalTable, planes: int, prices: SplitPrices, slots
 
 
 def _distinct(numbers: NDArray[np.int32], counted: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(rows,): how many different numbers, none below 0, every row has among those that count. Short integers sort
-    faster."""
+    """(rows,): how many different numbers, all at least 0, each row has where `counted`. int32 is sorted faster than
+    int64."""
     ordered = np.sort(np.where(counted, numbers, np.int32(-1)), axis=1)
     return np.count_nonzero(np.diff(ordered, axis=1), axis=1) + (ordered[:, 0] != -1)
 

@@ -1,7 +1,7 @@
 """What one stage costs under the engine, from its diagonals and how its rotations are split. Pure counting.
 
-The rules are the engine's (`secure.kernels.engine`): rotations of one value share its digits, products of rotated values are added
-before they are divided, and a sum that is only rotated divides one of its parts.
+The rules are the engine's (`secure.kernels.engine`): rotations of one value share its digits, products of rotated
+values are added before they are divided, and a sum that is only rotated divides one of its parts.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from secure.layout.folds import Move, fold_groups
 
 @dataclass(frozen=True)
 class GiantWork:
-    """The products that one giant step rotates: with rotated inputs, and with inputs as they are."""
+    """The products that one giant step rotates: how many have a rotated input, and how many an input that was not
+    rotated."""
 
     giant: int
     rotated: int
@@ -37,9 +38,10 @@ class GiantWork:
 class StageWork:
     """Rotations and products of one stage, counted.
 
-    babies: rotations of every input ciphertext that is rotated. outputs: by output ciphertext, its giants in ascending order.
-    chained: whether that output's giants go by Horner's rule. groups: what follows the sum of every output. presums: what every input
-    ciphertext is folded by first, one entry a ciphertext.
+    babies: rotations of every input ciphertext that is rotated. outputs: by output ciphertext, its giants in ascending
+    order.
+    chained: whether that output's giants go by Horner's rule. groups: what follows the sum of every output. presums:
+    what every input ciphertext is folded by first, one entry a ciphertext.
     """
 
     babies: tuple[int, ...]
@@ -54,13 +56,13 @@ class StageWork:
 
     @property
     def rotations(self) -> int:
-        """Of the sums and inputs; those of the groups apart."""
+        """Rotations of sums and inputs, without those of the groups."""
         presums = sum(len(moves) for groups in self.presums for moves in groups)
         return presums + sum(self.babies) + sum(giant.giant != 0 for giants in self.outputs for giant in giants)
 
 
 def constant_keys(table: DiagonalTable, planes: int) -> Collection[DiagonalKey]:
-    """The keys of `plane_constants`, without the constants."""
+    """The keys of `plane_constants`, without computing the constants."""
     if not is_conjugated(table, planes):
         return table.diagonals.keys()
     return {
@@ -69,7 +71,7 @@ def constant_keys(table: DiagonalTable, planes: int) -> Collection[DiagonalKey]:
 
 
 def stage_work(table: DiagonalTable, split: Split, choice: Choice) -> StageWork:
-    """Count a stage."""
+    """The rotations and products of a stage."""
     planes = choice.planes
     babies: dict[tuple[int, int], set[int]] = {}
     sources: set[tuple[int, int]] = set()
@@ -95,7 +97,7 @@ def stage_work(table: DiagonalTable, split: Split, choice: Choice) -> StageWork:
 
 
 def stage_kernels(work: StageWork, level: int, degree: int) -> KernelCounts:
-    """Everything from the inputs to the stage's value, divided; the constant added is left out."""
+    """Kernels of everything from the inputs to the stage's divided value, without adding the constant."""
     digits, switch = digits_kernels(level, degree), switch_kernels(level, degree)
     half_division = division_kernels(level, degree, parts=1)
     lifted, added = (summand_kernels(level, degree, form) for form in (Form.LIFTED, Form.EXTENDED))
@@ -122,7 +124,7 @@ def stage_kernels(work: StageWork, level: int, degree: int) -> KernelCounts:
 
 
 def _product_kernels(giant: GiantWork, level: int, degree: int) -> KernelCounts:
-    """One giant's products, added as they are made."""
+    """Kernels of the products of one giant step, each added to their sum at once."""
     rotated, still = product_kernels(level, degree, extended=True), product_kernels(level, degree)
     calls = product_calls(giant.rotated) + product_calls(giant.still)
     return rotated.times(giant.rotated) + still.times(giant.still) + calls

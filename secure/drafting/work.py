@@ -1,4 +1,5 @@
-"""Work counted from a draft, before its plan is written: what the search orders candidates by. A test holds it equal to the plan's."""
+"""Work counted from a draft, before its plan is written: what the search orders candidates by. A test holds it equal
+to the plan's."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from secure.plan import Kind, Plan
 
 
 def draft_operations(draft: Draft) -> Counter[tuple[Kind, int]]:
-    """Operations by (kind, working level), drops excepted; needs choose_rotations and place_rescales."""
+    """Operations by (kind, working level), without drops. The draft has its rotations and levels."""
     return _operations(draft, _works(draft))
 
 
@@ -42,7 +43,7 @@ def _operations(draft: Draft, works: Sequence[StageWork]) -> Counter[tuple[Kind,
 
 
 def draft_key_count(draft: Draft) -> int:
-    """Distinct rotations and conjugations, each of which takes a Galois key."""
+    """How many different rotations and conjugations the draft has. Each needs a Galois key."""
     moves: set[tuple[int, bool]] = set()
     slots = draft.choice.slots
     for table, split, work in zip(draft.tables, draft.splits, _works(draft), strict=True):
@@ -84,7 +85,7 @@ def draft_seal_milliseconds(draft: Draft, times: KernelTimes) -> float:
 
 
 def _works(draft: Draft) -> tuple[StageWork, ...]:
-    """Every stage's products and rotations."""
+    """The products and rotations of every stage."""
     return tuple(
         stage_work(table, split, draft.choice) for table, split in zip(draft.tables, draft.splits, strict=True)
     )

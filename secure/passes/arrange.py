@@ -1,7 +1,7 @@
 """Pass 1, layout: a slot map for the input and for every stage's result, and every stage's map as diagonals.
 
-Several layouts of every value (`secure.drafting.layouts`) are priced (`secure.drafting.stage_cost`), and the cheapest sequences of them are followed
-from stage to stage.
+Several layouts of every value (`secure.drafting.layouts`) are priced (`secure.drafting.stage_cost`), and the cheapest
+sequences of them are followed from stage to stage.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from secure.layout.packing import next_power_of_two
 from secure.plan import Kind
 from secure.stages.stages import Stage
 
-#: More ciphertexts than this for one value means hours, not a plan.
+#: The most ciphertexts per value. A plan with more would run for hours.
 MAX_CIPHERTEXTS = 64
-#: Sequences of layouts that are followed.
+#: How many of the cheapest sequences of layouts are kept from stage to stage.
 BEAM = 3
 
 
 @dataclass(frozen=True)
 class _Sequence:
-    """The first stages laid out, and what they cost. sources: the input, then every square made so far."""
+    """Layouts of the first stages, and what they cost. sources: the input, then the result of every stage so far."""
 
     sources: tuple[Source, ...]
     tables: tuple[DiagonalTable, ...] = ()
@@ -39,7 +39,7 @@ class _Sequence:
     milliseconds: float = 0.0
 
     def followed_by(self, stage: Stage, priced: Sequence[tuple[Placed, float]]) -> Iterator[_Sequence]:
-        """The sequences that one more stage makes, by each of its layouts."""
+        """This sequence with one more stage, once for each of its layouts."""
         for placed, milliseconds in priced:
             result = Source(placed.table.output_map, placed.blocks, stage.grid)
             offers = tuple(Offer(other.layout, cost, other is placed) for other, cost in priced)

@@ -1,8 +1,8 @@
 """From wanted precisions to scales and prime sizes, and from prime sizes to actual primes. Pure.
 
-Two kinds of numbers are wanted, both relative: by atom, `activation_bits`, how far its scale lies above its rms, and by stage,
-`weight_bits`, how far the error of the encoded weights lies below the affine value's rms. From them every scale follows, stage by
-stage (derived):
+Two kinds of numbers are wanted, both relative: by atom, `activation_bits`, how far its scale lies above its rms, and
+by stage, `weight_bits`, how far the error of the encoded weights lies below the affine value's rms. From them every
+scale follows, stage by stage (derived):
 
     value scale of a stage  T = 2^weight_bits / rms(z) * sqrt(sum over atoms: met power * excess * S_atom^2 * N / 12)
     primes of a rescale     q = max over the stages at its level of T^2 / S',  S' = 2^activation_bits / rms(atom), as equal factors
@@ -20,20 +20,22 @@ from secure.bounds.propagate import NoiseModel
 from secure.drafting.draft import Draft, StageScales
 from secure.params import GUIDELINE_2024_LOG2_QP, MIN_PRIME_BITS, make_params
 
-#: log2 of how far a number may exceed what calibration saw before it wraps around: silent and total, so generous.
+#: log2 of the factor by which a number may exceed the largest one of calibration before it wraps around. Wrapping
+#: around is silent and destroys the result, so this is generous.
 HEADROOM_BITS = 1.5
 
 
 @dataclass(frozen=True)
 class Precision:
-    """What a chain is made for: bits by atom and by stage, and how far the special prime lies above the largest data prime."""
+    """The precision that a chain is made for: bits per atom and per stage, and bits of the special prime over the data
+    primes."""
 
     activation_bits: tuple[float, ...]
     weight_bits: tuple[float, ...]
     special_margin_bits: float
 
     def moved(self, coordinate: int, bits: float) -> Precision:
-        """One number changed; the atoms' come first."""
+        """The precision with one number changed. Coordinates count the atoms' numbers first, then the stages'."""
         atoms = len(self.activation_bits)
         both = [*self.activation_bits, *self.weight_bits]
         both[coordinate] += bits
@@ -46,7 +48,8 @@ class Precision:
 
 @dataclass(frozen=True)
 class Chain:
-    """Wanted sizes in bits: base primes, then those of every rescale from the lowest level up, and the special prime."""
+    """The wanted size of every prime in bits: base primes, rescaling primes from the lowest level up, and the special
+    prime."""
 
     data_bits: tuple[float, ...]
     special_bits: float
@@ -59,7 +62,7 @@ class Chain:
 
 
 def wanted_chain(model: NoiseModel, precision: Precision) -> Chain | None:
-    """The prime sizes that give these precisions; None when a prime would be too large."""
+    """The prime sizes that give this precision; None if a prime would be too large."""
     draft, base = model.draft, model.draft.choice.base_primes
     evidence = draft.evidence
     scales = [2.0 ** precision.activation_bits[0] / evidence.atom_rms[0]]
@@ -92,7 +95,10 @@ def wanted_chain(model: NoiseModel, precision: Precision) -> Chain | None:
 
 
 def room_bits(draft: Draft, stage: int) -> float:
-    """log2 of the modulus over the scale (squared) that a stage's value (squared) needs: its largest integer, sign included."""
+    """log2 of the modulus over the scale that a stage needs, so that its largest coefficient fits, sign included.
+
+    For a squared stage this counts the square of the value and of the scale.
+    """
     powers = 2 if draft.stages[stage].squared else 1
     needed = log2(draft.coefficients[stage]) + powers * HEADROOM_BITS + 1
     return max(needed, 2 - log2(draft.choice.degree))  # tiny numbers leave the scale below N / 4 times the modulus

@@ -1,4 +1,5 @@
-"""One checker a pass: each raises PlanError (or a sharper error) and names the layer when the pass left something wrong."""
+"""One checker per pass. A checker raises PlanError, or a more specific error, and names the layer where a pass went
+wrong."""
 
 from __future__ import annotations
 
@@ -20,23 +21,24 @@ from secure.params import check_security
 from secure.plan import Kind
 from secure.stages.stages import run_stages
 
-#: Relative difference that float64 sums in another order, and float32 constants, may make.
+#: Allowed relative differences: those of float64 sums in another order, and those of float32 constants.
 TABLE_TOLERANCE = 1e-9
 PLAN_TOLERANCE = 1e-5
-#: What slots between the features of a square are taken to hold when a table is checked: nobody may read it.
+#: The number in slots between the features of a square while a table is checked. No table may read these slots.
 ANYTHING = 1e3
 SCALE_TOLERANCE = 1e-9
-#: Of the random values that layouts and plans are tried on; how far a plan's lie beside an image, in parts of the inputs' range.
+#: The seed of random probe values. A plan is also checked beside an image: every pixel moved by up to this share of
+#: the range.
 PROBE_SEED = 0
 PROBE_REACH = 0.05
 TINY = 1e-300
 
 
 def check_arranged(draft: Draft) -> None:
-    """Every stage's diagonals, applied to any atoms in slots, give the stage's value in its output map, whatever lies between the
-    features of squares; outputs have nothing between them.
+    """Every stage's diagonals, applied to atoms in slots, give the stage's value in its output map.
 
-    The atoms are random: an image would hide what is done to its zeros.
+    This must hold whatever lies between the features of squares. The slots between outputs must hold zero. The atoms
+    are random, since an image would hide errors where its pixels are zero.
     """
     if draft.tables[-1].partial:
         raise PlanError(draft.stages[-1].layer, "its layout would show partial sums to the client")
@@ -63,7 +65,7 @@ def check_arranged(draft: Draft) -> None:
 
 
 def check_rotations(draft: Draft) -> None:
-    """Baby and giant step add up to every rotation."""
+    """The baby step and the giant step of every rotation add up to it."""
     for stage, table, split in zip(draft.stages, draft.tables, draft.splits, strict=True):
         for key in table.diagonals:
             baby, giant = split.parts[key.rotation]
@@ -80,8 +82,7 @@ def check_levels(draft: Draft) -> None:
 
 
 def check_parameters(draft: Draft) -> None:
-    """The modulus is secure, and everything that is rescaled or decrypted stays below half of its modulus, on
-    the calibration inputs."""
+    """The modulus is secure, and on the calibration inputs all values that are rescaled or decrypted fit half of it."""
     if draft.params is None:
         raise PlanError(draft.stages[-1].layer, "no parameters were chosen")
     check_security(draft.params)
@@ -94,9 +95,12 @@ def check_parameters(draft: Draft) -> None:
 
 
 def check_plan(draft: Draft) -> None:
-    """Levels and scales re-derived operation by operation, operation counts as the search assumed, the plan in clear equal to the
-    network on an image and beside it (where no pixel is zero), and nothing that wraps around on the calibration inputs with the largest
-    values."""
+    """The written plan does what the draft says.
+
+    Levels and scales are derived anew for every operation. The numbers of operations are those that the search
+    assumed. The plan in clear equals the network on an image and beside it, where no pixel is zero. Nothing wraps
+    around on the calibration inputs with the largest values.
+    """
     plan = draft.plan
     if plan is None:
         raise PlanError(draft.stages[-1].layer, "no plan was written")

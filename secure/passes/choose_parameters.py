@@ -1,9 +1,10 @@
 """Pass 4, scales and primes: the most precise chain that the security table allows for this ring and these levels.
 
-First the same precision is asked of all atoms and of all stages (`secure.passes.chains`): for every number of weight bits and distance of the
-special prime, the activation bits take what the modulus leaves. Then the best is refined: bits move from one atom or stage to
-another, one and two at a time, as long as the noise model says that the right class is named more often. Of the thousands of chains that
-this asks about, only those whose floor (`secure.bounds.floor`) may win have their noise propagated.
+First the same precision is asked of all atoms and of all stages (`secure.passes.chains`): for every number of weight
+bits and distance of the special prime, the activation bits take what the modulus leaves. Then the best is refined:
+bits move from one atom or stage to another, one and two at a time, as long as the noise model says that the right
+class is named more often. Of the thousands of chains that this asks about, only those whose floor
+(`secure.bounds.floor`) may win have their noise propagated.
 """
 
 from __future__ import annotations
@@ -23,29 +24,30 @@ from secure.passes.chains import Precision, apply_chain, wanted_chain
 
 WEIGHT_BITS = range(3, 17)
 ACTIVATION_BITS = range(4, 29)
-#: How far the special prime lies above the largest data prime: under the engine, whose digits are centred, and under SEAL
-#: (`secure.params.SEAL_SPECIAL_MARGIN_BITS`).
+#: Bits of the special prime above the largest data prime that are tried: under the engine, whose digits are centred,
+#: and under SEAL (`secure.params.SEAL_SPECIAL_MARGIN_BITS`).
 ENGINE_MARGIN_BITS = (7, 4, 2, 1, 0)
 SEAL_MARGIN_BITS = (10, 7, 5, 4)
-#: Bits that refinement moves, and how often it goes through all moves.
+#: How many bits refinement moves at a time, and how often it tries all moves.
 REFINING_BITS = (2.0, 1.0, 0.5, 0.25)
 REFINING_ROUNDS = 3
-#: A chain that changes more classes than this before refinement is not worth it.
+#: A chain with a larger share of changed classes than this is not refined.
 WORTH_REFINING = 0.1
-#: Room that rounding to actual primes may take.
+#: Bits of the modulus that rounding to actual primes may add.
 ROUNDING_BITS = 0.01
-#: How often the search is repeated with the rounding errors that the plaintexts it chose really have.
+#: How often the search is repeated with the real rounding errors of the plaintexts that it chose.
 EXCESS_ROUNDS = 4
-#: Of a complex slot's variance, what its real part has on average.
+#: The average share of the real part in the variance of a complex slot.
 REAL_SHARE = 0.5
-#: Calibration images the noise is propagated for: while searching, and for the report.
+#: Calibration images for which noise is propagated: while searching, and for the report.
 SEARCH_IMAGES = 8
 REPORT_IMAGES = 64
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A draft with parameters and predicted errors, or a floor under them, and the precision they were made for."""
+    """A draft with parameters, the errors predicted for it or a lower bound of them, and the precision it was made
+    for."""
 
     draft: Draft
     precision: Precision
@@ -81,14 +83,15 @@ def choose_parameters(draft: Draft) -> Draft | None:
     reported = _reported(report, min(found, key=rank))
     if not is_allowed(
         reported
-    ):  # more images than were searched for may ask for more precision than the smallest modulus has
+    ):  # the report has more images than the search; the smallest modulus may be too imprecise for them
         precise = _least(assumed, floors, lambda one: (False, typical_sigma(one.draft)))
         reported = _reported(report, found[-1] if precise is None else precise.draft)
     return reported
 
 
 def _reported(model: NoiseModel, draft: Draft) -> Draft:
-    """The draft with the errors that its plaintexts have on the model's images, and the share of classes that they change."""
+    """The draft with its predicted errors on the model's images, measured plaintexts included, and the changed
+    classes."""
     measured = model.measured(draft.input_scale, draft.scales)
     return _with_disagreement(measured, _rated(measured, draft))
 
@@ -103,7 +106,8 @@ def _limit(draft: Draft) -> float:
 
 
 def _uniform_floors(model: NoiseModel) -> Iterator[Candidate]:
-    """The same precision for all atoms and all stages, as much as fits; with floors under the errors."""
+    """Candidates with one precision for all atoms and all stages, as precise as fits; with lower bounds of their
+    errors."""
     stages = len(model.draft.stages)
     atoms = 1 + sum(stage.squared for stage in model.draft.stages)
     margins = ENGINE_MARGIN_BITS if model.draft.choice.prime_bits <= ENGINE_PRIME_BITS else SEAL_MARGIN_BITS
@@ -116,7 +120,8 @@ def _uniform_floors(model: NoiseModel) -> Iterator[Candidate]:
 
 
 def _most_precise(model: NoiseModel, precision: Precision) -> Precision | None:
-    """The same with the most activation bits that fit, by halving: more bits never make a smaller modulus."""
+    """The precision with the most activation bits that fit. Bisection finds them, since more bits need a larger
+    modulus."""
     low, high, found = 0, len(ACTIVATION_BITS), None
     while low < high:
         middle = (low + high) // 2
@@ -131,7 +136,7 @@ def _most_precise(model: NoiseModel, precision: Precision) -> Precision | None:
 
 
 def _floor(model: NoiseModel, precision: Precision) -> Candidate | None:
-    """The draft with the chain for a precision and a floor under its errors; None when it does not fit."""
+    """The draft with the chain for a precision, and a lower bound of its errors; None if the chain does not fit."""
     limit = _limit(model.draft)
     chain = wanted_chain(model, precision)
     if chain is None or chain.log2_qp > limit:
@@ -148,7 +153,7 @@ def _floor(model: NoiseModel, precision: Precision) -> Candidate | None:
 
 
 def _exact(model: NoiseModel, floor: Candidate) -> Candidate | None:
-    """The candidate with the errors that the model predicts; None when they overflow."""
+    """The candidate with the errors that the model predicts; None if they overflow."""
     with np.errstate(over="ignore", invalid="ignore"):
         draft = _rated(model, floor.draft)
     return replace(floor, draft=draft) if np.isfinite(sigmas_of(draft)).all() else None
@@ -157,8 +162,8 @@ def _exact(model: NoiseModel, floor: Candidate) -> Candidate | None:
 def _least(
     model: NoiseModel, floors: Sequence[Candidate], key: Callable[[Candidate], tuple[bool, float]]
 ) -> Candidate | None:
-    """The candidate whose key is least by its predicted errors, of equals the first. They are tried by their floors, until no floor is
-    below the best."""
+    """The candidate whose key is least by its predicted errors, of equals the first. They are tried by their floors,
+    until no floor is below the best."""
     best: tuple[tuple[bool, float], int, Candidate] | None = None
     for lowest, place in sorted((key(floor), place) for place, floor in enumerate(floors)):
         if best is not None and lowest > best[0]:
@@ -170,7 +175,7 @@ def _least(
 
 
 def _refined(model: NoiseModel, best: Candidate) -> Candidate:
-    """Coordinate moves and exchanges of bits, taken whenever they rank better."""
+    """The best candidate that moves and exchanges of bits lead to; each one that ranks better is taken."""
     if disagreement(best.draft) > WORTH_REFINING or best.rank[0] is False:
         return best
     for bits in REFINING_BITS:
@@ -189,7 +194,7 @@ def _refined(model: NoiseModel, best: Candidate) -> Candidate:
 
 
 def _moves(precision: Precision, bits: float) -> Iterator[Precision]:
-    """One number raised, or one raised and another lowered."""
+    """Every precision with one number raised, or one raised and another lowered."""
     for up in precision.coordinates:
         raised = precision.moved(up, bits)
         yield raised

@@ -1,4 +1,4 @@
-"""Pass 5: write the plan. Constants stay references until the end, so that a plan that loses the search costs little."""
+"""Pass 5: write the plan. Only the draft that won the search gets here, so no other draft's constants are ever made."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 
 @dataclass
 class PlanWriter:
-    """Appends operations and keeps level and scale of every value; the only place where a plan grows."""
+    """Appends operations to a plan, and derives level and scale of every result."""
 
     params: Params
     inputs: int
@@ -62,7 +62,8 @@ class PlanWriter:
         return self._append(Kind.RELINEARIZE, (squared,), self.level(value), self.scale(squared))
 
     def rescale(self, value: int, primes: int, scale: float) -> int:
-        """Divide by so many last primes; `scale` is what the draft planned, equal to the quotient up to rounding of floats."""
+        """Divide by the last `primes` primes. scale: the planned one, equal to the quotient up to rounding of
+        floats."""
         for _ in range(primes - 1):
             level = self.level(value) - 1
             value = self._append(Kind.RESCALE, (value,), level, self.scale(value) / self.params.data_primes[level])
@@ -119,7 +120,7 @@ def emit(draft: Draft) -> Draft:
 
 
 def _write_map(writer: PlanWriter, draft: Draft, index: int, atoms: Mapping[int, list[int]]) -> list[int]:
-    """One stage's affine map: baby rotations, products, giant rotations, folds and conjugation, constant part."""
+    """The affine map of one stage: baby steps, products, giant steps, folds, conjugation and constant."""
     table, split, stage, planes = draft.tables[index], draft.splits[index], draft.stages[index], draft.choice.planes
     scale = draft.scales[index].value
     constants = plane_constants(table, planes)
@@ -169,7 +170,7 @@ def _add_moved(writer: PlanWriter, value: int, groups: Sequence[Sequence[Move]])
 
 
 def _add_giants(writer: PlanWriter, sums: Mapping[int, int], split: Split) -> int:
-    """Sum of rotated partial sums, by Horner's rule where the split says so."""
+    """The sum of the giant steps, by Horner's rule if the split says so."""
     giants = sorted(sums)
     if split.shares_giants(giants):
         total = sums[giants[-1]]

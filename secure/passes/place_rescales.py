@@ -1,8 +1,8 @@
-"""Pass 3, levels: at which level every stage works, and after which squares the modulus is divided.
+"""Pass 3, levels: the level of every stage, and after which squares the modulus is divided.
 
-A stage works at the lowest level of the atoms it reads; higher ones drop primes first, which costs nothing. One rescale after a
-square removes the square's and the product's growth at once. It goes by one prime everywhere or, for more growth than a prime can hold, by
-two in a row everywhere.
+A stage works at the lowest level of the atoms that it reads. Higher atoms drop primes first, which costs nothing. One
+rescale after a square removes the growth of both the square and the product before it. All rescales of a draft divide
+by one prime, or all by two in a row where one prime would be too small.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from secure.drafting.draft import Draft, Rescaling
 
 
 def place_rescales(draft: Draft) -> Draft:
-    """Fill stage_levels, atom_levels and rescaled; levels count from the base primes up."""
+    """Fill stage_levels, atom_levels and rescaled."""
     squares = sum(stage.squared for stage in draft.stages)
     rescaling = draft.choice.rescaling
     last = {Rescaling.EVERY: squares, Rescaling.NOT_LAST: squares - 1, Rescaling.NEVER: 0}[rescaling]
