@@ -60,7 +60,7 @@ A100_LANES = 108 * 64
 HE2 = "arXiv 2605.31004, table IV (read)"
 #: Machine and scheme: bootstrap ms, ResNet-20 ms, their energy in J (energy-delay product over delay) or None, source, mark.
 ASICS = {
-    "craterlake": ("craterlake", 3.91, 249.45, None, "CraterLake paper, abstract and secondary notes", "secondary"),
+    "craterlake": ("craterlake", 3.91, 249.45, None, "CraterLake paper, abstract and secondary sources", "secondary"),
     "craterlake, 128 bits": ("craterlake", 6.32, 321.0, (9.91 / 6.32, 28_700 / 321), HE2, "source read"),
     "ark": ("ark", 3.52, 125.0, (1.67 / 3.52, 2_030 / 125), HE2, "source read"),
     "sharp": ("sharp", 3.12, 99.0, (0.94 / 3.12, 648 / 99), HE2, "source read"),

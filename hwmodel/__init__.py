@@ -1,9 +1,9 @@
-"""What a network costs, in clear and encrypted: counts a Network or a Plan and prices it. No torch, nothing is run.
+"""What a network costs, in clear and encrypted. A Network or a Plan is counted and priced; nothing is run. No torch.
 
 band.py               a value with its low and high; the only arithmetic that prices use
 architecture.py       the families of machines and their coefficients (value, unit, band, source, kind)
-architecture_file.py  their files: read, checked, named where wrong
-architectures/        one YAML file a machine
+architecture_file.py  architecture files: read and checked, errors name the field
+architectures/        one YAML file per machine
 scaling.py            published laws of energy over bit width and technology node (pure)
 node.py               a machine as if it were built at another node (pure)
 counts.py             work of a Network in clear, by layer
@@ -11,10 +11,10 @@ shapes.py             the same for networks that are known by their shapes only
 encrypted_counts.py   work of a Plan, by layer, operation and level
 hybrid.py             kernels of operations under hybrid key switching, which published systems use (pure)
 schemes.py            how published systems run CKKS: rings, levels, stages
-reference.py          encrypted workloads of published results: bootstraps
-resnet.py             the same: the ResNet-20 that they report times of
+reference.py          bootstraps, as encrypted workloads of published results
+resnet.py             the encrypted ResNet-20 whose times are published
 mapping.py            how a layer in clear is laid over an array, and what DRAM moves (pure)
-residency.py          what a CKKS accelerator keeps on the chip, and what its bus moves (pure)
+residency.py          what a CKKS accelerator keeps on the chip, and what its memory bus moves (pure)
 cost.py               what one layer costs, with its parts
 plain.py              prices of a network in clear
 ckks.py               prices of a plan

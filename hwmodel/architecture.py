@@ -1,4 +1,4 @@
-"""Machines that can be priced: three families and their coefficients. A file of one is read by architecture_file.py.
+"""Machines that can be priced: families and their coefficients. architecture_file.py reads a machine from a file.
 
 A coefficient is a number with a unit, a band, a source and a kind:
     measured   by a benchmark of this project, on the machine the file names
@@ -47,13 +47,13 @@ def _unit(unit: str) -> Any:
 
 
 def _divisor(unit: str) -> Any:
-    """A coefficient that work is divided by: zero is refused."""
+    """A coefficient that work is divided by, so that zero is refused."""
     return field(metadata={"unit": unit, "divisor": True})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """A machine: a name, a title for people, and what its family adds. `modes`: what it can be asked."""
+    """A machine: a name, a title for people, and what its family adds. modes: which work it can price."""
 
     family: ClassVar[str]
     modes: ClassVar[tuple[str, ...]]
@@ -71,15 +71,15 @@ class PlainArray(Architecture):
     """Multiply-accumulate units behind a buffer and a DRAM; runs networks in clear, layer by layer.
 
     mapping: how a layer is laid over the units (MAPPINGS; see mapping.py), on array_rows by array_columns of them.
-    utilization: share of the cycles in which the occupied units or the buffer work; the rest loads passes.
-    operand_bits, smallest_bits: native width, and the narrowest one that makes the units proportionally faster.
+    utilization: share of the cycles in which the occupied units or the buffer work; in the rest, passes are loaded.
+    operand_bits, smallest_bits: native width, and the narrowest width that makes the units proportionally faster.
     mac_energy_pj: of one multiply-accumulate with its registers; gated_share of it is saved where the input is zero.
-    skip_granularity: 0 when zero weights take time, 1 when each is skipped, b when blocks of b x b are;
-    skip_efficiency: share of the ideal gain that is reached.
+    skip_granularity: 0 when zero weights take time, 1 when each is skipped, b when zero blocks of b x b are skipped.
+    skip_efficiency: share of the ideal gain that skipping reaches.
     weight_store_bytes: on-chip memory for all weights of a network; 0 when they stream from DRAM layer by layer.
     zero_run_bits: bits of a non-zero input in DRAM when zeros are run-length coded; 0 when they are stored.
     dram_overlap: share of the DRAM time that double buffering hides behind the computation (1: all of it).
-    shift_energy_pj: of a requantization by a power of two; priced where shifts_requantize is 1.
+    shift_energy_pj: of a requantization by a power of two; used where shifts_requantize is 1.
     """
 
     family: ClassVar[str] = "plain-array"
@@ -149,9 +149,9 @@ class CpuEngine(CpuSeal):
 class CkksAccelerator(Architecture):
     """A vector machine for CKKS: units over residues of word_bits, on-chip memory, and a bus for what does not fit.
 
-    occupancy: share of the busiest unit's cycles that it works. shared_units: 1 when transforms, products and
-    additions run on the same lanes, one kernel after another (a GPU), 0 when each has its own.
-    transform_passes: times that a transform goes over its residues in memory when they do not stay on the chip.
+    occupancy: share of the cycles in which the busiest unit works. shared_units: 1 when transforms, products and
+    additions run on the same lanes, one kernel after another (a GPU); 0 when each has units of its own.
+    transform_passes: how often a transform reads and writes its residues in memory when they do not stay on the chip.
     halves_keys: 1 when the uniform half of a key is regenerated from a seed on the chip.
     product_energy_pj: of one modular product of two words. on_chip_energy_pj, memory_energy_pj: of a byte moved.
     """
@@ -184,12 +184,12 @@ KERNEL_UNITS: Mapping[str, str] = {"_ns": "ns", "_us": "us/call"}
 
 
 def kernel_units() -> dict[str, str]:
-    """Units of the kernel times by their name in secure.kernels.counts.KernelTimes (the suffix says them)."""
+    """Field of secure.kernels.counts.KernelTimes -> its unit, which the suffix of the field names."""
     return {item.name: KERNEL_UNITS[item.name[-3:]] for item in fields(KernelTimes)}
 
 
 def coefficient_units(family: type[Architecture]) -> dict[str, str]:
-    """The coefficients a family declares, with their units."""
+    """The coefficients that a family declares, with their units."""
     return {item.name: item.metadata["unit"] for item in fields(family) if "unit" in item.metadata}
 
 

@@ -1,4 +1,4 @@
-"""Architecture files: YAML in, a checked machine out; what is wrong is named by file and field."""
+"""Architecture files: YAML in, a checked machine out. Errors name the file and the field."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def list_architectures() -> tuple[str, ...]:
 
 
 def load_architecture(name_or_path: str | Path) -> Architecture:
-    """A shipped machine by name, or one of your own by the path of its YAML file.
+    """A machine that ships with cipherpress, by name, or another one, by the path of its YAML file.
 
     Raises: CostModelError naming the file, the field and what is allowed.
     """
@@ -56,7 +56,7 @@ def load_architecture(name_or_path: str | Path) -> Architecture:
 
 
 def parse_architecture(document: object, where: str) -> Architecture:
-    """The machine a parsed YAML document describes; `where` names the file in messages.
+    """The machine that a parsed YAML document describes; `where` names the file in messages.
 
     Raises: CostModelError.
     """

@@ -1,7 +1,8 @@
 """A figure with its uncertainty: a value between a low and a high. Pure.
 
-Bands combine at their corners: the low of a sum is the sum of the lows. That is wider than adding independent errors in
-quadrature, and it keeps every law that holds for numbers (monotone, totals equal sums of parts).
+Bands combine at their ends: the low of a sum is the sum of the lows. This is wider than adding independent errors in
+quadrature. In return every law of numbers still holds: operations are monotone, and totals equal the sums of their
+parts.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Band:
-    """low <= value <= high, one unit for the three."""
+    """low <= value <= high, all three in one unit."""
 
     value: float
     low: float
@@ -45,10 +46,10 @@ def exactly(number: float) -> Band:
 
 
 def larger(first: Band, second: Band) -> Band:
-    """Corner by corner the larger: the time of two things that overlap fully."""
+    """The larger of two bands, end by end: the time of two things that overlap fully."""
     return Band(max(first.value, second.value), max(first.low, second.low), max(first.high, second.high))
 
 
 def smaller(first: Band, second: Band) -> Band:
-    """Corner by corner the smaller."""
+    """The smaller of two bands, end by end."""
     return Band(min(first.value, second.value), min(first.low, second.low), min(first.high, second.high))

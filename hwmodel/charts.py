@@ -1,4 +1,4 @@
-"""What the charts show, as plain values: the same for pictures by matplotlib and for pages with SVG inside. Pure."""
+"""What the charts show, as plain values. Matplotlib pictures and SVG in pages use the same ones. Pure."""
 
 from __future__ import annotations
 

@@ -1,14 +1,16 @@
 """Prices of a plan, layer by layer.
 
 cpu-seal, cpu-engine: latency = sum over operations of kernel counts * kernel times (one thread, nothing overlaps).
-accelerator:  a point inside a bracket, because such machines schedule what a plan does not say:
-    low   compute only: per layer the busiest unit at full occupancy, all others hidden behind it, everything on chip, a
-          small ring filling the pipelines as well as the native one;
-    value max(busiest unit / occupancy, bytes over the bus / bandwidth), with what fits on chip staying there
-          (residency.py) and transfers double-buffered. Where all units are the same lanes (a GPU) kernels run one after
-          another, some bound by the lanes, some by memory, and neither hides the other: the sum instead of the maximum
-    high  the units one after the other, a ring smaller than the native one taking as long as the native one, everything
-          streamed from memory at every use, not overlapped, key switches quadratic in words per residue.
+accelerator: latency is a value inside a band, because a plan does not say how such a machine schedules it.
+    low   Computation alone. In each layer the busiest unit works at full occupancy and hides all others. Everything is
+          on the chip. A ring smaller than the native one fills the pipelines as well.
+    value max(busiest unit / occupancy, bytes over the bus / bandwidth). What fits on the chip stays there
+          (residency.py), and transfers are double-buffered. Where all units are the same lanes (a GPU), kernels run one
+          after another. Some are then bound by the lanes and some by memory, neither hides the other, and the sum
+          replaces the maximum.
+    high  The units work one after the other. A ring smaller than the native one takes as long as the native one.
+          Everything is streamed from memory at every use and nothing overlaps. Key switches are quadratic in the words
+          per residue.
     energy = products + on-chip traffic + memory traffic + static power * latency.
 """
 
@@ -28,7 +30,7 @@ MJ_PER_PJ = 1e-9
 MS_PER_S = 1e3
 #: Words that a product or an addition moves on the chip: two operands in, one result out.
 WORDS_PER_OPERATION = 3
-#: Words that a transform moves on the chip for every residue: one in, one out; the stages between are pipelined.
+#: Words that a transform moves on the chip per residue: one in and one out; the stages between are pipelined.
 WORDS_PER_TRANSFORMED = 2
 
 
@@ -88,7 +90,7 @@ def _layer(
 def _unit_cycles(
     rows: Sequence[OperationWork], workload: EncryptedWorkload, machine: CkksAccelerator
 ) -> tuple[Band, Band, Band]:
-    """Cycles of the transform, product and addition units at full occupancy, one word a residue."""
+    """Cycles of the transform, product and addition units at full occupancy, with one word per residue."""
     kernels = sum((row.kernels for row in rows), KernelCounts())
     return (
         exactly(kernels.transforms * workload.poly_modulus_degree) / machine.transform_residues_per_cycle.band,
@@ -98,14 +100,14 @@ def _unit_cycles(
 
 
 def _together(units: Sequence[Band], machine: CkksAccelerator) -> Band:
-    """The unit with the most work; all of them one after the other where they are the same lanes."""
+    """Cycles of the unit with the most work; of all units one after the other where they are the same lanes."""
     if machine.shared_units.value:
         return sum(units, ZERO)
     return Band(*(max(getattr(unit, corner) for unit in units) for corner in ("value", "low", "high")))
 
 
 def _serial_ms(rows: Sequence[OperationWork], workload: EncryptedWorkload, machine: CkksAccelerator) -> float:
-    """All units one after the other, a small ring as slow as the native one, key switches quadratic in words."""
+    """The high end: units in turn, a small ring as slow as the native one, key switches quadratic in words."""
     words = words_per_residue(workload, machine)
     stretch = max(1.0, machine.native_ring_degree.value / workload.poly_modulus_degree)
     cycles = 0.0

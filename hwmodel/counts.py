@@ -1,7 +1,4 @@
-"""The work that prices are put on: of a Network layer by layer, of a Plan by layer, operation and level.
-
-A plan is counted by secure.kernels.counts, operation by operation; nothing is derived a second time here.
-"""
+"""The work of a Network in clear, layer by layer. Plans are counted in encrypted_counts.py."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from compress.errors import CostModelError
 from compress.network import Add, Affine, AvgPool, Conv, Dense, Network, Node, Polynomial, Weights
 
 FLOAT_BITS = 32
-#: Distance to the next non-zero weight in a sparse layer, in bits (EIE's relative index; cost-model notes, recalled).
+#: Bits of the distance to the next non-zero weight in a sparse layer (EIE's relative index, recalled).
 SPARSE_INDEX_BITS = 4
 #: Block sizes at which a layer's zero blocks are counted: b x b weights, outputs by inputs.
 BLOCK_SIZES = (4, 8, 16, 32, 64)
@@ -25,13 +22,14 @@ BLOCK_SIZES = (4, 8, 16, 32, 64)
 
 @dataclass(frozen=True, kw_only=True)
 class LayerWork:
-    """One layer in clear, one image. Zero-padded positions count as multiply-accumulates, as is usual.
+    """One layer in clear, for one image. Zero-padded positions count as multiply-accumulates, as is usual.
 
-    macs: multiply-accumulates with every weight; nonzero_macs: with weights that are not zero; elementwise: the rest.
-    weights, nonzeros, biases: how many there are; weight_bits: of one weight's code (32 for float).
+    macs: multiply-accumulates with all weights. nonzero_macs: those with weights that are not zero.
+    elementwise: all other operations. weights, nonzeros, biases: numbers of them.
+    weight_bits: bits of one weight's code (32 for float).
     kept_weights: weights in blocks that hold a non-zero, for every size of BLOCK_SIZES (empty: all of them).
-    inputs, outputs: elements read from the previous layers and written for the next; zero_inputs: of them zero.
-    channels, groups: output channels of one group, and groups; fan_in: weights of one output.
+    inputs, outputs: elements read from the previous layers and written for the next. zero_inputs: inputs that are zero.
+    channels, groups: output channels per group, and groups. fan_in: weights per output.
     kernel_rows, output_rows: heights of the kernel and of the output (0 where the layer is no convolution).
     power_of_two_steps: 1 when every step is a power of two, so that a requantization is a shift.
     """
@@ -62,13 +60,13 @@ class LayerWork:
 
     @property
     def packed_bits(self) -> int:
-        """Bits of the weights when packed: dense, or non-zeros with their index, whichever is less (derived)."""
+        """Bits of the weights when packed: all of them, or non-zeros with an index, whichever is less (derived)."""
         return min(self.weights * self.weight_bits, self.nonzeros * (self.weight_bits + SPARSE_INDEX_BITS))
 
 
 @dataclass(frozen=True)
 class PlainWorkload:
-    """A network's work in clear by layer, in execution order; plain JSON in both directions."""
+    """A network's work in clear by layer, in execution order; it can be written as JSON and read again."""
 
     layers: tuple[LayerWork, ...]
 
@@ -81,7 +79,7 @@ class PlainWorkload:
 
     @classmethod
     def from_json(cls, document: object) -> PlainWorkload:
-        """Raises: CostModelError when the document is no list of layers with exactly LayerWork's fields."""
+        """Raises: CostModelError when the document is not a list of layers with exactly the fields of LayerWork."""
         names = {item.name for item in fields(LayerWork)}
         if not isinstance(document, Sequence) or isinstance(document, str):
             raise CostModelError("plain_workload: not a list of layers; compile the network again")
@@ -100,7 +98,7 @@ class PlainWorkload:
 
 
 def plain_workload(network: Network) -> PlainWorkload:
-    """What one image costs in clear, layer by layer, every node of the network."""
+    """The work of one image in clear, with one entry per node of the network."""
     sizes = {node.name: node.size for node in network.nodes}
     return PlainWorkload(tuple(_layer_work(node, sum(sizes[name] for name in node.inputs)) for node in network.nodes))
 
@@ -141,7 +139,7 @@ def _linear(node: Dense | Conv, weights: Weights, inputs: int, *, positions: int
 
 
 def with_weights(work: LayerWork, weights: Weights) -> LayerWork:
-    """A layer's shape with its weights counted: zeros, bits, blocks, steps.
+    """A layer's work with its weights counted: zeros, bits, blocks, steps.
 
     Raises: CostModelError naming the layer that has another number of weights.
     """
@@ -159,7 +157,7 @@ def with_weights(work: LayerWork, weights: Weights) -> LayerWork:
 
 
 def weights_in_kept_blocks(nonzero: NDArray[np.bool_], size: int) -> int:
-    """Weights in the blocks of size x size, outputs by inputs with the kernel last, that hold a non-zero one."""
+    """Weights in blocks of size x size (outputs by inputs, the kernel last) that hold a non-zero weight."""
     matrix = nonzero.reshape(nonzero.shape[0], -1)
     rows, columns = matrix.shape
     kept = 0

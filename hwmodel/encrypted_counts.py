@@ -1,6 +1,6 @@
 """The work of a plan by layer, operation and level, counted from the operations that the evaluators execute.
 
-A plan is counted by secure.kernels.counts, operation by operation; nothing is derived a second time here.
+secure.kernels.counts counts each operation; this file only sums the counts.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from secure.kernels.seal import plan_seal_kernels
 from secure.plan import Kind, Op, Plan
 
 KEY_SWITCHES = (Kind.ROTATE, Kind.CONJUGATE, Kind.RELINEARIZE)
-#: Ciphertexts that an operation reads, of two parts each.
+#: Ciphertexts of two parts that an operation reads, where it is not one.
 READS = {Kind.ADD: 2}
 
 
 @dataclass(frozen=True, kw_only=True)
 class OperationWork:
-    """Operations of one layer, kind and working level: how many, and their kernels together,
-    one by one (the accelerators), as a core pays for them under SEAL, and under the engine, which shares work between them.
+    """All operations of one layer, kind and working level.
 
-    keys: distinct keys they use. plaintext_bytes, ciphertext_bytes: read, and read and written, by all of them.
-    raised_bytes: what one key switch holds between its steps, the digits raised to the full modulus.
+    kernels: their kernels when each operation runs by itself, as on an accelerator. seal_kernels: as one core runs them
+    under SEAL. engine_kernels: as one core runs them under the engine, which shares work between operations.
+    keys: number of distinct keys that they use. plaintext_bytes: read by all of them.
+    ciphertext_bytes: read and written by all of them.
+    raised_bytes: what one key switch holds between its steps, that is the digits raised to the full modulus.
     """
 
     layer: str
@@ -41,15 +43,15 @@ class OperationWork:
 
     @property
     def one_key_bytes(self) -> float:
-        """Bytes of one key as this operation reads it; 0 without a key."""
+        """Bytes that one of these operations reads of a key; 0 without a key."""
         return self.kernels.key_bytes / self.count
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncryptedWorkload:
-    """A plan's work: rows in order of first appearance, and what the machine has to know of its parameters.
+    """A plan's work: rows in order of first appearance, and what a machine must know of its parameters.
 
-    residue_bits: of the largest prime. key_bytes, constant_bytes: of what is stored for the whole plan.
+    residue_bits: bits of the largest prime. key_bytes, constant_bytes: bytes stored for the whole plan.
     """
 
     poly_modulus_degree: int
@@ -60,7 +62,7 @@ class EncryptedWorkload:
 
     @property
     def operations(self) -> Counter[tuple[Kind, int]]:
-        """How many operations of a kind work at a level."""
+        """(kind, level) -> number of operations."""
         counts: Counter[tuple[Kind, int]] = Counter()
         for row in self.rows:
             counts[row.kind, row.level] += row.count
@@ -80,7 +82,7 @@ class EncryptedWorkload:
 
 
 def encrypted_workload(plan: Plan) -> EncryptedWorkload:
-    """What one run of a plan costs, counted from its operations."""
+    """The work of one run of a plan."""
     degree, levels = plan.params.poly_modulus_degree, plan.params.levels
     grouped: dict[tuple[str, Kind, int], list[tuple[Op, KernelCounts, KernelCounts]]] = {}
     for op, lone, shared in zip(plan.ops, plan_seal_kernels(plan), engine_kernels(plan), strict=True):

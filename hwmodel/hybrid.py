@@ -1,8 +1,9 @@
-"""Kernels of CKKS operations under hybrid key switching, as libraries and accelerators with several special primes do it.
+"""Kernels of CKKS operations under hybrid key switching, as libraries and accelerators with several special primes do
+it.
 
-Symbols and formulas of the cost-model notes 1.1 to 1.4 (derived there, checked against an instrumented implementation and
-against SimFHE's counters): N ring degree, l primes of the ciphertext, k special primes, alpha primes a digit,
-beta = ceil(l / alpha) digits, R = l + k. With k = alpha = 1 they are SEAL's, which secure.kernels.counts counts for plans.
+Symbols: N ring degree, l primes of the ciphertext, k special primes, alpha primes per digit, beta = ceil(l / alpha)
+digits, R = l + k. The formulas are derived, and were checked against an instrumented implementation and against the
+counters of SimFHE. With k = alpha = 1 they give SEAL's kernels, which secure.kernels.counts counts for plans.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from secure.kernels.counts import RESIDUE_BYTES, KernelCounts
 
 @dataclass(frozen=True, kw_only=True)
 class HybridRing:
-    """A ring with `levels` data primes, `special` ones and digits of `digit` primes; bytes at 8 a residue, as plans count.
+    """A ring with `levels` data primes, `special` special primes and digits of `digit` primes.
 
-    budget: primes that the modulus may have at the security level. Where it is given, a key switch cuts a ciphertext into the
-    fewest digits that leave room for special primes of a digit's size (CraterLake's boosted key switching); else digits are fixed.
+    Bytes count 8 per residue, as for plans.
+    budget: number of primes that the modulus may have at the security level. With a budget, a key switch cuts a
+    ciphertext into the fewest digits that leave room for as many special primes as a digit has (CraterLake's boosted
+    key switching). Without one (0), digits have a fixed size.
     """
 
     degree: int
@@ -33,13 +36,13 @@ class HybridRing:
         return self.degree * RESIDUE_BYTES
 
     def digit_at(self, level: int) -> int:
-        """Primes of a digit of a ciphertext at `level`, and of the special modulus where the budget sets them."""
+        """Primes per digit of a ciphertext at `level`. With a budget the special modulus has as many primes."""
         if not self.budget:
             return self.digit
         return next(size for size in (ceil(level / count) for count in count_from(1)) if level + size <= self.budget)
 
     def special_at(self, level: int) -> int:
-        """Special primes that a key switch at `level` takes."""
+        """Special primes that a key switch at `level` uses."""
         return self.digit_at(level) if self.budget else self.special
 
     def digits(self, level: int) -> list[int]:
@@ -73,8 +76,11 @@ def hoisted_key_switches(ring: HybridRing, level: int, count: int) -> KernelCoun
 
 
 def double_hoisted_matrix(ring: HybridRing, level: int, babies: int, giants: int, diagonals: int) -> KernelCounts:
-    """A matrix of diagonals whose products stay in the large modulus (cost-model notes 1.4): digits are raised once for the
-    baby steps and once for every giant step, one part is divided for every giant step and two at the end."""
+    """A matrix of diagonals whose products stay in the large modulus.
+
+    Digits are raised once for all baby steps and once per giant step. One part is divided by the special primes per
+    giant step, and two parts at the end.
+    """
     full = level + ring.special_at(level)
     diagonal_products = _kernels(ring, product_limbs=2 * diagonals * full, addition_limbs=2 * (diagonals - 1) * full)
     return (
@@ -121,7 +127,7 @@ def _divide_by_special(ring: HybridRing, level: int, parts: int) -> KernelCounts
 
 
 def rescale(ring: HybridRing, level: int, primes: int = 1) -> KernelCounts:
-    """Division of both parts by the last `primes` of `level` primes, at once."""
+    """Division of both parts by the last `primes` of `level` primes in one step."""
     left = level - primes
     conversions = primes * (1 + left) if primes > 1 else 0
     limbs = 2 * (conversions + left)
@@ -129,7 +135,10 @@ def rescale(ring: HybridRing, level: int, primes: int = 1) -> KernelCounts:
 
 
 def base_change(ring: HybridRing, level: int, to_level: int, parts: int = 2) -> KernelCounts:
-    """`parts` polynomials of `level` primes extended to `to_level` primes (0: from coefficients that need no transform)."""
+    """`parts` polynomials of `level` primes extended to `to_level` primes.
+
+    level 0: the polynomials are coefficients, which need no transform first.
+    """
     conversions = level * (1 + to_level - level) if level > 1 else 0
     return _kernels(
         ring,

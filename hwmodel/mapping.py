@@ -1,12 +1,13 @@
 """How a layer in clear is laid over an array: which share of the units it occupies, and what DRAM moves. Pure.
 
-The mappings are simple and stated; nothing is searched but the height of an output tile.
+Each mapping is a fixed rule. Only the height of an output tile is searched.
 
-row-stationary     a kernel of R rows occupies R rows of the array, one output row a column; R or output rows beyond the
-                   array are folded, unused rows take further copies (Eyeriss; ISCA 2016). Dense layers fill the array.
-weight-stationary  a tile of array_rows inputs by array_columns outputs sits in the array; edge tiles are partly empty, in the
-                   array and in DRAM, from where whole tiles come.
-vector             any layer fills the units.
+row-stationary     A kernel of R rows occupies R rows of the array, and each column computes one output row. Kernels or
+                   outputs with more rows than the array are folded; unused rows take further copies (Eyeriss, ISCA
+                   2016). Dense layers fill the array.
+weight-stationary  The array holds a tile of array_rows inputs by array_columns outputs. Edge tiles are partly empty, in
+                   the array and in DRAM, which delivers whole tiles.
+vector             Any layer fills the units.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def fill(work: LayerWork, array: PlainArray) -> float:
 
 
 def stored_weight_share(work: LayerWork, array: PlainArray) -> float:
-    """Share of the weight bytes that come from DRAM that are weights: the rest fills edge tiles of a weight-stationary array."""
+    """Share of the bytes read from DRAM for weights that are weights; the rest fills edge tiles of the array."""
     return fill(work, array) if array.mapping == WEIGHT_STATIONARY else 1.0
 
 
@@ -53,8 +54,9 @@ def tiled_traffic_bytes(
 ) -> float:
     """DRAM bytes of a layer whose partial sums stay in a buffer of `tile_values` output values.
 
-    A tile of m channels by p positions is finished before the next: inputs are read once for every m channels, weights
-    once for every p positions, outputs are written once. m is the power of two (or all channels) that moves least.
+    A tile of m channels by p positions is finished before the next one starts. Inputs are read once per m channels,
+    weights once per p positions, and outputs are written once. m is the power of two, or the number of all channels,
+    that moves the fewest bytes.
     """
     if not work.channels:
         return input_bytes + weight_bytes + output_bytes

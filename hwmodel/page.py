@@ -1,4 +1,4 @@
-"""One page about a bundle that one can send to a colleague: HTML with its style and charts inside, nothing fetched. Pure."""
+"""A page about a bundle: one HTML file that contains its style and charts and fetches nothing. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from hwmodel.svg import log_bars, log_points, stacked_shares
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bottom: 1px solid #ccc; }
-table { border-collapse: collapse; font-size: 13px; margin: .6rem 0; } td, th { padding: .2rem .7rem; text-align: left; }
+table { border-collapse: collapse; font-size: 13px; margin: .6rem 0; }
+td, th { padding: .2rem .7rem; text-align: left; }
 th { border-bottom: 1px solid #999; } tr:nth-child(even) { background: #f5f5f5; } td.n { text-align: right; }
 td:first-child { white-space: nowrap; } p.note { color: #555; font-size: 13px; }
 figure { margin: 1rem 0; } svg { width: 100%; height: auto; margin: .4rem 0; }
@@ -25,22 +26,25 @@ figure { margin: 1rem 0; } svg { width: 100%; height: auto; margin: .4rem 0; }
 PLAN_ROWS = (
     ("ring degree N", "poly_modulus_degree"), ("log2 of the whole modulus", "log2_qp"), ("levels, fresh", "levels"),
     ("levels used", "depth"), ("rotations", "rotations"), ("products with plaintexts", "plain_multiplications"),
-    ("products of ciphertexts", "ciphertext_multiplications"), ("rescales", "rescales"), ("rotation keys", "galois_keys"),
-    ("ciphertexts in", "input_ciphertexts"), ("ciphertexts out", "output_ciphertexts"),
+    ("products of ciphertexts", "ciphertext_multiplications"), ("rescales", "rescales"),
+    ("rotation keys", "galois_keys"), ("ciphertexts in", "input_ciphertexts"),
+    ("ciphertexts out", "output_ciphertexts"),
 )  # fmt: skip
 MEASURED_ROWS = (
     ("images", "images"), ("accuracy, encrypted", "accuracy_encrypted"), ("answers as in clear", "agreement"),
-    ("largest error of an output", "max_logit_error"), ("encrypt, ms", "client_encrypt_ms"), ("server, ms", "server_ms"),
-    ("decrypt, ms", "client_decrypt_ms"), ("upload, bytes", "upload_bytes"), ("download, bytes", "download_bytes"),
+    ("largest error of an output", "max_logit_error"), ("encrypt, ms", "client_encrypt_ms"),
+    ("server, ms", "server_ms"), ("decrypt, ms", "client_decrypt_ms"), ("upload, bytes", "upload_bytes"),
+    ("download, bytes", "download_bytes"),
     ("keys, bytes", "evaluation_key_bytes"), ("peak memory, bytes", "peak_rss_bytes"),
     ("energy of the processor, all images and both parties, J", "package_energy_j"),
 )  # fmt: skip
 PLAN_LAYER_COLUMNS = ("layer", "level", "rotate", "multiply_plain", "square", "relinearize", "rescale", "predicted_ms")
 SECURITY = (
     "The server computes on ciphertexts and holds no secret key.",
-    "The server is assumed to follow the protocol (honest but curious); the circuit is not hidden from it or from the client: "
-    "rotation keys, sizes and latency show the sparsity pattern.",
-    "Decrypted values must not be handed back to the server unrounded: CKKS decryptions carry noise that depends on the key.",
+    "The server is assumed to follow the protocol (honest but curious). The circuit is hidden neither from the server "
+    "nor from the client: rotation keys, sizes and latency show the sparsity pattern.",
+    "Decrypted values must be rounded before they are given to the server: CKKS decryptions carry noise that depends "
+    "on the key.",
 )
 
 
@@ -50,11 +54,11 @@ def report_page(
     machines: Sequence[Architecture],
     measured: Mapping[str, Any] | None = None,
 ) -> str:
-    """The page of a bundle's report and its comparison; `machines` are the ones compared.
+    """The page about a bundle's report and the comparison of its costs on `machines`.
 
-    measured: what `cipherpress infer --json` printed for the bundle, shown beside the estimates.
+    measured: what `cipherpress infer --json` printed for the bundle; the page shows it beside the estimates.
 
-    Raises: CostModelError when the report's plain workload is not one.
+    Raises: CostModelError when the report's plain workload is malformed.
     """
     about = report.get("about", {})
     name = about.get("source", {}).get("name", "network")
@@ -120,9 +124,10 @@ def _compression(about: Mapping[str, Any], workload: PlainWorkload | None) -> st
         weights, nonzeros = workload.total("weights"), workload.total("nonzeros")
         packed = sum(layer.packed_bits for layer in workload.layers)
         text += (
-            f"<p>{nonzeros:,} of {weights:,} weights are not zero ({1 - nonzeros / weights:.1%} pruned); packed with their "
-            f"indices they take {packed / 8e3:,.1f} kB, {weights * FLOAT_BITS / packed if packed else 1:.1f} times less than 32 bits a weight "
-            "(weights and indices only; codebooks, steps and biases are counted by <code>inspect</code>).</p>"
+            f"<p>{nonzeros:,} of {weights:,} weights are not zero ({1 - nonzeros / weights:.1%} pruned). "
+            f"Packed with their indices they take {packed / 8e3:,.1f} kB, "
+            f"{weights * FLOAT_BITS / packed if packed else 1:.1f} times less than 32 bits per weight. This counts weights "
+            "and indices only; <code>inspect</code> also counts codebooks, steps and biases.</p>"
         )
     return text
 
@@ -173,8 +178,8 @@ def _charts(comparison: Comparison, machines: Mapping[str, Architecture]) -> str
     ]
     stacks = [(f"{r.architecture}, {r.mode}", energy_by_component(r)) for r in comparison.reports]
     charts = [
-        _figure("Latency, milliseconds an image (modelled)", log_bars(bars, "ms")),
-        _figure("Energy, millijoules an image (modelled)", log_bars(energies, "mJ")),
+        _figure("Latency, milliseconds per image (modelled)", log_bars(bars, "ms")),
+        _figure("Energy, millijoules per image (modelled)", log_bars(energies, "mJ")),
         _figure("Where the energy goes (modelled)", stacked_shares(stacks, "mJ")),
     ]
     roofs = []
@@ -185,7 +190,7 @@ def _charts(comparison: Comparison, machines: Mapping[str, Architecture]) -> str
         points = [(p.layer, p.operations_per_byte, p.operations_per_s) for p in roof.points if p.operations_per_byte]
         chart = log_points(
             points,
-            (f"{roof.operation}s a byte moved", f"{roof.operation}s a second"),
+            (f"{roof.operation}s per byte moved", f"{roof.operation}s per second"),
             (roof.peak_operations_per_s, roof.memory_bytes_per_s),
         )
         roofs.append(_figure(f"Roofline of {roof.architecture} (modelled)", chart))
@@ -196,14 +201,14 @@ def _kinds(comparison: Comparison, measured: Mapping[str, Any]) -> str:
     if not comparison.reports:
         return ""
     energy = (
-        "The energy of the real run is the platform's counter of whole processors, everything that ran on them included."
+        "The energy of the real run is from the platform's counter of whole processors, with all other work on them."
         if "package_energy_j" in measured
         else "No energy was measured."
     )
     return (
-        '<h2>What the figures are</h2><p class="note">Measured: by a run on the machine that is named. Modelled: computed from '
-        "the counts of this plan and the coefficients of a machine's file, each measured, cited, derived or assumed; the "
-        f"columns say which. Low and high are the coefficients' bands, all lows and all highs together. {energy}</p>"
+        '<h2>What the figures are</h2><p class="note">Measured: by a run on the machine that is named. Modelled: '
+        "computed from the counts of this plan and the coefficients of a machine, each measured, cited, derived or assumed; the "
+        f"columns say which. Low and high combine the lows and the highs of all coefficients. {energy}</p>"
     )
 
 

@@ -1,11 +1,12 @@
 """Prices of a network in clear, layer by layer.
 
-Array:  compute = MACs / (clock * MACs per cycle * filled share); on chip = max(compute, buffer traffic) / utilization, because
-        units and buffer both wait while a pass is loaded;
-        latency = max(on chip, DRAM) + what double buffering leaves of the smaller one + one call a layer;
+Array:  compute = MACs / (clock * MACs per cycle * filled share);
+        on chip = max(compute, buffer traffic) / utilization, because units and buffer both wait while a pass is loaded;
+        latency = max(on chip, DRAM) + the part of the smaller one that double buffering does not hide + one call per
+        layer;
         energy  = MACs + buffer traffic + DRAM traffic + requantizations + static power * latency.
-        Zero weights, narrow weights and power-of-two steps are priced only where the machine's file says it uses them.
-CPU:    latency = max(MACs and element-wise operations, weights from memory) + one call a layer;
+        Zero weights, narrow weights and power-of-two steps save something only where the machine's file says so.
+CPU:    latency = max(MACs and element-wise operations, weights from memory) + one call per layer;
         energy  = core power * latency.
         A dense float32 kernel multiplies zeros too.
 """
@@ -28,9 +29,10 @@ MJ_PER_PJ = 1e-9
 def price_array(
     workload: PlainWorkload, array: PlainArray, images: int = 1, buffer_bytes: Mapping[str, float] | None = None
 ) -> tuple[LayerCost, ...]:
-    """Cost of every layer on an accelerator array, an image, when `images` go through a layer together.
+    """Cost per image of every layer on an accelerator array, when `images` go through a layer together.
 
-    buffer_bytes: of an image, by layer, where the traffic of the machine's own mapping is known; else the file's bytes a MAC.
+    buffer_bytes: buffer traffic per image and layer, where that of the machine's own mapping is known. Without it, the
+    machine's bytes per MAC are used.
     """
     stored, known = stores_weights(workload, array), buffer_bytes or {}
     return tuple(
@@ -42,7 +44,7 @@ def price_array(
 
 
 def stores_weights(workload: PlainWorkload, array: PlainArray) -> bool:
-    """True when every weight of the network fits the array's own store, and none comes from DRAM."""
+    """True when all weights of the network fit in the array's own store, so that none comes from DRAM."""
     return sum(_weight_bytes(layer, array) for layer in workload.layers) <= array.weight_store_bytes.value
 
 
@@ -73,7 +75,7 @@ def _weight_bytes(work: LayerWork, array: PlainArray) -> float:
 
 
 def computed_share(work: LayerWork, array: PlainArray) -> float:
-    """Share of the MACs that the machine has to do, zero weights or blocks skipped as it can.
+    """Share of the MACs that the machine computes after skipping the zero weights or blocks that it can skip.
 
     Raises: CostModelError for a block size that layers are not counted at.
     """
@@ -91,7 +93,7 @@ def computed_share(work: LayerWork, array: PlainArray) -> float:
 
 
 def width_share(work: LayerWork, array: PlainArray) -> float:
-    """Time and energy of a MAC relative to the native width: less only where the units split for narrower weights."""
+    """Time and energy of a MAC relative to the native width; below 1 only where units split for narrower weights."""
     narrowest, native = array.smallest_bits.value, array.operand_bits.value
     width = narrowest
     while width < min(work.weight_bits, native):

@@ -1,6 +1,6 @@
-"""Comparisons as pictures: costs with their bands, energy by component, rooflines, accuracy against latency, a waterfall.
+"""Comparisons as pictures: costs with bands, energy by component, rooflines, accuracy against latency, a waterfall.
 
-Needs matplotlib (the extra 'plots'); nothing else in this package does.
+This file needs matplotlib (the extra 'plots'); no other file of the package does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hwmodel.variants import VariantTable
 
 FORMATS = (".pdf", ".png", ".svg")
 ROOFLINE_COLUMNS = 3
-#: Matplotlib's twenty: its default ten repeat within one stack.
+#: Matplotlib's twenty colours; its default ten would repeat within one stack.
 DISTINCT_COLOURS = (
     "#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf",
     "#aec7e8", "#ffbb78", "#98df8a", "#ff9896", "#c5b0d5", "#c49c94", "#f7b6d2", "#c7c7c7", "#dbdb8d", "#9edae5",
@@ -30,9 +30,11 @@ Draw = Callable[[Any], None]
 
 
 def save_plot(comparison: Comparison, path: str | Path, *, force: bool = False) -> None:
-    """Two bar charts (latency, energy; logarithmic) with low .. high bars; each bar's largest components are named.
+    """Two logarithmic bar charts, of latency and energy, with a line from low to high and each bar's largest
+    components.
 
-    Raises: CostModelError without matplotlib or for an unknown ending; OverwriteError when the file exists.
+    Raises: CostModelError without matplotlib or for an unknown file ending; OverwriteError when the file exists and
+    force is False.
     """
 
     def draw(figure: Any) -> None:
@@ -45,7 +47,7 @@ def save_plot(comparison: Comparison, path: str | Path, *, force: bool = False) 
 
 
 def save_energy_plot(comparison: Comparison, path: str | Path, *, force: bool = False) -> None:
-    """Energy by component, each bar in shares of its total, which stands beside it. Raises: as save_plot."""
+    """Energy by component, as shares of each bar's total; the total stands beside the bar. Raises: as save_plot."""
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
@@ -69,7 +71,7 @@ def save_energy_plot(comparison: Comparison, path: str | Path, *, force: bool = 
 def save_roofline_plot(
     comparison: Comparison, machines: Mapping[str, Architecture], path: str | Path, *, force: bool = False
 ) -> None:
-    """One panel a machine that moves bytes for a layer: its roof, and a point for every such layer. Raises: as save_plot."""
+    """One panel per machine: its roof, and one point per layer that moves bytes. Raises: as save_plot."""
     roofs = [
         roof
         for report in comparison.reports
@@ -78,7 +80,8 @@ def save_roofline_plot(
     ]
     if not roofs:
         raise CostModelError(
-            f"{path}: no machine here has a roofline with a point; add an array, or an accelerator that the keys do not fit"
+            f"{path}: no machine here moves bytes for a layer, so there is no roofline; add an array, or an "
+            "accelerator whose memory is too small for the keys"
         )
     columns = min(ROOFLINE_COLUMNS, len(roofs))
     rows = ceil(len(roofs) / columns)
@@ -94,7 +97,7 @@ def save_roofline_plot(
 
 
 def save_pareto_plot(table: VariantTable, architecture: str, path: str | Path, *, force: bool = False) -> None:
-    """Accuracy against encrypted latency on one machine; the front is connected. Raises: as save_plot."""
+    """Accuracy against encrypted latency on one machine; a line joins the Pareto front. Raises: as save_plot."""
     points = table.pareto(architecture)
     if not points:
         raise CostModelError(f"{path}: no version has both an accuracy and an encrypted latency on '{architecture}'")
@@ -130,7 +133,7 @@ def save_waterfall_plot(
         axes.set_xticks(range(len(steps)), [step.replace(", ", "\n") for step, _ in steps])
         axes.set_yscale("log")
         axes.margins(y=0.15)
-        axes.set_ylabel("latency an image, ms (modelled)")
+        axes.set_ylabel("latency per image, ms (modelled)")
         axes.set_title(plain if plain == encrypted else f"{plain} in clear, {encrypted} encrypted", fontsize=9)
 
     _save(draw, path, (7, 4), force)
@@ -167,7 +170,7 @@ def _draw_costs(axes: Any, comparison: Comparison, energy: bool) -> None:
         parts = energy_by_component(report) if energy else latency_by_component(report)
         axes.annotate(_largest(parts), (band.high, position), fontsize=7)
     axes.set_xscale("log")
-    axes.set_xlabel("energy an image, mJ (modelled)" if energy else "latency an image, ms (modelled)")
+    axes.set_xlabel("energy per image, mJ (modelled)" if energy else "latency per image, ms (modelled)")
     axes.margins(x=0.7)
 
 
@@ -183,8 +186,8 @@ def _draw_roofline(axes: Any, roof: Roofline) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_title(roof.architecture)
-    axes.set_xlabel(f"{roof.operation}s a byte (modelled)")
-    axes.set_ylabel(f"{roof.operation}s a second (modelled)")
+    axes.set_xlabel(f"{roof.operation}s per byte (modelled)")
+    axes.set_ylabel(f"{roof.operation}s per second (modelled)")
 
 
 def _names(comparison: Comparison) -> list[str]:

@@ -1,8 +1,9 @@
-"""Encrypted workloads of published results, so that published times can be modelled: bootstraps, and rows for a network.
+"""Bootstraps as encrypted workloads, and rows for networks, so that published times can be modelled.
 
-A bootstrap: the modulus is raised; matrices take coefficients to slots; a sine for the real and for the imaginary half (one for
-both when slots are sparse); matrices take slots to coefficients. What a scheme leaves open is in schemes.py, the network that
-published times are of in resnet.py. Bytes are counted at 8 a residue, as plans are; a machine scales them to its word.
+A bootstrap has four steps: the modulus is raised; matrices take coefficients to slots; a sine is evaluated, for the
+real and for the imaginary half (once for both when slots are sparse); matrices take slots to coefficients. schemes.py
+says how each published system does this, and resnet.py has the network whose times are published. Bytes count 8 per
+residue, as for plans; a machine scales them to its word.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def bootstrap(scheme: Scheme) -> EncryptedWorkload:
 
 
 def workload(scheme: Scheme, rows: tuple[OperationWork, ...]) -> EncryptedWorkload:
-    """Rows with the keys and plaintexts that a machine stores for them."""
+    """A workload of these rows, with the bytes of the keys and plaintexts that a machine stores for them."""
     keys = max(row.keys for row in rows) + 1
     return EncryptedWorkload(
         poly_modulus_degree=scheme.ring.degree,
@@ -66,7 +67,7 @@ def bootstrap_rows(scheme: Scheme, log2_slots: int) -> Iterator[OperationWork]:
 
 
 def stage_bits(log2_slots: int, stages: int) -> Iterator[int]:
-    """Butterfly stages that each matrix of a transform holds, as even as possible, the larger ones first."""
+    """Butterfly stages per matrix of a transform, as even as possible, the larger numbers first."""
     for left in range(stages, 0, -1):
         bits = ceil(log2_slots / left)
         yield bits
@@ -74,7 +75,7 @@ def stage_bits(log2_slots: int, stages: int) -> Iterator[int]:
 
 
 def ciphertext_products(scheme: Scheme, layer: str, level: int, count: int) -> Iterator[OperationWork]:
-    """Products of two ciphertexts at a level, relinearized and rescaled; nothing for none."""
+    """Products of two ciphertexts at a level, with relinearization and rescaling; no rows for zero products."""
     if count:
         primes = scheme.primes[level]
         dropped = primes - scheme.primes[level - 1]
@@ -84,7 +85,7 @@ def ciphertext_products(scheme: Scheme, layer: str, level: int, count: int) -> I
 
 
 def _matrix(scheme: Scheme, layer: str, level: int, bits: int) -> Iterator[OperationWork]:
-    """A matrix of 2^(bits + 1) - 1 diagonals, as many baby steps as giant steps or twice as many."""
+    """A matrix of 2^(bits + 1) - 1 diagonals, with as many baby steps as giant steps, or twice as many."""
     diagonals = 2 ** (bits + 1) - 1
     babies = 2 ** ceil((bits + 1) / 2)
     giants = ceil(diagonals / babies)
@@ -104,7 +105,7 @@ def _matrix(scheme: Scheme, layer: str, level: int, bits: int) -> Iterator[Opera
 
 
 def _double_hoisted(scheme: Scheme, layer: str, primes: int, babies: int, giants: int, diagonals: int) -> OperationWork:
-    """The whole matrix as one row: raised digits are read once for all baby steps, baby ciphertexts once for all giant ones."""
+    """The matrix as one row; raised digits are read once for all baby steps, baby steps once for all giant steps."""
     ring, rotations = scheme.ring, babies + giants - 2
     full = primes + ring.special_at(primes)
     result_limbs = 2 * full * 2 * (babies + giants)  # every baby and giant ciphertext is written and read, two parts
@@ -127,13 +128,13 @@ def switches(
 
 
 def hoisted(scheme: Scheme, layer: str, primes: int, count: int) -> OperationWork:
-    """`count` rotations of one ciphertext that share the raising of its digits, a key each."""
+    """`count` rotations of one ciphertext with a key each, which share the raising of its digits."""
     work = row(scheme, layer, Kind.ROTATE, primes, count, KernelCounts())
     return replace(work, kernels=hoisted_key_switches(scheme.ring, primes, count), keys=count)
 
 
 def plain_products(scheme: Scheme, layer: str, level: int, count: int) -> OperationWork:
-    """Products with plaintexts that are streamed whole, or as the primes of one level and transformed to the others."""
+    """Products with plaintexts that are streamed whole, or with the primes of one level and then extended."""
     ring, primes = scheme.ring, scheme.primes[level]
     each, stored = multiply_plain(ring, primes), primes
     if scheme.extends_plaintexts:
@@ -158,14 +159,14 @@ def row(scheme: Scheme, layer: str, kind: Kind, primes: int, count: int, each: K
         count=count,
         kernels=each.times(count),
         seal_kernels=reduced_once(kind, primes, scheme.ring.degree, each).times(count),
-        engine_kernels=each.times(count),  # published schemes are no plans of ours: nothing is shared
+        engine_kernels=each.times(count),  # the engine, which shares work, does not run published schemes
         ciphertext_bytes=count * 4 * primes * scheme.ring.limb_bytes,
         raised_bytes=scheme.ring.raised_limbs(primes) * scheme.ring.limb_bytes if is_switch else 0,
     )
 
 
 def repeated(work: OperationWork, count: int) -> OperationWork:
-    """A row `count` times over; nothing stays from one time to the next."""
+    """A row repeated `count` times; nothing stays on the chip from one time to the next."""
     return replace(
         work,
         count=work.count * count,

@@ -1,4 +1,4 @@
-"""estimate and compare: what a network or a plan costs on a machine, and machines beside each other."""
+"""estimate and compare: what a network or a plan costs on one machine, and on several."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class BundleLike(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class CostReport:
-    """What one image costs on one machine, in one mode ('plain' or 'encrypted'); every figure is modelled.
+    """What one image costs on one machine in one mode, 'plain' or 'encrypted'. Every figure is modelled.
 
-    kind: of the figures, always 'modelled'. basis: the kinds of the coefficients they rest on, for latency and energy.
-    layers: the same by layer; totals are their sums.
+    kind: always 'modelled'. latency_basis, energy_basis: the kinds of the coefficients that the figures rest on.
+    layers: the cost of every layer; the totals are their sums.
     """
 
     architecture: str
@@ -62,12 +62,12 @@ class CostReport:
 
     @property
     def latency(self) -> Band:
-        """Milliseconds an image."""
+        """Milliseconds per image."""
         return sum((layer.latency_ms for layer in self.layers), ZERO)
 
     @property
     def energy(self) -> Band:
-        """Millijoules an image."""
+        """Millijoules per image."""
         return sum((layer.energy_mj for layer in self.layers), ZERO)
 
     @property
@@ -95,7 +95,7 @@ class CostReport:
         return self.energy.high
 
     def as_json(self) -> dict[str, Any]:
-        """By the keys of the interface: latency_ms, energy_mj, architecture, mode, low, high."""
+        """JSON values: latency_ms, energy_mj, architecture, mode, low, high, kind, basis and layers."""
         return {
             "architecture": self.architecture,
             "mode": self.mode,
@@ -117,7 +117,7 @@ class Comparison:
 
     @property
     def privacy_overhead(self) -> dict[str, float]:
-        """Encrypted latency over plain latency, for every machine that has both."""
+        """Machine -> encrypted latency over plain latency, for machines that have both."""
         latency = {(report.architecture, report.mode): report.latency_ms for report in self.reports}
         return {
             name: latency[name, ENCRYPTED] / plain_ms
@@ -163,7 +163,7 @@ def estimate(work: Work, architecture: str | Path | Architecture) -> CostReport:
 def compare(
     subject: BundleLike | Work | Sequence[Work], architectures: Sequence[str | Path | Architecture]
 ) -> Comparison:
-    """Every machine in every mode that it has and the subject offers.
+    """Reports for every machine, in every mode that it has and the subject offers.
 
     A bundle offers both modes, a network or plain workload the plain one, a plan the encrypted one.
 
@@ -215,12 +215,12 @@ def _price(work: PlainWorkload | EncryptedWorkload, machine: Architecture) -> tu
 
 
 def _basis(machine: Architecture, mode: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Kinds of the coefficients that latency and energy rest on, strongest first."""
+    """Kinds of the coefficients that latency and energy rest on, the best supported first."""
     if isinstance(machine, CpuSeal):
         plain = {name: getattr(machine, name) for name in coefficient_units(CpuSeal) if name != "core_power_w"}
         latency, energy = dict(machine.kernels if mode == ENCRYPTED else plain), {"core_power_w": machine.core_power_w}
     else:
-        # a coefficient that is nothing at all, such as a call that costs no time, weakens no claim
+        # a coefficient of zero, such as that of a call that costs no time, does not weaken a figure
         every = {name: coefficient for name, coefficient in machine.coefficients().items() if coefficient.high > 0}
         latency = {
             name: coefficient for name, coefficient in every.items() if not name.endswith(("_pj", "_w", "gated_share"))

@@ -1,11 +1,12 @@
-"""What a CKKS accelerator keeps on the chip, and what its memory bus has to move. Pure; decided by capacity alone.
+"""What a CKKS accelerator keeps on the chip, and what its memory bus moves. Capacity alone decides. Pure.
 
-keys        stay when all keys and plaintexts of the workload fit beside the largest operation's working set; else every
-            distinct key is loaded once for each layer, kind and level, if one key fits beside the operation, and once a use if not
-plaintexts  stay with the keys; else every one is streamed
-ciphertexts stay when the operation's working set fits: operands, result, and the raised digits of a key switch; else operands,
-            results and digits move, and so does every transform: out and back in each pass, and once for the base conversion
-            that goes before or after it
+keys        Keys stay when all keys and plaintexts of the workload fit beside the working set of the largest operation.
+            Otherwise every distinct key is loaded once per layer, kind and level if one key fits beside the operation,
+            and once per use if it does not.
+plaintexts  Plaintexts stay when the keys do. Otherwise each one is streamed.
+ciphertexts Ciphertexts stay when the working set of the operation fits: operands, result, and the raised digits of a
+            key switch. Otherwise operands, results and digits move. Every transform then also moves: out and back in
+            each pass, and once for the base conversion before or after it.
 A residue wider than the machine's word takes ceil(bits / word) words (derived).
 """
 
@@ -21,9 +22,10 @@ from secure.kernels.counts import RESIDUE_BYTES
 
 @dataclass(frozen=True, kw_only=True)
 class Residency:
-    """What stays on the chip. All bytes but bytes_per_counted, the machine's for one of the workload, at 8 a residue.
+    """What stays on the chip. Bytes count 8 per residue, as in the workload.
 
-    keys: True when all keys and plaintexts stay. limb_moves: times that a transformed limb crosses the bus when it does not stay.
+    bytes_per_counted: bytes of the machine per byte of the workload. keys: True when all keys and plaintexts stay.
+    limb_moves: how often a transformed limb crosses the bus when it does not stay.
     """
 
     bytes_per_counted: float
@@ -34,7 +36,7 @@ class Residency:
     keys: bool
 
     def moved_bytes(self, row: OperationWork) -> float:
-        """The machine's bytes over the memory bus for the operations of one row."""
+        """Bytes, as the machine stores them, that cross the memory bus for the operations of one row."""
         moved, working = 0.0, _working_bytes(row)
         if not self.keys:
             key_bytes = row.one_key_bytes * self.key_share
@@ -46,7 +48,7 @@ class Residency:
         return moved * self.bytes_per_counted
 
     def all_streamed_bytes(self, row: OperationWork) -> float:
-        """The same when nothing stays: every key and plaintext at every use, every operand and result."""
+        """The same when nothing stays: keys and plaintexts move at every use, and so do operands and results."""
         moved = row.kernels.key_bytes * self.key_share + row.plaintext_bytes + row.ciphertext_bytes
         return moved * self.bytes_per_counted
 
@@ -57,7 +59,7 @@ def words_per_residue(workload: EncryptedWorkload, machine: CkksAccelerator) -> 
 
 
 def residency(workload: EncryptedWorkload, machine: CkksAccelerator) -> Residency:
-    """What of a workload stays on a machine's chip."""
+    """What a machine keeps on the chip of this workload."""
     scale = words_per_residue(workload, machine) * machine.word_bits.value / 8 / RESIDUE_BYTES
     key_share = 0.5 if machine.halves_keys.value else 1.0
     capacity = machine.on_chip_bytes.value / scale
@@ -74,5 +76,5 @@ def residency(workload: EncryptedWorkload, machine: CkksAccelerator) -> Residenc
 
 
 def _working_bytes(row: OperationWork) -> float:
-    """What one operation of a row holds: operands, result and raised digits."""
+    """Bytes that one operation of a row holds: operands, result and raised digits."""
     return row.raised_bytes + row.ciphertext_bytes / row.count

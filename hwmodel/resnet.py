@@ -1,9 +1,10 @@
-"""The encrypted ResNet-20 of Lee et al., ICML 2022, one 32 x 32 image: what ARK, SHARP and Cheddar report times of.
+"""The encrypted ResNet-20 of Lee et al., ICML 2022, for one 32 x 32 image. ARK, SHARP and Cheddar report its time.
 
-Counted from the public SEAL code of that work (read): multiplexed parallel convolutions on 2^15 slots, an approximate ReLU
-of degrees 15, 15 and 27 and a product, bootstraps on 2^14, 2^13 and 2^12 slots. That code has 16 levels between bootstraps, the
-machines have others, so a bootstrap comes where the next step needs more levels than are left. The average pool and the
-last layer (under 100 rotations at the lowest level) are left out.
+The operations are counted from the public SEAL code of that work (read). It has multiplexed parallel convolutions on
+2^15 slots, an approximate ReLU of degrees 15, 15 and 27 and a product, and bootstraps on 2^14, 2^13 and 2^12 slots.
+That code has 16 levels between bootstraps. The machines have other numbers of levels, so a bootstrap is placed where
+the next step needs more levels than are left. The average pool and the last layer (under 100 rotations at the lowest
+level) are left out.
 """
 
 from __future__ import annotations
@@ -33,13 +34,14 @@ from secure.plan import Kind
 LOG2_SLOTS = 15
 KERNEL = 9
 CONVOLUTION_LEVELS = 2
-#: Products of ciphertexts at every depth of the three odd polynomials (baby steps T1, T3, T5, T7), the last with the input.
+#: Products of ciphertexts per depth of the three odd polynomials (baby steps T1, T3, T5, T7); the last is with the
+#: input.
 RELU = ((1, 2, 3, 1), (1, 2, 3, 1), (1, 2, 3, 3, 1, 1))
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """3 x 3: channels, height of the input, gap between its values (a power of two), stride; slots of its bootstrap."""
+    """A 3 x 3 convolution: channels, input height, gap between input values (a power of two), stride, slots."""
 
     inputs: int
     outputs: int
@@ -50,24 +52,24 @@ class Convolution:
 
     @property
     def stacked(self) -> int:
-        """Groups of gap x gap channels one after the other."""
+        """Groups of gap x gap channels that lie one after the other."""
         return ceil(self.inputs / self.gap**2)
 
     @property
     def copies(self) -> int:
-        """Copies of the input in one ciphertext, so that as many outputs are computed at once."""
+        """Copies of the input in one ciphertext; that many outputs are computed at once."""
         used = self.gap**2 * self.size**2 * self.stacked
         return 2 ** int(log2(2**LOG2_SLOTS / used))
 
     @property
     def output(self) -> Convolution:
-        """The next convolution on the same channels."""
+        """The convolution after this one, on the same channels."""
         gap, size = self.gap * self.stride, self.size // self.stride
         return Convolution(self.outputs, self.outputs, size, gap, 1, self.log2_slots)
 
 
 def convolutions() -> Iterator[Convolution]:
-    """The 19 convolutions in order; shortcuts are priced with the strided ones."""
+    """The 19 convolutions in order; shortcuts are counted with the strided convolutions."""
     last = Convolution(3, 16, 32, 1, 1, 14)
     yield last
     for channels, log2_slots in ((16, 14), (32, 13), (64, 12)):
@@ -78,7 +80,7 @@ def convolutions() -> Iterator[Convolution]:
             yield last
 
 
-#: A part of a layer that is not interrupted: levels it takes, and its operations when it starts at a level.
+#: A part of a layer without a bootstrap inside: the levels that it takes, and its operations from a starting level.
 Step = tuple[int, Callable[[int], Iterator[OperationWork]]]
 
 
@@ -106,7 +108,7 @@ def _steps(scheme: Scheme, layer: Convolution) -> Iterator[Step]:
 
 
 def _convolution(scheme: Scheme, layer: Convolution, level: int) -> Iterator[OperationWork]:
-    """Shifts of the input times filters, sums over the input channels, selection of the outputs, copies of the result."""
+    """Shifts of the input times filters, sums over input channels, selection of outputs, copies of the result."""
     name, (before, after, last) = "convolutions", (scheme.primes[level - drop] for drop in range(3))
     groups = ceil(layer.outputs / layer.copies)
     sums = groups * (2 * int(log2(layer.gap)) + ceil(log2(layer.stacked)))

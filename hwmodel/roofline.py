@@ -1,6 +1,7 @@
-"""The roofline of a machine and where the layers of a report lie under it. Pure.
+"""The roofline of a machine, and where the layers of a report lie under it. Pure.
 
-In clear an operation is a multiply-accumulate, encrypted a modular product; a byte is one over the bus to memory.
+An operation is a multiply-accumulate in clear and a modular product under encryption. Bytes are those over the memory
+bus.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from hwmodel.report import CostReport
 
 @dataclass(frozen=True)
 class RooflinePoint:
-    """One layer: operations a byte moved (None when nothing is moved), and operations a second."""
+    """One layer: operations per byte moved (None when nothing is moved), and operations per second."""
 
     layer: str
     operations_per_byte: float | None
@@ -32,7 +33,7 @@ class Roofline:
     points: tuple[RooflinePoint, ...]
 
     def attainable(self, operations_per_byte: float) -> float:
-        """Operations a second that the roof allows at an intensity."""
+        """Operations per second that the roof allows at an intensity."""
         return min(self.peak_operations_per_s, operations_per_byte * self.memory_bytes_per_s)
 
 

@@ -1,9 +1,10 @@
 """Published laws of energy over bit width and technology node. Pure.
 
-Energies at 45 nm, 0.9 V (Horowitz, ISSCC 2014, recalled; the 32-bit ones confirmed by PMC8934428 table 3): integer addition
-0.03 / 0.05 / 0.1 pJ for 8 / 16 / 32 bits, integer multiplication 0.2 / 3.1 pJ for 8 / 32 bits. A multiplier follows
-E = e * b1 * b2 (the two points fit an exponent of 1.98), an adder, a wire and a bit of SRAM are linear in bits.
-Between nodes logic energy follows the factors below (recalled, a factor of 2 either way; interpolated in log-log).
+Energies at 45 nm and 0.9 V are from Horowitz, ISSCC 2014 (recalled; PMC8934428, table 3, confirms those for 32 bits).
+An integer addition takes 0.03 / 0.05 / 0.1 pJ for 8 / 16 / 32 bits, an integer multiplication 0.2 / 3.1 pJ for 8 / 32
+bits. The energy of a multiplier is E = e * b1 * b2 (the two points fit an exponent of 1.98). Adders, wires and bits of
+SRAM are linear in bits. Between nodes, logic energy follows the factors below (recalled, a factor of 2 either way;
+interpolated in log-log).
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from math import ceil, exp, log, log2, sqrt
 from compress.errors import CostModelError
 from hwmodel.band import Band
 
-#: pJ of a multiplication by bit of one operand times bit of the other; value from 8 bits, both points within the band.
+#: pJ of a multiplication per bit of one operand and bit of the other. The value fits 8 bits; the band holds both
+#: points.
 MULTIPLY_PJ_PER_BIT2 = Band(0.2 / 64, 3.1 / 1024, 0.2 / 64)
 ADD_PJ_PER_BIT = Band(0.1 / 32, 0.05 / 16, 0.03 / 8)
-#: Logic energy relative to 45 nm: node, low, high (cost-model notes 2.2, recalled). 65 nm by the law's own slope, E ~ node^1.
+#: Logic energy relative to 45 nm: node, low, high (recalled). The factors for 65 nm follow the slope E ~ node^1.
 NODE_FACTORS = ((65.0, 1.2, 1.7), (45.0, 1.0, 1.0), (28.0, 0.5, 0.6), (16.0, 0.25, 0.35), (7.0, 0.10, 0.20))
-#: How far a factor between nodes may be off, either way.
+#: A factor between nodes may be off by this factor either way.
 NODE_BAND = 2.0
 
 
@@ -45,7 +47,7 @@ def node_factor(from_nm: float, to_nm: float) -> Band:
 
 
 def _relative(node_nm: float) -> float:
-    """Energy relative to 45 nm, the geometric middle of the table's factors, interpolated in log-log."""
+    """Energy relative to 45 nm: the geometric mean of the table's low and high, interpolated in log-log."""
     points = [(log(node), log(sqrt(low * high))) for node, low, high in NODE_FACTORS]
     if not NODE_FACTORS[-1][0] <= node_nm <= NODE_FACTORS[0][0]:
         raise CostModelError(

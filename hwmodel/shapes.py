@@ -1,9 +1,9 @@
-"""Networks by their shapes alone, for costs without weights: dense, 32-bit weights, nothing is built or run.
+"""Networks known by their shapes alone, for costs without weights: dense, 32 bits per weight, nothing is built or run.
 
-alexnet    the five convolutions (Krizhevsky 2012, with its two groups), 227 x 227
-vgg16      Simonyan and Zisserman 2014, configuration D, 224 x 224
-resnet20   He et al. 2015 for 32 x 32 images, 1x1 convolutions as shortcuts where the width changes
-deit-s, deit-b   Touvron et al. 2020, 197 tokens; the products of attention are layers without weights
+alexnet          Krizhevsky 2012: the five convolutions, with their two groups, 227 x 227
+vgg16            Simonyan and Zisserman 2014: configuration D, 224 x 224
+resnet20         He et al. 2015, for 32 x 32 images: 1x1 convolutions are shortcuts where the width changes
+deit-s, deit-b   Touvron et al. 2020: 197 tokens; the products of attention are layers without weights
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from types import MappingProxyType
 from compress.errors import CostModelError
 from hwmodel.counts import LayerWork, PlainWorkload
 
-#: Additions, multiplications and one exponential (counted as four) for each element of a normalization or softmax.
+#: Operations per element of a normalization or softmax: additions, multiplications, and an exponential counted as four.
 NORMALIZE_OPS, SOFTMAX_OPS, GELU_OPS = 5, 6, 8
 
 
 def convolution(
     layer: str, inputs: int, outputs: int, kernel: int, size: int, *, stride: int = 1, groups: int = 1
 ) -> LayerWork:
-    """A square convolution: channels in and out, kernel, and the output's height."""
+    """A square convolution: channels in and out, kernel size, and height of the output."""
     fan_in = inputs // groups * kernel * kernel
     return LayerWork(
         layer=layer,
@@ -58,7 +58,7 @@ def dense(layer: str, inputs: int, outputs: int, positions: int = 1) -> LayerWor
 
 
 def elementwise(layer: str, elements: int, operations: int = 1, inputs: int | None = None) -> LayerWork:
-    """So many operations an element."""
+    """A layer of some operations per element."""
     return LayerWork(
         layer=layer,
         elementwise=elements * operations,
@@ -68,7 +68,7 @@ def elementwise(layer: str, elements: int, operations: int = 1, inputs: int | No
 
 
 def product(layer: str, rows: int, inner: int, columns: int, heads: int) -> LayerWork:
-    """A product of two activations, for every head; the second one is read as if it were weights of no storage."""
+    """A product of two activations per head; the second one counts as weights that take no storage."""
     macs = rows * inner * columns * heads
     return LayerWork(
         layer=layer,
@@ -127,10 +127,10 @@ def _resnet20() -> Iterator[LayerWork]:
 def vision_transformer(
     *, patch: int, tokens: int, patches: int, width: int, heads: int, depth: int, hidden: int, classes: int
 ) -> Iterator[LayerWork]:
-    """Blocks of attention and two dense layers; patch: numbers in one of `patches` patches. Layers are named as in the zoo's modules.
+    """Blocks of attention and two dense layers. Layers have the names of the zoo's modules.
 
-    Query, key and value are three layers, which an implementation may fuse: inputs are then read once, not three times. The additions of
-    positions and residuals are not counted.
+    patch: numbers in one of `patches` patches. Query, key and value are three layers; an implementation that fuses them
+    reads the inputs once instead of three times. The additions of positions and residuals are not counted.
     """
     yield dense("embedding.projection", patch, width, positions=patches)
     for block in range(depth):
@@ -151,7 +151,7 @@ def vision_transformer(
 
 
 def _deit(width: int, heads: int) -> Iterator[LayerWork]:
-    """With its class token."""
+    """A DeiT with its class token."""
     return vision_transformer(
         patch=3 * 16 * 16, tokens=197, patches=196, width=width, heads=heads, depth=12, hidden=4 * width, classes=1000
     )

@@ -1,4 +1,4 @@
-"""Small charts as SVG text inside a page that must not need anything else: log bars, stacked shares, points. Pure."""
+"""Small charts as SVG text, for pages that fetch nothing: bars and points on log axes, stacked shares. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COLOURS = (
     "#9cc3e0", "#f2c08f", "#b5d8b0", "#e3a29c", "#c3b8dc", "#4d4d4d", "#7a5c1e", "#1f5f5f",
 )  # fmt: skip
 LEGEND_COLUMNS, LEGEND_LINE = 5, 18
-#: Points stand two in a row of the page.
+#: Size of the chart of points; two of them fit side by side on the page.
 POINTS_WIDTH, POINTS_HEIGHT, POINTS_LEFT = 450, 260, 48
 
 
@@ -40,7 +40,7 @@ def log_bars(bars: Sequence[tuple[str, float, float, float]], unit: str) -> str:
 
 
 def stacked_shares(stacks: Sequence[tuple[str, Mapping[str, float]]], unit: str) -> str:
-    """One bar a stack, split by component in shares of its total, which stands beside it."""
+    """One bar per stack, split into components as shares of its total; the total stands beside the bar."""
     shown = [(label, parts) for label, parts in stacks if sum(parts.values()) > 0]
     if not shown:
         return ""
@@ -98,14 +98,15 @@ def log_points(
         drawn.append(f'<polyline points="{path}" fill="none" stroke="#222"/>')
     for label, x, y in shown:
         drawn.append(
-            f'<circle cx="{across(x):.1f}" cy="{down(y):.1f}" r="4" fill="{COLOURS[0]}"><title>{escape(label)}</title></circle>'
+            f'<circle cx="{across(x):.1f}" cy="{down(y):.1f}" r="4" fill="{COLOURS[0]}">'
+            f"<title>{escape(label)}</title></circle>"
         )
         drawn.append(_text(across(x) + 6, down(y) + 4, label, "start"))
     return _svg(POINTS_HEIGHT, drawn, POINTS_WIDTH)
 
 
 def _log_axis(first_power: int, last_power: int, start: float, end: float) -> Callable[[float], float]:
-    """Pixel of a value between powers of ten."""
+    """A function from a value to its pixel, on an axis between powers of ten."""
     span = max(1, last_power - first_power)
     return lambda value: start + (log10(value) - first_power) / span * (end - start)
 

@@ -1,4 +1,4 @@
-"""Several versions of one network beside each other: what each compression saved, in clear and encrypted. Pure.
+"""Several versions of one network compared: what each compression saves, in clear and encrypted. Pure.
 
 The first version is the baseline, usually the dense network.
 """
@@ -18,14 +18,14 @@ from hwmodel.report import BundleLike, Comparison, CostReport, Work, compare
 
 @dataclass(frozen=True)
 class Variant:
-    """One version: its name, its costs on every machine, and its accuracy when it is known."""
+    """One version: its name, its costs on every machine, and its accuracy if that is known."""
 
     label: str
     comparison: Comparison
     accuracy: float | None = None
 
     def report(self, architecture: str, mode: str) -> CostReport | None:
-        """The estimate of one machine and mode, None when it has none."""
+        """The estimate for one machine and mode; None when there is none."""
         found = [r for r in self.comparison.reports if (r.architecture, r.mode) == (architecture, mode)]
         return found[0] if found else None
 
@@ -45,7 +45,7 @@ class Saving:
 
 @dataclass(frozen=True)
 class ParetoPoint:
-    """Accuracy against encrypted latency; on_front when no other version is at least as good in both and better in one."""
+    """Accuracy against encrypted latency. on_front: no other version is as good in both and better in one."""
 
     label: str
     accuracy: float
@@ -55,12 +55,12 @@ class ParetoPoint:
 
 @dataclass(frozen=True)
 class VariantTable:
-    """Versions beside each other, the baseline first."""
+    """All versions, the baseline first."""
 
     variants: tuple[Variant, ...]
 
     def savings(self) -> tuple[Saving, ...]:
-        """Every version, machine and mode, against the baseline on the same machine and mode."""
+        """Savings of every version over the baseline on the same machine and in the same mode."""
         baseline, rows = self.variants[0], []
         for variant in self.variants:
             for report in variant.comparison.reports:
@@ -90,7 +90,7 @@ class VariantTable:
         return ratios
 
     def pareto(self, architecture: str) -> tuple[ParetoPoint, ...]:
-        """Versions of known accuracy that the machine runs encrypted."""
+        """Points of the versions whose accuracy is known and which the machine runs encrypted."""
         known = [
             (variant.label, variant.accuracy, report.latency_ms)
             for variant in self.variants
@@ -99,7 +99,7 @@ class VariantTable:
         points = [(-accuracy, latency) for _, accuracy, latency in known]
         front = {
             points[index] for index in pareto_front(points)
-        }  # versions that are equal in both stand there together
+        }  # versions that are equal in both are all on the front
         return tuple(
             ParetoPoint(label, accuracy, latency, point in front)
             for (label, accuracy, latency), point in zip(known, points, strict=True)
@@ -143,12 +143,12 @@ def compare_variants(
     architectures: Sequence[str | Path | Architecture],
     accuracies: Mapping[str, float] | None = None,
 ) -> VariantTable:
-    """Every version on every machine; the first is the baseline.
+    """Costs of every version on every machine; the first version is the baseline.
 
     Raises: CostModelError without any version, or when a machine can do nothing with one.
     """
     if not subjects:
-        raise CostModelError("variants: none given; the first one is what the others are compared with")
+        raise CostModelError("variants: none given; give at least the baseline")
     known = accuracies or {}
     return VariantTable(
         tuple(Variant(label, compare(subject, architectures), known.get(label)) for label, subject in subjects.items())
