@@ -22,7 +22,7 @@ def test_a_page_lists_the_layers():
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_the_list_is_up_to_date(path):
-    """To make it anew: `PYTHONPATH=. python tests/compress/test_supported.py docs/layers.md`."""
+    """To make it anew: `PYTHONPATH=. python tests/compress/test_supported.py docs/layers.md README.md`."""
     assert with_layers_table(path.read_text()) == path.read_text()
 
 
