@@ -1,6 +1,7 @@
 """Files and folders on disk: written whole or not at all, never over other people's work, checked when read.
 
-`write_file`, `write_files` and `write_folder` are the only code of the installed packages that writes what a user keeps.
+`write_file`, `write_files` and `write_folder` are the only code of the installed packages that writes what a user
+keeps.
 """
 
 from __future__ import annotations

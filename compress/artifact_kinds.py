@@ -50,7 +50,7 @@ KINDS = (
 
 
 def folder_kind(folder: Path) -> ArtifactKind | None:
-    """The kind of artifact that a folder says it is; None for any other folder. Other files in it do not matter here."""
+    """The kind that a folder says it is, whatever else is in it; None when it does not say."""
     for kind in KINDS:
         found = _json_object(folder / kind.identity)
         digest = found.get(kind.digest_field)
@@ -60,7 +60,8 @@ def folder_kind(folder: Path) -> ArtifactKind | None:
 
 
 def foreign_entry(folder: Path) -> str | None:
-    """The first entry of an existing folder that is no part of an artifact; None for an artifact and for an empty folder.
+    """The first entry of an existing folder that is no part of an artifact; None for an artifact and for an empty
+    folder.
 
     A folder that does not say what it is consists of foreign entries. So does a link, and a folder that no kind has.
     """

@@ -1,7 +1,7 @@
 """A frozen Network on disk: a folder with `model.safetensors` (numbers) and `model.json` (everything else).
 
 The JSON holds the hash of the tensor file and of itself, so a truncated or altered folder is refused. The same network
-always gives the same bytes. No torch here: a server reads this.
+always gives the same bytes. This file does not import torch, because servers read networks without it.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def network_from_bytes(tensors: bytes, header_bytes: bytes, where: str = "networ
 
 
 def _header_digest(header: Mapping[str, Any]) -> str:
-    """SHA-256 over the header without its own hash, in one canonical spelling."""
+    """SHA-256 over the header without its own hash, written as JSON in one fixed way."""
     rest = {key: value for key, value in header.items() if key != "header_sha256"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 

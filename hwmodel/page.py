@@ -126,8 +126,8 @@ def _compression(about: Mapping[str, Any], workload: PlainWorkload | None) -> st
         text += (
             f"<p>{nonzeros:,} of {weights:,} weights are not zero ({1 - nonzeros / weights:.1%} pruned). "
             f"Packed with their indices they take {packed / 8e3:,.1f} kB, "
-            f"{weights * FLOAT_BITS / packed if packed else 1:.1f} times less than 32 bits per weight. This counts weights "
-            "and indices only; <code>inspect</code> also counts codebooks, steps and biases.</p>"
+            f"{weights * FLOAT_BITS / packed if packed else 1:.1f} times less than 32 bits per weight. "
+            "This counts weights and indices only; <code>inspect</code> also counts codebooks, steps and biases.</p>"
         )
     return text
 
@@ -207,8 +207,9 @@ def _kinds(comparison: Comparison, measured: Mapping[str, Any]) -> str:
     )
     return (
         '<h2>What the figures are</h2><p class="note">Measured: by a run on the machine that is named. Modelled: '
-        "computed from the counts of this plan and the coefficients of a machine, each measured, cited, derived or assumed; the "
-        f"columns say which. Low and high combine the lows and the highs of all coefficients. {energy}</p>"
+        "computed from the counts of this plan and the coefficients of a machine, each measured, cited, derived or "
+        "assumed; the columns say which. Low and high combine the lows and the highs of all coefficients. "
+        f"{energy}</p>"
     )
 
 

@@ -1,9 +1,9 @@
-"""What the kernels of this machine take: measured here, kept for its user. No torch.
+"""How long the kernels of this machine take: measured, fitted and kept per user. No torch.
 
 sampling.py           samples of calls in CPU time, against a reference call
 engine_operations.py  operations of the engine, ready to be timed
-seal_operations.py    the same of SEAL
-whole_plans.py        plans of networks that nobody uses, ready to be timed as wholes
+seal_operations.py    operations of SEAL, ready to be timed
+whole_plans.py        whole plans, ready to be timed
 measuring.py          kernel times of both runtimes, fitted to a few seconds of samples
 machine.py            what a measurement depends on: processor, versions, sources
 fitting.py            kernel times from measured operations (pure)

@@ -1,6 +1,7 @@
-"""Measured kernel times on disk, one file a machine and version of what computes; and which times a compilation uses.
+"""Measured kernel times on disk, and which times a compilation uses.
 
-The folder is `CIPHERPRESS_CACHE` where that is set, else `cipherpress` in the user's cache folder (XDG base directories).
+There is one file per machine and version of the code that computes. The folder is `CIPHERPRESS_CACHE` where that is
+set, else `cipherpress` in the user's cache folder (XDG base directories).
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ from secure.kernels.counts import KernelTimes
 KIND, VERSION = "cipherpress-kernel-times", 1
 FOLDER_VARIABLE = "CIPHERPRESS_CACHE"
 REMEDY = "measure again with `cipherpress calibrate --force`, or delete the file"
-#: No kernel of any machine takes longer, in nanoseconds; no call longer, in microseconds.
+#: No kernel of any machine takes longer in nanoseconds, and no call in microseconds.
 LARGEST_TIME = 1e6
-#: Architectures whose committed times stand in where nothing was measured: the engine's, SEAL's.
+#: Architectures whose committed times are used where nothing was measured: for the engine and for SEAL.
 DEFAULTS = ("cpu-engine", "cpu-seal")
 RUNTIMES = ("engine", "seal")
 
 
 @dataclass(frozen=True)
 class RuntimeTimes:
-    """Kernel times under the engine and under SEAL, and where they come from, for reports."""
+    """Kernel times under the engine and under SEAL, and a text that says where they come from."""
 
     engine: KernelTimes
     seal: KernelTimes
@@ -41,7 +42,7 @@ class RuntimeTimes:
 
 
 def current_times() -> RuntimeTimes:
-    """Those measured on this machine where there are any, else the committed table.
+    """The times measured on this machine if there are any, else the committed table.
 
     Raises: FormatError for a cache file that is damaged or of another machine.
     """
@@ -56,7 +57,7 @@ def default_times() -> RuntimeTimes:
 
 
 def cache_path() -> Path:
-    """Where times measured on this machine, with these versions, lie or would lie."""
+    """The file for times measured on this machine with these versions; it need not exist."""
     digest = hashlib.sha256(json_bytes(dict(identity()))).hexdigest()
     return _folder() / f"kernel-times-{digest[:16]}.json"
 
@@ -70,7 +71,7 @@ def _folder() -> Path:
 
 
 def save_times(engine: KernelTimes, seal: KernelTimes, day: date) -> Path:
-    """Write the file, whole or not at all; the path. An older one is replaced."""
+    """Write the file, whole or not at all, and return its path. An older file is replaced."""
     record = {
         "kind": KIND,
         "version": VERSION,
@@ -110,7 +111,7 @@ def _times(found: Any, name: str, path: Path) -> KernelTimes:
     for key, value in found.items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not (number and isfinite(value) and 0 <= value <= LARGEST_TIME):
-            raise FormatError(f"{path}: field '{name}.{key}' is {value!r}, which is no time; {REMEDY}")
+            raise FormatError(f"{path}: field '{name}.{key}' is {value!r}, which cannot be a time; {REMEDY}")
     if not any(found.values()):
         raise FormatError(f"{path}: field '{name}' says that nothing takes time; {REMEDY}")
     return KernelTimes(**{key: float(value) for key, value in found.items()})

@@ -1,7 +1,7 @@
-"""Energy of the processor's packages by the platform's own counter (RAPL through Linux' powercap), where there is one.
+"""Energy of the processor's packages by the platform's counter (RAPL through Linux' powercap), where there is one.
 
-A counter covers whole packages and everything that runs on them; it is read before and after a window and nothing is
-subtracted. Where no counter can be read there is no figure: nothing is estimated here.
+A counter covers whole packages and everything that runs on them. It is read before and after a window, and nothing is
+subtracted. Without a readable counter there is no figure: nothing is estimated here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ METHOD = "rapl_package"
 
 @dataclass(frozen=True)
 class Zone:
-    """One package: its counter in microjoules and where that starts again at zero."""
+    """One package: its counter in microjoules, and the value after which the counter starts again at zero."""
 
     counter: Path
     range_uj: int
@@ -28,7 +28,7 @@ class Zone:
 
 
 def package_zones(root: Path = POWERCAP) -> tuple[Zone, ...]:
-    """The packages whose counters this process may read; none on a machine without them."""
+    """The packages whose counters this process may read."""
     zones = []
     for folder in sorted(root.glob("*:[0-9]*")):
         try:
@@ -36,7 +36,7 @@ def package_zones(root: Path = POWERCAP) -> tuple[Zone, ...]:
                 continue
             zone = Zone(folder / "energy_uj", int((folder / "max_energy_range_uj").read_text()))
             zone.read()
-        except (OSError, ValueError):  # another kind of zone, or one for the administrator alone
+        except (OSError, ValueError):  # another kind of zone, or one that only the administrator may read
             continue
         zones.append(zone)
     return tuple(zones)
@@ -44,9 +44,9 @@ def package_zones(root: Path = POWERCAP) -> tuple[Zone, ...]:
 
 @contextmanager
 def measured_energy(found: dict[str, Any], root: Path = POWERCAP) -> Iterator[None]:
-    """Put the joules of the window into `found`, with the method; nothing where there is no counter.
+    """Put the joules of the window and the method into `found`; leave it as it is where there is no counter.
 
-    A window must be shorter than it takes a counter to start again (minutes to hours).
+    The window must be shorter than the time after which a counter starts again (minutes to hours).
     """
     zones = package_zones(root)
     before = [zone.read() for zone in zones]

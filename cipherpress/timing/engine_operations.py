@@ -1,5 +1,8 @@
-"""Operations of a Plan under the engine, ready to be timed: lone ones, switched sums divided at once; keys and constants come from
-memory, as in a plan, which meets each of them once or a few times a request."""
+"""Single operations of a Plan under the engine, ready to be timed.
+
+Sums of switched ciphertexts are divided once. Keys and constants come from memory, as in a plan, which reads each of
+them once or a few times per request.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +24,18 @@ from secure.plan import Kind, galois_element
 Array = NDArray[np.float64]
 
 STEPS = 3
-#: What a plan of a few dozen rotations reads once: more than a core's share of the last cache.
+#: Bytes that a plan of a few dozen rotations reads once: more than a core's share of the last-level cache.
 KEYS_BYTES = 48 << 20
-#: What a stage's rotated values take: more than the second cache.
+#: Bytes of a stage's rotated values: more than the second-level cache.
 VALUES_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
 class Ring:
-    """Tables, and random residues in place of keys, constants and values: time does not depend on what they are, but on where they are.
+    """Tables, and random residues in place of keys, constants and values.
 
-    Each operation takes the next of them, as in a plan, where hardly a key or constant is read twice and none waits in a cache.
+    Times depend on where these lie in memory, not on their values. Each operation takes the next of them, as in a plan,
+    where hardly a key or constant is read twice and none is in a cache yet.
     """
 
     params: Params
@@ -54,7 +58,7 @@ def make_ring(degree: int, levels: int, prime_bits: float) -> Ring:
 
 
 def operations(ring: Ring, level: int) -> Iterator[tuple[Kind, Callable[[], object]]]:
-    """Every kind of operation that works at `level`, into arrays that are there already, as the evaluator does."""
+    """Every kind of operation that works at `level`; results go into arrays made before, as in the evaluator."""
     degree, t = ring.params.poly_modulus_degree, ring.tables
     value, product = _residues(2, level, degree), _residues(3, level, degree)
     order = rotation_order(galois_element(STEPS, degree), degree)
@@ -84,7 +88,7 @@ def operations(ring: Ring, level: int) -> Iterator[tuple[Kind, Callable[[], obje
 
 
 def _in_turn(total_bytes: int, *shape: int) -> Iterator[Array]:
-    """The same arrays over and over, as many as that takes up."""
+    """As many arrays as fill this memory, over and over."""
     arena, first = Arena(), _residues(*shape)
     return cycle([arena.copy(first) for _ in range(-(-total_bytes // first.nbytes))])
 

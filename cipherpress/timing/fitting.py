@@ -1,7 +1,7 @@
 """Kernel times from measured operations: least squares on the relative error, no coefficient below zero. Pure.
 
-The columns are taken from the counts themselves (what one nanosecond of each kernel adds to an operation), so the fit
-follows whatever kernels the plan's costs are counted in.
+The columns of the fit are the time that one nanosecond of each kernel adds to an operation. They come from the counts
+themselves, so the fit follows the kernels that a plan's costs are counted in.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from secure.kernels.seal import seal_operation_kernels
 from secure.plan import Kind
 
 Array = NDArray[np.float64]
-#: How an operation of a kind, level and ring degree is counted: SEAL's way or the engine's.
+#: (kind, level, ring degree) -> kernels of an operation, as SEAL or as the engine runs it.
 Counting = Callable[[Kind, int, int], KernelCounts]
 
 
@@ -41,7 +41,7 @@ class MeasuredPlan:
 
 
 def predicted_us(cell: Measured, times: KernelTimes, counting: Counting = seal_operation_kernels) -> float:
-    """What the kernel model says of a cell, in microseconds."""
+    """The kernel model's prediction for a cell, in microseconds."""
     return times.milliseconds(counting(cell.kind, cell.level, cell.degree)) * 1e3
 
 
@@ -53,10 +53,10 @@ def kernel_names() -> tuple[str, ...]:
 def fit_kernel_times(
     cells: Sequence[Measured], counting: Counting = seal_operation_kernels, plans: Sequence[MeasuredPlan] = ()
 ) -> KernelTimes:
-    """The kernel times with the least mean squared relative error on the cells (cells without kernels are left out); with plans, the
-    least sum of that and of the plans' own mean.
+    """The kernel times with the least mean squared relative error on the cells; cells without kernels are left out.
 
-    In a plan a call takes more than in a loop over one operation: what it takes there is found from the plans alone (derived).
+    With plans, the sum of this mean and of the mean over the plans is the least. A call takes longer in a plan than in
+    a loop over one operation, so the time of a call is then found from the plans alone (derived).
     """
     names = kernel_names()
     units = [KernelTimes(**{name: float(name == chosen) for name in names}) for chosen in names]
@@ -74,7 +74,7 @@ def fit_kernel_times(
 
 
 def _shares(counted: Sequence[tuple[KernelCounts, float]], units: Sequence[KernelTimes]) -> Array:
-    """(measurements, kernels): the share of a measurement that a kernel time of one would explain."""
+    """Shape (measurements, kernels): the share of a measurement that a kernel time of one would explain."""
     return np.array([[unit.milliseconds(counts) * 1e3 / us for unit in units] for counts, us in counted])
 
 
@@ -83,7 +83,7 @@ def _times(solution: Array) -> KernelTimes:
 
 
 def has_kernels(cell: Measured) -> bool:
-    """False for an operation the kernel model counts as free but for its call (forgetting a prime)."""
+    """False for an operation that the kernel model counts as a call alone (dropping a prime)."""
     counts = operation_kernels(cell.kind, cell.level, cell.degree)
     return any(getattr(counts, item.name) for item in fields(counts) if item.name != "calls")
 

@@ -10,9 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import MappingProxyType
 
-#: Packages whose code runs inside an operation, or compiles what does.
+#: Packages whose code runs inside an operation, or compiles the code that does.
 PACKAGES = ("tenseal", "numba", "llvmlite", "numpy")
-#: What is timed and how it is counted: times fitted under other counts would predict wrongly.
+#: Sources of what is timed and of how it is counted. Times fitted under other counts would predict wrongly.
 SOURCES = (
     "secure/engine",
     "secure/kernels/counts.py",
@@ -23,7 +23,7 @@ SOURCES = (
 
 
 def cpu_model() -> str:
-    """The processor's name, as Linux tells it."""
+    """The processor's name from Linux."""
     path = Path("/proc/cpuinfo")
     if path.exists():
         for line in path.read_text(encoding="utf-8").splitlines():
@@ -33,7 +33,7 @@ def cpu_model() -> str:
 
 
 def package_version(name: str) -> str:
-    """Of an installed package."""
+    """Version of an installed package."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -42,7 +42,7 @@ def package_version(name: str) -> str:
 
 @lru_cache(maxsize=1)
 def identity() -> Mapping[str, str]:
-    """What has to be equal for times to hold: processor, Python, packages, and a sha256 over our sources."""
+    """What must be equal for times to be valid: processor, Python, packages, and a sha256 over our sources."""
     packages = {name: package_version(name) for name in PACKAGES}
     return MappingProxyType(
         {"cpu": cpu_model(), "python": platform.python_version(), **packages, "sources": _sources_digest()}

@@ -1,7 +1,8 @@
 """Kernel times of this machine: single operations at a few rings and levels, and the fit that the predictions use.
 
-A short form of the benchmarks that made the committed tables (`benchmarks.calibrate_cpu_engine`, `calibrate_cpu_seal`): the same operations,
-clock and fit, fewer of them, a few rounds. Process CPU time on one thread.
+This is a short form of the benchmarks that made the committed tables (`benchmarks.calibrate_cpu_engine` and
+`calibrate_cpu_seal`). Clock and fit are the same; there are fewer operations and fewer rounds. Times are process CPU
+time on one thread.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from secure.plan import Kind
 Progress = Callable[[str, float], None]
 Cell = tuple[Kind, int, int]
 
-#: Interleaved rounds over all operations: the median of as many ratios.
+#: Interleaved rounds over all operations; a time is the median of as many ratios.
 ROUNDS = 7
 #: (ring degree, data primes, measured levels, bits of a prime)
 Rings = tuple[tuple[int, int, tuple[int, ...], float], ...]
@@ -35,8 +36,9 @@ REFERENCE: Cell = (Kind.ROTATE, 8192, 2)
 
 @dataclass(frozen=True)
 class Measurement:
-    """Fitted kernel times, and the mean of |predicted / measured - 1| over what they are for: whole plans under the engine, operations
-    under SEAL."""
+    """Fitted kernel times, and the mean of |predicted / measured - 1|: over whole plans under the engine, over single
+    operations under SEAL.
+    """
 
     times: KernelTimes
     mean_relative_error: float
@@ -44,8 +46,10 @@ class Measurement:
 
 @dataclass(frozen=True)
 class InTurn:
-    """CPU microseconds that were measured in turn: of single operations, of whole plans, of what else was asked for by name, and of every
-    sample of the reference."""
+    """CPU microseconds that were measured in turn.
+
+    They are of single operations, of whole plans, of other calls by name, and of every sample of the reference.
+    """
 
     cells: tuple[Measured, ...]
     plans: tuple[MeasuredPlan, ...]
@@ -54,8 +58,10 @@ class InTurn:
 
 
 def measure_engine(rings: Rings = ENGINE_RINGS, rounds: int = ROUNDS) -> Measurement:
-    """The engine's kernels, by single operations and whole plans in turn; REFERENCE must be among the rings. The first call on a machine
-    also compiles them."""
+    """The engine's kernel times, from single operations and whole plans in turn; REFERENCE must be among the rings.
+
+    The first call on a machine also compiles the kernels.
+    """
     found = measured_in_turn(engine_operations, rings, rounds, tuple(whole_plans()))
     times = fit_kernel_times(found.cells, lone_operation_kernels, found.plans)
     errors = [times.milliseconds(plan.kernels) * 1e3 / plan.microseconds - 1 for plan in found.plans]
@@ -63,7 +69,7 @@ def measure_engine(rings: Rings = ENGINE_RINGS, rounds: int = ROUNDS) -> Measure
 
 
 def measure_seal(rings: Rings = SEAL_RINGS, rounds: int = ROUNDS) -> Measurement:
-    """SEAL's kernels; REFERENCE must be among the rings."""
+    """SEAL's kernel times, from single operations; REFERENCE must be among the rings."""
     found = measured_in_turn(seal_operations, rings, rounds)
     cells = [cell for cell in found.cells if has_kernels(cell)]
     times = fit_kernel_times(cells)
@@ -77,8 +83,10 @@ def measured_in_turn(
     plans: Sequence[WholePlan] = (),
     others: Mapping[str, Callable[[], object]] = MappingProxyType({}),
 ) -> InTurn:
-    """Operations of `engine_operations` or `seal_operations`, plans and others at the same speeds of the machine; REFERENCE must be among
-    the rings."""
+    """Times of operations, plans and other calls, measured in turn so that the machine's speed is the same for all.
+
+    runtime: `engine_operations` or `seal_operations`. REFERENCE must be among the rings.
+    """
     operations = dict(_calls(runtime, rings))
     runs = {plan.widths: plan.run for plan in plans}
     took_us, reference_us = microseconds_in_turn({**operations, **runs, **others}, REFERENCE, rounds)

@@ -1,4 +1,4 @@
-"""Samples of calls in process CPU time on one thread, each held against a reference call timed around it."""
+"""Samples of calls in process CPU time on one thread, each compared with a reference call that is timed around it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-#: A sample repeats its operation until it takes about this long, so that the clock's own cost does not matter.
+#: A sample repeats its operation until it takes about this long, so that reading the clock does not matter.
 SAMPLE_MS = 3.0
 
 Key = TypeVar("Key", bound=Hashable)
@@ -25,7 +25,7 @@ def cpu_sample_us(operation: Callable[[], object], repeats: int) -> float:
 
 @dataclass(frozen=True)
 class Timing(Generic[Key]):
-    """One cell and its cost in multiples of the reference operation: median and quartiles of the ratios."""
+    """One cell and its time in multiples of the reference operation: median and quartiles of the ratios."""
 
     key: Key
     ratio: float
@@ -39,8 +39,9 @@ def time_operations(
 ) -> tuple[list[Timing[Key]], list[float]]:
     """(cells, CPU microseconds of every reference sample) of the given calls.
 
-    A shared machine changes speed by tens of percent from second to second, so each sample stands between two samples
-    of one reference operation and only their ratio is kept; rounds are interleaved and shuffled for the same reason.
+    A shared machine changes its speed by tens of percent from second to second. Each sample is therefore taken between
+    two samples of one reference operation, and only the ratio is kept. Rounds are interleaved and shuffled for the same
+    reason.
     """
     repeats = {key: _repeats(call) for key, call in calls.items()}
     reference_repeats = _repeats(reference)
@@ -62,8 +63,11 @@ def time_operations(
 def microseconds_in_turn(
     calls: Mapping[Key, Callable[[], object]], reference: Key, rounds: int
 ) -> tuple[dict[Key, float], list[float]]:
-    """(CPU microseconds of every call, those of every reference sample), all measured in turn, at the speed at which the reference takes
-    its lower quartile: as on a machine with little else to do. Every call is made once before."""
+    """(CPU microseconds of every call, those of every reference sample), all measured in turn.
+
+    The times are for the speed at which the reference takes its lower quartile, as on a machine with little other work.
+    Every call is made once before.
+    """
     for call in calls.values():
         call()  # the engine's first calls compile
     timings, anchors = time_operations(calls, calls[reference], rounds)

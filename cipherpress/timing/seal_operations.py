@@ -51,7 +51,7 @@ def _random_slots(degree: int) -> list[float]:
 
 
 def operations(ring: Ring, level: int) -> Iterator[tuple[Kind, Callable[[], object]]]:
-    """Every kind of operation that works at `level`, each call making a new result as the evaluator does."""
+    """Every kind of operation that works at `level`; each call makes a new result, as in the evaluator."""
     evaluator, degree, ciphertext = ring.evaluator, ring.params.poly_modulus_degree, ring.ciphertext
     for _ in range(ring.params.levels - level):
         lower = sealapi.Ciphertext()

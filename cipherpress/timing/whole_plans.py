@@ -1,6 +1,7 @@
-"""Whole plans, ready to be timed: what their operations read is seldom at hand, as it is in a loop over one of them.
+"""Whole plans, ready to be timed.
 
-Plans of networks that nobody uses, small and large ones in three rings; networks that predictions are checked on are not among them.
+The operations of a plan seldom find in a cache what they read, unlike a loop over one operation. The plans are of small
+and large networks of random weights in three rings. Networks on which predictions are checked are not among them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from secure.limits import Limits
 from secure.parties.client import Client
 from secure.parties.server import Server
 
-#: Widths of the networks' layers, a square between any two: rings of 4096 and 8192, and the last one of 16384.
+#: Widths of the layers of each network, for rings of 4096 and 8192, and for the last one of 16384.
 WIDTHS = (
     (200, 16, 4),
     (600, 64, 8),
@@ -31,13 +32,13 @@ WIDTHS = (
     (784, 128, 64, 32, 8),
     (300, 100, 60, 40, 20, 8),
 )
-#: Largest acceptable error, in parts of the outputs' rms: nobody reads these answers, and so the small rings serve.
+#: Largest acceptable error relative to the outputs' rms. Nobody reads these answers, so small rings are enough.
 LOOSE = 2.0
 
 
 @dataclass(frozen=True)
 class WholePlan:
-    """The widths it was made for, its kernels, and one run of it."""
+    """The widths of its network's layers, its kernels, and a function that runs it once."""
 
     widths: tuple[int, ...]
     kernels: KernelCounts
@@ -45,7 +46,7 @@ class WholePlan:
 
 
 def whole_plans() -> Iterator[WholePlan]:
-    """Compiled for the committed kernel times, with keys."""
+    """Plans compiled for the committed kernel times, with keys."""
     times = default_times().engine
     for widths in WIDTHS:
         network, images = _network(widths)
@@ -58,7 +59,7 @@ def whole_plans() -> Iterator[WholePlan]:
 
 
 def _network(widths: Sequence[int]) -> tuple[Network, NDArray[np.float64]]:
-    """A dense network of these widths with random weights and squares between, and images for it."""
+    """A dense network of these widths with random weights and a square between layers, and images for it."""
     rng = np.random.default_rng(len(widths))
     nodes: list[Input | Dense | Polynomial] = [Input(name="x", inputs=(), shape=(widths[0],))]
     for index, (rows, columns) in enumerate(zip(widths[1:], widths[:-1], strict=True)):

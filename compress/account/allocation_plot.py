@@ -1,4 +1,4 @@
-"""The allocation as a picture: what share of every layer's weights stays, at how many bits, and what the layer weighs.
+"""The allocation as a picture: the share of each layer's weights that stays, its bits per weight, and its bytes.
 
 Needs matplotlib (the extra 'plots').
 """
@@ -17,9 +17,10 @@ FORMATS = (".pdf", ".png", ".svg")
 
 
 def save_allocation_plot(rows: Sequence[Mapping[str, Any]], path: str | Path, *, force: bool = False) -> None:
-    """Three bars a layer; rows: the layers of `inspection.describe_model`.
+    """Draw three bars per layer. rows: the layers of `inspection.describe_model`.
 
-    Raises: ConfigError for an unknown ending; CompressError without matplotlib; OverwriteError when the file exists.
+    Raises: ConfigError for an unknown file ending; CompressError without matplotlib; OverwriteError when the file
+    exists and force is False.
     """
     target = Path(path)
     if target.suffix.lower() not in FORMATS:
@@ -34,7 +35,7 @@ def save_allocation_plot(rows: Sequence[Mapping[str, Any]], path: str | Path, *,
     FigureCanvasAgg(figure)
     columns = (
         ("weights that stay, %", [100 * (1 - row["sparsity"]) for row in rows]),
-        ("bits a weight", [row["bits"] for row in rows]),
+        ("bits per weight", [row["bits"] for row in rows]),
         ("kilobytes, everything counted", [row["total_bits"] / 8e3 for row in rows]),
     )
     for axes, (label, values) in zip(figure.subplots(1, len(columns), sharey=True), columns, strict=True):

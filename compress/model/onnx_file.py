@@ -1,8 +1,9 @@
-"""A compressed model for plain use elsewhere: an ONNX file, checked against the module it was made from.
+"""A compressed model as an ONNX file for other programs, checked against the module that it was made from.
 
-The ordinary module is `CompressedModel.export()`. In ONNX the weights are stored dense (float, pruned ones zero) or as
-the codebook's int8 codes behind Cast and Mul; steps are powers of two, so both hold the same numbers exactly. Not
-behind DequantizeLinear: ONNX Runtime fuses that with MatMul into a kernel that rounds activations too.
+The file is made from the plain module that `CompressedModel.export()` returns. It stores weights dense (as floats, with
+pruned ones zero) or as int8 codes of the codebook followed by Cast and Mul. Steps are powers of two, so both hold the
+same numbers exactly. DequantizeLinear is not used: ONNX Runtime fuses it with MatMul into a kernel that also rounds
+activations.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _NEEDED = ("onnx", "onnxscript")
 class OnnxFile:
     """What was written. images_checked is 0 and largest_difference None when onnxruntime is not installed.
 
-    coded_layers: layers stored as int8 codes. largest_difference: of an output, ONNX Runtime against torch.
+    coded_layers: layers stored as int8 codes. largest_difference: between outputs of ONNX Runtime and of torch.
     """
 
     path: Path
@@ -65,13 +66,15 @@ def export_onnx(
     force: bool = False,
     progress: Progress | None = None,
 ) -> OnnxFile:
-    """Write `model` as one ONNX file with inputs "input" (batch, *input_shape) and "output"; the batch size is free.
+    """Write `model` as one ONNX file with input "input" (batch, *input_shape) and output "output", for any batch size.
 
-    input_shape: without the batch axis; a model that has seen data knows its own. images: inputs to check the file on
-    (default: fixed random ones in [0, 1]). Half-precision models are written in float32, which holds their numbers.
+    input_shape: without the batch axis; not needed for a model that has seen data. images: inputs on which the file is
+    checked (default: fixed random ones in [0, 1]). Half-precision models are written in float32, which holds their
+    numbers.
+
     Raises: OverwriteError; ConfigError for an unknown storage, a missing shape or missing packages (cipherpress[onnx]);
-    InputShapeError for a shape that the model does not take; ModelError when it cannot be expressed in ONNX or the
-    file's outputs differ from torch's. Nothing is written then.
+    InputShapeError for a shape that the model does not take; ModelError when the model cannot be expressed in ONNX or
+    the outputs of the file differ from torch's. Nothing is written then.
     """
     path = Path(path)
     refuse_existing(path, force=force)
@@ -87,7 +90,8 @@ def export_onnx(
             expected = module(inputs)
     except (RuntimeError, IndexError) as error:
         raise InputShapeError(
-            f"input: the model does not take shape {shape} ({_first_line(error)}); give the shape without the batch axis"
+            f"input: the model does not take shape {shape} ({_first_line(error)}); "
+            "give the shape without the batch axis"
         ) from error
     if progress is not None:
         progress("trace", 0.1)
@@ -131,7 +135,7 @@ def _required_packages(path: Path) -> Any:
 
 
 def _check_inputs(shape: tuple[int, ...], images: NDArray[np.float32] | None, module: nn.Module) -> Tensor:
-    """At least two inputs in the module's precision: exporters take a batch of one for a constant."""
+    """At least two inputs in the module's precision; with one, the exporter would make the batch size a constant."""
     dtype = precision(module)
     if images is not None and len(images) > 1:
         return torch.from_numpy(np.ascontiguousarray(images)).to(dtype)
@@ -140,9 +144,9 @@ def _check_inputs(shape: tuple[int, ...], images: NDArray[np.float32] | None, mo
 
 
 def _translate(module: nn.Module, inputs: Tensor, path: Path) -> Any:
-    """The ONNX model; names of files and modules on this machine are taken out.
+    """The ONNX model without names of files and modules on this machine.
 
-    Raises: ModelError naming what torch's exporter says.
+    Raises: ModelError with the message of torch's exporter.
     """
     batch = torch.export.Dim("batch")
     try:
@@ -157,7 +161,7 @@ def _translate(module: nn.Module, inputs: Tensor, path: Path) -> Any:
                 output_names=["output"],
                 dynamic_shapes=({0: batch},),
             )
-    except Exception as error:  # the exporter runs user code and wraps whatever comes out of it in errors of its own
+    except Exception as error:  # the exporter runs user code and wraps all of its errors
         raise ModelError(
             f"{path}: the model cannot be written as ONNX ({_reason(error)}); use tensor operations with fixed shapes"
         ) from error
@@ -172,7 +176,7 @@ def _translate(module: nn.Module, inputs: Tensor, path: Path) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's remarks on packages that are not installed and its own deprecated calls."""
+    """Hide the exporter's messages about packages that are not installed and about its own deprecated calls."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.onnx._internal.exporter._registration")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -189,7 +193,7 @@ def _quiet() -> Iterator[None]:
 def _store_codes(onnx: Any, proto: Any, layers: dict[str, LayerCodes]) -> tuple[str, ...]:
     """Replace the initializers that hold a layer's weights (as they are or transposed) by codes, Cast and Mul.
 
-    Returns the layers found; one whose weights the exporter merged with something else stays dense.
+    Returns the layers found. A layer whose weights the exporter merged with others stays dense.
     """
     arrays = {item.name: onnx.numpy_helper.to_array(item) for item in proto.graph.initializer}
     replaced: dict[str, Any] = {}
@@ -251,7 +255,7 @@ def _compare(content: bytes, inputs: Tensor, expected: Tensor, path: Path) -> fl
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of the innermost cause: the exporter's own messages are pages long."""
+    """The first line of the innermost cause; whole messages of the exporter are pages long."""
     while error.__cause__ is not None:
         error = error.__cause__
     return _first_line(error)

@@ -1,7 +1,8 @@
 """A CompressedModel on disk: a folder with `model.safetensors` (numbers) and `model.json` (everything else).
 
 A quantized layer is stored as a bitmap of its mask, the codes of the surviving weights packed to their bits, and the
-log2 of its steps. A layer that is only pruned is stored as the bitmap and the surviving weights. The folder does not hold
+log2 of its steps. A layer that is only pruned is stored as the bitmap and the surviving weights. The folder does not
+hold
 the torch module: the caller gives it again, and it must have the recorded architecture. Nothing is pickled.
 """
 
@@ -58,7 +59,8 @@ def save_model(model: CompressedModel, folder: str | Path, force: bool = False) 
         tensors[f"{name}.log2_step"] = torch.from_numpy(layer.log2_step.astype(np.int16))
     masked = {name: mask for name, mask in model.masks().items() if name not in tied}
     for name, mask in masked.items():
-        weight: Tensor = model.module.get_submodule(name).weight.detach()  # type: ignore[assignment, union-attr, operator]
+        parameter: Tensor = model.module.get_submodule(name).weight  # type: ignore[assignment]
+        weight = parameter.detach()
         tensors[f"{name}.mask"] = torch.from_numpy(pack_mask(mask))
         tensors[f"{name}.survivors"] = weight[torch.from_numpy(mask)].clone()
     tensors |= {key: value.detach().clone().contiguous() for key, value in _leftovers(model.module).items()}
@@ -108,7 +110,8 @@ def load_model_folder(folder: str | Path, module: nn.Module | None = None) -> Co
     for field in ("layers", MASKED_FIELD):
         for entry in header[field]:
             name = entry["layer"]
-            if name not in layers or name in restored or list(layers[name].weight.shape) != entry["shape"]:  # type: ignore[arg-type]
+            fits = name in layers and list(layers[name].weight.shape) == entry["shape"]  # type: ignore[arg-type]
+            if not fits or name in restored:
                 raise FormatError(
                     f"{folder / JSON_FILE}: field '{field}' names '{name}' {entry['shape']}, which the model does not "
                     "have or which is named twice"
@@ -195,8 +198,8 @@ def _tie(module: nn.Module, header: Mapping[str, Any], path: Path) -> None:
     for name, owner in tied_layers(module).items():
         if {name, owner} & entries and tied.get(name) != owner:
             raise ModelError(
-                f"{path.parent}: layers '{name}' and '{owner}' share a weight in the model given, not in the saved one; "
-                "give the model it was made from"
+                f"{path.parent}: layers '{name}' and '{owner}' share a weight in the model given, not in the saved "
+                "one; give the model it was made from"
             )
 
 

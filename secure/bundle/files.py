@@ -33,22 +33,22 @@ CLIENT_FILE, PLAN_FILE, CONSTANTS_FILE, REPORT_FILE = (
 )
 CLIENT_KIND, PLAN_KIND, REPORT_KIND = "cipherpress-client", "cipherpress-plan", "cipherpress-report"
 OP_FIELDS = tuple(field.name for field in fields(Op))
-#: A slot map larger than this decompresses from an attack, not from a compiler.
+#: The largest slot map that is decompressed. A compiler writes smaller ones; a larger one would be an attack.
 MAX_MAP_BYTES = 64 * 2**20
-#: What a JSON value of the wrong type or shape raises on its way into a spec.
+#: The exceptions that JSON values of a wrong type or shape cause when they are put into a spec.
 MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError)
 
 
 def plan_digest(plan: Plan) -> str:
-    """sha256 (hex) over everything the plan says, constants included: the bundle's identity."""
+    """The id of a bundle: sha256 (hex) over its whole plan, with the constants."""
     constants = _constants_bytes(plan)
     return hashlib.sha256(json_bytes(_plan_json(plan, constants)) + constants).hexdigest()
 
 
 def save_bundle(bundle: Bundle, folder: str | Path, force: bool = False) -> None:
-    """Write the folder; all files appear at once.
+    """Write the folder, whole or not at all; the same bundle gives the same bytes.
 
-    Raises: OverwriteError.
+    Raises: as `compress.artifact.write_folder`.
     """
     constants = _constants_bytes(bundle.server.plan)
     files = {
@@ -63,7 +63,7 @@ def save_bundle(bundle: Bundle, folder: str | Path, force: bool = False) -> None
 
 
 def load_bundle(folder: str | Path) -> Bundle:
-    """All three parts, checked to belong together.
+    """All three parts; they are checked to belong together.
 
     Raises: FormatError naming file and field; InsecureParametersError.
     """
@@ -111,7 +111,7 @@ def load_client(folder: str | Path) -> ClientSpec:
 
 
 def load_server(folder: str | Path) -> ServerSpec:
-    """The server's part alone: the plan, verified operation by operation.
+    """The server's part alone: the plan, with every operation checked.
 
     Raises: FormatError, InsecureParametersError.
     """
@@ -150,7 +150,8 @@ def load_server(folder: str | Path) -> ServerSpec:
 
 
 def client_disagreement(spec: ClientSpec, plan: Plan) -> str | None:
-    """The first field of the client's part that is not what the plan says: a key that is missing, a level or scale that differs."""
+    """The first field of the client's part that is not what the plan says: a key that is missing, a level or scale
+    that differs."""
     wanted = {
         "params": plan.params,
         "keys": plan.key_manifest,
@@ -184,12 +185,12 @@ def _check_client(spec: ClientSpec, path: Path) -> None:
     if not all(isfinite(scale) and scale > 0 for scale in (spec.input_scale, *spec.output_scales)):
         raise FormatError(f"{path}: field 'input_scale' or 'output_scales' is not positive")
     if not (isfinite(spec.input_low) and isfinite(spec.input_high) and spec.input_low <= spec.input_high):
-        raise FormatError(f"{path}: field 'input_low' or 'input_high' is no range")
+        raise FormatError(f"{path}: field 'input_low' or 'input_high' is not a range")
     if len(spec.bundle_id) != 64 or not set(spec.bundle_id) <= set("0123456789abcdef"):
-        raise FormatError(f"{path}: field 'bundle_id' is no sha256")
+        raise FormatError(f"{path}: field 'bundle_id' is not a sha256")
     degree = spec.params.poly_modulus_degree
     if not all(element % 2 == 1 and 1 < element < 2 * degree for element in spec.keys.galois_elements):
-        raise FormatError(f"{path}: field 'galois_elements' holds a number that is no Galois element of N={degree}")
+        raise FormatError(f"{path}: field 'galois_elements' holds a number that is not a Galois element of N={degree}")
 
 
 def _op(row: dict[str, Any]) -> Op:
@@ -221,7 +222,10 @@ def _plan_json(plan: Plan, constants: bytes) -> dict[str, Any]:
 
 
 def _constants_bytes(plan: Plan) -> bytes:
-    """slots: real parts of all constants. imaginary_slots: the other parts of those that have one, in the same order."""
+    """The two tensors of a plan's constants as safetensors bytes.
+
+    slots: the real parts of all constants. imaginary_slots: the imaginary parts of the complex ones, in the same order.
+    """
     real = np.array([constant.slots.real for constant in plan.constants], dtype=np.float32)
     other = np.array([plan.constants[index].slots.imag for index in _complex_constants(plan)], dtype=np.float32)
     return save_tensors(
@@ -234,7 +238,7 @@ def _complex_constants(plan: Plan) -> list[int]:
 
 
 def _constant_slots(tensors: dict[str, NDArray[Any]], complex_constants: list[int]) -> list[NDArray[Any]]:
-    """Raises: ValueError, KeyError, IndexError for tensors of another kind."""
+    """The slots of every constant. Raises: ValueError, KeyError, IndexError for tensors of another kind."""
     real, imaginary = tensors["slots"], tensors["imaginary_slots"]
     if real.dtype != np.float32 or imaginary.dtype != np.float32:
         raise ValueError(f"slots are {real.dtype} and {imaginary.dtype}, not float32")

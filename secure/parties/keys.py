@@ -1,4 +1,4 @@
-"""Keys: a secret key that hides itself, and the evaluation key a server may have. Two types, two files."""
+"""Keys: a secret key that hides its content, and the evaluation key that a server may have. Two types, two files."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ SECRET_FILE, EVALUATION_FILE = "secret.key", "evaluation.key"
 class SecretKey:
     """A client's secret key for one bundle. Only `to_bytes` and `native` hand out its content.
 
-    It is no dataclass and has no `__dict__`, so that `dataclasses.asdict`, `vars`, `repr`, `copy` and `pickle` show nothing
-    of it. It cannot be changed.
+    It is no dataclass and has no `__dict__`, so that `dataclasses.asdict`, `vars`, `repr`, `copy` and `pickle` show
+    nothing of it. It cannot be changed.
     """
 
     __slots__ = ("_content", "bundle_id", "key_id")
@@ -84,7 +84,7 @@ class SecretKey:
 
 
 class SecretCipher:
-    """SEAL's encryptor and decryptor under one secret key; lives in a client only."""
+    """SEAL's encryptor and decryptor under one secret key. Only a client has one."""
 
     def __init__(self, ring: Ring, key: SecretKey) -> None:
         """Raises: FormatError when the key's bytes are of other parameters."""
@@ -98,7 +98,8 @@ class SecretCipher:
         raise TypeError("a secret key cannot be pickled or copied; save it with write_keys")
 
     def encrypt(self, slots: NDArray[Any], level: int, scale: float) -> bytes:
-        """SEAL's bytes of a symmetric encryption; its random half is a seed, so they are half of a ciphertext's.
+        """SEAL's bytes of a symmetric encryption. Its random half is a seed, so they are half as many as a ciphertext
+        has.
 
         Raises: BackendError.
         """
@@ -113,13 +114,13 @@ class SecretCipher:
         plain = seal.Plaintext()
         with native_errors("decrypt"):
             self._decryptor.decrypt(ciphertext, plain)
-            plain.scale = 1.0  # SEAL refuses scales near the modulus; ours is taken out after decoding
+            plain.scale = 1.0  # SEAL refuses scales near the modulus; our scale is divided out after decoding
             return np.asarray(self._encoder.decode_double(plain), dtype=np.float64) / scale
 
 
 @dataclass(frozen=True)
 class EvaluationKey:
-    """Relinearization and Galois keys, exactly those of the bundle's manifest; what a server gets."""
+    """What a server gets: relinearization and Galois keys, exactly those of the bundle's manifest."""
 
     bundle_id: str
     key_id: bytes
@@ -137,7 +138,7 @@ class EvaluationKey:
 
 
 def generate_keys(spec: ClientSpec, ring: Ring) -> tuple[SecretKey, EvaluationKey]:
-    """Fresh keys for a bundle: the secret one and the evaluation keys its plan uses, in SEAL's seeded form.
+    """Fresh keys for a bundle: the secret key, and the evaluation keys that its plan uses, in SEAL's seeded form.
 
     Raises: BackendError.
     """
@@ -154,7 +155,7 @@ def generate_keys(spec: ClientSpec, ring: Ring) -> tuple[SecretKey, EvaluationKe
 
 
 def load_evaluation_key(key: EvaluationKey, bundle_id: str, manifest: KeyManifest, ring: Ring) -> EvaluationKeys:
-    """SEAL's objects of a client's key: exactly those of the manifest, none more, since each takes memory.
+    """SEAL's objects of a client's key: exactly those of the manifest and no more, since each takes memory.
 
     Raises: KeyMismatchError for the key of another bundle; FormatError.
     """

@@ -93,11 +93,11 @@ DAMAGES = [
     ({"date": None}, "field 'date' is missing or malformed"),
     ({"engine": None}, "field 'engine' does not hold butterfly_ns"),
     ({"seal": {**asdict(SEAL), "more": 1.0}}, "field 'seal' does not hold butterfly_ns"),
-    ({"seal": {**asdict(SEAL), "product_ns": -1.0}}, "field 'seal.product_ns' is -1.0, which is no time"),
-    ({"seal": {**asdict(SEAL), "product_ns": "3"}}, "field 'seal.product_ns' is '3', which is no time"),
-    ({"seal": {**asdict(SEAL), "product_ns": True}}, "field 'seal.product_ns' is True, which is no time"),
-    ({"engine": {**asdict(ENGINE), "call_us": float("nan")}}, "field 'engine.call_us' is nan, which is no time"),
-    ({"engine": {**asdict(ENGINE), "call_us": 1e9}}, "field 'engine.call_us' is 1000000000.0, which is no time"),
+    ({"seal": {**asdict(SEAL), "product_ns": -1.0}}, "field 'seal.product_ns' is -1.0, which cannot be a time"),
+    ({"seal": {**asdict(SEAL), "product_ns": "3"}}, "field 'seal.product_ns' is '3', which cannot be a time"),
+    ({"seal": {**asdict(SEAL), "product_ns": True}}, "field 'seal.product_ns' is True, which cannot be a time"),
+    ({"engine": {**asdict(ENGINE), "call_us": float("nan")}}, "field 'engine.call_us' is nan, which cannot be a time"),
+    ({"engine": {**asdict(ENGINE), "call_us": 1e9}}, "field 'engine.call_us' is 1000000000.0, which cannot be a time"),
     ({"engine": dict.fromkeys(asdict(ENGINE), 0)}, "field 'engine' says that nothing takes time"),
 ]
 
@@ -129,18 +129,18 @@ def test_times_of_another_machine_are_refused():
 
 def test_a_compilation_uses_measured_times_and_says_so():
     network = small_network()
-    default = cp.compile(network, Data(), max_error=0.5)
+    default = cp.compile(network, Data(), cp.Limits(max_error=0.5))
     assert default.report["times"] == "default table"
     assert "default table" in default.explain()
     slow = replace(ENGINE, butterfly_ns=1000 * ENGINE.butterfly_ns)
     save_times(slow, SEAL, DAY)
-    first, second = (cp.compile(network, Data(), max_error=0.5) for _ in range(2))
+    first, second = (cp.compile(network, Data(), cp.Limits(max_error=0.5)) for _ in range(2))
     assert first.report["times"] == "calibrated on this machine, 2026-11-25"
     assert first.report["predicted_server_ms"] > 100 * default.report["predicted_server_ms"]
     assert first.report == second.report and first.client.bundle_id == second.client.bundle_id
     cache_path().write_text("{}")
     with pytest.raises(FormatError, match="calibrate --force"):
-        cp.compile(network, Data(), max_error=0.5)
+        cp.compile(network, Data(), cp.Limits(max_error=0.5))
 
 
 def test_the_command_shows_what_was_measured_before_and_refuses_damage():
