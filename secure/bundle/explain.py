@@ -1,6 +1,4 @@
-"""A bundle as text for people: what was decided, what it will cost, what will leave the client and what the server
-keeps.
-"""
+"""A bundle as text for people: what the compiler decided, what a run will cost, what the client sends and receives."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ LAYER_COLUMNS: tuple[tuple[str, str], ...] = (
 
 
 def explain_bundle(bundle: Bundle) -> str:
-    """Parameters, work by layer, keys, sizes and predictions; what the report does not hold is left out."""
+    """Parameters, work per layer, keys, sizes and predictions. Parts that the report lacks are left out."""
     blocks = [
         _summary(bundle),
         _sizes(bundle),
@@ -88,7 +86,7 @@ def _sizes(bundle: Bundle) -> str:
 
 
 def _layers(rows: Iterable[Mapping[str, Any]]) -> str:
-    """One line a layer, in the plan's order."""
+    """One line per layer, in the plan's order."""
     cells = [[str(row.get("layer", "?")), *(_cell(row.get(key)) for _, key in LAYER_COLUMNS)] for row in rows]
     if not cells:
         return ""
@@ -96,7 +94,8 @@ def _layers(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _layouts(stages: Sequence[Mapping[str, Any]]) -> str:
-    """Layer by layer the layouts that were priced, cheapest first; the one taken may cost more where it makes a later layer cheaper."""
+    """Layer by layer the layouts that were priced, cheapest first; the one taken may cost more where it makes a later
+    layer cheaper."""
     cells = []
     for stage in stages:
         offers = sorted(stage.get("offers", ()), key=lambda offer: offer.get("milliseconds", 0.0))
@@ -117,7 +116,7 @@ def _layouts(stages: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _weighed(alternatives: Sequence[Mapping[str, Any]]) -> str:
-    """What the search tried, the chosen one last."""
+    """The alternatives that the search tried, the chosen one last."""
     cells = [
         [
             f"N = {row.get('degree', '?')}",
@@ -133,7 +132,7 @@ def _weighed(alternatives: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
-    """Left-aligned first column, right-aligned others but the last one of text."""
+    """Rows as aligned columns: the first one to the left, all others to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:
@@ -159,5 +158,5 @@ def _count(number: int, noun: str) -> str:
 
 
 def _bytes(number: float) -> str:
-    """Decimal units, as links and disks are sold."""
+    """A size in decimal units, as links and disks are sold."""
     return f"{number / 1e6:.2f} MB" if number >= 1e6 else f"{number / 1e3:.1f} kB"

@@ -18,14 +18,14 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class ClientSpec:
-    """How a client encodes an input and reads the answer.
+    """How a client encodes an input and reads the answer. Its arrays are read-only.
 
-    bundle_id: sha256 (hex) of the plan; binds keys and ciphertexts to this bundle.
-    input_slots: (ciphertexts, planes, slots) int32, the flat input feature each slot carries, -1 for a slot that stays zero; with two
-    planes the second is the imaginary part.
+    bundle_id: sha256 (hex) of the plan. It binds keys and ciphertexts to this bundle.
+    input_slots: (ciphertexts, planes, slots) int32, the flat input feature each slot carries, -1 for a slot that stays
+    zero; with two planes the second is the imaginary part.
     input_low, input_high: the range calibration saw; inputs far outside would overflow the modulus silently.
-    output_slots: (outputs, 2) int32, ciphertext and slot where each flat output value is read.
-    predicted_logit_error: bound at six sigma on |encrypted - plan in clear| at the outputs, in their units.
+    output_slots: (outputs, 2) int32, the ciphertext and slot where each flat output is read.
+    predicted_logit_error: bound at six standard deviations on |encrypted - plan in clear| at any output, in its units.
     """
 
     bundle_id: str

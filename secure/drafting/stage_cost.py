@@ -1,7 +1,7 @@
 """What one stage costs under the engine, from its diagonals and how its rotations are split. Pure counting.
 
-The rules are the engine's (`secure.kernels.engine`): rotations of one value share its digits, products of rotated
-values are added before they are divided, and a sum that is only rotated divides one of its parts.
+The engine works by these rules (`secure.kernels.engine`): rotations of one value share its digits. Products of rotated
+values are added before they are divided. Of a sum that is only rotated, one part alone is divided.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ class GiantWork:
 
 @dataclass(frozen=True)
 class StageWork:
-    """Rotations and products of one stage, counted.
+    """The rotations and products of one stage, counted.
 
-    babies: rotations of every input ciphertext that is rotated. outputs: by output ciphertext, its giants in ascending
-    order.
-    chained: whether that output's giants go by Horner's rule. groups: what follows the sum of every output. presums:
-    what every input ciphertext is folded by first, one entry a ciphertext.
+    babies: for every rotated input ciphertext, its number of baby steps.
+    outputs: for every output ciphertext, its giant steps in ascending order.
+    chained: for every output, whether its giant steps are done by Horner's rule.
+    groups: the moves that follow the sum of every output.
+    presums: for every input ciphertext, the groups of moves that fold it before the products.
     """
 
     babies: tuple[int, ...]

@@ -1,7 +1,7 @@
-"""One walk along a Plan, and the evaluators in clear: slots, levels, derivatives.
+"""The walk along a Plan that all evaluators follow, and the evaluators that need no encryption.
 
-walk.py      one walk along a Plan for every evaluator
-clear.py     the evaluator in clear: slots as float64
-dry.py       the evaluator of levels, scales and parts only
-adjoint.py   derivatives of a Plan by its inputs
+walk.py      runs the operations of a Plan on any evaluator
+clear.py     the evaluator in clear: slots as float64 or complex128
+dry.py       the evaluator of levels, scales and parts, without content
+adjoint.py   derivatives of a Plan by its inputs (reverse mode)
 """

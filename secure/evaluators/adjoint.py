@@ -1,7 +1,8 @@
-"""Derivatives of a Plan by its input slots: one walk forwards that keeps what squares read, one backwards (reverse mode). Pure.
+"""Derivatives of a Plan by its input slots, in reverse mode: one walk forwards and one backwards. Pure.
 
-A plan is a polynomial over the slots, linear but for its squares, so only their arguments have to be kept. A derivative d of a real
-quantity L by a complex slot z is dL/d Re z + i dL/d Im z: L changes by Re(conj(d) dz). Then (derived)
+All operations but squares are linear, so the walk forwards keeps the arguments of squares only. The derivative d of a
+real quantity L by a complex slot z is dL/d Re z + i dL/d Im z: a change dz of the slot changes L by Re(conj(d) dz).
+Then (derived)
 
     y = c z        gives  d_z = conj(c) d_y
     y = conj(z)           d_z = conj(d_y)
@@ -27,7 +28,11 @@ Slots = NDArray[Any]
 
 @dataclass(frozen=True)
 class Tape:
-    """A walk in clear: the values asked for, by id; what every square read, by the square's id; the constants as they were."""
+    """What a walk in clear kept.
+
+    values: the wanted values by id. squared: the argument of every square, by the square's id. constants: the
+    evaluator's.
+    """
 
     plan: Plan
     values: Mapping[int, Slots]
@@ -36,7 +41,7 @@ class Tape:
 
 
 class _Recorder:
-    """Hands every operation on and remembers the arguments of squares."""
+    """Passes every operation to an evaluator, and keeps the arguments of squares."""
 
     def __init__(self, inner: ClearEvaluator) -> None:
         self._inner = inner
@@ -51,7 +56,7 @@ class _Recorder:
 
 
 def record(plan: Plan, evaluator: ClearEvaluator, inputs: Sequence[Slots], wanted: Collection[int]) -> Tape:
-    """Walk the plan on slots (..., slots), one array a ciphertext, keeping the wanted values (inputs among them if asked).
+    """Walk the plan on slots (..., slots), one array per ciphertext, and keep the wanted values, which may be inputs.
 
     Raises: PlanError, BackendError as `walk` does.
     """
@@ -68,9 +73,10 @@ def record(plan: Plan, evaluator: ClearEvaluator, inputs: Sequence[Slots], wante
 
 
 def pull_back(tape: Tape, derivatives: Mapping[int, Slots]) -> list[Slots]:
-    """Derivatives by the input slots, one array a ciphertext, of a quantity with these derivatives by values of the plan, by id.
+    """The derivatives of a quantity by the input slots, one array per input ciphertext.
 
-    A value's derivative is its own share only: what reaches it through later values is added here.
+    derivatives: by value id, how the quantity depends directly on values of the plan. The dependence through later
+    values is added here.
     """
     plan = tape.plan
     open_: dict[int, Slots] = dict(derivatives)

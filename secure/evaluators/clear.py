@@ -1,5 +1,5 @@
-"""The cleartext evaluator: slots as float64 or complex128 vectors. The first thing every plan runs on, and what encryption is
-compared with.
+"""The cleartext evaluator: slots as float64 or complex128 vectors. The first thing every plan runs on, and what
+encryption is compared with.
 
 With a noise seed it adds the errors CKKS would, so that accuracy can be predicted on thousands of images without
 encrypting one. Slots are complex then, as in CKKS: half of an error's variance is imaginary, where it matters only
@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 
 
 class ClearEvaluator:
-    """Slots (..., slots), real or complex; leading axes are a batch of independent inputs."""
+    """Values are arrays of slots (..., slots), real or complex. Leading axes are a batch of independent inputs."""
 
     def __init__(self, plan: Plan) -> None:
         self.constants: list[NDArray[Any]] = [
@@ -62,8 +62,8 @@ class ClearEvaluator:
 
 
 class NoisyClearEvaluator(ClearEvaluator):
-    """The same with the constants as an encoder rounds them, which is no matter of chance, and Gaussian noise of the variances in
-    noise.py: an approximation, CKKS errors are not independent."""
+    """The same with the constants as an encoder rounds them, which is no matter of chance, and Gaussian noise of the
+    variances in noise.py: an approximation, CKKS errors are not independent."""
 
     def __init__(self, plan: Plan, seed: int) -> None:
         super().__init__(plan)
@@ -77,11 +77,11 @@ class NoisyClearEvaluator(ClearEvaluator):
         self.restart()
 
     def restart(self) -> None:
-        """From here on the same errors again, for inputs in the same number."""
+        """Start the random errors anew: the next run has the same errors as the first, for as many inputs."""
         self._random = np.random.default_rng(self._seed)
 
     def fresh(self, slots: NDArray[Any]) -> NDArray[Any]:
-        """An input as a client encrypts it."""
+        """An input with the error of a fresh encryption."""
         return self._noisy(slots, noise.fresh_variance(self._degree), self._plan.input_scale)
 
     def rotate(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
@@ -105,8 +105,8 @@ class NoisyClearEvaluator(ClearEvaluator):
 
 
 def run_clear(plan: Plan, inputs: Sequence[NDArray[Any]], *, noise_seed: int | None = None) -> list[Array]:
-    """The real parts of the plan's output slots, one array (..., slots) a ciphertext, from its input slots; exact unless a
-    noise seed is given.
+    """The real parts of the plan's output slots, one array (..., slots) a ciphertext, from its input slots; exact
+    unless a noise seed is given.
 
     Raises: PlanError for inputs of the wrong number or width.
     """

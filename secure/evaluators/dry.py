@@ -1,6 +1,4 @@
-"""The dry evaluator: levels, scales and parts only, derived anew from the operations and compared with what the plan
-says.
-"""
+"""The dry evaluator: derives level, scale and parts of every value anew and compares them with what the plan says."""
 
 from __future__ import annotations
 
@@ -15,13 +13,13 @@ from compress.errors import PlanError
 from secure.evaluators.walk import walk
 from secure.plan import Kind, Op, Plan, op_element
 
-#: Scales are products and quotients of floats; anything above their rounding is drift.
+#: Allowed relative difference of scales. They are products and quotients of floats; a larger difference is an error.
 SCALE_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
 class Shadow:
-    """What is known of a ciphertext without its content."""
+    """A ciphertext without its content."""
 
     level: int
     scale: float
@@ -30,9 +28,7 @@ class Shadow:
 
 @dataclass(frozen=True)
 class DryRun:
-    """Operations by (kind, working level), the Galois elements the rotations use, and how many ciphertexts live at
-    once.
-    """
+    """Operations by (kind, working level), the Galois elements that are used, and the most ciphertexts held at once."""
 
     operations: Mapping[tuple[Kind, int], int]
     galois_elements: frozenset[int]
@@ -41,7 +37,7 @@ class DryRun:
 
 @dataclass
 class DryEvaluator:
-    """Carries shadows; every method derives the result and holds it against the operation."""
+    """Values are shadows. Every method derives the shadow of the result and compares it with the operation."""
 
     plan: Plan
     operations: Counter[tuple[Kind, int]] = field(default_factory=Counter)
@@ -117,7 +113,7 @@ class DryEvaluator:
         self._require(op, op.parts == found.parts, f"says {op.parts} parts, it has {found.parts}")
         close = isclose(op.scale, found.scale, rel_tol=SCALE_TOLERANCE)
         self._require(op, close, f"says scale {op.scale:.9g}, it is {found.scale:.9g}")
-        # a slot of size one is a coefficient of at least 1 / N: beyond this, ordinary numbers wrap around
+        # a slot of size one has a coefficient of at least 1 / N, so with a larger scale ordinary numbers wrap around
         room = self.plan.params.log2_modulus(found.level) + log2(self.plan.params.poly_modulus_degree)
         self._require(
             op, log2(found.scale) < room, f"has scale 2^{log2(found.scale):.1f} where {room:.1f} bits are the most"
@@ -150,7 +146,7 @@ def dry_run(plan: Plan) -> DryRun:
 
 
 def _check_frame(plan: Plan) -> None:
-    """What needs no walk: inputs, outputs, references, and fields that belong to one kind of operation only."""
+    """Checks that need no walk: inputs, outputs, references, and fields that only some kinds of operations have."""
     if plan.inputs < 1:
         raise PlanError("input", f"the plan takes {plan.inputs} ciphertexts, at least one is needed")
     if not 1 <= plan.input_level <= plan.params.levels:

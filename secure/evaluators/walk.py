@@ -1,4 +1,4 @@
-"""One walk, several evaluators: the encrypted run, the clear run and the dry run follow the same Plan."""
+"""The walk along a Plan. The encrypted run, the run in clear and the dry run are walks with different evaluators."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ Value = TypeVar("Value")
 
 
 class Evaluator(Protocol[Value]):
-    """What a backend must do; values are its ciphertexts, `op.constant` an index into the plan's constants."""
+    """The operations of a plan. Values have a type of the evaluator's own; `op.constant` is an index into
+    plan.constants."""
 
     def rotate(self, value: Value, op: Op) -> Value: ...
     def conjugate(self, value: Value, op: Op) -> Value: ...
@@ -31,7 +32,8 @@ def walk(
     inputs: Sequence[Value],
     on_op: Callable[[int, Op, Value], None] | None = None,
 ) -> list[Value]:
-    """The plan's outputs from its inputs; every value is let go after its last use, so memory follows the plan's width.
+    """The plan's outputs for these inputs. Every value is dropped after its last use, so memory depends on the plan's
+    width.
 
     on_op(value id, operation, result) is called after every operation.
     Raises: PlanError for the wrong number of inputs; BackendError naming layer and operation where the evaluator fails.

@@ -1,9 +1,10 @@
 """What one operation of a Plan costs in number-theoretic kernels, and in time on a machine with given kernel times.
 
-The counts follow SEAL's one-special-prime key switch, in which every data prime is a digit (cost-model notes, derived from
-SEAL's source and checked there against an instrumented implementation):
+The counts follow SEAL's key switch with one special prime, in which every data prime is a digit (derived from SEAL's
+source, checked against an instrumented implementation):
 
-    key switch at level l : (l+1)(l+2) limb transforms, 2 l (l+1) N + 2 l N products, one key of 2 l (l+1) N residues read
+    key switch at level l : (l+1)(l+2) limb transforms, 2 l (l+1) N + 2 l N products, one key of 2 l (l+1) N residues
+    read
     rescale from level l  : 2 l limb transforms, 2 (l-1) N products
     product with plaintext: 2 l N products;  square: 3 l N products;  addition: parts * l * N additions
 
@@ -22,8 +23,12 @@ RESIDUE_BYTES = 8
 
 @dataclass(frozen=True)
 class KernelCounts:
-    """Work of one or more operations: limb transforms and their butterflies, modular products and additions, bytes of keys read, and how
-    often the runtime is called (not at all by an operation that another one's call does)."""
+    """The work of one or more operations.
+
+    transforms, butterflies: limb transforms, and the butterflies in them. products, additions: modular ones.
+    key_bytes: bytes of keys that are read. calls: calls of the runtime; 0 for an operation that is done within another
+    one's call.
+    """
 
     transforms: int = 0
     butterflies: int = 0
@@ -43,7 +48,7 @@ class KernelCounts:
         )
 
     def times(self, factor: int) -> KernelCounts:
-        """So many times the same work."""
+        """The same work `factor` times."""
         return KernelCounts(
             self.transforms * factor,
             self.butterflies * factor,
@@ -56,7 +61,8 @@ class KernelCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class KernelTimes:
-    """Seconds-per-kernel of one machine, one thread: nanoseconds per butterfly, product and addition, microseconds per call."""
+    """What kernels take on one thread of one machine: nanoseconds per butterfly, product, addition; microseconds per
+    call."""
 
     butterfly_ns: float
     product_ns: float
@@ -64,7 +70,7 @@ class KernelTimes:
     call_us: float = field(default=0.0)
 
     def milliseconds(self, counts: KernelCounts) -> float:
-        """Time of that work (derived: a sum, nothing overlaps on one thread)."""
+        """The time of this work: a sum, since nothing overlaps on one thread (derived)."""
         nanoseconds = (
             counts.butterflies * self.butterfly_ns
             + counts.products * self.product_ns
@@ -73,12 +79,12 @@ class KernelTimes:
         return nanoseconds * 1e-6 + counts.calls * self.call_us * 1e-3
 
 
-#: A core of 2026, for whoever plans without having measured: only ratios matter.
+#: Typical times of a core of 2026, for plans without measured times. Only their ratios matter.
 TYPICAL_TIMES = KernelTimes(butterfly_ns=0.5, product_ns=0.3, addition_ns=0.25, call_us=5.0)
 
 
 def operation_kernels(kind: Kind, level: int, degree: int, parts: int = 2) -> KernelCounts:
-    """Kernels of one operation that works at `level` in a ring of degree N; `parts` is what an addition adds."""
+    """Kernels of one operation at a level of a ring of degree N. parts: of the ciphertexts that an addition adds."""
     butterflies_per_transform = degree // 2 * int(log2(degree))
     transforms = products = additions = key_bytes = 0
     match kind:

@@ -1,21 +1,23 @@
-"""What a plan costs in kernels under the engine, which shares digits between rotations and divides sums once. Pure counting.
+"""What a plan costs in kernels under the engine, which shares digits between rotations and divides sums once. Pure
+counting.
 
-Counted on the schedule that the engine runs (`secure.engine.schedule`: which values stay to be divided by P, and why). Counts
-derived from its kernels; l data primes are left, N residues a row:
+Counted on the schedule that the engine runs (`secure.engine.schedule`: which values stay to be divided by P, and why).
+Counts derived from its kernels; l data primes are left, N residues a row:
 
     digits of a value      : l + l^2 limb transforms, l^2 N additions
     one switch of them     : 2 l (l+1) N products with a key that is read, 8 (l+1) N additions (2 (l+1) N residues that are gathered
                              from their old places, which takes as long as adding three, and added); for the first part,
                              which is carried along, 2 l N additions where it was divided, 2 (l+1) N where it was not
     division of a sum by P : 2 (l+1) limb transforms, 8 l N additions; half of each where the sum is only rotated, whose
-                             first part need not be divided; 2 (l+1) limb transforms also where the last data prime goes with P
+                             first part need not be divided; 2 (l+1) limb transforms also where the last data prime
+                             goes with P
     product with a constant: 2 l N products, 2 (l+1) N where it is extended
     addition               : nothing of its own where what is added is made inside the sum; else a pass of additions for each
                              value that enters, two where it has to be multiplied by P
     square, rescale        : 8 l N additions; 2 l limb transforms and 8 (l-1) N additions
 
-Products are those with keys and constants, which come from memory: that is most of what they cost. A product of two values at hand
-counts as two additions. Every line is one call but a product, four of which go in one.
+Products are those with keys and constants, which come from memory: that is most of what they cost. A product of two
+values at hand counts as two additions. Every line is one call but a product, four of which go in one.
 """
 
 from __future__ import annotations
@@ -45,12 +47,15 @@ def _call(transforms: int, degree: int, additions: int) -> KernelCounts:
 
 
 def digits_kernels(level: int, degree: int) -> KernelCounts:
-    """Digits of one part of a value."""
+    """Kernels that take one part of a value apart into digits."""
     return _call(level + level * level, degree, level * level * degree)
 
 
 def switch_kernels(level: int, degree: int, carried_rows: int | None = None) -> KernelCounts:
-    """Digits times one key, and what is carried along: by default the first part of a divided value."""
+    """Kernels that multiply digits with one key.
+
+    carried_rows: rows of the other part that are rotated along with them; by default those of a divided value.
+    """
     residues = 2 * level * (level + 1) * degree
     carried = (level if carried_rows is None else carried_rows) * degree
     return KernelCounts(
@@ -62,40 +67,40 @@ def switch_kernels(level: int, degree: int, carried_rows: int | None = None) -> 
 
 
 def division_kernels(level: int, degree: int, parts: int = 2) -> KernelCounts:
-    """A switched sum, or one part of it, divided by P."""
+    """Kernels that divide a switched sum, or one part of it, by P."""
     return _call(parts * (level + 1), degree, 4 * parts * level * degree)
 
 
 def joint_division_kernels(level: int, degree: int) -> KernelCounts:
-    """A switched sum divided by P and by the last of its data primes at once."""
+    """Kernels that divide a switched sum by P and by its last data prime at once."""
     return _call(2 * (level + 1), degree, 12 * level * degree)
 
 
 def product_kernels(level: int, degree: int, extended: bool = False, parts: int = 2) -> KernelCounts:
-    """A product with a constant, added to its sum; whose call it is, `product_calls` knows."""
+    """Kernels of a product with a constant that is added to its sum; `product_calls` counts the calls."""
     return KernelCounts(products=parts * (level + extended) * degree)
 
 
 def product_calls(products: int) -> KernelCounts:
-    """Calls of so many products of one form in a row."""
+    """The calls that this many products of one form in a row take."""
     return KernelCounts(calls=products // PRODUCTS_PER_CALL + products % PRODUCTS_PER_CALL)
 
 
 def summand_kernels(level: int, degree: int, form: Form, parts: int = 2) -> KernelCounts:
-    """A value that enters a sum as it is."""
+    """Kernels that add a value to a sum."""
     residues = parts * (level + (form is Form.EXTENDED)) * degree
     return KernelCounts(additions=residues * (2 if form is Form.LIFTED else 1), calls=1)
 
 
 def lone_operation_kernels(kind: Kind, level: int, degree: int) -> KernelCounts:
-    """One operation that shares nothing with others: what the search orders candidates by."""
+    """Kernels of one operation that shares no work with others. The search prices candidates by it."""
     if kind in SWITCHES:
         return digits_kernels(level, degree) + switch_kernels(level, degree) + division_kernels(level, degree)
     return _at_hand_kernels(kind, level, degree, 2)
 
 
 def _at_hand_kernels(kind: Kind, level: int, degree: int, parts: int) -> KernelCounts:
-    """An operation that reads no key."""
+    """Kernels of an operation that reads no key."""
     if kind is Kind.RESCALE:
         return _call(parts * level, degree, 4 * parts * (level - 1) * degree)
     if kind is Kind.SQUARE:
@@ -104,8 +109,8 @@ def _at_hand_kernels(kind: Kind, level: int, degree: int, parts: int) -> KernelC
 
 
 def engine_kernels(plan: Plan) -> tuple[KernelCounts, ...]:
-    """Kernels of every operation of a plan, in its order; a division counts at the operation that makes what is divided, or at the
-    rotation that takes one part of it apart."""
+    """Kernels of every operation of a plan, in its order; a division counts at the operation that makes what is
+    divided, or at the rotation that takes one part of it apart."""
     work = [KernelCounts() for _ in plan.ops]
     for op, counts in _counted(plan, schedule(plan)):
         work[op - plan.inputs] += counts
@@ -113,7 +118,7 @@ def engine_kernels(plan: Plan) -> tuple[KernelCounts, ...]:
 
 
 def _counted(plan: Plan, steps: Schedule) -> list[tuple[int, KernelCounts]]:
-    """(operation's value, kernels) of everything that is done."""
+    """(value of the operation, kernels) of every step of the schedule."""
     degree = plan.params.poly_modulus_degree
     result: list[tuple[int, KernelCounts]] = []
     extended: set[int] = set()

@@ -1,9 +1,9 @@
 """Kernels of SEAL's operations as one core pays for them. Pure.
 
-secure.kernels.counts counts modular products, which is what an accelerator's units do. Inside a key switch SEAL (evaluator.cpp,
-switch_key_inplace, read) adds the 2l(l+1)N products of digits and key unreduced, in 128 bits, reduces the 2(l+1)N sums once at
-the end, and adds the result to the ciphertext. A product without its reduction costs what an addition costs, so these are
-priced as additions, and the reductions as products.
+secure.kernels.counts counts modular products, which is what an accelerator's units do. Inside a key switch SEAL
+(evaluator.cpp, switch_key_inplace, read) adds the 2l(l+1)N products of digits and key unreduced, in 128 bits, reduces
+the 2(l+1)N sums once at the end, and adds the result to the ciphertext. A product without its reduction costs what an
+addition costs, so these are priced as additions, and the reductions as products.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def plan_seal_kernels(plan: Plan) -> tuple[KernelCounts, ...]:
 
 
 def reduced_once(kind: Kind, level: int, degree: int, kernels: KernelCounts) -> KernelCounts:
-    """Kernels of one operation, with the products of a key switch priced as above."""
+    """Kernels of one operation, with unreduced products of a key switch counted as additions."""
     if kind not in SWITCHES:
         return kernels
     sums, reductions = (factor * (level + 1) * degree for factor in (2 * level, 2))

@@ -1,7 +1,7 @@
 """Backends: what computes a plan. One vocabulary for the whole project: engine, seal, clear.
 
-A server computes on ciphertexts with our engine or with SEAL. Both read and write SEAL's bytes and take the same plans and
-keys. A round trip may also run the plan in clear.
+A server computes on ciphertexts with our engine or with SEAL. Both read and write SEAL's bytes and take the same plans
+and keys. A round trip may also run the plan in clear.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ def backend_named(name: str, allowed: Sequence[BackendName] = tuple(BackendName)
 
 
 def usable_cores() -> int:
-    """Cores that one request may use; 1 where the system does not say which core a thread is on."""
+    """Cores that one request may use. 1 on systems that do not say which core a thread runs on."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
 
 
 class Backend(Protocol):
-    """A plan made ready for one way of computing; evaluators and values (ciphertexts) are of its own kind."""
+    """A plan prepared for one backend. Evaluators and values (ciphertexts) have types of the backend's own."""
 
     def evaluator(self, keys: EvaluationKeys) -> Any: ...
     def load(self, native: Any) -> Any: ...
@@ -59,7 +59,7 @@ class Backend(Protocol):
 
 
 class SealBackend:
-    """Values are SEAL's ciphertexts."""
+    """A plan prepared for SEAL. Values are SEAL's ciphertexts."""
 
     def __init__(self, ring: Ring, plan: Plan, cache_bytes: int, progress: Progress | None) -> None:
         self._ring, self._plan = ring, plan
@@ -106,8 +106,8 @@ def make_backend(
 ) -> Backend:
     """The parts of a server that are the same for all clients: encoded constants, tables, the threads for one request.
 
-    Raises: ConfigError for a name that is no server's backend, or threads that the backend cannot use; BackendError for a
-    plan that the backend cannot run.
+    Raises: ConfigError for a name that is no server's backend, or threads that the backend cannot use; BackendError
+    for a plan that the backend cannot run.
     """
     if choose_backend(name, plan.params) is BackendName.SEAL:
         if threads != 1:

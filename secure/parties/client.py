@@ -15,7 +15,7 @@ from secure.parties.container import Container, ContainerKind, check_belongs, pa
 from secure.parties.keys import EvaluationKey, SecretCipher, SecretKey, generate_keys
 from secure.seal.context import load_ciphertext, make_ring
 
-#: How far, in parts of the calibrated range, an input may lie outside it before it is refused.
+#: How far an input may lie outside the calibrated range, as a share of the range. Inputs beyond that are refused.
 RANGE_MARGIN = 0.25
 
 
@@ -39,7 +39,7 @@ class Client:
 
     @cached_property
     def evaluation_key(self) -> EvaluationKey:
-        """What the server needs; only the client that made the keys has it.
+        """The key that the server needs. Only a client that made its own keys has it.
 
         Raises: KeyMismatchError for a client that was given its secret key.
         """
@@ -61,7 +61,8 @@ class Client:
     def decrypt(self, reply: bytes, name: str = "reply") -> NDArray[np.float64]:
         """The outputs, float64, in the network's output shape.
 
-        The values carry the encryption's noise: pass them through `secure.parties.release` before they leave whom you trust.
+        The values contain the encryption's noise. Pass them through `secure.parties.release` before anybody else sees
+        them.
         Raises: FormatError, KeyMismatchError, BackendError.
         """
         container = parse(reply, ContainerKind.REPLY, name)

@@ -11,7 +11,7 @@
     ...     ...    the items
     end-32  32     sha256 of everything before
 
-Nothing of a container reaches native code before all of this was checked. The hash finds damage; it is no signature.
+All of this is checked before any item reaches native code. The hash detects damage; it is no signature.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Container:
 
 
 def kind_of(content: bytes) -> ContainerKind | None:
-    """The kind a container claims, before anything else of it is looked at; None when it is no container."""
+    """The kind that a container claims, read before anything else of it; None for bytes that are no container."""
     if len(content) < HEADER.size or content[:8] != MAGIC or content[8] not in tuple(ContainerKind):
         return None
     return ContainerKind(content[8])

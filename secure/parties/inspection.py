@@ -1,4 +1,4 @@
-"""What a key or ciphertext file says about itself, without loading any of its native content."""
+"""What a key or ciphertext file says about itself. Its native content is not loaded."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What may leave the client: decrypted CKKS values carry a trace of the secret key (IND-CPA-D); noise and rounding hide it.
+"""release: decrypted values made safe to show to others; noise and rounding hide traces of the secret key (IND-CPA-D).
 
-Results that stay with the key holder need none of this. A result shown to anybody else (the server included) does: an
-observer who knows the exact input can otherwise learn the encryption's noise, and from many such answers the key (Li and
-Micciancio, Eurocrypt 2021). The remedy here is noise flooding, then rounding. How many answers one key may give is the
-user's to bound; publishing the class alone leaks less than any scores, but not nothing.
+Results that stay with the key holder do not need this. A result that anybody else sees, the server included, does: an
+observer who knows the exact input can learn the encryption's noise from it, and from many such answers the key (Li and
+Micciancio, Eurocrypt 2021). The remedy here is noise flooding, then rounding. The user has to limit how many answers
+one key gives. Publishing only the class leaks less than publishing scores, but it still leaks something.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 
 from compress.errors import ConfigError
 
-#: Standard deviation of the flooding noise over the predicted error bound, in bits.
+#: log2 of the flooding noise's standard deviation over the predicted error bound.
 DEFAULT_FLOOD_BITS = 8
 
 
 def release(
     values: NDArray[np.float64], predicted_error: float, *, flood_bits: int = DEFAULT_FLOOD_BITS
 ) -> NDArray[np.float64]:
-    """Values with Gaussian noise of 2^flood_bits times the predicted error, rounded to that step; the shape of the
-    input.
+    """The values plus Gaussian noise of standard deviation 2^flood_bits * predicted_error, rounded to multiples of
+    that.
 
-    flood_bits trades utility against how many answers a key may give: the statistical distance of one answer shrinks
-    with 2^-flood_bits, so of the order of 4^flood_bits answers stay covered (derived). Large values may change the
-    class.
+    flood_bits: more bits cover more answers per key, but disturb every answer more. The statistical distance of one
+    answer is of the order of 2^-flood_bits, so about 4^flood_bits answers are covered (derived). Large values may
+    change the class.
     Raises: ConfigError.
     """
     if predicted_error <= 0 or not np.isfinite(predicted_error):

@@ -1,5 +1,6 @@
-"""The server: runs the plan on ciphertexts for the clients whose evaluation keys it has. Nothing here can hold a secret
-key.
+"""The server: runs the plan on ciphertexts of clients that registered their evaluation keys.
+
+None of its types can hold a secret key.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from secure.seal.evaluator import DEFAULT_CACHE_BYTES
 
 
 class Server:
-    """One bundle, any number of clients, told apart by key id."""
+    """A server of one bundle, for any number of clients. Key ids tell clients apart."""
 
     def __init__(
         self,
@@ -29,15 +30,16 @@ class Server:
         progress: Callable[[str, float], None] | None = None,
         threads: int = 1,
     ) -> None:
-        """Encodes the plan's constants, up to `cache_bytes` of them once and for all.
+        """Encode the plan's constants: up to `cache_bytes` of them now, the others again at every use.
 
-        backend: "engine" or "seal"; None takes the engine, or SEAL where the plan's primes are too large for the engine.
-        The attribute `backend` says which one runs.
+        backend: "engine" or "seal"; None takes the engine, or SEAL where the plan's primes are too large for the
+        engine. The attribute `backend` says which one runs.
         threads: cores that one request may keep busy under the engine. While one request uses them, every other request
         runs on one core.
 
         Raises: InsecureParametersError; BackendError for a backend that cannot run the plan; ConfigError for another
-        backend, for threads below 1 or above the cores that this process may use, and for more than one thread under SEAL.
+        backend, for threads below 1 or above the cores that this process may use, and for more than one thread under
+        SEAL.
         """
         cores = usable_cores()
         if not 1 <= threads <= cores:
@@ -49,7 +51,7 @@ class Server:
         self._evaluators: dict[bytes, Evaluator[Any]] = {}
 
     def register(self, evaluation_key: EvaluationKey | bytes, name: str = "evaluation key") -> bytes:
-        """Take a client's evaluation key; its key id.
+        """Take a client's evaluation key and return its key id.
 
         Raises: SecretKeyError, FormatError, KeyMismatchError, BackendError.
         """
@@ -66,7 +68,7 @@ class Server:
         return evaluation_key.key_id
 
     def forget(self, key_id: bytes) -> None:
-        """Let a client's evaluation key go."""
+        """Remove a client's evaluation key; its requests are refused from then on."""
         self._evaluators.pop(key_id, None)
 
     def run(self, request: bytes, name: str = "request") -> bytes:
@@ -83,7 +85,7 @@ class Server:
         return Container(ContainerKind.REPLY, self.spec.bundle_id, key_id, items).to_bytes()
 
     def load_request(self, request: bytes, name: str = "request") -> tuple[bytes, list[Any]]:
-        """(key id, ciphertexts as the backend holds them) of a request, everything validated.
+        """(key id, ciphertexts as values of the backend) of a request, after all checks.
 
         Raises: SecretKeyError, FormatError, KeyMismatchError, BackendError.
         """
@@ -101,7 +103,8 @@ class Server:
         ]
 
     def run_ciphertexts(self, key_id: bytes, ciphertexts: Sequence[Any]) -> list[Any]:
-        """The plan on the backend's ciphertexts, without serialization: what `server_ms` means.
+        """Run the plan on the backend's ciphertexts. `server_ms` is the time of this call; it includes no
+        serialization.
 
         Raises: BackendError.
         """

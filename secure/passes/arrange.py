@@ -1,7 +1,8 @@
 """Pass 1, layout: a slot map for the input and for every stage's result, and every stage's map as diagonals.
 
-Several layouts of every value (`secure.drafting.layouts`) are priced (`secure.drafting.stage_cost`), and the cheapest
-sequences of them are followed from stage to stage.
+Every value has several possible layouts (`secure.drafting.layouts`), each with a predicted cost
+(`secure.drafting.stage_cost`). From stage to stage, the cheapest sequences of layouts are extended by every layout
+(beam search).
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """From wanted precisions to scales and prime sizes, and from prime sizes to actual primes. Pure.
 
-Two kinds of numbers are wanted, both relative: by atom, `activation_bits`, how far its scale lies above its rms, and
-by stage, `weight_bits`, how far the error of the encoded weights lies below the affine value's rms. From them every
-scale follows, stage by stage (derived):
+A precision has two kinds of relative numbers. For each atom, `activation_bits` are the bits of its scale above 1 /
+rms. For each stage, `weight_bits` are the bits by which the error of the encoded weights lies below the affine value's
+rms. All scales follow from them, stage by stage (derived):
 
     value scale of a stage  T = 2^weight_bits / rms(z) * sqrt(sum over atoms: met power * excess * S_atom^2 * N / 12)
-    primes of a rescale     q = max over the stages at its level of T^2 / S',  S' = 2^activation_bits / rms(atom), as equal factors
+    primes of a rescale     q = max over the stages at its level of T^2 / S', as equal factors;
+                            S' = 2^activation_bits / rms(atom)
     base primes             the last value's largest coefficient times its scale, plus headroom
 """
 

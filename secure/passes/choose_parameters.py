@@ -1,10 +1,9 @@
 """Pass 4, scales and primes: the most precise chain that the security table allows for this ring and these levels.
 
-First the same precision is asked of all atoms and of all stages (`secure.passes.chains`): for every number of weight
-bits and distance of the special prime, the activation bits take what the modulus leaves. Then the best is refined:
-bits move from one atom or stage to another, one and two at a time, as long as the noise model says that the right
-class is named more often. Of the thousands of chains that this asks about, only those whose floor
-(`secure.bounds.floor`) may win have their noise propagated.
+First all atoms and all stages get the same precision (`secure.passes.chains`). For every number of weight bits and
+every distance of the special prime, activations get the bits that are left in the modulus. Then the best chain is
+refined: bits move from one atom or stage to another as long as the predicted errors improve. This considers thousands
+of chains. Noise is propagated only for those whose lower bound (`secure.bounds.floor`) may win.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""SEAL through tenseal.sealapi: contexts from Params, objects to bytes and back, native exceptions to ours."""
+"""SEAL through tenseal.sealapi: contexts from Params, objects to bytes and back, SEAL's exceptions as ours."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from secure.params import Params, check_security
 from secure.seal.frame import check_frame
 
 RESIDUE_BYTES = 8
-#: What a reply or request may hold: a product that was not relinearized has three parts.
+#: The most parts of a ciphertext: a product that was not relinearized has three.
 MAX_PARTS = 3
 
-#: What SEAL's exceptions become on their way through its Python binding.
+#: The Python exceptions that TenSEAL turns SEAL's exceptions into.
 NATIVE_ERRORS = (RuntimeError, ValueError, IndexError, MemoryError)
 
 
@@ -32,7 +32,7 @@ class Ring:
 
 
 def make_ring(params: Params) -> Ring:
-    """A context whose parameters passed our table and SEAL's.
+    """A context for parameters that pass our security table and SEAL's.
 
     Raises: InsecureParametersError, BackendError.
     """
@@ -61,7 +61,7 @@ def make_ring(params: Params) -> Ring:
 
 
 def to_bytes(native: Any) -> bytes:
-    """What SEAL saves for an object (seeded where the object is serializable), without touching the disk."""
+    """The bytes that SEAL saves for an object, seeded for serializable objects. Nothing is written to the disk."""
     with _memory_file() as path:
         with native_errors("save"):
             native.save(path)
@@ -70,7 +70,7 @@ def to_bytes(native: Any) -> bytes:
 
 
 def from_bytes(native: Any, ring: Ring, content: bytes, name: str, max_bytes: int) -> Any:
-    """Load a SEAL object that inflates to about `max_bytes` at most, validated by SEAL against the context.
+    """Load a SEAL object of at most about `max_bytes` after decompression; SEAL validates it against the context.
 
     Raises: FormatError naming `name`, for bytes of another object, of other parameters, or altered.
     """
@@ -86,7 +86,7 @@ def from_bytes(native: Any, ring: Ring, content: bytes, name: str, max_bytes: in
 
 
 def load_ciphertext(ring: Ring, content: bytes, level: int, parts: int, name: str) -> Any:
-    """A ciphertext that is at this level, in this many parts, and really encrypts something; SEAL reads its scale as 1.
+    """A ciphertext with this level and this many parts that is not transparent. Its SEAL scale is set to 1.
 
     Raises: FormatError naming what is wrong.
     """

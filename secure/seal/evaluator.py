@@ -1,7 +1,7 @@
-"""The real evaluator: every operation of the Plan on SEAL ciphertexts, through tenseal.sealapi.
+"""The evaluator on SEAL ciphertexts: every operation of the Plan through tenseal.sealapi.
 
-All scales that SEAL sees are 1.0, which keeps its own scale check out of the way; the plan carries the real ones and
-its checkers exclude overflow. Plaintexts are encoded once, when the server starts.
+SEAL sees scale 1.0 everywhere, so that its own scale check never fails. The plan carries the real scales, and its
+checkers exclude overflow. Plaintexts are encoded once, when the server starts.
 """
 
 from __future__ import annotations
@@ -20,22 +20,23 @@ from secure.seal.context import RESIDUE_BYTES, Ring, native_errors
 
 @dataclass(frozen=True)
 class EvaluationKeys:
-    """Loaded key material of one client: all a server needs to compute, nothing that decrypts."""
+    """The loaded evaluation keys of one client. They compute; they cannot decrypt."""
 
     galois: Any
     relin: Any
 
 
-#: Encoded constants that a server keeps; those beyond are encoded again at every use.
+#: Bytes of encoded constants that a server keeps by default. Further constants are encoded again at every use.
 DEFAULT_CACHE_BYTES = 4 * 2**30
 
 
-#: SEAL refuses scales near the modulus even when the numbers are small; a larger scale goes into the numbers instead.
+#: The largest scale that SEAL's encoder is given, since SEAL refuses scales near the modulus even for small numbers. A
+#: larger scale is multiplied into the numbers instead.
 LARGEST_TOLD_SCALE = 2.0**16
 
 
 def encode(ring: Ring, encoder: Any, slots: NDArray[Any], level: int, scale: float) -> Any:
-    """A SEAL plaintext of real or complex slots at a level and scale; SEAL itself is told scale 1."""
+    """A SEAL plaintext of real or complex slots at a level and scale. Its SEAL scale is set to 1."""
     plain = seal.Plaintext()
     told = min(scale, LARGEST_TOLD_SCALE)
     wide = slots.astype(np.complex128 if np.iscomplexobj(slots) else np.float64)
@@ -45,9 +46,8 @@ def encode(ring: Ring, encoder: Any, slots: NDArray[Any], level: int, scale: flo
 
 
 class EncodedConstants:
-    """A plan's plaintexts by index, shared by all clients; the first that fit `cache_bytes` are kept, the others made
-    anew.
-    """
+    """A plan's plaintexts by index, shared by all clients. The first ones, up to `cache_bytes`, are kept once
+    encoded."""
 
     def __init__(self, ring: Ring, plan: Plan, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         self._ring = ring
@@ -70,7 +70,7 @@ class EncodedConstants:
         return self._kept[index]
 
     def fill(self, progress: Callable[[str, float], None] | None = None) -> None:
-        """Encode all that is kept now, so that the first request is as quick as the others.
+        """Encode all plaintexts that are kept now, so that the first request takes no longer than others.
 
         Raises: BackendError.
         """
@@ -92,7 +92,7 @@ class EncodedConstants:
 
 
 class TensealEvaluator:
-    """Runs plans of one bundle for the keys it is given."""
+    """Evaluates one plan on SEAL ciphertexts under one client's keys."""
 
     def __init__(self, ring: Ring, plaintexts: EncodedConstants, keys: EvaluationKeys) -> None:
         self._evaluator = seal.Evaluator(ring.context)

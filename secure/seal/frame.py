@@ -1,7 +1,7 @@
-"""What SEAL's bytes claim about themselves, read before SEAL sees them.
+"""The headers of SEAL's bytes, checked before SEAL reads them.
 
-SEAL inflates a compressed object before it looks at what it holds, so a few kilobytes could ask for gigabytes. The
-bound here comes from the zstd frame's own block list (RFC 8878): no block inflates to more than 128 KiB.
+SEAL decompresses an object before it examines it, so a few kilobytes could take gigabytes of memory. The block list of
+the zstd frame (RFC 8878) gives a bound beforehand: no block is larger than 128 KiB after decompression.
 
     offset  bytes  field
     0       2      magic 0xA15E, little-endian
@@ -25,7 +25,7 @@ ZSTD_MAGIC = 0xFD2FB528
 ZSTD_BLOCK_BYTES = 128 * 2**10
 RAW_BLOCK, RUN_BLOCK, COMPRESSED_BLOCK = 0, 1, 2
 
-#: Blocks are rarely full, so the bound exceeds the truth; this much is allowed for it and for SEAL's own headers.
+#: What the bound may exceed the expected size by: blocks are rarely full, and SEAL adds headers of its own.
 SLACK_FACTOR = 2
 SLACK_BYTES = 2**20
 

@@ -1,8 +1,9 @@
-"""How large SEAL's objects are on the wire, from the parameters alone. Pure; estimates.
+"""How large SEAL's objects are on the wire, estimated from the parameters alone. Pure.
 
-SEAL stores the residue of a b-bit prime in 8 bytes and compresses with zstd, which finds no repetition in uniform
-residues and is left with one entropy code for all bytes of a block: a mixture of uniform bytes, one partly filled byte,
-and zeros. Its entropy is the estimate (derived; held to SEAL's own bytes by a test). Seeded objects carry a seed in
+SEAL stores the residue of a b-bit prime in 8 bytes and compresses them with zstd. Uniform residues do not repeat, so
+zstd can
+only use one entropy code for all bytes of a block: a mixture of uniform bytes, one partly filled byte, and zeros. The
+estimate is the entropy of that mixture (derived; a test compares it with SEAL's bytes). Seeded objects hold a seed in
 place of their random half.
 """
 
@@ -15,12 +16,12 @@ from secure.params import Params
 
 RESIDUE_BYTES = 8
 BYTE_VALUES = 256
-#: SEAL's headers, levels' names and the seed of one object.
+#: Bytes of one object for SEAL's headers, the parms_id and the seed.
 HEADER_BYTES = 200
 
 
 def ciphertext_bytes(params: Params, level: int, *, seeded: bool) -> float:
-    """One ciphertext of two parts, or of one and a seed."""
+    """One ciphertext: two parts, or one part and a seed."""
     return (1 if seeded else 2) * _polynomial_bytes(params, params.data_primes[:level]) + HEADER_BYTES
 
 
@@ -35,7 +36,7 @@ def galois_keys_bytes(params: Params, rotations: int) -> float:
 
 
 def evaluation_keys_bytes(params: Params, rotations: int, *, relinearizes: bool) -> float:
-    """All keys that a client sends once."""
+    """All evaluation keys of a client together. It sends them once."""
     return galois_keys_bytes(params, rotations) + relin_keys_bytes(params) * relinearizes
 
 

@@ -2,5 +2,5 @@
 
 stages.py     a Network as stages whose only non-linear step is squaring
 matrices.py   linear nodes as sparse matrices
-trim.py       units that a pruned network no longer needs leave its stages
+trim.py       removes units of a pruned network that no longer matter
 """

@@ -14,9 +14,10 @@ Array = NDArray[np.float64]
 
 
 def linear_matrix(node: Node, input_shape: Shape) -> tuple[sparse.csr_matrix, Array]:
-    """(matrix, constant) with flat_output = matrix @ flat_input + constant; matrix (node.size, prod(input_shape)).
+    """(matrix, constant) with flat_output = matrix @ flat_input + constant; the matrix is (node.size,
+    prod(input_shape)).
 
-    Dense, Conv, AvgPool, Affine and Permute have one; other nodes are a TypeError.
+    Raises: TypeError for nodes other than Dense, Conv, AvgPool, Affine and Permute.
     """
     match node:
         case Dense():
@@ -48,7 +49,7 @@ def linear_matrix(node: Node, input_shape: Shape) -> tuple[sparse.csr_matrix, Ar
 def _window_matrix(
     filters: Array, in_shape: Shape, out_shape: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int
 ) -> sparse.csr_matrix:
-    """Cross-correlation of (in, *spatial) with filters (out, in / groups, *kernel) as a matrix."""
+    """The cross-correlation of (in, *spatial) with filters (out, in / groups, *kernel), as a matrix."""
     kernel = filters.shape[2:]
     spatial_in, spatial_out = in_shape[1:], out_shape[1:]
     per_axis_source, per_axis_valid = [], []

@@ -1,14 +1,15 @@
 """Network -> stages: the network rewritten so that squaring is its only non-linear step. Pure.
 
-Under CKKS a square is what costs levels; every linear map between two squares can be one map. So each value of the network is
-held as an affine function of *atoms* (the input and the squares made so far), and a polynomial activation in the
-complete-the-square form (derived)
+Under CKKS squares cost levels, and all linear maps between two squares can be combined into one. So each value of the
+network is an affine function of *atoms*: the input and the squares made so far. A polynomial activation with its
+square completed (derived)
 
     degree 2:  c2 x^2 + c1 x + c0 = sign(c2) (sqrt|c2| (x + c1 / 2 c2))^2 + c0 - c1^2 / 4 c2
-    degree 4:  c4 (x^2 + a x + b)^2 + g x + d,  a = c3 / 2 c4, b = (c2 / c4 - a^2) / 2, g = c1 - 2 c4 a b, d = c0 - c4 b^2
+    degree 4:  c4 (x^2 + a x + b)^2 + g x + d,  a = c3 / 2 c4, b = (c2 / c4 - a^2) / 2, g = c1 - 2 c4 a b, d = c0 - c4
+    b^2
 
-adds one stage (two for degree 4): an affine map of atoms followed by a square. Its affine rest folds into whatever reads it.
-Average pooling, batch normalization, permutations and residual additions disappear into the maps.
+adds one stage (two for degree 4): an affine map of atoms followed by a square. Its affine rest folds into whatever
+reads it. Average pooling, batch normalization, permutations and residual additions disappear into the maps.
 """
 
 from __future__ import annotations
@@ -29,15 +30,17 @@ from secure.stages.matrices import linear_matrix
 
 Array = NDArray[np.float64]
 
-#: A leading coefficient this much smaller than the next one is a straight line: squaring it would only amplify noise.
+#: A curve whose leading coefficient is smaller than this times the next one counts as a straight line. Its square
+#: would only amplify noise.
 NEGLIGIBLE = 1e-6
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Where a value's channels and positions lie on the input's raster: its sizes, and steps in raster units.
+    """Where the positions of a value lie on the input's raster.
 
-    origin: the shape (channels, *spatial) of the input that the raster belongs to.
+    channels, sizes: of the value. steps: raster units between neighbours along each axis. origin: the shape (channels,
+    *spatial) of the input that the raster belongs to.
     """
 
     channels: int
@@ -47,7 +50,7 @@ class Grid:
 
     @property
     def extent(self) -> Shape:
-        """Raster units that the positions span along each axis."""
+        """The raster units that the positions cover along each axis."""
         return tuple(size * step for size, step in zip(self.sizes, self.steps, strict=True))
 
 
@@ -61,7 +64,7 @@ class Form:
     layer: str
 
     def then(self, matrix: sparse.csr_matrix, constant: Array) -> Form:
-        """The form followed by another affine map; the grid is the caller's to set."""
+        """The form followed by another affine map. The caller sets the grid."""
         maps = {atom: (matrix @ own).tocsr() for atom, own in self.maps.items()}
         return replace(self, maps=maps, constant=matrix @ self.constant + constant)
 
@@ -86,7 +89,7 @@ class Stage:
 
     @cached_property
     def squared_maps(self) -> Mapping[int, sparse.csr_matrix]:
-        """Every entry squared: how independent errors' variances pass through the map."""
+        """The maps with every entry squared: they map variances of independent errors."""
         return {atom: matrix.multiply(matrix).tocsr() for atom, matrix in self.maps.items()}
 
     def apply(self, atoms: Mapping[int, Array] | list[Array]) -> Array:
@@ -144,7 +147,7 @@ def _input_form(node: Node) -> Form:
 
 
 def _root_grid(shape: Shape) -> Grid | None:
-    """A value (channels, *spatial) with one or two spatial axes lies on its own raster; a flat one on none."""
+    """The grid of a value (channels, *spatial) with one or two spatial axes: its own raster. None for a flat value."""
     return Grid(shape[0], shape[1:], (1,) * (len(shape) - 1), shape) if len(shape) in (2, 3) else None
 
 
@@ -200,7 +203,7 @@ def _polynomial_form(node: Polynomial, form: Form, stages: list[Stage]) -> Form:
 
 
 def _quadratic_form(coefficients: Array, form: Form, stages: list[Stage]) -> Form:
-    """c2 x^2 + c1 x + c0 per feature; features without a square stay straight lines."""
+    """c2 x^2 + c1 x + c0 for every feature. Features with a negligible square stay straight lines."""
     square = complete_square(coefficients, NEGLIGIBLE)
     if not square.scale.any():
         return form.then(sparse.diags(square.slope, format="csr"), square.offset)
@@ -233,6 +236,6 @@ def _plus(result: Form, form: Form, slope: Array) -> Form:
 
 
 def _square(form: Form, stages: list[Stage]) -> int:
-    """Close the form as a squared stage; the number of the atom it makes."""
+    """Append the form as a squared stage; returns the number of the atom that it makes."""
     stages.append(_close(form, squared=True))
     return len(stages)

@@ -1,7 +1,8 @@
-"""Units that a pruned network no longer needs leave its stages: nobody reads them, or nothing reaches them. Pure.
+"""Trimming: removes the units of a pruned network that no later stage reads or that depend on no input. Pure.
 
-The survivors move together, so that a layer of 300 units that kept 250 fills a period of 256 slots instead of 512. A unit that nothing
-reaches is a constant, and its square goes into the constants of whoever reads it. Where positions are kept, whole channels leave.
+The other units move together: a layer of 300 units that kept 250 fills a period of 256 slots instead of 512. A unit
+that depends on no input is a constant, and its square is added to the constants of the stages that read it. In stages
+with positions, only whole channels are removed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Kept = NDArray[np.bool_]
 
 
 def trimmed(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
-    """The same outputs from fewer units; a stage keeps at least one."""
+    """Stages with the same outputs and fewer units. Every stage keeps at least one unit."""
     while True:
         smaller = _once(stages)
         if smaller is None:
@@ -26,7 +27,7 @@ def trimmed(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
 
 
 def _once(stages: tuple[Stage, ...]) -> tuple[Stage, ...] | None:
-    """One stage less wide, the last one first; None when all are as narrow as they get."""
+    """The stages with one of them trimmed, the last possible one first; None if none can be trimmed."""
     for index in range(len(stages) - 2, -1, -1):
         kept = _kept(stages, index)
         if not kept.all():
@@ -35,7 +36,8 @@ def _once(stages: tuple[Stage, ...]) -> tuple[Stage, ...] | None:
 
 
 def _kept(stages: tuple[Stage, ...], index: int) -> Kept:
-    """(units,): those that are read and reached, whole channels of them where positions are kept."""
+    """(units,): whether a unit is read and depends on an input; for stages with positions, whether any of its channel
+    is."""
     stage = stages[index]
     read = np.zeros(stage.size, dtype=bool)
     for reader in stages:
@@ -57,7 +59,7 @@ def _without(stages: tuple[Stage, ...], index: int, kept: Kept) -> tuple[Stage, 
     atom, stage, result = index + 1, stages[index], []
     unreached = np.where(kept, 0.0, stage.constant**2)
     for matrix in stage.maps.values():
-        unreached[np.diff(matrix.indptr) > 0] = 0.0  # dropped because nobody reads it
+        unreached[np.diff(matrix.indptr) > 0] = 0.0  # removed because no stage reads it
     for position, other in enumerate(stages):
         if position == index:
             grid = stage.grid

@@ -1,7 +1,7 @@
 """Client and server in one process: round trips and the search for bad inputs.
 
 roundtrip.py      client and server in one process over test images
-verification.py   the inputs that a bundle stands worst, found in clear and run encrypted
-worst_case.py     the search for inputs that a plan stands worst
+verification.py   whether bound and modulus hold on the worst inputs that a search finds
+worst_case.py     the search for inputs with the largest coefficients and errors
 memory.py         how much memory this process has taken
 """

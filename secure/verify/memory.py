@@ -10,8 +10,9 @@ STATUS = Path("/proc/self/status")
 
 
 def peak_rss_bytes() -> int:
-    """Largest resident set of this program. On Linux from the kernel's status page: `getrusage` also counts the process that
-    started this one, until the moment of exec.
+    """The largest resident set of this process.
+
+    On Linux it is read from the kernel's status page, since `getrusage` also counts the parent process until exec.
     """
     if STATUS.exists():
         for line in STATUS.read_text().splitlines():

@@ -1,8 +1,8 @@
-"""Is a bundle's bound one, and does its modulus hold? The worst inputs that a search finds, run encrypted.
+"""Whether a bundle keeps its error bound and its modulus on the worst inputs that a search finds, run encrypted.
 
-What is looked at, from the data outwards: the images as they are (radius 0), inputs within a radius of one of them, and inputs anywhere in
-the range that calibration saw (radius 1). The bound and the headroom are made from calibration images, so they are promised for
-inputs like them: an input that only keeps to the range may exceed both, and how far is shown.
+Inputs are searched for in three places: the images as they are (radius 0), within a radius of an image, and anywhere
+in the calibrated range (radius 1). Bound and headroom come from calibration images, so they hold for inputs like
+these. Other inputs in the range may exceed both; the last row shows by how much.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from secure.verify.worst_case import Fullness, Objective, SimulatedError, ascend
 
 Array = NDArray[np.float64]
 
-#: Images the search starts from for each quantity: those where it is largest already.
+#: Images that the search starts from for each quantity: those on which it is largest.
 STARTS = 8
 ANYWHERE = 1.0
 
 
 @dataclass(frozen=True)
 class _Finds:
-    """Inputs of one radius, the worst ones first by turns of fullness and error, and the simulated error's maximum."""
+    """The worst inputs of one radius: half by fullness, half by error, each from the worst on; and the measures
+    found."""
 
     radius: float
     images: Array
@@ -48,11 +49,13 @@ def verify_bundle(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Rows for radius 0, `radius` and 1 in parts of the calibrated range, and whether the row of `radius` holds.
+    """One row for each of the radii 0, `radius` and 1 (shares of the calibrated range), and whether all up to `radius`
+    hold.
 
-    images: (images, *input_shape) to start from; those outside the calibrated range are left out. encrypted: inputs a row that are run encrypted.
-    Headroom: bits between the largest coefficient and half of the modulus, over everything that is rescaled or decrypted.
-    Errors are those of outputs, in their units, to be held against `bound`.
+    images: (images, *input_shape) to start from. Images outside the calibrated range are left out.
+    encrypted: inputs per row that are run encrypted. The result's `backend` says what ran them.
+    The headroom is the number of bits between the largest coefficient and half of the modulus, over all values that are
+    rescaled or decrypted. Errors are those of outputs, in their units; they must not exceed `bound`.
     Raises: InputShapeError, BackendError.
     """
     report = progress or (lambda label, share: None)
@@ -86,7 +89,7 @@ def verify_bundle(
 
 
 def failures(result: Mapping[str, Any]) -> list[str]:
-    """What does not hold within the radius, one line each; empty when the bundle stands."""
+    """What does not hold within the radius, one line each; empty if everything holds."""
     lines = []
     if result["least_headroom_bits"] <= 0:
         lines.append(
@@ -148,7 +151,7 @@ def _search(
     wanted: int,
     progress: Progress,
 ) -> _Finds:
-    """The worst inputs within `radius` of the images; with no steps, the worst images."""
+    """The worst inputs within `radius` of the images; without steps, the worst images."""
     spec = bundle.client
     fullness, error = objectives
     reach = radius * (spec.input_high - spec.input_low)

@@ -1,12 +1,14 @@
-"""The search for inputs that a plan stands worst: gradient ascent on the plan in clear, from data, within the calibrated range.
+"""The search for the worst inputs of a plan: gradient ascent on the plan in clear, from data, within the calibrated
+range.
 
-Two quantities are driven up, each image on its own:
+Two quantities are maximized, for each image by itself:
 
-    fullness   the largest coefficient, times its scale, over half of the modulus where it is rescaled or decrypted; at 1 it wraps around
-    error      the largest error of an output under one draw of the noise (the weights' rounding is exact, the rest Gaussian)
+    fullness   the largest coefficient times its scale over half of the modulus, where it is rescaled or decrypted;
+               above 1 it wraps around
+    error      the largest error of an output under one draw of the noise; rounded weights are exact, the rest is Gaussian
 
-Ascent is by the sign of the gradient with shrinking steps, as is usual under a bound on every pixel (projected gradient; Madry et
-al. 2018). It ends in a local maximum: what is found can be reached, more may be.
+Each step follows the sign of the gradient, and steps shrink (projected gradient ascent under a bound per pixel; Madry
+et al. 2018). It ends in a local maximum, so worse inputs than those found may exist.
 """
 
 from __future__ import annotations
@@ -28,18 +30,18 @@ from secure.layout.packing import input_gradient, input_vectors
 Array = NDArray[np.float64]
 Progress = Callable[[float], None]
 
-#: Of the way that is left, what the first step goes; later steps shrink to nothing.
+#: The first step as a share of the allowed range of a pixel. Later steps shrink to nothing.
 FIRST_STEP = 0.5
 
 
 class Objective(Protocol):
-    """A quantity of every image, with or without its derivative by pixels."""
+    """A quantity that is computed for every image, with or without its derivatives by pixels."""
 
     def values(self, images: Array) -> Array:
         """(images,)"""
 
     def gradients(self, images: Array) -> tuple[Array, Array]:
-        """(images,) and a direction uphill, of the images' shape: the derivative, or a multiple of it."""
+        """(images,), and the derivative or a positive multiple of it, of the images' shape."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Reached:
 
 
 def ascend(objective: Objective, start: Array, low: Array, high: Array, steps: int, progress: Progress) -> Reached:
-    """From each image uphill, staying between `low` and `high` (of the images' shape); the best point of every path."""
+    """Gradient ascent from each image within `low` and `high` (of the images' shape); the best point of every path."""
     images, best, best_values = start, start, np.full(len(start), -np.inf)
     for step in range(steps + 1):
         values, gradient = objective.gradients(images)
@@ -65,7 +67,7 @@ def ascend(objective: Objective, start: Array, low: Array, high: Array, steps: i
 
 
 class Fullness:
-    """log2 of the largest coefficient over half of its modulus; minus the headroom in bits."""
+    """log2 of the largest coefficient over half of its modulus. That is the negative headroom in bits."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._spec, self._plan = bundle.client, bundle.server.plan
@@ -73,7 +75,7 @@ class Fullness:
         self._evaluator = ClearEvaluator(self._plan)
 
     def by_site(self, images: Array) -> dict[str, Array]:
-        """(images,) for every layer with such a value, the fullest of the layer's."""
+        """(images,) for every layer with a watched value: the largest fullness of the layer."""
         result: dict[str, Array] = {}
         for site, logs in zip(self._sites, self._logs(images)[1], strict=True):
             fullest = logs.max(axis=-1)
@@ -107,7 +109,8 @@ class Fullness:
 
 
 class SimulatedError:
-    """The largest |noisy - exact| over the outputs, each image under a draw of its own that stays the same all the way."""
+    """The largest |noisy - exact| over the outputs. Each image has its own draw of the noise, the same in every
+    step."""
 
     def __init__(self, bundle: Bundle, seed: int) -> None:
         self._spec, self._plan = bundle.client, bundle.server.plan
