@@ -2,17 +2,21 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 THREADS ?= 2
+PYTEST_FLAGS ?=
 
-.PHONY: demo test test-all bench lint clean
+.PHONY: demo test test-all mutants bench lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/cipherpress demo --threads 1  # small networks: a second thread waits more than it works
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -n $(THREADS)
+	$(BIN)/python -m pytest -q -n $(THREADS) $(PYTEST_FLAGS)
 
 test-all: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -m "slow or not slow"
+	$(BIN)/python -m pytest -q -m "slow or not slow" $(PYTEST_FLAGS)
+
+mutants: $(VENV)/.installed-dev
+	$(BIN)/python tests/mutants/runner.py
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/cipherpress bench -o benchmarks/results --force

@@ -1,9 +1,17 @@
-"""No test sees kernel times that the user running it has measured: they steer which plan is chosen."""
+"""Settings of every test: none sees kernel times that the user has measured, which steer the plan that is chosen, and
+Hypothesis draws the same examples in every run, in every order.
+"""
 
 import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+#: `--hypothesis-profile explore` draws new examples.
+settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("explore", deadline=None, print_blob=True)
+settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -88,7 +88,7 @@ def test_a_folder_is_never_replaced_by_a_file(tmp_path):
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_path, monkeypatch):
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="a bytes-like object is required, not 'str'"):
         write_file(tmp_path / "x", "text, not bytes")
     assert os.listdir(tmp_path) == []
     write_file(tmp_path / "x", b"older")

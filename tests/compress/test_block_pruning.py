@@ -11,14 +11,13 @@ from compress.account.accounting import account
 from compress.blocks import prune as blocks
 from compress.blocks.cost import CkksDiagonals, PlainBlocks
 from compress.blocks.options import BlockPruning
-from compress.blocks.places import layer_places
 from compress.blocks.prune import block_table
 from compress.conversion.convert import convert
 from compress.conversion.options import Conversion
 from compress.dataset import Dataset
 from compress.errors import BudgetError, CompressError, ConfigError, FormatError, InputShapeError
 from compress.model.compressed import prunable_layers
-from compress.model.masking import WeightMask, layer_mask, mask_layer_
+from compress.model.masking import WeightMask, layer_mask
 from compress.model.saved import load_model_folder, save_model
 from compress.opq.opq import opq
 from compress.training.finetune import finetune
@@ -299,43 +298,6 @@ def test_masks_that_were_there_stay(small, plain, data):
     for name, mask in small.masks().items():
         assert not (again.masks()[name] & ~mask).any()
     assert [step["method"] for step in again.history] == ["blocks", "blocks"]
-
-
-class Convolutions(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.first = nn.Conv2d(1, 4, 3, padding=1)
-        self.norm = nn.BatchNorm2d(4)
-        self.depthwise = nn.Conv2d(4, 4, 3, groups=4)
-        self.head = nn.Linear(16, 5)
-
-    def forward(self, x):
-        return self.head(self.depthwise(torch.relu(self.norm(self.first(x)))).flatten(1))
-
-
-@pytest.mark.parametrize("block", ["residue:4", "outputs:1", "inputs:1", "taps", "tile:2x3"])
-def test_convolutions(data, block):
-    images = Dataset("images", *(part.reshape(-1, 1, 4, 4) if part.ndim == 2 else part for part in (
-        data.x_train[:200], data.y_train[:200], data.x_test, data.y_test)))  # fmt: skip
-    torch.manual_seed(0)
-    found = prune_blocks(Convolutions(), images, sparsity=0.2, block=block, cost="plain-blocks", images=100)
-    assert found.history[-1]["reconstructed"] == ["first", "head"]
-    assert found.history[-1]["cost_pruned"] <= 0.8 * found.history[-1]["cost_dense"]
-    assert found.history[-1]["original_parameters"] == sum(p.numel() for p in Convolutions().parameters())
-    places = layer_places(Convolutions(), images.x_train)
-    assert [place.positions for place in places] == [16, 4, 1]
-    assert [place.layers_left for place in places] == [3, 2, 1] and places[0].reads_input
-
-
-def test_a_mask_is_a_mask():
-    layer = nn.Linear(2, 2)
-    mask_layer_(layer, np.array([[True, False], [True, True]]))
-    layer.weight = torch.ones(2, 2)
-    assert layer.parametrizations["weight"].original.tolist() == [[1, 0], [1, 1]]
-    layer(torch.ones(1, 2)).sum().backward()
-    assert layer.parametrizations["weight"].original.grad.tolist() == [[1, 0], [1, 1]]
-    assert layer_mask(layer).tolist() == [[True, False], [True, True]]
-    assert layer_mask(nn.Linear(2, 2)) is None
 
 
 def test_refusals(plain, data, small):

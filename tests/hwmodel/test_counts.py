@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from compress.errors import CostModelError
-from compress.network import Network, Weights
+from compress.network import Conv, Input, Network, Weights
 from hwmodel.counts import BLOCK_SIZES, PlainWorkload, plain_workload, weights_in_kept_blocks, with_weights
 from hwmodel.encrypted_counts import encrypted_workload
 from hwmodel.shapes import dense
@@ -158,3 +158,15 @@ def test_a_shape_with_weights_counts_them_and_takes_no_others():
     assert counted.power_of_two_steps == 1
     with pytest.raises(CostModelError, match="layer 'q' has 8 weights by its shape, 6 were given"):
         with_weights(dense("q", 4, 2), Weights(codes=codes, step=np.array(1.0)))
+
+
+def test_a_grouped_convolution_is_counted_by_group() -> None:
+    """4 input channels on 3 x 3 in 2 groups, 6 output channels of 2 x 2 kernels."""
+    codes = np.ones((6, 2, 2, 2), dtype=np.int8)
+    conv = Conv(
+        name="conv", inputs=("x",), shape=(6, 2, 2), weights=Weights(codes, np.array(1.0), 4), bias=np.zeros(6),
+        stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=2,
+    )  # fmt: skip
+    work = plain_workload(Network(nodes=(Input(name="x", inputs=(), shape=(4, 3, 3)), conv))).layers[1]
+    assert (work.groups, work.channels, work.fan_in) == (2, 3, 2 * 2 * 2)
+    assert (work.macs, work.kernel_rows, work.output_rows) == (6 * 8 * 4, 2, 2)

@@ -81,10 +81,15 @@ def test_a_checker_that_raises_stops_the_compilation_and_names_the_layer(positio
     assert caught.value.layer == "last"
 
 
+BEFORE, AFTER = (f"a pass gave up {when} parameters were chosen; this is a defect" for when in ("before", "after the"))
+#: A pass that gives up right after the choice of parameters says, as the choice itself does, that there are none.
+GAVE_UP = (BEFORE, BEFORE, BEFORE, BEFORE, "layer 'last': the network needs 2 levels", AFTER)
+
+
 @pytest.mark.parametrize("position", POSITIONS)
 def test_a_pass_that_gives_up_ends_the_compilation_with_an_error(position, monkeypatch):
     added_at(position, lambda draft: None, lambda draft: None, monkeypatch)
-    with pytest.raises(cp.CompileError):
+    with pytest.raises(cp.CompileError, match=GAVE_UP[position]):
         compiled()
 
 

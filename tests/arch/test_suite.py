@@ -1,0 +1,110 @@
+"""Tests can fail: each one asserts, each error is matched by its message, and mutations are kept up to date."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from arch.rooms import ROOT, python_files
+
+from tests.mutants.runner import Mutant, copy_checkout, mutants, survivors
+
+#: Calls that raise AssertionError themselves.
+ASSERTING = ("np.testing.", "torch.testing.")
+MUTANTS = mutants()
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def functions() -> Iterator[tuple[Path, ast.FunctionDef]]:
+    for path in python_files("tests"):
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.FunctionDef):
+                yield path, node
+
+
+def is_raises(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func) in {"pytest.raises", "pytest.warns"}
+
+
+def asserts(function: ast.FunctionDef, helpers: set[str]) -> bool:
+    """Whether a failure can come of it: an assert, pytest.raises, or a call of a function that has one."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assert) or is_raises(node):
+            return True
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            if name.startswith(ASSERTING) or name.split(".")[-1] in helpers:
+                return True
+    return False
+
+
+def test_every_test_asserts() -> None:
+    helpers: set[str] = set()
+    while True:
+        more = {
+            node.name for _, node in functions() if not node.name.startswith("test_") and asserts(node, helpers)
+        } - helpers
+        if not more:
+            break
+        helpers |= more
+    silent = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+        for path, node in functions()
+        if node.name.startswith("test_") and not asserts(node, helpers)
+    ]
+    assert silent == []
+
+
+def unmatched(path: Path) -> Iterator[str]:
+    """pytest.raises whose error's message is neither matched nor read from `as caught`."""
+    for block in ast.walk(tree_of(path)):
+        if not isinstance(block, ast.FunctionDef):
+            continue
+        read = {
+            node.value.id
+            for node in ast.walk(block)
+            if isinstance(node, ast.Attribute) and node.attr == "value" and isinstance(node.value, ast.Name)
+        }
+        for statement in ast.walk(block):
+            if not isinstance(statement, ast.With):
+                continue
+            for item in statement.items:
+                call, name = item.context_expr, item.optional_vars
+                if not is_raises(call) or isinstance(name, ast.Name) and name.id in read:
+                    continue
+                assert isinstance(call, ast.Call)
+                if not any(keyword.arg == "match" for keyword in call.keywords):
+                    yield f"{path.relative_to(ROOT)}:{call.lineno} {ast.unparse(call)}"
+
+
+def test_every_error_is_matched_by_its_message() -> None:
+    found = [line for path in python_files("tests") for line in unmatched(path)]
+    allowed = "pytest.raises(dataclasses.FrozenInstanceError)"  # it has no message but the field's name
+    assert [line for line in found if not line.endswith(allowed)] == []
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=str)
+def test_a_mutation_fits_its_file_and_names_tests_that_exist(mutant: Mutant) -> None:
+    changed = mutant.applied((ROOT / mutant.file).read_text())
+    ast.parse(changed)
+    assert mutant.tests
+    for test in mutant.tests:
+        file, name = test.split("::")
+        assert name in {node.name for node in tree_of(ROOT / file).body if isinstance(node, ast.FunctionDef)}, test
+
+
+def test_a_mutation_that_nothing_notices_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy_checkout(tmp_path)
+    (killed,) = [mutant for mutant in MUTANTS if mutant.old == "whole >= 0.5"]
+    harmless = Mutant(file=killed.file, old=killed.old, new=f"{killed.old} + 0", tests=killed.tests)
+    assert survivors(tmp_path, [killed, harmless]) == [harmless]
+    assert f"SURVIVED {harmless}" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="'no such line' occurs 0 times, not once; bring mutants.toml up to date"):
+        Mutant(file=killed.file, old="no such line", new="", tests=killed.tests).applied("text")

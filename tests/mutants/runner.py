@@ -1,0 +1,101 @@
+"""Mutations of the maths files, each killed by the tests that it names: `python tests/mutants/runner.py [WORD]`.
+
+Works in a temporary copy of the checkout. A mutation that its tests do not notice is a survivor: the command names it and fails.
+WORD picks the mutations whose file or text contains it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LIST = Path(__file__).with_name("mutants.toml")
+#: What pytest's exit status says of a run.
+PASSED, FAILED = 0, 1
+TIMEOUT_S = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mutant:
+    """One change of one line of a file, and the tests (pytest's node ids, without parameters) that must fail under it."""
+
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+    def applied(self, text: str) -> str:
+        """Raises: ValueError when the line to change is not there exactly once."""
+        if text.count(self.old) != 1:
+            raise ValueError(
+                f"{self.file}: {self.old!r} occurs {text.count(self.old)} times, not once; bring mutants.toml up to date"
+            )
+        return text.replace(self.old, self.new)
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.old!r} -> {self.new!r}"
+
+
+def mutants() -> list[Mutant]:
+    """All that are listed."""
+    listed = tomllib.loads(LIST.read_text())["mutant"]
+    return [Mutant(**{**entry, "tests": tuple(entry["tests"])}) for entry in listed]
+
+
+def copy_checkout(target: Path) -> None:
+    """Every file of the checkout that git tracks, as it lies in the working tree."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+
+
+def exit_status(checkout: Path, tests: Iterable[str]) -> int:
+    """Pytest's exit status on these tests of a copy, which imports nothing of the checkout itself."""
+    command = [sys.executable, "-B", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:randomly", *tests]
+    environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S)
+    if done.returncode not in (PASSED, FAILED):
+        raise RuntimeError(f"pytest ended with status {done.returncode} on {list(tests)}:\n{done.stdout}{done.stderr}")
+    return done.returncode
+
+
+def survivors(checkout: Path, chosen: Sequence[Mutant]) -> list[Mutant]:
+    """Those of the mutations that one of the tests they name does not notice."""
+    found = []
+    for mutant in chosen:
+        path = checkout / mutant.file
+        before = path.read_text()
+        path.write_text(mutant.applied(before))
+        killed = all(exit_status(checkout, [test]) == FAILED for test in mutant.tests)
+        path.write_text(before)
+        print(f"{'killed  ' if killed else 'SURVIVED'} {mutant}", flush=True)
+        found += [] if killed else [mutant]
+    return found
+
+
+def main() -> int:
+    word = sys.argv[1] if len(sys.argv) > 1 else ""
+    chosen = [mutant for mutant in mutants() if word in f"{mutant.file} {mutant.old}"]
+    with tempfile.TemporaryDirectory() as folder:
+        checkout = Path(folder)
+        copy_checkout(checkout)
+        if exit_status(checkout, sorted({test for mutant in chosen for test in mutant.tests})) != PASSED:
+            print("the tests fail without any mutation")
+            return 1
+        alive = survivors(checkout, chosen)
+    print(f"{len(chosen) - len(alive)} of {len(chosen)} mutations killed")
+    return 1 if alive or not chosen else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
