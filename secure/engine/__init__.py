@@ -1,22 +1,23 @@
-"""An evaluator of our own for plans in SEAL's format: the same ciphertexts and keys, its own arithmetic. See docs/engine.md.
+"""The engine: our evaluator for plans in SEAL's format. The same ciphertexts and keys, its own arithmetic
+(docs/engine.md).
 
-schedule.py      how a plan runs: as sums of values that stay to be divided
-compiled.py      how kernels are compiled and kept
+schedule.py      how a plan runs: as sums of values that are divided late
+compiled.py      how kernels are compiled, and where the compiled code is kept
 modular.py       modular arithmetic in float64, as compiled kernels
 vectors.py       eight numbers as one value in kernels
-tables.py        roots of unity and orders
+tables.py        roots of unity, inverses, and the order of residues
 transform.py     the number-theoretic transform and its inverse
 base_change.py   digits and divisions, which need transforms
 arithmetic.py    ciphertexts as arrays: sums, products, key switches
 residues.py      SEAL's saved ciphertexts as residues, and back
-ring.py          tables and keys as residues, kept
-constants.py     a plan's plaintexts, encoded as its sums want them
-buffers.py       arrays that are used again
-atomics.py       words of memory that all threads write, cores
+ring.py          tables of a parameter set, and a client's keys as residues
+constants.py     a plan's plaintexts, encoded in the forms that its sums need
+buffers.py       memory for arrays, and its reuse
+atomics.py       atomic operations on words of memory, cores, calls by address
 team.py          threads that share the pieces of a kernel
 program.py       a schedule as instructions on numbered arrays
 addresses.py     arrays by address, for kernels
-execute.py       a program's instructions, as one compiled kernel
-running.py       a program under a client's keys, and its passes
-evaluator.py     a plan made ready for the engine
+execute.py       runs the instructions of a program, as one compiled kernel
+running.py       a program under one client's keys
+evaluator.py     a plan prepared for the engine
 """

@@ -1,4 +1,4 @@
-"""Arrays by the address of their first number, for kernels that are told where everything is. Compiled by numba."""
+"""Arrays by the address of their first number, for kernels that get addresses instead of arrays. Compiled by numba."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from secure.engine.compiled import inlined
 
 
 def _pointer(kind: Any) -> Any:
-    """An address as a pointer to numbers of that type."""
+    """An intrinsic that turns an address into a pointer to numbers of this type."""
 
     def typed(typing_context: Any, address: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -29,11 +29,11 @@ _indices: Any = _pointer(types.uint32)
 
 @inlined
 def numbers_at(address, shape):  # type: ignore[no-untyped-def]
-    """float64 of that shape."""
+    """The float64 array of this shape at an address."""
     return carray(_numbers(address), shape)
 
 
 @inlined
 def indices_at(address, shape):  # type: ignore[no-untyped-def]
-    """uint32 of that shape."""
+    """The uint32 array of this shape at an address."""
     return carray(_indices(address), shape)

@@ -1,7 +1,7 @@
-"""Where the engine's arrays live: on whole cache lines, in pieces large enough for huge pages, and used again.
+"""Memory for the engine's arrays: aligned to cache lines, in pieces large enough for huge pages, and reused.
 
-A fresh array costs a page fault for every page, more than many kernels do; a vector that lies across two cache lines costs two loads;
-and a stream through a key or a constant is read ahead only as far as its page goes.
+A new array causes a page fault for each of its pages, which takes longer than many kernels. A vector that crosses a
+cache line takes two loads. Hardware prefetching of keys and constants stops at the end of a page, so large pages help.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-#: numpy asks for huge pages for arrays of 4 MiB and more; Linux gives them to every 2 MiB that lie within.
+#: Bytes of one piece. numpy requests huge pages for arrays of at least 4 MiB; Linux grants them in units of 2 MiB.
 PIECE_BYTES = 1 << 23
 LINE_BYTES = 64
 
 
 class Arena:
-    """Arrays cut from large pieces, kept as long as one of them is."""
+    """Arrays cut from large pieces. A piece is kept while one of its arrays is in use."""
 
     def __init__(self) -> None:
         self._piece: Array = np.empty(0)
         self._used = 0
 
     def empty(self, *shape: int) -> Array:
-        """An array of that shape, its content whatever it was."""
+        """An array of this shape with undefined content."""
         size = prod(shape)
         start = self._used
         if start + size > len(self._piece):
@@ -37,21 +37,22 @@ class Arena:
         return self._piece[start : start + size].reshape(shape)
 
     def copy(self, array: Array) -> Array:
-        """The same numbers in an array of this arena."""
+        """A copy of the array in this arena."""
         result = self.empty(*array.shape)
         result[...] = array
         return result
 
 
 class Workspaces:
-    """Arrays of one size, a request's each, taken and given back by any thread: a list's end is moved atomically."""
+    """Arrays of one size, one per running request. Any thread may take and return them: list.pop and append are
+    atomic."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._free: list[Array] = []
 
     def take(self) -> Array:
-        """(size,), its content whatever it was.
+        """An array (size,) with undefined content.
 
         Raises: MemoryError.
         """
@@ -61,5 +62,5 @@ class Workspaces:
             return Arena().empty(self._size)
 
     def give(self, array: Array) -> None:
-        """Let it be taken again; the caller must not touch it any more."""
+        """Return an array for reuse. The caller must not use it any more."""
         self._free.append(array)

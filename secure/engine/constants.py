@@ -1,4 +1,4 @@
-"""A plan's plaintexts in the forms that its sums want them in."""
+"""A plan's plaintexts, in the forms that its sums need."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Progress = Callable[[str, float], None]
 
 
 class EngineConstants:
-    """Encoded when the server starts: the first that fit `cache_bytes`, the others at every use."""
+    """Encoded plaintexts: the first ones, up to `cache_bytes`, from the server's start on; the others at every use."""
 
     def __init__(
         self, ring: EngineRing, plan: Plan, schedule: Schedule, cache_bytes: int, progress: Progress | None = None
@@ -37,13 +37,13 @@ class EngineConstants:
                 progress("encode the weights", done / len(schedule.constants))
 
     def kept(self, index: int, form: Form) -> Array | None:
-        """A constant that was encoded when the server started; None for one that there was no room for."""
+        """A constant that was encoded when the server started; None if there was no room for it."""
         return self._kept.get((index, form))
 
     def encoded(self, index: int, form: Form) -> Array:
-        """(level, N), or (level + 1, N) where it is extended.
+        """The residues of an encoded constant, (level, N), or (level + 1, N) if it is extended.
 
-        Raises: what numpy raises for slots that the ring does not hold, MemoryError.
+        Raises: what numpy raises for slots of the wrong length; MemoryError.
         """
         constant, ring = self._plan.constants[index], self._ring
         rows = ring.encode(constant.slots, constant.level, constant.scale, form is Form.EXTENDED)

@@ -1,7 +1,7 @@
-"""A program's instructions one after the other, without the interpreter between them. Compiled by numba.
+"""Runs the instructions of a program one after the other, without the interpreter between them. Compiled by numba.
 
-Called from Python one by one, each kernel would cost the interpreter's own work on arrays and locks besides, with its code driven out of
-the caches by the kernels' data.
+If Python called every kernel, the interpreter would spend time on arrays and locks at every call, and the kernels' data
+would push its code out of the caches.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from secure.engine.compiled import inlined, kernel
 from secure.engine.program import MAX_ARRAYS, Instruction, Kernel
 from secure.engine.tables import Tables
 
-#: Columns of an encoded instruction: its kernel, its flag, its arrays. Of a place: an address, and the first two dimensions there.
+#: Columns of an encoded instruction: its kernel, its flag, its arrays. Of a place: an address, and the first two
+#: dimensions there.
 KERNEL, FLAG, ARRAYS = 0, 1, 2
 ADDRESS, PARTS, ROWS = 0, 1, 2
 
 
 def encoded(instructions: tuple[Instruction, ...]) -> NDArray[np.int64]:
-    """(instructions, ARRAYS + MAX_ARRAYS): what `execute` reads."""
+    """The instructions as the array (instructions, ARRAYS + MAX_ARRAYS) that `execute` reads."""
     code = np.zeros((len(instructions), ARRAYS + MAX_ARRAYS), dtype=np.int64)
     for row, one in zip(code, instructions, strict=True):
         row[KERNEL], row[FLAG] = one.kernel, one.flag
@@ -30,20 +31,21 @@ def encoded(instructions: tuple[Instruction, ...]) -> NDArray[np.int64]:
 
 
 def compile_ahead(degree: int, tables: Tables) -> None:
-    """Compile `execute`, or load it from the disk, by running no instruction: the first request does not wait for it."""
+    """Compile `execute`, or load it from the disk, by running no instruction: the first request does not wait for
+    it."""
     nothing = np.zeros((0, ARRAYS + MAX_ARRAYS), dtype=np.int64)
     execute(0, nothing, 0, 0, np.zeros((0, ROWS + 1), dtype=np.int64), degree, np.zeros((0, degree)), tables)
 
 
 @inlined
 def _residues(places, place, degree):  # type: ignore[no-untyped-def]
-    """(parts, rows, N)."""
+    """The array of a place as (parts, rows, N)."""
     return numbers_at(places[place, ADDRESS], (places[place, PARTS], places[place, ROWS], degree))
 
 
 @inlined
 def _moduli(places, place):  # type: ignore[no-untyped-def]
-    """(rows, 2)."""
+    """The moduli at a place, (rows, 2)."""
     return numbers_at(places[place, ADDRESS], (places[place, ROWS], 2))
 
 
@@ -52,7 +54,8 @@ def execute(
     team: int, code: NDArray[np.int64], first: int, end: int, places: NDArray[np.int64], degree: int,
     scratch: NDArray[np.float64], t: Tables,
 ) -> None:  # fmt: skip
-    """Instructions first .. end - 1. places: (places, 3), an address and dimensions each. scratch: (scratch_rows, N)."""
+    """Instructions first .. end - 1. places: (places, 3), an address and dimensions each. scratch: (scratch_rows,
+    N)."""
     for step in range(first, end):
         which, flag, at = code[step, KERNEL], code[step, FLAG] != 0, code[step, ARRAYS:]
         result = _residues(places, at[0], degree)

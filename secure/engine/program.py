@@ -1,7 +1,8 @@
-"""A schedule as one program: kernels in order, on arrays that are known by number. Pure; nothing is computed and no array is made here.
+"""A schedule as one program: a sequence of kernels on arrays that are known by number. Pure.
 
-Who runs the program once knows how large the workspace of a pass is and what lies where in it; an array goes back when it has been read
-for the last time, and the next one of its shape takes its place, which is likely to be in the caches still.
+This file computes nothing and makes no array. It decides how large the workspace of a run is and where every array
+lies in it. When an array was read for the last time, its place is free for the next array of that shape, which is then
+likely to be in the caches.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ from secure.seal.context import MAX_PARTS
 
 
 class Kernel(IntEnum):
-    """What an instruction does; its arrays, the result first. The flag: fresh where a kernel adds, special where it divides by one prime."""
+    """What an instruction does. The comments name its arrays, the result first.
+
+    The flag of an instruction says: for kernels that add, that the total is set instead; for DIVIDE and
+    DIVIDE_LAST_PART, that the special prime is divided by.
+    """
 
     ADD_SWITCHED = 0  # total, digits, key, source, factors, order, moduli
     ADD_PRODUCT = 1  # total, value, constant, moduli
@@ -37,7 +42,7 @@ MAX_ARRAYS = 10
 
 
 class Origin(StrEnum):
-    """Whose an array is, and what tells it from others of the same origin."""
+    """What an array belongs to. The comments say what distinguishes arrays of one origin (`Place.which`)."""
 
     WORKSPACE = "workspace"  # a pass's; how many residues lie before it
     INPUT = "input"  # the request's; which one
@@ -50,8 +55,11 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An array: whose and which. parts, rows: the dimensions before N where it holds residues of ciphertexts or constants, rows alone where
-    it holds moduli; of no meaning for keys, orders and factors, whose shapes the ring gives."""
+    """An array of a program.
+
+    parts, rows: its dimensions before N for residues of ciphertexts and constants; rows alone for moduli. They mean
+    nothing for keys, orders and factors, whose shapes follow from the ring.
+    """
 
     origin: Origin
     which: Any
@@ -61,7 +69,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """One call of a kernel. arrays: numbers of places. value: the plan's value that it is for."""
+    """One call of a kernel. arrays: numbers of places. value: the id of the plan's value that it works for."""
 
     kernel: Kernel
     arrays: tuple[int, ...]
@@ -71,8 +79,11 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Program:
-    """Instructions in order, the places they name, residues of a pass's workspace, its first rows that are scratch, and the places of the
-    outputs."""
+    """A program: instructions in order, and the places that they name.
+
+    workspace: residues in the workspace of a run. scratch_rows: rows at its start that kernels use as scratch.
+    outputs: the places of the outputs.
+    """
 
     instructions: tuple[Instruction, ...]
     places: tuple[Place, ...]
@@ -82,18 +93,20 @@ class Program:
 
 
 def scratch_rows(levels: int, threads: int) -> int:
-    """Rows of scratch that are enough for every kernel: digits need one a level and one a thread, divisions the others."""
+    """Rows of scratch that suffice for every kernel: digits need one per level and one per thread; divisions need the
+    others."""
     return max(levels + threads, MAX_PARTS + 2 * threads, 4 * threads)
 
 
 def assemble(plan: Plan, schedule: Schedule, threads: int) -> Program:
-    """The program of a plan for so many threads."""
+    """The program of a plan for this many threads per request."""
     return _Assembler(plan, schedule, threads).program()
 
 
 @dataclass(eq=False)
 class _Value:
-    """A ciphertext at hand. extended: still to be divided by P. digits: of its last part, while a rotation still wants them."""
+    """A ciphertext in the workspace. extended: not yet divided by P. digits: the place of its last part's digits while
+    they are needed."""
 
     place: int
     extended: bool = False
@@ -101,7 +114,7 @@ class _Value:
 
 
 class _Assembler:
-    """One pass over the schedule. Inputs and outputs are never given back."""
+    """Goes through the schedule once. The places of inputs and outputs are never reused."""
 
     def __init__(self, plan: Plan, schedule: Schedule, threads: int) -> None:
         self._plan, self._schedule = plan, schedule
@@ -144,7 +157,7 @@ class _Assembler:
         return _Value(quotient)
 
     def _add(self, terms: tuple[Term, ...], total: int, fresh: bool, moduli: int) -> None:
-        """One call's terms to their sum."""
+        """Emit the call that adds these terms to their sum."""
         match terms:
             case (Turn() as turn,):
                 self._add_switched(total, fresh, turn)
@@ -163,12 +176,13 @@ class _Assembler:
                 self._emit(kernel, total, *values, *constants, moduli, flag=fresh)
 
     def _add_switched(self, total: int, fresh: bool, turn: Turn) -> None:
-        """The key switch of a value's last part, and what is carried along of the others."""
+        """Emit the key switch of a value's last part; its other parts are rotated along."""
         source = self._values[turn.source]
         level = self._plan.level_of(self._current)
         if source.digits is None:
             source.digits = self._digits(source, level)
-        # P times the first part is what an extended sum already holds: dividing it would cost transforms and add rounding
+        # P times the first part is what an extended sum already holds: dividing it would cost transforms and add
+        # rounding
         factors = self._number(Origin.FACTORS, source.extended)
         key, order = self._number(Origin.KEY, turn.element), self._number(Origin.ORDER, turn.element)
         moduli = self._moduli(level, True)
@@ -189,7 +203,7 @@ class _Assembler:
         return digits
 
     def _divided(self, value: int, kernel: Kernel, *, parts: int | None = None, special: bool = True) -> int:
-        """The place of a value, or a part of it, divided by P or by its last data prime."""
+        """The place of the quotient of a value, or of one part of it, by P or by its last data prime."""
         shape = self._shape(value)
         result = self._take(parts or shape[0], shape[1] - 1)
         self._emit(kernel, result, value, flag=special)
@@ -222,7 +236,7 @@ class _Assembler:
             self._give(self._values.pop(value).place)
 
     def _take(self, parts: int, rows: int) -> int:
-        """The place of an array of the workspace, its content whatever it was."""
+        """The place of an array in the workspace. Its content is undefined."""
         free = self._free.get((parts, rows))
         if free:
             return free.pop()

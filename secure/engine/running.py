@@ -1,4 +1,4 @@
-"""A program under one client's keys: where all its arrays are, and passes over it."""
+"""A program under one client's keys: the addresses of all arrays, and runs of the program."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Resources:
-    """What all passes of one plan share, whoever's keys they are under. The team is the server's: one pass at a time has it."""
+    """All that runs of one plan share, for all clients. The team belongs to the server; one request at a time uses
+    it."""
 
     plan: Plan
     program: Program
@@ -36,7 +37,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Instructions that run at once, and the places of the constants that have to be encoded before."""
+    """Instructions that run in one call, and the places of the constants that must be encoded before."""
 
     first: int
     end: int
@@ -44,7 +45,7 @@ class Stretch:
 
 
 class Runner:
-    """A program made ready for one client. Requests at the same time may share one: what a pass writes to is its own."""
+    """A program prepared for one client. Concurrent requests may use it: each run writes to its own workspace only."""
 
     def __init__(self, resources: Resources, keys: EngineKeys) -> None:
         """Raises: BackendError for a key that is not there."""
@@ -52,16 +53,16 @@ class Runner:
         places = resources.program.places
         self._code = encoded(resources.program.instructions)
         self._stretches = tuple(self._stretched())
-        self._standing = [self._array(place) for place in places]  # held for as long as the table has their addresses
+        self._standing = [self._array(place) for place in places]  # kept alive, since the table holds their addresses
         rows = zip(places, self._standing, strict=True)
         self._table = np.array([_table_row(place, array) for place, array in rows], dtype=np.int64)
         self._workspace = np.array([place.origin is Origin.WORKSPACE for place in places])
         self._inputs = {number: place.which for number, place in enumerate(places) if place.origin is Origin.INPUT}
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
-        """The plan's outputs, arrays of their own; inputs (2, level, N) are only read.
+        """The plan's outputs, as new arrays. Inputs (2, level, N) are only read.
 
-        Raises: BackendError for want of memory, or naming the layer whose constant cannot be encoded.
+        Raises: BackendError when memory is short, or naming the layer whose constant cannot be encoded.
         """
         program, workspaces = self._r.program, self._r.workspaces
         try:
@@ -91,7 +92,7 @@ class Runner:
                 execute(team, self._code, stretch.first, stretch.end, table, degree, scratch, tables)
 
     def _encoded(self, number: int, instruction: int) -> Array:
-        """A constant that is not kept."""
+        """Encode a constant that is not kept."""
         try:
             return self._r.constants.encoded(*self._r.program.places[number].which)
         except (RuntimeError, ValueError, MemoryError) as error:
@@ -105,7 +106,7 @@ class Runner:
         return workspace[place.which : place.which + np.prod(shape)].reshape(shape)
 
     def _array(self, place: Place) -> NDArray[Any] | None:
-        """What stands there before a request, if anything does."""
+        """The array of a place that exists before any request; None for inputs and the workspace."""
         ring, which = self._r.ring, place.which
         match place.origin:
             case Origin.CONSTANT:
@@ -124,7 +125,7 @@ class Runner:
         return None
 
     def _stretched(self) -> Iterator[Stretch]:
-        """From one instruction that wants a constant that is not kept to the next."""
+        """The program divided before every instruction that reads a constant which is not kept."""
         program, first = self._r.program, 0
         missing: tuple[int, ...] = ()
         for number, instruction in enumerate(program.instructions):
@@ -141,7 +142,10 @@ class Runner:
 
 
 def _table_row(place: Place, array: NDArray[Any] | None) -> tuple[int, int, int]:
-    """ADDRESS, PARTS, ROWS: the address of an array that stands already; of one in the workspace, how far from the beginning it is."""
+    """ADDRESS, PARTS and ROWS of a place.
+
+    The address of an array in the workspace is an offset in bytes. Inputs have address 0 until a request sets it.
+    """
     if place.origin is Origin.WORKSPACE:
         return place.which * RESIDUE_BYTES, place.parts, place.rows
     return 0 if array is None else array.ctypes.data, place.parts, place.rows

@@ -1,13 +1,19 @@
-"""How the engine runs a plan: as sums, each made in one running total. Pure; both `secure.engine` and `secure.kernels.engine` follow it.
+"""How the engine runs a plan: as sums, each made in one running total. `secure.engine` and `secure.kernels.engine`
+follow it.
 
-Operations whose result only one addition reads are terms of that addition's sum. A sum of switched values stays to be divided by the
-special prime P ("extended", Halevi and Shoup 2018; Bossuat and others 2021, "double hoisting") until a reader needs it divided:
+If an operation's result is read by one addition only, the operation becomes a term of that addition's sum. A sum that
+contains key switches is "extended": it still has to be divided by the special prime P (Halevi and Shoup 2018; Bossuat
+and others 2021, "double hoisting"). The division is done when a reader needs the divided value:
 
-    rotations and conjugations : take apart the second part, so only that one is divided; the first is carried as it is
-    products with constants    : multiply extended values where that is less work for all products that share values or sums
-    additions                  : take both forms; what was never extended enters an extended sum times P, which is a constant's affair
-    a rescale that alone reads : divides by P and its own prime at once
-    everything else            : reads divided values, and so does every other reader of the same value
+    rotations and conjugations : decompose the second part into digits, so only that part is divided; the first part is
+                                 rotated as it is
+    products with constants    : read extended values if that saves work for all products that share values or sums
+    additions                  : take both forms; a value that is not extended is multiplied by P when it enters an
+                                 extended sum (for a constant, when it is encoded)
+    a rescale, if it is the only reader : divides by P and by its own prime at once
+    all other operations       : read divided values, and then every other reader of the value does too
+
+Pure.
 """
 
 from __future__ import annotations
@@ -21,17 +27,21 @@ from math import log2
 
 from secure.plan import MOVES, SWITCHES, Kind, Op, Plan, op_element
 
-#: Operations that may be terms of a sum, and those that add.
+#: Operations that may be terms of a sum, and those that are additions.
 TERMS = (*SWITCHES, Kind.MULTIPLY_PLAIN, Kind.ADD, Kind.ADD_PLAIN)
 ADDS = (Kind.ADD, Kind.ADD_PLAIN)
 
 
-#: Products that are added in one call: most of what one costs is its total, read and written again.
+#: Products that are added in one call. Reading and writing the total is most of what one product costs.
 PRODUCTS_PER_CALL = 4
 
 
 class Form(StrEnum):
-    """How a term enters its sum: residues modulo the data primes; those and modulo P; or the former times P, nought modulo P."""
+    """How a term enters its sum.
+
+    plain: residues modulo the data primes. extended: residues modulo the data primes and P. lifted: a plain term of an
+    extended sum, multiplied by P, so that it is zero modulo P.
+    """
 
     PLAIN = "plain"
     EXTENDED = "extended"
@@ -40,7 +50,10 @@ class Form(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A key switch of `source`. element: of the automorphism, None for a relinearization. op: the value that the operation makes."""
+    """A key switch of `source`.
+
+    element: Galois element of the rotation, None for a relinearization. op: id of the value that the operation makes.
+    """
 
     op: int
     source: int
@@ -49,7 +62,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """`source` times a constant."""
+    """The product of `source` with a constant."""
 
     op: int
     source: int
@@ -59,7 +72,7 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Summand:
-    """`source` as it is."""
+    """The value `source` itself."""
 
     op: int
     source: int
@@ -68,7 +81,7 @@ class Summand:
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """A constant, added to the first part."""
+    """A constant that is added to the first part."""
 
     op: int
     constant: int
@@ -80,8 +93,13 @@ Term = Turn | Product | Summand | Offset
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """A value made of terms, those that cover the whole total first. calls: the terms, one by one but for four products of one form in a
-    row, which are added at once. extended: the total is; divided: by P, when it is complete."""
+    """A value made of terms.
+
+    calls: the terms in the order in which they are added; terms that set all rows of the total come first. Four
+    products of one form in a row are one call, every other term is a call of its own. extended: whether the total is
+    extended.
+    divided: whether the complete total is divided by P.
+    """
 
     result: int
     calls: tuple[tuple[Term, ...], ...]
@@ -95,7 +113,8 @@ class Sum:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """A square, a rescale or a drop. joined: a rescale of an extended value, divided by both primes at once."""
+    """A square, a rescale or a drop. joined: the rescale of an extended value, which divides by P and its prime at
+    once."""
 
     result: int
     source: int
@@ -104,7 +123,7 @@ class Apply:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Steps in order; how often each value is read and taken apart; the constants in the forms that they are wanted in."""
+    """The steps in order; how often every value is read and key-switched; the constants in the forms that sums need."""
 
     steps: tuple[Sum | Apply, ...]
     reads: Counter[int]
@@ -113,7 +132,10 @@ class Schedule:
 
 
 def division_passes(level: int, degree: int, parts: int) -> float:
-    """Work of dividing so many parts of an extended value by P, in products of one limb (a transform is about log2 N of them)."""
+    """Work of dividing this many parts of an extended value by P, in units of one product of a limb.
+
+    A transform is about log2 N of them.
+    """
     return parts * ((level + 1) * log2(degree) + 2 * level)
 
 
@@ -127,7 +149,8 @@ def schedule(plan: Plan) -> Schedule:
 
 
 class _Scheduler:
-    """Readers, then terms, then which values stay extended, then forms."""
+    """Finds the readers of every value, then the terms of every sum, then the values that stay extended, then the
+    forms."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -147,7 +170,7 @@ class _Scheduler:
 
     def schedule(self) -> Schedule:
         steps: list[Sum | Apply] = []
-        extended: set[int] = set()  # when read
+        extended: set[int] = set()  # values that are extended when they are read
         for number, op in self._plan.numbered():
             if op.kind not in TERMS:
                 steps.append(Apply(number, op.args[0], op.args[0] in extended))
@@ -174,7 +197,7 @@ class _Scheduler:
         return len(kinds) == 1 and kinds[0] in ADDS
 
     def _expanded(self, root: int) -> Iterator[Term]:
-        """A sum's terms from left to right, all plain."""
+        """The terms of a sum from left to right, all of them plain."""
         stack: list[Term | int] = [root]
         while stack:
             top = stack.pop()
@@ -195,7 +218,7 @@ class _Scheduler:
                 yield Turn(top, op.args[0], element)
 
     def _switched(self) -> set[int]:
-        """Sums that hold switched values whatever is decided about products."""
+        """Sums that contain key switches, whatever is decided about products."""
         result: set[int] = set()
         for root, terms in self._terms.items():
             for term in terms:
@@ -210,7 +233,7 @@ class _Scheduler:
         return result
 
     def _kept_extended(self) -> set[int]:
-        """Values that products read extended: decided at once for all values and sums that products tie together."""
+        """Values that products read extended. Decided together for all values and sums that products connect."""
         switched = self._switched()
         candidates = switched - self._divided
         sums_of: dict[int, list[int]] = {}
@@ -228,7 +251,8 @@ class _Scheduler:
         return kept
 
     def _division_passes(self, value: int) -> float:
-        """Work of dividing an extended value for its readers; of one that products read, what they save by taking it extended."""
+        """Work that is needed to divide an extended value for its readers. For a value that products read: the work
+        saved if they read it extended."""
         kinds = self._readers.get(value, ())
         level, degree = self._plan.level_of(value), self._plan.params.poly_modulus_degree
         if value in self._divided:
@@ -285,14 +309,15 @@ def _in_fours(terms: Sequence[Term]) -> Iterator[tuple[Term, ...]]:
 
 
 def _divides(kinds: list[Kind]) -> bool:
-    """Whether a reader other than a product takes divided values only; a rescale that is alone does not."""
+    """Whether one of these readers, products apart, needs the divided value. A rescale that is the only reader does
+    not."""
     if kinds == [Kind.RESCALE]:
         return False
     return any(kind in kinds for kind in (Kind.SQUARE, Kind.RESCALE, Kind.DROP, Kind.RELINEARIZE))
 
 
 def _tied(sums_of: dict[int, list[int]]) -> Iterator[tuple[set[int], set[int]]]:
-    """(values, sums) of every connected piece of the graph of values and the sums that read them."""
+    """(values, sums) of every connected component of the graph of values and the sums that read them."""
     values_of: dict[int, list[int]] = {}
     for value, sums in sums_of.items():
         for root in sums:

@@ -1,8 +1,7 @@
-"""The cleartext evaluator: slots as float64 or complex128 vectors. The first thing every plan runs on, and what
-encryption is compared with.
+"""The evaluator in clear: slots as float64 or complex128 vectors. Encrypted results are compared with it.
 
-With a noise seed it adds the errors CKKS would, so that accuracy can be predicted on thousands of images without
-encrypting one. Slots are complex then, as in CKKS: half of an error's variance is imaginary, where it matters only
+With a noise seed it adds errors as CKKS does, so that accuracy can be predicted on thousands of images without
+encryption. Slots are complex then, as in CKKS: half of an error's variance is imaginary, which changes real parts only
 after a square.
 """
 
@@ -62,8 +61,11 @@ class ClearEvaluator:
 
 
 class NoisyClearEvaluator(ClearEvaluator):
-    """The same with the constants as an encoder rounds them, which is no matter of chance, and Gaussian noise of the
-    variances in noise.py: an approximation, CKKS errors are not independent."""
+    """The evaluator in clear with errors: constants as an encoder rounds them, and Gaussian noise of the variances in
+    noise.py.
+
+    The rounding of constants is exact. The noise is an approximation, since CKKS errors are not independent.
+    """
 
     def __init__(self, plan: Plan, seed: int) -> None:
         super().__init__(plan)
@@ -105,8 +107,7 @@ class NoisyClearEvaluator(ClearEvaluator):
 
 
 def run_clear(plan: Plan, inputs: Sequence[NDArray[Any]], *, noise_seed: int | None = None) -> list[Array]:
-    """The real parts of the plan's output slots, one array (..., slots) a ciphertext, from its input slots; exact
-    unless a noise seed is given.
+    """The real parts of the plan's output slots, one array (..., slots) per ciphertext; exact without a noise seed.
 
     Raises: PlanError for inputs of the wrong number or width.
     """

@@ -1,23 +1,23 @@
-"""What a plan costs in kernels under the engine, which shares digits between rotations and divides sums once. Pure
-counting.
+"""What a plan costs in kernels under the engine, which shares digits between rotations and divides sums once. Pure.
 
-Counted on the schedule that the engine runs (`secure.engine.schedule`: which values stay to be divided by P, and why).
-Counts derived from its kernels; l data primes are left, N residues a row:
+Counts follow the schedule that the engine runs (`secure.engine.schedule` says which values stay undivided, and why),
+and are derived from the engine's kernels. With l data primes left and N residues per row:
 
     digits of a value      : l + l^2 limb transforms, l^2 N additions
-    one switch of them     : 2 l (l+1) N products with a key that is read, 8 (l+1) N additions (2 (l+1) N residues that are gathered
-                             from their old places, which takes as long as adding three, and added); for the first part,
-                             which is carried along, 2 l N additions where it was divided, 2 (l+1) N where it was not
-    division of a sum by P : 2 (l+1) limb transforms, 8 l N additions; half of each where the sum is only rotated, whose
-                             first part need not be divided; 2 (l+1) limb transforms also where the last data prime
-                             goes with P
-    product with a constant: 2 l N products, 2 (l+1) N where it is extended
-    addition               : nothing of its own where what is added is made inside the sum; else a pass of additions for each
-                             value that enters, two where it has to be multiplied by P
+    one key switch of them : 2 l (l+1) N products with a key that is read, 8 (l+1) N additions: 2 (l+1) N residues are
+                             added, and gathered from other places, which takes as long as three additions each;
+                             for the first part, which is rotated along, 2 l N additions if it is divided,
+                             2 (l+1) N if not
+    division of a sum by P : 2 (l+1) limb transforms, 8 l N additions; half of each if the sum is only rotated, since
+                             its first part need not be divided; dividing by P and the last data prime at once also
+                             takes 2 (l+1) limb transforms
+    product with a constant: 2 l N products, 2 (l+1) N if the value is extended
+    addition               : nothing if the summand is made inside the sum; otherwise one pass of additions for each
+                             value that is added, two if it must be multiplied by P
     square, rescale        : 8 l N additions; 2 l limb transforms and 8 (l-1) N additions
 
-Products are those with keys and constants, which come from memory: that is most of what they cost. A product of two
-values at hand counts as two additions. Every line is one call but a product, four of which go in one.
+"Products" are those with keys and constants; most of their time goes into reading these from memory. A product of two
+values that are in the caches counts as two additions. Every line is one call, but one call does four products.
 """
 
 from __future__ import annotations
@@ -109,8 +109,11 @@ def _at_hand_kernels(kind: Kind, level: int, degree: int, parts: int) -> KernelC
 
 
 def engine_kernels(plan: Plan) -> tuple[KernelCounts, ...]:
-    """Kernels of every operation of a plan, in its order; a division counts at the operation that makes what is
-    divided, or at the rotation that takes one part of it apart."""
+    """Kernels of every operation of a plan, in its order.
+
+    A division counts for the operation that makes the divided value, or for the rotation that takes one part of it
+    apart.
+    """
     work = [KernelCounts() for _ in plan.ops]
     for op, counts in _counted(plan, schedule(plan)):
         work[op - plan.inputs] += counts

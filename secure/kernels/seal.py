@@ -1,9 +1,9 @@
-"""Kernels of SEAL's operations as one core pays for them. Pure.
+"""Kernels of SEAL's operations, as one core pays for them. Pure.
 
-secure.kernels.counts counts modular products, which is what an accelerator's units do. Inside a key switch SEAL
-(evaluator.cpp, switch_key_inplace, read) adds the 2l(l+1)N products of digits and key unreduced, in 128 bits, reduces
-the 2(l+1)N sums once at the end, and adds the result to the ciphertext. A product without its reduction costs what an
-addition costs, so these are priced as additions, and the reductions as products.
+secure.kernels.counts counts modular products, since that is what the units of an accelerator do. SEAL's key switch
+(evaluator.cpp, switch_key_inplace) adds the 2l(l+1)N products of digits and key without reduction, in 128 bits. It then
+reduces the 2(l+1)N sums once, and adds the result to the ciphertext. A product without reduction costs as much as an
+addition. So here these products are counted as additions, and the reductions as products.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Two quantities are maximized, for each image by itself:
 
     fullness   the largest coefficient times its scale over half of the modulus, where it is rescaled or decrypted;
                above 1 it wraps around
-    error      the largest error of an output under one draw of the noise; rounded weights are exact, the rest is Gaussian
+    error      the largest error of an output under one draw of the noise; rounding is exact, the rest Gaussian
 
 Each step follows the sign of the gradient, and steps shrink (projected gradient ascent under a bound per pixel; Madry
 et al. 2018). It ends in a local maximum, so worse inputs than those found may exist.
