@@ -1,12 +1,19 @@
-"""What the evaluator does to whole ciphertexts: arrays (parts, level, N) of residues in the engine's order. Compiled by numba.
+"""Operations on whole ciphertexts: arrays (parts, level, N) of residues in the engine's order. Compiled by numba.
 
-A key switch is SEAL's, with one special prime P. It is cut into pieces so that rotations of one value share its digits (`base_change`;
-hoisting, Halevi and Shoup 2018) and sums of switched values share the division by P ("extended" values, (2, level + 1, N), the row of P last).
+A key switch is SEAL's, with one special prime P. Its steps are separate here, so that rotations of one value share its
+digits (`base_change`; hoisting, Halevi and Shoup 2018) and sums of key switches share one division by P. Values that
+are not divided yet are "extended": (2, level + 1, N), with the row of P last.
 
-Results go into arrays that the caller owns. A kernel's rows, or parts, are pieces that a team shares (`team`: its address, or ALONE);
-scratch has rows for every worker, and may have more. moduli: (rows, 2), each row's prime and its inverse. Ranges (derived from the bounds in `modular`):
-what is stored lies within 0.9 p, keys and constants within p / 2, so a product of the two lies within 0.67 p. Seven of them and a stored
-value make 5.6 p, which is below the 8 p up to which a sum is exact and may be reduced.
+The caller owns the arrays for results. The rows, or parts, of a kernel are pieces that a team shares (team: its
+address, or ALONE). scratch has rows for every worker, and may have more. moduli: (rows, 2), each row's prime and its
+inverse.
+
+Some kernels take more than ten parameters: compiled kernels take plain arrays, and packing them into objects would cost
+time at every call.
+
+Ranges (derived from the bounds in `modular`): stored residues lie within 0.9 p, keys and constants within p / 2, so a
+product of the two lies within 0.67 p. Seven products and a stored residue add up to at most 5.6 p. That is below 8 p,
+up to which a sum is exact and may be reduced.
 """
 
 from __future__ import annotations
@@ -23,11 +30,12 @@ from secure.engine.vectors import LANES, load, splat, store
 
 Array = NDArray[np.float64]
 
-#: Products of digits and keys that are added before their sum is reduced.
+#: Products of digits and keys that are added between two reductions of their sum.
 MAX_UNREDUCED = 6
-#: Residues of a value whose sum with another two threads make sooner than one (measured: two rows of 4096 they do not, two of 8192 they do).
+#: The fewest residues of a value for which two threads add it to another one sooner than one thread (measured: two
+#: rows of 8192 residues, but not two of 4096).
 LEAST_SHARED = 2 * 8192
-#: Residues that are gathered at a time: they and what they are added to stay in the first cache.
+#: Residues that are gathered at a time, so that they and the residues they are added to stay in the first cache.
 PIECE = 512
 
 
@@ -36,10 +44,12 @@ def add_switched(
     team: int, total: Array, fresh: bool, digits: Array, key: Array, carried: Array, factors: Array,
     order: NDArray[np.uint32], moduli: Array, scratch: Array,
 ) -> None:  # fmt: skip
-    """total (2, level + 1, N) += (digits * key + carried * factors), rearranged: row[j] = row[order[j]]; fresh: total is set instead.
+    """total (2, level + 1, N) += digits * key + carried * factors, reordered by row[j] = row[order[j]]; if fresh,
+    total = that.
 
-    digits: (level, level + 1, N). key: (all levels, 2, all primes, N). carried: (parts, rows, N) with factors (rows,), what else is
-    rearranged: the parts that are not switched, times P, or as they are where they are extended. scratch: (2 threads, N).
+    digits: (level, level + 1, N). key: (all levels, 2, all primes, N). carried: (parts, rows, N), the parts that are
+    rotated without a key switch. factors: (rows,), P modulo each prime, or ones if carried is extended. scratch: (2
+    threads, N).
     """
     rows = 2 * digits.shape[1]
     _switched_row(team, rows, (total, fresh, digits, key, carried, factors, order, moduli, scratch))
@@ -61,7 +71,7 @@ def _switched_row(piece, worker, total, fresh, digits, key, carried, factors, or
 
 @kernel
 def _sum_of_products(digits, key, part, row, which, result, prime, inverse):  # type: ignore[no-untyped-def]
-    """result (N,) = the sum of all digits' row times the key's, not reduced."""
+    """result (N,) = the sum over all digits of the digit's row times the key's row, not reduced."""
     p, i = splat(prime), splat(inverse)
     for j in range(0, len(result), LANES):
         total = times(load(digits[0, row], j), load(key[0, part, which], j), p, i)
@@ -92,7 +102,8 @@ def _scale_add_row(source, factor, total, prime, inverse):  # type: ignore[no-un
 
 @kernel
 def _add_row_from(source, order, total, fresh, prime, inverse, piece):  # type: ignore[no-untyped-def]
-    """total[j] += source[order[j]], gathered by the piece: apart from the arithmetic, which is then done by vectors."""
+    """total[j] += source[order[j]], in pieces: gathering apart from the arithmetic, which then uses vector
+    instructions."""
     size = len(piece)
     for start in range(0, len(total), size):
         places, target = order[start : start + size], total[start : start + size]
@@ -108,13 +119,13 @@ def _add_row_from(source, order, total, fresh, prime, inverse, piece):  # type: 
 
 @inlined
 def _where_worth_it(team: int, value: Array) -> int:
-    """The team for the sum of a value with another, the smallest of all kernels; ALONE where handing half of it over takes longer."""
+    """The team for adding a value to another one, or ALONE if sharing the work would take longer than doing it."""
     return team if value.size >= LEAST_SHARED else ALONE
 
 
 @kernel
 def add_value(team: int, total: Array, fresh: bool, value: Array, moduli: Array) -> None:
-    """total += value, or = value where it is fresh, for the parts and rows that the value has."""
+    """total += value, or total = value if fresh, for the parts and rows that the value has."""
     parts, rows, degree = value.shape
     _value_row(_where_worth_it(team, value), parts * rows, (total, fresh, value, moduli))
 
@@ -153,7 +164,8 @@ def _scaled_row(piece, worker, total, value, factors, moduli):  # type: ignore[n
 
 @kernel
 def add_product(team: int, total: Array, fresh: bool, value: Array, plain: Array, moduli: Array) -> None:
-    """total += value * plain, or = where it is fresh; plain: (rows, N), the first rows of both are multiplied."""
+    """total += value * plain, or total = value * plain if fresh. plain: (rows, N); as many rows of the value are
+    used."""
     _product_row(team, len(plain) * len(value), (total, fresh, value, plain, moduli))
 
 
@@ -173,7 +185,8 @@ def add_four_products(
     team: int, total: Array, fresh: bool, v0: Array, v1: Array, v2: Array, v3: Array, c0: Array, c1: Array, c2: Array,
     c3: Array, moduli: Array,
 ) -> None:  # fmt: skip
-    """The same for four values and constants at once: most of what a product costs is its total read and written again."""
+    """`add_product` for four values and constants at once. Reading and writing the total is most of what a product
+    costs."""
     _four_products_row(team, len(c0) * len(v0), (total, fresh, v0, v1, v2, v3, c0, c1, c2, c3, moduli))
 
 
@@ -213,7 +226,7 @@ def _squared_row(row, worker, value, result, moduli):  # type: ignore[no-untyped
 
 @kernel
 def scale(rows: Array, factors: Array, moduli: Array) -> None:
-    """Every row (rows, N) times its factor, in place."""
+    """Multiply every row of (rows, N) by its factor, in place."""
     for row in range(len(rows)):
         prime, inverse, values = moduli[row, 0], moduli[row, 1], rows[row]
         for j in range(len(values)):
@@ -222,7 +235,10 @@ def scale(rows: Array, factors: Array, moduli: Array) -> None:
 
 @kernel
 def transformed(rows: Array, special: bool, t: Tables) -> None:
-    """Coefficients modulo each data prime, and modulo P in the last row if special, (rows, N), to values, in place: for plaintexts."""
+    """Coefficients (rows, N) modulo each data prime, and modulo P in the last row if special, to values, in place.
+
+    Used for plaintexts.
+    """
     scratch = np.empty(rows.shape[1])
     for row in range(len(rows)):
         forward(rows[row], scratch, len(t.primes) - 1 if special and row == len(rows) - 1 else row, t)

@@ -1,4 +1,7 @@
-"""What threads that work together need of the machine: words of memory that all write, cores, functions by address. Compiled by numba."""
+"""Atomic operations on words of memory, cores, and calls of functions by address, for threads that work together.
+
+Compiled by numba.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ def _word(builder: Any, address: Any) -> Any:
 
 
 def _look(typing_context: Any, address: Any) -> Any:
-    """The word there; whoever sees it sees all that was written before it."""
+    """Read a word. Everything written before the word was written is then visible, too (acquire)."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.load_atomic(_word(builder, arguments[0]), "acquire", 8)
@@ -27,7 +30,7 @@ def _look(typing_context: Any, address: Any) -> Any:
 
 
 def _put(typing_context: Any, address: Any, value: Any) -> Any:
-    """Write a word, after all that was written before it."""
+    """Write a word after everything that this thread wrote before (release)."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         builder.store_atomic(arguments[1], _word(builder, arguments[0]), "release", 8)
@@ -37,7 +40,7 @@ def _put(typing_context: Any, address: Any, value: Any) -> Any:
 
 
 def _increase(typing_context: Any, address: Any) -> Any:
-    """Add one to a word that others add to as well, after all that was written before."""
+    """Add one to a word atomically, after everything that this thread wrote before."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         builder.atomic_rmw("add", _word(builder, arguments[0]), WORD(1), "acq_rel")
@@ -47,7 +50,7 @@ def _increase(typing_context: Any, address: Any) -> Any:
 
 
 def _replace(typing_context: Any, address: Any, found: Any, wanted: Any) -> Any:
-    """Whether the word was still the one that was found; then it is the wanted one now."""
+    """Compare and exchange: write the wanted word if the word is still the one found; whether it was."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         address, found, wanted = arguments
@@ -58,23 +61,25 @@ def _replace(typing_context: Any, address: Any, found: Any, wanted: Any) -> Any:
 
 
 def _let_others(typing_context: Any) -> Any:
-    """Give the core to a thread that waits for one, if any does."""
+    """Yield the core to a waiting thread, if there is one."""
     return types.int32(), _on_linux("sched_yield")
 
 
 def _this_core(typing_context: Any) -> Any:
-    """The number of the core that the thread is on."""
+    """The number of the core that this thread runs on."""
     return types.int32(), _on_linux("sched_getcpu")
 
 
 def _sleep(typing_context: Any, microseconds: Any) -> Any:
-    """For that time; the system then goes on on a core that has nothing to do, if there is one."""
+    """Sleep. The system continues the thread on an idle core if there is one."""
     return types.int32(types.int32), _on_linux("usleep")
 
 
 def _on_linux(name: str) -> Any:
-    """The code generator of a call to a C function whose numbers are all int; of a zero on other systems, which may lack the function and
-    where nobody helps (`usable_cores`)."""
+    """The code generator of a call of a C function whose arguments are all int.
+
+    On systems other than Linux, which may lack the function, it gives a zero. No helpers run there (`usable_cores`).
+    """
     if sys.platform != "linux":
         return lambda *_: _INT(0)
 
@@ -86,7 +91,7 @@ def _on_linux(name: str) -> Any:
 
 
 def _call(typing_context: Any, function: Any, piece: Any, worker: Any, place: Any) -> Any:
-    """The function of `function_type` at an address, with three numbers."""
+    """Call the function of type `function_type` at an address with three numbers."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         native = function_type(context)
@@ -98,7 +103,8 @@ def _call(typing_context: Any, function: Any, piece: Any, worker: Any, place: An
 
 
 def function_type(context: Any) -> Any:
-    """What a function of three numbers looks like to LLVM: numba's own convention, so that code inside it can report an error."""
+    """The LLVM type of a function of three numbers, by numba's calling convention, so that code inside can report
+    errors."""
     return context.call_conv.get_function_type(types.none, [types.intp] * 3)
 
 

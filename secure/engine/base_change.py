@@ -1,7 +1,8 @@
-"""What an evaluator needs transforms for: the digits of a key switch, and divisions by primes. Compiled by numba.
+"""The operations that need transforms: digits of a key switch, and divisions by primes. Compiled by numba.
 
-The digits are SEAL's, the residues modulo each data prime, but centred, which quarters the noise of SEAL's digits from [0, q). Rows are
-pieces that a team shares as in `arithmetic`, where ranges are derived, in two steps: coefficients first, then what they are modulo every prime.
+The digits are the residues modulo each data prime, as in SEAL, but centred. That quarters the noise of SEAL's digits,
+which lie in [0, q). A team shares the rows as in `arithmetic`, which also derives the ranges. Every kernel works in two
+steps: first coefficients, then their residues modulo every prime.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ Array = NDArray[np.float64]
 
 @inlined
 def _prime_index(row: int, level: int, t: Tables) -> int:
-    """Which prime a row of an extended value belongs to: the data primes, then the special one."""
+    """The index of the prime that a row of an extended value belongs to: data primes first, then the special prime."""
     return row if row < level else len(t.primes) - 1
 
 
 @kernel
 def digits_of(team: int, part: Array, digits: Array, scratch: Array, t: Tables) -> None:
-    """digits (level, level + 1, N): the residues of a part (level, N) modulo each data prime, as values modulo every prime.
+    """digits (level, level + 1, N): the residues of a part (level, N) modulo each data prime, as values modulo every
+    prime.
 
     scratch: (level + threads, N), the digits' coefficients and then each worker's row.
     """
@@ -55,7 +57,7 @@ def _digit_row(piece, worker, part, digits, scratch, t):  # type: ignore[no-unty
 
 @kernel
 def divide(team: int, value: Array, special: bool, result: Array, scratch: Array, t: Tables) -> None:
-    """Divided and rounded by the prime of the last row: (parts, rows, N) -> result (parts, rows - 1, N).
+    """Divide by the prime of the last row and round: (parts, rows, N) -> result (parts, rows - 1, N).
 
     scratch: (parts + 2 threads, N), the last rows' coefficients and then two rows for each worker.
     """
@@ -92,9 +94,11 @@ def _scaled_difference(source, remainder, factor, quotient, which, t):  # type: 
 
 @kernel
 def divide_jointly(team: int, value: Array, result: Array, scratch: Array, t: Tables) -> None:
-    """Divided and rounded by P and the last data prime q at once: extended (2, level + 1, N) -> result (2, level - 1, N).
+    """Divided and rounded by P and the last data prime q at once: extended (2, level + 1, N) -> result (2, level - 1,
+    N).
 
-    The remainder modulo P q is r + P s, with r the residue modulo P and s that of (value - r) / P modulo q, both centred.
+    The remainder modulo P q is r + P s, with r the residue modulo P and s that of (value - r) / P modulo q, both
+    centred.
     scratch: (4 threads, N).
     """
     _jointly_divided_part(team, 2, (value, result, scratch, t))
@@ -130,7 +134,7 @@ def _jointly_divided_part(part, worker, value, result, scratch, t):  # type: ign
 
 @kernel
 def _raised(coefficients, target, scratch, which, t):  # type: ignore[no-untyped-def]
-    """target (N,): values modulo another prime of these coefficients, as the integers that they are."""
+    """target (N,) = the values of these coefficients, taken as integers, modulo another prime."""
     prime, inverse = t.primes[which], t.inverses[which]
     for j in range(len(target)):
         target[j] = reduced(coefficients[j], prime, inverse)

@@ -1,7 +1,8 @@
-"""How kernels are compiled: without the interpreter's lock, kept on disk, and anew when any source file of the engine has changed.
+"""How kernels are compiled: without the interpreter's lock, cached on disk, and anew when a source of the engine
+changes.
 
-numba keeps compiled code by the file of the function alone, but a kernel has those of other files inside. So its cache lies in a folder named
-after all of them.
+numba's cache depends on the file of a function alone, but a kernel contains compiled functions of other files. So the
+cache lies in a folder named after the content of all files of the engine.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numba
 
 _HERE = Path(__file__).parent
 _SOURCES = crc32(b"".join(file.name.encode() + file.read_bytes() for file in sorted(_HERE.glob("*.py"))))
-#: Where it cannot be written, numba takes the user's own cache folder.
+#: numba's cache folder. If it cannot be written, numba takes the user's cache folder.
 FOLDER = _HERE / "__pycache__" / f"kernels-{_SOURCES:08x}"
 
 
@@ -27,14 +28,14 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 
 def inlined(function: Callable[..., Any]) -> Any:
-    """The function as part of the kernels that call it."""
+    """The function, inlined into the kernels that call it."""
     with _own_folder():
         return numba.njit(nogil=True, cache=True, inline="always")(function)
 
 
 @contextmanager
 def _own_folder() -> Iterator[None]:
-    """numba asks for its folder when a function is decorated."""
+    """Sets numba's cache folder, which numba reads when a function is decorated."""
     config: Any = numba.config
     before, config.CACHE_DIR = config.CACHE_DIR, str(FOLDER)
     try:

@@ -1,14 +1,15 @@
 """Modular arithmetic on residues held as float64, exact for primes of at most 50 bits. Compiled by numba.
 
-With h = x * w rounded and l = fma(x, w, -h), h + l is the exact product; q = rint(x * w / p) is the quotient to within one, so
-fma(-q, p, h) + l is the exact product minus a multiple of p, an integer small enough for 53 bits (the technique of
-van der Hoeven and Lecerf, "Modular SIMD arithmetic in Mathemagix"; bounds below derived). Compilers turn loops of
-it into vector instructions, which no 64-bit integer product allows.
+With h = x * w rounded and l = fma(x, w, -h), h + l is the exact product. q = rint(x * w / p) is the quotient to within
+one. So fma(-q, p, h) + l is the exact product minus a multiple of p: an integer that fits into 53 bits (the technique
+of van der Hoeven and Lecerf, "Modular SIMD arithmetic in Mathemagix"; bounds below derived). Compilers turn loops of
+it into vector instructions, which 64-bit integer products do not allow.
 
-Ranges (derived). A reduced residue lies within p / 2 (and a rounding). With p below 2^50, |x| = X p and |w| = W p, the quotient that is
-rounded is off by less than 3 X W p 2^-53 for `times` and 2 X W p 2^-53 for `times_known` (each rounding and the stored inverse or quotient
-adds 2^-53 of it), so products lie within (1/2 + 3/8 X W) p and (1/2 + 1/4 X W) p, integers below 2^53 as long as X W is below 8. All sums
-must stay below 2^53, 8 p. Primes have at most `secure.params.ENGINE_PRIME_BITS` bits.
+Ranges (derived). A reduced residue lies within p / 2, up to rounding. Let p be below 2^50, |x| = X p and |w| = W p.
+The quotient before rounding is off by less than 3 X W p 2^-53 for `times` and 2 X W p 2^-53 for `times_known`: each
+rounding, and the stored inverse or quotient, adds 2^-53 of it. So products lie within (1/2 + 3/8 X W) p and (1/2 + 1/4
+X W) p, and are integers below 2^53 while X W is below 8. All sums must stay below 2^53, that is 8 p. Primes have at
+most `secure.params.ENGINE_PRIME_BITS` bits.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ from numba.extending import intrinsic
 from secure.engine.compiled import inlined
 from secure.engine.vectors import vector
 
-#: LLVM gives up on proving at run time that many arrays do not overlap unless told otherwise.
+#: How many run-time checks that arrays do not overlap LLVM may generate. By default it allows too few for these
+#: kernels.
 llvmlite.binding.set_option("cipherpress", "-runtime-memory-check-threshold=128")
 
 
 def _float_intrinsic(name: str, kind: Any, arity: int) -> Any:
-    """(signature, code generator) of an LLVM floating-point intrinsic on so many numbers, or vectors of them."""
+    """(signature, code generator) of an LLVM floating-point intrinsic on `arity` numbers or vectors."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         native = arguments[0].type
@@ -63,7 +65,7 @@ def reduced(x: float, prime: float, inverse: float) -> float:
 
 @inlined
 def times_known(x: float, factor: float, factor_over_prime: float, prime: float) -> float:
-    """x * factor modulo the prime for a factor whose quotient by the prime is known."""
+    """x * factor modulo the prime, for a factor whose quotient by the prime is known beforehand."""
     high = x * factor
     low = fma(x, factor, -high)
     return fma(-rint(x * factor_over_prime), prime, high) + low

@@ -27,7 +27,7 @@ from secure.seal.frame import HEADER, SEAL_MAGIC, ZSTD
 Array = NDArray[np.float64]
 
 _BODY = struct.Struct("<32sBQQQdQ16sQ")
-#: SEAL's version bytes; what it loads is checked by SEAL itself.
+#: SEAL's version bytes. SEAL itself checks what it loads.
 _VERSION = (4, 3)
 
 
@@ -46,11 +46,14 @@ def residues_of(native: Any, primes: Array, order: NDArray[np.int64]) -> Array:
     words = np.frombuffer(body, dtype="<u8", count=residues, offset=_BODY.size).reshape(parts, count, degree)
     values = words[..., order].astype(np.float64)
     moduli = primes[:, None]
-    return np.ascontiguousarray(np.where(values > moduli / 2, values - moduli, values))  # indexing moved the axes about
+    return np.ascontiguousarray(
+        np.where(values > moduli / 2, values - moduli, values)
+    )  # indexing changed the order of the axes
 
 
 def seal_bytes(value: Array, primes: Array, places: NDArray[np.int64], parms_id: Any) -> bytes:
-    """What SEAL would save for residues (parts, level, N); places: the engine's place of each of SEAL's indices."""
+    """The bytes that SEAL would save for residues (parts, level, N). places: the engine's place for each index of
+    SEAL."""
     parts, level, degree = value.shape
     moduli = primes[:level, None]
     words = np.where(value < 0, value + moduli, value)[..., places].astype("<u8")

@@ -1,4 +1,4 @@
-"""What the engine keeps of a parameter set and of a client's keys: tables, orders, residues."""
+"""What the engine keeps: the tables of a parameter set, and the evaluation keys of a client as residues."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Array = NDArray[np.float64]
 
 
 class EngineRing:
-    """A parameter set's tables and orders; shared by all clients of a server."""
+    """Tables and orders of a parameter set, shared by all clients of a server."""
 
     def __init__(self, ring: Ring) -> None:
-        """Raises: BackendError for primes the engine cannot hold."""
+        """Raises: BackendError for primes that are too large for the engine."""
         self.ring = ring
         self.tables = make_tables(ring.params)
         self.degree = ring.params.poly_modulus_degree
@@ -36,13 +36,13 @@ class EngineRing:
         self._moduli: dict[tuple[int, bool], Array] = {}
 
     def rotation(self, element: int) -> NDArray[np.uint32]:
-        """The order of a Galois element, kept."""
-        if element not in self._rotations:  # of two clients that register at the same time, both get the first one's
+        """The order of residues under a Galois element. Kept once it was computed."""
+        if element not in self._rotations:  # two clients that register at the same time get the same array
             return self._rotations.setdefault(element, rotation_order(element, self.degree))
         return self._rotations[element]
 
     def moduli(self, level: int, extended: bool) -> Array:
-        """(rows, 2): prime and inverse of every row of a value, kept; the row of P is the last of an extended one."""
+        """(rows, 2): prime and inverse of every row of a value; P comes last if it is extended. Kept once computed."""
         if (level, extended) not in self._moduli:
             rows = [*range(level), len(self.tables.primes) - 1] if extended else list(range(level))
             made = np.stack([self.tables.primes[rows], self.tables.inverses[rows]], axis=1)
@@ -54,9 +54,10 @@ class EngineRing:
         return residues_of(native, self.tables.primes[:count], self.order)
 
     def encode(self, slots: NDArray[Any], level: int, scale: float, extended: bool) -> Array:
-        """(level, N), or (level + 1, N) with that of P if extended: a plaintext of real or complex slots, in the engine's order.
+        """A plaintext of real or complex slots as residues in the engine's order: (level, N), or (level + 1, N) if
+        extended.
 
-        Numbers beyond 2^53 keep float64's precision, as in SEAL's encoder; float remainders are exact.
+        Numbers above 2^53 have float64's precision, as in SEAL's encoder. Float remainders are exact.
         """
         wanted = np.rint(coefficients(slots) * scale)
         rows = np.stack([np.fmod(wanted, prime) for prime in self.moduli(level, extended)[:, 0]])
@@ -65,7 +66,10 @@ class EngineRing:
 
 
 class EngineKeys:
-    """One client's evaluation keys, as residues; a rotation's key is stored before the rotation, which then moves the sum only."""
+    """One client's evaluation keys as residues.
+
+    The key of a rotation is stored in the order from before the rotation, so that one reordering of the sum is enough.
+    """
 
     def __init__(self, ring: EngineRing, keys: Any, manifest: KeyManifest) -> None:
         arena = Arena()
@@ -78,13 +82,13 @@ class EngineKeys:
 
 
 def key_rows(ring: EngineRing, digits: Sequence[Any]) -> Array:
-    """(levels, 2, primes, N).
+    """The residues of one evaluation key, (levels, 2, primes, N).
 
-    Raises: BackendError for a key of other digits than the parameters have.
+    Raises: BackendError for a key whose digits do not fit the parameters.
     """
     count = len(ring.ring.params.all_primes)
     rows = np.stack([ring.load(digit.data(), count) for digit in digits])
     shape = (count - 1, 2, count, ring.degree)
-    if rows.shape != shape:  # kernels trust in it
+    if rows.shape != shape:  # kernels do not check it
         raise BackendError(f"evaluation key: its digits are {rows.shape}, the parameters take {shape}; make keys again")
     return rows

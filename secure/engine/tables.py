@@ -1,8 +1,10 @@
-"""The constants of a ring's transforms and base conversions: roots of unity in SEAL's choice, and inverses. Numbers only.
+"""Constants for a ring's transforms and base conversions: the roots of unity that SEAL uses, and inverses. Numbers
+only.
 
-A transform treats its N residues as a matrix of N / columns rows. The first half of its stages combine rows; then eight rows at a
-time, a block, are transposed and the other stages combine columns inside the block. The result stays so: slot order inside the engine is
-`(row // 8 * columns + column) * 8 + row % 8` where SEAL's is `row * columns + column`.
+A transform treats its N residues as a matrix of N / columns rows. The first half of its stages combines rows. Then
+eight rows at a time, a block, are transposed, and the other stages combine columns inside the block. The result stays
+in this
+order: residue `row * columns + column` of SEAL lies at `(row // 8 * columns + column) * 8 + row % 8` in the engine.
 """
 
 from __future__ import annotations
@@ -18,20 +20,21 @@ from secure.params import ENGINE_PRIME_BITS, Params
 
 Array = NDArray[np.float64]
 
-#: Rows of a block: as many as a vector has lanes.
+#: Rows per block: as many as a vector has lanes.
 BLOCK_ROWS = 8
 
 
-#: Twiddles of the stages before the transposition and after it, block by block, and those of the inverse transform: places in
-#: `Tables.twiddles`, the quotients by the prime one after each.
+#: Places in `Tables.twiddles`: of the stages before the transposition, of those after it (in the order of blocks), and
+#: the same for the inverse transform. At the place after each are the quotients of these twiddles by the prime.
 ROOTS, LATE_ROOTS, INVERSE_ROOTS, INVERSE_LATE_ROOTS = 0, 2, 4, 6
 
 
 class Tables(NamedTuple):
-    """By prime, in SEAL's order, the special prime last. Few arrays: every call of a kernel takes each of them apart.
+    """Tables by prime, in SEAL's order, with the special prime last. Few arrays, since every call of a kernel unpacks
+    each.
 
-    twiddles: (8, primes, N). prime_inverse: (primes, primes), [j, k] the inverse of prime k modulo prime j. special: prime P modulo each,
-    (primes,).
+    twiddles: (8, primes, N). prime_inverse: (primes, primes), [j, k] is the inverse of prime k modulo prime j. special:
+    (primes,), P modulo each prime.
     """
 
     columns: int
@@ -90,9 +93,9 @@ def bit_reversed(count: int) -> NDArray[np.int64]:
 
 
 def rotation_order(element: int, degree: int) -> NDArray[np.uint32]:
-    """(N,): where in the engine's order each value of X -> X**element's result is found.
+    """(N,): for each place of the engine's order, the place whose value X -> X**element moves there.
 
-    SEAL's place i holds the value at psi**(2 bitrev(i) + 1); the automorphism moves the value at psi**(e k) to psi**k.
+    SEAL's place i holds the value at psi**(2 bitrev(i) + 1). The automorphism moves the value at psi**(e k) to psi**k.
     """
     exponents = 2 * bit_reversed(degree) + 1
     place_of_exponent = np.empty(2 * degree, dtype=np.int64)

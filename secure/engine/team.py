@@ -1,13 +1,15 @@
-"""Threads that work on one request together: a kernel's pieces are taken by whoever is free, and waited for by spinning.
+"""Threads that work on one request together. Whoever is free takes the next piece of a kernel; waiting threads spin.
 
-A kernel takes tens of microseconds, less than waking a thread does. So helpers are woken once a request, spin between its kernels, and
-take pieces by changing one number: a hand-over is a cache line on its way to another core. A helper that the system keeps from running
-holds nothing up unless it is in the midst of a piece, since the leader takes what is left. Pieces write to places of their own, so
-the result does not depend on who did what. Compiled by numba, whose own parallel loops wake threads for every loop and must not be
-entered by two requests at once.
+A kernel takes tens of microseconds, less than waking a thread. So helpers are woken once per request. Between kernels
+they
+spin, and they take a piece by changing one number: handing over work costs the transfer of a cache line to another
+core. A helper that the system suspends delays a request only if it is in the middle of a piece, since the leader takes
+all pieces that are left. Pieces write to different places, so the result does not depend on who did which piece.
+Compiled by numba. numba's own parallel loops do not serve: they wake threads for every loop, and two requests must not
+enter them at the same time.
 
-A hand-over and the wait for its end take about 0.3 us (AMD EPYC, two cores): two pieces of 1.2 us each are done sooner by two, two of
-0.6 us are not.
+Handing over a piece and waiting for its end takes about 0.3 us (AMD EPYC, two cores). Two threads do two pieces of 1.2
+us sooner than one thread, but not two pieces of 0.6 us.
 """
 
 from __future__ import annotations
@@ -40,23 +42,23 @@ from secure.engine.atomics import (
 )
 from secure.engine.compiled import kernel
 
-#: A team's address where nobody helps.
+#: The address that stands for no team: the caller does all pieces.
 ALONE = 0
-#: Where a team's memory has what, in bytes; what both sides write is on cache lines of its own. LEFT: pieces that nobody has taken yet,
-#: the first and, times UPPER, the one after the last. DONE: how many helpers have done. OPEN: whether a request is under way. CORE: which
-#: the leader is on. FUNCTION, ARGUMENTS: the job.
+#: Offsets in a team's memory, in bytes. Words that both sides write have cache lines of their own. LEFT: the pieces
+#: that nobody has taken, as the first one plus UPPER times the one after the last. DONE: pieces that helpers have
+#: done. OPEN: whether a request is running. CORE: the leader's core. FUNCTION, ARGUMENTS: the job.
 LEFT, DONE, OPEN, CORE, FUNCTION, ARGUMENTS, MEMORY_BYTES = 0, 64, 128, 136, 144, 152, 192
 UPPER = 1 << 32
 LINE_BYTES = 64
-#: Looks at the memory, a few nanoseconds each, before a thread that waits lets others have its core.
+#: How often a waiting thread looks at the memory, a few nanoseconds each time, before it yields its core.
 PATIENCE = 4096
-#: How long a helper sleeps that finds itself on the leader's core.
+#: How long a helper sleeps when it finds itself on the leader's core.
 NAP_US = 100
 
 
 @kernel
 def _lead(team, pieces, function, place):  # type: ignore[no-untyped-def]
-    """Every piece of a job, done by the team at that address."""
+    """Do every piece of a job, together with the team at this address."""
     if team == ALONE or pieces == 1:
         for piece in range(pieces):
             call(function, piece, 0, place)
@@ -76,9 +78,11 @@ def _lead(team, pieces, function, place):  # type: ignore[no-untyped-def]
 
 @kernel
 def _do_what_is_left(team, worker):  # type: ignore[no-untyped-def]
-    """Pieces done. The leader begins at the first, helpers at the last: who worked on a row is likely to have it in its cache later.
+    """Take pieces until none is left; returns how many were done.
 
-    The job is read after a piece of it is taken: until that is done, the leader makes no other.
+    The leader starts at the first piece, helpers at the last one, so that a thread tends to get the rows that it
+    worked on before and still has in its cache. The job is read after a piece of it was taken: until that piece is
+    done, the leader starts no other job.
     """
     done = 0
     while True:
@@ -98,7 +102,8 @@ def _do_what_is_left(team, worker):  # type: ignore[no-untyped-def]
 def _help(team, worker):  # type: ignore[no-untyped-def]
     """Take pieces until the request is over.
 
-    On the leader's core a helper would only be in the way, and one that yields stays there: one that wakes up is put on an idle core.
+    On the leader's core a helper would only take time from the leader. Yielding would leave it there, but after a
+    sleep the system puts it on an idle core.
     """
     looks = 0
     while look(team + OPEN):
@@ -119,9 +124,11 @@ def _set_open(team, under_way):  # type: ignore[no-untyped-def]
 
 
 def shared(work: Any) -> Any:
-    """A compiled work(piece, worker, *arguments) as a function (team, pieces, arguments), which does pieces 0, 1, ... in any order.
+    """A compiled work(piece, worker, *arguments) as an intrinsic (team, pieces, arguments) that does all pieces in any
+    order.
 
-    For kernels to call. worker: who does the piece, the leader 0. Pieces must not touch what others write, and must raise nothing.
+    For use in kernels. worker: who does the piece; the leader is 0. A piece must not touch what others write, and must
+    not raise.
     """
 
     def typed(typing_context: Any, team: Any, pieces: Any, arguments: Any) -> Any:
@@ -148,7 +155,7 @@ def shared(work: Any) -> Any:
 
 
 class Team:
-    """So many threads, the caller's included, for one request at a time."""
+    """The threads of one request at a time: the caller's and `threads - 1` helpers."""
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
@@ -163,7 +170,8 @@ class Team:
 
     @contextmanager
     def gathered(self) -> Iterator[int]:
-        """The team's address for kernels to share work by, or ALONE while it works on another request: then all cores have work."""
+        """The team's address for kernels, or ALONE while the team works on another request: then all cores have
+        work."""
         if not self._calls or not self._free.acquire(blocking=False):
             yield ALONE
             return
@@ -178,7 +186,11 @@ class Team:
 
 
 def _helper(memory: NDArray[np.int64], address: int, worker: int, calls: SimpleQueue[bool]) -> None:
-    """A helper's life. It holds on to the memory, not to the team, whose end is its own."""
+    """What a helper thread runs, until it is dismissed.
+
+    It keeps a reference to the team's memory but none to the team: when the team is deleted, its finalizer dismisses
+    the helpers.
+    """
     while calls.get():
         _help(address, worker)
 

@@ -1,10 +1,14 @@
-"""The number-theoretic transform and its inverse on float64 residues, in place of SEAL's. Compiled by numba.
+"""The number-theoretic transform and its inverse on float64 residues, instead of SEAL's. Compiled by numba.
 
-Cooley-Tukey forward, Gentleman-Sande back, two stages to a pass. Ranges (derived, for primes up to 2^50): a product x w with a known
-twiddle lies within p / 2 + |x| / 8 (`modular`). A forward pass reduces one of four summands, so from values within B p it makes
-values within (1.5625 + 0.266 B) p, never more than 2.2 p. A pass backward takes values within 2 p: a sum of two products, of
-differences within 4 p, is within 2 p again, a product of the difference of two sums, within 8 p, too, and the sum of all four is
-reduced. 8 p is below 2^53, where float64 holds every integer.
+Cooley-Tukey forward, Gentleman-Sande backward, two stages per pass. `_pair` and `_pair_back` take more than ten
+parameters,
+since they work on values in registers: four residues, three twiddles with their quotients, and the modulus.
+
+Ranges (derived, for primes up to 2^50): a product x w with a known twiddle lies within p / 2 + |x| / 8 (`modular`). A
+forward pass reduces one of four summands: from values within B p it makes values within (1.5625 + 0.266 B) p, never
+more than 2.2 p. A backward pass takes values within 2 p. A sum of two products, of differences within 4 p, is within 2
+p again. So is a product of the difference of two sums, which is within 8 p. The sum of all four is reduced. 8 p is
+below 2^53, where float64 holds every integer.
 """
 
 from __future__ import annotations
@@ -96,7 +100,7 @@ def backward(row: Array, scratch: Array, which: int, t: Tables) -> None:
 
 @inlined
 def _odd_stages(rows: int) -> bool:
-    """Whether a power of two is an odd one."""
+    """Whether a power of two has an odd exponent."""
     while rows >= 4:
         rows //= 4
     return rows == 2
@@ -124,7 +128,7 @@ def _pair_back(a, b, c, d, w, wq, u, uq, v, vq, p, i):  # type: ignore[no-untype
 
 @kernel
 def _singles(row, s, gap, w, wq, prime, inverse):  # type: ignore[no-untyped-def]
-    """One stage, the same twiddle for all."""
+    """One stage with the same twiddle for all residues."""
     p, i, w0, wq0 = splat(prime), splat(inverse), splat(w), splat(wq)
     for j in range(s, s + gap, LANES):
         product = times_known(load(row, j + gap), w0, wq0, p)
@@ -144,7 +148,7 @@ def _singles_back(row, s, gap, w, wq, prime, inverse):  # type: ignore[no-untype
 
 @kernel
 def _pairs(row, s, half, k, w, wq, prime, inverse):  # type: ignore[no-untyped-def]
-    """Two stages on four runs of `half` residues from s on, twiddles k, 2 k and 2 k + 1."""
+    """Two stages on four runs of `half` residues from s on, with twiddles k, 2 k and 2 k + 1."""
     p, i = splat(prime), splat(inverse)
     w0, wq0, w1, wq1 = splat(w[k]), splat(wq[k]), splat(w[2 * k]), splat(wq[2 * k])
     w2, wq2 = splat(w[2 * k + 1]), splat(wq[2 * k + 1])
@@ -173,7 +177,10 @@ def _pairs_back(row, s, half, k, w, wq, prime, inverse):  # type: ignore[no-unty
 
 @inlined
 def _late_pairs(block, first, half, start, k, w, wq, p, i):  # type: ignore[no-untyped-def]
-    """Two stages on four runs of `half` vectors from vector `first` on; every lane has its own twiddles, k, 2 k and 2 k + 1 of the block."""
+    """Two stages on four runs of `half` vectors from vector `first` on.
+
+    Every lane has its own twiddles: k, 2 k and 2 k + 1 of the block.
+    """
     at, step = start + k * LANES, half * LANES
     w0, wq0, at = load(w, at), load(wq, at), start + 2 * k * LANES
     w1, wq1, w2, wq2 = load(w, at), load(wq, at), load(w, at + LANES), load(wq, at + LANES)

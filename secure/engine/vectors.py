@@ -1,7 +1,8 @@
-"""Eight float64 numbers as one value in kernels, so that a butterfly is vector instructions as written. Compiled by numba.
+"""Eight float64 numbers as one value in kernels, so that a butterfly compiles to vector instructions. Compiled by
+numba.
 
-LLVM turns plain loops into vector instructions only after checks at run time that no two slices overlap, which cost a short loop more
-than its work. A machine with narrower registers takes two or four for each vector.
+LLVM vectorizes plain loops only with run-time checks that no two slices overlap. In short loops these checks take
+longer than the work. A machine with narrower registers uses two or four of them per vector.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
 
 
 def _check_contiguous(*arrays: Any) -> None:
-    """Loads and stores go by neighbours in memory, not by strides."""
+    """Vectors are loaded from and stored to adjacent numbers; strided arrays are refused."""
     for array in arrays:
         if not isinstance(array, types.Array) or array.ndim != 1 or array.layout != "C":
             raise TypingError(f"vectors are loaded from contiguous arrays of one dimension, not from {array}")
@@ -69,7 +70,7 @@ def _store(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
 
 
 def _splat(typing_context: Any, value: Any) -> Any:
-    """The same number eight times."""
+    """A vector of eight equal numbers."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         undefined = ir.Constant(_IR, ir.Undefined)
@@ -82,7 +83,11 @@ def _splat(typing_context: Any, value: Any) -> Any:
 def _move_transposed(
     typing_context: Any, source: Any, start: Any, step: Any, target: Any, to_start: Any, to_step: Any
 ) -> Any:
-    """Eight vectors of the source, `step` apart from `start` on, are the rows of a square; its columns go to the target alike."""
+    """Transpose an 8 x 8 square.
+
+    Its rows are eight vectors of the source, `step` apart, from `start` on. Its columns are written to the target in
+    the same way.
+    """
     _check_contiguous(source, target)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -110,7 +115,7 @@ def _move_transposed(
 
 
 def _operator(function: Any, instruction: str) -> None:
-    """A Python operator on two vectors, by the builder's instruction of that name."""
+    """Define a Python operator on two vectors by an instruction of the LLVM builder."""
 
     @type_callable(function)
     def typed(context: Any) -> Any:
