@@ -3,6 +3,7 @@ Hypothesis draws the same examples in every run, in every order.
 """
 
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,13 @@ from hypothesis import settings
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("explore", deadline=None, print_blob=True)
 settings.load_profile("ci")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """A network that a test makes without a seed of its own starts from the same weights in every order of the tests."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture(scope="session", autouse=True)

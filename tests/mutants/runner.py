@@ -51,8 +51,9 @@ def mutants() -> list[Mutant]:
 
 
 def copy_checkout(target: Path) -> None:
-    """Every file of the checkout that git tracks, as it lies in the working tree."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    """Every file of the checkout as it lies in the working tree, new ones among them, but for what git ignores."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
     for name in filter(None, listed.stdout.split("\0")):
         if (ROOT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)

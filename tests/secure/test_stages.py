@@ -9,6 +9,12 @@ from secure.stages.matrices import linear_matrix
 from secure.stages.stages import Grid, network_stages, run_stages
 
 rng = np.random.default_rng(7)
+START = rng.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def every_test_draws_the_same_numbers():
+    rng.bit_generator.state = START
 
 
 def weights(*shape):
@@ -80,6 +86,12 @@ def test_dense_over_the_last_axis_is_one_block_a_position():
     x = rng.normal(size=(3, 4))
     wanted = x @ node.weights.values().T + node.bias
     np.testing.assert_allclose(matrix @ x.ravel() + constant, wanted.ravel(), atol=1e-12)
+
+
+def test_a_node_that_is_not_linear_has_no_matrix():
+    curve = Polynomial(name="act", inputs=("x",), shape=(2,), coefficients=np.ones((3, 1)))
+    with pytest.raises(TypeError, match="node 'act' is not linear: Polynomial"):
+        linear_matrix(curve, (2,))
 
 
 def test_a_degree_the_compiler_has_no_square_form_for_is_refused_by_name():
