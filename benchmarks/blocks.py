@@ -7,9 +7,10 @@
     python -m benchmarks.blocks vit-fashion fashion-mnist --part removal --data-dir FOLDER
     python -m benchmarks.blocks vit mnist --part packing
 
-packing: families at equal multiplications, and how many diagonals and rotations of every projection are left on ciphertexts.
+packing: families at equal multiplications, with the diagonals and rotations of every projection that are left on
+ciphertexts.
 
-Every row is written as soon as it is measured; rows that are there already are not measured again.
+Every row is written as soon as it is measured. Rows that exist are not measured again.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ LONG_FINETUNE = {"epochs": 20, "learning_rate": 4e-3}
 MIDDLE_FINETUNE = {"epochs": 14, "learning_rate": 4e-3}
 TRANSFORMER_FINETUNE = {"epochs": 4, "learning_rate": 2e-3}
 
-#: Allocations and power terms that are compared at equal modelled cost; weight 1 is the released code's balance.
+#: Allocations and power terms that are compared at equal modelled cost. The released code has a power weight of 1.
 VARIANTS: Mapping[str, dict[str, Any]] = {
     "hardware-aware": {"allocation": "hardware-aware"},
     "uniform": {"allocation": "uniform"},
@@ -183,8 +184,8 @@ def tables(result: Mapping[str, Any]) -> str:
         lines.append("")
     machine = result["machine"]
     lines.append(
-        f"All {result['rows'][0]['images']} test images; means over seeds with the lowest and highest in brackets. Share asked: of the "
-        "cost model's time that goes. Epochs: of fine-tuning, distilled from the network before pruning; "
+        f"All {result['rows'][0]['images']} test images; means over seeds with the lowest and highest in brackets. Share "
+        "asked: of the cost model's time that is saved. Epochs: of fine-tuning, distilled from the network before pruning; "
         "the dense network had no such extra training. Times are modelled, not measured. "
         f"{machine['cpu']}, Python {machine['python']}, torch {machine['packages']['torch']}, {machine['date']}. "
         "Commands: `python -m benchmarks.blocks NETWORK DATA --part PART`."
@@ -204,7 +205,7 @@ def _macs_share(small: Any, places: list[LayerPlace]) -> float:
 
 
 def packing(small: Any, places: list[LayerPlace]) -> dict[str, dict[str, int]]:
-    """By layer: diagonals with a weight on them (products) and rotations by baby and giant steps, dense and as pruned."""
+    """Layer -> diagonals with a weight (products) and rotations by baby and giant steps, dense and as pruned."""
     masks, found = small.masks(), {}
     for place in places:
         mask = masks[place.name].ravel()
@@ -218,7 +219,7 @@ def packing(small: Any, places: list[LayerPlace]) -> dict[str, dict[str, int]]:
 
 
 def packing_table(rows: list[dict[str, Any]]) -> list[str]:
-    """Markdown: what is left of the dense network's diagonals and rotations, and of its accuracy, by family."""
+    """Markdown by family: the diagonals and rotations that are left of the dense network's, and the accuracy."""
     lines = table_head(
         ("blocks", "multiplications left", "diagonals left", "rotations left", "layers with a diagonal less",
          "post-training %")
@@ -233,7 +234,8 @@ def packing_table(rows: list[dict[str, Any]]) -> list[str]:
         fewer = sum(layer["diagonals"] < layer["diagonals_dense"] for layer in layers)
         lines.append(
             f"| {block} | {row['macs_share']:.3f} | {total['diagonals']} of {total['diagonals_dense']} | "
-            f"{total['rotations']} of {total['rotations_dense']} | {fewer} of {len(layers)} | {100 * row['post_training']:.2f} |"
+            f"{total['rotations']} of {total['rotations_dense']} | {fewer} of {len(layers)} | "
+            f"{100 * row['post_training']:.2f} |"
         )
     return lines
 

@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.calibrate_cpu_engine --write
 
-This prints the coefficients and writes benchmarks/results/cpu_engine_kernels.json. With --write it also puts the coefficients
-into the YAML file; the float32 coefficients there are copied from cpu-seal.yaml. Times are CPU time on one thread. Every
-sample is a ratio to a reference operation that is timed around it.
+This prints the coefficients and writes benchmarks/results/cpu_engine_kernels.json. With --write it also puts the
+coefficients into the YAML file; the float32 coefficients there are copied from cpu-seal.yaml. Times are CPU time on one
+thread. Every sample is a ratio to a reference operation that is timed around it.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.calibrate_cpu_seal --write
 
-This prints the coefficients and writes benchmarks/results/cpu_seal_kernels.json. With --write it also puts the coefficients
-into the YAML file. Times are CPU time on one thread. Every sample is a ratio to a reference operation that is timed just
-before and after it.
+This prints the coefficients and writes benchmarks/results/cpu_seal_kernels.json. With --write it also puts the
+coefficients into the YAML file. Times are CPU time on one thread. Every sample is a ratio to a reference operation that
+is timed just before and after it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the calibrations of both runtimes share: the command line, bands, and the part of an architecture file that they write."""
+"""What both calibrations share: the command line, bands, and the part of an architecture file that they write."""
 
 from __future__ import annotations
 

@@ -1,14 +1,18 @@
-"""Compression rate, everything counted, against accuracy: OPQ's targets, and OPQ beside magnitude pruning with uniform quantization.
+"""Compression rate, everything counted, against accuracy: OPQ's targets, and OPQ beside magnitude pruning.
 
-    python -m benchmarks.compression targets       high rates and rates that lose nothing: OPQ by curvature in many shots, trained long
-    python -m benchmarks.compression comparison    four rates, three seeds, the same budget and training for both methods
-    python -m benchmarks.compression converted     five bits a weight and polynomials, by the zoo's conversion settings
+    python -m benchmarks.compression targets       OPQ by curvature in many shots, trained long: high rates, and rates
+                                                   that lose no accuracy
+    python -m benchmarks.compression comparison    OPQ and magnitude pruning with uniform quantization: four rates,
+                                                   three seeds, the same budget and training
+    python -m benchmarks.compression converted     five bits per weight and polynomials, by the zoo's conversion
+    settings
 
-Every row is written to results/compression-PART.json as soon as it is measured; rows that are there already are not measured again, so
-that a run can be taken up where it stopped. Accuracy is over all 10,000 test images of MNIST.
+Every row is written to results/compression-PART.json as soon as it is measured. Rows that exist are not measured again,
+so a run continues where it stopped. Accuracy is over all 10,000 test images of MNIST.
 
-The settings of the targets were found by trials that trained on the first 50,000 training images and were compared by accuracy on the
-other 10,000; `lenet5`'s at a learning rate below 0.008 were tried here, one after the other, and every one of them is a row.
+The settings of the targets were found by trials, which trained on the first 50,000 training images and compared
+accuracy on the other 10,000. Those of `lenet5` at a learning rate below 0.008 were tried here, one after the other, and
+every one of them is a row.
 """
 
 from __future__ import annotations
@@ -56,7 +60,7 @@ COMPARISON_HEADINGS = (
 
 @dataclass(frozen=True)
 class Target:
-    """A row of the targets: what OPQ is asked for in its last shot, and how the shots before it rise and are trained."""
+    """A row of the targets: what the last shot of OPQ is asked for, and how earlier shots rise and are trained."""
 
     network: str
     sparsity: float
@@ -76,7 +80,7 @@ TARGETS = (
     Target("lenet300", 0.9, 4, 5, 3, 18, 0.008, 0.01, 8),
     Target("lenet5", 0.971, 3.5, 5, 3, 15, 0.016, 0.035, 6),
     Target("lenet5", 0.973, 3.5, 5, 3, 15, 0.016, 0.03, 5),
-    Target("lenet5", 0.973, 3.5, 5, 3, 15, 0.016, 0.03, 7),  # five bits of the biases cost 0.06 points
+    Target("lenet5", 0.973, 3.5, 5, 3, 15, 0.016, 0.03, 7),  # biases of five bits cost 0.06 points
     Target("lenet5", 0.9, 5, 4, 3, 36, 0.008, 0.01, 8, distilled=True),
     Target("lenet5", 0.9, 5, 4, 3, 36, 0.008, 0.01, 8, distilled=True, seed=1),
     Target("lenet5", 0.9, 5, 4, 3, 36, 0.008, 0.01, 8, distilled=True, seed=2),
@@ -90,7 +94,7 @@ TARGETS = (
     Target("lenet300", 0.65, 5, 5, 3, 18, 0.008, 0.01, 8, distilled=True),
     Target("lenet300", 0.85, 4, 5, 3, 32, 0.008, 0.01, 8, distilled=True),
 )
-#: Higher than `opq`'s own: fine-tuning between the shots shows what a layer can do without.
+#: Higher than the default of `opq`: fine-tuning between the shots shows which weights a layer does not need.
 TARGET_CAP = 0.998
 ACTIVATION_BITS = 8
 RATES = {"lenet300": (20, 40, 60, 80)}
@@ -122,7 +126,7 @@ def jobs(part: str) -> Iterator[dict[str, Any]]:
 
 
 def target_row(job: dict[str, Any], data: Dataset) -> dict[str, Any]:
-    """OPQ shot after shot, dead units cleared, biases and activations on grids; counted and tested as it is then."""
+    """OPQ in shots, dead units cleared, biases and activations put on grids; the result is counted and tested."""
     start = process_time()
     plain = cp.load_model(job["network"])
     shots = rising_shots(
@@ -166,7 +170,7 @@ def comparison_row(job: dict[str, Any], data: Dataset) -> dict[str, Any]:
 
 
 def converted_row(job: dict[str, Any], data: Dataset) -> dict[str, Any]:
-    """OPQ, fine-tuned and converted to polynomials; the accuracies of the plain, the compressed and the converted network."""
+    """OPQ, fine-tuned and converted to polynomials, with the accuracy of each of the three networks."""
     start = process_time()
     plain = cp.load_model(job["network"])
     small = cp.finetune(
@@ -216,27 +220,30 @@ def run(part: str) -> dict[str, Any]:
 
 
 def targets_table(result: dict[str, Any]) -> str:
-    """Markdown: row by row."""
+    """Markdown: one line per row."""
     lines = table_head(TARGET_HEADINGS)
     for row in sorted(result["rows"], key=lambda row: (row["network"], -row["compression_rate"])):
         lost = 100 * (row["accuracy_plain"] - row["accuracy_compressed"])
         epochs = (row["shots"] - 1) * row["epochs_between"] + row["epochs"]
         lines.append(
-            f"| {row['network']} | {row['compression_rate']:.1f} | {row['bytes']:.0f} | {row['compression_rate_paper']:.0f} | "
-            f"{row['zero_share']:.1%} | {row['bits']:g} | {row['shots']}, {epochs} | {row['accuracy_plain']:.2%} | "
+            f"| {row['network']} | {row['compression_rate']:.1f} | {row['bytes']:.0f} | "
+            f"{row['compression_rate_paper']:.0f} | {row['zero_share']:.1%} | {row['bits']:g} | {row['shots']}, {epochs} | {row['accuracy_plain']:.2%} | "
             f"{row['accuracy_compressed']:.2%} | {lost:+.2f} | {row['seconds']:.0f} |"
         )
     note = (
-        "OPQ weighted by curvature, its share rising shot by shot with fine-tuning after each; then dead units cleared, biases and "
-        f"activations on grids of {ACTIVATION_BITS} bits or the biases' fewer, which the accuracy includes. Settings and seeds: the JSON. "
-        "Seconds: of a processor, one thread."
+        "OPQ is weighted by curvature and prunes more from shot to shot, with fine-tuning after each. Then dead units are "
+        f"cleared, and biases and activations are put on grids of {ACTIVATION_BITS} bits (biases of some rows on fewer); the "
+        "accuracy includes this. Settings and seeds are in the JSON file. Seconds: processor time of one thread."
     )
     return with_note(lines, f"{note} {_where(result, 'targets')}")
 
 
 def comparison_table(result: dict[str, Any]) -> str:
-    """Markdown: means over seeds. Fine-tuning moves some codes to zero, so that the two methods end at rates of their own; the
-    difference is taken at OPQ's rate, with uniform's accuracy interpolated between its rows."""
+    """Markdown: means over seeds.
+
+    Fine-tuning moves some codes to zero, so the two methods end at different rates. The difference is taken at OPQ's
+    rate, where the other method's accuracy is interpolated between its rows.
+    """
     lines = table_head(COMPARISON_HEADINGS)
     for network in dict.fromkeys(row["network"] for row in result["rows"]):
         found = {method: _by_rate(result["rows"], network, method) for method in METHODS}
@@ -252,15 +259,15 @@ def comparison_table(result: dict[str, Any]) -> str:
                 cells += ["-", "-"]
             lines.append(table_row([*cells, str(min(seeds, others))]))
     note = (
-        "OPQ in one shot beside magnitude pruning at one rate for all layers with uniform quantization: the sparsity that reaches the rate "
-        f"asked, {COMPARISON_BITS} bits, {COMPARISON_EPOCHS} epochs on the fixed masks and codebooks, no teacher; means of the seeds. "
-        "Rates are those after fine-tuning, everything counted."
+        "OPQ in one shot beside magnitude pruning at one rate for all layers with uniform quantization. Both have the "
+        f"sparsity that reaches the rate asked, {COMPARISON_BITS} bits and {COMPARISON_EPOCHS} epochs on fixed masks and "
+        "codebooks without a teacher. Means over seeds. Rates are those after fine-tuning, everything counted."
     )
     return with_note(lines, f"{note} {_where(result, 'comparison')}")
 
 
 def converted_table(result: dict[str, Any]) -> str:
-    """Markdown: row by row."""
+    """Markdown: one line per row."""
     lines = table_head(("network", "bits", "plain", "compressed", "converted", "lost in all, points", "seconds"))
     for row in result["rows"]:
         lost = 100 * (row["accuracy_plain"] - row["accuracy_converted"])
@@ -268,7 +275,7 @@ def converted_table(result: dict[str, Any]) -> str:
             f"| {row['network']} | {row['bits']:g} | {row['accuracy_plain']:.2%} | {row['accuracy_compressed']:.2%} | "
             f"{row['accuracy_converted']:.2%} | {lost:+.2f} | {row['seconds']:.0f} |"
         )
-    note = "Mean bits of a surviving weight. Seconds: of a processor, one thread, fine-tuning and conversion."
+    note = "Bits: mean per surviving weight. Seconds: processor time of one thread for fine-tuning and conversion."
     return with_note(lines, f"{note} {_where(result, 'converted')}")
 
 

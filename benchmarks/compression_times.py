@@ -1,9 +1,10 @@
-"""Seconds that each compression method takes on each trained network of the zoo, on one core: at most 180 are allowed on two.
+"""Seconds that each compression method takes on each trained network of the zoo, on one core; 180 are allowed on two.
 
     python -m benchmarks.compression_times [NETWORK ...]
 
-With the settings of `cipherpress compress`; the two epochs of fine-tuning that it does after opq and blocks are timed once a network.
-Rows are written to results/compression-times.json as soon as they are measured; rows that are there already are not measured again.
+Settings are those of `cipherpress compress`. Its two epochs of fine-tuning after opq and blocks are timed once per
+network. Rows are written to results/compression-times.json as soon as they are measured. Rows that exist are not
+measured again.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ RESULT = Path(__file__).parent / "results" / "compression-times.json"
 #: vit-fashion is vit with other weights.
 NETWORKS = ("mlp", "cnn", "lenet300", "lenet5", "vit", "lenet5-caffe")
 EPOCHS, SEED = 2, 0
-#: Processor time of one thread: what other work on the core takes does not count.
+#: Processor time of one thread, which does not include other work on the core.
 CLOCK = "processor"
 ALLOWED_SECONDS = 180
 METHODS: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -39,7 +40,7 @@ METHODS: Mapping[str, Callable[[Any, Any], Any]] = {
 
 
 def measured(network: str, method: str, data: Dataset) -> dict[str, Any]:
-    """One row: seconds of the method, and with opq those of fine-tuning, which takes as long after any method."""
+    """One row: seconds of the method, and for opq also those of fine-tuning, which takes as long after any method."""
     row = {"network": network, "method": method, "threads": torch.get_num_threads(), "clock": CLOCK}
     model = cp.load_model(network)
     start = process_time()
@@ -78,8 +79,8 @@ def table(result: Mapping[str, Any]) -> str:
         lines.append(f"| {network} | {' | '.join(cells)} | {tuning:.1f} | {slowest:.0f} |")
     machine = result["machine"]
     note = (
-        f"Processor seconds of one thread; {ALLOWED_SECONDS} are allowed on two cores. *: an earlier run by the wall clock, on a core that "
-        f"other work shared. {machine['cpu']}, load "
+        f"Processor seconds of one thread; {ALLOWED_SECONDS} are allowed on two cores. *: an earlier run, measured by the wall "
+        f"clock on a core that other work shared. {machine['cpu']}, load "
         f"{machine['load_average']:.1f} at the end, {machine['date']}; "
         "`python -m benchmarks.compression_times`."
     )

@@ -1,11 +1,12 @@
-"""Validation of the cost model: every published and measured row that applies, what the model says of it, and its use.
+"""Validation of the cost model: published and measured rows, the model's figure for each, and what the row was used
+for.
 
     cipherpress bench costmodel -o out/bench
     python -m benchmarks.costmodel                    (puts the committed result into docs/hwmodel.md)
 
-Published rows need nothing but arithmetic; a row used for calibration is marked and left out of the errors. This project's own
-encrypted runs are measured on the machine at hand: some ten minutes with --images 20, half an hour with the default of 100, and 16 GB of memory for the
-keys of the largest plan.
+Published rows need arithmetic alone. A row used for calibration is marked and left out of the errors. This project's
+own encrypted runs are measured on this machine, which takes about ten minutes with --images 20, half an hour with the
+default of 100, and 16 GB of memory for the keys of the largest plan.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from benchmarks.report import table_head, table_row, write_result
 from compress.artifact import write_file
 from compress.dataset import Progress
 
-#: Largest geometric-mean error of held-out rows that the model is meant to have.
+#: Targets: the largest geometric-mean error of held-out rows.
 TARGETS = {LAYERS: 0.15, NETWORKS: 0.20, GPU: 0.25, ASIC: 0.25, POWER: 0.30, **dict.fromkeys(OWN_RUNS, 0.10)}
 RESULT = Path(__file__).parent / "results" / "costmodel.json"
 DOCS = Path(__file__).parents[1] / "docs" / "hwmodel.md"
@@ -34,7 +35,7 @@ HEADINGS = ("row", "quantity", "published", "modelled", "unit", "ratio", "used f
 
 
 def run(output: Path, *, images: int = 20, progress: Progress | None = None) -> dict[str, Any]:
-    """Compare every row; writes costmodel.json and costmodel.md into `output`. `images`: of each measured run."""
+    """Compare every row and write costmodel.json and costmodel.md into `output`. images: in each measured run."""
     say = progress or (lambda label, share: None)
     say("published rows", 0.0)
     rows = [*plain_rows(), *ckks_rows(), *run_rows(images, say)]

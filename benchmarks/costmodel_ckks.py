@@ -1,5 +1,7 @@
-"""Validation rows of encrypted machines that were published: SEAL and OpenFHE on CPUs, Cheddar on GPUs, CKKS accelerators,
-and SimFHE's counts."""
+"""Published validation rows of encrypted machines.
+
+They are SEAL and OpenFHE on CPUs, Cheddar on GPUs, CKKS accelerators, and the counts of SimFHE.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ SEAL_CALIBRATION = (8192, 3)
 SEAL_ADDITION_NS = 0.93
 SEAL_KINDS = (Kind.MULTIPLY_PLAIN, Kind.RELINEARIZE, Kind.ROTATE, Kind.RESCALE)
 
-#: (log2 N, depth): milliseconds of a product with relinearization and of a rotation (CryptOracle, Ryzen 9 7950X, one thread).
+#: (log2 N, depth): milliseconds of a product with relinearization and of a rotation (CryptOracle, Ryzen 9 7950X, one
+#: thread).
 OPENFHE_MEASURED = {
     (13, 10): (10.8, 10.2),
     (14, 10): (23.4, 22.0),
@@ -47,7 +50,8 @@ OPENFHE_MEASURED = {
 OPENFHE_CALIBRATION = (14, 10)
 OPENFHE_BUTTERFLY_NS = 2.99
 
-#: Bandwidth byte/s, L2 byte, integer lanes, clock Hz, bootstrap ms, ResNet-20 s, and how the times were read. Boards: data sheets.
+#: Bandwidth byte/s, L2 byte, integer lanes, clock Hz, bootstrap ms, ResNet-20 s, and how the times were read. Boards:
+#: data sheets.
 GPUS = {
     "V100": (0.9e12, 6e6, 80 * 64, 1.38e9, 73.8, None, "source read"),
     "A100-40 PCIe": (1.555e12, 40e6, 108 * 64, 1.41e9, 42.5, 1.36, "source read"),
@@ -58,7 +62,8 @@ GPUS = {
 }
 A100_LANES = 108 * 64
 HE2 = "arXiv 2605.31004, table IV (read)"
-#: Machine and scheme: bootstrap ms, ResNet-20 ms, their energy in J (energy-delay product over delay) or None, source, mark.
+#: Machine and scheme: bootstrap ms, ResNet-20 ms, their energy in J (energy-delay product over delay) or None, source,
+#: mark.
 ASICS = {
     "craterlake": ("craterlake", 3.91, 249.45, None, "CraterLake paper, abstract and secondary sources", "secondary"),
     "craterlake, 128 bits": ("craterlake", 6.32, 321.0, (9.91 / 6.32, 28_700 / 321), HE2, "source read"),
@@ -69,7 +74,8 @@ OTHER_NETWORK = (
     "another implementation: its CPU time, 23 min where the same group's code has 17 s a bootstrap, is that of 80 bootstraps; the "
     "one modelled takes 26 to 35"
 )
-#: SimFHE's own sets (N = 2^17): primes, digits; limb transforms of a rotation and of a product with relinearization and rescale.
+#: SimFHE's own sets (N = 2^17): primes, digits; limb transforms of a rotation and of a product with relinearization and
+#: rescale.
 SIMFHE_SETS = {"GPU set": (38, 3, 260, 336), "ALG set": (40, 2, 244, 324)}
 
 
@@ -106,7 +112,9 @@ def _seal_rows() -> Iterator[Row]:
 
 
 def _openfhe_rows() -> Iterator[Row]:
-    """A product delays its rescale (FLEXIBLEAUTO); its tensor step has no butterflies, so it is priced as its key switch."""
+    """Rows of OpenFHE. A product delays its rescale (FLEXIBLEAUTO) and is priced as its key switch, as its tensor step
+    has no butterflies.
+    """
     for (log2_degree, depth), (product_ms, rotate_ms) in OPENFHE_MEASURED.items():
         level = depth + 1
         digit = ceil(level / 2)
@@ -123,7 +131,7 @@ def _openfhe_rows() -> Iterator[Row]:
 
 
 def gpu(name: str) -> CkksAccelerator:
-    """The A100's file with another board's bandwidth, L2, lanes and clock; nothing else changes."""
+    """The A100 with the bandwidth, L2 cache, lanes and clock of another board."""
     bandwidth, l2_bytes, lanes, clock_hz, *_ = GPUS[name]
     machine = cast(CkksAccelerator, load_architecture("a100-ckks"))
     share = lanes / A100_LANES
@@ -152,7 +160,8 @@ def _gpu_rows() -> Iterator[Row]:
                 yield Row(
                     family=GPU, row=name, quantity=quantity, unit="ms", published=published_ms,
                     modelled=estimate(work, machine).latency_ms, use=HELD_OUT,
-                    source="Cheddar README, arXiv 2407.13055; boards' lanes, clocks, bandwidths: data sheets, partly recalled",
+                    source="Cheddar README, arXiv 2407.13055; boards' lanes, clocks, bandwidths: data sheets, "
+                    "partly recalled",
                     mark=mark,
                 )  # fmt: skip
 
@@ -161,7 +170,7 @@ def _asic_rows() -> Iterator[Row]:
     for name, (machine_name, bootstrap_ms, resnet_ms, energies_j, source, mark) in ASICS.items():
         machine, scheme = load_architecture(machine_name), SCHEMES[name]
         refresh, network = estimate(bootstrap(scheme), machine), estimate(resnet20(scheme), machine)
-        # CraterLake's ResNet-20 is not the one that the others run: shown, and left out of the mean
+        # CraterLake runs another ResNet-20 than the others: its row is shown, and left out of the mean
         other = machine_name == "craterlake"
         for quantity, published_ms, report in (("bootstrap", bootstrap_ms, refresh), ("ResNet-20", resnet_ms, network)):
             listed = other and report is network

@@ -1,11 +1,14 @@
-"""What each compression method pays for, in clear and encrypted, on every kind of machine: zoo networks, dense and compressed.
+"""What each compression method saves, in clear and encrypted, on every kind of machine: zoo networks, dense and
+compressed.
 
     cipherpress bench methods -o out/bench          (or: python -m benchmarks.costmodel_methods out/bench [NETWORK ...])
 
-The zoo's transformer has no encrypted form (its norms and softmax need divisions): its rows are those in clear. `vit-fashion` is the
-same network with other weights, for data that is not shipped.
-Costs only: masks and codebooks are those that the method sets before any fine-tuning, and polynomials are fitted, not tuned, so
-no accuracy is claimed here (savings.py and compression.py measure it). A method that is not in a plan costs what dense costs.
+The zoo's transformer has no encrypted form, because its norms and softmax need divisions, so its rows are in clear.
+`vit-fashion` is the same network with other weights, for data that is not shipped.
+
+Only costs are measured here. Masks and codebooks are those that the method sets before any fine-tuning, and polynomials
+are fitted, not tuned; savings.py and compression.py measure accuracy. A method without effect on a plan costs as much
+as the dense network.
 """
 
 from __future__ import annotations
@@ -38,9 +41,9 @@ TRANSFORMERS = {"vit": COMPACT}
 PRICED = (*NETWORKS, *TRANSFORMERS)
 MACHINES = ("cpu-engine", "cpu-seal", "eyeriss", "tpu-v1", "eie", "a100", "a100-ckks", "sharp")
 SEED = 0
-#: Largest error of an output as a share of the largest output: how often answers change says little before tuning.
+#: Largest error of an output as a share of the largest output. Changed answers would say little before tuning.
 ALLOWED_ERROR = 0.05
-#: The same settings for every network, so that methods can be compared: what goes, and bits of what stays.
+#: Settings are the same for every network, so that methods can be compared: the share pruned, and bits of the rest.
 METHODS: Mapping[str, Callable[[Any, Any], Any]] = {
     "dense": lambda model, data: model,
     "opq 80 %, 4 bits": lambda model, data: cp.opq(model, sparsity=0.8, bits=4),
@@ -54,7 +57,7 @@ METHODS: Mapping[str, Callable[[Any, Any], Any]] = {
 def run(
     output: Path, *, images: int = 0, networks: Sequence[str] = PRICED, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Price every network and method; writes methods.json and methods.md into `output`. No image is run."""
+    """Price every network and method and write methods.json and methods.md into `output`. No image is run."""
     say = progress or (lambda label, share: None)
     data = cp.load_data("mnist")
     output = Path(output)
@@ -121,7 +124,7 @@ def _rows(name: str, table: VariantTable, notes: Mapping[str, dict[str, Any]]) -
 
 
 def methods_table(result: Mapping[str, Any]) -> str:
-    """Markdown: one line a network and method, the latency of every machine, and over dense the times it is faster."""
+    """Markdown: one line per network and method, with each machine's latency and how much faster than dense it is."""
     columns = [(name, mode) for name in MACHINES for mode in (PLAIN, ENCRYPTED) if _has(result, name, mode)]
     headings = [
         "network",

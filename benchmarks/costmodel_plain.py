@@ -18,7 +18,7 @@ EYERISS = "Eyeriss, JSSC 2017, AlexNet, batch 4"
 EYERISS_VGG = "Eyeriss, JSSC 2017, VGG-16, batch 3"
 LAYERS, TRAFFIC, NETWORKS = "Eyeriss, layers", "Eyeriss, DRAM traffic", "Eyeriss, networks"
 TPU = "TPU v1, applications"
-#: Layer: total ms, mW, DRAM MB, share of zero inputs (cost-model notes 3.1; layer values recalled, sums checked in the text).
+#: Layer: total ms, mW, DRAM MB, share of zero inputs (layer values recalled; their sums checked in the paper's text).
 ALEXNET = {
     "CONV1": (20.9, 332, 5.0, 0.0001),
     "CONV2": (41.9, 288, 4.0, 0.387),
@@ -26,8 +26,8 @@ ALEXNET = {
     "CONV4": (18.4, 235, 2.1, 0.793),
     "CONV5": (10.5, 236, 1.3, 0.776),
 }
-#: The same of VGG-16's convolutions, and MB of global-buffer accesses (recalled; the time of all, their mean power and their DRAM
-#: traffic are the text's: 0.7 frames/s, 236 mW, 321.1 MB).
+#: The same for the convolutions of VGG-16, and MB of global-buffer accesses (recalled). Total time, mean power and DRAM
+#: traffic are from the paper's text: 0.7 frames/s, 236 mW, 321.1 MB.
 VGG = {
     "conv1_1": (76.2, 247, 15.4, 0.016, 112.6),
     "conv1_2": (910.3, 218, 54.0, 0.477, 2402.8),
@@ -45,7 +45,7 @@ VGG = {
 }
 ALEXNET_BATCH, VGG_BATCH = 4, 3
 VGG_NOTE = "zeros and buffer accesses of each layer are the published ones; the chip's mapping of large feature maps is not known"
-#: Application: MACs per weight byte, published TOPS, batch, weights in millions (cost-model notes 3.2; text read).
+#: Application: MACs per weight byte, published TOPS, batch, weights in millions (arXiv 1704.04760, text read).
 TPU_APPLICATIONS = {
     "MLP0": (200, 12.3, 200, 20),
     "MLP1": (168, 9.7, 168, 5),
@@ -54,7 +54,7 @@ TPU_APPLICATIONS = {
     "CNN0": (2888, 86.0, 8, 8),
     "CNN1": (1750, 14.1, 32, 100),
 }
-#: Side of the square matrices, where the paper's text says it (recalled).
+#: Side of the square matrices, where the paper's text gives it (recalled).
 TPU_SIDES = {"LSTM1": 600}
 TPU_NOTES = {
     "LSTM1": "matrices of 600 x 600 in tiles of 256 x 256; dependences between steps are not in a roofline",
@@ -63,7 +63,7 @@ TPU_NOTES = {
 
 
 def plain_rows() -> Iterator[Row]:
-    """Every row of the machines in clear."""
+    """Every row of machines that run networks in clear."""
     eyeriss = cast(PlainArray, load_architecture("eyeriss"))
     yield from _alexnet_rows(eyeriss)
     yield from _vgg_rows(eyeriss)

@@ -1,4 +1,4 @@
-"""One row of the cost model's validation: what was published or measured, what the model says, and what it was used for."""
+"""One row of the cost model's validation: the published or measured figure, the model's, and the use of the row."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ CALIBRATION, HELD_OUT, NOTE_ONLY = "calibration", "held out", "listed"
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """published, modelled: in `unit`. kind: 'published' or 'measured'. mark: how the source was read.
+    """One row. published, modelled: in `unit`. kind: 'published' or 'measured'. mark: how the source was read.
 
-    use: 'calibration' (a coefficient comes from it), 'held out' (none does), or 'listed' (held out too, but its source
-    disagrees with itself or the quantity is not the same one; shown and left out of the mean, `note` says why).
+    use: 'calibration' (a coefficient comes from it), 'held out' (no coefficient does), or 'listed'. A listed row is
+    held
+    out too, but left out of the mean: its source contradicts itself, or gives another quantity. `note` says why.
     """
 
     family: str
@@ -39,13 +40,13 @@ class Row:
 
 
 def geometric_mean_error(rows: Iterable[Row]) -> float:
-    """exp of the mean |log ratio|, less 1: 0.25 says that rows are off by a factor of 1.25 on geometric average."""
+    """exp of the mean |log ratio|, minus 1: 0.25 means that rows are off by a factor of 1.25 on geometric average."""
     logs = [abs(log(row.ratio)) for row in rows]
     return exp(sum(logs) / len(logs)) - 1 if logs else 0.0
 
 
 def summary(rows: Sequence[Row], targets: Mapping[str, float]) -> list[dict[str, Any]]:
-    """One line a family: rows held out, their geometric-mean error, the target, and whether it is met."""
+    """One line per family: rows held out, their geometric-mean error, the target, and whether it is met."""
     lines = []
     for family in dict.fromkeys(row.family for row in rows):
         held_out = [row for row in rows if row.family == family and row.use == HELD_OUT]

@@ -1,10 +1,12 @@
-"""Validation rows of this project's own encrypted runs: plans at every ring, none used for calibration, on the machine at hand.
+"""Validation rows of this project's own encrypted runs: plans at every ring, none used for calibration, on the machine
+at hand.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.costmodel_runs [seal] [engine]      (prints the rows; `cipherpress bench costmodel` keeps them)
+    OMP_NUM_THREADS=1 python -m benchmarks.costmodel_runs [seal] [engine]
 
-For SEAL and for the engine alike, kernel times are fitted to single operations, for the engine to plans of synthetic networks as well,
-which are none of these. Operations, those plans and the networks' plans on an encrypted image go in turn, each between two samples of one
-reference operation, so that all speak of the same machine speed. Process CPU time, one thread.
+This prints the rows; `cipherpress bench costmodel` writes them to a file. Kernel times are fitted to single operations,
+and for the engine also to plans of synthetic networks, which are not among the rows. Operations, synthetic plans and
+the networks' plans on an encrypted image are measured in turn, each between two samples of one reference operation, so
+that the machine's speed is the same for all. Times are process CPU time on one thread.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ from secure.parties.backends import BackendName
 from secure.parties.client import Client
 from secure.parties.server import Server
 
-#: A median of so many settles.
+#: Enough samples for a stable median.
 ROUNDS = 11
 
 
@@ -53,9 +55,9 @@ def _engine_work(workload: EncryptedWorkload) -> KernelCounts:
 
 @dataclass(frozen=True)
 class Runtime:
-    """What runs plans, how its single operations are timed and counted, and how a whole plan is.
+    """What runs plans, and how its single operations and whole plans are timed and counted.
 
-    rings: of the single operations.
+    rings: the rings of the single operations.
     """
 
     family: str
@@ -83,7 +85,7 @@ FAMILIES = tuple(runtime.family for runtime in RUNTIMES.values())
 
 @dataclass(frozen=True)
 class Subject:
-    """A network to run: its name, how to make it, and the largest error as a multiple of its outputs' rms (None: default)."""
+    """A network to run: its name, how to make it, and the largest error relative to its outputs' rms (None: default)."""
 
     name: str
     network: Callable[[Any], Network]
@@ -91,7 +93,7 @@ class Subject:
 
 
 def chain(depth: int, width: int, data: Dataset) -> Network:
-    """A dense network of `depth` activations x / 2 + x^2 / 4 with random 4-bit weights: for cost only."""
+    """A dense network of `depth` activations x / 2 + x^2 / 4 with random 4-bit weights, for costs only."""
     random = np.random.default_rng(depth)
     nodes: list[Node] = [
         Input(name="input", inputs=(), shape=(1, 28, 28)),
@@ -122,8 +124,10 @@ def chain(depth: int, width: int, data: Dataset) -> Network:
 
 
 def _zoo(name: str) -> Callable[[Any], Network]:
-    """A zoo network, half its weights pruned, polynomials fitted but not tuned: with an error that is loose enough for the engine's
-    primes, its plan costs what a tuned one does."""
+    """A zoo network with half of its weights pruned and polynomials that are fitted, not tuned.
+
+    Its plan costs as much as that of a tuned network, if the allowed error is large enough for the engine's primes.
+    """
     return lambda data: cp.convert(cp.opq(cp.load_model(name), sparsity=0.5, bits=5), data, Conversion(epochs=0))
 
 
@@ -146,8 +150,11 @@ def run_rows(
     subjects: Sequence[Subject] = SUBJECTS,
     runtimes: Sequence[Runtime] = (SEAL, ENGINE),
 ) -> Iterator[Row]:
-    """One row a runtime and network: CPU milliseconds of its server on one image, measured and modelled, both at the speed at which the
-    reference takes its lower quartile. A plan whose primes are too large for the engine has no row there."""
+    """One row per runtime and network: CPU milliseconds of its server on one image, measured and modelled.
+
+    Both are for the speed at which the reference takes its lower quartile. A plan whose primes are too large for the
+    engine has no row for the engine.
+    """
     data = cp.load_data("mnist")
     bundles = []
     for subject in subjects:
@@ -161,7 +168,7 @@ def run_rows(
 def _runtime_rows(
     runtime: Runtime, bundles: Sequence[tuple[Subject, Bundle]], image: Any, rounds: int
 ) -> Iterator[Row]:
-    """Operations, synthetic plans (under the engine) and subjects in turn, so that all see the machine at the same speeds."""
+    """Operations, synthetic plans (for the engine) and subjects, measured in turn at the same speeds of the machine."""
     own = {
         subject.name: _for_seal(bundle) if runtime is SEAL else bundle
         for subject, bundle in bundles
@@ -194,7 +201,8 @@ def _run_row(name: str, bundle: Bundle, runtime: Runtime, times: KernelTimes, me
         use=HELD_OUT,
         kind="measured",
         mark="CPU time",
-        source="this machine, one thread, kernel times from operations (under the engine, synthetic plans too) in turn with it",
+        source="this machine, one thread, kernel times from operations (under the engine, synthetic plans too) in turn "
+        "with it",
         note=f"{len(plan.ops)} operations, median of {rounds} runs",
     )
 
@@ -208,15 +216,18 @@ def _compiled(subject: Subject, data: Dataset) -> Bundle:
 
 
 def seal_params(params: Params) -> Params:
-    """The same ring with a special prime far enough above the others for SEAL, the largest of which are made smaller where the
-    ring has no room: what an operation costs depends on no size of a prime, and answers are not looked at here."""
+    """The same ring with a special prime that is far enough above the data primes for SEAL.
+
+    The largest data primes become smaller where the ring has no room. Costs do not depend on the sizes of primes, and
+    the answers are not used here.
+    """
     if params.fits_seal:
         return params
     bits, margin = [log2(prime) for prime in params.data_primes], SEAL_SPECIAL_MARGIN_BITS + 0.1
     cap = max(bits)
     while sum(min(size, cap) for size in bits) + cap + margin > GUIDELINE_2024_LOG2_QP[params.poly_modulus_degree]:
         cap -= 0.1
-    rounding = 1e-9  # a prime that stays is its own largest prime below
+    rounding = 1e-9  # a prime that stays as it is
     return make_params(params.poly_modulus_degree, [min(size, cap) + rounding for size in bits], cap + margin)
 
 
@@ -233,7 +244,8 @@ def main(names: Sequence[str]) -> None:
     runtimes = [RUNTIMES[name] for name in names or RUNTIMES]
     for row in run_rows(ROUNDS, lambda label, share: None, runtimes=runtimes):
         print(
-            f"{row.family}: {row.row}, {row.quantity}: {row.published:.4g} ms, modelled {row.modelled:.4g}, {row.ratio:.2f}"
+            f"{row.family}: {row.row}, {row.quantity}: {row.published:.4g} ms, "
+            f"modelled {row.modelled:.4g}, {row.ratio:.2f}"
         )
 
 

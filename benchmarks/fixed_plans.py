@@ -2,13 +2,13 @@
 
     cipherpress bench plans -o out/bench          (or: python -m benchmarks.fixed_plans out/bench [NETWORK ...])
 
-A fixed plan is what somebody would write down once and use for every network: a ring, one or two inputs a slot, the first or the last
-layout that is offered for each layer, one way of rotating. Its scales and primes are chosen for it as for any plan, so that it is right
-if its ring allows it. All plans of a network that come out right run encrypted in turn on one core; the others are listed with their
-reason.
+A fixed plan is a choice that somebody could make once for every network: a ring, one or two inputs per slot, the first
+or the last layout that is offered for each layer, and one way to rotate. Its scales and primes are chosen as for any
+plan, so the plan is precise enough if its ring allows that. All plans of a network that are precise enough run
+encrypted, in turn, on one core. The others are listed with the reason.
 
-Of a pruned network the search is asked twice more: with the units that nobody reads left where they are, so that the others do not move
-together, and with every zero taken for a weight, so that no diagonal is dropped either.
+For a pruned network the search runs twice more. First, units that no layer reads stay in place, so the others do not
+move together. Second, every zero counts as a weight too, so no diagonal is dropped.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from secure.stages.stages import Stage, network_stages
 from secure.stages.trim import trimmed
 
 FIRST, LAST = 0, -1
-#: In place of a zero that shall be taken for a weight.
+#: Replaces a zero that shall count as a weight.
 NEXT_TO_NOTHING = 1e-12
 PLAIN = Recipe("none")
 NETWORKS: Mapping[str, tuple[str, Recipe]] = {
@@ -64,7 +64,7 @@ NETWORKS: Mapping[str, tuple[str, Recipe]] = {
 
 @dataclass(frozen=True)
 class FixedPlan:
-    """A name for people, the choices, and which of the layouts offered is taken."""
+    """A name for people, the choices, and which of the offered layouts is taken."""
 
     name: str
     degree: int
@@ -93,7 +93,7 @@ FIXED = tuple(_fixed())
 def run(
     output: Path, *, images: int = 20, networks: tuple[str, ...] = tuple(NETWORKS), progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Measure every network's plans over the first `images` test images; writes plans.json and plans.md into `output`."""
+    """Measure every network's plans over the first `images` test images; writes plans.json and plans.md."""
     say = progress or (lambda label, share: None)
     data = cp.load_data("mnist")
     result: dict[str, Any] = {
@@ -113,7 +113,7 @@ def run(
 
 
 def network_rows(network: Network, data: Dataset, images: int) -> list[dict[str, Any]]:
-    """The chosen plan, then the fixed ones: predicted and measured milliseconds, or why a plan is not right."""
+    """The chosen plan, then the fixed ones: predicted and measured milliseconds, or why a plan cannot be used."""
     times = current_times().engine
     calibration = data.calibration(512, 0)
     rows: list[dict[str, Any]] = []
@@ -144,7 +144,10 @@ def network_rows(network: Network, data: Dataset, images: int) -> list[dict[str,
 
 
 def fixed_bundle(network: Network, calibration: Any, fixed: FixedPlan, times: KernelTimes) -> Bundle:
-    """Raises: CipherpressError when the plan does not fit its ring or is not right in it."""
+    """The bundle of a fixed plan.
+
+    Raises: CipherpressError when the plan does not fit its ring or is not precise enough in it.
+    """
     stages = trimmed(network_stages(network))
     choice = Choice(
         degree=fixed.degree, planes=fixed.planes, rotate_input=fixed.rotate_input, share_giants=fixed.share_giants,
@@ -161,7 +164,7 @@ def fixed_bundle(network: Network, calibration: Any, fixed: FixedPlan, times: Ke
 
 
 def _without_pruning_in_mind(network: Network) -> dict[str, tuple[Stage, ...]]:
-    """By name, a pruned network's stages as if parts of the pruning were not seen; nothing of a network that has no dead unit."""
+    """Name -> stages of a pruned network that ignore a part of the pruning; empty for a network without dead units."""
     stages = network_stages(network)
     if [stage.size for stage in trimmed(stages)] == [stage.size for stage in stages]:
         return {}
@@ -177,7 +180,10 @@ def _filled(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
 
 
 def _searched(network: Network, stages: tuple[Stage, ...], calibration: Any) -> Bundle:
-    """Raises: CipherpressError when no plan is right."""
+    """The bundle that the search finds for these stages.
+
+    Raises: CipherpressError when no plan is precise enough.
+    """
     times = current_times()
     start = Draft(
         stages=stages,
@@ -187,7 +193,7 @@ def _searched(network: Network, stages: tuple[Stage, ...], calibration: Any) -> 
     )
     outcome = search(start, times.engine, times.seal, Limits())
     if outcome.best is None or outcome.times is None:
-        raise CipherpressError("no plan is right")
+        raise CipherpressError("no plan is precise enough")
     return bundle_of(network, emit(outcome.best), (), outcome.times)
 
 
@@ -214,7 +220,7 @@ def _source(stage: Stage, placed: Any) -> Source:
 
 
 def _in_turn(bundles: list[Bundle], images: Any) -> list[float]:
-    """Median milliseconds of every bundle's server, images going round the bundles."""
+    """Median milliseconds of every bundle's server; each image goes to all bundles in turn."""
     parties = []
     for bundle in bundles:
         client, server = Client(bundle.client), Server(bundle.server)
@@ -239,13 +245,13 @@ def plans_table(result: Mapping[str, Any]) -> str:
             lines.append(f"| {row['network']} | {row['plan']} | | | | {row['why_not']} | |")
             continue
         lines.append(
-            f"| {row['network']} | {row['plan']} | {row['rotations']} | {row['plain_multiplications']} | {row['predicted_ms']:.1f} | "
-            f"{row['server_ms']:.1f} | {row['server_ms'] / chosen:.2f} |"
+            f"| {row['network']} | {row['plan']} | {row['rotations']} | {row['plain_multiplications']} | "
+            f"{row['predicted_ms']:.1f} | {row['server_ms']:.1f} | {row['server_ms'] / chosen:.2f} |"
         )
     machine = result["machine"]
     note = (
-        f"The first {result['images']} test digits, encrypted, plans in turn, one thread, medians. {machine['cpu']}, load "
-        f"{machine['load_average']:.1f} at the end, {machine['date']}, `{result['command']}`."
+        f"Medians over the first {result['images']} test digits, encrypted, plans in turn, one thread. {machine['cpu']}, "
+        f"load {machine['load_average']:.1f} at the end, {machine['date']}, `{result['command']}`."
     )
     return with_note(lines, note)
 

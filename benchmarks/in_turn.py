@@ -1,6 +1,6 @@
-"""Competitors in turn on one core: each lives in a process of its own, and every image goes round all of them.
+"""Competitors in turn on one core. Each one lives in its own process, and every image goes to all of them in turn.
 
-A change of the machine's speed then meets all competitors alike.
+A change of the machine's speed then affects all competitors alike.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from secure.verify.memory import peak_rss_bytes
 
 @dataclass(frozen=True)
 class Entry:
-    """A competitor: how to make it in its process, its network, and the same network's outputs in clear."""
+    """A competitor: how its process makes it, its network, and the outputs of that network in clear."""
 
     kind: str
     arguments: tuple[str, ...]

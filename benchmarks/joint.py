@@ -1,11 +1,12 @@
-"""Joint power-of-two quantization on every zoo network: accuracy at 8, 6 and 4 bits, quantization points, integers against simulation.
+"""Joint power-of-two quantization of every zoo network: accuracy at 8, 6 and 4 bits, and integers against simulation.
 
     cipherpress bench joint -o out/bench          (or: python -m benchmarks.joint out/bench)
 
-No training: grids come from 256 training images (seed 0); accuracy is over all test images, of the fake-quantized network, which the
-integer-only one equals bit for bit on the first 1,000. A small residual network, trained here for one epoch on seed 0, shows how many
-quantization operations a graph with shortcuts loses. Times are the processor's, one thread, so that other work on the machine counts
-less. A network whose data set is not on this machine (Fashion-MNIST comes with CIPHERPRESS_DATA) is listed as not measured.
+Nothing is trained: grids come from 256 training images (seed 0). Accuracy is that of the fake-quantized network over
+all test images; the integer-only network equals it bit for bit on the first 1,000. A small residual network, trained
+here for one epoch with seed 0, shows how many quantization operations a graph with shortcuts saves. Times are processor
+time of one thread, which other work on the machine affects less. A network whose data set is not on this machine
+(CIPHERPRESS_DATA says where Fashion-MNIST is) is listed as not measured.
 """
 
 from __future__ import annotations
@@ -67,9 +68,9 @@ def residual_network() -> nn.Module:
 
 
 def run(output: Path, *, images: int = EXACT_IMAGES, progress: Progress | None = None) -> dict[str, Any]:
-    """Quantize every network at every width; writes joint.json and joint.md into `output`.
+    """Quantize every network at every width, and write joint.json and joint.md into `output`.
 
-    images: how many test images go through integers as well.
+    images: number of test images that the integer-only network also runs.
     """
     from cipherpress.zoo.datasets import load_data
     from cipherpress.zoo.loading import load_model
@@ -148,7 +149,8 @@ def joint_table(result: dict[str, Any]) -> str:
     note = (
         f"Accuracy over all {' or '.join(map(str, tested))} test images, integers against simulation over "
         f"{result['integer_images']} of them. The integer run is numpy's, a reference, not a fast one. "
-        f"{machine['cpu']}, one thread, load {machine['load_average']:.1f} at the end, {machine['date']}, `{result['command']}`."
+        f"{machine['cpu']}, one thread, load {machine['load_average']:.1f} at the end, {machine['date']}, "
+        f"`{result['command']}`."
     )
     return with_note(lines, note)
 

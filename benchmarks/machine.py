@@ -1,4 +1,4 @@
-"""The machine a result was measured on."""
+"""The machine that a result was measured on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """Read from /proc and the installed packages."""
+    """This machine, from /proc and the installed packages."""
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return Machine(
         cpu=cpu_model(),

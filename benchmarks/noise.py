@@ -2,7 +2,8 @@
 
     cipherpress bench noise -o DIR
 
-At N = 4096, 8192 and 16384, chains as plans have them, several keys each. Errors are of whole complex slots, times the scale.
+The rings have N = 4096, 8192 and 16384, with chains as plans have them and several keys each. Errors are those of
+complex slots, times the scale.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from secure.params import Params, make_params
 from secure.parties.backends import BackendName
 
 KEYS = 8
-#: What measured over predicted must stay within.
+#: Measured over predicted must stay within this share of 1.
 TARGET = 0.15
-#: The engine's digits are centred, so that its special prime may be as small as the others; SEAL's has to be larger.
+#: The engine's digits are centred, so its special prime may be as small as the others. SEAL needs a larger one.
 CHAINS: tuple[tuple[BackendName, Params], ...] = (
     (BackendName.ENGINE, make_params(4096, [35, 34], 36)),
     (BackendName.ENGINE, make_params(8192, [40, 48, 49], 50)),
@@ -37,7 +38,7 @@ CHAINS: tuple[tuple[BackendName, Params], ...] = (
 
 
 def run(output: Path, *, images: int = 0, progress: Progress | None = None) -> dict[str, Any]:
-    """Measure every chain; writes noise.json and noise.md into `output`. No image is run."""
+    """Measure every chain, and write noise.json and noise.md into `output`. No image is run."""
     say = progress or (lambda label, share: None)
     rows: list[dict[str, Any]] = []
     for position, (backend, params) in enumerate(CHAINS):
@@ -58,9 +59,10 @@ def run(output: Path, *, images: int = 0, progress: Progress | None = None) -> d
 
 
 def measured_rows(backend: BackendName, params: Params, keys: int) -> list[dict[str, Any]]:
-    """One row an operation: predicted and measured standard deviation (root mean square over slots), and their ratio.
+    """One row per operation: predicted and measured standard deviation (root mean square over slots), and their ratio.
 
-    Where the prediction differs by slot, the ratio is that of every slot to its own prediction; `by_key` holds its range over keys.
+    Where the prediction differs by slot, each slot is compared with its own prediction. `by_key` is the ratio's range
+    over keys.
     """
     errors: dict[str, list[Error]] = defaultdict(list)
     for key in range(keys):
@@ -92,7 +94,7 @@ def _ratio(error: Error) -> float:
 
 
 def noise_table(result: dict[str, Any]) -> str:
-    """Markdown: an operation a row, measured over predicted and the predicted standard deviation for every chain."""
+    """Markdown: one row per operation, with measured over predicted and the predicted standard deviation per chain."""
     columns = list(dict.fromkeys((row["backend"], row["degree"]) for row in result["rows"]))
     cells = {(row["backend"], row["degree"], row["operation"]): row for row in result["rows"]}
     lines = table_head(["operation", *(f"{backend}, N={degree}" for backend, degree in columns)])
@@ -106,9 +108,10 @@ def noise_table(result: dict[str, Any]) -> str:
     )
     machine = result["machine"]
     note = (
-        f"Measured over predicted standard deviation, and in brackets the predicted one, of an error in a slot times the scale; {result['keys']} keys each. "
-        f"The largest ratio is off by {result['largest_deviation']:.1%}; wanted is {result['target']:.0%}. Primes in bits, the special one last: {chains}. "
-        "Key switches of SEAL are held against the prediction slot by slot, since the first slots carry far more than the average. "
+        "Measured over predicted standard deviation of an error in a slot times the scale, with the predicted one in "
+        f"brackets; {result['keys']} keys each. The largest ratio is off by {result['largest_deviation']:.1%}; the target is "
+        f"{result['target']:.0%}. Primes in bits, the special one last: {chains}. Key switches of SEAL are compared with the "
+        "prediction slot by slot, since errors in the first slots are far larger than the average. "
         f"{machine['cpu']}, TenSEAL {machine['packages']['tenseal']}, {machine['date']}, `{result['command']}`."
     )
     return with_note(lines, note)

@@ -1,4 +1,8 @@
-"""One key, every kind of operation once: the errors that SEAL or the engine really makes, beside what `secure.noise` says. Used by noise.py."""
+"""Every kind of operation once under one key: the errors that SEAL or the engine makes, and what `secure.noise`
+predicts.
+
+noise.py uses this.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +24,19 @@ from secure.seal.evaluator import DEFAULT_CACHE_BYTES, EvaluationKeys, encode
 
 Slots = NDArray[Any]
 
-#: Of inputs, of weights; both as plans have them.
+#: Scales of inputs and of weights, as plans have them.
 SCALE, WEIGHT_SCALE = 2.0**22, 2.0**12
 STEPS = 3
-#: Rotations of one value, added: errors add in variance, under the engine with one division for all.
+#: Rotations of one value that are added. Their variances add; the engine divides their sum once.
 ROTATIONS = 4
 
 
 @dataclass(frozen=True)
 class Error:
-    """One operation's error under one key, (slots,), and the predicted variance of it, for all slots or by slot; both times the scale."""
+    """One operation's error under one key, shape (slots,), and its predicted variance, for all slots or by slot.
+
+    Errors are times the scale, variances times its square.
+    """
 
     operation: str
     error: Slots
@@ -38,7 +45,7 @@ class Error:
 
 @dataclass
 class _Writer:
-    """Appends operations on inputs at the top level; scales are told, no evaluator looks at them."""
+    """Appends operations on inputs at the top level. The caller gives the scales, which no evaluator checks."""
 
     params: Params
     ops: list[Op] = field(default_factory=list)
@@ -141,7 +148,7 @@ def _plan(params: Params, real: Slots, mixed: Slots) -> tuple[Plan, tuple[str, .
 
 
 def _decrypted(plan: Plan, name: BackendName, inputs: list[Slots]) -> list[Slots]:
-    """The outputs' complex slots, times their scale, of one run under fresh keys."""
+    """The complex slots of the outputs, times their scale, of one run under fresh keys."""
     ring = make_ring(plan.params)
     generator = sealapi.KeyGenerator(ring.context)
     secret = generator.secret_key()
@@ -172,7 +179,7 @@ def _slots(ring: Ring, encoder: Any, decryptor: Any, saved: bytes, level: int, p
 
 @lru_cache(maxsize=16)
 def _switch_variance(params: Params, backend: BackendName, level: int) -> Slots:
-    """By slot under SEAL, whose first slots are worse; one number under the engine."""
+    """The variance of a key switch: by slot under SEAL, whose first slots are worse; one number under the engine."""
     if backend is BackendName.ENGINE:
         return np.asarray(noise.centred_key_switch_variance(params, level))
     return np.array([noise.key_switch_slot_variance(params, level, slot) for slot in range(params.slots)])

@@ -1,9 +1,10 @@
-"""What OPQ's objective "encrypted" saves beside "storage", at the same mean bits: scale bits of the codes, and of the compiled plan.
+"""What OPQ's objective "encrypted" saves over "storage" at the same mean bits: scale bits of codes and of the plan.
 
     python -m benchmarks.objective [NETWORK ...]
 
-Every variant is pressed alike (`benchmarks.savings`) and compiled with the shipped kernel times; nothing is encrypted. Rows are written to
-results/objective.json as soon as they are measured; rows that are there already are not measured again.
+Every variant is pressed alike (`benchmarks.savings`) and compiled with the committed kernel times. Nothing is
+encrypted. Rows are written to results/objective.json as soon as they are measured. Rows that exist are not measured
+again.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from secure.plan import Kind, Plan
 RESULT = Path(__file__).parent / "results" / "objective.json"
 NETWORKS = ("mlp",)
 HEADINGS = (
-    "network", "mean bits", "of a bit, once a", "bits by layer", "stored bits", "converted", "log2 QP",
+    "network", "mean bits", "mean per", "bits by layer", "stored bits", "converted", "log2 QP",
     "plaintext scale bits", "bound on the logits' error",
 )  # fmt: skip
 SPARSITY = 0.5
@@ -87,7 +88,7 @@ def run(networks: tuple[str, ...] = NETWORKS) -> None:
 
 
 def table(result: dict[str, Any]) -> str:
-    """Markdown, row by row."""
+    """Markdown: one line per row."""
     lines = table_head(HEADINGS)
     for row in result["rows"]:
         unit = "weight (storage)" if row["objective"] == "storage" else "layer (encrypted)"
@@ -98,8 +99,8 @@ def table(result: dict[str, Any]) -> str:
         )
     machine = result["machine"]
     note = (
-        f"OPQ at {SPARSITY:.0%}, an epoch on the codebook, the zoo's conversion; accuracy on all {result['test_images']} test images, "
-        f"seed {SEED}. {machine['cpu']}, {machine['date']}; `python -m benchmarks.objective`."
+        f"OPQ at {SPARSITY:.0%}, one epoch on the codebook, and the zoo's conversion. Accuracy is over all "
+        f"{result['test_images']} test images, seed {SEED}. {machine['cpu']}, {machine['date']}; `python -m benchmarks.objective`."
     )
     return with_note(lines, note)
 

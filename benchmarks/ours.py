@@ -1,4 +1,4 @@
-"""This project on a compiled bundle, client and server apart, by the public API."""
+"""This project on a compiled bundle, with separate client and server, by the public API."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from secure.parties.server import Server
 
 
 class Competitor:
-    """The same four steps as TenSEAL's: `run` goes from ciphertexts in memory to ciphertexts in memory."""
+    """The same four steps as with TenSEAL; `run` takes and returns ciphertexts in memory."""
 
     def __init__(self, bundle: Path, name: str) -> None:
         loaded = load_bundle(bundle)

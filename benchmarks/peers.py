@@ -2,9 +2,10 @@
 
     cipherpress bench peers -o out/bench          (or: python -m benchmarks.peers out/bench)
 
-Every competitor lives in a child process pinned to one core, and images go round the competitors (`benchmarks.in_turn`).
-Times are medians over all images, and ratios are of medians. Afterwards each of this project's bundles alone classifies more
-images (`agreement` of `run`), which measures its agreement more finely. Accuracy in clear is over all test images.
+Every competitor lives in a child process pinned to one core, and images go round the competitors
+(`benchmarks.in_turn`). Times are medians over all images, and ratios are of medians. Afterwards each of this project's
+bundles alone classifies more images (`agreement` of `run`), which measures its agreement more finely. Accuracy in clear
+is over all test images.
 """
 
 from __future__ import annotations
@@ -34,20 +35,22 @@ from secure.verify.roundtrip import round_trip
 LEAST_IMAGES = 20
 
 
-#: How a network is called in the table.
+#: Names of networks in the table.
 SHOWN = {"lenet300": "lenet300, blocks pruned"}
-#: Limits of the bundles that need other ones than the default. For mlp an agreement of 99 % is asked, which allows twice
+#: Limits of the bundles that need other ones than the default. For mlp an agreement of 99 % is asked, which allows
+#: twice
 #: the default disagreement. The tutorial's network shall name every class of a thousand images as it does in clear.
 LIMITS: Mapping[str, cp.Limits] = {
     "tutorial": cp.Limits(max_disagreement=1e-4),
     "mlp": cp.Limits(keys_bytes=2e6, upload_bytes=90e3, max_disagreement=5e-3),
 }
-#: This project's networks, by the recipe that makes them: the zoo's press settings, or a variant of `benchmarks.savings`.
+#: This project's networks, made by the zoo's press settings or by a recipe of `benchmarks.savings`.
 NETWORKS = ("mlp", "cnn", "lenet300", "lenet5")
 
 
 def run(output: Path, *, images: int = 100, agreement: int = 1000, progress: Progress | None = None) -> dict[str, Any]:
-    """Measure all competitors over the first `images` test images, and the agreement of our own over `agreement` images.
+    """Measure all competitors over the first `images` test images, and the agreement of our own over `agreement`
+    images.
 
     Writes peers.json and peers.md into `output`.
 
@@ -134,8 +137,10 @@ def _agreement(bundle: Path, data: Dataset, images: int) -> dict[str, Any]:
 
 
 def two_layers(network: Network) -> dict[str, NDArray[np.float64]]:
-    """w1, b1, w2, b2 of a network Dense, Polynomial of degree 2, Dense, with the polynomial completed to a square:
-    y = w2 (w1 x + b1)^2 + b2 (the signs of the leading coefficients go into w2)."""
+    """w1, b1, w2, b2 of a network Dense, Polynomial of degree 2, Dense, with the polynomial completed to a square.
+
+    y = w2 (w1 x + b1)^2 + b2; the signs of the leading coefficients go into w2.
+    """
     first, second = [node for node in network.nodes if isinstance(node, Dense)]
     polynomial = next(node for node in network.nodes if isinstance(node, Polynomial))
     square = complete_square(np.broadcast_to(polynomial.coefficients, (3, len(first.bias))))

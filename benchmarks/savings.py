@@ -1,9 +1,11 @@
-"""What each compression method saves under encryption: the same network uncompressed and compressed, in turn on one core.
+"""What each compression method saves under encryption: the same network uncompressed and compressed, in turn on one
+core.
 
     cipherpress bench savings -o out/bench          (or: python -m benchmarks.savings out/bench [NETWORK ...])
 
-Every variant is converted and compiled alike (the zoo's press settings); only the compression differs. Server times are medians
-over images that go round the variants in turn; accuracy in clear is over all test images, with the variant's own converted network.
+Every variant is converted and compiled alike, by the zoo's press settings; only the compression differs. Server times
+are medians over images, each of which goes to all variants in turn. Accuracy in clear is that of the variant's
+converted network over all test images.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from compress.opq.dead_units import without_dead_units
 Step = Callable[[Any, Any], Any]
 
 SEED = 0
-#: Passes after block pruning, distilled from the original: the survivors learn what the pruned ones did.
+#: Epochs after block pruning, distilled from the original network.
 BLOCK_EPOCHS, BLOCK_LEARNING_RATE = 14, 4e-3
 HEADINGS = (
     "network", "compression", "accuracy", "agreement", "N", "log2 QP", "levels", "diagonals", "rotations", "keys MB",
@@ -41,9 +43,10 @@ HEADINGS = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """A name for people and the steps, each (model, data) -> model; then conversion, by the preset's options but for those given.
+    """A name for people, and steps from (model, data) to a model, before the network is converted.
 
-    taught: whether conversion distils from the uncompressed network, not from the compressed one.
+    conversion: options that differ from the preset's. taught: whether conversion distils from the uncompressed network
+    instead of the compressed one.
     """
 
     name: str
@@ -67,15 +70,18 @@ def blocks(sparsity: float, block: str) -> Step:
 
 
 def _distilled(model: Any, data: Dataset, epochs: int, teacher: Any) -> Any:
-    """Epochs on the masks; the survivors learn what the pruned ones did."""
+    """Epochs on fixed masks; the remaining weights learn to replace the pruned ones."""
     return cp.finetune(
         model, data, epochs=epochs, learning_rate=BLOCK_LEARNING_RATE, teacher=teacher, augment=True, seed=SEED
     )
 
 
 def lines_and_diagonals(inputs: float, units: float, first: float, second: float) -> tuple[Step, ...]:
-    """For a network of three layers, what its layouts reward one after the other: a share of the first layer's inputs leaves and one of the
-    second's units, then whole diagonals of what is left, worth a share of the modelled time, in the first layer and in the second."""
+    """Block prunings that shorten the plan of a network of three layers, one after the other.
+
+    inputs, units: shares of the first layer's inputs and of the second layer's units that are pruned. first, second:
+    shares of the modelled time of the first and second layer that are then saved by pruning whole diagonals.
+    """
 
     def prune(sparsity: float, block: str, cost: str) -> Step:
         return lambda model, data: cp.prune_blocks(
@@ -101,9 +107,9 @@ def joint(bits: int) -> Step:
     return lambda model, data: cp.joint_quantize(model, data, bits=bits, seed=SEED)
 
 
-#: Conversion of networks that lost most of their weights: more passes over gentler distortions.
+#: Conversion of networks that lost most of their weights: more epochs with weaker distortions.
 LONGER = MappingProxyType({"epochs": 36, "distortion": 0.6})
-#: Blocks of lenet300 that cost under half a point; chosen among trials with their accuracy on the test images in sight.
+#: Blocks of lenet300 that cost under half a point. Chosen among trials by their accuracy on the test images.
 BLOCKS_WITHIN_HALF_A_POINT = Recipe(
     "inputs 59 %, units 36 %, diagonals 25 %, 16 %",
     (*lines_and_diagonals(0.59, 0.36, 0.25, 0.16), tuned("lenet300", 6)),
@@ -156,8 +162,10 @@ RECIPES: Mapping[str, tuple[Recipe, ...]] = {
 def run(
     output: Path, *, images: int = 20, networks: tuple[str, ...] = tuple(RECIPES), progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Measure every recipe over the first `images` test images; writes savings.json and savings.md into `output`, where rows of other
-    networks stay as they are."""
+    """Measure every recipe over the first `images` test images.
+
+    Writes savings.json and savings.md into `output`, where rows of other networks stay as they are.
+    """
     say = progress or (lambda label, share: None)
     data = cp.load_data("mnist")
     result: dict[str, Any] = {
@@ -251,8 +259,9 @@ def savings_table(result: Mapping[str, Any]) -> str:
         lines.append(table_row(cells))
     machine = result["machine"]
     note = (
-        f"Accuracy in clear over {result['test_images']} test images (converted network), agreement and times over the first "
-        f"{result['images']}, encrypted, variants in turn, one thread, medians; seed {result['seed']}. {machine['cpu']}, "
+        f"Accuracy: in clear, of the converted network, over {result['test_images']} test images. Agreement and times: over "
+        f"the first {result['images']} images, encrypted, variants in turn, one thread, medians. Seed {result['seed']}. "
+        f"{machine['cpu']}, "
         f"load {machine['load_average']:.1f} at the end, {machine['date']}, `{result['command']}`."
     )
     return with_note(lines, note)

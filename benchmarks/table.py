@@ -17,17 +17,17 @@ from compress.errors import FormatError
 RESULT = Path(__file__).parent / "results" / "peers.json"
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- figures: begin -->\n", "<!-- figures: end -->"
-#: Milliseconds of TenSEAL's tutorial network on the machine for which targets were set.
+#: Milliseconds of TenSEAL's tutorial network on the machine on which this project's targets were set.
 REFERENCE_MS = 2700.0
 BASELINE = ("TenSEAL's tutorial", "TenSEAL, its tutorial's network")
 HEADINGS = (
-    "network", "by", "server ms (p10-p90)", "times faster", "of 2,700 ms", "accuracy in clear", "encrypted / clear, same images",
-    "agreement", "images", "worst logit error", "keys MB", "upload KB", "answer KB", "encrypt / decrypt ms", "peak MB",
+    "network", "by", "server ms (p10-p90)", "times faster", "of 2,700 ms", "accuracy in clear",
+    "encrypted / clear, same images", "agreement", "images", "worst logit error", "keys MB", "upload KB", "answer KB", "encrypt / decrypt ms", "peak MB",
 )  # fmt: skip
 
 
 def peers_table(result: Mapping[str, Any]) -> str:
-    """The table of `benchmarks.peers`, with the machine, date and command under it.
+    """The whole table, with the machine, date and command under it.
 
     Raises: FormatError naming a missing field.
     """
@@ -38,13 +38,14 @@ def peers_table(result: Mapping[str, Any]) -> str:
         lines += [table_row(_cells(row, baseline, result["images"])) for row in rows]
         machine = result["machine"]
         note = (
-            f"{result['images']} encrypted test images each (the first ones of MNIST's test set), in turn, one thread, medians. "
-            f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, TenSEAL {machine['packages']['tenseal']}, "
-            f"load {machine['load_average']:.1f} at the start, {machine['date']}. `{result['command']}`. "
-            "Times faster: against TenSEAL's tutorial network in the same run; of 2,700 ms: the same ratio of what that network took where "
-            "this project's targets were set. Accuracy in clear: converted network, all test images. Agreement: encrypted and in clear name "
-            "the same class; over as many of the first images as the next column says. Keys: everything a server needs once. Peak: client "
-            "and server in one process."
+            f"Medians over the first {result['images']} images of MNIST's test set, encrypted, competitors in turn, one "
+            f"thread. {machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, "
+            f"TenSEAL {machine['packages']['tenseal']}, load {machine['load_average']:.1f} at the start, {machine['date']}. "
+            f"`{result['command']}`. Times faster: than TenSEAL's tutorial network in the same run. Of 2,700 ms: the same "
+            "ratio, of the time of that network on the machine where this project's targets were set. Accuracy in clear: of "
+            "the converted network, over all test images. Agreement: the share of images that get the same class encrypted "
+            "and in clear, over as many of the first images as the next column says. Keys: everything that a server needs "
+            "once. Peak: client and server in one process."
         )
     except (KeyError, StopIteration) as error:
         raise FormatError(f"peers.json: field {error} is missing; run the benchmark again") from error
@@ -75,9 +76,10 @@ def readme_table(result: Mapping[str, Any]) -> str:
             lines.append(table_row(cells))
         lines += [
             "",
-            f"Medians over the first {result['images']} test digits, encrypted, competitors in turn, one thread; {result['machine']['cpu']}, "
-            f"{result['machine']['date']}, `{result['command']}`. Faster: than TenSEAL's tutorial network in the same run. Accuracy over "
-            "all 10,000 test digits; agreement of encrypted and clear classes over the first so many. "
+            f"Medians over the first {result['images']} test digits, encrypted, competitors in turn, one thread.",
+            f"{result['machine']['cpu']}, {result['machine']['date']}, `{result['command']}`.",
+            "Times faster: than TenSEAL's tutorial network in the same run. Accuracy: over all 10,000 test digits.",
+            "Agreement: encrypted and in clear give the same class, over as many of the first digits as the table says.",
             "All columns: [benchmarks/results/peers.md](benchmarks/results/peers.md).",
         ]
     except (KeyError, StopIteration) as error:

@@ -1,4 +1,4 @@
-"""The tutorial's network by TenSEAL's public API: CKKS tensors from its im2col encoding, its matrix products, one thread."""
+"""The tutorial's network by TenSEAL's public API: im2col encoding and matrix products of CKKS tensors, one thread."""
 
 from __future__ import annotations
 

@@ -2,9 +2,9 @@
 
     cipherpress bench threads -o out/bench        (or: python -m benchmarks.threads out/bench [BUNDLE ...])
 
-Each image runs on both, one right after the other and the first of them in turn, so that a change of the machine's speed meets both; the ratio is
-the median of the images'. A second thread gains nothing where other work has the second core: the load is in the note. Bundles named on the
-command line are measured instead of the zoo's networks.
+Each image runs on one thread and on two, one right after the other, and the order alternates, so a change of the
+machine's speed affects both. The ratio is the median over images. A second thread gains nothing where other work uses
+the second core; the note gives the load. Bundles named on the command line are measured instead of the zoo's networks.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ THREADS = (1, 2)
 
 
 def run(output: Path, *, images: int = 60, progress: Progress | None = None) -> dict[str, Any]:
-    """Measure every network over the first `images` test images; writes threads.json and threads.md into `output`.
+    """Measure every network over the first `images` test images; write threads.json and threads.md into `output`.
 
-    Raises: ConfigError where this process may use one core only.
+    Raises: ConfigError where this process may use only one core.
     """
     say = progress or (lambda label, share: None)
     data = cp.load_data("mnist")
@@ -47,7 +47,7 @@ def run(output: Path, *, images: int = 60, progress: Progress | None = None) -> 
 
 
 def measure(bundles: Mapping[str, Bundle], images: Any, output: Path, command: str) -> dict[str, Any]:
-    """The same of bundles that are there, by name; command: what the note says it was."""
+    """Measure compiled bundles, by name. command: the command that the note names."""
     rows = [{"network": name, **in_turn(bundle, images)} for name, bundle in bundles.items()]
     result = {"command": command, "images": len(images), "rows": rows, "machine": this_machine().as_json()}
     write_result(output / "threads.json", result, threads_table(result))
@@ -55,12 +55,12 @@ def measure(bundles: Mapping[str, Bundle], images: Any, output: Path, command: s
 
 
 def in_turn(bundle: Bundle, images: Any) -> dict[str, Any]:
-    """Medians of a bundle's server milliseconds on one thread and on two, that of their ratios, and the mean load meanwhile."""
+    """Medians of a bundle's server milliseconds on one and on two threads and of their ratios, and the mean load."""
     client = Client(bundle.client)
     servers = [Server(bundle.server, threads=threads) for threads in THREADS]
     for server in servers:
         server.register(client.evaluation_key)
-        server.run(client.encrypt(images[0]))  # arrays are made in the first run
+        server.run(client.encrypt(images[0]))  # the first run allocates arrays
     times: list[list[float]] = []
     loads = []
     for position, image in enumerate(images):
@@ -84,12 +84,14 @@ def threads_table(result: Mapping[str, Any]) -> str:
     """Markdown, with machine, date and command under it."""
     lines = table_head(("network", "one thread, ms", "two threads, ms", "ratio", "load"))
     lines += [
-        f"| {row['network']} | {row['server_ms']:.1f} | {row['server_ms_two']:.1f} | {row['ratio']:.2f} | {row['load_average']:.1f} |"
+        f"| {row['network']} | {row['server_ms']:.1f} | {row['server_ms_two']:.1f} | {row['ratio']:.2f} | "
+        f"{row['load_average']:.1f} |"
         for row in result["rows"]
     ]
     machine = result["machine"]
     note = (
-        f"The first {result['images']} test digits, encrypted, on one thread and on two in turn, medians; load: mean while measured. "
+        f"Medians over the first {result['images']} test digits, encrypted, on one thread and on two in turn. "
+        "Load: mean during the measurement. "
         f"{machine['cpu']}, {machine['cores']} cores, {machine['date']}, `{result['command']}`."
     )
     return with_note(lines, note)
