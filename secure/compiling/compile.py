@@ -77,7 +77,8 @@ def compile_network(
         raise CalibrationError(network.nodes[0].name, "calibration needs at least one image of finite numbers")
     if images.shape[1:] != network.input_shape:
         raise InputShapeError(
-            f"calibration images: shape {images.shape[1:]}; the network takes {network.input_shape}; compile with the data "
+            f"calibration images: shape {images.shape[1:]}; the network takes {network.input_shape}; "
+            "compile with the data "
             "it was converted with"
         )
     stages = trimmed(network_stages(network))
@@ -128,7 +129,8 @@ def _failure(outcome: Outcome, limits: Limits) -> CipherpressError:
         wanted = f"{limits.max_error:g}" if limits.max_error is not None else f"{bound / excess:.3g}"
         return PrecisionError(
             draft.stages[-1].layer,
-            f"the smallest error any ring reaches at the output is {bound:.3g} (six sigma), {excess:.1f} times what keeps the "
+            f"the smallest error any ring reaches at the output is {bound:.3g} (six sigma), "
+            f"{excess:.1f} times what keeps the "
             f"answer right ({wanted}); use fewer layers or smaller activation ranges, or allow more with --max-error",
         )
     if outcome.deepest is None:
@@ -136,7 +138,8 @@ def _failure(outcome: Outcome, limits: Limits) -> CipherpressError:
     layer, needed, available = levels_missing(outcome.deepest)
     return LevelBudgetError(
         layer,
-        f"the network needs {needed} levels, N={RING_DEGREES[-1]} carries {available}: {needed - available} too many from this "
+        f"the network needs {needed} levels, N={RING_DEGREES[-1]} carries {available}: "
+        f"{needed - available} too many from this "
         "layer on; use fewer activations, or activations of degree 2 instead of 4, before it",
     )
 

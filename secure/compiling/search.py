@@ -180,8 +180,8 @@ def _verdict(done: Draft | None, limits: Limits, outcome: Outcome) -> str:
 def _choices(degree: int, key_weights: Sequence[int]) -> list[Choice]:
     return [
         Choice(
-            degree=degree, planes=planes, rotate_input=rotate, share_giants=share, key_weight=weight, rescaling=rescaling,
-            base_primes=base, rescale_primes=primes,
+            degree=degree, planes=planes, rotate_input=rotate, share_giants=share, key_weight=weight,
+            rescaling=rescaling, base_primes=base, rescale_primes=primes,
         )
         for planes, (rotate, share), weight, rescaling, base, primes in product(
             (1, 2), ((True, True), (False, True), (False, False)), key_weights, Rescaling, (1, 2), (1, 2)

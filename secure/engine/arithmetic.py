@@ -57,7 +57,9 @@ def add_switched(
 
 @shared
 @kernel
-def _switched_row(piece, worker, total, fresh, digits, key, carried, factors, order, moduli, scratch):  # type: ignore[no-untyped-def]
+def _switched_row(  # type: ignore[no-untyped-def]
+    piece, worker, total, fresh, digits, key, carried, factors, order, moduli, scratch
+):
     level, rows, degree = digits.shape
     row_sum, gathered = scratch[2 * worker], scratch[2 * worker + 1, : min(degree, PIECE)]
     part, row = piece // rows, piece % rows
@@ -192,7 +194,9 @@ def add_four_products(
 
 @shared
 @kernel
-def _four_products_row(piece, worker, total, fresh, v0, v1, v2, v3, c0, c1, c2, c3, moduli):  # type: ignore[no-untyped-def]
+def _four_products_row(  # type: ignore[no-untyped-def]
+    piece, worker, total, fresh, v0, v1, v2, v3, c0, c1, c2, c3, moduli
+):
     row, part = piece // len(v0), piece % len(v0)
     p, i, target = splat(moduli[row, 0]), splat(moduli[row, 1]), total[part, row]
     for j in range(0, len(target), LANES):

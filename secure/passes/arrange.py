@@ -105,6 +105,7 @@ def _check_width(stage: Stage, raster: Shape, slots: int) -> None:
     if needed > MAX_CIPHERTEXTS:
         raise SlotOverflowError(
             stage.layer,
-            f"its {stage.size} values need {needed} ciphertexts of {slots} slots; at most {MAX_CIPHERTEXTS} are allowed; "
+            f"its {stage.size} values need {needed} ciphertexts of {slots} slots; "
+            f"at most {MAX_CIPHERTEXTS} are allowed; "
             "reduce channels or resolution (a stride or a pool before it)",
         )

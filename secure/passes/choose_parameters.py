@@ -80,9 +80,8 @@ def choose_parameters(draft: Draft) -> Draft | None:
     found.append(_rated(model.measured(refined.input_scale, refined.scales), refined))
     report = noise_model(draft, REPORT_IMAGES)
     reported = _reported(report, min(found, key=rank))
-    if not is_allowed(
-        reported
-    ):  # the report has more images than the search; the smallest modulus may be too imprecise for them
+    # the report has more images than the search; the smallest modulus may be too imprecise for them
+    if not is_allowed(reported):
         precise = _least(assumed, floors, lambda one: (False, typical_sigma(one.draft)))
         reported = _reported(report, found[-1] if precise is None else precise.draft)
     return reported

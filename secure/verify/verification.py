@@ -98,7 +98,8 @@ def failures(result: Mapping[str, Any]) -> list[str]:
         )
     if result["largest_error"] > result["bound"]:
         lines.append(
-            f"the bound is broken: an encrypted input within radius {result['radius']:g} is off by {result['largest_error']:.4g}, "
+            f"the bound is broken: an encrypted input within radius {result['radius']:g} is off by "
+            f"{result['largest_error']:.4g}, "
             f"{result['bound']:.4g} was predicted"
         )
     return lines
@@ -136,7 +137,8 @@ def _inside(bundle: Bundle, images: NDArray[np.floating[Any]]) -> Array:
     inside = values[(flat.min(axis=1) >= spec.input_low) & (flat.max(axis=1) <= spec.input_high)]
     if not len(inside):
         raise InputShapeError(
-            f"input: none of {len(values)} images lies in the calibrated range, {spec.input_low:g} to {spec.input_high:g}; "
+            f"input: none of {len(values)} images lies in the calibrated range, "
+            f"{spec.input_low:g} to {spec.input_high:g}; "
             "give the data the bundle was made with"
         )
     return inside
