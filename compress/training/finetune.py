@@ -1,4 +1,4 @@
-"""Fine-tuning with masks and codebooks fixed: only latent weights, biases and the like move.
+"""Fine-tuning with fixed masks and codebooks: only latent weights, biases and other parameters move.
 
 Gradients pass the codebook by the straight-through estimator; see `compress.model.quantizer`.
 """
@@ -42,26 +42,19 @@ def finetune(
 ) -> CompressedModel:
     """The model trained on the training images; masks, steps and levels do not change by a single bit.
 
-    teacher: an uncompressed network to distil from (see `compress.training.distill`). augment: distort training images at
-    random; rows of features are never distorted, and the history says so. shrinkage: strength of an L1 penalty on the
-    weights of compressed layers, which empties codes that do little (see `compress.training.loop.fit_`). Frozen
+    teacher: an uncompressed network to distil from (see `compress.training.distill`). augment: distort training images
+    at random; rows of features are never distorted, and the history says so. shrinkage: strength of an L1 penalty on
+    the weights of compressed layers, which empties codes that do little (see `compress.training.loop.fit_`). Frozen
     parameters (requires_grad=False) do not move, nor do the statistics of frozen normalizations.
     Raises: CompressError when nothing is compressed or everything frozen; ConfigError; InputShapeError when data and
     network (or teacher) do not fit; CalibrationError when training diverges.
     """
     schedule = Schedule(epochs=epochs, learning_rate=learning_rate, shrinkage=shrinkage)
-    if not model.layers() and not model.masks():
-        raise CompressError(
-            None, f"model {type(model.module).__name__}: nothing in it is compressed yet; run opq first"
-        )
+    _check_trainable(model)
     _check_shapes(model.module, teacher, data)
     augment = augment and distortable(data.x_train)
     module = full_precision_(copy.deepcopy(model.module))
     guide = None if teacher is None else copy.deepcopy(teacher).eval().to(precision(module))
-    if not any(parameter.requires_grad for parameter in module.parameters()):
-        raise CompressError(
-            type(module).__name__, "every parameter is frozen (requires_grad=False), so nothing can move; unfreeze some"
-        )
     before = accuracy(module, data.x_test, data.y_test)
     fit_(
         module,
@@ -93,8 +86,17 @@ def finetune(
     )
 
 
+def _check_trainable(model: CompressedModel) -> None:
+    """Raises: CompressError when nothing is compressed, or when every parameter is frozen."""
+    name = type(model.module).__name__
+    if not model.layers() and not model.masks():
+        raise CompressError(None, f"model {name}: nothing in it is compressed yet; run opq first")
+    if not any(parameter.requires_grad for parameter in model.module.parameters()):
+        raise CompressError(name, "every parameter is frozen (requires_grad=False), so nothing can move; unfreeze some")
+
+
 def _shrunk(module: nn.Module) -> list[Tensor]:
-    """Latent weights of the layers that are compressed and not frozen, a shared one once."""
+    """The latent weights of layers that are compressed and not frozen; a shared weight is listed once."""
     found = {
         id(latent): latent
         for _, layer in prunable_layers(module)

@@ -182,6 +182,7 @@ def _product_row(piece, worker, total, fresh, value, plain, moduli):  # type: ig
         _multiply_add_row(value[part, row], plain[row], total[part, row], prime, inverse)
 
 
+# A compiled kernel takes plain arrays: packing them into objects would cost time at every call.
 @kernel
 def add_four_products(
     team: int, total: Array, fresh: bool, v0: Array, v1: Array, v2: Array, v3: Array, c0: Array, c1: Array, c2: Array,
