@@ -184,9 +184,9 @@ def tables(result: Mapping[str, Any]) -> str:
         lines.append("")
     machine = result["machine"]
     lines.append(
-        f"All {result['rows'][0]['images']} test images; means over seeds with the lowest and highest in brackets. Share "
-        "asked: of the cost model's time that is saved. Epochs: of fine-tuning, distilled from the network before pruning; "
-        "the dense network had no such extra training. Times are modelled, not measured. "
+        f"All {result['rows'][0]['images']} test images; means over seeds with the lowest and highest in brackets. "
+        "Share asked: of the cost model's time that is saved. Epochs: of fine-tuning, distilled from the network "
+        "before pruning; the dense network had no such extra training. Times are modelled, not measured. "
         f"{machine['cpu']}, Python {machine['python']}, torch {machine['packages']['torch']}, {machine['date']}. "
         "Commands: `python -m benchmarks.blocks NETWORK DATA --part PART`."
     )

@@ -227,13 +227,16 @@ def targets_table(result: dict[str, Any]) -> str:
         epochs = (row["shots"] - 1) * row["epochs_between"] + row["epochs"]
         lines.append(
             f"| {row['network']} | {row['compression_rate']:.1f} | {row['bytes']:.0f} | "
-            f"{row['compression_rate_paper']:.0f} | {row['zero_share']:.1%} | {row['bits']:g} | {row['shots']}, {epochs} | {row['accuracy_plain']:.2%} | "
-            f"{row['accuracy_compressed']:.2%} | {lost:+.2f} | {row['seconds']:.0f} |"
+            f"{row['compression_rate_paper']:.0f} | {row['zero_share']:.1%} | {row['bits']:g} | "
+            f"{row['shots']}, "
+            f"{epochs} | {row['accuracy_plain']:.2%} | {row['accuracy_compressed']:.2%} | {lost:+.2f} | "
+            f"{row['seconds']:.0f} |"
         )
     note = (
-        "OPQ is weighted by curvature and prunes more from shot to shot, with fine-tuning after each. Then dead units are "
-        f"cleared, and biases and activations are put on grids of {ACTIVATION_BITS} bits (biases of some rows on fewer); the "
-        "accuracy includes this. Settings and seeds are in the JSON file. Seconds: processor time of one thread."
+        "OPQ is weighted by curvature and prunes more from shot to shot, with fine-tuning after each. Then dead units "
+        f"are cleared, and biases and activations are put on grids of {ACTIVATION_BITS} bits (biases of some rows on "
+        "fewer); the accuracy includes this. Settings and seeds are in the JSON file. Seconds: processor time of one "
+        "thread."
     )
     return with_note(lines, f"{note} {_where(result, 'targets')}")
 
@@ -260,8 +263,8 @@ def comparison_table(result: dict[str, Any]) -> str:
             lines.append(table_row([*cells, str(min(seeds, others))]))
     note = (
         "OPQ in one shot beside magnitude pruning at one rate for all layers with uniform quantization. Both have the "
-        f"sparsity that reaches the rate asked, {COMPARISON_BITS} bits and {COMPARISON_EPOCHS} epochs on fixed masks and "
-        "codebooks without a teacher. Means over seeds. Rates are those after fine-tuning, everything counted."
+        f"sparsity that reaches the rate asked, {COMPARISON_BITS} bits and {COMPARISON_EPOCHS} epochs on fixed masks "
+        "and codebooks without a teacher. Means over seeds. Rates are those after fine-tuning, everything counted."
     )
     return with_note(lines, f"{note} {_where(result, 'comparison')}")
 

@@ -79,8 +79,8 @@ def table(result: Mapping[str, Any]) -> str:
         lines.append(f"| {network} | {' | '.join(cells)} | {tuning:.1f} | {slowest:.0f} |")
     machine = result["machine"]
     note = (
-        f"Processor seconds of one thread; {ALLOWED_SECONDS} are allowed on two cores. *: an earlier run, measured by the wall "
-        f"clock on a core that other work shared. {machine['cpu']}, load "
+        f"Processor seconds of one thread; {ALLOWED_SECONDS} are allowed on two cores. *: an earlier run, measured by "
+        f"the wall clock on a core that other work shared. {machine['cpu']}, load "
         f"{machine['load_average']:.1f} at the end, {machine['date']}; "
         "`python -m benchmarks.compression_times`."
     )

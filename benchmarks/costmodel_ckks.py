@@ -71,8 +71,8 @@ ASICS = {
     "sharp": ("sharp", 3.12, 99.0, (0.94 / 3.12, 648 / 99), HE2, "source read"),
 }
 OTHER_NETWORK = (
-    "another implementation: its CPU time, 23 min where the same group's code has 17 s a bootstrap, is that of 80 bootstraps; the "
-    "one modelled takes 26 to 35"
+    "another implementation: its CPU time, 23 min where the same group's code has 17 s a bootstrap, is that of 80 "
+    "bootstraps; the one modelled takes 26 to 35"
 )
 #: SimFHE's own sets (N = 2^17): primes, digits; limb transforms of a rotation and of a product with relinearization and
 #: rescale.
@@ -183,7 +183,8 @@ def _asic_rows() -> Iterator[Row]:
         if energies_j is not None:
             bootstrap_j, resnet_j = energies_j
             yield Row(
-                family=POWER, row=name, quantity="power in a bootstrap", unit="W", published=bootstrap_j / bootstrap_ms * 1e3,
+                family=POWER, row=name, quantity="power in a bootstrap", unit="W",
+                published=bootstrap_j / bootstrap_ms * 1e3,
                 modelled=refresh.energy_mj / refresh.latency_ms, use=HELD_OUT, source=source, mark="derived",
             )  # fmt: skip
             yield Row(

@@ -44,7 +44,10 @@ VGG = {
     "conv5_3": (53.7, 230, 5.6, 0.885, 90.0),
 }
 ALEXNET_BATCH, VGG_BATCH = 4, 3
-VGG_NOTE = "zeros and buffer accesses of each layer are the published ones; the chip's mapping of large feature maps is not known"
+VGG_NOTE = (
+    "zeros and buffer accesses of each layer are the published ones; "
+    "the chip's mapping of large feature maps is not known"
+)
 #: Application: MACs per weight byte, published TOPS, batch, weights in millions (arXiv 1704.04760, text read).
 TPU_APPLICATIONS = {
     "MLP0": (200, 12.3, 200, 20),
@@ -58,7 +61,8 @@ TPU_APPLICATIONS = {
 TPU_SIDES = {"LSTM1": 600}
 TPU_NOTES = {
     "LSTM1": "matrices of 600 x 600 in tiles of 256 x 256; dependences between steps are not in a roofline",
-    "CNN1": "half its MACs unused and 35 % of cycles waiting on weights of four dense layers; its layers are not published",
+    "CNN1": "half its MACs unused and 35 % of cycles waiting on weights of four dense layers; "
+    "its layers are not published",
 }
 
 
@@ -132,7 +136,8 @@ def _tpu_rows(array: PlainArray) -> Iterator[Row]:
         side = TPU_SIDES.get(name, int(weights**0.5))
         layer = LayerWork(
             layer=name, macs=weights * intensity // batch, nonzero_macs=weights * intensity // batch, weights=weights,
-            nonzeros=weights, weight_bits=8, channels=side, fan_in=side, outputs=weights // side * max(1, intensity // batch),
+            nonzeros=weights, weight_bits=8, channels=side, fan_in=side,
+            outputs=weights // side * max(1, intensity // batch),
         )  # fmt: skip
         (cost,) = price_array(PlainWorkload((layer,)), array, batch)
         tops = 2 * layer.macs / (cost.latency_ms.value * 1e-3) * 1e-12

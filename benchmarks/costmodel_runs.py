@@ -85,7 +85,7 @@ FAMILIES = tuple(runtime.family for runtime in RUNTIMES.values())
 
 @dataclass(frozen=True)
 class Subject:
-    """A network to run: its name, how to make it, and the largest error relative to its outputs' rms (None: default)."""
+    """A network to run: its name, how to make it, and the largest error relative to its outputs' rms (or None)."""
 
     name: str
     network: Callable[[Any], Network]

@@ -250,8 +250,8 @@ def plans_table(result: Mapping[str, Any]) -> str:
         )
     machine = result["machine"]
     note = (
-        f"Medians over the first {result['images']} test digits, encrypted, plans in turn, one thread. {machine['cpu']}, "
-        f"load {machine['load_average']:.1f} at the end, {machine['date']}, `{result['command']}`."
+        f"Medians over the first {result['images']} test digits, encrypted, plans in turn, one thread. "
+        f"{machine['cpu']}, load {machine['load_average']:.1f} at the end, {machine['date']}, `{result['command']}`."
     )
     return with_note(lines, note)
 

@@ -109,9 +109,9 @@ def noise_table(result: dict[str, Any]) -> str:
     machine = result["machine"]
     note = (
         "Measured over predicted standard deviation of an error in a slot times the scale, with the predicted one in "
-        f"brackets; {result['keys']} keys each. The largest ratio is off by {result['largest_deviation']:.1%}; the target is "
-        f"{result['target']:.0%}. Primes in bits, the special one last: {chains}. Key switches of SEAL are compared with the "
-        "prediction slot by slot, since errors in the first slots are far larger than the average. "
+        f"brackets; {result['keys']} keys each. The largest ratio is off by {result['largest_deviation']:.1%}; the "
+        f"target is {result['target']:.0%}. Primes in bits, the special one last: {chains}. Key switches of SEAL are "
+        "compared with the prediction slot by slot, since errors in the first slots are far larger than the average. "
         f"{machine['cpu']}, TenSEAL {machine['packages']['tenseal']}, {machine['date']}, `{result['command']}`."
     )
     return with_note(lines, note)

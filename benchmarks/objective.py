@@ -100,7 +100,8 @@ def table(result: dict[str, Any]) -> str:
     machine = result["machine"]
     note = (
         f"OPQ at {SPARSITY:.0%}, one epoch on the codebook, and the zoo's conversion. Accuracy is over all "
-        f"{result['test_images']} test images, seed {SEED}. {machine['cpu']}, {machine['date']}; `python -m benchmarks.objective`."
+        f"{result['test_images']} test images, seed {SEED}. {machine['cpu']}, {machine['date']}; `python -m "
+        "benchmarks.objective`."
     )
     return with_note(lines, note)
 

@@ -259,9 +259,9 @@ def savings_table(result: Mapping[str, Any]) -> str:
         lines.append(table_row(cells))
     machine = result["machine"]
     note = (
-        f"Accuracy: in clear, of the converted network, over {result['test_images']} test images. Agreement and times: over "
-        f"the first {result['images']} images, encrypted, variants in turn, one thread, medians. Seed {result['seed']}. "
-        f"{machine['cpu']}, "
+        f"Accuracy: in clear, of the converted network, over {result['test_images']} test images. Agreement and "
+        f"times: over the first {result['images']} images, encrypted, variants in turn, one thread, medians. Seed "
+        f"{result['seed']}. {machine['cpu']}, "
         f"load {machine['load_average']:.1f} at the end, {machine['date']}, `{result['command']}`."
     )
     return with_note(lines, note)

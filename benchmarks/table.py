@@ -22,7 +22,8 @@ REFERENCE_MS = 2700.0
 BASELINE = ("TenSEAL's tutorial", "TenSEAL, its tutorial's network")
 HEADINGS = (
     "network", "by", "server ms (p10-p90)", "times faster", "of 2,700 ms", "accuracy in clear",
-    "encrypted / clear, same images", "agreement", "images", "worst logit error", "keys MB", "upload KB", "answer KB", "encrypt / decrypt ms", "peak MB",
+    "encrypted / clear, same images", "agreement", "images",
+    "worst logit error", "keys MB", "upload KB", "answer KB", "encrypt / decrypt ms", "peak MB",
 )  # fmt: skip
 
 
@@ -38,14 +39,14 @@ def peers_table(result: Mapping[str, Any]) -> str:
         lines += [table_row(_cells(row, baseline, result["images"])) for row in rows]
         machine = result["machine"]
         note = (
-            f"Medians over the first {result['images']} images of MNIST's test set, encrypted, competitors in turn, one "
-            f"thread. {machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, "
-            f"TenSEAL {machine['packages']['tenseal']}, load {machine['load_average']:.1f} at the start, {machine['date']}. "
-            f"`{result['command']}`. Times faster: than TenSEAL's tutorial network in the same run. Of 2,700 ms: the same "
-            "ratio, of the time of that network on the machine where this project's targets were set. Accuracy in clear: of "
-            "the converted network, over all test images. Agreement: the share of images that get the same class encrypted "
-            "and in clear, over as many of the first images as the next column says. Keys: everything that a server needs "
-            "once. Peak: client and server in one process."
+            f"Medians over the first {result['images']} images of MNIST's test set, encrypted, competitors in turn, "
+            f"one thread. {machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, "
+            f"TenSEAL {machine['packages']['tenseal']}, load {machine['load_average']:.1f} at the start, "
+            f"{machine['date']}. `{result['command']}`. Times faster: than TenSEAL's tutorial network in the same "
+            "run. Of 2,700 ms: the same ratio, of the time of that network on the machine where this project's "
+            "targets were set. Accuracy in clear: of the converted network, over all test images. Agreement: the "
+            "share of images that get the same class encrypted and in clear, over as many of the first images as the "
+            "next column says. Keys: everything that a server needs once. Peak: client and server in one process."
         )
     except (KeyError, StopIteration) as error:
         raise FormatError(f"peers.json: field {error} is missing; run the benchmark again") from error
@@ -79,7 +80,8 @@ def readme_table(result: Mapping[str, Any]) -> str:
             f"Medians over the first {result['images']} test digits, encrypted, competitors in turn, one thread.",
             f"{result['machine']['cpu']}, {result['machine']['date']}, `{result['command']}`.",
             "Times faster: than TenSEAL's tutorial network in the same run. Accuracy: over all 10,000 test digits.",
-            "Agreement: encrypted and in clear give the same class, over as many of the first digits as the table says.",
+            "Agreement: encrypted and in clear give the same class, over as many of the first digits as the table "
+            "says.",
             "All columns: [benchmarks/results/peers.md](benchmarks/results/peers.md).",
         ]
     except (KeyError, StopIteration) as error:

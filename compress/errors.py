@@ -7,10 +7,14 @@ value, path), so that a program need not read the message.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 
 class CipherpressError(Exception):
     """What a caller may catch. The command line turns it into one line and exit status 1."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.args, self.__dict__)  # __init__ of a subclass takes other arguments
 
 
 class ModelError(CipherpressError):
@@ -123,6 +127,13 @@ class BackendError(LayerError):
 
 class CostModelError(CipherpressError):
     """An architecture file is wrong, or a question about costs has no answer."""
+
+
+def _restored(cls: type[CipherpressError], args: tuple[Any, ...], attributes: dict[str, Any]) -> CipherpressError:
+    """An error that another process raised, or a copy."""
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 def error_tree() -> str:

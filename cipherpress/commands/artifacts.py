@@ -109,6 +109,15 @@ class Destination:
             if path.exists() and not self.force:
                 raise OverwriteError(path)
 
+    def check_folder(self) -> None:
+        """Before any work: the output will be a folder, which replaces nothing but an earlier artifact, with --force.
+
+        Raises: OverwriteError; ConfigError for somebody else's folder or file.
+        """
+        from compress.artifact import check_output_folder
+
+        check_output_folder(self.path, force=self.force)
+
     def save(self, thing: CompressedModel | Network | Bundle) -> None:
         """Raises: OverwriteError."""
         cp.save(thing, self.path, force=self.force)

@@ -46,7 +46,7 @@ def train_command(
     """Train MODEL from fresh weights; writes model.safetensors and model.json. The zoo's weights are made by this command."""
     from cipherpress.zoo.training import save_trained, train_spec
 
-    output.refuse_existing()
+    output.check_folder()
     data = source.load()
     with out.progress("train") as progress:
         finished = train_spec(model, data, seed=seed, epochs=epochs, learning_rate=learning_rate, progress=progress)
@@ -211,7 +211,7 @@ def compress_command(
     from compress.model.compressed import module_of
     from compress.training.loop import accuracy
 
-    output.refuse_existing()
+    output.check_folder()
     data = source.load()
     start = model.trainable()
     before = accuracy(module_of(start), data.x_test, data.y_test)
@@ -273,7 +273,7 @@ def convert_command(
     seed: int,
 ) -> None:
     """Replace MODEL's non-linearities by polynomials, fold its normalization, distil it from itself."""
-    output.refuse_existing()
+    output.check_folder()
     data = source.load()
     thing = model.trainable()
     with out.progress("convert") as progress:

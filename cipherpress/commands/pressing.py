@@ -45,7 +45,7 @@ def compile_command(
     out: Output, model: str, source: DataSource, limits: Limits, output: Destination, seed: int
 ) -> None:
     """Choose packing, scales and parameters for a converted MODEL and write the BUNDLE."""
-    output.refuse_existing()
+    output.check_folder()
     network = load_converted(model)
     data = source.load()
     with out.progress("compile") as progress:
@@ -214,7 +214,7 @@ def press_command(
         )
     else:
         setting = chosen.over(preset.uncompressed())
-    output.refuse_existing()
+    output.check_folder()
     data = source.load()
     thing = model.trainable()
     common: dict[str, Any] = {"augment": augment, "seed": seed}

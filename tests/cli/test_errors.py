@@ -101,7 +101,11 @@ def test_force_deletes_no_folder_of_somebody_else(road: Road, tmp_path: Path) ->
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_text("cat")
     output = ("-o", tmp_path / "photos", "--force")
-    assert "cat.jpg" in fails(tmp_path, "compile", road.path("friendly"), "--data", road.data, *output)
+    nowhere = tmp_path / "nowhere"  # nothing else exists, so the refusal comes before any work
+    for command in ("train", "compress", "convert", "compile", "press"):
+        line = fails(tmp_path, command, "no-model", "--data", nowhere, *output)
+        assert "an earlier artifact of cipherpress; this folder also holds 'cat.jpg'; choose another" in line
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["cat.jpg"]
 
 
 @pytest.mark.parametrize(

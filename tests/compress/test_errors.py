@@ -1,6 +1,7 @@
 """The error tree: drawn from the classes, every class raised and matched, every message readable and its fields kept."""
 
 import ast
+import copy
 import importlib
 import inspect
 import re
@@ -118,6 +119,14 @@ def test_errors_about_the_whole_model_name_no_layer(cls):
     placed = cls("bits: 1 asked", "conv1")
     assert (str(placed), placed.layer) == ("layer 'conv1': bits: 1 asked", "conv1")
     assert isinstance(found, LayerError)
+
+
+@pytest.mark.parametrize("made", [ConfigError("sparsity", 2.0, "below 1"), CompressError("conv1", "has no weights")])
+def test_an_error_is_rebuilt_whole_as_between_processes(made):
+    found = copy.copy(made)
+    assert found is not made
+    assert type(found) is type(made)
+    assert (str(found), vars(found)) == (str(made), vars(made))
 
 
 def test_what_a_message_names_is_kept():
