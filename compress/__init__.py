@@ -1,6 +1,7 @@
 """From a torch model to a small, CKKS-friendly, frozen Network. Torch ends in this package.
 
-The files are the hall: all that secure/, hwmodel/ and cipherpress.timing may know of compress. Rooms, from the ground up:
+The files are the hall: all that secure/, hwmodel/ and cipherpress.timing may know of compress. Rooms, from the ground
+up:
 
 errors.py            the error tree of the whole project
 network.py           the frozen Network and its numpy run (everything after it is compared with it)

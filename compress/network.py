@@ -1,4 +1,4 @@
-"""The frozen Network: what is left of a model when torch ends, and its reference run in numpy.
+"""The frozen Network: a converted model without torch, and its reference run in numpy.
 
 A Network is a list of nodes in execution order. Every node names its inputs and the shape of the one value it makes
 (without the batch axis). Linear maps keep their weights as codes and steps: `values = codes * step`. Everything that
@@ -23,7 +23,7 @@ Shape = tuple[int, ...]
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """The array where nobody can write to it, otherwise a copy to which nobody can."""
+    """A read-only copy of the array; the array itself if it is read-only already."""
     if not array.flags.writeable and array.base is None:
         return array
     copied = array.copy()
@@ -32,7 +32,7 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
 
 
 class _ReadOnlyArrays:
-    """Makes the arrays of a frozen dataclass read-only, so that it is frozen inside too."""
+    """Base of frozen dataclasses: their arrays become read-only, so that the contents are frozen too."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -67,7 +67,7 @@ class Weights(_ReadOnlyArrays):
 
 @dataclass(frozen=True)
 class Range:
-    """What calibration saw on one edge: extremes and root mean square over all images and elements."""
+    """Extremes and root mean square of one value, over all calibration images and elements."""
 
     low: float
     high: float
@@ -76,7 +76,7 @@ class Range:
 
 @dataclass(frozen=True, kw_only=True)
 class Node(_ReadOnlyArrays):
-    """One value of the network; `name` is the dotted module path or the traced function's name. Arrays are read-only."""
+    """One value of the network. name: dotted module path or name of the traced function. Arrays are read-only."""
 
     name: str
     inputs: tuple[str, ...]
@@ -131,7 +131,7 @@ class Affine(Node):
 
 @dataclass(frozen=True, kw_only=True)
 class Polynomial(Node):
-    """y = sum_k coefficients[k] * x**k, element-wise; coefficients (degree + 1, channels) with channels = 1 or shape[0]."""
+    """y = sum_k coefficients[k] * x**k, element-wise; coefficients (degree + 1, channels), channels = 1 or shape[0]."""
 
     coefficients: Array
 
@@ -161,7 +161,8 @@ class Permute(Node):
 class Network:
     """A frozen network: nodes in execution order, the last one is the output.
 
-    ranges: what calibration saw, by node name. about: free facts for people (source model, history, accuracies).
+    ranges: by node name, what calibration measured. about: facts for people (source model, history, accuracies). Both
+    are mappings that nothing here writes to; make a new Network with `dataclasses.replace` instead of writing to them.
     """
 
     nodes: tuple[Node, ...]

@@ -1,4 +1,4 @@
-"""load_data: every DATA argument becomes the same frozen Dataset. No torch here."""
+"""load_data: every DATA argument becomes a Dataset. Loads no torch."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ SHIPPED = Path(__file__).parent / "data"
 DATA_VARIABLE = "CIPHERPRESS_DATA"
 NAMES = ("mnist", "fashion-mnist", "digits")
 IDX_IMAGES, IDX_LABELS = 2051, 2049
-#: A label is a class number; a larger one is an identifier or a damaged file, and would ask for as many outputs.
+#: Labels are class numbers. A larger number is an identifier or comes from a damaged file.
 LARGEST_LABEL = 65535
 NPZ_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 def load_data(spec: str, data_dir: str | Path | None = None) -> Dataset:
-    """The data set of a name, a folder with the four IDX files, or an .npz file.
+    """The data set that a name, a folder with the four IDX files, or an .npz file stands for.
 
-    data_dir (or $CIPHERPRESS_DATA) is where sets that are not shipped lie.
+    data_dir (or $CIPHERPRESS_DATA): the folder with the data sets that are not shipped.
     Raises: DataError naming the file and what to do.
     """
     if spec == "mnist":
@@ -91,7 +91,7 @@ def _idx(folder: Path, stem: str, magic: int) -> NDArray[np.uint8]:
 def _npz(path: Path) -> Dataset:
     if not path.is_file():
         raise DataError(f"{path}: file not found; give an .npz file with {', '.join(NPZ_ARRAYS)}")
-    if not zipfile.is_zipfile(path):  # np.load would take a bare .npy for what it is
+    if not zipfile.is_zipfile(path):  # np.load would also read a plain .npy file
         raise DataError(f"{path}: cannot be read as an .npz file (no complete zip archive); write it with np.savez")
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -101,7 +101,8 @@ def _npz(path: Path) -> Dataset:
             arrays = [archive[name] for name in NPZ_ARRAYS]
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
-            f"{path}: cannot be read as an .npz file without pickled objects ({error}); write plain arrays with np.savez"
+            f"{path}: cannot be read as an .npz file without pickled objects ({error}); "
+            "write plain arrays with np.savez"
         ) from error
     return _dataset(path.stem, str(path), *arrays)
 
@@ -129,7 +130,7 @@ def _dataset(name: str, place: str, x_train: NDArray, y_train: NDArray, x_test: 
             raise DataError(f"{place}: y_{part} must hold integers from 0 to {LARGEST_LABEL}, it is {y.dtype}")
         if x.dtype.kind not in "fuib":
             raise DataError(f"{place}: x_{part} is {x.dtype}; it must hold real numbers (floats, integers or bytes)")
-        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite here, and is refused as such
+        with np.errstate(over="ignore"):  # a float64 too large for float32 becomes infinite, and is refused below
             if not np.isfinite(x.astype(np.float32)).all():
                 raise DataError(f"{place}: x_{part} holds values that are not finite as float32; clean the data")
     if x_train.shape[1:] != x_test.shape[1:]:

@@ -1,4 +1,4 @@
-"""load_model: a MODEL argument becomes a torch module; where it came from is kept for the artifacts made of it."""
+"""load_model: a MODEL argument becomes a torch module that remembers where it came from."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ModelSource:
 
 
 def load_model(spec: str, weights: str | Path | None = None) -> nn.Module:
-    """The module of a zoo name (with its trained weights unless others are given) or of path/to/file.py:factory, in eval mode.
+    """The module of a zoo name or of path/to/file.py:factory, in eval mode; a zoo network has its trained weights.
 
     weights: a .safetensors file, or a .pt state dict that loads without unpickling code. A zoo network that is a shape
     only comes with random weights, the same ones every time.
@@ -52,7 +52,8 @@ def load_model(spec: str, weights: str | Path | None = None) -> nn.Module:
         module, source = _from_factory(spec)
     else:
         raise ModelError(
-            f"model '{spec}': neither a zoo network ({', '.join((*ZOO, *SHAPES))}) nor path/to/file.py:factory nor a saved folder"
+            f"model '{spec}': neither a zoo network ({', '.join((*ZOO, *SHAPES))}) nor path/to/file.py:factory "
+            "nor a saved folder"
         )
     if weights is not None:
         _load_weights(module, Path(weights))
@@ -67,7 +68,7 @@ def source_of(module: nn.Module) -> ModelSource:
 
 
 def input_shape_of(model: nn.Module | CompressedModel) -> tuple[int, ...] | None:
-    """The shape of one input: what a compressed model has seen, else that of the zoo network; None when it is unknown."""
+    """The shape of one input, as a compressed model has seen it or the zoo network takes it; None if unknown."""
     if isinstance(model, CompressedModel) and model.input_shape is not None:
         return model.input_shape
     source = model.source if isinstance(model, CompressedModel) else vars(source_of(model))
@@ -122,7 +123,8 @@ def _load_weights(module: nn.Module, path: Path) -> None:
     missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     if missing or unknown:
         raise ModelError(
-            f"weights {path}: missing {missing or 'nothing'}, unknown {unknown or 'nothing'}; they belong to another model"
+            f"weights {path}: missing {missing or 'nothing'}, unknown {unknown or 'nothing'}; "
+            "they belong to another model"
         )
     for key, value in state.items():
         if value.shape != own[key].shape:

@@ -1,4 +1,4 @@
-"""The reference networks: what they are, and the recipe that made their weights."""
+"""The reference networks, and the recipes that made their weights."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def lenet5() -> nn.Module:
 
 
 def lenet5_caffe() -> nn.Module:
-    """Caffe's LeNet-5, the one that published compression rates speak of: 20 and 50 maps, 800-500-10, one ReLU."""
+    """Caffe's LeNet-5, which published compression rates refer to: 20 and 50 maps, 800-500-10, one ReLU."""
     return nn.Sequential(
         nn.Conv2d(1, 20, 5),
         nn.MaxPool2d(2),
@@ -99,7 +99,7 @@ def lenet5_caffe() -> nn.Module:
     )
 
 
-#: For attention: more passes in smaller steps, and more decay.
+#: Attention needs more epochs with a smaller learning rate and more weight decay.
 _ATTENTION = Recipe(epochs=24, learning_rate=2e-3, weight_decay=0.05)
 _DIGITS = "handwritten digits (MNIST)"
 _CLOTHES = "clothes (Fashion-MNIST)"
@@ -122,7 +122,7 @@ ZOO: Mapping[str, ZooEntry] = MappingProxyType(
 
 @dataclass(frozen=True)
 class ShapeEntry:
-    """A network that has no weights here: what one of its size would cost and how fast it would be, nothing else."""
+    """A network without trained weights. It only shows what a network of its size costs and how fast it is."""
 
     name: str
     task: str
@@ -144,7 +144,7 @@ SHAPES: Mapping[str, ShapeEntry] = MappingProxyType(
 
 @cache
 def weights_manifest() -> Mapping[str, Any]:
-    """weights.json: for every network the accuracy on all test images, their number, seed, command and file hash.
+    """weights.json: per network the accuracy on all test images, their number, the seed, the command and the file hash.
 
     Raises: ModelError when the installation lacks it.
     """
@@ -157,9 +157,9 @@ def weights_manifest() -> Mapping[str, Any]:
 
 
 def describe_models() -> list[dict[str, Any]]:
-    """One row a network for `cipherpress models`, by the keys of the interface.
+    """One row per network, as `cipherpress models` shows them.
 
-    accuracy_plain is None and images 0 for a network that has no weights; it is not built to be listed.
+    For a network without weights accuracy_plain is None and images is 0; it is not built for this list.
     """
     rows = []
     for entry in ZOO.values():

@@ -1,8 +1,9 @@
-"""How `press` treats the reference networks: settings kept so that nobody has to search for them.
+"""The settings with which `press` treats the reference networks, so that nobody has to search for them.
 
-How `mlp` is converted was chosen among forty settings by accuracy on the last 10,000 training images, training on the others. The rest, its
-inputs included, were chosen by hand among a few trials compared by accuracy on MNIST's test images: the accuracies of these pressed networks on those test images are
-slightly optimistic. The plain networks' recipes (networks.py) are separate from this choice.
+How `mlp` is converted was chosen among forty settings by accuracy on the last 10,000 training images, after training on
+the others. Everything else, also which inputs of `mlp` are kept, was chosen by hand among a few trials, compared by
+accuracy on MNIST's test images. The accuracies of these pressed networks on those test images are therefore slightly
+optimistic. The recipes of the plain networks (networks.py) have nothing to do with this choice.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from compress.press.setting import Setting
 
 DEFAULT = Setting()
 
-#: Of mlp's inputs, 384 stay: two in a slot, they are 6 diagonals of 64 rows in the ring of 4096, where all 784 are 13.
-#: A single hidden layer of quadratic units cannot follow strong distortions and is underfitted at small learning rates; deep networks
-#: diverge at large ones.
+#: Of the inputs of mlp 384 stay. With two per slot they are 6 diagonals of 64 rows in the ring of 4096, where all 784
+#: would be 13. A single hidden layer of quadratic units cannot follow strong distortions, and is underfitted at small
+#: learning rates; deep networks diverge at large ones.
 _BY_NAME: Mapping[str, Setting] = MappingProxyType(
     {
         "mlp": Setting(

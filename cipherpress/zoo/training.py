@@ -1,4 +1,4 @@
-"""train: from a fresh network and a data set to trained weights; the committed weights come from here."""
+"""train: from a fresh network and a data set to trained weights. The committed weights were made by it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def train(
 
 @dataclass(frozen=True)
 class Run:
-    """A finished training run and what it takes to repeat it."""
+    """A finished training run, with everything needed to repeat it."""
 
     trained: Trained
     spec: str
@@ -102,7 +102,7 @@ def train_spec(
 
 
 def save_trained(run: Run, folder: Path, *, force: bool = False) -> dict[str, Any]:
-    """model.safetensors (a state dict for --weights) and model.json (how it was made); the record.
+    """Write model.safetensors (a state dict for --weights) and model.json (how it was made); returns the latter.
 
     Raises: OverwriteError.
     """

@@ -1,7 +1,7 @@
-"""Vision transformers in plain tensor operations, so that torch.fx traces them and every projection is a Linear of its own.
+"""Vision transformers in plain tensor operations: torch.fx can trace them, and every projection is its own Linear.
 
-Two kinds: a compact one for 28x28 images, and DeiT's shapes with random weights for cost and speed. Both take the mean
-over tokens instead of a class token, which keeps the token count a plain number of patches (DeiT has one more).
+There is a compact one for 28x28 images, and DeiT's shapes with random weights for cost and speed. Both take the mean
+over tokens instead of a class token, so that there are as many tokens as patches (DeiT has one more).
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def _dense(inputs: int, outputs: int) -> int:
 
 
 COMPACT = TransformerShape(image=28, channels=1, patch=7, width=64, depth=3, heads=4, hidden=128, classes=10)
-#: Touvron et al. 2021, table 1 (arXiv 2012.12877): width 384 or 768, 6 or 12 heads, 12 blocks, hidden layers 4 times as wide.
+#: Touvron et al. 2021, table 1 (arXiv 2012.12877): width 384 or 768, 6 or 12 heads, 12 blocks, hidden layers 4x as
+#: wide.
 DEIT_S = TransformerShape(image=224, channels=3, patch=16, width=384, depth=12, heads=6, hidden=1536, classes=1000)
 DEIT_B = TransformerShape(image=224, channels=3, patch=16, width=768, depth=12, heads=12, hidden=3072, classes=1000)
 
@@ -93,7 +94,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then two dense layers on every token; both behind a layer normalization and beside a residual."""
+    """Attention, then two dense layers per token, each after a layer normalization and with a residual connection."""
 
     def __init__(self, shape: TransformerShape) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 only.
 
 bits = sum over layers of [values + positions + steps + bit-width fields] + 32 * (biases and everything not compressed)
-(derived; OPQ notes 1.7). Values and positions take the cheapest of their encodings, and the report says which.
+(derived). Values and positions are counted in the cheapest of their encodings, and the report says which one that is.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ GAP_BITS = range(1, 17)
 class LayerAccount:
     """Bits of one compressed layer, everything counted.
 
-    kept: weights the mask keeps, some of whose codes are zero. distinct: different non-zero magnitudes, what shared
-    products cost.
-    entropy_bits: of values and positions together, independent: the bound for any coder, not what is counted.
+    kept: weights that the mask keeps; some of their codes are zero. distinct: how many different non-zero magnitudes
+    there are, which is how many products are needed when equal weights share one. entropy_bits: entropy of values and
+    positions if all were independent. It is a bound for coders of independent codes and is not counted.
     """
 
     layer: str
@@ -56,7 +56,10 @@ class LayerAccount:
 
 
 def account_layer(name: str, codes: LayerCodes) -> LayerAccount:
-    """Bits of a layer from its codes: values of the non-zeros and their positions, apart or in one adaptive string, steps, header."""
+    """Bits of a layer from its codes: non-zero values and their positions, steps and header.
+
+    Values and positions are coded apart, or together by one adaptive code, whichever is shorter.
+    """
     nonzero = codes.codes != 0
     count = int(nonzero.sum())
     rows = nonzero.reshape(len(codes.codes), -1)
@@ -84,7 +87,7 @@ def account_layer(name: str, codes: LayerCodes) -> LayerAccount:
 
 
 def account_mask(name: str, mask: NDArray[np.bool_]) -> LayerAccount:
-    """Bits of a layer that is pruned and not quantized: its survivors as 32-bit numbers, and the cheapest positions."""
+    """Bits of a pruned layer without a codebook: surviving weights as 32-bit numbers, and the cheapest positions."""
     count = int(mask.sum())
     encoding, position_bits = cheapest_positions(mask.reshape(len(mask), -1), FLOAT_BITS)
     return LayerAccount(
@@ -105,9 +108,10 @@ def account_mask(name: str, mask: NDArray[np.bool_]) -> LayerAccount:
 
 
 def cheapest_positions(nonzero: NDArray[np.bool_], value_bits: int) -> tuple[str, int]:
-    """(encoding, bits) of where the non-zeros are; nonzero (rows, columns).
+    """(encoding, bits) of the cheapest way to store where the non-zeros are; nonzero (rows, columns).
 
-    Those of `position_offers`, or relative: gaps of r bits with zero fillers (Deep Compression's), the fillers' values counted here.
+    Beside `position_offers` there is "relative": gaps of r bits with zeros as fillers, as in Deep Compression. The
+    values of the fillers are counted here.
     """
     offers = position_offers(nonzero)
     count = int(nonzero.sum())
@@ -120,8 +124,11 @@ def cheapest_positions(nonzero: NDArray[np.bool_], value_bits: int) -> tuple[str
 
 
 def position_offers(nonzero: NDArray[np.bool_]) -> dict[str, int]:
-    """Bits of the positions alone by encoding. none: nothing is zero. bitmap: one bit a weight. csr: column numbers and row starts.
-    rice: Golomb-Rice codes of the gaps."""
+    """Bits of the positions alone, by encoding.
+
+    none: nothing is zero. bitmap: one bit per weight. csr: column numbers and row starts. rice: Golomb-Rice codes of
+    the gaps.
+    """
     rows, columns = nonzero.shape
     count = int(nonzero.sum())
     if count == nonzero.size:
@@ -141,18 +148,18 @@ def relative_fillers(nonzero: NDArray[np.bool_], gap_bits: int) -> int:
 
 
 def code_entropy_bits(codes: NDArray[np.int32]) -> float:
-    """N times the entropy of the codes, zero among them: no coder of independent codes passes it (plus its table)."""
+    """N times the entropy of the codes, zeros included; no coder of independent codes needs fewer bits."""
     _, counts = np.unique(codes, return_counts=True)
     return float(np.sum(counts * np.log2(codes.size / counts)))
 
 
 def account(model: CompressedModel) -> dict[str, Any]:
-    """The whole model by the keys of the interface: totals and one row a compressed layer.
+    """The size of the whole model: totals, and one row per compressed layer under "layers".
 
     compression_rate counts everything against 32 bits for every parameter; compression_rate_paper counts surviving
     values only.
     """
-    tied = tied_layers(model.module)  # a shared weight is kept, and counted, once
+    tied = tied_layers(model.module)  # a shared weight is stored and counted once
     layers = [account_layer(name, codes) for name, codes in model.layers().items() if name not in tied]
     layers += [account_mask(name, mask) for name, mask in model.masks().items() if name not in tied]
     compressed = {layer.layer for layer in layers} | tied.keys()
@@ -178,7 +185,7 @@ def account(model: CompressedModel) -> dict[str, Any]:
 
 
 def parameters_on_grids(model: CompressedModel) -> tuple[int, int]:
-    """(how many, bits with a step a tensor) of the biases, gains and constants that joint quantization holds to grids."""
+    """(how many, bits) of the biases, gains and constants on grids of joint quantization, one step per tensor."""
     step = next((step for step in reversed(model.history) if step["method"] == "joint"), None)
     if step is None:
         return 0, 0
@@ -197,29 +204,30 @@ def parameters_on_grids(model: CompressedModel) -> tuple[int, int]:
 
 
 def bias_bits(nonzero: NDArray[np.bool_], fed: NDArray[np.bool_], width: int) -> int:
-    """Bits of a layer's biases (outputs,) of `width` bits: all of them, or those that are not zero and which ones these are.
+    """Bits of biases (outputs,), each of `width` bits: all of them, or only the non-zero ones and their positions.
 
-    fed: outputs that have a weight. Whether a bias is zero is learned apart for those and the others, most of which are dead.
+    fed: outputs that have a weight. The probability that a bias is zero is learned separately for outputs with and
+    without weights, because most of the latter are dead.
     """
     flags = decisions_bits(nonzero[fed]) + decisions_bits(nonzero[~fed])
     return min(nonzero.size * width, int(np.ceil(flags)) + int(nonzero.sum()) * width)
 
 
 def _biases(layer: nn.Module) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """(not zero, has a weight) by output."""
+    """Which biases are not zero, and which outputs have a weight."""
     weight, bias = layer.weight, layer.bias
     with torch.no_grad():
         return (bias != 0).numpy(), (weight != 0).flatten(1).any(dim=1).numpy()  # type: ignore[union-attr, operator]
 
 
 def original_parameters(model: CompressedModel) -> int:
-    """Parameters before the first step, batch normalizations that were folded away included."""
+    """Parameters before the first step, those of batch normalizations that were folded later included."""
     counts = [step["original_parameters"] for step in model.history if "original_parameters" in step]
     return int(counts[0]) if counts else sum(parameter.numel() for parameter in model.module.parameters())
 
 
 def float_buffers(model: CompressedModel) -> int:
-    """Numbers that inference needs beside the parameters: running statistics of normalizations that are still there."""
+    """Numbers that inference needs beside the parameters: running statistics of normalizations that were not folded."""
     return sum(buffer.numel() for buffer in model.module.buffers() if buffer.is_floating_point())
 
 

@@ -1,9 +1,10 @@
 """An adaptive arithmetic code for a layer's codes: positions, signs and magnitudes in one string, no table. Pure numpy.
 
-Row after row every weight is one decision, "is it zero", whose probability is learned from the decisions before it in the same row, the
-same column and the whole layer: pruning empties some inputs and outputs and spares others, which the gaps of Golomb-Rice do not see. Then
-the signs, and the magnitudes in unary with one learned probability a level. The parts are textbook (Krichevsky-Trofimov estimates, a range
-coder with carry), their combination is ours. `encode` and `decode` are the code; `string_bits` is its length without making it.
+Row by row every weight is one decision: is it zero? Its probability is learned from earlier decisions in the same row,
+in the same column and in the whole layer. This uses that pruning empties some inputs and outputs and spares others,
+which Golomb-Rice codes of gaps cannot. Signs follow, and then magnitudes in unary with one learned probability per
+level. The parts are textbook (Krichevsky-Trofimov estimates, a range coder with carry), their combination is ours.
+`encode` and `decode` are the code; `string_bits` is its length without making it.
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ Decisions = NDArray[np.bool_]
 #: Probabilities are whole multiples of 2^-16, none is 0 or 1.
 PROBABILITY_BITS = 16
 CERTAIN = 2**PROBABILITY_BITS
-#: Decisions of the layer's own density that a row's or a column's count starts with.
+#: Each row and column starts as if it had seen this many decisions at the density of the whole layer.
 PRIOR_DECISIONS = 12.0
-#: The coder's interval starts at 2^48 and never falls below 2^40, so that a probability is met to 2^-24.
+#: The interval of the coder starts at 2^48 and never falls below 2^40, so that probabilities are exact to 2^-24.
 INTERVAL_BITS = 48
 LEAST_INTERVAL = 2 ** (INTERVAL_BITS - 8)
 
 
 def string_bits(codes: Codes, levels: int) -> tuple[int, int]:
-    """(positions, values): bits of the string of `encode`, whole bytes together and never less than it has; codes (rows, columns) in
-    [-levels, levels].
+    """Bits of the string of `encode`, as (positions, values), for codes (rows, columns) in [-levels, levels].
+
+    Their sum is a whole number of bytes, and never less than the string has.
     """
     nonzero = codes != 0
     positions = _length(nonzero.ravel(), significance(nonzero).ravel())
@@ -39,7 +41,7 @@ def string_bits(codes: Codes, levels: int) -> tuple[int, int]:
 
 
 def decisions_bits(decisions: Decisions) -> float:
-    """Length of a sequence of decisions (count,) whose one probability is learned on the way, in bits."""
+    """Bits of a sequence of decisions (count,) with one probability that is learned along the way."""
     return _length(decisions, sequence(decisions))
 
 
@@ -54,7 +56,7 @@ def encode(codes: Codes, levels: int) -> bytes:
 
 
 def decode(string: bytes, shape: tuple[int, int], levels: int) -> Codes:
-    """The codes (rows, columns) that `encode` was given, whatever follows the string."""
+    """The codes (rows, columns) that `encode` was given; bytes after the string are ignored."""
     rows, columns = shape
     coder = _Decoder(string)
     nonzero = np.zeros(shape, dtype=bool)
@@ -81,7 +83,7 @@ def decode(string: bytes, shape: tuple[int, int], levels: int) -> Codes:
 
 
 def _taken(coder: _Decoder, count: int) -> Decisions:
-    """A sequence of decisions whose one probability is learned on the way."""
+    """Encode or decode a sequence of decisions with one probability that is learned along the way."""
     found = np.zeros(count, dtype=bool)
     ones = 0
     for place in range(count):
@@ -113,7 +115,7 @@ def sequence(decisions: Decisions) -> Array:
 
 
 def _value_decisions(values: Codes, levels: int) -> Iterator[Decisions]:
-    """Which values are positive; then by level, of those that reach it, which ones go beyond."""
+    """The decisions that make up the values: first the signs, then for each level which values exceed it."""
     magnitudes = np.abs(values)
     yield values > 0
     for level in range(1, levels):
@@ -130,7 +132,7 @@ def _probability(
     in_row: Array | float, seen_in_row: Array | float,
     in_column: Array | float, seen_in_column: Array | float,
 ) -> Array | float:  # fmt: skip
-    """The odds of row and column multiplied and the layer's divided out once, as if rows and columns were independent."""
+    """The odds of row and column multiplied, divided by those of the layer, as if rows and columns were independent."""
     layer = (in_layer + 0.5) / (seen + 1.0)
     row = (in_row + PRIOR_DECISIONS * layer) / (seen_in_row + PRIOR_DECISIONS)
     column = (in_column + PRIOR_DECISIONS * layer) / (seen_in_column + PRIOR_DECISIONS)
@@ -140,7 +142,7 @@ def _probability(
 
 
 def _learned(ones: Array | float, seen: Array | float) -> Array | float:
-    """Krichevsky-Trofimov: half a decision of either kind is there from the start."""
+    """The Krichevsky-Trofimov estimate: half a decision of either kind is counted from the start."""
     return _whole((ones + 0.5) / (seen + 1.0))
 
 
@@ -149,7 +151,7 @@ def _whole(probability: Array | float) -> Array | float:
 
 
 class _Encoder:
-    """An interval of whole numbers, narrowed by every decision; its leading bytes leave as soon as they are settled."""
+    """An interval of whole numbers that every decision narrows; leading bytes are written once they are settled."""
 
     def __init__(self) -> None:
         self.low, self.width = 0, 2**INTERVAL_BITS
@@ -170,7 +172,7 @@ class _Encoder:
                 self.width <<= 8
 
     def finished(self) -> bytes:
-        """With the one or two bytes more that stay inside the interval whatever follows them."""
+        """The finished string, with one or two more bytes that stay inside the interval whatever follows them."""
         for more in (1, 2):
             grain = 2 ** (INTERVAL_BITS - 8 * more)
             named = -(-self.low // grain) * grain
@@ -191,7 +193,7 @@ class _Encoder:
 
 
 class _Decoder:
-    """The encoder's interval, and where in it the string's number lies."""
+    """The interval of the encoder, and where the number that the string spells lies in it."""
 
     def __init__(self, string: bytes) -> None:
         self.string, self.place, self.width = string, INTERVAL_BITS // 8, 2**INTERVAL_BITS

@@ -1,11 +1,11 @@
-"""Lengths of the Golomb-Rice codes that the gaps between survivors may be written in, to the bit. Pure; textbook, header included."""
+"""Exact lengths of Golomb-Rice codes for the gaps between surviving weights, header included (textbook). Pure."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: Remainder bits tried; 4 bits say which was taken.
+#: Numbers of remainder bits that are tried; 4 header bits say which one was taken.
 RICE_BITS = range(16)
 RICE_HEADER_BITS = 4
 

@@ -1,4 +1,4 @@
-"""Models and networks as rows for people: every layer's weights, bits and size, its multiplications, the ranges calibration saw."""
+"""Models and networks as rows for people: weights, bits, size, multiplications and calibrated ranges per layer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from compress.network import Conv, Dense, Network
 
 
 def describe_network(network: Network) -> list[dict[str, Any]]:
-    """One row a node, in execution order."""
+    """One row per node, in execution order."""
     rows = []
     for node in network.nodes:
         row: dict[str, Any] = {"name": node.name, "type": type(node).__name__.lower(), "shape": list(node.shape)}
@@ -29,11 +29,11 @@ def describe_network(network: Network) -> list[dict[str, Any]]:
 
 
 def describe_model(model: CompressedModel) -> dict[str, Any]:
-    """What `account` counts, and beside it every layer's multiplications for one input and the blocks that pruning kept.
+    """What `account` counts, with the multiplications per input and the kept blocks of every layer.
 
-    multiplications: of a layer's weights alone (products of activations, as in attention, are not among them); only
-    counted when the input's shape is known. blocks, blocks_kept: None for a layer that block pruning did not see.
-    joint: bits and quantization operations before and after of a jointly quantized model, else None.
+    multiplications: by weights only, not products of activations as in attention; None when the input's shape is
+    unknown. blocks, blocks_kept: None for a layer that block pruning did not see. joint: of a jointly quantized model
+    the bits and the number of quantization operations before and after, else None.
     """
     counted = account(model)
     places = {}

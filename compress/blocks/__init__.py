@@ -1,4 +1,4 @@
-"""Block pruning (LPViT): which whole blocks go, and what that costs.
+"""Block pruning (LPViT): which whole blocks are pruned, and what that costs.
 
 options.py          the options of prune_blocks and their checks
 prune.py            block pruning after LPViT: score, share out, refit
@@ -6,9 +6,9 @@ places.py           where each prunable layer runs in the network
 allocate.py         which blocks every layer keeps within a budget
 patterns.py         families of blocks: tiles, bands, residue classes, inputs, outputs, taps
 importance.py       what removing a block costs: second-order Taylor on calibration data
-curves.py           what pruning a layer does to the answers: Taylor, or measured on calibration images
-choices.py          a layer's nested masks, and the fill that meets a budget to the block
-cost.py             what the blocks that stay cost: the interface, plain-blocks, ckks-diagonals
+curves.py           how much pruning a layer distorts the answers: by Taylor, or measured on images
+choices.py          nested masks of a layer, and the fill that uses up a budget to within one block
+cost.py             cost models of the blocks that stay: the interface, plain-blocks, ckks-diagonals
 dense_cost.py       what a dense layer costs on ciphertexts, as the compiler lays it out
 baselines.py        uniform and global-magnitude allocation
 objective.py        the objective: distortion and power under a budget of time, exact over layers

@@ -45,8 +45,11 @@ class BlockLayer:
 
 @dataclass(frozen=True)
 class ScoredLayer:
-    """A layer in one round. By block: responses (blocks, samples), mean squares and counts of its weights, and whether any
-    of them is still there."""
+    """A layer in one round of pruning.
+
+    By block: responses (blocks, samples), mean squares of its weights, how many weights it has, and whether any of them
+    has survived earlier rounds.
+    """
 
     layer: BlockLayer
     responses: Array
@@ -76,7 +79,7 @@ class ScoredLayer:
 def block_layers(
     places: Sequence[LayerPlace], patterns: Sequence[BlockPattern], cost: BlockCost, slots: int
 ) -> list[BlockLayer]:
-    """The layers divided into blocks; the last pattern is that of all layers after it."""
+    """The layers divided into blocks; the last pattern also serves all layers after it."""
     layers = []
     for number, place in enumerate(places):
         groups = block_groups(
@@ -91,7 +94,7 @@ def block_layers(
 
 
 def scored_layer(layer: BlockLayer, module: nn.Module, responses: Array, mask: Kept) -> ScoredLayer:
-    """A layer with what the module's weights and the responses say about its blocks."""
+    """The layer with the scores of its blocks, from the module's weights and the responses (blocks, samples)."""
     weight = module.get_submodule(layer.name).weight.detach().double().numpy()  # type: ignore[union-attr, operator]
     alive = np.bincount(layer.groups.ravel(), weights=mask.ravel()) > 0
     sizes = np.bincount(layer.groups.ravel()).astype(np.float64)

@@ -1,7 +1,7 @@
-"""What the hardware-aware allocation is measured against, at the same modelled cost. Pure.
+"""Two baselines for the hardware-aware allocation, at the same modelled cost. Pure.
 
-uniform: every layer loses the same share of its blocks. global-magnitude: the blocks with the least mean square of
-their weights go, whatever the layer.
+uniform: every layer loses the same share of its blocks. global-magnitude: the blocks whose weights have the least mean
+square are pruned, whatever their layer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Kept = NDArray[np.bool_]
 def uniform_masks(
     scores: Sequence[Array], costs: Sequence[LayerCost], budget: float, least: Sequence[int]
 ) -> list[Kept]:
-    """The smallest common share whose masks fit the budget; within a layer the least scores go first."""
+    """The masks of the smallest common share that fits the budget; in a layer the least scores are pruned first."""
     orders = [np.argsort(score, kind="stable") for score in scores]
     steps = 4 * max(len(score) for score in scores)
 
@@ -38,7 +38,7 @@ def uniform_masks(
 def global_masks(
     magnitudes: Sequence[Array], costs: Sequence[LayerCost], budget: float, least: Sequence[int]
 ) -> list[Kept]:
-    """The fewest blocks, least magnitude first over all layers, whose removal fits the budget."""
+    """The masks after pruning as few blocks as the budget allows, least magnitude first over all layers."""
     layer = np.repeat(np.arange(len(magnitudes)), [len(part) for part in magnitudes])
     order = np.argsort(np.concatenate(magnitudes), kind="stable")
     orders = [np.argsort(part, kind="stable") for part in magnitudes]

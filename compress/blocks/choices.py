@@ -1,7 +1,9 @@
 """A layer's choices: nested masks from dense to sparsest, in the orders that its cost model rewards. Pure.
 
-What a choice costs the network is `block_curves`'; over layers distortions add up. Within one order the choices are prefixes. For slot packing a rotation disappears only with a whole band or residue
-class, which no single diagonal pays for: orders that drop those first are offered beside the plain one (ours).
+The module `curves` says how much each choice distorts the network's answers; distortions of several layers are added.
+Within one order of removal every choice contains the next. With slot packing a rotation is saved only when a whole band
+or residue class of diagonals is gone. No single diagonal earns that, so orders that remove whole bands and classes are
+offered beside the plain one (ours).
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ Array = NDArray[np.float64]
 Kept = NDArray[np.bool_]
 Order = NDArray[np.int64]
 
-#: Choices an order offers at most; the fill afterwards meets the budget to a block.
+#: Largest number of choices per order. `fill` then uses up the budget to within one block.
 MOST_CHOICES = 200
-#: Choices of an order whose distortion is computed.
+#: Choices per order whose distortion is computed; the others are interpolated.
 DISTORTIONS = 13
 #: Baby-step counts whose bands and residue classes are tried as units.
 GRID_STEPS = (2, 4, 8, 16, 32)
@@ -30,7 +32,7 @@ GRID_STEPS = (2, 4, 8, 16, 32)
 
 @dataclass(frozen=True)
 class Choices:
-    """Masks (choices, blocks) of one layer and the curve over them, choice for choice."""
+    """Masks (choices, blocks) of one layer, and the curve with one point per choice."""
 
     masks: Kept
     curve: LayerCurve
@@ -46,10 +48,10 @@ def layer_choices(
     orders: Sequence[Order],
     alive: Kept | None = None,
 ) -> Choices:
-    """All prefixes (MOST_CHOICES an order) of the removal orders that leave at least `least_kept` blocks.
+    """The choices that removing blocks in the given orders makes, as long as at least `least_kept` blocks stay.
 
-    Distortion is taken at DISTORTIONS of them an order and interpolated in between. Blocks that are not `alive` are in no
-    mask, so a prefix that is as good without them is one choice with the next.
+    At most MOST_CHOICES per order; distortion is computed at DISTORTIONS of them and interpolated in between. Blocks
+    that are not `alive` are in no mask; choices that differ only in those become one.
     """
     blocks = len(orders[0])
     counts = _spaced(blocks - least_kept, MOST_CHOICES)
@@ -74,10 +76,10 @@ def layer_choices(
 
 
 def removal_orders(scores: Array, cost: LayerCost, sizes: Array) -> list[Order]:
-    """Orders in which blocks may go, each block once: least score for what its own removal saves; for slot packing also
-    those that clear whole bands and residue classes.
+    """Orders in which blocks may be removed, each block once.
 
-    sizes: weights a block has, which decide where a single removal saves nothing.
+    The first order takes the block with the least score per saved time first. Slot packing adds orders that clear whole
+    bands and residue classes. sizes: weights per block, which decide where removing one block alone saves nothing.
     """
     dense = np.ones(len(scores), dtype=bool)
     saving = np.array([extra_time(cost, _without(dense, block), block) for block in range(len(scores))])
@@ -92,10 +94,11 @@ def removal_orders(scores: Array, cost: LayerCost, sizes: Array) -> list[Order]:
 
 
 def grid_order(scores: Array, giants: NDArray[np.int64], babies: NDArray[np.int64]) -> Order:
-    """Removal order that clears the grid of (giant, baby) line by line: always the line with the least score left in it.
+    """The removal order that clears the grid of (giant step, baby step) line by line, least remaining score first.
 
-    A line is a band (one giant) or a residue class (one baby): clearing it saves a rotation, whatever it holds; lines
-    of both kinds compete, so what is left is a product set, which the fewest rotations reach.
+    A line is a band (one giant step) or a residue class (one baby step); clearing it saves one rotation however many
+    diagonals it holds. Lines of both kinds compete. What is left is a set of giant steps times a set of baby steps,
+    which needs the fewest rotations.
     """
     alive = np.ones(len(scores), dtype=bool)
     order: list[int] = []
@@ -109,7 +112,7 @@ def grid_order(scores: Array, giants: NDArray[np.int64], babies: NDArray[np.int6
     return np.array(order, dtype=np.int64)
 
 
-#: What a product is worth beside a rotation when lines compete (about 1/12 on SEAL).
+#: Time of a product relative to that of a rotation, when lines compete (about 1/12 in SEAL).
 LINE_WEIGHT = 1 / 12
 
 
@@ -120,9 +123,9 @@ def fill(
     budget: float,
     alive: Sequence[Kept] | None = None,
 ) -> list[Kept]:
-    """Blocks put back, best score for its cost first, until no single one fits the budget any more.
+    """The masks with pruned blocks put back, highest score per cost first, until no further block fits the budget.
 
-    alive: the blocks that may come back (all unless given).
+    alive: the blocks that may be put back (all unless given).
     """
     masks = [mask.copy() for mask in masks]
     left = budget * (1 + 1e-12) - sum(cost.time(mask) for cost, mask in zip(costs, masks, strict=True))
@@ -146,7 +149,7 @@ def fill(
 
 
 def extra_time(cost: LayerCost, kept: Kept, block: int) -> float:
-    """Time that keeping one more block adds; the slot packing's is nothing when other blocks keep its diagonals alive."""
+    """Time that keeping one more block adds; zero in slot packing when other blocks use the same diagonals."""
     if isinstance(cost, DiagonalCost):
         alive = cost.incidence_by_diagonal @ kept.astype(np.int32) > 0
         start, stop = cost.incidence.indptr[block : block + 2]

@@ -1,10 +1,9 @@
-"""What a layer costs as a function of the blocks it keeps: the interface of the hardware-aware objective, two models of it.
+"""What a layer costs as a function of the blocks it keeps: the interface of a cost model, and three models.
 
-plain-blocks     an accelerator that skips blocks: time and energy linear in the kept blocks (the page's corrected
-                 hardware term; derived)
-ckks-diagonals   slot packing: dense layers as the compiler lays them out (`dense_cost`); others as products by distinct
-                 diagonals, rotations by baby and giant steps (derived, 1.8 of the page)
-block-count      every block costs one: a budget in blocks
+plain-blocks     an accelerator that skips pruned blocks: time and energy grow linearly with the kept blocks (derived)
+ckks-diagonals   slot packing: dense layers as the compiler lays them out (`dense_cost`); other layers by the number of
+                 distinct diagonals (products) and of baby and giant steps (rotations) (derived)
+block-count      every block costs one, so that the budget is a number of blocks
 """
 
 from __future__ import annotations
@@ -25,15 +24,18 @@ from compress.errors import ConfigError
 Array = NDArray[np.float64]
 Kept = NDArray[np.bool_]
 
-#: Baby steps that are tried: the runtime tries every number, powers of two are what bands and residues are made of.
+#: Baby-step counts that are tried. The compiler tries all; bands and residue classes are made of powers of two.
 BABY_STEPS = (1, 2, 4, 8, 16, 32, 64)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerPlace:
-    """A layer where the network runs it: weight shape (out, in, *kernel), positions (tokens, pixels) an image pushes
-    through it, how many linear layers run from here to the output (its own included), whether it reads the image, and which weights
-    still live (all unless given)."""
+    """A layer and where the network runs it.
+
+    shape: of the weight, (out, in, *kernel). positions: tokens or pixels per image that the layer is applied to.
+    layers_left: linear layers from here to the output, this one included. reads_input: whether it reads the image
+    itself. mask: the weights that are not pruned (all unless given).
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -45,19 +47,19 @@ class LayerPlace:
 
     @property
     def living(self) -> Mask:
-        """The weights that live, all where none does: bool of the weight's shape."""
+        """The weights that are not pruned, bool of the weight's shape; all of them where every weight is pruned."""
         return self.mask if self.mask is not None and self.mask.any() else np.ones(self.shape, dtype=bool)
 
     @property
     def lines(self) -> tuple[int, int]:
-        """Outputs and inputs; those of a dense layer that still have a weight."""
+        """How many outputs and inputs there are; of a dense layer only those that still have a weight."""
         if len(self.shape) != 2:
             return self.shape[0], self.shape[1] * self.conv_groups
         return int(self.living.any(axis=1).sum()), int(self.living.any(axis=0).sum())
 
 
 class LayerCost(Protocol):
-    """Cost of one layer by kept blocks (bool, one a block); never grows when a block goes."""
+    """Cost of one layer by its kept blocks, bool (blocks,); it never grows when a block is removed."""
 
     def time(self, kept: Kept) -> float: ...
 
@@ -65,7 +67,7 @@ class LayerCost(Protocol):
 
 
 class BlockCost(Protocol):
-    """A cost model: prepares a layer once, so that thousands of masks are priced quickly."""
+    """A cost model: it prepares a layer once, and then prices thousands of masks quickly."""
 
     @property
     def name(self) -> str: ...
@@ -75,7 +77,7 @@ class BlockCost(Protocol):
 
 @dataclass(frozen=True)
 class AdditiveCost:
-    """A fixed part and a part for every block."""
+    """A fixed part, and one part per block."""
 
     block_time: Array
     block_energy: Array
@@ -104,10 +106,10 @@ class BlockCount:
 class PlainBlocks:
     """Block-sparse matrix product, `token_tile` positions at a time (derived).
 
-    time: multiply-accumulates of the kept blocks over whole tiles of positions. energy: those, plus every kept block's
-    weights once, its input slab and its partial sums read and written a position, plus the outputs once. Energies are
-    relative to one multiply-accumulate, by the usual ratios of memory levels (register 1, buffer 6, off-chip 200;
-    known from Eyeriss's analysis, not read for this).
+    time: multiply-accumulates of the kept blocks over whole tiles of positions. energy: the multiply-accumulates, the
+    weights of each kept block once from off-chip memory, its inputs and partial sums once per position from the buffer,
+    and the outputs once. Energies are relative to one multiply-accumulate, by the usual ratios of memory levels
+    (register 1, buffer 6, off-chip 200; known from Eyeriss's analysis).
     """
 
     token_tile: int = 1
@@ -134,10 +136,10 @@ class PlainBlocks:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a layer's matrix lies in slots: `width` features a ciphertext, `modulus` wrapped diagonals a block.
+    """How a layer's matrix lies in slots: `width` features per ciphertext, `modulus` wrapped diagonals per block.
 
-    Matrices no wider than a ciphertext are one block; diagonal (col - row) mod modulus. Larger ones are blocks of width
-    by width features (the token-packed layout).
+    A matrix no wider than a ciphertext is one block, with diagonals (col - row) mod modulus. A larger one is cut into
+    blocks of width by width features (the token-packed layout).
     """
 
     width: int
@@ -146,9 +148,9 @@ class Layout:
 
     @staticmethod
     def of(place: LayerPlace, slots: int) -> Layout:
-        """The layout of a layer: positions padded to a power of two lie beside each other, features above them.
+        """The layout of a layer: positions, padded to a power of two, are adjacent slots; features follow each other.
 
-        An input vector is laid out by its owner for the layer that reads it, which leaves fewer diagonals (`input_share`).
+        The client lays an input vector out for the layer that reads it, which leaves fewer diagonals (`input_share`).
         """
         width = max(1, slots // next_power_of_two(place.positions))
         outputs, inputs = place.lines
@@ -164,10 +166,11 @@ class Layout:
 class CkksDiagonals:
     """Milliseconds on ciphertexts: rotations and products of the diagonals that are left, at the layer's level.
 
-    Dense layers of one position: see `dense_cost`; their time is what pruning decides about, beyond a fixed part. For the others times are SEAL's, measured at N = 8192 by this project's calibration: a rotation 2.10, 3.52, 5.04, 7.00 ms and a
-    product 0.168, 0.257, 0.351, 0.437 ms at levels 2 to 5, here as rotation_ms * (level / 2)^1.314 and product_ms *
-    level / 2. The level is what is left to run: layers_left + 1. energy: bytes that rotations (keys) and products
-    (plaintexts) read, at 8 bytes a coefficient.
+    Dense layers with one position are priced by `dense_cost`, without the part of their time that pruning cannot
+    change. For other layers the times are SEAL's at N = 8192, measured by this project's calibration at levels 2 to 5:
+    a rotation 2.10, 3.52, 5.04 and 7.00 ms, a product 0.168, 0.257, 0.351 and 0.437 ms. The model is rotation_ms *
+    (level / 2)^1.314 and product_ms * level / 2, with level = layers_left + 1. energy: bytes that rotations (keys) and
+    products (plaintexts) read, at 8 bytes per coefficient.
     """
 
     slots: int = 4096
@@ -225,7 +228,7 @@ class DiagonalCost:
         return rotations * self.rotation_bytes + products * self.product_bytes
 
     def operations(self, kept: Kept) -> tuple[int, int]:
-        """(rotations, products) of the cheapest step: distinct non-zero babies a block column, giants a block row."""
+        """(rotations, products) with the cheapest number of baby steps."""
         alive = self.diagonals[:, self.incidence_by_diagonal @ kept.astype(np.int32) > 0]
         if not alive.shape[1]:
             return 0, 0
@@ -235,8 +238,8 @@ class DiagonalCost:
 def rotation_count(diagonals: NDArray[np.int64], step: int) -> int:
     """Rotations of baby-step/giant-step: diagonal = giant * step + baby; diagonals (4, D) as in `DiagonalCost`.
 
-    A baby rotates an input ciphertext and is shared by every output, a giant rotates a sum. The taps of a convolution
-    are offsets of the input, so they are babies too; tap and diagonal zero rotates nothing.
+    A baby step rotates an input ciphertext, and every output shares it; a giant step rotates a sum. The taps of a
+    convolution are offsets of the input, so they count as baby steps too. Tap 0 of diagonal 0 rotates nothing.
     """
     row, column, tap, diagonal = diagonals
     giant, baby = np.divmod(diagonal, step)
@@ -248,7 +251,7 @@ def rotation_count(diagonals: NDArray[np.int64], step: int) -> int:
 
 
 def _distinct(block: NDArray[np.int32], values: NDArray[np.int64], blocks: int) -> Array:
-    """How many different values each block has; block, values: one of each a weight."""
+    """How many different values each block has; block and values have one entry per weight."""
     pairs = np.unique(block.astype(np.int64) * (int(values.max()) + 1) + values)
     return np.bincount(pairs // (int(values.max()) + 1), minlength=blocks).astype(np.float64)
 

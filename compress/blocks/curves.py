@@ -1,8 +1,8 @@
-"""What a layer's choices do to the network's answers: by the Taylor responses, or measured by running it.
+"""How much each choice of a layer distorts the network's answers: by Taylor expansion, or measured by running it.
 
-Taylor is what LPViT ranks with; far from the trained weights it says too little (a network whose answers are sure has
-next to no curvature). Measured curves, as in the predecessor's code (RD_PRUNE: output change on calibration images,
-one layer pruned at a time), say what the choice over layers needs.
+LPViT ranks by the Taylor expansion. Far from the trained weights it underestimates, because a network that is sure of
+its answers has almost no curvature. Measured curves prune one layer at a time and measure the change of the outputs on
+calibration images, as the code that LPViT builds on does (RD_PRUNE).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ IMAGES = 256
 
 
 def taylor_distortion(responses: dict[str, Array]) -> Distortion:
-    """Second-order Taylor of every choice, its blocks together."""
+    """The second-order Taylor estimate of each choice, over all blocks that it prunes together."""
 
     def distortion(name: str, masks: Kept) -> Array:
         return np.array([joint_score(responses[name], ~mask) for mask in masks])
@@ -41,7 +41,7 @@ def taylor_distortion(responses: dict[str, Array]) -> Distortion:
 class MeasuredDistortion:
     """Mean Kullback-Leibler divergence (nats) from the reference's answers to the module's with one layer pruned.
 
-    The module runs in eval mode on the first IMAGES images; it is copied, and each layer put back after its turn.
+    The module runs in eval mode on the first IMAGES images. It is copied, and each layer is restored after its turn.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class MeasuredDistortion:
         with cached_prefix(self._module, layer, self._images):
             for mask in masks:
                 weight.copy_(whole * torch.from_numpy(mask[self._groups[name]]))
-                key = np.packbits((weight != 0).numpy()).tobytes()  # blocks that are empty already make no difference
+                key = np.packbits((weight != 0).numpy()).tobytes()  # masks that differ only in empty blocks
                 if key not in found:
                     answers = _log_answers(self._module, self._images)
                     found[key] = float(F.kl_div(answers, self._answers, reduction="batchmean", log_target=True))

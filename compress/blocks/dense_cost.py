@@ -1,15 +1,17 @@
-"""What a dense layer costs on ciphertexts by the weights it keeps, as the compiler lays it out. Pure; derived, stated on its own.
+"""What a dense layer costs on ciphertexts by the weights it keeps, as the compiler lays it out. Pure; derived.
 
-r rows that have a weight, k inputs that are read, S slots, P = next_power_of_two(r):
+Let r be the rows that have a weight, k the inputs that are read, S the slots, and P = next_power_of_two(r).
 
-    first layer   the client repeats the inputs so that S / P blocks of P slots hold a share each, two inputs a slot:
-                  D = ceil(ceil(k / 2) / (S / P)) diagonals, or those of evenly repeated shares that have a weight, log2(S / P) folds and one
-                  with the conjugate
-    later layers  inputs repeat every I = next_power_of_two(k) slots; G copies of them work for ceil(r / G) rows each (not the last layer):
-                  D = next_power_of_two(ceil(r / G)) diagonals, less those without a weight, and log2(I / D) folds; the best G
+First layer: the client repeats the inputs so that S / P blocks of P slots hold a share of them each, two inputs per
+    slot. That makes D = ceil(ceil(k / 2) / (S / P)) diagonals (where shares are repeated evenly, only those that have a
+    weight), log2(S / P) folds, and one fold with the conjugate.
+Later layers: inputs repeat every I = next_power_of_two(k) slots, and G copies of them compute ceil(r / G) rows each; in
+    the last layer G = 1. That makes D = next_power_of_two(ceil(r / G)) diagonals, fewer where some have no weight, and
+    log2(I / D) folds. The best G is taken.
 
-Under hoisting the rotations of one value share its digits, so a baby step costs its products with a key; a giant step and a pair of folds
-cost transforms of their own. A test holds the order that this puts networks in against the compiler's own prediction.
+With hoisting the rotations of one value share its digits. A baby step then costs only its products with a key, while a
+giant step or a pair of folds costs transforms of its own. A test checks that this orders networks as the compiler's own
+prediction does.
 """
 
 from __future__ import annotations
@@ -27,20 +29,24 @@ from compress.blocks.patterns import Groups, Mask, coordinates
 
 Kept = NDArray[np.bool_]
 
-#: Inputs a slot of the client's: real and imaginary part.
+#: Inputs per slot of the client: real and imaginary part.
 PLANES = 2
 #: Baby-step counts that are tried.
 BABY_STEPS = tuple(2**power for power in range(10))
-#: A limb transform and a pass over one row of residues at N = 8192, one call of either: an early calibration's, one and a half times today's
-#: throughout. Shares of a cost are asked for, so a common factor changes nothing.
+#: Milliseconds of a limb transform, of a pass over one row of residues, and of one call, at N = 8192. They come from an
+#: early calibration and are all one and a half times today's. Only shares of a cost are used, so a common factor
+#: cancels.
 LIMB_MS, ROW_MS, CALL_MS = 0.0588, 0.0024, 0.009
 MEASURED_DEGREE = 8192
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prices:
-    """Milliseconds at level l in a ring of twice the slots: the digits of a value, a baby, a giant, a pair of folds, a product, the end
-    of a sum. key_bytes: read by one switch."""
+    """Milliseconds of each operation at one level, in a ring of twice the slots.
+
+    digits: cutting a value into digits. end: what a sum needs at its end. key_bytes: key bytes that one key switch
+    reads.
+    """
 
     digits: float
     baby: float
@@ -52,7 +58,10 @@ class Prices:
 
     @staticmethod
     def at(level: int, slots: int) -> Prices:
-        """Counts of transforms (limbs) and passes (rows) follow the engine's key switch, in which every prime is a digit (derived)."""
+        """The prices at a level, from the transforms and passes of the engine's key switch (derived).
+
+        In that key switch every prime is a digit.
+        """
         degree = 2 * slots
         size = degree / MEASURED_DEGREE
         limb, row = LIMB_MS * size * log2(degree) / log2(MEASURED_DEGREE), ROW_MS * size
@@ -75,7 +84,7 @@ class Prices:
 
 @dataclass(frozen=True, kw_only=True)
 class DenseWork:
-    """Operations of one layout."""
+    """How many operations one layout needs."""
 
     babies: int
     giants: int
@@ -89,8 +98,11 @@ class DenseWork:
 
 @dataclass(frozen=True, kw_only=True)
 class DenseCost:
-    """A prepared layer. rows, inputs: incidence of rows (rows, blocks) and inputs (inputs, blocks); classes: by the number of copies that
-    share the rows, incidence of the diagonals (diagonals, blocks); of a first layer by 1."""
+    """A prepared layer.
+
+    rows, inputs: which rows and inputs a block touches, (rows, blocks) and (inputs, blocks). classes: which diagonals
+    it touches, (diagonals, blocks), by the number of copies that share the rows; for a first layer by 1.
+    """
 
     rows: sparse.csr_matrix
     inputs: sparse.csr_matrix
@@ -100,16 +112,16 @@ class DenseCost:
     prices: Prices
 
     def time(self, kept: Kept) -> float:
-        """Milliseconds beyond those of a layer of one weight: what pruning decides about."""
+        """Milliseconds above those of a layer with a single weight, which is the part that pruning can change."""
         return max(0.0, self.milliseconds(kept) - self._fixed_ms)
 
     def milliseconds(self, kept: Kept) -> float:
-        """The whole layer's."""
+        """Milliseconds of the whole layer."""
         work = self.work(kept)
         return 0.0 if work is None else work.milliseconds(self.prices)
 
     def energy(self, kept: Kept) -> float:
-        """Bytes that switches (keys) and products (plaintexts, 8 bytes a residue) read."""
+        """Bytes that key switches (keys) and products (plaintexts, 8 bytes per residue) read."""
         work = self.work(kept)
         if work is None:
             return 0.0
@@ -117,7 +129,7 @@ class DenseCost:
         return switches * self.prices.key_bytes + work.products * 16.0 * self.slots
 
     def work(self, kept: Kept) -> DenseWork | None:
-        """The cheapest layout; None when nothing is kept."""
+        """The operations of the cheapest layout; None when no block is kept."""
         chosen = kept.astype(np.int32)
         rows = int((self.rows @ chosen > 0).sum())
         read = int((self.inputs @ chosen > 0).sum())
@@ -129,7 +141,7 @@ class DenseCost:
         return min(layouts, key=lambda work: work.milliseconds(self.prices))
 
     def _first(self, rows: int, read: int, chosen: NDArray[np.int32] | None) -> Iterator[DenseWork]:
-        """Wider periods than the rows need stay allowed, so that a row less never costs more; so do those of later layers."""
+        """The layouts of a first layer. Periods may be wider than needed, so that one row less never costs more."""
         for period in _powers(rows, self.rows.shape[0]):
             shares = max(1, self.slots // period)
             yield from _even_splits(ceil(ceil(read / PLANES) / shares), int(log2(shares)) + 1)
@@ -138,7 +150,7 @@ class DenseCost:
             yield from _splits(_alive(incidence, chosen), folds)
 
     def _later(self, rows: int, read: int, chosen: NDArray[np.int32] | None) -> Iterator[DenseWork]:
-        """chosen: the blocks kept; None for one weight on the first diagonal."""
+        """chosen: the blocks that are kept; None stands for a single weight on the first diagonal."""
         for groups, incidence in self.classes.items():
             widest = incidence.shape[0]
             alive = _alive(incidence, chosen)
@@ -160,7 +172,9 @@ class DenseCost:
 def dense_cost(
     shape: tuple[int, ...], layers_left: int, reads_input: bool, groups: Groups, slots: int, mask: Mask | None = None
 ) -> DenseCost:
-    """The cost of a dense layer (out, in) whose weights lie in `groups`; layers_left counts linear layers to the output, its own too.
+    """The cost of a dense layer of shape (out, in).
+
+    groups: the block number of each weight. layers_left: linear layers from here to the output, this one included.
 
     mask: weights that still live; inputs and outputs without any are left out.
     """
@@ -191,8 +205,11 @@ def dense_cost(
 
 
 def input_share(outputs: int, inputs: int, slots: int) -> int | None:
-    """Inputs, one in PLANES, that every block of the client's layout repeats: input i meets output r in diagonal (i - r) mod that. A power
-    of two where others do not repeat evenly up to the last row; None where the outputs fill the slots."""
+    """How many inputs (of one of the PLANES) each block of the client's layout repeats; None if outputs fill the slots.
+
+    Input i meets output r in diagonal (i - r) modulo this number. It is a power of two where other numbers would not
+    repeat evenly up to the last row.
+    """
     period = next_power_of_two(outputs)
     if period >= slots:
         return None
@@ -207,12 +224,12 @@ def next_power_of_two(number: int) -> int:
 
 
 def _alive(incidence: sparse.csr_matrix, chosen: NDArray[np.int32] | None) -> NDArray[np.int64]:
-    """Diagonals with a weight; one of them if nothing is said of blocks."""
+    """The diagonals that have a weight; a single one when no blocks are given."""
     return np.zeros(1, dtype=np.int64) if chosen is None else np.flatnonzero(incidence @ chosen > 0)
 
 
 def _powers(least: int, most: int) -> Iterator[int]:
-    """Powers of two from that of `least` to that of `most`."""
+    """The powers of two from the first that is at least `least` to the first that is at least `most`."""
     power = next_power_of_two(least)
     while power <= next_power_of_two(most):
         yield power
@@ -221,7 +238,7 @@ def _powers(least: int, most: int) -> Iterator[int]:
 
 @cache
 def _even_splits(diagonals: int, folds: int) -> tuple[DenseWork, ...]:
-    """Every split of so many diagonals in a row."""
+    """Every split of `count` consecutive diagonals into baby and giant steps."""
     return tuple(_splits(np.arange(diagonals), folds))
 
 
@@ -234,7 +251,7 @@ def _splits(diagonals: NDArray[np.int64], folds: int) -> Iterator[DenseWork]:
 
 
 def _incidence(numbers: NDArray[np.int64], count: int, flat: NDArray[np.int64], blocks: int) -> sparse.csr_matrix:
-    """(count, blocks): which number a weight of the block has."""
+    """Which numbers the weights of each block have, (count, blocks)."""
     touched = np.unique(numbers.ravel().astype(np.int64) * blocks + flat)
     number, block = np.divmod(touched, blocks)
     return sparse.csr_matrix((np.ones(len(touched), dtype=np.int32), (number, block)), shape=(count, blocks))

@@ -1,8 +1,9 @@
 """What removing a block would cost: second-order Taylor on calibration data, by per-sample gradients.
 
 A set S of blocks of one layer costs 1/2 mean_n (sum_{B in S} g_n . w_B)^2: the inner products of each sample's gradient
-with the blocks, squared before the mean over samples (empirical Fisher; derived, 1.2 of the page). Gradients of a mean
-would cancel over samples; squares of single blocks would miss that the blocks of a layer err in one direction.
+with the blocks, squared before the mean over samples (empirical Fisher; derived). The gradient of the mean loss would
+let samples cancel each other. Adding up squares of single blocks would miss that blocks of one layer err in one
+direction.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from compress.errors import CalibrationError, ConfigError
 Array = NDArray[np.float64]
 
 BATCH_IMAGES = 64
-#: Per-sample gradients of one layer held at once, in numbers.
+#: How many numbers the per-sample gradients that are held at once may have.
 CHUNK_NUMBERS = 2**24
 
 
@@ -38,7 +39,7 @@ def single_scores(responses: Array) -> Array:
 
 
 def joint_score(responses: Array, pruned: NDArray[np.bool_]) -> float:
-    """What a set of blocks costs together, pruned (blocks,)."""
+    """What removing a set of blocks costs; responses (blocks, samples), pruned (blocks,)."""
     return float((responses[pruned].sum(axis=0) ** 2).sum())
 
 
@@ -54,8 +55,8 @@ def block_responses(
 ) -> dict[str, Array]:
     """sqrt(1 / 2 samples) g_n . w_B of every block and sample, (blocks, samples), for the layers named in `groups`.
 
-    `module` is not changed, and runs in eval mode. The sum of squares over samples of a sum over blocks is what those
-    blocks cost (`joint_score`).
+    `module` is not changed, and runs in eval mode. To find what a set of blocks
+    costs, add the rows of its blocks and then the squares over samples (`joint_score`).
 
     Raises: ConfigError; CalibrationError when a gradient is not finite or a layer never runs.
     """
@@ -142,7 +143,7 @@ _OBJECTIVES: Mapping[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]] =
 def _layer_products(
     layer: nn.Module, inputs: Tensor, delta: Tensor, weight: Array, indicator: sparse.csr_matrix
 ) -> Array:
-    """(blocks, samples) of g_n . w_B, a few samples' gradients at a time."""
+    """g_n . w_B (blocks, samples) of one layer, with the gradients of only a few samples in memory at a time."""
     count = max(1, CHUNK_NUMBERS // weight.size)
     parts = [
         _inner_products(sample_gradients(layer, x, dy).double().numpy(), weight, indicator)
@@ -180,5 +181,5 @@ def _indicator(groups: Groups) -> sparse.csr_matrix:
 
 
 def _inner_products(gradients: Array, weight: Array, indicator: sparse.csr_matrix) -> Array:
-    """(blocks, samples)."""
+    """g_n . w_B, (blocks, samples), from gradients (samples, *weight's shape)."""
     return np.asarray(indicator @ (gradients * weight[None]).reshape(len(gradients), -1).T)

@@ -1,11 +1,11 @@
 """The hardware-aware objective: how many blocks every layer loses, from curves over its block sparsity. Pure.
 
-minimise  sum_l delta_l + beta * sum_l power_l   subject to   sum_l time_l = budget        (derived form, 1.1 of the page)
+minimise  sum_l distortion_l + beta * sum_l power_l   subject to   sum_l time_l = budget        (derived)
 
-to within SHORT_OF_BUDGET: power decides between layers, not how much is pruned in all.
+The budget is met to within SHORT_OF_BUDGET, so that power decides which layers are pruned, not how much in all.
 
-Every layer offers choices (masks from dense to sparsest) with their distortion, power and time; nothing is looked up
-in measured tables. The choice over layers is exact: fronts of undominated sums, merged layer by layer.
+Every layer offers choices, masks from dense to sparsest, with their distortion, power and time. The choice over layers
+is exact: fronts of undominated sums are merged layer by layer.
 """
 
 from __future__ import annotations
@@ -23,17 +23,19 @@ from compress.errors import BudgetError, ConfigError
 
 Array = NDArray[np.float64]
 
-#: Undominated sums kept after each merge; beyond it the best of every cost cell stays, so a choice is off by one cell.
+#: Undominated sums kept after each merge. Of more, the best in each of FRONT_LIMIT cells of cost is kept.
 FRONT_LIMIT = 20_000
-#: Share of the budget that a choice with power in its objective may leave unused, and halvings that look for it.
+#: Share of the budget that may stay unused when power is in the objective, and how many halvings look for that choice.
 SHORT_OF_BUDGET = 0.01
 HALVINGS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerCurve:
-    """One layer's choices, arrays (choices,): share of blocks pruned, distortion, time, energy; features: the length
-    of its input, which only the released power term asks for; blocks: how many it has."""
+    """One layer's choices, arrays (choices,): share of blocks pruned, distortion, time and energy.
+
+    blocks: how many blocks the layer has. features: the length of its input, which only the released power term needs.
+    """
 
     name: str
     blocks: int
@@ -47,8 +49,9 @@ class LayerCurve:
 def power_term(curve: LayerCurve, term: PowerTerm) -> Array:
     """Power of every choice by the selected term.
 
-    corrected: energy of the blocks that survive (derived; it falls as blocks go). released: pruned share * blocks *
-    floor(features / 16), as the published code has it, whose sign and dimension are wrong: kept for comparison.
+    corrected: energy of the blocks that survive (derived; it falls as blocks are pruned). released: pruned share *
+    blocks * floor(features / 16), as in the published code. Its sign and dimension are wrong; it is kept for
+    comparison.
     Raises: ConfigError.
     """
     if term not in _TERMS:
@@ -56,7 +59,7 @@ def power_term(curve: LayerCurve, term: PowerTerm) -> Array:
     return _TERMS[term](curve)
 
 
-#: The released convention writes the pruned fraction where the surviving one belongs.
+#: The released code has the pruned fraction where the surviving one belongs.
 _TERMS: Mapping[str, Callable[[LayerCurve], Array]] = MappingProxyType(
     {
         "corrected": lambda curve: curve.energy,
@@ -67,8 +70,10 @@ _TERMS: Mapping[str, Callable[[LayerCurve], Array]] = MappingProxyType(
 
 
 def power_scale(curves: Sequence[LayerCurve], term: PowerTerm) -> float:
-    """beta at weight one: mean over layers of the steepest distortion over that of the steepest power, per pruned share
-    (the released code's normalization)."""
+    """beta at weight one: the steepest slope of distortion, divided by the steepest slope of power.
+
+    Slopes are over the pruned share, and both are means over layers (the normalization of the released code).
+    """
     steepest = [_steepest(curve.pruned, curve.distortion) for curve in curves]
     powers = [_steepest(curve.pruned, power_term(curve, term)) for curve in curves]
     return float(np.mean(steepest) / np.mean(powers)) if np.mean(powers) > 0 else 0.0
@@ -79,8 +84,8 @@ def choose(
 ) -> list[int]:
     """Index of every layer's choice: least distortion + weight * power_scale * power with a total time of the budget.
 
-    Power alone would prune on below the budget; a reward for time, as small as possible, stops that (the multiplier of
-    the budget, whose sign is free as in the released search for a slope).
+    Minimising power alone would prune further than the budget asks. A reward for time, as small as possible, stops
+    that; it is the multiplier of the budget, whose sign is free as in the released search for a slope.
     Raises: BudgetError when not even the sparsest choices fit; ConfigError.
     """
     if not 0 <= weight < np.inf:
@@ -109,9 +114,9 @@ def choose(
 
 
 def cheapest_choices(values: Sequence[Array], costs: Sequence[Array], budget: float) -> list[int]:
-    """One index a layer with the least sum of values among those with sum of costs <= budget (multiple-choice knapsack).
+    """One index per layer: the least sum of values whose sum of costs is within the budget (multiple-choice knapsack).
 
-    Exact as long as no front passes FRONT_LIMIT. Of equal values the cheaper one.
+    Exact as long as no front is longer than FRONT_LIMIT. Of choices with equal values the cheaper one is taken.
     Raises: BudgetError naming the reachable minimum.
     """
     least = [float(cost.min()) for cost in costs]

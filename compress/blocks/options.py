@@ -1,4 +1,4 @@
-"""The options of `prune_blocks` and their checks. Loads no torch, so that a command checks them before it loads anything."""
+"""The options of `prune_blocks` and their checks. Loads no torch, so that commands can check before they load data."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Allocation = Literal["hardware-aware", "uniform-time", "uniform", "global-magnit
 #: The power in the objective: see `compress.blocks.objective.power_term`.
 PowerTerm = Literal["corrected", "released", "none"]
 #: What is differentiated to score blocks. labels: the loss with the data's labels. sampled: the loss with labels drawn
-#: from the model's own answers (the true Fisher information). outputs: random signs on the outputs, whose expectation is
-#: the squared change of the outputs.
+#: from the model's own answers (the true Fisher information). outputs: random signs on the outputs, whose expectation
+#: is the squared change of the outputs.
 Gradient = Literal["sampled", "labels", "outputs"]
 #: How the distortion of a layer's choices is found: see `compress.blocks.curves`.
 Curves = Literal["measured", "taylor"]
@@ -33,10 +33,10 @@ COST_NAMES = ("ckks-diagonals", "plain-blocks", "block-count")
 class BlockPruning:
     """The options of `prune_blocks` that seldom change.
 
-    power_weight: how much power weighs beside distortion; 1 is the balance of the released code. images: training images
-    that score blocks. rounds: how many equal parts the share goes in; blocks are scored and survivors refitted anew in
-    each. reconstruct: refit the survivors by least squares on the images. slots: slots per ciphertext, for counting
-    diagonals.
+    power_weight: how much power weighs beside distortion; 1 is the balance of the released code. images: training
+    images that score blocks. rounds: how many equal parts the share goes in; blocks are scored and survivors refitted
+    anew in each. reconstruct: refit the survivors by least squares on the images. slots: slots per ciphertext, for
+    counting diagonals.
     Raises: ConfigError.
     """
 

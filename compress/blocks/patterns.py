@@ -1,17 +1,17 @@
-"""Families of weight blocks as group numbers: which weights of a layer live and die together. Pure.
+"""Families of weight blocks as block numbers: which weights of a layer are pruned together. Pure.
 
-A family gives every weight of a layer a block number, an array of the weight's shape holding 0 .. blocks - 1. The
-families that slot packing likes are sets of wrapped diagonals (col - row) mod M: a diagonal without a weight costs no
-product, a whole band or residue class of them no rotation either (derived; the page on block pruning, 1.8).
+A family gives every weight of a layer a block number, an array of the weight's shape holding 0 .. blocks - 1. Slot
+packing profits from sets of wrapped diagonals (col - row) mod M: a diagonal without weights needs no product, and a
+whole band or residue class without weights needs no rotation either (derived).
 
-residue:m   classes (col - row) mod m: with m = M single diagonals, below it every diagonal that shares a baby step
+residue:m   classes (col - row) mod m: single diagonals for m = M, else all diagonals that share a baby step
 band:k      k neighbouring diagonals: every diagonal that shares a giant step
 tile:axb    a outputs by b inputs, the tile of LPViT; of a convolution as a matrix (out, in * kh * kw)
-packed:b    tiles of b by b, the block of a token-packed layout of b features a ciphertext
+packed:b    tiles of b by b, the blocks of a token-packed layout with b features per ciphertext
 inputs:k    k neighbouring inputs (input channels) of all outputs
 outputs:k   k neighbouring outputs (filters) of all inputs
 taps        one position of a convolution's kernel, for all channels
-whole       the layer as one block, which stays
+whole       the layer as one block, which is never pruned
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class BlockPattern:
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Where every weight of a layer stands, arrays of the weight's shape: output, input channel, kernel position."""
+    """Output, input channel and kernel position of every weight of a layer, each an array of the weight's shape."""
 
     output: NDArray[np.int64]
     input: NDArray[np.int64]
@@ -66,7 +66,7 @@ def parse_pattern(text: str) -> BlockPattern:
 
 
 def parse_patterns(text: str) -> tuple[BlockPattern, ...]:
-    """The families of "inputs:1+whole+residue:64": those of the first layers one by one, the last one of all others.
+    """The families of a text such as "inputs:1+whole+residue:64", one per layer; the last serves all further layers.
 
     Raises: ConfigError.
     """
@@ -74,10 +74,10 @@ def parse_patterns(text: str) -> tuple[BlockPattern, ...]:
 
 
 def coordinates(shape: tuple[int, ...], groups: int = 1, mask: Mask | None = None) -> Coordinates:
-    """Coordinates of a weight (out, in / groups, *kernel); `groups` is the convolution's, not ours.
+    """Coordinates of the weights of a layer, shape (out, in / groups, *kernel); `groups` are those of a convolution.
 
-    mask: of a dense layer that has lost inputs or outputs as a whole already: the compiler leaves those out, so the others are
-    counted without them. Lost ones have the place of the next that lives, or of the last.
+    mask: the weights that are left of a dense layer. The compiler leaves out inputs and outputs without any weight, so
+    the others are counted without them. Those left out get the place of the next one that has weights, or of the last.
     """
     outputs, inputs = shape[0], shape[1]
     taps = int(np.prod(shape[2:], dtype=np.int64))
@@ -90,7 +90,7 @@ def coordinates(shape: tuple[int, ...], groups: int = 1, mask: Mask | None = Non
 
 
 def _place_among(living: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """How many that live come before each; of those after the last one that lives, as many as before it."""
+    """For each, how many that live come before it; at most the place of the last one that lives."""
     return np.minimum(np.cumsum(living) - living, living.sum() - 1)
 
 
@@ -99,10 +99,11 @@ def block_groups(
 ) -> Groups:
     """Block numbers of a layer's weights, int32 of its shape, in the order of the family.
 
-    modulus: M, how many wrapped diagonals the layer has in its packing (see `block_cost.Layout`). mask: see `coordinates`.
+    modulus: M, how many wrapped diagonals the layer has in its packing (see `compress.blocks.cost.Layout`). mask: see
+    `coordinates`.
     """
     numbers = _KINDS[pattern.kind][1](pattern.sizes, coordinates(shape, conv_groups, mask), modulus)
-    _, compact = np.unique(numbers, return_inverse=True)  # families leave gaps where a layer has no such weight
+    _, compact = np.unique(numbers, return_inverse=True)  # a number that no weight has leaves a gap
     return compact.reshape(shape).astype(np.int32)
 
 
@@ -139,7 +140,7 @@ def _taps(sizes: tuple[int, ...], at: Coordinates, modulus: int) -> NDArray[np.i
     return at.tap
 
 
-#: Kind -> how many sizes it takes, and its numbering.
+#: Kind -> how many sizes it takes, and the function that numbers the weights.
 _KINDS: Mapping[str, tuple[int, Callable[[tuple[int, ...], Coordinates, int], NDArray[np.int64]]]] = MappingProxyType(
     {
         "residue": (1, _residues),

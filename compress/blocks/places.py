@@ -20,7 +20,7 @@ from compress.model.quantizer import write_out_
 
 
 def plain_copy(module: nn.Module) -> tuple[nn.Module, dict[str, Mask]]:
-    """A copy with ordinary weights and folded normalization, and the masks its layers had."""
+    """A copy with ordinary weights and folded normalizations, and the masks that its layers had, by name."""
     module = copy.deepcopy(module)
     found = {name: layer_mask(layer) for name, layer in prunable_layers(module)}
     for _, layer in prunable_layers(module):
@@ -29,7 +29,7 @@ def plain_copy(module: nn.Module) -> tuple[nn.Module, dict[str, Mask]]:
 
 
 def layer_places(module: nn.Module, images: NDArray[np.float32]) -> list[LayerPlace]:
-    """Every prunable layer that runs, in running order, with the positions an image pushes through it.
+    """Every prunable layer that runs on an image, in running order.
 
     Raises: InputShapeError when the images do not fit the module.
     """

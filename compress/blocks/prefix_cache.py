@@ -1,7 +1,7 @@
-"""Running a network again and again with one layer changed: what runs before that layer is run once.
+"""Run a network many times with one layer changed: everything before that layer runs only once (ours).
 
-Every module that has finished before the layer starts, and is called once, answers from memory; what comes after runs as ever, so that
-the answers are the same numbers (ours).
+A module that is called once and has finished before the layer starts returns a stored output. Everything after it runs
+as usual, so that the answers are the same numbers.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 @contextmanager
 def cached_prefix(module: nn.Module, layer: nn.Module, images: Tensor) -> Iterator[None]:
-    """While open, `module(images)` takes what does not depend on `layer` from one run made at the start.
+    """Inside this context, `module(images)` reuses what does not depend on `layer` from one run at its start.
 
-    Only for the same images, in eval mode, without gradients, and while nothing but `layer`'s parameters changes.
+    It holds only for the same images, in eval mode, without gradients, and while only the parameters of `layer` change.
     """
     held = _finished_before(module, layer, images)
     for part, output in held.items():
@@ -31,7 +31,7 @@ def cached_prefix(module: nn.Module, layer: nn.Module, images: Tensor) -> Iterat
 
 
 class _Answer:
-    """A forward function that has its output already; a copy each time, for what follows may work in place."""
+    """A forward function that returns a copy of a stored output, because the modules after it may work in place."""
 
     def __init__(self, output: Tensor) -> None:
         self.output = output
@@ -41,7 +41,7 @@ class _Answer:
 
 
 def _finished_before(module: nn.Module, layer: nn.Module, images: Tensor) -> dict[nn.Module, Tensor]:
-    """Modules, called once in a run, whose output is there before `layer` first starts, with that output; none inside another of them."""
+    """The outermost modules that are called once and finish before `layer` first starts, each with its output."""
     calls: dict[nn.Module, int] = {}
     outputs: dict[nn.Module, Tensor] = {}
     reached = False
@@ -72,5 +72,5 @@ def _finished_before(module: nn.Module, layer: nn.Module, images: Tensor) -> dic
 
 
 def _once(part: nn.Module, calls: dict[nn.Module, int]) -> bool:
-    """Whether the module ran once, as did all that it holds: a shared one may hold state of a later call."""
+    """Whether the module and every module inside it ran once; a shared one may hold the state of a later call."""
     return all(calls.get(below, 1) == 1 for below in part.modules())

@@ -63,7 +63,7 @@ class _Sample:
 
 @dataclass(frozen=True)
 class _Round:
-    """What one round came to: masks by layer, the blocks kept of each scored layer, and the names of refitted layers."""
+    """The result of one round: masks by layer, blocks kept of each scored layer, names of refitted layers."""
 
     masks: dict[str, Mask]
     parts: list[ScoredLayer]
@@ -88,8 +88,8 @@ def prune_blocks(
     blocks). block: the family of blocks, see `compress.blocks.patterns`; "inputs:1+residue:128" gives the first layer
     that runs a family of its own. Inputs and outputs that an earlier pruning removed are left out of the blocks, as the
     compiler leaves them out. cost: see `compress.blocks.cost`.
-    Raises: ConfigError, BudgetError; CompressError for a model that is quantized or has no such layer; CalibrationError,
-    InputShapeError.
+    Raises: ConfigError, BudgetError; CompressError for a model that is quantized or has no such layer;
+    CalibrationError, InputShapeError.
     """
     check_blocks(sparsity=sparsity, block=block, cost=cost)
     model_of_cost = CkksDiagonals(slots=config.slots) if cost == CkksDiagonals.name else cost_model(cost)

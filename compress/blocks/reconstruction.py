@@ -1,7 +1,7 @@
-"""Surviving weights of a pruned layer refitted by least squares, so that it answers as before: no labels, no training.
+"""Surviving weights of a pruned layer are refitted by least squares, so that its outputs change least. Needs no labels.
 
-Layer by layer in running order, each seeing what the layers before it now give, each aiming at the original's output
-(ours; the usual layer-wise reconstruction, which LPViT's released code does not have).
+Layers are refitted in running order. Each reads what the pruned layers before it give, and aims at the outputs of the
+original network. This is the usual layer-wise reconstruction; the released code of LPViT has none (ours).
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from compress.errors import CalibrationError
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-#: Pull towards the old weights, as a share of the mean square of an input: what the images do not decide stays put.
+#: Strength of the pull towards the old weights, relative to the mean square of an input.
 RIDGE = 1e-2
 BATCH_IMAGES = 256
 
 
 def refit(gram: Array, cross: Array, start: Array, mask: Mask, ridge: float = RIDGE) -> Array:
-    """Rows w (outputs, inputs) that minimise |y - x w|^2 + ridge * mean(diag gram) * |w - start|^2, zero off the mask.
+    """Rows w (outputs, inputs) of least |y - x w|^2 + ridge * mean(diag gram) * |w - start|^2, zero outside the mask.
 
-    gram: x^T x (inputs, inputs); cross: y^T x (outputs, inputs). Rows with one mask share a factorization.
+    gram: x^T x (inputs, inputs); cross: y^T x (outputs, inputs). Rows with equal masks share a factorization.
     """
     result = np.where(mask, start, 0.0)
     pull = ridge * float(np.trace(gram)) / len(gram)
@@ -53,10 +53,10 @@ def reconstruct_(
     *,
     progress: Progress | None = None,
 ) -> list[str]:
-    """Refit the layers named in `masks`, plain weights in place; returns the names refitted.
+    """Refit the plain weights of the layers named in `masks`, in place; returns the names of refitted layers.
 
-    original: the same module before pruning. Layers must be named in running order. Grouped convolutions and those
-    whose padding is not zeros stay as they are.
+    original: the same module before pruning. masks: by layer, in running order. Grouped convolutions, and convolutions
+    whose padding is not zeros, are left as they are.
     Raises: CalibrationError when a layer's inputs are not finite.
     """
     module.eval()
@@ -96,12 +96,15 @@ def _refittable(layer: nn.Module) -> bool:
 
 
 def _numbers(layer: nn.Conv2d) -> bool:
-    """Padding by numbers; "same" and "valid" are words."""
+    """Whether the padding is given by numbers and not by "same" or "valid"."""
     return not isinstance(layer.padding, str)
 
 
 def _moments(module: nn.Module, target: nn.Module, name: str, images: NDArray[np.float32]) -> tuple[Array, Array]:
-    """x^T x and y^T x of a layer over all images and positions: x the module's inputs and a one, y the target's outputs."""
+    """x^T x and y^T x of a layer, summed over all images and positions.
+
+    x: the inputs in `module` with a constant one appended; y: the outputs in `target`.
+    """
     seen: dict[str, Tensor] = {}
     layer = module.get_submodule(name)
     handles = [
@@ -127,7 +130,7 @@ def _moments(module: nn.Module, target: nn.Module, name: str, images: NDArray[np
 
 
 def _rows(layer: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Inputs and outputs as matrices with one row a position."""
+    """Inputs and outputs as matrices with one row per image and position."""
     if isinstance(layer, nn.Conv2d):
         columns = F.unfold(x, layer.kernel_size, layer.dilation, layer.padding, layer.stride)  # type: ignore[arg-type]
         return columns.transpose(1, 2).reshape(-1, columns.shape[1]), y.flatten(2).transpose(1, 2).reshape(

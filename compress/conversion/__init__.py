@@ -1,4 +1,4 @@
-"""From layers to the frozen Network; torch ends in exporting.py.
+"""From torch layers to the frozen Network. Nothing after exporting.py uses torch.
 
 options.py     how a model is converted, checked
 convert.py     a torch model in, a Network out

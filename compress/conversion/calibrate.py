@@ -1,4 +1,4 @@
-"""Ranges on every edge of a Network, from calibration images. Pure numpy."""
+"""The ranges of all values in a Network, measured on calibration images. Pure numpy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Labels = NDArray[np.integer[Any]]
 
 
 def check_samples(layer: str, samples: Images) -> None:
-    """Refuse samples (any shape) that say nothing about a range.
+    """Refuse samples (of any shape) from which no range can be measured.
 
     Raises: CalibrationError when they are empty, not finite, or all the same.
     """

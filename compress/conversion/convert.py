@@ -1,4 +1,4 @@
-"""Conversion: a trained torch model (compressed or not) in, a frozen CKKS-friendly Network out; torch ends here."""
+"""convert: from a trained torch model, compressed or not, to a frozen Network of operations that CKKS can run."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ logger = logging.getLogger(__name__)
 
 DEFAULT = Conversion()
 
-#: Images that fit the polynomials and set the ranges.
+#: How many images the polynomials are fitted and the ranges measured on.
 CALIBRATION_IMAGES = 1024
 
-#: The gradient of a polynomial grows with its input: one outlier may not decide a step.
+#: Gradients of a polynomial grow with its input; clipping keeps one outlier from deciding a step.
 GRADIENT_CLIP = 1.0
 
 
@@ -173,7 +173,7 @@ def _module_accuracy(
 
 
 def _about(model: nn.Module | CompressedModel, imported: Imported, replaced: list[str]) -> dict[str, Any]:
-    """What was given and what was done to it, in plain JSON values."""
+    """Where the model came from and what was replaced or dropped, in plain JSON values."""
     about: dict[str, Any] = {"replaced": replaced}
     if imported.dropped:
         about["dropped"] = list(imported.dropped)

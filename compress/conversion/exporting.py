@@ -1,4 +1,4 @@
-"""Imported layers -> frozen Network: the place where torch tensors become codes, steps and numpy arrays."""
+"""From imported layers to the frozen Network: torch tensors become codes, steps and numpy arrays here."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def export_network(module: nn.Module, input_shape: Shape, calibration_images: Ar
 
 
 def frozen_network(imported: Imported) -> Network:
-    """The layers as nodes, normalization folded into the linear map before it; no ranges yet.
+    """The layers as nodes, with normalizations folded into the linear map before them. Ranges are not measured yet.
 
     Raises: UnsupportedLayerError.
     """
@@ -61,9 +61,10 @@ def frozen_network(imported: Imported) -> Network:
 
 
 def fold_affine(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
-    """Per-channel Affine nodes folded into a Dense or Conv that nothing else reads; integer codes keep their codes.
+    """Fold per-channel Affine nodes into a Dense or Conv that nothing else reads.
 
-    The factor goes into the steps (one per output channel), a negative one turns the signs of its channel's codes.
+    The factors go into the steps, one per output channel, so that codes stay integers. A negative factor flips the
+    signs of the codes of its channel.
     """
     by_name = {node.name: node for node in nodes}
     readers = Counter(name for node in nodes for name in node.inputs)
@@ -86,7 +87,7 @@ def fold_affine(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
 
 
 def _per_channel(node: Affine, channels: int, axis: int) -> tuple[Array, Array] | None:
-    """(scale, shift), each (channels,), when the node's vary along `axis` only; None otherwise."""
+    """(scale, shift) of the node, each (channels,), if they vary only along `axis`; None otherwise."""
     found = []
     for part in (node.scale, node.shift):
         full = np.moveaxis(np.broadcast_to(part, node.shape), axis, 0).reshape(channels, -1)
@@ -107,7 +108,7 @@ def _scaled(weights: Weights, scale: Array) -> Weights:
 
 
 def _nodes(layer: Layer) -> list[Node]:
-    """The node of a layer (two for a difference)."""
+    """The nodes of a layer: one, or two for a difference."""
     base: dict[str, Any] = {"name": layer.name, "inputs": layer.inputs, "shape": layer.shape}
     options = layer.options
     match layer.kind:
@@ -158,7 +159,7 @@ def layer_weights(module: nn.Module) -> Weights:
 
 
 def _smallest_int(largest: int) -> np.dtype[Any]:
-    """The smallest signed type that holds +-largest, so that a sign may be turned."""
+    """The smallest signed integer type that holds both +largest and -largest."""
     return np.dtype(next(kind for kind in (np.int8, np.int16, np.int32, np.int64) if largest <= np.iinfo(kind).max))
 
 

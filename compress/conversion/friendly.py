@@ -1,7 +1,7 @@
 """Rewriting a traced model into CKKS-friendly operations: activations to polynomials, max pooling to average pooling.
 
-Layer by layer in execution order, so that every polynomial is fitted on what it will see: the output of the layers
-before it as they are after their own replacement.
+Layers are replaced in execution order, so that every polynomial is fitted on the inputs that it will have: outputs of
+layers that have been replaced already.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from compress.graph.polynomial import fit_polynomial, guard_leading
 
 Array = NDArray[np.float64]
 
-#: Share of the fit's weight spread evenly over the whole range, so that rare large inputs do not see a wild polynomial.
+#: Share of the weight of a fit that is spread evenly over the range, so that rare large inputs are fitted too.
 SPREAD_SHARE = 0.1
 
-#: The range of the fit reaches this far beyond the extremes that calibration saw.
+#: How far the range of a fit reaches beyond the extremes that calibration saw.
 MARGIN = 1.1
 
 
@@ -38,12 +38,14 @@ def replace_operations(
     per_channel: bool = False,
     straight: Collection[str] = (),
 ) -> tuple[fx.GraphModule, list[str]]:
-    """The model with every activation, max pooling, normalization and dropout in its trainable friendly form.
+    """The model with every activation, max pooling, normalization and dropout replaced by what CKKS can run.
 
-    images: (count, *input_shape), the calibration set. straight: activations, by name, that become straight lines, one a channel. Returns
-    the rewritten graph (its modules shared with `imported.graph_module`) and one line a replacement, for the record.
+    images: calibration images, (count, *input_shape). straight: names of activations that become straight lines, one
+    line per channel. Returns the rewritten graph, which shares its modules with `imported.graph_module`, and one line
+    of text per replacement.
 
-    Raises: CalibrationError when an activation's inputs are constant or not finite; ConfigError for a name that is no activation.
+    Raises: CalibrationError when the inputs of an activation are constant or not finite; ConfigError for a name that is
+    no activation.
     """
     model, said = imported.graph_module, []
     names = activation_names(imported)
@@ -127,7 +129,7 @@ def activation_names(imported: Imported) -> list[str]:
 
 
 def reimported(model: fx.GraphModule, imported: Imported) -> Imported:
-    """The layers of the rewritten graph (only exact operations), with what was dropped before."""
+    """The layers of the rewritten graph, all of them exact operations, with what was dropped before."""
     again = import_model(model, imported.input_shape)
     return Imported(again.graph_module, again.input_shape, again.layers, imported.dropped)
 
@@ -141,7 +143,7 @@ def _spelling(layer: Layer) -> str:
 
 
 def _swap(model: fx.GraphModule, layer: Layer, module: nn.Module) -> None:
-    """Put `module` in the place of one operation; one call of a shared module gets its own."""
+    """Put `module` in the place of one operation. Each call of a shared module gets a module of its own."""
     node = layer.fx_node
     path = str(node.target) if node.op == "call_module" else node.name
     calls = sum(1 for other in model.graph.nodes if other.op == "call_module" and other.target == path)
@@ -167,7 +169,7 @@ def _free_path(model: fx.GraphModule, path: str) -> str:
 
 
 def _remove_dropout(model: fx.GraphModule) -> None:
-    """Dropout is the identity from here on: distillation wants the whole network."""
+    """Replace dropout by the identity, because distillation trains the whole network."""
     for node in list(model.graph.nodes):
         if node.op == "call_module" and isinstance(
             model.get_submodule(str(node.target)), (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout)

@@ -20,7 +20,7 @@ from compress.network import Shape
 class Rule:
     """What a set of spellings turns into. apply: adds the layers of a node to a builder. becomes: the same in words.
 
-    An empty `becomes` keeps the rule out of the list of supported layers.
+    A rule with an empty `becomes` is not in the list of supported layers.
     """
 
     spellings: Spellings
@@ -34,8 +34,11 @@ def by_spelling(rules: Sequence[Rule]) -> Mapping[Spelling, Rule]:
 
 
 class Builder:
-    """The layers found so far. value_of: graph node -> name of the layer that makes its value; a node that changes nothing,
-    such as dropout, has the name of its input."""
+    """The layers found so far.
+
+    value_of: graph node -> name of the layer that makes its value. A node that changes nothing, such as dropout, has
+    the name of its input.
+    """
 
     def __init__(self, traced: Trace, rules: Mapping[Spelling, Rule]) -> None:
         self.trace = traced

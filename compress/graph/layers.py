@@ -33,7 +33,7 @@ class Layer:
 
     @property
     def torch_module(self) -> nn.Module:
-        """The module of a kind that always is one (linear, conv)."""
+        """The torch module, for kinds that always have one (linear, conv)."""
         if self.module is None:
             raise TypeError(f"layer '{self.name}' of kind {self.kind} is a function")
         return self.module
@@ -46,7 +46,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Imported:
-    """A model as layers in execution order. dropped: what was left out at the end (softmax), for the record."""
+    """A model as layers in execution order. dropped: operations at the end that were left out, such as softmax."""
 
     graph_module: fx.GraphModule
     input_shape: Shape

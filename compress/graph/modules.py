@@ -15,10 +15,8 @@ from compress.graph.polynomial import guard_leading, substitute
 class PolynomialActivation(nn.Module):
     """y = sum_k coefficients[k] z^k with z = (x - centre) / width, element-wise.
 
-    coefficients: (degree + 1, channels or 1).
-
-    The variable z lies in [-1, 1] on the calibrated range, so that all coefficients learn at one rate. channels, when
-    more than one, run along axis 1 of x (batch, channels, ...).
+    coefficients: (degree + 1, channels or 1). On the calibrated range z lies in [-1, 1], so that all coefficients learn
+    at the same rate. Several channels run along axis 1 of x (batch, channels, ...).
     """
 
     centre: Tensor
@@ -49,7 +47,7 @@ class PolynomialActivation(nn.Module):
 
     @torch.no_grad()
     def guard(self) -> None:
-        """Keep the leading coefficient away from zero (`compress.graph.polynomial.guard_leading`); call after each step."""
+        """Keep the leading coefficient away from zero (see `guard_leading`); to be called after each training step."""
         values = guard_leading(self.coefficients.to(torch.float64).numpy())
         self.coefficients.copy_(torch.as_tensor(values))
 

@@ -14,17 +14,17 @@ from compress.errors import ConfigError
 
 Array = NDArray[np.float64]
 
-#: Degrees that conversion offers: one squaring a layer, or two.
+#: Degrees that conversion offers: one or two squarings per layer.
 DEGREES = (2, 4)
 
-#: The curved part may not fall below this share of the straight part over the unit range (see `guard_leading`).
+#: Smallest leading coefficient relative to the others, over the unit range (see `guard_leading`).
 LEAST_CURVATURE = 0.02
 
 
 def fit_polynomial(x: Array, y: Array, degree: int, weights: Array | None = None) -> Array:
     """Weighted least-squares coefficients (degree + 1,) of y ~ p(x); x, y, weights are (samples,).
 
-    The caller brings x near [-1, 1] (`substitute` undoes it): powers of a wide range make the system ill-conditioned.
+    The caller scales x to about [-1, 1] (`substitute` undoes it), because powers of a wide range are ill-conditioned.
 
     Raises: ConfigError for a degree that is not offered or fewer distinct samples than coefficients.
     """
@@ -50,10 +50,10 @@ def substitute(coefficients: Array, centre: float, width: float) -> Array:
 
 
 def guard_leading(coefficients: Array, least: float = LEAST_CURVATURE) -> Array:
-    """The coefficients with |leading| raised to `least` times the largest other non-constant one; its sign is kept.
+    """The coefficients with a leading one of at least `least` times the largest other non-constant one; signs are kept.
 
-    Completing the square divides by the leading coefficient: near zero it turns a nearly straight line into the
-    difference of two huge numbers, which CKKS noise cannot carry. Meant for coefficients over the unit range.
+    Completing the square divides by the leading coefficient. Near zero that turns a nearly straight line into the
+    difference of two huge numbers, which drowns in CKKS noise. Meant for coefficients over the unit range.
     """
     guarded = np.array(coefficients, dtype=np.float64)
     floor = least * np.abs(guarded[1:-1]).max(axis=0)

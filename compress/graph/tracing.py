@@ -12,7 +12,7 @@ from compress.errors import InputShapeError, UnsupportedLayerError
 from compress.graph.unsupported import unsupported
 from compress.network import Shape
 
-#: An unusual batch size: a model that writes a fixed batch size into a reshape is found out by it.
+#: An unusual batch size, so that a model with a fixed batch size in a reshape fails.
 EXAMPLE_BATCH = 3
 
 
@@ -36,7 +36,7 @@ class Trace:
         return node.target if isinstance(node.target, str) else str(getattr(node.target, "__name__", node.target))
 
     def where(self, node: fx.Node) -> str:
-        """The module path for a module; for a function its name, inside the module that calls it when there is one."""
+        """Where a node is: the path of a module; for a function its name after the path of the module that calls it."""
         if node.op == "call_module":
             return str(node.target)
         stack = node.meta.get("nn_module_stack") or {}
@@ -45,7 +45,7 @@ class Trace:
 
 
 class _Tracer(fx.Tracer):
-    """Leaves: modules of torch.nn whose forward is untouched, also under a parametrization, and conversion's own."""
+    """Treats as one operation every torch.nn module with its own forward, parametrized or not, and our own modules."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ def trace(module: nn.Module, input_shape: Shape) -> Trace:
 
 
 class _Runner(fx.Interpreter):
-    """Keeps every node's value and the node at work."""
+    """Keeps the value of every node, and the node that is running."""
 
     def __init__(self, graph_module: fx.GraphModule) -> None:
         super().__init__(graph_module, garbage_collect_values=False)
@@ -124,7 +124,7 @@ class _Runner(fx.Interpreter):
 
 
 def _reached(graph: fx.Graph) -> frozenset[fx.Node]:
-    """Nodes computed from the input's values; what only reads its shape is not encrypted."""
+    """The nodes that depend on the values of the input; a node that only reads its shape is not encrypted."""
     reached: set[fx.Node] = set()
     for node in graph.nodes:
         fed = node.op == "placeholder" or any(source in reached for source in node.all_input_nodes)

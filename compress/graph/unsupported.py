@@ -1,10 +1,11 @@
-"""What to use instead of a layer or function that has no form under CKKS here: the advice in the error message."""
+"""The advice in error messages: what to use instead of a layer or function that cannot run under CKKS here."""
 
 from __future__ import annotations
 
 from compress.errors import UnsupportedLayerError
 
-#: Lower-case part of an operation's name -> what to do. The first key in the name wins: longer keys first.
+#: Lower-case part of the name of an operation -> advice. The first key that matches is taken, so longer keys come
+#: first.
 ADVICE: dict[str, str] = {
     "layernorm": "use BatchNorm, which folds into the layer before it: a norm of each input needs a division",
     "layer_norm": "use BatchNorm, which folds into the layer before it: a norm of each input needs a division",
@@ -70,6 +71,6 @@ def advice_for(operation: str) -> str:
 
 
 def unsupported(layer: str, operation: str, reason: str = "", advice: str = "") -> UnsupportedLayerError:
-    """The error for `operation` at `layer`; reason says what about it is the trouble when the operation as such is fine."""
+    """The error for `operation` at `layer`. reason: what is wrong with this use, if the operation is fine elsewhere."""
     what = f"{operation} {reason}" if reason else f"{operation} has no encrypted form"
     return UnsupportedLayerError(layer, f"{what}; {advice or advice_for(operation)}")

@@ -61,7 +61,7 @@ def after(layers: Sequence[Layer], value: Array) -> Array:
 
 
 def view(layer: Layer, value: NDArray[Any]) -> NDArray[Any]:
-    """A reshape, permutation or mean of everything but the batch axis; of integers the sum, whose grid is finer by the mean's count."""
+    """A reshape, permutation or mean without the batch axis. The mean of integers is their sum, on a finer grid."""
     if layer.kind == "permute":
         return np.transpose(value, (0, *(axis + 1 for axis in layer.options["axes"])))
     if layer.kind == "mean":
@@ -71,7 +71,7 @@ def view(layer: Layer, value: NDArray[Any]) -> NDArray[Any]:
 
 
 def integer_layer(layer: Layer, value: Integers, weights: Integers) -> Integers:
-    """A linear layer or convolution in 32-bit integers; `check_accumulator` has excluded overflow."""
+    """A linear layer or convolution in 32-bit integers. `check_accumulator` has ruled overflow out."""
     x, w = value.astype(np.int32), weights.astype(np.int32)
     if layer.kind == "linear":
         return np.asarray((x @ w.T).astype(np.int64))
@@ -91,12 +91,12 @@ def integer_layer(layer: Layer, value: Integers, weights: Integers) -> Integers:
 
 
 def integer_product(left: Integers, right: Integers) -> Integers:
-    """Matrix product of two quantized values in 32-bit integers; `check_accumulator` has excluded overflow."""
+    """Matrix product of two quantized values in 32-bit integers. `check_accumulator` has ruled overflow out."""
     return np.asarray((left.astype(np.int32) @ right.astype(np.int32)).astype(np.int64))
 
 
 def integer_after(layer: Layer, value: Integers) -> tuple[Integers, int]:
-    """ReLU or pool in integers, and the fraction bits it adds: an average is a sum with its shift put off."""
+    """ReLU or pool in integers, and the fraction bits it adds. An average is a sum; its shift comes later."""
     if layer.kind == "activation":
         return np.maximum(value, 0), 0
     if layer.kind == "mean":

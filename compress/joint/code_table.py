@@ -1,7 +1,8 @@
 """An element-wise function as a table: one output code for every code of its quantized argument. Pure numpy.
 
-The argument is what is quantized; the table is the function itself on that grid, rounded once when it is made, so that integers and
-simulation agree by construction and running it takes no arithmetic. (Ours.)
+The argument is quantized. The table holds the function at every number of the argument's grid, rounded once when the
+table is made. Integers and simulation therefore agree by construction, and running the table takes no arithmetic
+(ours).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class CodeTable:
     codes: Integers
 
     def looked_up(self, accumulated: Integers, fraction_bits: int) -> Integers:
-        """Output codes of sums with `fraction_bits`: the module's only quantization point, then the table."""
+        """Output codes of sums with `fraction_bits`: they are quantized once, then looked up."""
         return self.codes[requantized(accumulated, fraction_bits, self.index) - self.index.low]
 
     def rounded(self, values: Array) -> Array:
@@ -48,7 +49,7 @@ def arguments(index: Grid) -> Array:
 def table_errors(
     function: Function, index: Grid, outputs: tuple[Grid, ...], argument: Array, wanted: Array
 ) -> list[float]:
-    """Summed squared distance from `wanted` for each output grid: by counts and sums of each argument code, not by element."""
+    """Summed squared distance from `wanted` for each output grid, from counts and sums per argument code."""
     codes = (index.codes(argument) - index.low).ravel()
     size = index.high - index.low + 1
     counts = np.bincount(codes, minlength=size)

@@ -24,7 +24,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class TermCodes:
-    """Integer weights of a weighted term and their fraction bits; one number for the layer."""
+    """Integer weights of a weighted term, and the fraction bits that all of them have."""
 
     weights: Integers
     fraction_bits: int
@@ -32,10 +32,11 @@ class TermCodes:
 
 @dataclass(frozen=True)
 class ModuleCodes:
-    """A module's integers: weights by term (None for values and products), bias (channels,) on its own grid, output grid.
+    """The integers of a module of sums.
 
-    output: None for the last module, whose sums are the answer. constant: what broadcasts against the value, on its own grid.
-    table: of a module that ends in an element-wise function; its output grid is the module's.
+    weights: by term, None for values and products. bias: (channels,), on its own grid. constant: on its own grid; it
+    broadcasts against the value. table: of a module that ends in an element-wise function. output: the grid of the
+    module's output; None for the last module, whose sums are the answer.
     """
 
     terms: tuple[TermCodes | None, ...]
@@ -51,7 +52,7 @@ Codes = ModuleCodes | NormCodes
 
 
 def step_codes(step: Module, row: Row, grids: Mapping[str, Grid | None], bits: int) -> Codes:
-    """A quantized module's integers. row: what joint quantization recorded of it; grids: of the values before it.
+    """The integers of a quantized module. row: its record in the history; grids: those of the values before it.
 
     Raises: CompressError naming a layer that is not quantized, or whose sums may leave their widths.
     """
@@ -84,7 +85,7 @@ def module_codes(module: UnifiedModule, row: Row, bits: int) -> ModuleCodes:
 def norm_codes(
     module: Normalization, grids: Mapping[str, Grid | None], fractions: tuple[int, int], output: Grid, bits: int
 ) -> NormCodes:
-    """A normalization's integers on given grids; fractions: of its gains and of its shifts."""
+    """The integers of a normalization; fractions: the fraction bits of its gains and of its shifts."""
     source = grids[module.source]
     assert source is not None  # only the last module has no output grid, and nothing reads it
     gain, shift = norm_parameters(module.layer)
@@ -102,7 +103,7 @@ def norm_codes(
 
 
 def term_codes(term: Term) -> TermCodes | None:
-    """A quantized layer's integers on one grid: rows with coarser steps are shifted up to the finest."""
+    """The integers of a quantized layer on one grid; rows with coarser steps are shifted up to the finest."""
     if term.layer is None:
         return None
     codes = layer_codes(term.layer.torch_module)
@@ -138,7 +139,7 @@ def norm_parameters(layer: Layer) -> tuple[Array, Array]:
 
 
 def constant_tensor(layer: Layer) -> tuple[str, Tensor] | None:
-    """(path, tensor) of the parameter or buffer that a constant is as it stands; None for a computed or literal one."""
+    """(path, tensor) of a constant that is a parameter or buffer; None for one that is computed or a literal."""
     for node in layer.fx_node.all_input_nodes:
         if node.op == "get_attr":
             path = str(node.target)

@@ -1,7 +1,7 @@
 """A jointly quantized network and its two executions: fake-quantized in float64, and in integers and shifts only.
 
-Every number of the first is a multiple of a power of two that float64 holds exactly (or a quotient of two such numbers, rounded at
-once), so that the two agree bit for bit; a test holds it. (Derived: the page on joint quantization, 2.2.)
+Every number of the first is a multiple of a power of two that float64 holds exactly, or a quotient of two such numbers
+that is rounded at once. The two therefore agree bit for bit (derived; a test holds it).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Coded = tuple[Integers, Grid]
 
 @dataclass(frozen=True)
 class JointNetwork:
-    """The program with a grid on its input and integers in every module."""
+    """A program with the grid of its input and the integers of every module."""
 
     program: Program
     input_grid: Grid
@@ -54,9 +54,10 @@ class JointNetwork:
         return values[self.program.output]
 
     def run_integer(self, images: Array) -> Array:
-        """The same from codes of `bits` bits in 32-bit sums: products, additions, shifts, maxima. (images, outputs) float64.
+        """The same as float64 (images, outputs), computed in integers: products, additions, shifts and maxima.
 
-        With attention also table look-ups and rounded integer divisions, and one 64-bit variance a normalized row.
+        Codes have `bits` bits and sums 32. Attention also needs table look-ups and rounded integer divisions, and a
+        normalization one 64-bit variance per row.
         Raises: CompressError naming the layer whose sums may leave 32 bits.
         """
         values: dict[str, Coded] = {"input": (self.input_grid.codes(np.asarray(images)), self.input_grid)}
@@ -114,7 +115,7 @@ def simulated(step: Module, codes: Codes, values: Mapping[str, Array]) -> Array:
 
 
 def executed(step: Module, codes: Codes, values: Mapping[str, Coded]) -> Coded:
-    """A module's codes and their grid, from the codes before it; sums that are the answer are on a grid as wide as they are."""
+    """Codes of a module and their grid, from the codes before it. The last module's sums keep all their bits."""
     if isinstance(codes, NormCodes):
         return integer_norm(values[step.sources[0]][0], codes), codes.output
     assert isinstance(step, UnifiedModule)

@@ -1,7 +1,7 @@
 """Numbers on power-of-two grids: quantizing, shifting, and one unified module in integers only. Pure numpy.
 
-Every formula is derived (the page on joint quantization, 2.1 and 2.2); the paper (arXiv 1901.02064) is known by its abstract, which
-names bit shifting and rounding. One rounding rule, half up, on real numbers and in shifts.
+Every formula is derived. The paper (arXiv 1901.02064) is known by its abstract, which names bit shifting and rounding.
+There is one rounding rule, half up, on real numbers and in shifts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Integers = NDArray[np.int64]
 
 #: Accumulators are 32 bits wide, sign included.
 ACCUMULATOR_BITS = 32
-#: Fraction bits tried beside the largest number that clips nothing.
+#: Fraction bits that are tried, relative to the largest number of them that clips nothing.
 WINDOW = range(-1, 4)
 
 
@@ -54,7 +54,7 @@ class Grid:
         return np.ldexp(codes.astype(np.float64), -self.fraction_bits)
 
     def rounded(self, values: Array) -> Array:
-        """The grid's number next to every value."""
+        """The nearest number on the grid for every value."""
         return self.values(self.codes(values))
 
 
@@ -71,7 +71,7 @@ def rounded_division(numerators: Integers, denominators: Integers) -> Integers:
 
 
 def integer_root(values: Integers) -> Integers:
-    """The whole number next to the square root of every value (not negative, below 2^62); bit by bit, without a division."""
+    """The whole number next to the square root of every value in [0, 2^62), bit by bit and without a division."""
     root, left = np.zeros_like(values), values.copy()
     bit = np.int64(1) << 62
     while bit > max(1, int(values.max(initial=0))):
@@ -85,13 +85,13 @@ def integer_root(values: Integers) -> Integers:
 
 
 def unclipped_fraction_bits(values: Array, bits: int, signed: bool) -> int:
-    """The most fraction bits that clip nothing, floor(log2(high / max|x|)); 0 for zeros."""
+    """The largest number of fraction bits that clips nothing, floor(log2(high / max|x|)); 0 for zeros."""
     largest = float(np.abs(values).max(initial=0.0))
     return int(np.floor(np.log2(Grid(0, bits, signed).high / largest))) if largest > 0 else 0
 
 
 def fraction_window(values: Array, bits: int, signed: bool) -> tuple[int, ...]:
-    """Candidates for the fraction bits of a tensor: the error is not unimodal in them, so all are tried."""
+    """Candidates for the fraction bits of a tensor. All are tried, because the error may have several minima."""
     if not np.abs(values).max(initial=0.0) > 0:
         return (0,)
     centre = unclipped_fraction_bits(values, bits, signed)
@@ -99,16 +99,17 @@ def fraction_window(values: Array, bits: int, signed: bool) -> tuple[int, ...]:
 
 
 def best_grid(values: Array, bits: int, signed: bool) -> Grid:
-    """The grid of least squared error; of equals the one with fewer fraction bits."""
+    """The grid with the least squared error; of equally good grids the one with fewer fraction bits."""
     grids = [Grid(fraction, bits, signed) for fraction in fraction_window(values, bits, signed)]
     errors = [float(np.sum((values - grid.rounded(values)) ** 2)) for grid in grids]
     return grids[int(np.argmin(errors))]
 
 
 def aligned_sum(terms: Sequence[tuple[Integers, int]], fraction_bits: int) -> Integers:
-    """Sum of integers with their own fraction bits, on a common grid of `fraction_bits` (coarser ones shifted up, exactly).
+    """Sum of integers that each have their own fraction bits, on a common grid of `fraction_bits`.
 
-    Finer ones are rounded: the caller keeps fraction_bits at least as large as theirs where that must not happen.
+    Parts on coarser grids are shifted up exactly, parts on finer grids are rounded. A caller who must not round gives
+    fraction_bits at least as large as those of every part.
     """
     total = np.zeros(1, dtype=np.int64)
     for values, own in terms:
@@ -125,5 +126,5 @@ def check_accumulator(layer: str, largest: int) -> None:
 
 
 def requantized(accumulated: Integers, fraction_bits: int, grid: Grid) -> Integers:
-    """The module's only quantization point: shift from the accumulator's grid to the output's, and clip."""
+    """Sums shifted from the grid of the accumulator to that of the output, and clipped. Modules round only here."""
     return np.clip(shift(accumulated, fraction_bits - grid.fraction_bits), grid.low, grid.high)

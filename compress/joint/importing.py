@@ -1,6 +1,6 @@
 """Import for integer execution: rules for what integers can do and a network under encryption cannot.
 
-Layer normalization, softmax inside the network, products of two values and means over any axes become kinds of their own.
+Layer normalization, softmax inside the network, products of two values and means over any axes become new kinds.
 """
 
 from __future__ import annotations

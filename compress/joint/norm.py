@@ -5,11 +5,12 @@ For a row of K codes x on a grid of N fraction bits:
     c_i = K x_i - sum x                     K times the distance from the mean, exact
     V   = K sum x^2 - (sum x)^2             K^2 times the variance, exact
     R   = root(V 4^r + E)                   next whole number; E = round(epsilon K^2 4^(N + r))
-    o_i = clip(floor((g_i c_i 2^r + b_i R) / R + 1/2))    gains g, shifts b and output on their own grids, aligned by shifts
+    o_i = clip(floor((g_i c_i 2^r + b_i R) / R + 1/2))    gains g, shifts b and output each on a grid, aligned by shifts
 
-The division is the only quantization point. Everything is 32 bits wide but V, of which a row has one: K^2 X^2 passes 32 bits from a width of
-363 at 8 bits on, and a coarser V would lose more than 64 bits for it cost. `simulated_norm` is the same in float64, exact, so that the
-two agree bit for bit. R holds the deviation to half a unit of 2^r K codes. All of this is ours.
+Only the division rounds. Everything is 32 bits wide except V, of which each row has one: at 8 bits K^2 X^2 needs more
+than 32 bits from a width of 363 on, and a coarser V would lose more than 64-bit numbers cost. `simulated_norm` is the
+same in exact float64, so that the two agree bit for bit. R is the deviation to within half a unit of 2^r K codes. All
+of this is ours.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ from compress.joint.fixed_point import (
 
 Array = NDArray[np.float64]
 
-#: Bits of the largest root at which no further fraction bits are added to it.
+#: The root gets no more fraction bits once its largest value has this many bits.
 ROOT_BITS = 15
-#: float64 tells every square root from its neighbour's up to here, which the simulation relies on.
+#: Up to this many bits float64 tells neighbouring square roots apart, which the simulation needs.
 MOST_RADICAND = 2**46
 
 
@@ -58,12 +59,12 @@ class NormCodes:
 
     @property
     def epsilon_code(self) -> int:
-        """E, epsilon on the radicand's grid."""
+        """E: epsilon on the grid of the radicand."""
         return round(self.epsilon * self.width**2 * 4.0 ** (self.input.fraction_bits + self.root_bits))
 
     @property
     def shifts(self) -> tuple[int, int, int]:
-        """Left shifts of g c, b R and R that bring the quotient to the output's grid: none of them is negative."""
+        """Left shifts of g c, b R and R that bring the quotient to the grid of the output; none is negative."""
         gain = self.root_bits + self.output.fraction_bits - self.gain_fraction_bits
         shift = self.output.fraction_bits - self.shift_fraction_bits
         root = max(0, -gain, -shift)
@@ -114,7 +115,7 @@ def simulated_norm(values: Array, norm: NormCodes) -> Array:
 
 
 def deviations(values: Array, norm: NormCodes) -> tuple[Array, Array]:
-    """(c, R) of real inputs on the input's grid: neither depends on gains, shifts or the output's grid."""
+    """(c, R) of real inputs on the grid of the input; neither depends on gains, shifts or the output grid."""
     scaled = np.ldexp(values, norm.input.fraction_bits)
     total = scaled.sum(axis=-1, keepdims=True)
     variance = norm.width * (scaled * scaled).sum(axis=-1, keepdims=True) - total * total

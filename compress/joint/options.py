@@ -1,4 +1,4 @@
-"""The options of `joint_quantize` and their checks. Loads no torch, so that a command checks them before it loads anything."""
+"""The options of `joint_quantize` and their checks. Loads no torch; commands check before they load data."""
 
 from __future__ import annotations
 

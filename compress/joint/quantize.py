@@ -1,8 +1,8 @@
 """Joint power-of-two quantization: weight, bias and output grids of every unified module, chosen together.
 
-Modules are taken in dataflow order. Each sees inputs that are quantized already and is compared with what the float network makes of
-float inputs, so that later modules correct earlier errors. Idea: arXiv 1901.02064 (its abstract); the procedure's details are derived
-(the page on joint quantization, 2.4).
+Modules are quantized in dataflow order. Each one reads inputs that are quantized already, and its outputs are compared
+with those of the float network on float inputs, so that later modules correct earlier errors. The idea is that of arXiv
+1901.02064 (its abstract); the details of the procedure are derived.
 """
 
 from __future__ import annotations
@@ -51,10 +51,11 @@ def joint_quantize(
 ) -> CompressedModel:
     """Weights, biases and activations on power-of-two grids of `bits` bits; no training. `model` is not changed.
 
-    bias_bits: bits of the biases where they are not `bits`.
-    Layers that have a codebook keep it; masks stay. The activations' grids are kept in the history, `joint_network` runs them.
-    Raises: ConfigError; UnsupportedLayerError for a layer without a form in integers; CompressError for a model that was jointly
-    quantized before, whose weights are not finite, or with a normalization whose sums may leave 32 bits.
+    bias_bits: bits of the biases, if they differ from `bits`. images: training images that the grids are chosen on.
+    Layers that have a codebook keep it, and masks stay. The history keeps the grids of the activations;
+    `compress.joint.executable.joint_network` makes the executable network from them.
+    Raises: ConfigError; UnsupportedLayerError for a layer without a form in integers; CompressError for a model that
+    was jointly quantized before, whose weights are not finite, or with a normalization whose sums may exceed 32 bits.
     """
     check_joint(bits=bits, bias_bits=bias_bits, images=images)
     width = bits if bias_bits is None else bias_bits
@@ -89,7 +90,7 @@ def joint_quantize(
 def _quantize_modules_(
     program: Program, calibration: Array, bits: int, bias_bits: int, progress: Progress | None
 ) -> tuple[Grid, list[dict[str, Any]]]:
-    """The grid of the input and what the history keeps of each module; their parameters are put on their grids in place."""
+    """Put all parameters on grids, in place; returns the grid of the input and one record per module."""
     wanted = float_values(program, calibration)
     input_grid = best_grid(calibration, bits, signed=bool(calibration.min() < 0))
     values: dict[str, Array] = {"input": input_grid.rounded(calibration)}
@@ -111,7 +112,7 @@ def _quantize_modules_(
 
 
 def float_values(program: Program, images: Array) -> dict[str, Array]:
-    """Every step's value in the network as it is, float64."""
+    """The value of every step in the float network, float64."""
     values: dict[str, Array] = {"input": images}
     for step in program.steps:
         if isinstance(step, View):
@@ -138,7 +139,7 @@ def _searched(
     step: Module, values: Mapping[str, Array], grids: Mapping[str, Grid | None], wanted: Array, bits: int, *,
     requantize: bool, bias_bits: int,
 ) -> dict[str, Any]:  # fmt: skip
-    """A module's grids, as the history keeps them."""
+    """The record of a module: its grids, as the history keeps them."""
     row: dict[str, Any] = {"module": step.name, "fused": list(step.fused)}
     if isinstance(step, Normalization):
         norm = search_norm(step, values, grids, wanted, bits)
@@ -162,7 +163,7 @@ def _searched(
 
 
 def _write_(step: Module, row: Mapping[str, Any], bits: int, bias_bits: int) -> list[str]:
-    """Put a module's parameters on their grids; paths of those that are neither weights nor biases."""
+    """Put the parameters of a module on their grids; returns the paths of those that are neither weights nor biases."""
     if isinstance(step, Normalization):
         return _write_norm_(step, row, bits)
     for layer, fraction in zip(step.weighted, row["weight_fraction_bits"].values(), strict=True):
@@ -199,7 +200,7 @@ def _put_(tensor: Tensor, values: Array) -> None:
 
 
 def _write_bias_(module: UnifiedModule, bias: Array) -> None:
-    """The module's one bias, on the first of its layers that has any; zero on the others."""
+    """Put the bias of a module on the first of its layers that has one, and zeros on the others."""
     biased = [layer.torch_module for layer in module.weighted if layer.torch_module.bias is not None]
     for position, layer in enumerate(biased):
         _put_(layer.bias, bias if position == 0 else np.zeros_like(bias))  # type: ignore[arg-type]
@@ -220,7 +221,7 @@ def _check_finite(program: Program) -> None:
 
 
 def _measured(result: CompressedModel, start: CompressedModel, data: Dataset) -> CompressedModel:
-    """The same with accuracies before and after, on all test images, in its last history entry."""
+    """The result with accuracies before and after, on all test images, in its last history entry."""
     network = joint_network(result)
     named = [
         network.run_fake(part).argmax(axis=1) for part in np.array_split(data.x_test, max(1, len(data.x_test) // 500))

@@ -1,4 +1,4 @@
-"""The pass that regroups a network into unified modules, and the count of quantization operations before and after it."""
+"""The pass that regroups a network into unified modules, and the count of quantization operations."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ VIEWS = ("reshape", "permute")
 
 
 def quantization_points(module: nn.Module, input_shape: Shape) -> tuple[int, int]:
-    """(after every operation of the network as it stands, after every unified module); the input's is not counted.
+    """How many quantization operations there are: with one after every operation, and with one per unified module.
 
-    Neither are reshapes, permutations and factors, which no usual way rounds after. Raises: UnsupportedLayerError.
+    The quantization of the input is not counted, nor are reshapes, permutations and factors, after which nobody rounds.
+    Raises: UnsupportedLayerError.
     """
     layers = import_for_integers(module, input_shape).layers
     before = sum(layer.kind not in VIEWS and factor(layer) is None for layer in layers)
@@ -31,7 +32,7 @@ def quantization_points(module: nn.Module, input_shape: Shape) -> tuple[int, int
 
 
 def unify(module: nn.Module, input_shape: Shape) -> Program:
-    """The program of an evaluation-mode module whose batch normalizations are folded; its layers are the module's own.
+    """The program of an evaluation-mode module whose batch normalizations are folded; it uses the same torch layers.
 
     Raises: UnsupportedLayerError naming the layer that integers and shifts cannot do.
     """
@@ -40,7 +41,7 @@ def unify(module: nn.Module, input_shape: Shape) -> Program:
 
 @dataclass(frozen=True)
 class _Open:
-    """A module that may still grow: nothing of it has been quantized. Fields as in UnifiedModule."""
+    """A module that may still grow, because nothing in it is quantized yet. Fields as in UnifiedModule."""
 
     terms: tuple[Term, ...]
     after: tuple[Layer, ...] = ()
@@ -61,7 +62,7 @@ class _Open:
 
 
 class _Unifier:
-    """One pass in execution order; a value is closed (quantized) when something reads it that cannot be fused."""
+    """One pass in execution order. A value is closed (quantized) when a layer that cannot be fused reads it."""
 
     def __init__(self, graph: Imported) -> None:
         self.graph = graph
@@ -106,7 +107,7 @@ class _Unifier:
                 raise _no_integers(layer)
 
     def _add(self, layer: Layer) -> None:
-        """One sum of both inputs' terms where they are sums of one kind, whose biases run along one axis."""
+        """One sum of the terms of both inputs, if both are sums whose biases run along the same axis."""
         begun = [self._sum(source) for source in layer.inputs]
         kinds = [{term.layer.kind for term in part.terms if term.layer is not None} for part in begun]
         if len(kinds[0] | kinds[1]) > 1:
@@ -128,7 +129,7 @@ class _Unifier:
             self._after(layer)
 
     def _softmax(self, layer: Layer) -> None:
-        """After a product and its scale, or over a quantized value."""
+        """Softmax follows a product and its scale, or reads a quantized value."""
         source = layer.inputs[0]
         begun = self.open[source] if self._fusible(source) else None
         if begun is None or begun.softmax is not None or begun.table is not None:
@@ -143,7 +144,7 @@ class _Unifier:
         self.open[layer.name] = replace(begun, after=(*begun.after, layer))
 
     def _begun(self, layer: Layer, *, sums_only: bool = False) -> _Open:
-        """The module that makes a layer's input, taken over where it may grow (where it is a sum), else one of the quantized input."""
+        """The open module that makes the input of a layer, or a new one that reads the quantized input."""
         source = layer.inputs[0]
         begun = self.open[source] if self._fusible(source) else None
         if begun is not None and (begun.is_sum if sums_only else begun.grows):
@@ -151,7 +152,7 @@ class _Unifier:
         return _Open((Term(self._closed(source), None),))
 
     def _sum(self, source: str) -> _Open:
-        """What a sum takes over: an open module that is only a sum, else the quantized value."""
+        """An operand of a sum: an open module that is only a sum itself, or else a quantized value."""
         if self._fusible(source) and self.open[source].is_sum:
             return self.open.pop(source)
         return _Open((Term(self._closed(source), None),))
@@ -160,7 +161,7 @@ class _Unifier:
         return source in self.open and self.readers[source] == 1
 
     def _closed(self, name: str) -> str:
-        """The name, after its module (if it is still open) became a step."""
+        """The name of a value, whose module is closed and made a step if it was open."""
         begun = self.open.pop(name, None)
         if begun is not None:
             if begun.softmax is None and frexp(begun.scale)[0] != 0.5:
@@ -178,7 +179,7 @@ class _Unifier:
 
 
 def is_relu(layer: Layer) -> bool:
-    """Whether an activation is max(x, 0): the only one that commutes with shifting."""
+    """Whether an activation is max(x, 0), the only one that commutes with shifts."""
     if layer.module is not None:
         return type(layer.module) is nn.ReLU
     return getattr(layer.fx_node.target, "__name__", str(layer.fx_node.target)) in ("relu", "relu_")
@@ -190,7 +191,7 @@ def constant(layer: Layer) -> bool:
 
 
 def factor(layer: Layer) -> float | None:
-    """The positive number that an affine layer multiplies by, None for one that does anything else."""
+    """The positive number that an affine layer multiplies by; None if it does anything else."""
     if layer.kind != "affine" or constant(layer) or np.any(layer.options["shift"] != 0):
         return None
     scale = np.unique(layer.options["scale"])
@@ -202,5 +203,6 @@ def _no_integers(layer: Layer) -> UnsupportedLayerError:
         layer.name,
         layer.kind,
         "has no form in integers and shifts",
-        "joint quantization takes Linear, Conv, BatchNorm, LayerNorm, activations, pooling, sums and attention's products and softmax",
+        "joint quantization takes Linear, Conv, BatchNorm, LayerNorm, activations, pooling, sums and "
+        "attention's products and softmax",
     )

@@ -1,7 +1,7 @@
 """The search over one unified module's grids: every combination in a small window, by the squared error at its output.
 
-Inputs are quantized already, the target is what the float network makes of float inputs. Derived: the page on joint quantization, 2.4;
-endings of a module and normalizations are ours.
+Inputs are quantized already; outputs are compared with those of the float network on float inputs (derived). Endings of
+a module and normalizations are ours.
 """
 
 from __future__ import annotations
@@ -29,15 +29,16 @@ Array = NDArray[np.float64]
 Grids = Mapping[str, Grid | None]
 
 
-#: Fraction bits beyond the output's that gains and shifts of a normalization may have.
+#: How many fraction bits more than the output the gains and shifts of a normalization may have.
 GUARD_BITS = 4
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One module's grids: fraction bits by weighted layer, of the bias and the constants, the output's grid; the squared error left.
+    """The grids of one module and the squared error that they leave.
 
-    table_index: of a module that ends in a table, the grid of the sum that it looks up.
+    weights: fraction bits per weighted layer. bias, constant: fraction bits. output: the grid of the output.
+    table_index: for a module that ends in a table, the grid of the sum that it looks up.
     """
 
     weights: tuple[int, ...]
@@ -50,7 +51,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class NormChoice:
-    """A normalization's grids: fraction bits of gains and shifts, the output's grid; the squared error left."""
+    """Fraction bits of the gains and shifts of a normalization, its output grid, and the squared error left."""
 
     gain: int
     shift: int
@@ -60,7 +61,7 @@ class NormChoice:
 
 @dataclass(frozen=True)
 class Ending:
-    """The grids at a module's end and the squared error that they leave."""
+    """The grids at the end of a module and the squared error that they leave."""
 
     output: Grid | None
     table_index: Grid | None
@@ -77,7 +78,7 @@ def search(
     requantize: bool,
     bias_bits: int | None = None,
 ) -> Choice:
-    """The grids of least squared error at the module's output; of equals the fewest fraction bits, weights first."""
+    """The grids with the least squared error at the output; of equal ones those with the fewest fraction bits."""
     bias, constant = total_bias(module), total_constant(module)
     bias_bits = bits if bias_bits is None else bias_bits
     best: Choice | None = None
@@ -98,7 +99,7 @@ def search(
 
 
 def endings(module: UnifiedModule, result: Array, wanted: Array, bits: int, *, requantize: bool) -> Iterator[Ending]:
-    """What may become of a module's sum after ReLU and pools: shifted, looked up or softmax, on every grid of the window."""
+    """All endings of a sum after ReLU and pools: shift, table or softmax, on every grid of the window."""
     if module.softmax is not None:
         if result.shape[-1] >= MOST_ENTRIES:
             raise CompressError(
@@ -125,12 +126,12 @@ def endings(module: UnifiedModule, result: Array, wanted: Array, bits: int, *, r
 def search_norm(
     module: Normalization, values: Mapping[str, Array], grids: Grids, wanted: Array, bits: int
 ) -> NormChoice:
-    """As `search`, for a normalization. Gains and shifts need no grid much finer than the output's; what would not fit is passed over.
+    """As `search`, for a normalization. Grids much finer than that of the output are not tried, nor are those too wide.
 
     Raises: CompressError when none fits.
     """
     gain, shift = norm_parameters(module.layer)
-    spread = (len(gain).bit_length() + 1) // 2  # a normalized entry is at most the root of the width
+    spread = (len(gain).bit_length() + 1) // 2  # a normalized entry is at most the square root of the width
     tried = []
     for output in (Grid(n, bits, True) for n in fraction_window(wanted, bits, True)):
         finest = output.fraction_bits + GUARD_BITS
@@ -152,7 +153,7 @@ def float_weight(layer: nn.Module) -> Array:
 
 
 def dequantized(module: UnifiedModule, fractions: tuple[int, ...], bits: int) -> list[Array | None]:
-    """Weights by term on the tried grids; codes are symmetric as in the codebooks."""
+    """The weights of each term on the tried grids; codes are symmetric, as in codebooks."""
     given: Iterator[int] = iter(fractions)
     result: list[Array | None] = []
     for term in module.terms:
@@ -173,7 +174,7 @@ def dequantized(module: UnifiedModule, fractions: tuple[int, ...], bits: int) ->
 
 
 def _weight_window(layer: nn.Module, bits: int) -> tuple[int, ...]:
-    """Fraction bits to try; only its own for a layer that has a codebook."""
+    """Fraction bits to try for the weights of a layer; with a codebook only those that it has."""
     codes = layer_codes(layer)
     if codes is not None:
         return (-int(codes.log2_step.min()),)
@@ -182,12 +183,12 @@ def _weight_window(layer: nn.Module, bits: int) -> tuple[int, ...]:
 
 
 def _window_up_to(finest: int, values: Array, bits: int) -> list[int]:
-    """Fraction bits to try for what is added to a sum, no finer than the sum's."""
+    """Fraction bits to try for what is added to a sum, at most those of the sum."""
     return sorted({min(n, finest) for n in fraction_window(values, bits, True)})
 
 
 def _fractions(module: UnifiedModule, weights: tuple[int, ...], grids: Grids) -> list[int]:
-    """Fraction bits of every term's sum."""
+    """The fraction bits of the sum of each term."""
     given = iter(weights)
     found = []
     for term in module.terms:

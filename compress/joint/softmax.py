@@ -1,11 +1,11 @@
-"""Softmax in 32-bit integers: differences to the row's maximum, a table of 256 powers of two, one rounded division. Pure numpy.
+"""Softmax in 32-bit integers: distances from the row's maximum, a table of 256 powers of two, one division. Pure.
 
     t_i = round(256 log2(e) scale (max - s_i))        by an integer multiplier and a shift; 256ths of a binary exponent
     e_i = table[t_i mod 256] >> (t_i div 256)         table[j] = round(2^15 2^(-j/256))
     p_i = clip(floor(e_i 2^N / sum e + 1/2))          the only quantization point, on the output's grid
 
-`simulated_softmax` is the same in float64 on real numbers; every number in it is exact, so that the two agree bit for bit. How far both
-may be from the real softmax is `error_bound`. All of this is ours.
+`simulated_softmax` is the same in float64 on real numbers. Every number in it is exact, so that the two agree bit for
+bit. `error_bound` bounds how far both are from the real softmax. All of this is ours.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from compress.model.codebook import round_half_up
 
 Array = NDArray[np.float64]
 
-#: A binary exponent's fraction in 2^-8: the table has 256 entries.
+#: The fraction of a binary exponent is in units of 2^-8, so that the table has 256 entries.
 INDEX_BITS = 8
 #: Fraction bits of an entry, which lies in (1/2, 1].
 ENTRY_BITS = 15
-#: From this shift on an entry is zero.
+#: Shifts by this many bits or more make any entry zero.
 LAST_SHIFT = ENTRY_BITS + 1
-#: A difference is a multiple of 2^-5 to 2^-4 of a table index; finer ones are rounded to that.
+#: Differences are rounded to steps of 2^-5 to 2^-4 of a table index.
 SCORE_BITS = 5
-#: The multiplier's fraction bits: it has 13 bits, and its product with the largest difference stays below 2^30.
+#: Fraction bits of the multiplier, which has 13 bits. Its product with the largest difference stays below 2^30.
 MULTIPLIER_BITS = 17
-#: Entries of a row at most: their sum stays within 2^30.
+#: Largest number of entries per row, so that their sum stays within 2^30.
 MOST_ENTRIES = 2 ** (ACCUMULATOR_BITS - 2 - ENTRY_BITS)
-#: Fraction bits of the output at most: twice the division's numerator plus its denominator stays below 2^31.
+#: Most fraction bits of the output, so that twice the numerator plus the denominator stays below 2^31.
 MOST_OUTPUT_BITS = ACCUMULATOR_BITS - 4 - ENTRY_BITS
 
 TABLE: Integers = round_half_up(np.exp2(ENTRY_BITS - np.arange(2**INDEX_BITS) / 2**INDEX_BITS)).astype(np.int64)
@@ -42,9 +42,9 @@ TABLE: Integers = round_half_up(np.exp2(ENTRY_BITS - np.arange(2**INDEX_BITS) / 
 
 @dataclass(frozen=True)
 class Exponent:
-    """How differences become table indices: shift(min(d, largest) multiplier, MULTIPLIER_BITS), d with `fraction_bits` fraction bits.
+    """How a difference d becomes a table index: shift(min(d, largest) * multiplier, MULTIPLIER_BITS).
 
-    largest: the difference from which on a power is zero.
+    fraction_bits: those of d. largest: from this difference on the power is zero.
     """
 
     fraction_bits: int
@@ -63,7 +63,7 @@ def exponent(layer: str, scale: float) -> Exponent:
 
 
 def softmax_grid(fraction_bits: int, bits: int) -> Grid:
-    """The output's grid: unsigned, and no finer than what the division carries."""
+    """The grid of the output: unsigned, and as fine as the division allows at most."""
     return Grid(max(0, min(fraction_bits, MOST_OUTPUT_BITS)), bits, False)
 
 
@@ -98,8 +98,8 @@ def float_softmax(scores: Array, scale: float) -> Array:
 def error_bound(entries: int, grid: Grid) -> float:
     """Largest distance from the real softmax of a row of `entries`, where the grid clips nothing (ours).
 
-    Half a step of the output; half the relative error that an index off by 1/2 + 2^-5 makes; the multiplier's 13 bits; 2^-15 an entry
-    for what the shift cuts off.
+    It adds up half a step of the output, half the relative error of an index that is off by 1/2 + 2^-5, the 13 bits of
+    the multiplier, and 2^-15 per entry for what the shift cuts off.
     """
     index = log(2) * (0.5 + 2.0**-SCORE_BITS) / 2**INDEX_BITS
     return float(2.0 ** -(grid.fraction_bits + 1) + index / 2 + 2.0**-11 + (entries + 2) * 2.0**-ENTRY_BITS)

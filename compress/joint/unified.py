@@ -1,9 +1,10 @@
 """A network regrouped into unified modules: everything between two quantization points is one of them.
 
-A module is a sum of terms (linear or convolutional layers, residual values, products of two values, constants) followed by ReLU and
-pooling, quantized once at its end, where the usual way quantizes after every operation. A softmax takes the place of that rounding, an
-element-wise function follows it as a table, a layer normalization is a module of its own. The idea is the paper's (arXiv 1901.02064,
-abstract); the list of what is fused is derived (the page, 2.3), its part on transformers is ours.
+A module is a sum of terms (linear or convolutional layers, residual values, products of two values, constants),
+followed by ReLU and pooling. It is quantized once, at its end, where usually every operation is quantized. A module may
+end in a softmax, which then does the rounding, or in an element-wise function, which is a table after the rounding. A
+layer normalization is a module of its own. The idea is the paper's (arXiv 1901.02064, abstract); what is fused is
+derived, for transformers it is ours.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ from compress.joint.fixed_point import Grid
 
 @dataclass(frozen=True)
 class Term:
-    """One summand: a weighted layer applied to a quantized value, its matrix product with a second one (factor), or the value itself."""
+    """One summand of a module.
+
+    It is a weighted layer applied to a quantized value, the matrix product of two values (source and factor), or the
+    value itself.
+    """
 
     source: str
     layer: Layer | None
@@ -26,10 +31,10 @@ class Term:
 
 @dataclass(frozen=True)
 class UnifiedModule:
-    """Terms and constants, then `after` (ReLU and pools in their order), then one quantization point; `name` is the last layer's.
+    """Terms and constants, then `after` (ReLU and pools in their order), then one quantization point.
 
-    scale: a positive factor on the sum; a power of two unless softmax takes it. softmax: rounds in place of a shift.
-    table: an element-wise function of the quantized sum.
+    name: that of the last layer. scale: a positive factor on the sum; a power of two, except before a softmax. softmax:
+    it rounds instead of a shift. table: an element-wise function of the quantized sum.
     """
 
     name: str
@@ -62,18 +67,18 @@ class UnifiedModule:
 
     @property
     def channels_last(self) -> bool:
-        """Whether output channels, and with them the bias, run along the last axis: of linear layers."""
+        """Whether output channels and bias run along the last axis, as in linear layers."""
         return all(layer.kind == "linear" for layer in self.weighted)
 
     @property
     def log2_scale(self) -> int:
-        """The scale as a shift; only where no softmax takes it."""
+        """The scale as a shift; only for modules without softmax."""
         return frexp(self.scale)[1] - 1
 
 
 @dataclass(frozen=True)
 class Normalization:
-    """A layer normalization with its gains and shifts, quantized once: at the end of its division."""
+    """A layer normalization with its gains and shifts; its division rounds once."""
 
     name: str
     source: str
@@ -97,9 +102,9 @@ Module = UnifiedModule | Normalization
 
 @dataclass(frozen=True)
 class View:
-    """A value under another shape, or the mean over 2^k of its entries: nothing is rounded.
+    """A value under another shape, or the mean over 2^k of its entries. Nothing is rounded.
 
-    A mean is kept as a sum: k bits more on a grid of k more fraction bits.
+    A mean is kept as a sum, with k more bits on a grid that has k more fraction bits.
     """
 
     name: str
@@ -107,7 +112,7 @@ class View:
     layer: Layer
 
     def grid(self, source: Grid | None) -> Grid:
-        """The value's grid from its source's."""
+        """The grid of the value, from that of its source."""
         assert source is not None  # only the last module has no output grid, and nothing reads it
         if self.layer.kind != "mean":
             return source
@@ -117,7 +122,7 @@ class View:
 
 @dataclass(frozen=True)
 class Program:
-    """Modules and views in dataflow order. graph: the folded network they were found in; output: the last value's name."""
+    """Modules and views in dataflow order. graph: the folded network; output: the name of the last value."""
 
     steps: tuple[Module | View, ...]
     graph: Imported

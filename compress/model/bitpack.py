@@ -1,4 +1,4 @@
-"""Small integers packed bit by bit: what a saved model's codes and masks are stored as. Pure numpy."""
+"""Small integers packed bit by bit, as saved models store codes and masks. Pure numpy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def packed_bytes(count: int, bits: int) -> int:
 
 
 def pack_mask(mask: NDArray[np.bool_]) -> Bytes:
-    """One bit a weight, in C order."""
+    """One bit per weight, in C order."""
     return np.packbits(mask.ravel())
 
 

@@ -1,8 +1,8 @@
 """The shared codebook of a layer: integer codes, one rounding rule, power-of-two steps. Pure numpy.
 
-Steps: "layer" granularity has one step for the layer (the literal reading of OPQ's "unified channel-wise" quantizer:
-one codebook, channels differ in how many levels they use); "channel" has one power-of-two step per output channel over
-the same codebook.
+Granularity "layer" has one step per layer. This is the literal reading of OPQ's "unified channel-wise" quantizer: one
+codebook, of which channels use different numbers of levels. Granularity "channel" has one power-of-two step per output
+channel, over the same codebook.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class LayerCodes:
 
 
 def per_channel(values: NDArray[Any], ndim: int) -> NDArray[Any]:
-    """() or (out,) shaped so that it broadcasts against a weight of `ndim` axes."""
+    """Values of shape () or (out,), reshaped so that they broadcast against a weight with `ndim` axes."""
     return values if values.ndim == 0 else values.reshape((-1,) + (1,) * (ndim - 1))
 
 
@@ -66,10 +66,10 @@ def bits_levels(bits: int) -> int:
 
 
 def round_half_up(values: Array) -> Array:
-    """The whole number next to x, a tie to the upper one: the one rule, in simulation and in export (np.round is
-    half-even).
+    """The nearest whole number; of two equally near the upper one.
 
-    Written without x + 1/2, which rounds: 0.49999997 would become 1 in float32 and 0 in float64.
+    Simulation and export both use this rule (np.round would round half to even). It is computed without x + 1/2,
+    because that sum is rounded: 0.49999997 would become 1 in float32 and 0 in float64.
     """
     whole = np.floor(values)
     return whole + (values - whole >= 0.5)

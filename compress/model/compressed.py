@@ -1,4 +1,4 @@
-"""CompressedModel: a torch module whose layers are held to codebooks or masks, and what was done to get there."""
+"""CompressedModel: a torch module whose layers are held to codebooks or masks, and the steps that made it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from compress.model.quantizer import PRUNABLE, layer_codes, weight_identity, wri
 
 @dataclass(frozen=True, kw_only=True)
 class CompressedModel:
-    """A compressed module, never changed in place: every step makes a new one.
+    """A compressed module. No step changes it in place: every step makes a new one.
 
-    module: in eval mode; compressed layers carry a CodebookQuantizer on their weight, or a WeightMask when only pruned.
-    source: where the original came from (kind, name, file, sha256). history: one entry a step in plain JSON values
-    (method, options, seed, data, accuracies). input_shape: without the batch axis, None until data has been seen.
+    module: in eval mode. The weight of a compressed layer has a CodebookQuantizer, or a WeightMask if it is only
+    pruned. source: where the original came from (kind, name, file, sha256). history: one entry per step in plain JSON
+    values (method, options, seed, data, accuracies). input_shape: without the batch axis; None until data has been
+    seen. source and history are ordinary dicts: read them, and do not write to them. Codes and masks are copies.
     """
 
     module: nn.Module
@@ -41,31 +42,31 @@ class CompressedModel:
         return {name: mask for name, mask in found if mask is not None}
 
     def after(self, module: nn.Module, *, input_shape: tuple[int, ...] | None = None, **step: Any) -> CompressedModel:
-        """The model that one more step made."""
+        """The model after one more step, which the history records."""
         shape = self.input_shape if input_shape is None else tuple(input_shape)
         return replace(self, module=module.eval(), input_shape=shape, history=(*self.history, step))
 
     def export(self) -> nn.Module:
-        """An ordinary module with dense weights, the quantized values written out."""
+        """An ordinary module whose dense weights are the quantized values."""
         plain = copy.deepcopy(self.module)
         write_out_all_(layer for _, layer in prunable_layers(plain))
         return plain
 
 
 def module_of(model: nn.Module | CompressedModel) -> nn.Module:
-    """The torch module of either."""
+    """The torch module of a plain or compressed model."""
     return model.module if isinstance(model, CompressedModel) else model
 
 
 def prunable_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Layers whose weights compression may touch, by module path, each once."""
+    """The layers whose weights compression may change, by module path, each once."""
     for name, layer in module.named_modules():
         if isinstance(layer, PRUNABLE):
             yield name, layer
 
 
 def tied_layers(module: nn.Module) -> dict[str, str]:
-    """Layers that share their weight with an earlier one: module path -> the earlier one's. One codebook, one count."""
+    """Module path -> path of the earlier layer that shares its weight. Both have one codebook and count once."""
     first: dict[int, str] = {}
     found = {}
     for name, layer in prunable_layers(module):
@@ -76,7 +77,7 @@ def tied_layers(module: nn.Module) -> dict[str, str]:
 
 
 def source_record(module: nn.Module) -> dict[str, Any]:
-    """Plain JSON values that say where a module came from (set by the loader; "python" for any other)."""
+    """Where a module came from, in plain JSON values: as the loader recorded it, else of kind "python"."""
     source = getattr(module, "cipherpress_source", None)
     if source is None:
         return {"kind": "python", "name": type(module).__name__}

@@ -14,18 +14,18 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:
-    """A copy in eval mode, normalizations folded into the convolution or linear layer before them; exact.
+    """A copy in eval mode with every normalization folded exactly into the convolution or linear layer before it.
 
-    Folded where that layer is a normalization's only source and the normalization its only reader. A module without
-    any, or one that torch.fx cannot follow, is copied as it is.
-    A layer that is parametrized (quantized already) or called twice keeps its normalization.
+    A normalization is folded if that layer is its only source and is read by nothing else. A layer that is parametrized
+    (quantized already) or called twice keeps its normalization. A module without normalizations, or one that torch.fx
+    cannot trace, is only copied.
     """
     copied = copy.deepcopy(module).eval()
     if not any(isinstance(part, _NORMS) for part in copied.modules()):
         return copied
     try:
         traced = fx.symbolic_trace(copied)
-    except Exception:  # user code with control flow: conversion names the layer, compression alone goes on
+    except Exception:  # user code with control flow; only conversion refuses it, by the name of the layer
         return copied
     nodes = list(traced.graph.nodes)
     calls = Counter(id(traced.get_submodule(str(node.target))) for node in nodes if node.op == "call_module")
@@ -47,7 +47,7 @@ def fold_batch_norm(module: nn.Module) -> nn.Module:
 
 
 def _fused(linear: nn.Module, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> nn.Module | None:
-    """The layer with the normalization in its weights, None when the two do not fold."""
+    """The layer with the normalization in its weights; None if the two cannot be folded."""
     if norm.running_mean is None or parametrize.is_parametrized(linear):
         return None
     if isinstance(linear, _CONVOLUTIONS):

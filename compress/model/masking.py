@@ -1,7 +1,7 @@
-"""A layer's weight held to a mask and nothing else: a torch parametrization for pruned layers without a codebook.
+"""A weight held to a mask: the torch parametrization of layers that are pruned and have no codebook.
 
-The latent weight stays an ordinary parameter and the mask a buffer, as in `quantizer`; a quantized layer has its mask
-in its CodebookQuantizer and never one of these.
+The latent weight stays an ordinary parameter and the mask is a buffer, as in `quantizer`. A quantized layer has its
+mask in its CodebookQuantizer instead.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Mask = NDArray[np.bool_]
 
 
 class WeightMask(nn.Module):
-    """The parametrization w -> mask * w; buffer mask (the weight's shape). What is pruned gets no gradient."""
+    """The parametrization w -> mask * w; buffer mask (the weight's shape). Pruned weights get no gradient."""
 
     mask: Tensor
 
@@ -28,7 +28,7 @@ class WeightMask(nn.Module):
         return weight * self.mask
 
     def right_inverse(self, weight: Tensor) -> Tensor:
-        """What assigning to the weight stores: latents that are pruned are zero, so that checkpoints are honest."""
+        """What assigning to the weight stores. Pruned latent weights are zero, so that a checkpoint shows no others."""
         return weight * self.mask
 
 

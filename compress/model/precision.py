@@ -1,5 +1,7 @@
-"""Which floating type a module computes in. Compression works in float32 or float64: half precision cannot train, and float32
-holds every number that it has."""
+"""Which floating type a module computes in.
+
+Compression works in float32 or float64. Half precision cannot be trained, and float32 holds all of its numbers exactly.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A layer's weight held to its codebook: a torch parametrization that fake-quantizes, with straight-through gradients.
+"""A weight held to its codebook: a torch parametrization that fake-quantizes, with straight-through gradients.
 
-The latent weight stays an ordinary parameter; mask, step and levels are buffers, so fine-tuning cannot move them and
-state dicts carry them.
+The latent weight stays an ordinary parameter. Mask, step and levels are buffers: fine-tuning cannot move them, and
+state dicts contain them.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d)
 class _StraightThrough(torch.autograd.Function):
     """w -> mask * step * clip(round_half_up(w / step), +-L); gradient: the mask, zero where |w| > (L + 1/2) step.
 
-    The straight-through estimator is the paper's (OPQ, through a third party's note); the window is derived: without it
-    clipped weights drift outward for ever.
+    The straight-through estimator is the paper's (OPQ, through a third party's note). The window |w| <= (L + 1/2) step
+    is derived: without it clipped weights would drift outward for ever.
     """
 
     @staticmethod
@@ -63,7 +63,7 @@ class CodebookQuantizer(nn.Module):
         return _StraightThrough.apply(weight, self.mask, step, self.levels.to(weight.dtype))  # type: ignore[no-any-return, no-untyped-call]
 
     def right_inverse(self, weight: Tensor) -> Tensor:
-        """What assigning to the weight stores: latents that are pruned are zero, so that checkpoints are honest."""
+        """What assigning to the weight stores. Pruned latent weights are zero, so that a checkpoint shows no others."""
         return weight * self.mask
 
 
@@ -89,8 +89,7 @@ def layer_codes(layer: nn.Module) -> LayerCodes | None:
     mask = quantizer.mask.numpy().copy()
     log2_step = quantizer.log2_step.numpy().copy()
     levels = int(quantizer.levels)
-    # the forward pass works in the weight's own precision; dividing by a power of two and this rounding rule are exact
-    # in any
+    # the forward pass works in the precision of the weight, but division by a power of two and this rounding are exact
     codes = np.where(mask, quantize(latent, log2_step, levels), 0).astype(np.int32)
     return LayerCodes(codes, log2_step, mask, levels)
 
@@ -98,7 +97,7 @@ def layer_codes(layer: nn.Module) -> LayerCodes | None:
 def write_out_(layer: nn.Module) -> None:
     """Replace every parametrization of a layer by an ordinary parameter with the value it has now.
 
-    Unlike `parametrize.remove_parametrizations` this leaves the layer's class alone, which deep copies share.
+    Unlike `parametrize.remove_parametrizations` this does not change the class of the layer, which deep copies share.
     """
     if not parametrize.is_parametrized(layer):
         return
@@ -116,7 +115,7 @@ def write_out_(layer: nn.Module) -> None:
 
 
 def write_out_all_(layers: Iterable[nn.Module]) -> None:
-    """`write_out_` for every layer; layers that share a latent weight and hold the same values share them afterwards."""
+    """`write_out_` for every layer. Layers that shared a latent weight with equal values still share their weight."""
     written: dict[int, nn.Module] = {}
     for layer in layers:
         shared = weight_identity(layer)
@@ -129,14 +128,14 @@ def write_out_all_(layers: Iterable[nn.Module]) -> None:
 
 
 def latent_weight(layer: nn.Module) -> Tensor:
-    """The trainable weight: the parameter itself, or the latent behind a quantizer."""
+    """The trainable weight: the parameter itself, or the latent weight of a quantized layer."""
     if parametrize.is_parametrized(layer, "weight"):
         return layer.parametrizations["weight"].original  # type: ignore[index, union-attr, no-any-return]
     return layer.weight  # type: ignore[return-value]
 
 
 def weight_identity(layer: nn.Module) -> int:
-    """The same number for layers that share what their weight is made from, also behind a weight normalization."""
+    """A number that is equal for layers that share their weight, also when a weight normalization makes it."""
     if parametrize.is_parametrized(layer, "weight"):
         return id(next(layer.parametrizations["weight"].parameters(), layer))  # type: ignore[index, union-attr]
     return id(layer.weight)

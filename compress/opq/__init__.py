@@ -1,4 +1,4 @@
-"""OPQ and what stands around it: allocations, shots, rates, the baseline, the clean-up afterwards.
+"""One-shot pruning and quantization (OPQ), with several shots, a wanted rate, its baseline and the clean-up after it.
 
 options.py       the options of opq and their checks
 opq.py           one-shot pruning and quantization in closed form
@@ -8,6 +8,6 @@ masks.py         pruning masks with exact counts
 curvature.py     how much the answers depend on each weight
 baseline.py      the baseline: uniform magnitude pruning and quantization
 shots.py         OPQ in several shots, fine-tuned in between
-target_rate.py   a method to a wanted compression rate
+target_rate.py   the smallest sparsity that reaches a wanted compression rate
 dead_units.py    units that pruning has cut off, cleared
 """

@@ -1,10 +1,11 @@
 """OPQ's allocations over layers, in closed form from the trained weights alone: pruning rates, then bits. Pure.
 
-Pruning (derived): minimise sum_i omega_i N_i e(tau_i; b_i) under a global sparsity. de/dp = tau^2, so thresholds are
-tau_i = theta * a_i with a_i = omega_i^(-1/2), and one scalar theta solves the budget. Bits (derived): the whole B_i of
-least sum_i omega_i n_i R_i^2 4^(-B_i) under a budget sum_i c_i B_i, exact; its real-valued solution is reverse
-water-filling, B_i = v + log2(R_i sqrt(omega_i n_i / c_i)). A bit of layer i costs c_i = n_i where it is stored and
-c_i = 1 where it is a bit of a plaintext's scale (`Objective`). The weighting omega is ours; the paper's is not known.
+Pruning rates (derived): minimise sum_i omega_i N_i e(tau_i; b_i) under a global sparsity. Since de/dp = tau^2,
+thresholds are tau_i = theta * a_i with a_i = omega_i^(-1/2), and a single number theta solves the budget. Bits
+(derived): the whole numbers B_i that minimise sum_i omega_i n_i R_i^2 4^(-B_i) under a budget for sum_i c_i B_i. The
+solution is exact; over real numbers it would be reverse water-filling, B_i = v + log2(R_i sqrt(omega_i n_i / c_i)). A
+bit of layer i costs c_i = n_i where it is stored, and c_i = 1 where it is a bit of a plaintext's scale (see
+`Objective`). The weighting omega is ours; the paper's is not known.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from compress.errors import BudgetError, ConfigError
 
 Array = NDArray[np.float64]
 Weighting = Literal["raw", "relative", "relative_layer", "mean", "curvature"]
-#: What a bit of a layer is charged as: "storage", once a surviving weight; "encrypted", once a layer, for under CKKS every
-#: layer's weights are plaintexts of one scale, and it is that scale that takes up modulus, however many weights there are.
+#: What a bit of a layer costs. "storage": one per surviving weight. "encrypted": one per layer, because under CKKS the
+#: weights of a layer are plaintexts of one scale, and the scale uses up modulus however many weights there are.
 Objective = Literal["storage", "encrypted"]
 
 #: a_i = omega_i^(-1/2) from b_i and N_i (a constant factor does not matter).
@@ -35,7 +36,7 @@ _THRESHOLD_SCALES: Mapping[str, Callable[[float, int], float]] = MappingProxyTyp
     }
 )
 BISECTIONS = 200
-#: Partial allocations kept a layer. Far above what networks of some dozens of layers leave; beyond it those with the best bound stay.
+#: Partial allocations kept per layer; of more, those with the best bound. Networks of dozens of layers need far fewer.
 MOST_PARTIAL_ALLOCATIONS = 20_000
 
 
@@ -47,10 +48,10 @@ def allocate_rates(
     weighting: Weighting = "raw",
     caps: Sequence[float] | None = None,
 ) -> list[float]:
-    """Pruning rate p_i of every layer; sum N_i p_i = sparsity * sum N_i.
+    """Pruning rate p_i of every layer, with sum N_i p_i = sparsity * sum N_i.
 
-    scales: Laplace b_i. caps: largest rate of each layer (1 - 1/N_i when not given). With caps the Karush-Kuhn-Tucker
-    solution is the clamped p_i at the theta that still meets the budget.
+    scales: Laplace b_i. sizes: N_i. caps: largest rate of each layer (1 - 1/N_i when not given). Rates above their cap
+    are clamped, and theta is the one that still meets the budget (the Karush-Kuhn-Tucker solution).
     Raises: ConfigError; BudgetError when the caps do not allow the sparsity.
     """
     if not 0 <= sparsity < 1:
@@ -101,13 +102,13 @@ def allocate_bits(
     high: int = 8,
     objective: Objective = "storage",
 ) -> list[int]:
-    """The whole bits of every layer that make the survivors' error least, at most mean_bits * sum c_i in all.
+    """Whole bits of every layer with the least error of the surviving weights, at most mean_bits * sum c_i in all.
 
-    ranges: R_i sqrt(omega_i), the largest surviving magnitude under the weighting; counts: survivors n_i. What a bit
-    costs, c_i, is n_i or 1 by the objective: mean_bits is the mean over weights or over layers. The error is
-    the high-rate one, sum n_i R_i^2 4^(-B_i). Exact: a knapsack by dynamic programming over the layers, in which a
-    partial allocation goes when another is better in both bits and error, or when its Lagrangian bound shows that it
-    can't beat the greedy one (derived).
+    ranges: R_i sqrt(omega_i), the largest surviving magnitude under the weighting. counts: survivors n_i. The objective
+    sets what a bit costs, c_i = n_i or 1, and so whether mean_bits is the mean over weights or over layers. The error
+    is that of fine quantization, sum n_i R_i^2 4^(-B_i). Exact (derived): a knapsack by dynamic programming over the
+    layers. A partial allocation is dropped when another is better in both bits and error, or when its Lagrangian bound
+    shows that it cannot beat the greedy allocation.
     Raises: ConfigError; BudgetError when mean_bits is below `low`.
     """
     if objective not in get_args(Objective):
@@ -116,7 +117,8 @@ def allocate_bits(
         raise ConfigError("bits", (low, high), "2 <= lowest <= highest (one bit with a zero level would erase a layer)")
     if mean_bits < low:
         raise BudgetError(
-            f"bits: {mean_bits:g} a {'weight' if objective == 'storage' else 'layer'} asked, every layer needs at least {low}; ask for {low} or more"
+            f"bits: {mean_bits:g} per {'weight' if objective == 'storage' else 'layer'} asked, every layer needs "
+            f"at least {low}; ask for {low} or more"
         )
     choices = np.arange(low, high + 1)
     costs = np.asarray(counts if objective == "storage" else np.ones(len(counts)), dtype=np.float64)
@@ -127,7 +129,7 @@ def allocate_bits(
     price = _price_of_a_bit(spent, errors, budget)
     priced = np.argmin(errors + price * spent, axis=1)
     known = _spend(priced, spent, errors, budget)
-    rest = np.append(np.cumsum((errors + price * spent).min(axis=1)[::-1])[::-1], 0.0)  # of the layers still to come
+    rest = np.append(np.cumsum((errors + price * spent).min(axis=1)[::-1])[::-1], 0.0)  # of the layers that follow
     least = np.append(np.cumsum(spent[::-1, 0])[::-1], 0.0)
     limit = _total(errors, known) * (1 + 1e-12)
 
@@ -158,7 +160,10 @@ def _price_of_a_bit(spent: Array, errors: Array, budget: float) -> float:
 
 
 def _spend(choice: NDArray[np.int64], spent: Array, errors: Array, budget: float) -> NDArray[np.int64]:
-    """What fits, made better bit by bit: always the layer whose error per bit of the budget drops most and that still fits."""
+    """A choice within the budget, improved bit by bit.
+
+    Each bit goes to the layer whose error drops most per cost, among those whose next bit still fits.
+    """
     choice = choice.copy()
     while True:
         left = budget - _total(spent, choice)

@@ -1,6 +1,7 @@
 """The baseline that OPQ is compared with: magnitude pruning at one rate for every layer, and uniform quantization.
 
-Every layer loses the same share of its weights, smallest first, and gets the same bits over its full range. No allocation, no clipping.
+Every layer loses the same share of its weights, smallest first. The rest gets the same bits in every layer, over the
+full range of the layer. There is no allocation and no clipping.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ def magnitude(model: nn.Module, *, sparsity: float = 0.9, bits: int = 4) -> Comp
     """Prune `sparsity` of every layer by magnitude and quantize the rest to `bits` bits; `model` is not changed.
 
     The step is the power of two at which the largest weight still has a code.
-    Raises: ConfigError; BudgetError where a layer would keep less than a weight an output; CompressError without any layer.
+    Raises: ConfigError; BudgetError where a layer would keep less than one weight per output; CompressError for a model
+    without layers.
     """
     if bits != int(bits) or not LOWEST_BITS <= bits <= HIGHEST_BITS:
         raise ConfigError("bits", bits, f"a whole number from {LOWEST_BITS} to {HIGHEST_BITS}")
@@ -39,7 +41,7 @@ def magnitude(model: nn.Module, *, sparsity: float = 0.9, bits: int = 4) -> Comp
         pruned = round(sparsity * weight.size)
         if weight.size - pruned < len(weight):
             raise BudgetError(
-                f"sparsity: {sparsity:g} leaves layer '{name}' less than a weight an output; ask for less"
+                f"sparsity: {sparsity:g} leaves layer '{name}' less than one weight per output; ask for less"
             )
         largest = float(np.abs(weight).max()) or 1.0
         log2_step = np.array(np.ceil(np.log2(largest / levels)), dtype=np.int32)

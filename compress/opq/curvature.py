@@ -1,4 +1,4 @@
-"""How much the network's answers depend on each weight: the diagonal of its Fisher information on calibration images."""
+"""How much the answers depend on each weight: the diagonal of the Fisher information on calibration images."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from compress.model.quantizer import write_out_all_
 
 Array = NDArray[np.float64]
 
-#: Images a gradient is taken over.
+#: Images per gradient.
 BATCH_IMAGES = 32
 
 
 def weight_curvature(
     model: nn.Module | CompressedModel, data: Dataset, *, images: int = 4096, seed: int = 0
 ) -> dict[str, Array]:
-    """E[g^2] of every weight of every Linear, Conv1d and Conv2d, by module path, the weights' shapes; `model` is not changed.
+    """E[g^2] of every weight of every Linear, Conv1d and Conv2d, by module path; `model` is not changed.
 
-    Normalizations are folded first, as `opq` folds them. g is the gradient of -log p(y | x) with y drawn from the network's own
-    answer, whose mean is zero, so that a batch of n images has E[(mean g)^2] = E[g^2] / n and no gradient by sample is needed (derived).
-    To second order a weight w that goes costs E[g^2] w^2 / 2.
-    images: training images drawn without replacement (`data.calibration`).
+    g is the gradient of -log p(y | x), with y drawn from the network's own answers. To second order, removing a weight
+    w costs E[g^2] w^2 / 2. The mean of g is zero, so that a batch of n images has E[(mean g)^2] = E[g^2] / n and no
+    gradients of single samples are needed (derived). Normalizations are folded first, as in `opq`. images: training
+    images drawn without replacement (`data.calibration`).
     Raises: ConfigError; CalibrationError when an answer or a gradient is not finite.
     """
     if images < 1:
@@ -57,7 +57,7 @@ def weight_curvature(
         drawn = torch.multinomial(torch.softmax(scores.detach().float(), dim=1), 1, generator=generator)[:, 0]
         gradients = torch.autograd.grad(F.cross_entropy(scores, drawn), list(weights.values()), allow_unused=True)
         for name, gradient in zip(weights, gradients, strict=True):
-            if gradient is not None:  # a layer that never runs has no say
+            if gradient is not None:  # a layer that never runs has none
                 sums[name] += gradient.square() * (len(batch) * len(batch) / len(inputs))
     found = {name: total.double().numpy() for name, total in sums.items()}
     for name, values in found.items():

@@ -1,7 +1,8 @@
-"""Units that pruning has cut off: outputs that nothing reads, and outputs that no weight feeds and that are constant.
+"""Units that pruning has cut off: outputs that nothing reads, and constant outputs that no weight feeds.
 
-Exact (ours): the first lose their weights and bias; the constant of the second goes into the next layer's bias, and then they are the
-first. Neither their positions nor their biases need to be stored any more.
+An output that nothing reads loses its weights and bias. The constant of an output that nothing feeds is added to the
+bias of the next layer; then nothing reads it either. Outputs of the network do not change, and the positions and biases
+of such units need not be stored any more (ours).
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from compress.model.quantizer import latent_weight, quantizer_of
 def without_dead_units(model: CompressedModel, input_shape: tuple[int, ...]) -> CompressedModel:
     """The same network with dead units cleared; outputs change by float rounding only. `model` is not changed.
 
-    Layers are cleared that are compressed, share their weight with none, and are read by one such layer alone (after ReLU, pooling and
-    flattening); constants pass only where no padding is. Masks and latent weights change, steps and levels do not.
-    Raises: UnsupportedLayerError for what `unified` does not take.
+    A layer is cleared if it is compressed, shares its weight with no other, and is read by exactly one such layer
+    (after ReLU, pooling and flattening). Constants are passed on only where there is no padding. Masks and latent
+    weights change, steps and levels do not.
+    Raises: UnsupportedLayerError for a layer that has no form in integers.
     """
     module = copy.deepcopy(model.module)
     pairs = _pairs(unify(module, input_shape))
@@ -44,7 +46,7 @@ def without_dead_units(model: CompressedModel, input_shape: tuple[int, ...]) -> 
 
 
 def _pairs(program: Program) -> list[tuple[UnifiedModule, UnifiedModule]]:
-    """(maker, reader): modules of one weighted layer each, in which the maker's value goes to the reader alone."""
+    """Pairs (maker, reader) of modules with one weighted layer each, where only the reader reads the maker's value."""
     readers: dict[str, list[UnifiedModule | Normalization | View]] = {}
     for step in program.steps:
         for source in _sources(step):
@@ -66,7 +68,7 @@ def _sources(step: UnifiedModule | Normalization | View) -> set[str]:
 
 
 def _alone(module: UnifiedModule) -> bool:
-    """Whether the module is one dense layer and what follows it: no sum, no grouped convolution, no function looked up."""
+    """Whether the module is one weighted layer and what follows it: no sum, no grouped convolution, no table."""
     return (
         len(module.terms) == 1
         and module.table is None

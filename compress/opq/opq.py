@@ -36,8 +36,8 @@ Array = NDArray[np.float64]
 
 logger = logging.getLogger(__name__)
 
-#: Largest pruning rate of the last layer, whose few weights are the evidence for the classes. It does not hold where the
-#: other layers cannot make up for it.
+#: Largest pruning rate of the last layer, whose few weights are the evidence for the classes. It does not hold where
+#: the other layers cannot make up for it.
 LAST_LAYER_CAP = 0.8
 #: Largest pruning rate of a depthwise convolution.
 DEPTHWISE_CAP = 0.5
@@ -49,7 +49,8 @@ EXTREME_LOG2_STEP = 126
 class LayerAllocation:
     """What OPQ decided for one layer, and how well the Laplace prior fits it (Kolmogorov-Smirnov distance).
 
-    pruned counts the `held` weights too, which earlier pruning took; prior and fit are those of the others' scores.
+    held: weights that earlier pruning has removed. pruned: all removed weights, those included. Prior and fit are those
+    of the scores of the other weights.
     """
 
     layer: str
@@ -75,17 +76,16 @@ def opq(
     """Prune and quantize every Linear, Conv1d and Conv2d; `model` is not changed. Needs no data.
 
     sparsity: share of those weights that is pruned, over all layers together. Weights that block pruning took before
-    count as pruned and stay zero. bits: mean bits of a surviving weight; with objective "encrypted" the mean over layers,
-    because under encryption a layer pays for its bits once, as the scale of its plaintexts.
-    weighting: of a layer's error in the common objective (ours; the paper's is not known). "curvature" weighs every weight
-    by itself and needs `curvature` (see `compress.opq.curvature.weight_curvature`): Laplace priors, rates and ranks are
-    then those of the scores |w| sqrt(E[g^2]), whose square is twice what the weight costs to second order. Bits are
-    allocated as with "raw".
-    granularity: one power-of-two step per layer or per output channel. cap: largest pruning rate of a layer.
-    Layers that share a weight get one codebook and count once. Frozen layers (requires_grad=False) are compressed and stay
-    frozen. Half-precision models become float32, which holds their weights exactly.
-    Raises: ConfigError, BudgetError; CalibrationError for curvature that does not fit a layer; CompressError for a model
-    that is quantized already or has no such layer.
+    count as pruned and stay zero. bits: mean bits of a surviving weight; with objective "encrypted" the mean over
+    layers, because under encryption a layer pays for its bits once, as the scale of its plaintexts. weighting: of a
+    layer's error in the common objective (ours; the paper's is not known). "curvature" weighs every weight by itself
+    and needs `curvature` (see `compress.opq.curvature.weight_curvature`): Laplace priors, rates and ranks are then
+    those of the scores |w| sqrt(E[g^2]), whose square is twice what the weight costs to second order. Bits are
+    allocated as with "raw". granularity: one power-of-two step per layer or per output channel. cap: largest pruning
+    rate of a layer. Layers that share a weight get one codebook and count once. Frozen layers (requires_grad=False) are
+    compressed and stay frozen. Half-precision models become float32, which holds their weights exactly.
+    Raises: ConfigError, BudgetError; CalibrationError for curvature that does not fit a layer; CompressError for a
+    model that is quantized already or has no such layer.
     """
     check_opq(sparsity=sparsity, bits=bits, weighting=weighting, granularity=granularity, cap=cap, objective=objective)
     _check_curvature(weighting, curvature)
@@ -108,7 +108,8 @@ def opq(
         sharing = [every[name], *(every[other] for other, owner in tied.items() if owner == name)]
         _quantize_(sharing, weights[name], scores[name], open_weights[name], allocation, granularity)
     options = {
-        "sparsity": sparsity, "bits": bits, "weighting": weighting, "granularity": granularity, "cap": cap, "objective": objective,
+        "sparsity": sparsity, "bits": bits, "weighting": weighting, "granularity": granularity, "cap": cap,
+        "objective": objective,
     }  # fmt: skip
     return start.after(
         module,
@@ -190,7 +191,8 @@ def _scores(weights: dict[str, Array], curvature: Mapping[str, Array] | None) ->
         if found is None or found.shape != weight.shape or not (np.isfinite(found).all() and (found >= 0).all()):
             raise CalibrationError(
                 name,
-                f"needs a curvature of shape {weight.shape}, finite and not negative; take weight_curvature of this model",
+                f"needs a curvature of shape {weight.shape}, finite and not negative; "
+                "take weight_curvature of this model",
             )
     return {name: np.abs(weight) * np.sqrt(curvature[name]) for name, weight in weights.items()}
 
@@ -207,9 +209,9 @@ def _allocate(
     last: str,
     objective: Objective,
 ) -> list[LayerAllocation]:
-    """Rates and bits of all layers; what earlier pruning holds at zero is taken off sizes, caps and budget.
+    """Rates and bits of all layers. Weights that earlier pruning removed are subtracted from sizes, caps and budget.
 
-    A layer that earlier pruning took whole has nothing to decide.
+    For a layer that earlier pruning removed as a whole there is nothing to decide.
     """
     gone = {name: _gone(name, weight.size) for name, weight in weights.items() if not open_weights[name].any()}
     names = [name for name in layers if name not in gone]
@@ -255,14 +257,14 @@ def _allocate(
 
 
 def _gone(layer: str, size: int) -> LayerAllocation:
-    """A layer none of whose weights is left."""
+    """The row of a layer that has no weight left."""
     return LayerAllocation(
         layer=layer, weights=size, pruned=size, bits=LOWEST_BITS, laplace_scale=0.0, fit_distance=1.0, held=size
     )
 
 
 def _cap(layer: nn.Module, weight: Array, *caps: float) -> float:
-    """Largest rate of a layer: at least one survivor an output channel on average, more in depthwise layers."""
+    """Largest rate of a layer: on average at least one weight per output channel stays, more in depthwise layers."""
     depthwise = getattr(layer, "groups", 1) > 1 and weight.shape[1] == 1
     return float(max(0.0, min(*caps, DEPTHWISE_CAP if depthwise else 1.0, 1 - weight.shape[0] / weight.size)))
 
@@ -279,18 +281,20 @@ def _steps(
 
 
 def _log2_step(survivors: Array, bits: int, rate: float, levels: int) -> int:
-    """Survivors are memoryless above the threshold: mean |w| = tau + b gives b; clip at u(B, p) b, never beyond the
-    largest."""
+    """log2 of one step. Above the threshold tau survivors are exponential again, so that mean |w| = tau + b gives b.
+
+    The clipping value is clip_ratio(bits, rate) * b, at most the largest magnitude.
+    """
     magnitudes = np.abs(survivors)
     if not magnitudes.size or magnitudes.max() == 0.0:
         return 0
     b = float(magnitudes.mean()) / (1 - float(np.log1p(-rate))) if rate < 1 else float(magnitudes.mean())
     clip = min(clip_ratio(bits, rate) * b, float(magnitudes.max()))
-    # weights of the size of float32's subnormals have no step that is a number; they round to zero
+    # weights as small as float32's subnormal numbers have no step that is a normal number; they round to zero
     return max(-EXTREME_LOG2_STEP, min(EXTREME_LOG2_STEP, power_of_two_step(survivors, clip / levels, levels)))
 
 
 def allocation_table(model: CompressedModel) -> list[dict[str, Any]]:
-    """OPQ's decisions of the last opq step, one row a layer; empty when there was none."""
+    """What the last OPQ step decided, one row per layer; empty when there was none."""
     steps = [step for step in model.history if step["method"] == "opq"]
     return list(steps[-1]["allocation"]) if steps else []

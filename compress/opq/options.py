@@ -1,4 +1,4 @@
-"""The options of `opq` and their checks. Loads no torch, so that a command checks them before it loads anything."""
+"""The options of `opq` and their checks. Loads no torch, so that commands can check before they load data."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""OPQ in several shots: prune a part, fine-tune, prune more, with bits of the last shot only at the end.
+"""OPQ in several shots: prune a part, fine-tune, prune more; only the last shot uses the wanted bits.
 
-The paper allocates once. At high rates one shot leaves a network that fine-tuning does not bring back; a rising share does (ours; the
-cubic rise is that of arXiv 1710.01878). Between shots the codebooks are taken off and the masks stay, so that nothing comes back.
+The paper allocates once. At high rates fine-tuning does not recover the accuracy after one shot; with a rising share it
+does (ours; the cubic rise is that of arXiv 1710.01878). Between shots the codebooks are removed and the masks stay, so
+that pruned weights stay pruned.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Shot:
 def rising_shots(
     sparsity: float, bits: float, *, shots: int, epochs_between: int, epochs: int, bits_between: float = 8
 ) -> list[Shot]:
-    """Shots up to `sparsity`, the share still to go falling by the cube; the last one has `bits` and `epochs`."""
+    """Shots with a sparsity that rises to `sparsity` by a cubic law; the last one has `bits` and `epochs`."""
     if shots < 1:
         raise ConfigError("shots", shots, "1 or more")
     shares = [sparsity * (1 - (1 - (turn + 1) / shots) ** 3) for turn in range(shots)]
@@ -57,7 +58,7 @@ def opq_in_shots(
 ) -> CompressedModel:
     """OPQ weighted by curvature and fine-tuning, shot after shot; `model` is not changed.
 
-    The curvature is taken anew before every shot, from the training images. cap: see `opq`; the others: see `finetune`.
+    The curvature is measured anew before every shot, on training images. cap: see `opq`. For the others see `finetune`.
     Raises: what `opq`, `weight_curvature` and `finetune` raise; ConfigError without any shot.
     """
     if not shots:
@@ -82,7 +83,7 @@ def opq_in_shots(
 
 
 def masks_only(model: CompressedModel) -> CompressedModel:
-    """The model with its codebooks taken off: the values they gave are the weights now, and the masks stay."""
+    """The model without codebooks: its weights are the values that the codebooks gave, and its masks stay."""
     module = copy.deepcopy(model.module)
     for _, layer in prunable_layers(module):
         quantizer = quantizer_of(layer)

@@ -1,4 +1,4 @@
-"""A method at a wanted compression rate: the smallest sparsity whose model, everything counted, is that much smaller."""
+"""A method at a wanted compression rate: the smallest sparsity at which the model, every bit counted, is that small."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HIGHEST_SPARSITY = 0.985
 
 
 def opq_at_rate(model: nn.Module | CompressedModel, target_rate: float, **options: Any) -> CompressedModel:
-    """`opq` at the smallest sparsity that reaches `target_rate`; options: those of `opq` but sparsity.
+    """`opq` at the smallest sparsity that reaches `target_rate`. options: those of `opq` except sparsity.
 
     Raises: what `opq` raises; ConfigError; BudgetError naming the largest rate these options reach.
     """
@@ -28,7 +28,9 @@ def opq_at_rate(model: nn.Module | CompressedModel, target_rate: float, **option
 
 
 def at_rate(method: Method, model: nn.Module | CompressedModel, target_rate: float, **options: Any) -> CompressedModel:
-    """`method(model, sparsity=..., **options)` at the smallest sparsity that reaches `target_rate` (see `accounting.account`).
+    """`method(model, sparsity=..., **options)` at the smallest sparsity that reaches `target_rate`.
+
+    The rate is `compression_rate` of `compress.account.accounting.account`.
 
     The rate grows with the sparsity, so halving finds it in about eight trials.
     Raises: what the method raises; ConfigError; BudgetError naming the largest rate these options reach.

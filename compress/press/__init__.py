@@ -1,10 +1,10 @@
-"""The methods in a row by one Setting, and the search over Settings.
+"""All methods one after the other by one Setting, and the search over Settings.
 
 setting.py       everything that is done to a model, as one checked value
-pressing.py      the methods in a row, by one setting
+pressing.py      pruning, OPQ, fine-tuning and conversion, by one setting
 sketch.py        what a compressed network looks like to a compiler, without training
-target.py        what a search has to reach, what it tried, what came of it
+target.py        what a search has to reach, what it tried and what it found
 search.py        the search for a compressed network that meets a target
-candidates.py    the networks a search asks for, and what a compiler says they cost
+candidates.py    makes the networks that a search asks for, and prices them with a compiler
 search_file.py   a search on disk, and as a picture (optional matplotlib)
 """

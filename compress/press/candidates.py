@@ -1,4 +1,4 @@
-"""Makes the networks that a search asks for, and has a compiler say what they cost. The compiler comes as a function."""
+"""Makes the networks that a search asks for, and prices them with a compiler, which is passed in as a function."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ from compress.press.setting import Setting
 from compress.press.sketch import sketched
 from compress.press.target import Costs, Estimate, Trial
 
-#: (network, largest error or None) -> (what it compiled to, costs, predicted error). Raises CompileError or BudgetError.
+#: (network, largest error or None) -> (what it compiled to, costs, predicted error). Raises CompileError or
+#: BudgetError.
 Compile = Callable[[Network, float | None], tuple[Any, Costs, float]]
 
 
 class Candidates:
     """A model, data with held-out images in place of test images, and a compiler.
 
-    Costs are estimated from the uncompressed converted network with the setting's zeros and lines in it, compiled to the error that its
-    own plan has: a plan depends on where weights are zero, hardly on what they are, and on the network's tolerance, which only training
-    tells (a network that is converted without training has values so large that its plan says nothing).
+    Costs are estimated without training: the setting's zeros and lines are put into the uncompressed converted network,
+    which is then compiled for the error that its own plan has. This works because a plan depends on which weights are
+    zero and hardly on their values. It also depends on how much error a network tolerates, and only training tells
+    that: a network converted without training has such large values that its plan says nothing.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class Candidates:
         return tuple(activation_names(import_model(copy.deepcopy(module), tuple(self._data.x_test.shape[1:]))))
 
     def estimate(self, setting: Setting) -> Estimate | None:
-        """What a setting will cost, before training; None where its share is more than the family can give."""
+        """The predicted costs of a setting, before training; None where the family cannot give up the share."""
         start = self._start(setting)
         if start is None:
             return None
@@ -81,7 +83,10 @@ class Candidates:
         )
 
     def train(self, setting: Setting) -> Trial | None:
-        """The setting trained and compiled; None where there is no such share or no plan. The first one is what estimates start from."""
+        """The setting trained and compiled; None where the family cannot give up the share, or where no plan exists.
+
+        The first setting trained has to be the uncompressed one, because estimates start from its network.
+        """
         start = self._start(setting)
         if start is None:
             return None

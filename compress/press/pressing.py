@@ -1,6 +1,7 @@
-"""From a trained model to a converted network by one setting: whole blocks pruned, a codebook, conversion with training.
+"""From a trained model to a converted network by one Setting: block pruning, OPQ with fine-tuning, conversion.
 
-The one place that strings the methods together; what a setting costs under encryption, others know.
+This is the one place that runs the methods one after the other. What a setting costs under encryption is not known
+here.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def pruned(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> nn.Module | CompressedModel:
-    """The model without the blocks that the setting takes away; the model itself when it takes none.
+    """The model without the blocks that the setting prunes; the model itself when it prunes none.
 
     Raises: what `prune_blocks` raises.
     """
@@ -45,7 +46,7 @@ def pressed(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Network:
-    """`pruned`, then `trained`; a pruned model learns from the one before."""
+    """The converted network: `pruned`, then `trained`. A pruned model is distilled from the unpruned one."""
     start = pruned(model, data, setting, seed=seed, progress=progress)
     teacher = None if start is model else module_of(model)
     return trained(start, data, setting, teacher=teacher, augment=augment, seed=seed, progress=progress)
@@ -79,6 +80,9 @@ def trained(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Network:
-    """Codebook, fine-tuning and conversion of a model that is pruned already. teacher: what conversion distils from (the model itself)."""
+    """OPQ, fine-tuning and conversion of a model that is pruned already.
+
+    teacher: the network that conversion distils from; without it the model itself.
+    """
     small = coded(start, data, setting, augment=augment, seed=seed, progress=progress)
     return convert(small, data, setting.conversion, teacher=teacher, augment=augment, seed=seed, progress=progress)

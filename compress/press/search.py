@@ -1,18 +1,20 @@
-"""The search for a compressed network that meets a target: server time, keys and upload as a compiler predicts them, and accuracy. Pure.
+"""The search for a compressed network that meets a target: accuracy, and predicted server time, keys and upload. Pure.
 
-What a setting costs is estimated before anything is trained, so that only settings that are expected to meet the target are trained:
+The cost of a setting is estimated before anything is trained, so that only settings expected to meet the target are
+trained:
 
-    1. the uncompressed network is converted and compiled: where the search starts
-    2. activations become straight lines one after the other, each time the one that leaves most accuracy after one epoch; sets of lines
-       whose estimate meets the target are trained, the most accurate after one epoch first
-    3. if none does it, halving finds for every other set of lines (none among them) and every family of blocks the smallest share whose
-       estimate meets the target; those are trained in the same order
-    4. a share that costs too much when it is trained grows by a step; a network that is not accurate enough is trained once more, for
-       longer and without a codebook
-    5. without a target time the straight lines are taken as far as the accuracy allows, then halving finds the largest share of the
-       family that is accurate enough
+    1. The uncompressed network is converted and compiled. The search starts there.
+    2. Activations become straight lines one by one; each time the line that leaves the highest accuracy after one epoch
+       is added. Sets of lines whose estimate meets the target are trained, the most accurate after one epoch first.
+    3. If none of them meets the target, each remaining set of lines (also the empty one) is combined with each family
+       of blocks. Halving finds the smallest share whose estimate meets the target, and those settings are trained in
+       the same order.
+    4. A share that costs too much after training grows by one step. A network that is not accurate enough is trained
+       once more, for longer and without a codebook.
+    5. Without a target for the time, lines are added as long as the accuracy allows. Halving then finds the largest
+       share of blocks that is accurate enough.
 
-Every network that was trained is kept; nothing is random here.
+Every trained network is kept. Nothing in the search is random.
 """
 
 from __future__ import annotations
@@ -27,15 +29,15 @@ from compress.errors import ConfigError
 from compress.press.setting import Setting
 from compress.press.target import Estimate, Found, Target, Trial, described
 
-#: Shares of the modelled cost that are tried.
+#: The shares of the modelled cost that are tried.
 SHARE_STEP, LARGEST_SHARE = 0.05, 0.9
 SHARES = tuple(round(SHARE_STEP * count, 2) for count in range(1, round(LARGEST_SHARE / SHARE_STEP) + 1))
-#: How much longer a setting is trained when it was not accurate enough.
+#: Factor on the epochs of a setting that was not accurate enough.
 LONGER = 2
 
 
 class Maker(Protocol):
-    """Makes what a setting describes; None for a share that a family cannot give, or where no plan can be made."""
+    """Makes what a setting describes; None where a family cannot give up that share, or where no plan exists."""
 
     @property
     def activations(self) -> tuple[str, ...]: ...
@@ -60,8 +62,9 @@ def search(
 ) -> Found:
     """Search from `start`, a setting without pruned blocks, over the families of blocks.
 
-    max_trials: networks that are trained at most, the uncompressed one included. minutes: no training starts that, as long as the longest
-    so far, would end later; only this bound makes the result depend on the machine.
+    max_trials: how many networks may be trained, the uncompressed one included. minutes: time limit of the search. No
+    training starts that would end later if it takes as long as the longest so far. Only this limit makes the result
+    depend on the machine.
     Raises: ConfigError; what the maker raises.
     """
     if max_trials < 1:
@@ -88,11 +91,11 @@ def more_training(setting: Setting) -> Setting:
 
 
 class _Stop(Exception):
-    """The search's own bound is reached; the message says which."""
+    """A limit of the search is reached; the message says which one."""
 
 
 class _Search:
-    """One search under way: what was trained and estimated so far."""
+    """A search in progress: what was trained and estimated so far."""
 
     def __init__(self, maker: Maker, target: Target, max_trials: int, deadline: float, report: Progress) -> None:
         self.maker, self.target, self.max_trials, self.deadline, self.report = (
@@ -118,7 +121,7 @@ class _Search:
         self._reach_one([found for pair in rest if (found := self._smallest_share(*pair)) is not None])
 
     def _reach_one(self, offers: Sequence[Setting]) -> bool:
-        """Train settings that are expected to meet the target, the most accurate after one epoch first, until one does."""
+        """Train settings expected to meet the target, the most accurate after one epoch first, until one does."""
         ranked = sorted(offers, key=lambda one: -self._glimpse(one)) if len(offers) > 1 else offers
         return any(self._reach(setting) for setting in ranked)
 
@@ -148,7 +151,7 @@ class _Search:
         return self.maker.glimpse(setting)
 
     def _lines(self, start: Setting) -> Iterator[tuple[str, ...]]:
-        """Sets of activations that become lines: none, then one more each time; one activation stays."""
+        """Growing sets of activations that become lines, the empty set first; at least one activation stays."""
         chosen: tuple[str, ...] = ()
         yield chosen
         while len(chosen) + 1 < len(self.maker.activations):
@@ -168,13 +171,13 @@ class _Search:
         while low < high:
             middle = (low + high) // 2
             tried = replace(setting, block=family, share=SHARES[middle])
-            too_much = self._estimate(tried) is None  # more than the family can give
+            too_much = self._estimate(tried) is None  # the family cannot give up so much
             low, high = (low, middle) if too_much or self._affordable(tried) else (middle + 1, high)
         found = replace(setting, block=family, share=SHARES[low]) if low < len(SHARES) else None
         return found if found is not None and self._affordable(found) else None
 
     def _reach(self, setting: Setting) -> bool:
-        """Train until the target is met or this family has nothing more to try."""
+        """Train the setting, then larger shares, until the target is met or the family has no larger share."""
         trial = self._train(setting)
         while trial is not None and self._accurate(trial) and not self._met(trial):
             larger = [share for share in SHARES if share > setting.share]
@@ -209,7 +212,7 @@ class _Search:
             low, high = (low, middle_share) if self._accurate_at(tried) is None else (middle_share, high)
 
     def _accurate_at(self, setting: Setting) -> Setting | None:
-        """The setting that is accurate enough: this one, or with more training; None when neither is."""
+        """The setting if it is accurate enough, at once or with more training; otherwise None."""
         for tried in dict.fromkeys((setting, more_training(setting))):
             if self._accurate(self._train(tried)):
                 return setting

@@ -68,7 +68,7 @@ class Setting:
         )
 
     def uncompressed(self) -> Setting:
-        """The setting with the same training in which nothing is pruned, quantized or straightened: where a search starts."""
+        """The same training without pruning, quantization and straight lines, which is where a search starts."""
         return Setting(
             sparsity=0.0,
             bits=None,

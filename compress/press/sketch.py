@@ -17,8 +17,8 @@ Array = NDArray[np.float64]
 def sketched(network: Network, masks: Mapping[str, NDArray[np.bool_]], straight: Collection[str] = ()) -> Network:
     """What a compressed network looks like to a compiler, from the uncompressed one and without training.
 
-    Weights are zero where masks (by layer, the weights' shape) are False; polynomials named in `straight` are the lines through their
-    ends of the calibrated range.
+    Weights are zero where masks (by layer, the weights' shape) are False; polynomials named in `straight` are the lines
+    through their ends of the calibrated range.
     Raises: CompressError naming a layer that the network does not have under this name and shape.
     """
     nodes = {node.name: node for node in network.nodes}

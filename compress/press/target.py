@@ -1,4 +1,4 @@
-"""What a compressed network has to reach, what was tried, and what came of it. Pure."""
+"""What a search has to reach, what it tried, and what it found. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Costs:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What has to be reached. server_ms None: as fast as the accuracy allows."""
+    """What has to be reached. Without server_ms the search looks for the fastest network that is accurate enough."""
 
     min_accuracy: float
     server_ms: float | None = None
@@ -40,7 +40,7 @@ class Target:
                 raise ConfigError(name, value, "a number above 0")
 
     def excesses(self, costs: Costs) -> dict[str, float]:
-        """By constraint on costs, how many times too much; at most 1 is fine."""
+        """Each cost divided by its limit; a limit is kept where the quotient is at most 1."""
         wanted = (
             ("server_ms", self.server_ms, costs.server_ms),
             ("keys_bytes", self.keys_bytes, costs.keys_bytes),
@@ -49,7 +49,7 @@ class Target:
         return {name: found / limit for name, limit, found in wanted if limit is not None}
 
     def affords(self, costs: Costs | None) -> bool:
-        """Whether costs are within every limit; a plan that could not be made is not."""
+        """Whether the costs keep every limit; False where no plan could be made."""
         return costs is not None and all(excess <= 1 for excess in self.excesses(costs).values())
 
     def missed(self, costs: Costs, accuracy: float) -> list[str]:
@@ -68,7 +68,7 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """A setting trained and compiled; accuracy on held-out training images. outcome: whatever the maker keeps of it."""
+    """A setting, trained and compiled. accuracy: on held-out training images. outcome: what the maker keeps."""
 
     setting: Setting
     costs: Costs
@@ -77,16 +77,16 @@ class Trial:
 
     @property
     def point(self) -> tuple[float, ...]:
-        """Everything that should be small."""
+        """All quantities that should be small, with the accuracy negated."""
         return (self.costs.server_ms, self.costs.keys_bytes, self.costs.upload_bytes, -self.accuracy)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What the search came to.
+    """The result of a search.
 
-    trials: in the order of training, the uncompressed network first. stopped: what cut it short, if anything. bundle: what was compiled
-    of the best.
+    trials: in the order of training, the uncompressed network first. stopped: the limit that ended the search early, or
+    "". bundle: the compiled best network.
     """
 
     target: Target
@@ -96,7 +96,7 @@ class Found:
     bundle: Any = field(default=None, repr=False, compare=False)
 
     def with_bundle(self, bundle: Any) -> Found:
-        """The same search with the best one's bundle."""
+        """The same result with the bundle of the best network."""
         return replace(self, bundle=bundle)
 
     @property
@@ -109,19 +109,22 @@ class Found:
 
     @property
     def front(self) -> list[Trial]:
-        """The Pareto set: server time, keys, upload and accuracy."""
+        """The trials that no other beats in server time, keys, upload and accuracy together (the Pareto front)."""
         return [self.trials[index] for index in pareto_front([trial.point for trial in self.trials])]
 
     @property
     def best(self) -> Trial:
-        """The fastest that meets the target; else the closest (least worst excess; a point of accuracy counts as ten percent of a cost)."""
+        """The fastest trial that meets the target; without one the closest.
+
+        The closest has the smallest largest excess; one point of accuracy counts as ten percent of a cost.
+        """
         if self.met:
             return min(self.meeting, key=lambda trial: (trial.costs.server_ms, -trial.accuracy))
         return min(self.trials, key=self._distance)
 
     @property
     def verdict(self) -> str:
-        """One line: met by what, or what failed and how close the closest came."""
+        """One line: which setting met the target, or what failed and how close the closest trial came."""
         best, wanted = self.best, _wanted(self.target)
         reached = f"{described(best.setting)} reaches {_reached(best)}"
         if self.met:
@@ -131,13 +134,13 @@ class Found:
         if self.expectation is not None:
             stopped += f"; the cheapest setting is expected to take {self.expectation}"
         return (
-            f"target not met ({wanted}): {failed} failed; the closest of {len(self.trials)} trained networks, {reached}{stopped}; "
-            "ask for less, or search longer"
+            f"target not met ({wanted}): {failed} failed; the closest of {len(self.trials)} trained networks, "
+            f"{reached}{stopped}; ask for less, or search longer"
         )
 
     @property
     def expectation(self) -> str | None:
-        """Where no setting was trained that is expected to meet the target: the cheapest by its estimate, in words."""
+        """The cheapest estimate in words, where no setting was trained that was expected to meet the target."""
         priced = [(one.costs, one.setting) for one in self.estimates if one.costs is not None]
         tried = {trial.setting for trial in self.trials}
         if not priced or any(self.target.affords(costs) and setting in tried for costs, setting in priced):
@@ -182,7 +185,7 @@ _NAMES = {"server_ms": "server time", "keys_bytes": "keys", "upload_bytes": "upl
 
 
 def described(setting: Setting) -> str:
-    """A setting in words."""
+    """A setting in a few words."""
     blocks = f"blocks {setting.block} {setting.share:.0%}" if setting.block else "no blocks pruned"
     blocks += f", {', '.join(setting.straight)} straight" if setting.straight else ""
     bits = f", {setting.bits:g} bits" if setting.bits is not None else ""
@@ -194,7 +197,8 @@ def _reached(trial: Trial) -> str:
 
 
 def _costs(costs: Costs) -> str:
-    return f"{costs.server_ms:.1f} ms, keys of {costs.keys_bytes / 1e6:.1f} MB, uploads of {costs.upload_bytes / 1e3:.0f} kB"
+    keys, uploads = f"{costs.keys_bytes / 1e6:.1f} MB", f"{costs.upload_bytes / 1e3:.0f} kB"
+    return f"{costs.server_ms:.1f} ms, keys of {keys}, uploads of {uploads}"
 
 
 def _wanted(target: Target) -> str:

@@ -1,4 +1,4 @@
-"""The one loop and everything that only changes what it minimizes.
+"""The one training loop, and what changes its loss or its data.
 
 schedule.py   how long and how fast a module is trained, checked
 loop.py       the one training loop

@@ -16,9 +16,9 @@ MAX_SCALE = 0.12
 MAX_SHIFT = 0.12  # of half the image
 ELASTIC_CELLS = 5
 ELASTIC_SHIFT = 0.09
-#: Share of a batch that stays as it is, so that the clean images keep their weight.
+#: Share of a batch that is not distorted, so that clean images keep their weight.
 UNCHANGED = 0.3
-#: Making a field costs far more than applying one, so a fixed number is made and drawn from.
+#: Making a distortion field costs far more than applying it, so this many are made and reused.
 FIELDS = 4096
 
 
@@ -28,10 +28,10 @@ def distortable(inputs: NDArray[np.float32]) -> bool:
 
 
 class DigitAugment:
-    """Calls return distorted copies, shape and range kept, of images (batch, channels, height, width).
+    """Distorts images (batch, channels, height, width); shape and range of values are kept.
 
-    The distortion fields are drawn from the generator of the first call; later calls only choose among them. strength: factor on
-    every distortion.
+    The first call draws the distortion fields from its generator, later calls only choose among them. strength: a
+    factor on every distortion.
     """
 
     def __init__(self, strength: float = 1.0) -> None:

@@ -1,4 +1,4 @@
-"""Distillation of a converted network from the one it came from: the loss."""
+"""The loss by which a converted network is distilled from the one that it was made from."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ from torch import Tensor, nn
 from compress.graph.modules import polynomial_activations
 from compress.training.loop import Loss
 
-#: Softens both distributions. A quadratic network cannot follow a teacher's small probabilities: softening (2 to 5 is
-#: usual elsewhere) spends its capacity there and costs accuracy.
+#: Temperature that softens both distributions; 2 to 5 is usual. A quadratic network cannot follow the small
+#: probabilities of its teacher, so that more softening would spend its capacity on them and cost accuracy.
 TEMPERATURE = 1.0
 
-#: Share of the plain cross entropy with the labels beside the teacher's distribution: large, so that a student is not held
-#: to a teacher that compression has weakened.
+#: Weight of the cross entropy with the labels, relative to that with the teacher. It is large, because compression may
+#: have weakened the teacher.
 LABEL_SHARE = 0.8
 
-#: Weight of the penalty on polynomial inputs outside the fitted range, where a polynomial leaves its activation fast.
+#: Weight of the penalty on inputs of polynomials outside the fitted range, where polynomial and activation soon differ.
 RANGE_WEIGHT = 1.0
 
 
 def distillation_targets(teacher_logits: Tensor, labels: Tensor) -> Tensor:
-    """Teacher logits and labels side by side, (count, classes + 1), for a teacher that is asked once for all inputs."""
+    """Logits of the teacher and labels in one array (count, classes + 1); the teacher then runs only once per input."""
     return torch.cat([teacher_logits, labels.to(teacher_logits.dtype)[:, None]], dim=1)
 
 
 def distillation_loss(student: nn.Module, teacher: nn.Module) -> Loss:
-    """KL divergence to the teacher, cross entropy with the labels, the range penalty of the student's polynomials.
+    """The loss: KL divergence from the teacher, cross entropy with labels, and the range penalty of polynomials.
 
-    targets are `distillation_targets`, or labels (batch,) alone: then the teacher looks at the (augmented) inputs itself.
+    Its targets are `distillation_targets`, or only labels (batch,); then the teacher runs on the (augmented) inputs
+    itself.
     """
     polynomials = list(polynomial_activations(student))
 

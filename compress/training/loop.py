@@ -1,5 +1,7 @@
-"""The one training loop: AdamW with a one-cycle learning rate over tensors in memory. Plain, fine-tuned and distilled networks
-differ only in the loss they pass."""
+"""The one training loop: AdamW with a one-cycle learning rate, over tensors in memory.
+
+Training, fine-tuning and distillation differ only in the loss that they pass.
+"""
 
 from __future__ import annotations
 
@@ -38,10 +40,11 @@ def fit_(
     shrunk: Sequence[Tensor] = (),
     progress: Progress | None = None,
 ) -> None:
-    """Train `module` in place; deterministic for a seed on one machine; leaves it in eval mode.
+    """Train `module` in place and leave it in eval mode. Deterministic for a seed on one machine.
 
-    loss(outputs, targets, inputs) -> scalar; augment(batch, generator) -> batch. shrunk: parameters that every step also moves
-    towards zero by learning rate * shrinkage and no further (the proximal step of an L1 penalty, apart from Adam's scaling).
+    loss: (outputs, targets, inputs) -> scalar. augment: (batch, generator) -> batch. after_step: called after every
+    step. shrunk: parameters that every step also moves towards zero, by learning rate * shrinkage, but never beyond it.
+    That is the proximal step of an L1 penalty, without Adam's scaling.
     Raises: CalibrationError when the loss stops being a finite number.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -78,14 +81,14 @@ def fit_(
 
 
 def shrink_(parameters: Sequence[Tensor], by: float) -> None:
-    """Soft thresholding in place: every number `by` nearer to zero, those within `by` to zero."""
+    """Soft thresholding in place: every number moves by `by` towards zero; numbers nearer than that become zero."""
     with torch.no_grad():
         for parameter in parameters:
             parameter.copy_(F.softshrink(parameter, by))
 
 
 def one_cycle(done: float) -> float:
-    """Learning-rate factor at a share of all steps: a straight rise, then a cosine fall to a thousandth."""
+    """The factor on the learning rate after a share of all steps: a linear rise, then a cosine fall to a thousandth."""
     if done < WARM_UP:
         return 0.04 + 0.96 * done / WARM_UP
     return 0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))

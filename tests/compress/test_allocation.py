@@ -150,9 +150,9 @@ def test_unknown_objective():
 
 
 def test_bits_below_what_a_layer_needs():
-    with pytest.raises(BudgetError, match="bits: 1.5 a weight asked, every layer needs at least 2; ask for 2 or more"):
+    with pytest.raises(BudgetError, match="bits: 1.5 per weight asked, every layer needs at least 2; ask for 2 or more"):
         allocate_bits([1], [10], 1.5)
-    with pytest.raises(BudgetError, match="bits: 1.5 a layer asked"):
+    with pytest.raises(BudgetError, match="bits: 1.5 per layer asked"):
         allocate_bits([1], [10], 1.5, objective="encrypted")
     with pytest.raises(ConfigError, match="one bit with a zero level would erase a layer"):
         allocate_bits([1], [10], 4, low=1)

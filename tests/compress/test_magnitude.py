@@ -43,7 +43,7 @@ def test_bad_options_are_named():
         magnitude(network(), bits=4.5)
     with pytest.raises(ConfigError, match="sparsity: got 1; allowed"):
         magnitude(network(), sparsity=1)
-    with pytest.raises(BudgetError, match="leaves layer '0' less than a weight an output"):
+    with pytest.raises(BudgetError, match="leaves layer '0' less than one weight per output"):
         magnitude(network(), sparsity=0.99)
     with pytest.raises(CompressError, match="has no Linear, Conv1d or Conv2d layer"):
         magnitude(nn.Sequential(nn.ReLU()))
