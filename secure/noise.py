@@ -35,7 +35,7 @@ def fresh_real_variance(degree: int) -> float:
 
 
 def encoding_variance(degree: int) -> float:
-    """Rounding a plaintext's coefficients to integers."""
+    """The encoding of a plaintext: its coefficients are rounded to integers."""
     return degree / 12
 
 

@@ -33,8 +33,8 @@ class Kind(StrEnum):
     ADD_PLAIN = "add_plain"  # x + c
     SQUARE = "square"  # x * x, three parts
     RELINEARIZE = "relinearize"  # three parts to two
-    RESCALE = "rescale"  # divide by the last prime: one level and that factor of scale less
-    DROP = "drop"  # forget the last prime: one level less, same scale
+    RESCALE = "rescale"  # divide by the last prime: one level less, and the scale divided by the prime
+    DROP = "drop"  # remove the last prime: one level less, same scale
 
 
 #: Operations that permute slots by a Galois element, and all operations that switch keys.

@@ -131,8 +131,10 @@ class NoiseModel:
 
 
 def noise_model(draft: Draft, images: int) -> NoiseModel:
-    """The model of an arranged draft, on the first `images` calibration images; encoded weights' errors taken for
-    white."""
+    """The model of an arranged draft on the first `images` calibration images.
+
+    It takes the errors of encoded weights for white; `NoiseModel.measured` replaces that assumption.
+    """
     met = MetPower(draft, draft.evidence.subset(images))
     return NoiseModel(draft, met, tuple(np.ones(stage.size) for stage in draft.stages))
 

@@ -94,8 +94,10 @@ def _layers(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _layouts(stages: Sequence[Mapping[str, Any]]) -> str:
-    """Layer by layer the layouts that were priced, cheapest first; the one taken may cost more where it makes a later
-    layer cheaper."""
+    """For each layer, the layouts that were priced, cheapest first.
+
+    The one that was taken may cost more than another if it makes a later layer cheaper.
+    """
     cells = []
     for stage in stages:
         offers = sorted(stage.get("offers", ()), key=lambda offer: offer.get("milliseconds", 0.0))

@@ -150,8 +150,7 @@ def load_server(folder: str | Path) -> ServerSpec:
 
 
 def client_disagreement(spec: ClientSpec, plan: Plan) -> str | None:
-    """The first field of the client's part that is not what the plan says: a key that is missing, a level or scale
-    that differs."""
+    """The first field of the client's part that does not agree with the plan; None if all do."""
     wanted = {
         "params": plan.params,
         "keys": plan.key_manifest,

@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 #: The choice that a first draft holds. The search replaces all of it.
 START = Choice(degree=RING_DEGREES[0], rescaling=Rescaling.EVERY, base_primes=1, rotate_input=True)
 
-#: A scale of k squares is that of the value to the power of 2^k.
+#: The most squares in a draft without rescales. After k squares a scale is raised to the power of 2^k.
 MOST_SQUARES_UNRESCALED = 3
 
 #: Rings with more than this many times the degree of the best draft's ring are not laid out.
@@ -146,8 +146,11 @@ def _try_in_order(
     outcome: Outcome,
     report: Progress,
 ) -> None:
-    """One ring's drafts in the order given, (milliseconds, number) of each, as long as they could be faster than the
-    best so far."""
+    """Choose parameters for one ring's drafts, in the order given, until one wins or none can be faster than the best
+    so far.
+
+    priced: (milliseconds, number of the draft), in ascending order.
+    """
     for position, (predicted_ms, number) in enumerate(priced):
         draft = replace(drafts[number], choice=replace(drafts[number].choice, prime_bits=prime_bits))
         if predicted_ms >= outcome.best_ms:

@@ -75,7 +75,7 @@ class Evidence:
     values: tuple[Array, ...]
 
     def subset(self, count: int) -> Evidence:
-        """The first `count` images only."""
+        """The evidence of the first `count` images."""
         return Evidence(tuple(a[:, :count] for a in self.atoms), tuple(v[:, :count] for v in self.values))
 
     @property
@@ -150,7 +150,9 @@ class Draft:
     evidence: Evidence
     choice: Choice
     allowed_error: float = inf  # at six sigma, in the outputs' units
-    allowed_disagreement: float = ACCEPTABLE_DISAGREEMENT  # expected share of changed classes; asked where no error is
+    allowed_disagreement: float = (
+        ACCEPTABLE_DISAGREEMENT  # expected share of changed classes; counts if allowed_error is infinite
+    )
     times: KernelTimes = TYPICAL_TIMES  # of the machine that will run the plan
     # arrange; rows of the input's map are ciphertexts times planes
     atom_maps: tuple[SlotMap, ...] = ()
@@ -174,10 +176,10 @@ class Draft:
 
     @property
     def levels(self) -> int:
-        """Data primes a fresh ciphertext needs."""
+        """The data primes of a fresh ciphertext."""
         return self.atom_levels[0]
 
     @property
     def log2_qp(self) -> float:
-        """Of the chosen modulus; infinite before one is chosen."""
+        """log2(QP) of the chosen parameters; infinite before they are chosen."""
         return inf if self.params is None else self.params.log2_qp

@@ -128,8 +128,10 @@ def _read_inputs(stages: tuple[Stage, ...]) -> NDArray[np.int64]:
 
 
 def _tap_by_tap(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
-    """The input of a convolution tap by tap, where nobody else reads the input and nobody adds the result to another
-    value."""
+    """Tap-by-tap layouts of the input of a convolution.
+
+    Only for a convolution that alone reads the input, and whose result is not added to another value.
+    """
     first = draft.stages[0]
     taps = stage_taps(first)
     readers = [stage for stage in draft.stages[1:] if 1 in stage.maps]
@@ -167,8 +169,10 @@ def _tapped(taps: Taps, places: PositionPlaces, slots: int, planes: int) -> tupl
 
 
 def _from_blocks(stage: Stage, atom: int, blocks: Blocks, grid: Grid, last: bool) -> Iterator[Placed]:
-    """A stage that reads one value in blocks: pooled first where its positions lie in quarters, then convolved or
-    mixed densely."""
+    """Layouts of a stage that reads one value in blocks.
+
+    If the value's positions lie in quarters it is pooled first. Then it is convolved, or mixed densely.
+    """
     matrix, steps, presums = stage.maps[atom].toarray(), grid.steps, {}
     if blocks.places.quarters > 1:
         window = round(blocks.places.quarters ** (1 / len(grid.sizes)))

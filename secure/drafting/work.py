@@ -1,5 +1,7 @@
-"""Work counted from a draft, before its plan is written: what the search orders candidates by. A test holds it equal
-to the plan's."""
+"""Work counted from a draft, before its plan is written. The search orders candidates by it.
+
+A checker compares it with the written plan.
+"""
 
 from __future__ import annotations
 

@@ -27,10 +27,10 @@ def _prime_index(row: int, level: int, t: Tables) -> int:
 
 @kernel
 def digits_of(team: int, part: Array, digits: Array, scratch: Array, t: Tables) -> None:
-    """digits (level, level + 1, N): the residues of a part (level, N) modulo each data prime, as values modulo every
+    """digits (level, level + 1, N) = the residues of a part (level, N) modulo each data prime, as values modulo every
     prime.
 
-    scratch: (level + threads, N), the digits' coefficients and then each worker's row.
+    scratch: (level + threads, N): the coefficients of the digits, then one row for each worker.
     """
     level = len(part)
     _digit_back(team, level, (part, scratch, t))
@@ -94,10 +94,9 @@ def _scaled_difference(source, remainder, factor, quotient, which, t):  # type: 
 
 @kernel
 def divide_jointly(team: int, value: Array, result: Array, scratch: Array, t: Tables) -> None:
-    """Divided and rounded by P and the last data prime q at once: extended (2, level + 1, N) -> result (2, level - 1,
-    N).
+    """Divide by P and the last data prime q at once: extended (2, level + 1, N) -> result (2, level - 1, N).
 
-    The remainder modulo P q is r + P s, with r the residue modulo P and s that of (value - r) / P modulo q, both
+    The remainder modulo P q is r + P s. r is the residue modulo P, and s that of (value - r) / P modulo q, both
     centred.
     scratch: (4 threads, N).
     """

@@ -54,8 +54,10 @@ def execute(
     team: int, code: NDArray[np.int64], first: int, end: int, places: NDArray[np.int64], degree: int,
     scratch: NDArray[np.float64], t: Tables,
 ) -> None:  # fmt: skip
-    """Instructions first .. end - 1. places: (places, 3), an address and dimensions each. scratch: (scratch_rows,
-    N)."""
+    """Run instructions first to end - 1.
+
+    places: (places, 3), an address and two dimensions each. scratch: (scratch_rows, N).
+    """
     for step in range(first, end):
         which, flag, at = code[step, KERNEL], code[step, FLAG] != 0, code[step, ARRAYS:]
         result = _residues(places, at[0], degree)

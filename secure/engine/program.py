@@ -37,18 +37,18 @@ class Kernel(IntEnum):
     DROP = 10  # result, value
 
 
-#: Arrays of the longest instruction.
+#: The most arrays of an instruction.
 MAX_ARRAYS = 10
 
 
 class Origin(StrEnum):
     """What an array belongs to. The comments say what distinguishes arrays of one origin (`Place.which`)."""
 
-    WORKSPACE = "workspace"  # a pass's; how many residues lie before it
-    INPUT = "input"  # the request's; which one
-    CONSTANT = "constant"  # the plan's; (index, form)
-    KEY = "key"  # the client's; Galois element, None to relinearize
-    ORDER = "order"  # the ring's, as all that follow; Galois element, None to relinearize
+    WORKSPACE = "workspace"  # of a run; how many residues lie before it
+    INPUT = "input"  # of the request; its number
+    CONSTANT = "constant"  # of the plan; (index, form)
+    KEY = "key"  # of the client; Galois element, None for the relinearization key
+    ORDER = "order"  # of the ring, as all that follow; Galois element, None for a relinearization
     MODULI = "moduli"  # (level, whether the row of P is there too)
     FACTORS = "factors"  # whether they are ones, or P modulo each prime
 

@@ -139,7 +139,7 @@ def division_passes(level: int, degree: int, parts: int) -> float:
     return parts * ((level + 1) * log2(degree) + 2 * level)
 
 
-#: What the row of P adds to a product of two parts with a constant, in the same unit.
+#: Work that the row of P adds to a product of two parts with a constant, in products of a limb.
 EXTENDED_PRODUCT_PASSES = 2.0
 
 

@@ -160,8 +160,10 @@ def _exact(model: NoiseModel, floor: Candidate) -> Candidate | None:
 def _least(
     model: NoiseModel, floors: Sequence[Candidate], key: Callable[[Candidate], tuple[bool, float]]
 ) -> Candidate | None:
-    """The candidate whose key is least by its predicted errors, of equals the first. They are tried by their floors,
-    until no floor is below the best."""
+    """The candidate with the least key by its predicted errors; the first of equal ones.
+
+    Candidates are tried in the order of their lower bounds, until no lower bound is below the best.
+    """
     best: tuple[tuple[bool, float], int, Candidate] | None = None
     for lowest, place in sorted((key(floor), place) for place, floor in enumerate(floors)):
         if best is not None and lowest > best[0]:

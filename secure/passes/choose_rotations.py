@@ -12,7 +12,7 @@ from secure.drafting.splits import split_table
 
 
 def choose_rotations(draft: Draft) -> Draft:
-    """Fill splits."""
+    """Fill splits, one per stage."""
     choice = draft.choice
     splits = [
         split_table(draft, table, index, index > 0 or choice.rotate_input) for index, table in enumerate(draft.tables)

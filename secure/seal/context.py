@@ -116,7 +116,7 @@ def _memory_file() -> Iterator[str]:
 
 @contextmanager
 def native_errors(operation: str, layer: str | None = None) -> Iterator[None]:
-    """SEAL's exceptions as BackendError with the operation and layer."""
+    """Turns SEAL's exceptions into BackendErrors that name operation and layer."""
     try:
         yield
     except NATIVE_ERRORS as error:

@@ -56,7 +56,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Form:
-    """An affine function of atoms: sum over atoms of maps[atom] @ atom + constant; flat features."""
+    """An affine function of atoms: the sum over atoms of maps[atom] @ atom, plus the constant. Features are flat."""
 
     maps: Mapping[int, sparse.csr_matrix]
     constant: Array

@@ -35,19 +35,21 @@ def round_trip(
     threads: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Accuracy, agreement, errors, medians of times and sizes over images (count, *input_shape), by the interface's keys.
+    """Accuracy, agreement, errors, medians of times and sizes over images (count, *input_shape), by the interface's
+    keys.
 
-    backend: "engine", "seal" or "clear"; None takes what `Server` takes. The result's `backend` says which one ran. In clear
-    nothing is encrypted, and the keys about encryption are left out.
-    threads: of the server, for each request.
-    `classes` holds the decrypted answer for each image. `accuracy_compressed` is that of the plan in clear on these images.
+    backend: "engine", "seal" or "clear"; None takes what `Server` takes. The result's `backend` says which one ran. In
+    clear nothing is encrypted, and the keys about encryption are left out.
+    threads: of the server, for each request. `classes` holds the decrypted answer for each image.
+    `accuracy_compressed` is that of the plan in clear on these images.
     Raises: ConfigError, InputShapeError, BackendError.
     """
     if backend is not None:
         backend_named(backend)
     if images.shape[1:] != bundle.client.input_shape:
         raise InputShapeError(
-            f"input: shape {images.shape[1:]}; the network takes {bundle.client.input_shape}; give the data it was made with"
+            f"input: shape {images.shape[1:]}; the network takes {bundle.client.input_shape}; "
+            "give the data it was made with"
         )
     clear = clear_outputs(bundle, images)
     result: dict[str, Any] = {
@@ -73,7 +75,7 @@ def round_trip(
 
 
 def clear_outputs(bundle: Bundle, images: Images) -> Array:
-    """The plan in clear, (images, outputs)."""
+    """The outputs of the plan in clear, (images, outputs)."""
     spec, plan = bundle.client, bundle.server.plan
     rows = []
     for start in range(0, len(images), BATCH):
@@ -87,7 +89,8 @@ def clear_outputs(bundle: Bundle, images: Images) -> Array:
 def encrypted_outputs(
     bundle: Bundle, images: Images, progress: Progress, threads: int = 1, backend: str | None = None
 ) -> tuple[Array, dict[str, Any]]:
-    """(images, outputs) under fresh keys; and the backend that ran, medians of times, and sizes, by the interface's keys.
+    """(images, outputs) under fresh keys; and the backend that ran, medians of times, and sizes, by the interface's
+    keys.
 
     Raises: ConfigError, InputShapeError, BackendError.
     """

@@ -144,7 +144,7 @@ class SimulatedError:
 
 
 def _inputs(spec: ClientSpec, images: Array) -> list[NDArray[Any]]:
-    """By ciphertext, (images, slots)."""
+    """The input slots of every ciphertext, (images, slots)."""
     return list(input_vectors(images.reshape(len(images), -1), spec.input_slots).swapaxes(0, 1))
 
 
