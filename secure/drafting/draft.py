@@ -150,9 +150,7 @@ class Draft:
     evidence: Evidence
     choice: Choice
     allowed_error: float = inf  # at six sigma, in the outputs' units
-    allowed_disagreement: float = (
-        ACCEPTABLE_DISAGREEMENT  # expected share of changed classes; counts if allowed_error is infinite
-    )
+    allowed_disagreement: float = ACCEPTABLE_DISAGREEMENT  # share of changed classes; counts without an allowed_error
     times: KernelTimes = TYPICAL_TIMES  # of the machine that will run the plan
     # arrange; rows of the input's map are ciphertexts times planes
     atom_maps: tuple[SlotMap, ...] = ()
