@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
     from cipherpress.zoo.training import train as train
     from compress.account.accounting import account as account
     from compress.artifact import write_file as write_file
+    from compress.blocks.options import BlockPruning as BlockPruning
     from compress.blocks.prune import prune_blocks as prune_blocks
     from compress.conversion.convert import convert as convert
     from compress.conversion.options import Conversion as Conversion
@@ -93,6 +94,7 @@ _DEFINED_IN = {
     "cipherpress.zoo.training": ("train",),
     "compress.account.accounting": ("account",),
     "compress.artifact": ("write_file",),
+    "compress.blocks.options": ("BlockPruning",),
     "compress.blocks.prune": ("prune_blocks",),
     "compress.conversion.convert": ("convert",),
     "compress.conversion.options": ("Conversion",),

@@ -55,7 +55,7 @@ def replace_operations(
     for layer in imported.layers:
         if layer.kind == "activation" and layer.name in straight:
             _swap(model, layer, fitted_lines(layer, node_inputs(model, layer.fx_node, images)))
-            said.append(f"{layer.name}: {_spelling(layer)} -> a straight line a channel")
+            said.append(f"{layer.name}: {_spelling(layer)} -> one straight line per channel")
         elif layer.kind == "activation":
             samples = node_inputs(model, layer.fx_node, images)
             polynomial = fitted_activation(layer, samples, degree=degree, per_channel=per_channel)

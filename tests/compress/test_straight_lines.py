@@ -43,7 +43,7 @@ def test_a_line_is_the_least_squares_one_of_every_channel(model, data):
 def test_lines_are_trained_and_recorded(model, data):
     network = convert(model, data, Conversion(epochs=2, straight=["1"]))
     assert network.about["straight"] == ["1"]
-    assert "1: ReLU -> a straight line a channel" in network.about["replaced"]
+    assert "1: ReLU -> one straight line per channel" in network.about["replaced"]
     untrained = convert(model, data, Conversion(epochs=0, straight=["1"]))
     assert not np.allclose(network.run(data.x_test), untrained.run(data.x_test))
 

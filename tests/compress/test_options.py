@@ -1,0 +1,73 @@
+"""Options are refused before anything else is looked at: neither a model nor data is needed for the error."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from compress.blocks.options import BlockPruning, check_blocks
+from compress.blocks.prune import prune_blocks
+from compress.errors import ConfigError
+from compress.joint.quantize import joint_quantize
+from compress.training.finetune import finetune
+from compress.training.schedule import Schedule
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: prune_blocks(None, None, sparsity=2), "sparsity: got 2; allowed: a share in [0, 1)"),
+        (
+            lambda: prune_blocks(None, None, cost="time"),
+            "cost: got 'time'; allowed: one of ckks-diagonals, plain-blocks, block-count, or an object with of_layer",
+        ),
+        (
+            lambda: check_blocks(sparsity=0.5, block="tile:8", cost="block-count"),
+            "block: got 'tile:8'; allowed: residue:128, band:16, tile:8x8, packed:32, inputs:4, outputs:4, taps or "
+            "whole, sizes at least 1",
+        ),
+        (
+            lambda: BlockPruning(gradient="guessed"),
+            "gradient: got 'guessed'; allowed: one of sampled, labels, outputs",
+        ),
+        (
+            lambda: BlockPruning(power_term="true"),
+            "power_term: got 'true'; allowed: one of corrected, released, none",
+        ),
+        (lambda: BlockPruning(power_weight=-1.0), "power_weight: got -1.0; allowed: a number at least 0"),
+        (lambda: joint_quantize(None, None, bits=99), "bits: got 99; allowed: 2 to 16"),
+        (lambda: joint_quantize(None, None, bias_bits=1), "bias_bits: got 1; allowed: 2 to 16"),
+        (lambda: joint_quantize(None, None, images=0), "images: got 0; allowed: 1 or more"),
+        (lambda: finetune(None, None, epochs=-1), "epochs: got -1; allowed: 0 or more"),
+        (lambda: finetune(None, None, shrinkage=-1.0), "shrinkage: got -1.0; allowed: a number at least 0"),
+        (
+            lambda: Schedule(epochs=1, learning_rate=0.0),
+            "learning_rate: got 0.0; allowed: a finite number above 0",
+        ),
+        (lambda: Schedule(epochs=1, learning_rate=0.1, batch_size=0), "batch_size: got 0; allowed: 1 or more"),
+        (
+            lambda: Schedule(epochs=1, learning_rate=0.1, weight_decay=-1.0),
+            "weight_decay: got -1.0; allowed: a number at least 0",
+        ),
+        (
+            lambda: Schedule(epochs=1, learning_rate=0.1, gradient_clip=0.0),
+            "gradient_clip: got 0.0; allowed: a number above 0, or None",
+        ),
+    ],
+)
+def test_wrong_options_are_refused_at_once(call, message):
+    with pytest.raises(ConfigError) as caught:
+        call()
+    assert str(caught.value) == message
+
+
+def test_checks_load_no_torch():
+    checks = "compress.press.setting, compress.joint.options, compress.opq.options, compress.blocks.options"
+    code = f"import sys, {checks}\nprint('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "False\n"
