@@ -13,7 +13,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n $(THREADS) $(PYTEST_FLAGS)
 
 test-all: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -m "slow or not slow" $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -q -n $(THREADS) -m "slow or not slow" $(PYTEST_FLAGS)
 
 mutants: $(VENV)/.installed-dev
 	$(BIN)/python tests/mutants/runner.py
