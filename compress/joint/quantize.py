@@ -62,7 +62,8 @@ def joint_quantize(
     start = model if isinstance(model, CompressedModel) else CompressedModel(module=model, source=source_record(model))
     if any(step["method"] == "joint" for step in start.history):
         raise CompressError(
-            type(start.module).__name__, "is jointly quantized already; start from the model before that"
+            None,
+            f"model {type(start.module).__name__}: it is jointly quantized already; start from the model before that",
         )
     shape = tuple(data.x_train.shape[1:])
     module = fold_batch_norm(copy.deepcopy(start.module))

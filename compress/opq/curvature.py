@@ -52,7 +52,8 @@ def weight_curvature(
         scores = module(batch)
         if not torch.isfinite(scores).all():
             raise CalibrationError(
-                type(module).__name__, "its answers to the calibration images are not finite; check the data"
+                None,
+                f"model {type(module).__name__}: its answers to the calibration images are not finite; check the data",
             )
         drawn = torch.multinomial(torch.softmax(scores.detach().float(), dim=1), 1, generator=generator)[:, 0]
         gradients = torch.autograd.grad(F.cross_entropy(scores, drawn), list(weights.values()), allow_unused=True)
