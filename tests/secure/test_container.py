@@ -119,3 +119,9 @@ def test_a_server_refuses_a_secret_key_before_reading_on():
 def test_another_bundle_is_named():
     with pytest.raises(KeyMismatchError, match="x.ct: it belongs to bundle abababababab, this is bundle cdcdcdcdcdcd"):
         check_belongs(parse(VALID, ContainerKind.REQUEST, "x.ct"), "cd" * 32, "x.ct")
+
+
+def test_bytes_beyond_the_promised_lengths_are_refused_even_under_a_hash_of_their_own():
+    body = Container(ContainerKind.REQUEST, "ab" * 32, b"k" * 16, (b"item",)).to_bytes()[:-32] + b"more"
+    with pytest.raises(FormatError, match="x.ct: field 'lengths' promises 4 bytes; the file is truncated or altered"):
+        parse(body + hashlib.sha256(body).digest(), ContainerKind.REQUEST, "x.ct")
