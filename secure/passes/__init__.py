@@ -41,7 +41,7 @@ def run_passes(draft: Draft, *, start: Pass | None = None, stop: Pass | None = N
 
     start: a pass of PASSES; None for the first. stop: a later one; None to run to the end. The search stops before a
     pass in order to run it once for each of several choices.
-    Returns: None when a pass returned None.
+    Returns: the draft after the last of these passes; None as soon as a pass returns None.
     Raises: what passes and checkers raise, naming the layer.
     """
     order = [run for run, _ in PASSES]

@@ -1,8 +1,8 @@
-"""Pass 1, layout: a slot map for the input and for every stage's result, and every stage's map as diagonals.
+"""Pass 1, layout: choose a slot map for the input and for every stage's result, and write every map as diagonals.
 
 Every value has several possible layouts (`secure.drafting.layouts`), each with a predicted cost
-(`secure.drafting.stage_cost`). From stage to stage, the cheapest sequences of layouts are extended by every layout
-(beam search).
+(`secure.drafting.stage_cost`). A beam search goes through the stages in order. At every stage it keeps the cheapest
+sequences of layouts so far, and extends each of them by every layout of the next stage.
 """
 
 from __future__ import annotations
@@ -32,7 +32,11 @@ BEAM = 3
 
 @dataclass(frozen=True)
 class _Sequence:
-    """Layouts of the first stages, and what they cost. sources: the input, then the result of every stage so far."""
+    """The layouts of the first stages.
+
+    sources: where the input lies, then where the result of each of these stages lies. tables, offers: one entry per
+    stage. milliseconds: the predicted time of these stages.
+    """
 
     sources: tuple[Source, ...]
     tables: tuple[DiagonalTable, ...] = ()
@@ -40,7 +44,7 @@ class _Sequence:
     milliseconds: float = 0.0
 
     def followed_by(self, stage: Stage, priced: Sequence[tuple[Placed, float]]) -> Iterator[_Sequence]:
-        """This sequence with one more stage, once for each of its layouts."""
+        """This sequence with one more stage, once for each of its layouts. priced: (layout, milliseconds) of all."""
         for placed, milliseconds in priced:
             result = Source(placed.table.output_map, placed.blocks, stage.grid)
             offers = tuple(Offer(other.layout, cost, other is placed) for other, cost in priced)
@@ -53,7 +57,7 @@ class _Sequence:
 
 
 def arrange(draft: Draft) -> Draft:
-    """Fill atom_maps, tables and coefficients.
+    """Fill atom_maps, tables, offers and coefficients.
 
     Raises: SlotOverflowError naming the layer whose value is too wide.
     """
@@ -64,6 +68,7 @@ def arrange(draft: Draft) -> Draft:
         (Source(source), placed, _milliseconds(draft, 0, placed.table)) for source, placed in first_layouts(draft)
     ]
     offers = [(placed, cost) for _, placed, cost in firsts]
+    # a layout of the first stage belongs to one layout of the input; the others are listed as offers only
     found = [
         one
         for source, placed, _ in firsts
@@ -85,12 +90,13 @@ def arrange(draft: Draft) -> Draft:
 
 
 def _priced(draft: Draft, index: int, before: _Sequence) -> list[tuple[Placed, float]]:
+    """(layout, milliseconds) for every layout of a stage that reads values laid out as in `before`."""
     sources = {atom: before.sources[atom] for atom in draft.stages[index].maps}
     return [(placed, _milliseconds(draft, index, placed.table)) for placed in next_layouts(draft, index, sources)]
 
 
 def _milliseconds(draft: Draft, index: int, table: DiagonalTable) -> float:
-    """Predicted time of a stage, its square included, at the level it has if every square is rescaled by one prime."""
+    """Predicted time of a stage, its square included. Levels are not chosen yet: one prime per square is assumed."""
     degree, level = draft.choice.degree, 1 + sum(later.squared for later in draft.stages[index:])
     work = stage_work(table, split_table(draft, table, index), draft.choice)
     outputs = table.output_map.shape[0]
@@ -99,6 +105,7 @@ def _milliseconds(draft: Draft, index: int, table: DiagonalTable) -> float:
 
 
 def _check_width(stage: Stage, raster: Shape, slots: int) -> None:
+    """Raises: SlotOverflowError when the stage's value needs more than MAX_CIPHERTEXTS ciphertexts."""
     needed = -(-stage.size // slots)
     if stage.grid is not None and fits_raster(raster, slots):
         needed = -(-stage.grid.channels // (slots // next_power_of_two(prod(raster))))

@@ -1,13 +1,16 @@
 """From wanted precisions to scales and prime sizes, and from prime sizes to actual primes. Pure.
 
-A precision has two kinds of relative numbers. For each atom, `activation_bits` are the bits of its scale above 1 /
-rms. For each stage, `weight_bits` are the bits by which the error of the encoded weights lies below the affine value's
-rms. All scales follow from them, stage by stage (derived):
+A precision says how large each number is beside its error, in bits. For an atom, `activation_bits` is log2 of its
+scale times its root mean square (rms). For a stage, `weight_bits` is log2 of the rms of its affine value z over the
+error that the encoded weights make in z. All scales follow from these bits, stage by stage (derived):
 
-    value scale of a stage  T = 2^weight_bits / rms(z) * sqrt(sum over atoms: met power * excess * S_atom^2 * N / 12)
-    primes of a rescale     q = max over the stages at its level of T^2 / S', as equal factors;
-                            S' = 2^activation_bits / rms(atom)
-    base primes             the last value's largest coefficient times its scale, plus headroom
+    scale of an atom        S = 2^activation_bits / rms(atom)
+    scale of a value z      T = 2^weight_bits / rms(z) * sqrt(sum over atoms: met power * excess * S^2 * N / 12)
+    primes of a rescale     T^2 / S' with S' the scale of the atom that the square becomes: one prime or two equal
+                            ones, as large as the stage at this level that needs most
+    base primes             so large that at every level the largest coefficient times its scale fits, with headroom
+
+`secure.bounds.met_power` defines the met power, `secure.bounds.propagate` the excess.
 """
 
 from __future__ import annotations
@@ -28,15 +31,18 @@ HEADROOM_BITS = 1.5
 
 @dataclass(frozen=True)
 class Precision:
-    """The precision that a chain is made for: bits per atom and per stage, and bits of the special prime over the data
-    primes."""
+    """The precision that a chain is made for.
+
+    activation_bits: per atom. weight_bits: per stage. special_margin_bits: log2 of the special prime over the largest
+    data prime.
+    """
 
     activation_bits: tuple[float, ...]
     weight_bits: tuple[float, ...]
     special_margin_bits: float
 
     def moved(self, coordinate: int, bits: float) -> Precision:
-        """The precision with one number changed. Coordinates count the atoms' numbers first, then the stages'."""
+        """The precision with `bits` added to one number. coordinate: counts the atoms first, then the stages."""
         atoms = len(self.activation_bits)
         both = [*self.activation_bits, *self.weight_bits]
         both[coordinate] += bits
@@ -44,13 +50,18 @@ class Precision:
 
     @property
     def coordinates(self) -> range:
+        """All coordinates that `moved` takes."""
         return range(len(self.activation_bits) + len(self.weight_bits))
 
 
 @dataclass(frozen=True)
 class Chain:
-    """The wanted size of every prime in bits: base primes, rescaling primes from the lowest level up, and the special
-    prime."""
+    """The prime sizes and scales that a precision asks for, before actual primes are found.
+
+    data_bits: size of every data prime, the base primes first, then those of the rescales from the lowest level up.
+    special_bits: size of the special prime. input_scale: of the encrypted input. wanted_atom_scales: for each squared
+    stage, the scale of its square, after the rescale if there is one.
+    """
 
     data_bits: tuple[float, ...]
     special_bits: float
@@ -63,12 +74,16 @@ class Chain:
 
 
 def wanted_chain(model: NoiseModel, precision: Precision) -> Chain | None:
-    """The prime sizes that give this precision; None if a prime would be too large."""
+    """The chain for this precision.
+
+    None if a prime would be larger than the choice allows, or the modulus of one level larger than the security
+    guideline allows. The caller checks log2(QP) of the whole chain.
+    """
     draft, base = model.draft, model.draft.choice.base_primes
     evidence = draft.evidence
     scales = [2.0 ** precision.activation_bits[0] / evidence.atom_rms[0]]
-    needed = [0.0] * (draft.levels + 1)  # bits of the prime that leaves at a level
-    modulus_bits = [0.0] * (draft.levels + 1)  # bits that the first primes must have together, by level
+    needed = [0.0] * (draft.levels + 1)  # by level, bits of the prime that a rescale from this level divides by
+    modulus_bits = [0.0] * (draft.levels + 1)  # by level, bits that the modulus must have there
     for index, stage in enumerate(draft.stages):
         level = draft.stage_levels[index]
         error = model.encoding_error_scale(index, scales) / evidence.value_rms[index]
@@ -96,18 +111,19 @@ def wanted_chain(model: NoiseModel, precision: Precision) -> Chain | None:
 
 
 def room_bits(draft: Draft, stage: int) -> float:
-    """log2 of the modulus over the scale that a stage needs, so that its largest coefficient fits, sign included.
+    """How many bits larger than the scale a stage's modulus must be, so that the largest coefficient fits.
 
-    For a squared stage this counts the square of the value and of the scale.
+    Counts the sign and the headroom. For a squared stage, scale and coefficient are those of the square.
     """
     powers = 2 if draft.stages[stage].squared else 1
     needed = log2(draft.coefficients[stage]) + powers * HEADROOM_BITS + 1
-    return max(needed, 2 - log2(draft.choice.degree))  # tiny numbers leave the scale below N / 4 times the modulus
+    return max(needed, 2 - log2(draft.choice.degree))  # tiny numbers: scale at most N / 4 times the modulus
 
 
 def apply_chain(draft: Draft, chain: Chain) -> Draft:
-    """The draft with actual primes and exact scales.
+    """The draft with params, input_scale and scales filled in: actual primes, and the scales they lead to.
 
+    The last stage, which is not squared, gets the largest scale that its modulus has room for.
     Raises: InsecureParametersError when the ring has no primes of these sizes.
     """
     params = make_params(draft.choice.degree, chain.data_bits, chain.special_bits if _needs_keys(draft) else None)
@@ -125,5 +141,6 @@ def apply_chain(draft: Draft, chain: Chain) -> Draft:
 
 
 def _needs_keys(draft: Draft) -> bool:
+    """Whether the plan will switch keys, and so needs a special prime."""
     rotates = any(baby or giant for split in draft.splits for baby, giant in split.parts.values())
     return rotates or any(table.folds for table in draft.tables) or any(stage.squared for stage in draft.stages)

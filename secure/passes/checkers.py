@@ -1,5 +1,7 @@
-"""One checker per pass. A checker raises PlanError, or a more specific error, and names the layer where a pass went
-wrong."""
+"""One checker per pass. It raises PlanError, or a more specific error, that names the layer where the pass went wrong.
+
+Users see these errors only if a pass has a defect, so their messages say what was found and not what to do.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +26,12 @@ from secure.stages.stages import run_stages
 #: Allowed relative differences: those of float64 sums in another order, and those of float32 constants.
 TABLE_TOLERANCE = 1e-9
 PLAN_TOLERANCE = 1e-5
-#: The number in slots between the features of a square while a table is checked. No table may read these slots.
+#: While a table is checked, this number fills the slots of a square that hold no feature. No table may read them.
 ANYTHING = 1e3
 SCALE_TOLERANCE = 1e-9
-#: The seed of random probe values. A plan is also checked beside an image: every pixel moved by up to this share of
-#: the range.
+#: The seed of random probe values.
 PROBE_SEED = 0
+#: A plan is also checked "beside" an image: every pixel is moved by up to this share of the inputs' range.
 PROBE_REACH = 0.05
 TINY = 1e-300
 
@@ -37,8 +39,9 @@ TINY = 1e-300
 def check_arranged(draft: Draft) -> None:
     """Every stage's diagonals, applied to atoms in slots, give the stage's value in its output map.
 
-    This must hold whatever lies between the features of squares. The slots between outputs must hold zero. The atoms
-    are random, since an image would hide errors where its pixels are zero.
+    This must hold whatever lies in the slots of a square that hold no feature. Slots of the result without a feature
+    must hold zero, unless the table may leave partial sums there. The atoms are random, since an image would hide
+    errors where its pixels are zero.
     """
     if draft.tables[-1].partial:
         raise PlanError(draft.stages[-1].layer, "its layout would show partial sums to the client")
@@ -82,7 +85,7 @@ def check_levels(draft: Draft) -> None:
 
 
 def check_parameters(draft: Draft) -> None:
-    """The modulus is secure, and on the calibration inputs all values that are rescaled or decrypted fit half of it."""
+    """The modulus is secure. On the calibration inputs, values that are rescaled or decrypted stay below half of it."""
     if draft.params is None:
         raise PlanError(draft.stages[-1].layer, "no parameters were chosen")
     check_security(draft.params)
@@ -98,8 +101,8 @@ def check_plan(draft: Draft) -> None:
     """The written plan does what the draft says.
 
     Levels and scales are derived anew for every operation. The numbers of operations are those that the search
-    assumed. The plan in clear equals the network on an image and beside it, where no pixel is zero. Nothing wraps
-    around on the calibration inputs with the largest values.
+    assumed. The plan, run in clear, equals the network on an image and beside it, where no pixel is zero. No
+    coefficient wraps around on the calibration inputs with the largest values.
     """
     plan = draft.plan
     if plan is None:

@@ -1,9 +1,9 @@
 """Pass 4, scales and primes: the most precise chain that the security table allows for this ring and these levels.
 
-First all atoms and all stages get the same precision (`secure.passes.chains`). For every number of weight bits and
-every distance of the special prime, activations get the bits that are left in the modulus. Then the best chain is
-refined: bits move from one atom or stage to another as long as the predicted errors improve. This considers thousands
-of chains. Noise is propagated only for those whose lower bound (`secure.bounds.floor`) may win.
+First all atoms get the same precision, and all stages get the same (`secure.passes.chains`). For every number of weight
+bits and every margin of the special prime, the activations get all bits that the modulus has left. Then the best chain
+is refined: bits are added, or moved from one atom or stage to another, as long as the predicted errors improve. This
+considers thousands of chains. Noise is propagated only for those whose lower bound (`secure.bounds.floor`) may win.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from secure.passes.chains import Precision, apply_chain, wanted_chain
 
 WEIGHT_BITS = range(3, 17)
 ACTIVATION_BITS = range(4, 29)
-#: Bits of the special prime above the largest data prime that are tried: under the engine, whose digits are centred,
-#: and under SEAL (`secure.params.SEAL_SPECIAL_MARGIN_BITS`).
+#: Margins that are tried: log2 of the special prime over the largest data prime. The engine centres its digits and
+#: needs less than SEAL (`secure.params.SEAL_SPECIAL_MARGIN_BITS`).
 ENGINE_MARGIN_BITS = (7, 4, 2, 1, 0)
 SEAL_MARGIN_BITS = (10, 7, 5, 4)
 #: How many bits refinement moves at a time, and how often it tries all moves.
@@ -32,11 +32,12 @@ REFINING_BITS = (2.0, 1.0, 0.5, 0.25)
 REFINING_ROUNDS = 3
 #: A chain with a larger share of changed classes than this is not refined.
 WORTH_REFINING = 0.1
-#: Bits of the modulus that rounding to actual primes may add.
+#: Bits kept free below the security guideline, for the rounding from wanted sizes to actual primes.
 ROUNDING_BITS = 0.01
-#: How often the search is repeated with the real rounding errors of the plaintexts that it chose.
+#: How often the search runs at most. Each run after the first assumes the rounding errors that the plaintexts really
+#: have at the scales found before (`NoiseModel.measured`).
 EXCESS_ROUNDS = 4
-#: The average share of the real part in the variance of a complex slot.
+#: The share of the real part in the variance of a complex slot, on average over keys.
 REAL_SHARE = 0.5
 #: Calibration images for which noise is propagated: while searching, and for the report.
 SEARCH_IMAGES = 8
@@ -45,8 +46,10 @@ REPORT_IMAGES = 64
 
 @dataclass(frozen=True)
 class Candidate:
-    """A draft with parameters, the errors predicted for it or a lower bound of them, and the precision it was made
-    for."""
+    """A draft with parameters, and the precision that they were made for.
+
+    The draft's output_sigmas are the predicted errors or, for a floor, a lower bound of them.
+    """
 
     draft: Draft
     precision: Precision
@@ -57,7 +60,10 @@ class Candidate:
 
 
 def choose_parameters(draft: Draft) -> Draft | None:
-    """Fill params, input_scale, scales, output_sigmas and expected_disagreement; None when no chain fits this ring."""
+    """Fill params, input_scale, scales, output_sigmas and expected_disagreement.
+
+    Returns: None when no chain fits this ring.
+    """
     if (draft.levels + 1) * MIN_PRIME_BITS > _limit(draft):
         return None  # not even the smallest primes fit, one for every level and the special one
     model = noise_model(draft, SEARCH_IMAGES)
@@ -80,7 +86,7 @@ def choose_parameters(draft: Draft) -> Draft | None:
     found.append(_rated(model.measured(refined.input_scale, refined.scales), refined))
     report = noise_model(draft, REPORT_IMAGES)
     reported = _reported(report, min(found, key=rank))
-    # the report has more images than the search; the smallest modulus may be too imprecise for them
+    # On the report's images, which are more than the search's, the error may be too large. Then precision comes first.
     if not is_allowed(reported):
         precise = _least(assumed, floors, lambda one: (False, typical_sigma(one.draft)))
         reported = _reported(report, found[-1] if precise is None else precise.draft)
@@ -88,24 +94,27 @@ def choose_parameters(draft: Draft) -> Draft | None:
 
 
 def _reported(model: NoiseModel, draft: Draft) -> Draft:
-    """The draft with its predicted errors on the model's images, measured plaintexts included, and the changed
-    classes."""
+    """The draft with the errors and the changed classes that are predicted on the model's images.
+
+    The rounding errors of plaintexts are those of the draft's own scales.
+    """
     measured = model.measured(draft.input_scale, draft.scales)
     return _with_disagreement(measured, _rated(measured, draft))
 
 
 def _with_disagreement(model: NoiseModel, draft: Draft) -> Draft:
+    """The draft with the expected share of changed classes, on average over keys."""
     sigmas = model.output_sigmas(_params(draft), draft.input_scale, draft.scales, REAL_SHARE)
     return replace(draft, expected_disagreement=disagreement(replace(draft, output_sigmas=sigmas)))
 
 
 def _limit(draft: Draft) -> float:
+    """The most bits that log2(QP) of a chain may have."""
     return GUIDELINE_2024_LOG2_QP[draft.choice.degree] - ROUNDING_BITS
 
 
 def _uniform_floors(model: NoiseModel) -> Iterator[Candidate]:
-    """Candidates with one precision for all atoms and all stages, as precise as fits; with lower bounds of their
-    errors."""
+    """Floors with one precision for all atoms and one for all stages, the atoms as precise as fits."""
     stages = len(model.draft.stages)
     atoms = 1 + sum(stage.squared for stage in model.draft.stages)
     margins = ENGINE_MARGIN_BITS if model.draft.choice.prime_bits <= ENGINE_PRIME_BITS else SEAL_MARGIN_BITS
@@ -118,8 +127,10 @@ def _uniform_floors(model: NoiseModel) -> Iterator[Candidate]:
 
 
 def _most_precise(model: NoiseModel, precision: Precision) -> Precision | None:
-    """The precision with the most activation bits that fit. Bisection finds them, since more bits need a larger
-    modulus."""
+    """The precision with the most activation bits that fit this ring; None if none do.
+
+    More bits need a larger modulus, so bisection finds the most.
+    """
     low, high, found = 0, len(ACTIVATION_BITS), None
     while low < high:
         middle = (low + high) // 2
@@ -134,7 +145,7 @@ def _most_precise(model: NoiseModel, precision: Precision) -> Precision | None:
 
 
 def _floor(model: NoiseModel, precision: Precision) -> Candidate | None:
-    """The draft with the chain for a precision, and a lower bound of its errors; None if the chain does not fit."""
+    """The candidate for a precision, with a lower bound of its errors. None if its chain does not fit this ring."""
     limit = _limit(model.draft)
     chain = wanted_chain(model, precision)
     if chain is None or chain.log2_qp > limit:
@@ -160,9 +171,11 @@ def _exact(model: NoiseModel, floor: Candidate) -> Candidate | None:
 def _least(
     model: NoiseModel, floors: Sequence[Candidate], key: Callable[[Candidate], tuple[bool, float]]
 ) -> Candidate | None:
-    """The candidate with the least key by its predicted errors; the first of equal ones.
+    """The candidate whose key is least, computed from its predicted errors; of equal ones the first. None if none is
+    finite.
 
-    Candidates are tried in the order of their lower bounds, until no lower bound is below the best.
+    key: must grow with the errors, so that the key of a floor is a lower bound. Floors are tried in the order of their
+    keys, until the key of a floor exceeds the best key found.
     """
     best: tuple[tuple[bool, float], int, Candidate] | None = None
     for lowest, place in sorted((key(floor), place) for place, floor in enumerate(floors)):
@@ -175,7 +188,10 @@ def _least(
 
 
 def _refined(model: NoiseModel, best: Candidate) -> Candidate:
-    """The best candidate that moves and exchanges of bits lead to; each one that ranks better is taken."""
+    """The best candidate that moving bits leads to. Every move that ranks better is taken at once.
+
+    A comfortable candidate is returned as it is, and so is one too imprecise to be worth the time.
+    """
     if disagreement(best.draft) > WORTH_REFINING or best.rank[0] is False:
         return best
     for bits in REFINING_BITS:
@@ -194,7 +210,7 @@ def _refined(model: NoiseModel, best: Candidate) -> Candidate:
 
 
 def _moves(precision: Precision, bits: float) -> Iterator[Precision]:
-    """Every precision with one number raised, or one raised and another lowered."""
+    """Every precision with one number raised by `bits`, or with one raised and another lowered."""
     for up in precision.coordinates:
         raised = precision.moved(up, bits)
         yield raised
@@ -208,5 +224,5 @@ def _rated(model: NoiseModel, draft: Draft) -> Draft:
 
 def _params(draft: Draft) -> Params:
     if draft.params is None:
-        raise PlanError(draft.stages[-1].layer, "noise asked of a draft without parameters")
+        raise PlanError(draft.stages[-1].layer, "asked for its noise before its parameters were chosen")
     return draft.params

@@ -1,4 +1,4 @@
-"""Pass 5: write the plan. Only the draft that won the search gets here, so no other draft's constants are ever made."""
+"""Pass 5: write the plan. Only the draft that won the search gets here, so only its constants are ever computed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ Array = NDArray[np.float64]
 
 @dataclass
 class PlanWriter:
-    """Appends operations to a plan, and derives level and scale of every result."""
+    """Appends operations to a plan, and derives level and scale of every result.
+
+    Values are numbered as in a Plan. Every method that appends operations returns the number of the result, which may
+    be `value` itself where nothing has to be done. layer: the name that new operations get.
+    """
 
     params: Params
     inputs: int
@@ -62,8 +66,10 @@ class PlanWriter:
         return self._append(Kind.RELINEARIZE, (squared,), self.level(value), self.scale(squared))
 
     def rescale(self, value: int, primes: int, scale: float) -> int:
-        """Divide by the last `primes` primes. scale: the planned one, equal to the quotient up to rounding of
-        floats."""
+        """Divide by the last `primes` primes, one after the other.
+
+        scale: what the draft plans for the result. It equals the computed quotient up to rounding of floats.
+        """
         for _ in range(primes - 1):
             level = self.level(value) - 1
             value = self._append(Kind.RESCALE, (value,), level, self.scale(value) / self.params.data_primes[level])
@@ -88,7 +94,7 @@ class PlanWriter:
 def emit(draft: Draft) -> Draft:
     """Fill plan.
 
-    Raises: PlanError when an earlier pass has not run, or a layer's output depends on nothing.
+    Raises: PlanError when an earlier pass has not run, or a part of a layer's output depends on no input.
     """
     if draft.params is None:
         raise PlanError(draft.stages[-1].layer, "no parameters were chosen before the plan was written")
@@ -120,7 +126,10 @@ def emit(draft: Draft) -> Draft:
 
 
 def _write_map(writer: PlanWriter, draft: Draft, index: int, atoms: Mapping[int, list[int]]) -> list[int]:
-    """The affine map of one stage: baby steps, products, giant steps, folds, conjugation and constant."""
+    """Write the affine map of one stage: baby steps, products, giant steps, folds, conjugation and constant.
+
+    atoms: for each atom, its values in the plan, lowered to the stage's level. Returns: the values of the result.
+    """
     table, split, stage, planes = draft.tables[index], draft.splits[index], draft.stages[index], draft.choice.planes
     scale = draft.scales[index].value
     constants = plane_constants(table, planes)
@@ -133,20 +142,21 @@ def _write_map(writer: PlanWriter, draft: Draft, index: int, atoms: Mapping[int,
         atom: [_folded(writer, value, table.presums.get(atom, ()), paired) for value in own]
         for atom, own in atoms.items()
     }
-    rotated: dict[tuple[int, int, int], int] = {}
+    rotated: dict[tuple[int, int, int], int] = {}  # by (atom, input, baby step), since outputs share baby steps
     results = []
     for output, by_giant in by_output.items():
         if not by_giant:
             raise PlanError(
                 stage.layer, "part of its output depends on no input; prune less or remove the dead channels"
             )
-        sums: dict[int, int] = {}
+        sums: dict[int, int] = {}  # by giant step
         for giant, keys in by_giant.items():
             for key in keys:
                 baby = split.parts[key.rotation][0]
                 place = (key.atom, key.input, baby)
                 if place not in rotated:
                     rotated[place] = writer.rotate(atoms[key.atom][key.input], baby)
+                # the giant step rotates the product later, so the diagonal is rotated back first
                 product = writer.multiply_plain(rotated[place], np.roll(constants[key], giant), scale)
                 sums[giant] = writer.add(sums[giant], product) if giant in sums else product
         value = _add_giants(writer, sums, split)
@@ -159,10 +169,12 @@ def _write_map(writer: PlanWriter, draft: Draft, index: int, atoms: Mapping[int,
 
 
 def _folded(writer: PlanWriter, value: int, folds: Sequence[int], paired: bool) -> int:
+    """The value after folds, in pairs or one at a time."""
     return _add_moved(writer, value, fold_groups(folds, False, paired))
 
 
 def _add_moved(writer: PlanWriter, value: int, groups: Sequence[Sequence[Move]]) -> int:
+    """The value after every group of moves. All moves of a group start from the value before the group."""
     for moves in groups:
         for one in [writer.move(value, move) for move in moves]:
             value = writer.add(value, one)
@@ -170,7 +182,7 @@ def _add_moved(writer: PlanWriter, value: int, groups: Sequence[Sequence[Move]])
 
 
 def _add_giants(writer: PlanWriter, sums: Mapping[int, int], split: Split) -> int:
-    """The sum of the giant steps, by Horner's rule if the split says so."""
+    """The sum of `sums`, each rotated by its giant step; by Horner's rule if the split says so."""
     giants = sorted(sums)
     if split.shares_giants(giants):
         total = sums[giants[-1]]

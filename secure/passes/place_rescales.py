@@ -1,8 +1,8 @@
-"""Pass 3, levels: the level of every stage, and after which squares the modulus is divided.
+"""Pass 3, levels: choose the level of every stage, and after which squares the plan rescales.
 
-A stage works at the lowest level of the atoms that it reads. Higher atoms drop primes first, which costs nothing. One
-rescale after a square removes the growth of both the square and the product before it. All rescales of a draft divide
-by one prime, or all by two in a row where one prime would be too small.
+A stage works at the lowest level of the atoms that it reads. Higher atoms drop primes first, which costs nothing. The
+product before a square and the square itself both make the scale larger. One rescale after the square takes both back.
+All rescales of a draft divide by one prime, or all by two primes in a row, where one prime would be too small.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def place_rescales(draft: Draft) -> Draft:
     last = {Rescaling.EVERY: squares, Rescaling.NOT_LAST: squares - 1, Rescaling.NEVER: 0}[rescaling]
     primes = draft.choice.rescale_primes
     rescaled = tuple(primes * (stage.squared and index < last) for index, stage in enumerate(draft.stages))
-    below = [0]  # levels below the input's, by atom
+    below = [0]  # by atom, how many levels it lies below the input
     stage_below = []
     for stage, divided in zip(draft.stages, rescaled, strict=True):
         stage_below.append(max(below[atom] for atom in stage.maps))
