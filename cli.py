@@ -20,9 +20,10 @@ from cipherpress.commands.showing import architectures_command, inspect_command,
 from compress.errors import CipherpressError
 
 COMMANDS = (
-    demo_command, models_command, architectures_command, train_command, compress_command, convert_command, compile_command,
-    press_command, keygen_command, encrypt_command, run_command, decrypt_command, infer_command, verify_command,
-    inspect_command, export_command, estimate_command, report_command, calibrate_command, bench_command,
+    demo_command, models_command, architectures_command, train_command, compress_command,
+    convert_command, compile_command, press_command, keygen_command, encrypt_command,
+    run_command, decrypt_command, infer_command, verify_command, inspect_command,
+    export_command, estimate_command, report_command, calibrate_command, bench_command,
 )  # fmt: skip
 
 

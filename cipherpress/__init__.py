@@ -1,6 +1,7 @@
 """cipherpress: compress a trained torch network for the ciphertext, compile it to CKKS, run it on encrypted data.
 
-The public names are below. Each is loaded when it is first used, so a server that imports this package starts without torch.
+The public names are below. Each is loaded when it is first used, so a server that imports this package starts without
+torch.
 
 compiled.py   compile: a converted network to a bundle, with the kernel times of this machine
 pressed.py    press: compress, convert and compile in one call
@@ -102,8 +103,8 @@ _DEFINED_IN = {
     "compress.errors": (
         "BackendError", "BudgetError", "CalibrationError", "CipherpressError", "CompileError", "CompressError",
         "ConfigError", "CostModelError", "DataError", "FormatError", "InputShapeError", "InsecureParametersError",
-        "KeyMismatchError", "LevelBudgetError", "ModelError", "OverwriteError", "PlanBudgetError", "PlanError", "PrecisionError",
-        "SecretKeyError", "SlotOverflowError", "UnsupportedLayerError",
+        "KeyMismatchError", "LevelBudgetError", "ModelError", "OverwriteError", "PlanBudgetError", "PlanError",
+        "PrecisionError", "SecretKeyError", "SlotOverflowError", "UnsupportedLayerError",
     ),
     "compress.joint.quantize": ("joint_quantize",),
     "compress.model.compressed": ("CompressedModel",),

@@ -28,11 +28,12 @@ def compile(
 ) -> Bundle:
     """The bundle of a converted network, calibrated on training images of `data`.
 
-    limits: the largest error or share of changed classes, and the most bytes of keys and of a request; the defaults of
-    `Limits` without them. Plans are priced with the kernel times that `cipherpress calibrate` measured on this machine, or with
-    the committed table where it was not run; the report's `times` says which.
+    limits: the largest error or share of changed classes, and the most bytes of keys and of a request; the defaults
+    of `Limits` without them. Plans are priced with the kernel times that `cipherpress calibrate` measured on this
+    machine, or with the committed table where it was not run; the report's `times` says which.
 
-    Raises: CompileError, InsecureParametersError, BudgetError, InputShapeError; FormatError for a damaged file of kernel times.
+    Raises: CompileError, InsecureParametersError, BudgetError, InputShapeError; FormatError for a damaged file of
+    kernel times.
     """
     times = current_times()
     bundle = compile_network(

@@ -29,9 +29,10 @@ def press(
 ) -> Bundle:
     """The bundle of a trained model: blocks pruned, OPQ, fine-tuned, converted and compiled, as `setting` says.
 
-    setting: what is done; the defaults of `Setting` without it. After block pruning, conversion distils from the model as it was
-    given. limits: as of `compile`. augment: distort training images (image data only). The report's `about` holds the accuracy of the
-    given model (`accuracy_plain`) and of the converted network (`accuracy_after`), both on all test images.
+    setting: what is done; the defaults of `Setting` without it. After block pruning, conversion distils from the
+    model as it was given. limits: as of `compile`. augment: distort training images (image data only). The report's
+    `about` holds the accuracy of the given model (`accuracy_plain`) and of the converted network (`accuracy_after`),
+    both on all test images.
 
     Raises: ConfigError; what the steps raise.
     """

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def save(thing: CompressedModel | Network | Bundle, folder: str | Path, force: bool = False) -> None:
     """Write a CompressedModel, Network or Bundle as a folder. With force it takes the place of an earlier artifact.
 
-    Raises: OverwriteError when the folder exists and force is False; ConfigError when force would replace what is no artifact
-    of ours; TypeError for anything else than these three.
+    Raises: OverwriteError when the folder exists and force is False; ConfigError when force would replace what is no
+    artifact of ours; TypeError for anything else than these three.
     """
     from compress.network import Network
     from secure.bundle.specs import Bundle
@@ -43,7 +43,8 @@ def save(thing: CompressedModel | Network | Bundle, folder: str | Path, force: b
 
 
 def load(folder: str | Path, module: nn.Module | None = None) -> CompressedModel | Network | Bundle:
-    """What a folder holds. `module`: a fresh module of the same architecture, for compressed models that are not of the zoo.
+    """What a folder holds. `module`: a fresh module of the same architecture, for compressed models that are not of
+    the zoo.
 
     Raises: FormatError naming file and field.
     """

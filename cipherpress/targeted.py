@@ -28,8 +28,8 @@ from secure.seal.sizes import ciphertext_bytes, evaluation_keys_bytes
 class Search:
     """How far a search goes.
 
-    families: of blocks that are tried. max_trials: most networks that are trained. minutes: no training starts that would
-    end later.
+    families: of blocks that are tried. max_trials: most networks that are trained. minutes: no training starts that
+    would end later.
     """
 
     families: tuple[str, ...] = ("inputs:1",)
@@ -59,12 +59,13 @@ def press_for(
 ) -> Found:
     """Search for the compressed network whose plan meets a target; without target times and sizes, for the fastest.
 
-    target: the least accuracy, on training images that are held out of all training, and the most server time, keys and upload
-    as `compile` predicts them. setting: where the search starts, which decides by itself what is pruned (default: nothing
-    compressed). limits: the error or the share of changed classes as of `compile`; the target has the bytes.
+    target: the least accuracy, on training images that are held out of all training, and the most server time, keys
+    and upload as `compile` predicts them. setting: where the search starts, which decides by itself what is pruned
+    (default: nothing compressed). limits: the error or the share of changed classes as of `compile`; the target has
+    the bytes.
 
-    The result's `met` and `verdict` say whether the target is met. `bundle` is what was found or comes closest, with its
-    accuracy on all test images in the report.
+    The result's `met` and `verdict` say whether the target is met. `bundle` is what was found or comes closest, with
+    its accuracy on all test images in the report.
     Raises: ConfigError; what convert and compile raise when not even the uncompressed network goes through.
     """
     search, limits = search or Search(), limits or Limits()

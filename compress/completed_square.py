@@ -26,8 +26,9 @@ class CompletedSquare:
 def complete_square(coefficients: Array, negligible: float = 0.0) -> CompletedSquare:
     """The completed squares of quadratics with coefficients (3, features), in ascending order.
 
-    scale = c2, centre = c1 / (2 c2), offset = c0 - c1^2 / (4 c2). A feature with |c2| <= negligible * |c1| becomes the straight
-    line c1 x + c0: its centre would be so far away that the square and the offset would nearly cancel each other.
+    scale = c2, centre = c1 / (2 c2), offset = c0 - c1^2 / (4 c2). A feature with |c2| <= negligible * |c1| becomes
+    the straight line c1 x + c0: its centre would be so far away that the square and the offset would nearly cancel
+    each other.
     """
     c0, c1, c2 = np.asarray(coefficients, dtype=np.float64)
     curved = np.abs(c2) > negligible * np.abs(c1)

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 
 def pareto_front(points: Sequence[tuple[float, ...]]) -> list[int]:
-    """Indices of the undominated points, in their order; every coordinate is better when smaller. Of equal points the first."""
+    """Indices of the undominated points, in their order; every coordinate is better when smaller. Of equal points the
+    first.
+    """
     return [
         index
         for index, point in enumerate(points)

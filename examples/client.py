@@ -2,7 +2,8 @@
 
     python examples/client.py FOLDER [IMAGES]
 
-FOLDER holds `bundle/`, made by `cipherpress press mlp --data mnist -o FOLDER/bundle`. Ends with a line like `5 of 5 digits right`.
+FOLDER holds `bundle/`, made by `cipherpress press mlp --data mnist -o FOLDER/bundle`. Ends with a line like `5 of 5
+digits right`.
 """
 
 import sys

@@ -1,4 +1,6 @@
-"""From a trained network to an encrypted prediction and its price: the API in one page. Takes about a minute on one core."""
+"""From a trained network to an encrypted prediction and its price: the API in one page. Takes about a minute on one
+core.
+"""
 
 import cipherpress as cp
 

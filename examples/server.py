@@ -2,8 +2,9 @@
 
     python examples/server.py FOLDER
 
-Start it beside client.py on the same folder, in either order; it stops when the client is done. Of `FOLDER/bundle` it reads
-`server/` alone. A request that is damaged or belongs to another bundle or key gets a line that says so instead of a reply.
+Start it beside client.py on the same folder, in either order; it stops when the client is done. Of `FOLDER/bundle` it
+reads `server/` alone. A request that is damaged or belongs to another bundle or key gets a line that says so instead
+of a reply.
 """
 
 import sys

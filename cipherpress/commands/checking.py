@@ -24,7 +24,9 @@ from cipherpress.commands.options import bundle_argument, data_options, seed_opt
     help="What runs the plan (default: the engine, or SEAL where the primes are too large for the engine).",
 )
 def infer_command(out: Output, bundle: Path, source: DataSource, images: int, backend: str | None) -> None:
-    """The whole round trip over test images: accuracy, agreement with the plan in clear, times, sizes, energy if it is counted."""
+    """The whole round trip over test images: accuracy, agreement with the plan in clear, times, sizes, energy if it
+    is counted.
+    """
     from cipherpress.timing.energy import measured_energy
 
     loaded = load_bundle(bundle)
@@ -76,8 +78,8 @@ def verify_command(
 ) -> None:
     """Search for the inputs that BUNDLE stands worst, by gradient on its plan, and run them encrypted.
 
-    Shows the least headroom and the largest error on the images as they are, within --radius of them, and anywhere in the
-    calibrated range. Exit status 1 when the predicted bound or the modulus does not hold within --radius.
+    Shows the least headroom and the largest error on the images as they are, within --radius of them, and anywhere in
+    the calibrated range. Exit status 1 when the predicted bound or the modulus does not hold within --radius.
     """
     from secure.verify.verification import failures, verify_bundle
 

@@ -43,7 +43,9 @@ def train_command(
     epochs: int | None,
     learning_rate: float | None,
 ) -> None:
-    """Train MODEL from fresh weights; writes model.safetensors and model.json. The zoo's weights are made by this command."""
+    """Train MODEL from fresh weights; writes model.safetensors and model.json. The zoo's weights are made by this
+    command.
+    """
     from cipherpress.zoo.training import save_trained, train_spec
 
     output.check_folder()
@@ -73,11 +75,13 @@ class Methods:
 
     def _check(self) -> None:
         """Raises: ConfigError."""
-        from compress.blocks.patterns import parse_patterns
+        from compress.blocks.options import check_blocks
+        from compress.joint.options import check_joint
         from compress.opq.options import check_opq
 
         check_opq(sparsity=self.sparsity, **self.codebook)
-        parse_patterns(self.block)
+        check_blocks(sparsity=self.sparsity, block=self.block, cost=self.cost)
+        check_joint(bits=self.activation_bits)
 
     def apply(
         self,

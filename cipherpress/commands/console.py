@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+
+if TYPE_CHECKING:
+    from compress.dataset import Progress
 
 #: Where stderr is no terminal, progress is a line after so many seconds.
 SECONDS_BETWEEN_LINES = 5.0
@@ -36,7 +39,7 @@ class Output:
             click.echo(text, err=True)
 
     @contextmanager
-    def progress(self, label: str) -> Iterator[Callable[[str, float], None]]:
+    def progress(self, label: str) -> Iterator[Progress]:
         """Yields a callback that takes the name of a step and the share of the work that is done, in [0, 1].
 
         On a terminal it moves a bar; elsewhere it writes a line every few seconds.

@@ -87,15 +87,15 @@ def _compressed(out: Output, plain: nn.Module, data: Dataset) -> Compressed:
     counted, before = account(small), small.history[-1]["accuracy_after"]
     _tell(
         out,
-        f"3  compress  half of the inputs and {counted['sparsity']:.0%} of the weights gone, {counted['bits']:.1f} bits each, "
-        f"{counted['compression_rate']:.1f} times smaller",
+        f"3  compress  half of the inputs and {counted['sparsity']:.0%} of the weights gone, "
+        f"{counted['bits']:.1f} bits each, {counted['compression_rate']:.1f} times smaller",
     )
     with out.progress("convert") as progress:
         network = cp.convert(small, data, setting.conversion, augment=True, teacher=plain, progress=progress)
     _tell(
         out,
-        f"4  convert   ReLU -> polynomial of degree 2, distilled; {before:.2%} -> {network.about['accuracy_after']:.2%} "
-        f"on {len(data.x_test):,} test images",
+        f"4  convert   ReLU -> polynomial of degree 2, distilled; {before:.2%} -> "
+        f"{network.about['accuracy_after']:.2%} on {len(data.x_test):,} test images",
     )
     return Compressed(network, counted)
 

@@ -61,7 +61,9 @@ def export_command(
     data_name: str | None,
     data_dir: Path | None,
 ) -> None:
-    """Write a trained or compressed model as ONNX, checked with onnxruntime where it is installed (cipherpress[onnx])."""
+    """Write a trained or compressed model as ONNX, checked with onnxruntime where it is installed
+    (cipherpress[onnx]).
+    """
     from cipherpress.zoo.loading import input_shape_of
 
     output.refuse_existing()

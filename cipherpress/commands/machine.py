@@ -25,9 +25,9 @@ from compress.errors import ConfigError
 def calibrate_command(out: Output, force: bool) -> None:
     """Measure what operations take on this machine, for compile and press to choose plans by.
 
-    Takes about half a minute on one thread; the first time also a minute or two for compiling the engine's kernels. Leave the
-    machine alone meanwhile. The times are kept per user, for this processor and these versions; CIPHERPRESS_CACHE names another
-    folder than the user's cache.
+    Takes about half a minute on one thread; the first time also a minute or two for compiling the engine's kernels.
+    Leave the machine alone meanwhile. The times are kept per user, for this processor and these versions;
+    CIPHERPRESS_CACHE names another folder than the user's cache.
     """
     from datetime import date
 

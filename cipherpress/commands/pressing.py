@@ -198,9 +198,10 @@ def press_command(
 ) -> None:
     """Compress, convert and compile MODEL in one go; prints the accuracy before and after.
 
-    With --min-accuracy and targets it searches for a network that meets them: it tries activations as straight lines, whole
-    blocks pruned and the codebook of --bits, by what their plans are predicted to cost, on held-out training images. What was
-    tried stays in BUNDLE/targets.json with a picture. A target that cannot be met ends with status 1 and writes nothing.
+    With --min-accuracy and targets it searches for a network that meets them: it tries activations as straight lines,
+    whole blocks pruned and the codebook of --bits, by what their plans are predicted to cost, on held-out training
+    images. What was tried stays in BUNDLE/targets.json with a picture. A target that cannot be met ends with status 1
+    and writes nothing.
     """
     from cipherpress.zoo.presets import press_options
 
@@ -233,11 +234,14 @@ def press_command(
 
 
 def _accuracies(about: Any) -> str:
-    return f"accuracy {about['accuracy_plain']:.4f} -> {about['accuracy_after']:.4f} on {about['test_images']} test images, in clear"
+    before, after = about["accuracy_plain"], about["accuracy_after"]
+    return f"accuracy {before:.4f} -> {after:.4f} on {about['test_images']} test images, in clear"
 
 
 def _save_search(out: Output, found: Found, output: Destination, keep_closest: bool) -> None:
-    """The bundle of a search with everything that was tried beside it; of a missed target only on demand, and an error."""
+    """The bundle of a search with everything that was tried beside it; of a missed target only on demand, and an
+    error.
+    """
     from compress.press.search_file import PLOT_FILE, TARGETS_FILE, write_search
 
     if found.met or keep_closest:

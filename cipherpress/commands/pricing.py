@@ -51,7 +51,8 @@ def estimate_command(
     picture: str | None,
     force: bool,
 ) -> None:
-    """Modelled latency and energy of a converted network or a known shape (plain), or of a bundle (plain and encrypted).
+    """Modelled latency and energy of a converted network or a known shape (plain), or of a bundle (plain and
+    encrypted).
 
     Several MODELs are compared with the first one. Shapes: alexnet, deit-b, deit-s, resnet20, vgg16.
     """

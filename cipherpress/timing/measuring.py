@@ -22,7 +22,6 @@ from secure.kernels.counts import KernelTimes
 from secure.kernels.engine import lone_operation_kernels
 from secure.plan import Kind
 
-Progress = Callable[[str, float], None]
 Cell = tuple[Kind, int, int]
 
 #: Interleaved rounds over all operations; a time is the median of as many ratios.

@@ -85,7 +85,8 @@ class Attention(nn.Module):
         head = self.shape.width // self.shape.heads
         scores = self._heads(self.query(tokens)) @ self._heads(self.key(tokens)).transpose(-2, -1)
         mixed = torch.softmax(scores * head**-0.5, dim=-1) @ self._heads(self.value(tokens))
-        return self.output(mixed.transpose(1, 2).reshape(-1, self.shape.tokens, self.shape.width))  # type: ignore[no-any-return]
+        joined: Tensor = self.output(mixed.transpose(1, 2).reshape(-1, self.shape.tokens, self.shape.width))
+        return joined
 
     def _heads(self, tokens: Tensor) -> Tensor:
         """(batch, tokens, width) to (batch, heads, tokens, width / heads)."""
@@ -107,7 +108,8 @@ class Block(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         tokens = tokens + self.attention(self.attention_norm(tokens))
-        return tokens + self.contract(self.activation(self.expand(self.dense_norm(tokens))))  # type: ignore[no-any-return]
+        dense: Tensor = self.contract(self.activation(self.expand(self.dense_norm(tokens))))
+        return tokens + dense
 
 
 class VisionTransformer(nn.Module):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.dataset import Progress
 from secure.engine import arithmetic
 from secure.engine.buffers import Arena
 from secure.engine.ring import EngineRing
@@ -15,7 +14,6 @@ from secure.plan import Plan
 from secure.seal.context import RESIDUE_BYTES
 
 Array = NDArray[np.float64]
-Progress = Callable[[str, float], None]
 
 
 class EngineConstants:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.dataset import Progress
 from compress.errors import PlanError
 from secure.engine.buffers import Workspaces
 from secure.engine.constants import EngineConstants
@@ -22,8 +23,6 @@ from secure.engine.team import Team
 from secure.plan import Plan
 from secure.seal.context import Ring
 from secure.seal.evaluator import EvaluationKeys
-
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, eq=False)

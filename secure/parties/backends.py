@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Protocol
 
+from compress.dataset import Progress
 from compress.errors import BackendError, ConfigError
 from secure.evaluators.walk import Evaluator, walk
 from secure.params import ENGINE_PRIME_BITS, Params
 from secure.plan import Plan
 from secure.seal.context import Ring, to_bytes
 from secure.seal.evaluator import EncodedConstants, EvaluationKeys, TensealEvaluator
-
-Progress = Callable[[str, float], None]
 
 
 class BackendName(StrEnum):

@@ -5,9 +5,10 @@ None of its types can hold a secret key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from compress.dataset import Progress
 from compress.errors import ConfigError, FormatError, KeyMismatchError, SecretKeyError
 from secure.bundle.specs import ServerSpec
 from secure.evaluators.walk import Evaluator
@@ -27,7 +28,7 @@ class Server:
         *,
         backend: str | None = None,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
-        progress: Callable[[str, float], None] | None = None,
+        progress: Progress | None = None,
         threads: int = 1,
     ) -> None:
         """Encode the plan's constants: up to `cache_bytes` of them now, the others again at every use.

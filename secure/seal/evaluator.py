@@ -6,7 +6,6 @@ checkers exclude overflow. Plaintexts are encoded once, when the server starts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import tenseal.sealapi as seal
 from numpy.typing import NDArray
 
+from compress.dataset import Progress
 from secure.plan import Kind, Op, Plan, op_element
 from secure.seal.context import RESIDUE_BYTES, Ring, native_errors
 
@@ -69,7 +69,7 @@ class EncodedConstants:
             self._kept[index] = self._encoded(index)
         return self._kept[index]
 
-    def fill(self, progress: Callable[[str, float], None] | None = None) -> None:
+    def fill(self, progress: Progress | None = None) -> None:
         """Encode all plaintexts that are kept now, so that the first request takes no longer than others.
 
         Raises: BackendError.
