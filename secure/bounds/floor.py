@@ -1,9 +1,9 @@
 """A lower bound of a draft's noise that is cheap to compute: the part that is linear in the noise sources. Pure.
 
-Every noise source (`secure.bounds.sources`) reaches the outputs through linear maps and squares. A square turns a
-variance v into 4 z^2 v + 2 v^2. The first term is linear in v and is nearly all of the sum. So the variance that one
-unit of each source causes at the outputs is computed once, and the floor of a chain of primes is a weighted sum of a
-few dozen numbers. A chain whose floor is too high needs no exact propagation.
+Every noise source (`secure.bounds.sources`) reaches the outputs through linear maps and squares. Squaring a number z
+turns its variance v into 4 z^2 v + 2 v^2. The first term is linear in v and is nearly all of the sum. So the variance
+that one unit of each source causes at the outputs is computed once. The floor of a chain of primes is then a weighted
+sum of a few dozen numbers. A chain whose floor is too high needs no exact propagation.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ SLACK = 1e-9
 class NoiseFloor:
     """How much every noise source adds at the outputs.
 
-    reach: (sources, outputs, images), the variance of the outputs per unit of each source. The fresh errors come
-    first, then, stage by stage, the fields of its StageNoise in their order.
+    reach: (sources, outputs, images), the variance at the outputs per unit of each source. The first source is the
+    error of fresh ciphertexts. Then come, stage by stage, the fields of the stage's StageNoise in their order.
     """
 
     reach: Array
 
     def sigmas(self, fresh: float, noises: Sequence[StageNoise]) -> Array:
-        """(outputs, images): a lower bound of the outputs' standard deviations."""
+        """A lower bound of the outputs' standard deviations, (outputs, images). fresh: variance of a fresh input."""
         sources = [fresh]
         for noise in noises:
             sources += [noise.value, *noise.reading.values(), *noise.rounding.values(), noise.square]
@@ -47,9 +47,8 @@ def noise_floor(
 ) -> NoiseFloor:
     """The floor on the evidence's images.
 
-    rounded: for each stage and atom, the mean square that the rounding errors of the weights are multiplied with,
-    (features,).
-    image_power: for each atom, every image's mean square over that of all images, (images,).
+    rounded: for each stage and atom, met power times excess, (features,).
+    image_power: for each atom, the mean square on every image over that on all images, (images,).
     """
     images = evidence.outputs.shape[1]
     by_atom = [np.ones((len(evidence.atoms[0]), 1, images))]  # (features, sources so far, images)

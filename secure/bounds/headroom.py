@@ -1,9 +1,9 @@
-"""How large the coefficients of a plan's values get. Coefficients wrap around the modulus, not slots. Pure.
+"""How large the coefficients of a plan's values get. It is coefficients that wrap around the modulus, not slots. Pure.
 
-A polynomial with slots z has coefficients c_k = (2/N) Re sum_j z_j conj(zeta_j)^k (`secure.encoding`). Slots of mixed
-signs make coefficients far below their largest slot, so a modulus chosen by coefficients is several bits smaller
-(derived). Between rescales the ring's arithmetic is exact modulo Q. Only values that are rescaled or decrypted must
-stay below Q / 2.
+A polynomial with slots z has coefficients c_k = (2/N) Re sum_j z_j conj(zeta_j)^k (`secure.encoding`). Where slots have
+mixed signs, all coefficients lie far below the largest slot. So a modulus chosen by coefficients is several bits
+smaller than one chosen by slots (derived). Between rescales the ring's arithmetic is exact modulo Q. Only the
+coefficients of values that are rescaled or decrypted must stay below Q / 2.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ from secure.encoding import coefficients
 from secure.layout.packing import spread
 from secure.plan import Kind, Plan
 
-#: Calibration inputs whose coefficients are computed, per stage: those on which the stage's values are largest.
+#: For every stage, coefficients are computed on this many calibration inputs: those with the stage's largest values.
 MEASURED_IMAGES = 12
 
 
 @dataclass(frozen=True)
 class Site:
-    """A value that is rescaled or decrypted: its id, layer, and log2 of half of its modulus over its scale."""
+    """A value that is rescaled or decrypted. value: its id.
+
+    room_bits: log2 of the largest coefficient, at scale 1, that fits: half of the modulus divided by the scale.
+    """
 
     value: int
     layer: str
@@ -43,11 +46,11 @@ def wrap_sites(plan: Plan) -> tuple[Site, ...]:
 
 
 def largest_coefficients(draft: Draft) -> tuple[float, ...]:
-    """For each stage, the largest coefficient that is rescaled or decrypted.
+    """For each stage, the largest coefficient, at scale 1, of what is rescaled or decrypted.
 
-    That is the square of the stage's value. For the last stage it is the value itself, or the constant added to it,
-    which SEAL encodes as a plaintext of its own. Measured on the calibration inputs whose values are largest. The
-    draft must be arranged.
+    For a squared stage that is the square of its value. For the last stage it is the value, or the constant that is
+    added to it, since SEAL encodes that as a plaintext of its own. The numbers are measured on the calibration inputs
+    with the largest values. The draft must be arranged.
     """
     largest = [1e-12] * len(draft.stages)
     for index, _, value in stage_slots(
@@ -63,7 +66,7 @@ def largest_coefficients(draft: Draft) -> tuple[float, ...]:
 
 
 def largest_images(evidence: Evidence, count: int) -> list[int]:
-    """The last image, and the `count` images of every stage whose values are largest there."""
+    """Sorted indices of the last image and, for every stage, of the `count` images with the stage's largest values."""
     chosen = {evidence.outputs.shape[1] - 1}
     for values in evidence.values:
         energy = np.abs(values).max(axis=0) + np.sqrt(np.sum(values**2, axis=0))

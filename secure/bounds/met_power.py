@@ -1,9 +1,8 @@
-"""Met power: the mean square of the slots that a layout's weights are multiplied with. Pure.
+"""Met power: the mean square of the slots that the weights of a layout meet, that is, are multiplied with. Pure.
 
-The rounding error of an encoded weight is multiplied with these slots, so met power decides how much noise rounding
-makes. It
-depends on the layout alone: one object serves every chain of primes that a draft is tried with. Expensive fields are
-computed when they are first read.
+The rounding error of an encoded weight is multiplied with the same slots, so met power decides how much noise the
+rounding of weights makes. It depends on the layout alone: one object serves every chain of primes that is tried for a
+draft. Expensive fields are computed when they are first read.
 """
 
 from __future__ import annotations
@@ -28,24 +27,27 @@ MEASURED_DIAGONALS = 256
 
 @dataclass(frozen=True)
 class MetPower:
-    """The met power of an arranged draft on the images of `evidence`."""
+    """The met power of an arranged draft, on the images of `evidence`."""
 
     draft: Draft
     evidence: Evidence
 
     @cached_property
     def slots(self) -> tuple[Array, ...]:
-        """For each atom, its slots, (images, ciphertexts times planes, slots)."""
+        """For each atom, its slots on every image, (images, ciphertexts * planes, slots)."""
         return atom_slots(self.draft, self.evidence)
 
     @cached_property
     def all_diagonals(self) -> tuple[Mapping[int, Array], ...]:
-        """For each stage and atom, the sum over diagonals and folds of the met mean squares, (features,)."""
+        """For each stage and atom, the met power of every feature of the stage's value, (features,).
+
+        That is the sum over all diagonals and folds that make the feature.
+        """
         return tuple(self._met(stage, table.diagonals.keys()) for stage, table in enumerate(self.draft.tables))
 
     @cached_property
     def measured_diagonals(self) -> tuple[Mapping[int, Array], ...]:
-        """The same, summed over the diagonals of `measured_keys` alone."""
+        """As `all_diagonals`, but summed over the diagonals of `measured_keys` only."""
         return tuple(
             self.all_diagonals[stage]
             if len(table.diagonals) <= MEASURED_DIAGONALS
@@ -55,16 +57,17 @@ class MetPower:
 
     @cached_property
     def by_image(self) -> tuple[Array, ...]:
-        """For each atom, every image's mean square divided by that of all images, (images,)."""
+        """For each atom, the mean square on every image, divided by that on all images, (images,)."""
         power = tuple(np.mean(atom**2, axis=0) for atom in self.evidence.atoms)
         return tuple(row / max(float(row.mean()), np.finfo(float).tiny) for row in power)
 
     @cached_property
     def _by_slot(self) -> tuple[Mapping[int, Array], ...]:
-        """For each stage and atom, the mean square of every slot that is multiplied, (ciphertexts * planes, slots)."""
+        """For each stage and atom, the mean square of every slot before the products, (ciphertexts * planes, slots)."""
         return source_powers(self.draft, self.evidence)
 
     def _met(self, stage: int, keys: Collection[DiagonalKey]) -> dict[int, Array]:
+        """For each atom of one stage, the met power summed over these diagonals and over the folds, (features,)."""
         table, size = self.draft.tables[stage], self.draft.stages[stage].size
         slots = table.output_map.shape[1]
         result = {}
@@ -81,13 +84,13 @@ class MetPower:
 
 
 def measured_keys(table: DiagonalTable) -> list[DiagonalKey]:
-    """The diagonals whose encoding errors stand for those of all diagonals of the table, in order."""
+    """At most MEASURED_DIAGONALS evenly spaced diagonals, whose encoding errors stand for those of all; sorted."""
     keys = sorted(table.diagonals)
     return keys[:: -(-len(keys) // MEASURED_DIAGONALS)]
 
 
 def by_feature(slots: Array, slot_map: SlotMap, size: int) -> Array:
-    """(size,): for each feature, the mean over the slots that carry it."""
+    """(size,): for each feature, the mean over the slots that carry it. slots: one number per slot of the map."""
     used = slot_map != EMPTY
     features = slot_map[used]
     return np.asarray(np.bincount(features, slots[used], size) / np.maximum(np.bincount(features, minlength=size), 1))

@@ -1,7 +1,7 @@
 """Which of two drafts with parameters is better, and which is good enough. Pure.
 
-Every measure here grows with the predicted errors. So a draft of which only a lower bound of the errors is known never
-ranks worse than with its exact errors.
+Every measure here grows with the predicted errors. So a draft that holds a lower bound of its errors never ranks worse
+than the same draft with its exact errors.
 """
 
 from __future__ import annotations
@@ -17,31 +17,34 @@ from secure.noise import BOUND_SIGMAS, predicted_disagreement
 
 Array = NDArray[np.float64]
 
-#: A draft with an error this many times too large, or with a larger share of changed classes than this, cannot be
-#: repaired by later steps.
+#: A draft is hopeless if its error is more than this many times what is allowed, or if its share of changed classes is
+#: larger than this. Later steps cannot repair it.
 HOPELESS_ERROR, HOPELESS_DISAGREEMENT = 100.0, 0.25
-#: Below this share of changed classes, and below this error relative to the outputs, a smaller modulus is preferred to
-#: a smaller error.
+#: A draft is comfortable below this share of changed classes and below this error relative to the outputs' rms. Among
+#: comfortable drafts the smaller modulus is better, not the smaller error.
 COMFORTABLE_DISAGREEMENT = 5e-5
 COMFORTABLE_ERROR = 0.02
 
 
 def rank(draft: Draft) -> tuple[bool, float]:
-    """The sort key of drafts; smaller is better.
+    """The sort key of drafts: (not comfortable, measure). Smaller is better.
 
-    Comfortable drafts come first, ordered by the size of their modulus. The others are ordered by their error.
+    Comfortable drafts come first, ordered by log2(QP). The others are ordered by their typical error.
     """
     comfortable = is_comfortable(draft)
     return not comfortable, draft.log2_qp if comfortable else typical_sigma(draft)
 
 
 def typical_sigma(draft: Draft) -> float:
-    """Root mean square over outputs and images of the error's standard deviation."""
+    """The error's standard deviation, as root mean square over outputs and images, in the outputs' units."""
     return float(np.sqrt(np.mean(sigmas_of(draft) ** 2)))
 
 
 def disagreement(draft: Draft) -> float:
-    """Expected share of all calibration images whose class changes, from the errors of a few."""
+    """The expected share of calibration images whose class changes.
+
+    Errors are known for a few images only. Their mean square over these stands for that on every image.
+    """
     outputs = draft.evidence.outputs
     typical = np.sqrt(np.mean(sigmas_of(draft) ** 2, axis=1, keepdims=True))
     return predicted_disagreement(outputs, np.broadcast_to(typical, outputs.shape))
@@ -64,12 +67,12 @@ def is_comfortable(draft: Draft) -> bool:
 
 
 def is_allowed(draft: Draft) -> bool:
-    """Whether no output's predicted error exceeds what the caller allows."""
+    """Whether the predicted error of every output, at BOUND_SIGMAS standard deviations, is at most allowed_error."""
     return BOUND_SIGMAS * float(sigmas_of(draft).max()) <= draft.allowed_error
 
 
 def sigmas_of(draft: Draft) -> Array:
-    """The predicted errors, (outputs, images).
+    """The standard deviations of the predicted errors, (outputs, images).
 
     Raises: PlanError for a draft without parameters.
     """

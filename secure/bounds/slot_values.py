@@ -1,8 +1,8 @@
 """The slots of every value on calibration images, including partial sums in slots without a feature. Pure.
 
-A table with a partial result leaves sums of other rows in the slots between its features. No later stage uses these
-sums. But they need room in the modulus, and they are multiplied with the rounding errors of weights, so the bounds
-include them.
+A partial table (`DiagonalTable.partial`) leaves sums of other rows in slots between its features. No later stage uses
+these sums. But they need room in the modulus, and they are multiplied with the rounding errors of weights. So the
+bounds include them.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from secure.layout.packing import spread
 
 Array = NDArray[np.float64]
 
-#: Images whose slots are held in memory at the same time.
+#: How many images' slots are held in memory at the same time.
 CHUNK_IMAGES = 8
 
 
 def stage_slots(draft: Draft, evidence: Evidence) -> Iterator[tuple[int, list[Array], Array]]:
     """For each stage in order: (its index, slots of the atoms made before it, slots of its affine value).
 
-    Slots are arrays (images, ciphertexts, slots).
+    Slots are arrays (images, ciphertexts, slots). The input's are (images, ciphertexts * planes, slots).
     """
     atoms = [spread(evidence.atoms[0].T, draft.atom_maps[0])]
     for index, stage in enumerate(draft.stages):
@@ -41,7 +41,10 @@ def stage_slots(draft: Draft, evidence: Evidence) -> Iterator[tuple[int, list[Ar
 
 
 def source_powers(draft: Draft, evidence: Evidence) -> tuple[Mapping[int, Array], ...]:
-    """For each stage and atom, the mean square over images of every slot that is multiplied, (ciphertexts, slots)."""
+    """For each stage and atom, the mean square over images of every slot that the products read.
+
+    Arrays are (ciphertexts, slots), for the input (ciphertexts * planes, slots). Folds before the products are done.
+    """
     if not any(table.partial or table.presums for table in draft.tables):
         powers = [
             spread(np.mean(atom**2, axis=1), places)
@@ -60,12 +63,12 @@ def source_powers(draft: Draft, evidence: Evidence) -> tuple[Mapping[int, Array]
 
 
 def atom_slots(draft: Draft, evidence: Evidence) -> tuple[Array, ...]:
-    """For each atom, its slots, (images, ciphertexts, slots)."""
+    """For each atom, its slots, (images, ciphertexts, slots); for the input (images, ciphertexts * planes, slots)."""
     *_, (_, atoms, _) = stage_slots(draft, evidence)
     return tuple(atoms)
 
 
 def chosen_images(evidence: Evidence, images: Sequence[int]) -> Evidence:
-    """The evidence of the images with these indices."""
+    """The evidence on the images with these indices, in this order."""
     chosen = list(images)
     return Evidence(tuple(a[:, chosen] for a in evidence.atoms), tuple(v[:, chosen] for v in evidence.values))

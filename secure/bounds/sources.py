@@ -1,6 +1,7 @@
 """Where the noise of a draft comes from: the variances that each stage adds, from primes and scales. Pure.
 
-`secure.bounds.propagate` computes how these variances reach the outputs, `secure.bounds.floor` a lower bound of that.
+`secure.bounds.propagate` computes what these variances cause at the outputs, and `secure.bounds.floor` a lower bound of
+that.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from secure.params import Params
 class StageRules:
     """The part of a stage's noise that depends on neither primes nor scales.
 
-    switches: variance that giant rotations and folds add to a slot of the stage's value, in units of one key switch.
-    moved: whether inputs are rotated before they are multiplied.
-    summed: for each atom, variance that its folds before the products add to a feature, in units of one key switch.
-    rounding: for each atom, variance that rounding the weights adds, relative to that of real constants.
+    switches: variance that giant steps, folds and the conjugation add to a slot of the stage's value. moved: whether
+    the stage has baby steps, which rotate inputs before they are multiplied. summed: for each atom, variance that its
+    folds before the products add to a feature. rounding: for each atom, variance that rounding the weights adds, in
+    units of that of real constants. switches and summed are in units of the variance of one key switch.
     """
 
     switches: float
@@ -33,7 +34,7 @@ class StageRules:
 
 @dataclass(frozen=True)
 class StageNoise:
-    """Variances that one stage adds, at scale 1.
+    """Variances that one stage adds, after division by the scales.
 
     value: to every slot of its value. reading: for each atom, to every feature that the stage reads. rounding: for
     each atom, to a feature of the value, per unit of met power. square: to every slot of the value's square.
@@ -52,10 +53,10 @@ def stage_rules(draft: Draft) -> tuple[StageRules, ...]:
     for stage, table, split in zip(draft.stages, draft.tables, draft.splits, strict=True):
         conjugated = is_conjugated(table, planes)
         giants = sum(giant != 0 for giant in split.giants)
-        # the error of a sum counts for the features that were added, in equal shares
+        # n folds add up 2^n features and leave a variance of 2^n - 1: in equal shares, 1 - 2^-n per feature
         summed = {atom: 1 - 0.5 ** len(table.presums.get(atom, ())) for atom in stage.maps}
-        # adding the conjugate doubles the real part of an error; half the variance of a complex constant's error is
-        # real
+        # Adding the conjugate doubles the real part of an error, so its variance is four times as large. Of the
+        # variance of a complex constant's error, only half is in the real part.
         rounding = {atom: (2.0 if atom == 0 else 4.0) if conjugated else 1.0 for atom in stage.maps}
         groups = fold_groups(table.folds, conjugated, paired)
         result.append(StageRules(switches_after_folds(giants, groups), any(split.babies), summed, rounding))
@@ -70,7 +71,7 @@ def stage_noises(
     scales: Sequence[StageScales],
     key_share: float,
 ) -> tuple[StageNoise, ...]:
-    """The noise that every stage adds. key_share: as of `NoiseModel.output_sigmas`."""
+    """The noise that every stage adds. key_share: see `NoiseModel.output_sigmas`."""
     degree = draft.choice.degree
     atom_scales = [input_scale, *(scale.atom for scale in scales)]
     result = []
