@@ -4,5 +4,5 @@ draft.py        what the passes fill in, step by step
 splits.py       rotations divided into baby steps and giant steps
 layouts.py      layouts of the input and of every stage
 stage_cost.py   what a stage costs, from its diagonals and rotations
-work.py         the work of a whole draft, before its primes are chosen
+work.py         operations, keys and time of a whole draft, before its primes are chosen
 """

@@ -1,7 +1,9 @@
 """The Draft: a compilation in progress, for one choice of ring and policies. The passes of the compiler fill it in.
 
-Frozen: a pass makes a new draft with `dataclasses.replace`. Nobody writes into the arrays and mappings that a draft
-holds.
+An *atom* is what the affine map of a stage may read: atom 0 is the input, and every squared stage makes one more.
+
+Drafts are frozen: a pass makes a new draft with `dataclasses.replace`. Nobody writes into the arrays and mappings that
+a draft holds.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ Array = NDArray[np.float64]
 
 
 class Rescaling(StrEnum):
-    """After which squares the modulus is divided."""
+    """After which squares the plan rescales."""
 
     EVERY = "every"  # after every square
     NOT_LAST = "not_last"  # after every square but the last
@@ -38,13 +40,13 @@ class Rescaling(StrEnum):
 class Choice:
     """What the search varies.
 
-    degree: of the ring. rescaling: after which squares. base_primes: data primes that are never divided away.
-    rotate_input: whether the input is rotated before its products (fewer transforms) or only after them (less noise).
-    rescale_primes: primes per rescale. planes: inputs per slot; two are the real and the imaginary part.
-    share_giants: whether giant steps share one key (Horner's rule) or have one each.
-    key_weight: what a key is worth where keys are scarce, in units of the time that taking a value apart into digits
-    needs.
-    prime_bits: size of the largest prime, which decides which backend can run the plan.
+    degree: of the ring. rescaling: after which squares the plan rescales. base_primes: how many data primes are left
+    at the end, since no rescale takes them. rotate_input: whether the first stage has baby steps, which rotate the
+    input before its products (fewer transforms), or giant steps only (less noise). rescale_primes: primes per rescale.
+    planes: how many inputs a slot carries; of two, one is the real and one the imaginary part. share_giants: whether
+    the giant steps of a stage share one key (Horner's rule) or have one each. key_weight: the time that one key counts
+    for when rotations are split, in digit decompositions; above 0 only where keys are limited. prime_bits: the largest
+    size of a prime, which decides whether the engine can run the plan.
     """
 
     degree: int
@@ -63,13 +65,17 @@ class Choice:
 
     @property
     def paired_folds(self) -> bool:
-        """Whether folds are done in pairs, which takes three keys instead of two."""
+        """Whether two folds are done as one step, which takes three keys instead of two (`secure.layout.folds`)."""
         return self.key_weight <= 1
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The values of every stage on the calibration inputs: atoms and affine values, (features, images)."""
+    """Every value of the network on the calibration inputs, each (features, images).
+
+    atoms: the input, then the square of every squared stage. values: the affine value of every stage, before its
+    square.
+    """
 
     atoms: tuple[Array, ...]
     values: tuple[Array, ...]
@@ -80,14 +86,17 @@ class Evidence:
 
     @property
     def outputs(self) -> Array:
+        """The network's outputs, (outputs, images)."""
         return self.values[-1]
 
     @cached_property
     def atom_rms(self) -> tuple[float, ...]:
+        """The root mean square of every atom, over features and images."""
         return tuple(max(float(np.sqrt(np.mean(atom**2))), 1e-12) for atom in self.atoms)
 
     @cached_property
     def value_rms(self) -> tuple[float, ...]:
+        """The root mean square of every stage's affine value, over features and images."""
         return tuple(max(float(np.sqrt(np.mean(value**2))), 1e-12) for value in self.values)
 
 
@@ -99,11 +108,11 @@ def gather_evidence(stages: tuple[Stage, ...], images: Array) -> Evidence:
 
 @dataclass(frozen=True)
 class Split:
-    """Baby-step/giant-step of one stage: rotation = baby + giant (mod slots).
+    """The baby steps and giant steps of one stage: rotation = baby + giant (mod slots).
 
     parts: (baby, giant) for every rotation of the stage's table, both in [0, slots). horner: whether evenly spaced
-    giant steps are done by Horner's rule: a chain of rotations by the same step. They then share one key, but each
-    rotation waits for the sum before it.
+    giant steps are done by Horner's rule: the sum is rotated by the same step again and again. All of them then share
+    one key, but each rotation waits for the sum before it.
     """
 
     parts: Mapping[int, tuple[int, int]]
@@ -117,17 +126,22 @@ class Split:
 
     @property
     def babies(self) -> tuple[int, ...]:
+        """All baby steps in ascending order, 0 included where it occurs."""
         return tuple(sorted({baby for baby, _ in self.parts.values()}))
 
     @property
     def giants(self) -> tuple[int, ...]:
+        """All giant steps in ascending order, 0 included where it occurs."""
         return tuple(sorted({giant for _, giant in self.parts.values()}))
 
 
 @dataclass(frozen=True)
 class StageScales:
-    """Scales of one stage: of its affine value, and of the atom that its square becomes (value**2 without a
-    rescale)."""
+    """Scales of one stage.
+
+    value: of its affine value. atom: of the atom that its square becomes, value**2 without a rescale; 0 without a
+    square.
+    """
 
     value: float
     atom: float
@@ -135,7 +149,7 @@ class StageScales:
 
 @dataclass(frozen=True)
 class Offer:
-    """A layout of a stage that was considered: its description, its predicted time, and whether it was taken."""
+    """A layout that was considered for a stage: its description, its predicted time, and whether it was taken."""
 
     layout: str
     milliseconds: float
@@ -149,17 +163,19 @@ class Draft:
     stages: tuple[Stage, ...]
     evidence: Evidence
     choice: Choice
-    allowed_error: float = inf  # at six sigma, in the outputs' units
+    allowed_error: float = inf  # at six standard deviations, in the outputs' units; infinite: no limit
     allowed_disagreement: float = ACCEPTABLE_DISAGREEMENT  # share of changed classes; counts without an allowed_error
     times: KernelTimes = TYPICAL_TIMES  # of the machine that will run the plan
-    # arrange; rows of the input's map are ciphertexts times planes
+    # arrange: atom_maps[0], of the input, is (ciphertexts * planes, slots), the others (ciphertexts, slots)
     atom_maps: tuple[SlotMap, ...] = ()
     tables: tuple[DiagonalTable, ...] = ()
     offers: tuple[tuple[Offer, ...], ...] = ()  # by stage
-    coefficients: tuple[float, ...] = ()  # by stage, the largest of what is rescaled or decrypted, at scale 1
+    coefficients: tuple[
+        float, ...
+    ] = ()  # by stage, the largest coefficient of what is rescaled or decrypted, at scale 1
     # choose_rotations
     splits: tuple[Split, ...] = ()
-    # place_rescales: level each stage works at, level of each atom, how many primes each stage's square is divided by
+    # place_rescales: levels of stages and of atoms; by stage, how many primes its square is divided by
     stage_levels: tuple[int, ...] = ()
     atom_levels: tuple[int, ...] = ()
     rescaled: tuple[int, ...] = ()
@@ -167,14 +183,14 @@ class Draft:
     params: Params | None = None
     input_scale: float = 0.0
     scales: tuple[StageScales, ...] = ()
-    output_sigmas: Array | None = None  # (outputs, images) standard deviation of the output error, for a bound
+    output_sigmas: Array | None = None  # (outputs, images), standard deviations of the outputs' errors, for a bound
     expected_disagreement: float = 1.0  # share of calibration images whose class changes, on average over keys
     # emit
     plan: Plan | None = None
 
     @property
     def levels(self) -> int:
-        """The data primes of a fresh ciphertext."""
+        """How many data primes a fresh ciphertext has."""
         return self.atom_levels[0]
 
     @property

@@ -1,11 +1,12 @@
 """The possible layouts of the input and of every stage's result. `secure.passes.arrange` takes the cheapest. Pure.
 
-    input   all features or only those that some weight reads, as densely as needed; for a convolution also tap by tap
-    dense   row s mod period in slot s; or the rows in shares, one for each copy of what the stage reads
-    blocks  a convolution of a value in blocks gives blocks; where pooling follows, positions of a window go into
-    quarters raster  any other stage with positions puts its result on the input's raster, one channel per block
+    input    all features, or only those that some weight reads; on the raster, or for a convolution tap by tap
+    dense    row s mod period in slot s; or the rows in shares, one for each copy of what the stage reads
+    blocks   a convolution of a value in blocks gives blocks; where pooling follows, the positions of a window go into
+             different quarters
+    raster   any other stage with positions puts its result on the input's raster, one channel per block
 
-The client may send the input in any layout. The choice says whether a slot carries one feature or two.
+The client may send the input in any layout. `Choice.planes` says whether a slot carries one feature or two.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ from secure.layout.packing import (
 from secure.layout.taps import Taps, stage_taps, straight_tap_blocks, tap_blocks
 from secure.stages.stages import Grid, Stage
 
-#: Inputs of at most this many channels are sent with one channel per ciphertext, repeated through the slots.
+#: On the raster, an input of at most this many channels is sent with one channel per ciphertext, repeated in every
+#: block.
 MAX_REPEATED_CHANNELS = 3
 #: A map with more entries than this is neither examined for pooling nor laid out in blocks.
 MAX_DENSE_ENTRIES = 5 * 10**7
@@ -45,7 +47,7 @@ MAX_DENSE_ENTRIES = 5 * 10**7
 
 @dataclass(frozen=True)
 class Placed:
-    """A stage laid out: a description, its table, and the blocks of its result if the result lies in blocks."""
+    """One layout of a stage: a description for people, its diagonals, and the blocks of its result if it has blocks."""
 
     layout: str
     table: DiagonalTable
@@ -54,7 +56,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Source:
-    """A value that a stage reads: its slot map, its blocks if it lies in blocks, and the grid of its positions."""
+    """Where a value that a stage reads lies: its slot map, its blocks if it has blocks, the grid of its positions."""
 
     slot_map: SlotMap
     blocks: Blocks | None = None
@@ -62,24 +64,16 @@ class Source:
 
 
 def first_layouts(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
-    """Layouts of the input, each with the first stage. Map rows of the same ciphertext follow one another."""
-    first, slots, planes = draft.stages[0], draft.choice.slots, draft.choice.planes
+    """(slot map of the input, the first stage laid out for it), one by one.
+
+    Slot maps are (ciphertexts * planes, slots): the planes of one ciphertext are rows that follow one another.
+    """
+    first, slots = draft.stages[0], draft.choice.slots
     raster = raster_extent(draft.stages)
     if first.grid is None or not fits_raster(raster, slots):
-        everything, read = np.arange(draft.evidence.atoms[0].shape[0]), _read_inputs(draft.stages)
-        for features in [everything] if len(read) == len(everything) else [everything, read]:
-            count = -(-len(features) // planes)
-            share = least_share(count, first.size, slots) if next_power_of_two(first.size) < slots else 1
-            for size in sorted({share, next_power_of_two(share)}):
-                # whole shares in the first plane: a feature then meets a row in the same diagonal whichever plane
-                # carries it
-                whole = min(len(features), max(count, size * (slots // next_power_of_two(first.size))))
-                fanned = fanned_map(np.arange(whole), first.size, slots, size)
-                source = in_planes(features, planes, fanned, whole)
-                words = f"{len(features)} inputs, {size} per block of {next_power_of_two(first.size)} slots"
-                yield source, Placed(words, folded_table(first.maps, {0: source}, first.size))
+        yield from _dense_inputs(draft)
         return
-    if planes == 1:
+    if draft.choice.planes == 1:
         origin = first.grid.origin
         grid = Grid(origin[0], origin[1:], (1,) * len(origin[1:]), origin)
         repeated = grid.channels <= MAX_REPEATED_CHANNELS
@@ -92,9 +86,9 @@ def first_layouts(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
 
 
 def next_layouts(draft: Draft, index: int, sources: Mapping[int, Source]) -> Iterator[Placed]:
-    """The layouts of a stage after the first."""
+    """The layouts of a stage after the first. sources: where each atom that the stage reads lies."""
     stage = draft.stages[index]
-    last = index == len(draft.stages) - 1  # the client must get outputs and zeros, no partial sums
+    last = index == len(draft.stages) - 1  # the client must get outputs and zeros, so no partial sums
     only = next(iter(sources.values())) if len(sources) == 1 else None
     if only is not None and only.blocks is not None and only.grid is not None:
         yield from _from_blocks(stage, next(iter(sources)), only.blocks, only.grid, last)
@@ -109,28 +103,51 @@ def next_layouts(draft: Draft, index: int, sources: Mapping[int, Source]) -> Ite
 
 
 def raster_extent(stages: tuple[Stage, ...]) -> Shape:
-    """A raster that every grid fits on: the largest extent along each axis, the input's included. One unit without
-    grids."""
+    """The raster that every grid fits on: the largest extent along each axis, the input's included.
+
+    (1,) for a network without positions.
+    """
     grids = [stage.grid for stage in stages if stage.grid is not None]
     extents = [grid.extent for grid in grids] + [grid.origin[1:] for grid in grids]
     return tuple(max(axis) for axis in zip(*extents, strict=True)) if extents else (1,)
 
 
 def fits_raster(raster: Shape, slots: int) -> bool:
-    """Whether one channel on this raster fits into a ciphertext."""
+    """Whether one channel on this raster, padded to a power of two, fits into a ciphertext."""
     return next_power_of_two(prod(raster)) <= slots
 
 
+def _dense_inputs(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
+    """Layouts of the input of a dense first stage: all features or those that are read, with two sizes of shares each.
+
+    A share is what one block of slots holds (`fanned_map`): as little as possible, or the next power of two.
+    """
+    first, slots, planes = draft.stages[0], draft.choice.slots, draft.choice.planes
+    everything, read = np.arange(draft.evidence.atoms[0].shape[0]), _read_inputs(draft.stages)
+    block = next_power_of_two(first.size)
+    for features in [everything] if len(read) == len(everything) else [everything, read]:
+        per_plane = -(-len(features) // planes)
+        share = least_share(per_plane, first.size, slots) if block < slots else 1
+        for size in sorted({share, next_power_of_two(share)}):
+            # The first plane holds whole shares. A feature then meets a row in the same diagonal, whichever plane
+            # carries it.
+            whole = min(len(features), max(per_plane, size * (slots // block)))
+            fanned = fanned_map(np.arange(whole), first.size, slots, size)
+            source = in_planes(features, planes, fanned, whole)
+            words = f"{len(features)} inputs, {size} per block of {block} slots"
+            yield source, Placed(words, folded_table(first.maps, {0: source}, first.size))
+
+
 def _read_inputs(stages: tuple[Stage, ...]) -> NDArray[np.int64]:
-    """The input features that some weight reads. The others need not be encrypted."""
+    """The input features that some weight reads, in ascending order. The others need not be encrypted."""
     columns = [stage.maps[0].indices[stage.maps[0].data != 0] for stage in stages if 0 in stage.maps]
     return np.unique(np.concatenate(columns))
 
 
 def _tap_by_tap(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
-    """Tap-by-tap layouts of the input of a convolution.
+    """Tap-by-tap layouts of the input of a convolution, with and without quarters for pooling.
 
-    Only for a convolution that alone reads the input, and whose result is not added to another value.
+    There are none unless the first stage alone reads the input, and stages that read its square read nothing else.
     """
     first = draft.stages[0]
     taps = stage_taps(first)
@@ -149,9 +166,9 @@ def _tap_by_tap(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
 
 
 def _tapped(taps: Taps, places: PositionPlaces, slots: int, planes: int) -> tuple[SlotMap, Placed] | None:
-    """One layout of taps; None if it does not fit."""
+    """(slot map of the input, the convolution laid out) for one arrangement of positions; None if it does not fit."""
     channels, count = len(taps.weights), -(-len(taps.inputs) // planes)
-    if places.quarters > 1:  # rotations may not leave a quarter: one block per channel, as large as fits
+    if places.quarters > 1:  # rotations may not leave a quarter, so it has one block per channel, as large as fits
         block = slots // (places.quarters * next_power_of_two(channels))
     else:
         block = places.block
@@ -169,9 +186,10 @@ def _tapped(taps: Taps, places: PositionPlaces, slots: int, planes: int) -> tupl
 
 
 def _from_blocks(stage: Stage, atom: int, blocks: Blocks, grid: Grid, last: bool) -> Iterator[Placed]:
-    """Layouts of a stage that reads one value in blocks.
+    """Layouts of a stage that reads one value, which lies in blocks.
 
-    If the value's positions lie in quarters it is pooled first. Then it is convolved, or mixed densely.
+    A value in quarters is pooled first: its quarters are added up before the products (`DiagonalTable.presums`). If
+    the result has positions that fit the blocks, the stage is a convolution between blocks, else a dense map of slots.
     """
     matrix, steps, presums = stage.maps[atom].toarray(), grid.steps, {}
     if blocks.places.quarters > 1:
@@ -199,7 +217,11 @@ def _dense_words(groups: int) -> str:
 
 
 def _group_counts(sources: Mapping[int, SlotMap], rows: int, last: bool) -> list[int]:
-    """Into how many shares `rows` rows may be divided. Those of the last stage are not divided."""
+    """Into how many shares `rows` rows may be divided, in ascending order: powers of two from 1 on.
+
+    There may be at most as many shares as copies of the sources. Rows of the last stage, or rows that read values of
+    several ciphertexts, are not divided.
+    """
     slots = next(iter(sources.values())).shape[1]
     period = max(period_of(source) for source in sources.values())
     if last or any(len(source) > 1 for source in sources.values()):

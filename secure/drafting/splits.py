@@ -1,10 +1,9 @@
-"""Splits: a stage's rotations divided into baby steps of its inputs and giant steps of its sums, at the least
-predicted time.
+"""Splits: a stage's rotations divided into baby steps of its inputs and giant steps of its sums.
 
-A rotation of an input is shared by every output ciphertext, a rotation of a sum by every input. With r = baby + giant,
-D diagonals need about 2 sqrt(D) rotations instead of D (baby-step/giant-step, Halevi-Shoup). All baby steps of one
-input share its digits and cost little more than a product with their key; every giant step costs transforms of its
-own. So the predicted time is minimized, and not the number of rotations (ours).
+A rotated input serves every output ciphertext, and a rotated sum contains every input. With rotation = baby + giant, D
+diagonals need about 2 sqrt(D) rotations instead of D (baby-step/giant-step, Halevi and Shoup). All baby steps of one
+input share its digits, so each costs little more than a product with its key. Every giant step costs transforms of its
+own. So the split with the least predicted time is chosen, not the one with the fewest rotations (ours).
 """
 
 from __future__ import annotations
@@ -20,17 +19,17 @@ from secure.kernels.counts import KernelCounts, KernelTimes
 from secure.kernels.engine import digits_kernels, division_kernels, switch_kernels
 from secure.layout.diagonals import DiagonalTable
 
-#: How many differences between rotations are tried as steps: the most frequent ones.
+#: How many of the most frequent differences between rotations are tried as the distance of giant steps.
 FREQUENT_DIFFERENCES = 48
 #: The step with which every rotation is a giant step.
 ONLY_GIANTS = 1
 
 
 def split_table(draft: Draft, table: DiagonalTable, stage: int, rotate_input: bool = True) -> Split:
-    """The cheapest split of a stage's table, priced at the level that the stage has if every square is rescaled by one
-    prime.
+    """The cheapest split of a stage's table. rotate_input: whether baby steps are allowed.
 
-    Drafts that rescale by two primes take the same split, although rotations cost more there relative to products.
+    Levels are not chosen yet, so prices are those of the level that the stage has if every square is rescaled by one
+    prime. Drafts that rescale by two primes take the same split, although rotations cost them more beside products.
     """
     level = 1 + sum(later.squared for later in draft.stages[stage:])
     slots, choice = draft.choice.slots, draft.choice
@@ -43,7 +42,7 @@ def split_table(draft: Draft, table: DiagonalTable, stage: int, rotate_input: bo
 
 
 def giants_only(table: DiagonalTable, slots: int) -> Split:
-    """Products first, rotations after them. The sums have the larger scale, so the noise of a rotation weighs less."""
+    """Giant steps only: products first, rotations after them. Sums have a larger scale, so rotations add less noise."""
     return _split(_rotations(table), ONLY_GIANTS, 0, slots)
 
 
@@ -51,8 +50,9 @@ def giants_only(table: DiagonalTable, slots: int) -> Split:
 class SplitPrices:
     """Milliseconds that the parts of a split cost.
 
-    digits: taking an input that is rotated apart. baby: a baby step. row: one product with a constant that has one
-    more row, since its factor is rotated. giant: a giant step. key: what one key is worth.
+    digits: the digits of an input that has baby steps. baby: one baby step. row: one product of a rotated input beyond
+    what that of an unrotated one costs, since it has the row of the special prime too. giant: one giant step. key: what
+    one key counts for (`Choice.key_weight`).
     """
 
     digits: float
@@ -63,8 +63,9 @@ class SplitPrices:
 
     @staticmethod
     def of(times: KernelTimes, level: int, degree: int, key_weight: int) -> SplitPrices:
+        """The prices at a level of a ring of this degree, on a machine with these kernel times."""
         digits, switch = digits_kernels(level, degree), switch_kernels(level, degree)
-        one_row = KernelCounts(products=2 * degree)  # that of P, in both parts
+        one_row = KernelCounts(products=2 * degree)  # the row of P, in both parts
         return SplitPrices(
             digits=times.milliseconds(digits),
             baby=times.milliseconds(switch),
@@ -75,7 +76,11 @@ class SplitPrices:
 
 
 def cheapest_split(table: DiagonalTable, planes: int, prices: SplitPrices, slots: int) -> Split:
-    """The split that costs least; of equally cheap ones that with the smaller step."""
+    """The split that costs least; of equally cheap ones that with the smaller step.
+
+    A step and an offset define a split (`_split`). Two offsets are tried: 0, and that which makes the most negative
+    rotation a baby step.
+    """
     rotations = _rotations(table)
     signed = (rotations + slots // 2) % slots - slots // 2
     keys = list(constant_keys(table, planes))
@@ -88,9 +93,9 @@ def cheapest_split(table: DiagonalTable, planes: int, prices: SplitPrices, slots
         shifted = (steps + offset) % slots
         baby = shifted % candidates[:, None]  # (candidates, diagonals)
         giant = shifted - baby
-        moved = baby != offset
+        moved = baby != offset  # the baby step is baby - offset; where that is 0, the input is not rotated
         giants = _distinct(outputs * slots + giant, giant != 0)
-        with np.errstate(invalid="ignore"):  # infinite prices times no part: the split is then any one, and correct
+        with np.errstate(invalid="ignore"):  # an infinite price times 0 is NaN: any split may win then, and is correct
             costs = (
                 prices.digits * _distinct(np.broadcast_to(sources, baby.shape), moved)
                 + prices.baby * _distinct(sources * slots + baby, moved)
@@ -105,23 +110,30 @@ def cheapest_split(table: DiagonalTable, planes: int, prices: SplitPrices, slots
 
 
 def _distinct(numbers: NDArray[np.int32], counted: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(rows,): how many different numbers, all at least 0, each row has where `counted`. int32 is sorted faster than
-    int64."""
+    """(rows,): how many different numbers each row has where `counted`. Numbers are at least 0.
+
+    They are int32 since that is sorted faster than int64.
+    """
     ordered = np.sort(np.where(counted, numbers, np.int32(-1)), axis=1)
     return np.count_nonzero(np.diff(ordered, axis=1), axis=1) + (ordered[:, 0] != -1)
 
 
 def _rotations(table: DiagonalTable) -> NDArray[np.int64]:
+    """The different rotations of a table's diagonals, in ascending order."""
     return np.array(sorted({key.rotation for key in table.diagonals}))
 
 
 def _numbered(places: list[tuple[int, int]]) -> NDArray[np.int32]:
+    """A number for every place: the same for equal places, and 0, 1, 2 ... in the order of first appearance."""
     numbers: dict[tuple[int, int], int] = {}
     return np.array([numbers.setdefault(place, len(numbers)) for place in places], dtype=np.int32)
 
 
 def _candidate_steps(signed: NDArray[np.int64], slots: int) -> list[int]:
-    """Every step up to 64, powers of two, and the most frequent differences, by which baby steps may repeat."""
+    """The distances of giant steps to try: all up to 64, powers of two, and frequent differences between rotations.
+
+    signed: the rotations as numbers from -slots / 2 to slots / 2.
+    """
     ordered = np.sort(signed)
     found = np.abs(ordered[:, None] - ordered[None, :]) if len(ordered) <= 512 else np.diff(ordered)
     differences, counts = np.unique(found[(found > 64) & (found < slots)], return_counts=True)
@@ -131,8 +143,10 @@ def _candidate_steps(signed: NDArray[np.int64], slots: int) -> list[int]:
 
 
 def _split(rotations: NDArray[np.int64], step: int, offset: int, slots: int) -> Split:
-    """rotation = baby + giant with baby in [-offset, step - offset), so that negative offsets of a convolution stay
-    baby steps."""
+    """The split with baby steps in [-offset, step - offset) and giant steps that are multiples of `step`.
+
+    An offset keeps the small negative rotations of a convolution baby steps.
+    """
     parts = {}
     for rotation in rotations.tolist():
         shifted = (rotation + offset) % slots

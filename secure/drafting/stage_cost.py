@@ -1,7 +1,8 @@
 """What one stage costs under the engine, from its diagonals and how its rotations are split. Pure counting.
 
-The engine works by these rules (`secure.kernels.engine`): rotations of one value share its digits. Products of rotated
-values are added before they are divided. Of a sum that is only rotated, one part alone is divided.
+The engine works by these rules (`secure.kernels.engine`). Rotations of one value share its digits. Products of rotated
+values are added before the sum is divided by the special prime. If a sum is only rotated, only one of its parts is
+divided.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from secure.layout.folds import Move, fold_groups
 
 @dataclass(frozen=True)
 class GiantWork:
-    """The products that one giant step rotates: how many have a rotated input, and how many an input that was not
-    rotated."""
+    """The products that one giant step rotates. giant: the step. rotated: products of inputs with a baby step. still:
+    products of inputs that are not rotated."""
 
     giant: int
     rotated: int
@@ -36,13 +37,13 @@ class GiantWork:
 
 @dataclass(frozen=True)
 class StageWork:
-    """The rotations and products of one stage, counted.
+    """The rotations and products of one stage.
 
-    babies: for every rotated input ciphertext, its number of baby steps.
+    babies: for every input ciphertext that is rotated, its number of baby steps.
     outputs: for every output ciphertext, its giant steps in ascending order.
-    chained: for every output, whether its giant steps are done by Horner's rule.
-    groups: the moves that follow the sum of every output.
-    presums: for every input ciphertext, the groups of moves that fold it before the products.
+    chained: for every output ciphertext, whether its giant steps are done by Horner's rule.
+    groups: the groups of moves that every output ciphertext goes through after its sum.
+    presums: for every input ciphertext that is folded before the products, its groups of moves.
     """
 
     babies: tuple[int, ...]
@@ -53,17 +54,18 @@ class StageWork:
 
     @property
     def multiplications(self) -> int:
+        """Products with constants."""
         return sum(giant.rotated + giant.still for giants in self.outputs for giant in giants)
 
     @property
     def rotations(self) -> int:
-        """Rotations of sums and inputs, without those of the groups."""
+        """Rotations of inputs and of sums, without the moves in `groups`."""
         presums = sum(len(moves) for groups in self.presums for moves in groups)
         return presums + sum(self.babies) + sum(giant.giant != 0 for giants in self.outputs for giant in giants)
 
 
 def constant_keys(table: DiagonalTable, planes: int) -> Collection[DiagonalKey]:
-    """The keys of `plane_constants`, without computing the constants."""
+    """The keys that `plane_constants` returns, without computing the constants."""
     if not is_conjugated(table, planes):
         return table.diagonals.keys()
     return {
@@ -98,7 +100,7 @@ def stage_work(table: DiagonalTable, split: Split, choice: Choice) -> StageWork:
 
 
 def stage_kernels(work: StageWork, level: int, degree: int) -> KernelCounts:
-    """Kernels of everything from the inputs to the stage's divided value, without adding the constant."""
+    """Kernels of a stage from its inputs to its value, which is divided by P. Adding the constant is left out."""
     digits, switch = digits_kernels(level, degree), switch_kernels(level, degree)
     half_division = division_kernels(level, degree, parts=1)
     lifted, added = (summand_kernels(level, degree, form) for form in (Form.LIFTED, Form.EXTENDED))
@@ -125,7 +127,7 @@ def stage_kernels(work: StageWork, level: int, degree: int) -> KernelCounts:
 
 
 def _product_kernels(giant: GiantWork, level: int, degree: int) -> KernelCounts:
-    """Kernels of the products of one giant step, each added to their sum at once."""
+    """Kernels of the products of one giant step, including the addition to their sum."""
     rotated, still = product_kernels(level, degree, extended=True), product_kernels(level, degree)
     calls = product_calls(giant.rotated) + product_calls(giant.still)
     return rotated.times(giant.rotated) + still.times(giant.still) + calls

@@ -1,6 +1,6 @@
-"""Work counted from a draft, before its plan is written. The search orders candidates by it.
+"""Operations, keys and time of a draft, counted before its plan is written. The search orders drafts by the time.
 
-A checker compares it with the written plan.
+`secure.passes.checkers.check_plan` compares the operations with those of the written plan.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from secure.plan import Kind, Plan
 
 
 def draft_operations(draft: Draft) -> Counter[tuple[Kind, int]]:
-    """Operations by (kind, working level), without drops. The draft has its rotations and levels."""
+    """Operations by (kind, working level), without drops. The draft must have its rotations and levels."""
     return _operations(draft, _works(draft))
 
 
@@ -32,9 +32,9 @@ def _operations(draft: Draft, works: Sequence[StageWork]) -> Counter[tuple[Kind,
         work[Kind.MULTIPLY_PLAIN, level] += own.multiplications
         presums = sum(len(moves) for groups in own.presums for moves in groups)
         work[Kind.ADD, level] += own.multiplications - outputs + outputs * len(moves) + presums
-        constant_anywhere = stage.constant != 0
+        nonzero = stage.constant != 0
         work[Kind.ADD_PLAIN, level] += sum(
-            bool(constant_anywhere[features[features >= 0]].any()) for features in table.output_map
+            bool(nonzero[features[features >= 0]].any()) for features in table.output_map
         )
         if stage.squared:
             work[Kind.SQUARE, level] += outputs
@@ -45,7 +45,7 @@ def _operations(draft: Draft, works: Sequence[StageWork]) -> Counter[tuple[Kind,
 
 
 def draft_key_count(draft: Draft) -> int:
-    """How many different rotations and conjugations the draft has. Each needs a Galois key."""
+    """How many Galois keys the draft needs: one for every different rotation or conjugation."""
     moves: set[tuple[int, bool]] = set()
     slots = draft.choice.slots
     for table, split, work in zip(draft.tables, draft.splits, _works(draft), strict=True):
@@ -68,7 +68,7 @@ def plan_operations(plan: Plan) -> Counter[tuple[Kind, int]]:
 
 
 def draft_milliseconds(draft: Draft, times: KernelTimes) -> float:
-    """Predicted server time of a draft under the engine."""
+    """Predicted server time of a draft under the engine, in milliseconds."""
     degree, total, works = draft.choice.degree, KernelCounts(), _works(draft)
     operations = _operations(draft, works)
     for work, level in zip(works, draft.stage_levels, strict=True):
@@ -80,14 +80,14 @@ def draft_milliseconds(draft: Draft, times: KernelTimes) -> float:
 
 
 def draft_seal_milliseconds(draft: Draft, times: KernelTimes) -> float:
-    """Predicted server time of a draft under SEAL, operation by operation."""
+    """Predicted server time of a draft under SEAL, in milliseconds: the sum over all operations."""
     degree = draft.choice.degree
     counts = (seal_operation_kernels(*place, degree).times(count) for place, count in draft_operations(draft).items())
     return times.milliseconds(sum(counts, KernelCounts()))
 
 
 def _works(draft: Draft) -> tuple[StageWork, ...]:
-    """The products and rotations of every stage."""
+    """The rotations and products of every stage."""
     return tuple(
         stage_work(table, split, draft.choice) for table, split in zip(draft.tables, draft.splits, strict=True)
     )
