@@ -170,9 +170,7 @@ class Draft:
     atom_maps: tuple[SlotMap, ...] = ()
     tables: tuple[DiagonalTable, ...] = ()
     offers: tuple[tuple[Offer, ...], ...] = ()  # by stage
-    coefficients: tuple[
-        float, ...
-    ] = ()  # by stage, the largest coefficient of what is rescaled or decrypted, at scale 1
+    coefficients: tuple[float, ...] = ()  # by stage, the largest that is rescaled or decrypted, at scale 1
     # choose_rotations
     splits: tuple[Split, ...] = ()
     # place_rescales: levels of stages and of atoms; by stage, how many primes its square is divided by

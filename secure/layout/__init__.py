@@ -5,5 +5,5 @@ diagonals.py      a linear map between slot maps as diagonals
 blocks.py         values that keep positions, as blocks of slots
 block_tables.py   convolutions between values in blocks
 taps.py           a convolution over the input, tap by tap
-folds.py          rotations that add up partial sums, two folds at a time
+folds.py          rotations that add up partial sums, in pairs
 """

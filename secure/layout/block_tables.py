@@ -1,8 +1,8 @@
 """Linear maps between values in blocks, as diagonals: for every shift of positions a small dense map over blocks. Pure.
 
 For output position p, a tap of a convolution reads input position p plus an offset. In blocks, one rotation moves all
-positions and channels by that offset. Mixing channels is a dense map over blocks: it rotates by whole blocks, and its
-rows may be divided into shares, one per copy of the input.
+positions of all channels by that offset. Mixing channels is then a dense map over blocks: it rotates by whole blocks,
+and its rows may be divided into shares, one per copy of the input.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ def block_table(
 ) -> tuple[DiagonalTable, Blocks]:
     """The diagonals of a map, and the layout of its result.
 
-    weights: for each shift in slots, (rows, channels, positions). source: the channel in every block, (ciphertexts,
-    blocks of one quarter). places: where the positions of the result lie.
+    weights: for each shift in slots, (rows, channels, positions); a row is a channel of the result. source: the channel
+    in every block, (ciphertexts, blocks of one quarter). block: slots per block. places: where the positions of the
+    result lie. groups: how many shares the rows are divided into.
     """
     rows = len(next(iter(weights.values())))
     pattern = folded_pattern({atom: source}, rows, groups)
@@ -47,8 +48,11 @@ def block_table(
 
 
 def shifted_weights(matrix: Array, channels: int, before: PositionPlaces, after: PositionPlaces) -> dict[int, Array]:
-    """A matrix (rows * positions, channels * positions before) divided by shift: the distance in slots from output to
-    input."""
+    """The entries of a matrix sorted by shift, the distance in slots from an output position to an input position.
+
+    matrix: (rows * positions after, channels * positions before). Returns: for each shift, the weights (rows, channels,
+    positions after).
+    """
     own, read = len(after.inner), len(before.inner)
     split = matrix.reshape(-1, own, channels, read)
     shift = before.inner[None, :] - after.inner[:, None]

@@ -1,10 +1,11 @@
 """Values with positions (feature maps) in blocks of slots: one channel per block, its positions inside. Pure.
 
-    slot = quarter * (blocks * block) + (block of the channel) * block + inner place of the position
+    slot = quarter * (blocks per quarter * slots per block) + (block of the channel) * (slots per block) + inner place
 
 Quarters are used where a later layer pools. The positions of one pooling window lie in different quarters, at the same
-place of each. Adding the value rotated by one quarter, by two and so on pools all windows at once, and leaves a copy
-of the result in every quarter (ours). There are as many quarters as positions in a window.
+inner place. Adding the value rotated by one quarter, by two and so on pools all windows at once, and leaves a copy of
+the result in every quarter (ours). There are as many "quarters" as positions in a window: four for 2 x 2 pooling, one
+without pooling.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ Places = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class PositionPlaces:
-    """Where positions lie.
+    """Where the positions of one channel lie.
 
-    sizes: of the grid of positions. pitch: slots between neighbours along each axis. quarters: how many there are.
-    quarter,
-    inner: for each position, its quarter and its place inside a block, (positions,).
+    sizes: of the grid of positions. pitch: slots between neighbours along each axis. quarters: the number of quarters.
+    quarter: for each position, the quarter it lies in. inner: for each position, its place inside a block. Both are
+    (positions,).
     """
 
     sizes: Shape
@@ -40,13 +41,12 @@ class PositionPlaces:
 
     @property
     def block(self) -> int:
-        """Slots that a block needs: a power of two."""
+        """The slots that a block needs for these places: a power of two."""
         return next_power_of_two(int(self.inner.max()) + 1)
 
     @property
     def collide(self) -> bool:
-        """Whether two positions have the same place, as happens for a map with more positions per row than its
-        input."""
+        """Whether two positions have the same place, as with more positions per row than the map reads."""
         return len(np.unique(self.inner + self.quarter * self.block)) < len(self.inner)
 
     def pooled(self, window: int) -> PositionPlaces:
@@ -57,7 +57,7 @@ class PositionPlaces:
         return PositionPlaces(sizes, self.pitch, 1, np.zeros_like(inner), inner)
 
     def strided(self, sizes: Shape, stride: Shape) -> PositionPlaces:
-        """The places of a strided map's result: each position lies where the first position that it reads lies."""
+        """The places of a strided map's result: position i lies where position i * stride of the input lies."""
         pitch = tuple(own * step for own, step in zip(self.pitch, stride, strict=True))
         axes = np.meshgrid(*(np.arange(size) * own for size, own in zip(sizes, pitch, strict=True)), indexing="ij")
         inner = np.sum(axes, axis=0).ravel()
@@ -65,8 +65,10 @@ class PositionPlaces:
 
 
 def compact_places(sizes: Shape, window: int = 1) -> PositionPlaces:
-    """The positions of a grid without gaps. With a pooling window, each position of a window lies in its own
-    quarter."""
+    """The places of a grid's positions in C order, without gaps.
+
+    window: the side of a pooling window. Each position of a window lies in a quarter of its own.
+    """
     pooled = tuple(size // window for size in sizes)
     position = np.stack(np.meshgrid(*(np.arange(size) for size in sizes), indexing="ij")).reshape(len(sizes), -1)
     inner = np.asarray(np.ravel_multi_index(tuple(position // window), pooled))
@@ -79,8 +81,8 @@ def compact_places(sizes: Shape, window: int = 1) -> PositionPlaces:
 class Blocks:
     """A value in blocks.
 
-    channels: the channel in every block, (ciphertexts, blocks of one quarter), or EMPTY. block: slots per block.
-    places: where positions lie.
+    channels: the channel in every block, or EMPTY, (ciphertexts, blocks of one quarter). block: slots per block.
+    places: where positions lie inside the blocks and in which quarters.
     """
 
     channels: SlotMap
@@ -89,6 +91,7 @@ class Blocks:
 
     @property
     def slots(self) -> int:
+        """Slots per ciphertext."""
         return self.channels.shape[1] * self.block * self.places.quarters
 
     @cached_property
@@ -109,22 +112,22 @@ class Blocks:
         return result.reshape(count, self.slots)
 
     def pooled(self, window: int) -> Blocks:
-        """The layout after the quarters were added up: every quarter holds the sums."""
+        """The layout after the quarters are added up. Every quarter holds the sums and counts as further blocks."""
         return replace(
             self, channels=np.tile(self.channels, (1, self.places.quarters)), places=self.places.pooled(window)
         )
 
     @property
     def quarter_folds(self) -> tuple[int, ...]:
-        """Rotations that add up the quarters; each is twice the one before it."""
+        """The folds, in slots, that add up the quarters. Each is twice the one before it."""
         quarter = self.channels.shape[1] * self.block
         return tuple(quarter << k for k in range(self.places.quarters.bit_length() - 1))
 
 
 def pooling_window(columns: NDArray[np.float64], grid: Grid) -> int:
-    """The side of the largest window over which a map (rows, features of the grid) has equal weights: a power of two.
+    """The side of the largest pooling window of a map: all weights of every window are equal. A power of two.
 
-    1 means that the map does not pool.
+    columns: the map's matrix, (rows, features of the grid). 1 means that the map does not pool.
     """
     best = 1
     window = 2
@@ -139,6 +142,6 @@ def pooling_window(columns: NDArray[np.float64], grid: Grid) -> int:
 
 
 def pooled_columns(columns: NDArray[np.float64], grid: Grid, window: int) -> NDArray[np.float64]:
-    """The columns of the map that reads window sums instead of single positions: one column per window."""
+    """The matrix of a pooling map if it reads the sums of windows: (rows, channels * windows)."""
     own = columns.reshape(len(columns), grid.channels, *grid.sizes)
     return own[(slice(None), slice(None), *(slice(None, None, window),) * len(grid.sizes))].reshape(len(columns), -1)

@@ -4,12 +4,11 @@ For an input slot map and an output slot map, the map is a sum of rotated inputs
 
     output_o[s] = sum over inputs i and rotations r of  input_i[(s + r) mod slots] * diagonal_{o,i,r}[s]
 
-Folded maps then add rotated copies of the result; each fold rotates by twice as much as the one before it. A diagonal
-of
-zeros is left out: this is how pruned blocks save rotations and keys.
+Folds then add rotated copies of the result to it. Each fold rotates by twice as much as the one before it. A diagonal
+of zeros is left out: this is how pruned blocks save rotations and keys.
 
-Sources: diagonals by Halevi and Shoup; folding of short wide maps as in the hybrid method of GAZELLE. Ours: fanned
-inputs, rows in shares over copies of the input, two planes, taps side by side.
+Diagonals are due to Halevi and Shoup, folds for maps with fewer rows than columns to the hybrid method of GAZELLE.
+Ours: fanned inputs, rows in shares over copies of the input, two planes, taps side by side.
 """
 
 from __future__ import annotations
@@ -40,10 +39,11 @@ class DiagonalKey:
 
 @dataclass(frozen=True)
 class DiagonalTable:
-    """All diagonals of one stage, the folds of the result, and the slot map of the result. Nobody writes into it.
+    """One stage's affine map, without its constant. Nobody writes into it.
 
-    partial: whether slots without a feature may hold partial sums of other rows instead of zero. presums: for each
-    atom, folds of its ciphertexts before the products.
+    diagonals: each (slots,). folds: rotations, in slots, that add up the result. output_map: the slot map of the
+    result. partial: whether slots of the result without a feature may hold partial sums of other rows instead of zero.
+    presums: for each atom, the folds of its ciphertexts before the products.
     """
 
     diagonals: Mapping[DiagonalKey, Array]
@@ -60,10 +60,10 @@ class DiagonalTable:
 
 @dataclass(frozen=True)
 class Pattern:
-    """Which row and which column of a matrix every slot of a diagonal holds.
+    """Which entry of a matrix lies in which slot of which diagonal.
 
-    entries: (key, rows, columns) of every diagonal, for the slots of one period; EMPTY where a slot holds zero. All
-    periods are equal.
+    entries: for every diagonal (key, rows, columns): the row and the column of the entry in each slot of one period,
+    EMPTY where the slot holds zero. All periods are equal. period: in slots. The other fields are those of the table.
     """
 
     entries: tuple[tuple[DiagonalKey, SlotMap, SlotMap], ...]
@@ -76,12 +76,13 @@ class Pattern:
 def folded_table(
     maps: Mapping[int, sparse.csr_matrix], sources: Mapping[int, SlotMap], rows: int, groups: int = 1
 ) -> DiagonalTable:
-    """The table of dense maps onto `rows` rows. Partial sums are folded when the inputs are longer than the rows'
-    period.
+    """The table of dense maps onto `rows` rows.
 
-    groups: how many shares the rows are divided into. With one share, row s mod period ends in slot s. The inputs
-    repeat through the slots, so with more shares each copy of the inputs computes one share. That takes fewer
-    diagonals and more folds, and only the first slots of every copy hold results.
+    The rows repeat with a period, the next power of two. If the inputs repeat with a longer one, the products give
+    partial sums, and folds add them up.
+    groups: how many shares the rows are divided into. With one share, row s mod period ends in slot s. With more, each
+    copy of the inputs computes one share. That takes fewer diagonals and more folds, and only the first slots of every
+    copy hold results.
     """
     dense = {atom: matrix.toarray() for atom, matrix in maps.items()}
     pattern = folded_pattern(sources, rows, groups)
@@ -94,7 +95,7 @@ def folded_table(
 
 
 def folded_pattern(sources: Mapping[int, SlotMap], rows: int, groups: int) -> Pattern:
-    """The pattern of `folded_table`: which entry of the matrix lies where, without the numbers."""
+    """The pattern of `folded_table`, for which the matrix itself is not needed."""
     slots = next(iter(sources.values())).shape[1]
     input_period = max(period_of(source) for source in sources.values())
     share = -(-rows // groups)
@@ -138,8 +139,10 @@ def folded_pattern(sources: Mapping[int, SlotMap], rows: int, groups: int) -> Pa
 def placed_table(
     maps: Mapping[int, sparse.csr_matrix], sources: Mapping[int, SlotMap], output_map: SlotMap
 ) -> DiagonalTable:
-    """The table of maps onto a given output map with one slot per row. Each entry reads the nearest copy of its
-    feature."""
+    """The table of maps onto a given output map, which has one slot per row. The table has no folds.
+
+    Each entry of a matrix reads the copy of its feature that is nearest to the slot of its row.
+    """
     slots = output_map.shape[1]
     target = _copies(output_map, int(output_map.max()) + 1)[:, 0]
     diagonals: dict[DiagonalKey, Array] = {}
@@ -167,11 +170,11 @@ def placed_table(
 
 
 def plane_constants(table: DiagonalTable, planes: int) -> Mapping[DiagonalKey, NDArray[Any]]:
-    """The constants that multiply ciphertexts. Their keys name ciphertexts, where those of the table name slot vectors.
+    """The constants that multiply ciphertexts, each (slots,). `input` in their keys counts ciphertexts.
 
-    With two planes, one ciphertext holds two inputs x and y as x + iy. Re((a - ib)(x + iy)) = ax + by, so one product
-    does the work of two. Adding the conjugate gives twice the real part, so the constants of such a table are halved
-    (derived).
+    In the keys of the table, `input` counts planes. With two planes, one ciphertext holds two inputs x and y as x + iy.
+    Re((a - ib)(x + iy)) = ax + by, so one product does the work of two. Adding the conjugate gives twice the real part,
+    so the constants of such a table are halved (derived).
     """
     if not is_conjugated(table, planes):
         return table.diagonals
@@ -192,8 +195,10 @@ def is_conjugated(table: DiagonalTable, planes: int) -> bool:
 
 
 def apply_table(table: DiagonalTable, atoms: Mapping[int, Array]) -> Array:
-    """The definition of a table: applied to each atom's slots (..., ciphertexts, slots) it gives (..., outputs,
-    slots)."""
+    """The slots (..., outputs, slots) that a table makes of each atom's slots (..., ciphertexts, slots).
+
+    This is the definition of what a table means.
+    """
     result = np.zeros((*next(iter(atoms.values())).shape[:-2], *table.output_map.shape))
     slots = result.shape[-1]
     turned = {atom: turnable(folded(own, table.presums.get(atom, ()))) for atom, own in atoms.items()}
@@ -204,12 +209,12 @@ def apply_table(table: DiagonalTable, atoms: Mapping[int, Array]) -> Array:
 
 
 def turnable(slots: Array) -> Array:
-    """The slots twice in a row, (..., 2 * slots): a rotation by r is then a slice from r on, without a copy."""
+    """The slots repeated, (..., 2 * slots). A rotation by r is then the slice from r to r + slots, without a copy."""
     return np.concatenate([slots, slots], axis=-1)
 
 
 def folded(slots: Array, folds: Sequence[int]) -> Array:
-    """Rotated copies added, one fold after the other."""
+    """The slots after these folds: each adds the slots rotated by its number of steps, one fold after the other."""
     for fold in folds:
         slots = slots + np.roll(slots, -fold, axis=-1)
     return slots

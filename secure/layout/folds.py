@@ -1,9 +1,8 @@
-"""What follows the products of a stage: folds add up the partial sums of a row, a conjugation removes imaginary parts.
-Pure.
+"""What follows the products of a stage: folds add up partial sums, a conjugation removes imaginary parts. Pure.
 
-A fold f adds the value rotated by f. Two folds f and 2 f in a row equal one sum of the rotations by f, 2 f and 3 f of
-one value, and under the engine these rotations share the value's digits. Adding the conjugate, which turns y into 2
-Re(y), can be half of such a pair too. So folds are done in pairs (ours).
+A fold f adds to a value the value rotated by f. Two folds f and 2 f in a row add the rotations by f, 2 f and 3 f of the
+first value, and under the engine these three rotations share its digits. Adding the conjugate, which turns y into 2
+Re(y), may take the place of the second fold. So folds are done in pairs (ours).
 """
 
 from __future__ import annotations
@@ -21,9 +20,11 @@ class Move:
 
 
 def fold_groups(folds: Sequence[int], conjugated: bool, paired: bool = True) -> tuple[tuple[Move, ...], ...]:
-    """Groups of moves; the moves of a group are all added to the value before it. Each fold is twice the one before it.
+    """Groups of moves, which are done one after the other.
 
-    paired: two folds per group, which needs three keys instead of two; else one fold per group.
+    A group adds to the value all of its moves, each applied to the value before the group. folds: each is twice the one
+    before it. conjugated: whether the conjugate is added after the last fold. paired: two folds per group, which needs
+    three keys instead of two; else one fold per group.
     """
     halves = [*folds, None] if conjugated else list(folds)
     alone = len(halves) % 2 if paired else len(halves)
@@ -35,14 +36,16 @@ def fold_groups(folds: Sequence[int], conjugated: bool, paired: bool = True) -> 
 
 
 def _single(fold: int | None) -> Move:
+    """The move of one fold; None stands for the conjugation."""
     return Move(0, conjugated=True) if fold is None else Move(fold)
 
 
 def switches_after_folds(switches: float, groups: Sequence[Sequence[Move]]) -> float:
-    """Variance of the real part after the groups, in units of the real part of one key switch (derived).
+    """The variance of the error after the groups, from that before them, in units of one key switch (derived).
 
-    switches: the variance before them. A fold adds the errors of another slot, which doubles the variance. A
-    conjugation doubles the real part itself, which quadruples the variance. Every move adds one key switch.
+    Both are variances of the real part. A fold adds the error of another slot, which doubles the variance. Adding the
+    conjugate doubles the real part itself, which makes the variance four times as large. Every move adds one key
+    switch.
     """
     for moves in groups:
         growth = 1.0

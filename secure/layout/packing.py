@@ -1,8 +1,9 @@
 """Slot maps: which feature of a value each slot of its ciphertexts carries. Pure.
 
-A slot map is an int32 array (ciphertexts, slots): the flat feature in each slot, or EMPTY for a slot that holds zero.
-A feature may lie in several slots; all copies have the same value. The output map of the last stage has nothing else
-in its slots, so a client decrypts outputs and zeros only.
+A slot map is an int32 array (ciphertexts, slots): the number of the feature in each slot, or EMPTY. A feature may lie
+in several slots; all copies have the same value. In the input and in the network's outputs, EMPTY slots hold zero, so
+a client decrypts outputs and zeros only. In values between them, EMPTY slots may hold partial sums
+(`DiagonalTable.partial`).
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ def next_power_of_two(number: int) -> int:
 
 
 def periodic_map(size: int, slots: int) -> SlotMap:
-    """Feature s mod period in slot s, where period is the next power of two above `size`.
+    """Feature s mod period in slot s, where period is the smallest power of two that is at least `size`.
 
-    Small values are repeated as often as they fit. Values larger than one ciphertext take several.
+    A small value is repeated as often as it fits. A value larger than one ciphertext takes several.
     """
     period = min(next_power_of_two(size), slots)
     ciphertexts = -(-size // slots)
@@ -38,14 +39,16 @@ def periodic_map(size: int, slots: int) -> SlotMap:
 
 
 def fanned_map(features: NDArray[np.integer], rows: int, slots: int, share: int | None = None) -> SlotMap:
-    """Input features laid out for a dense map onto `rows` rows, so that it needs `width` rotations instead of `period`.
+    """Input features laid out so that a dense map onto `rows` rows needs few rotations, (ciphertexts, slots).
 
-    period = next_power_of_two(rows). Every block of `period` slots holds its own share of the features, repeated so
-    often that any `width` slots in a row hold the whole share. So rotations 0 to width - 1 bring every feature to
-    every row. If copies of the share fit the block until past the last row, they follow one another from slot 0 on,
-    and width = share. Otherwise they are spread evenly around the block, and width = period / copies, rounded up.
-    Where that gains nothing, the result is that of `periodic_map`.
-    share: features per block; by default the fewest that hold all features.
+    Let period = next_power_of_two(rows). With `periodic_map`, such a map needs rotations 0 to period - 1. Here, every
+    block of `period` slots holds its own share of the features, in several copies, so that any `width` slots in a row
+    hold the whole share. Rotations 0 to width - 1 then bring every feature to every row.
+
+    If the copies that cover all rows fit the block, they follow one another from slot 0 on, and width = share.
+    Otherwise as many as fit are spread evenly around the block, and width = period / copies, rounded up. Where only one
+    copy fits, the result is that of `periodic_map`.
+    share: features per block; by default as few as possible.
     """
     period, count = next_power_of_two(rows), len(features)
     if count and period < slots:
@@ -61,12 +64,12 @@ def fanned_map(features: NDArray[np.integer], rows: int, slots: int, share: int 
 
 
 def least_share(count: int, rows: int, slots: int) -> int:
-    """Features that each block of next_power_of_two(rows) slots has to hold."""
+    """The fewest features that each block of next_power_of_two(rows) slots must hold, for `count` in one ciphertext."""
     return -(-count // (slots // next_power_of_two(rows)))
 
 
 def _fanned(features: NDArray[Any], share: int, starts: NDArray[Any], period: int, slots: int) -> SlotMap:
-    """Every block with a copy of its share of the features at each of `starts`."""
+    """(1, slots): every block of `period` slots with a copy of its share of the features at each of `starts`."""
     blocks = slots // period
     padded = np.append(features, np.full(blocks * share - len(features), EMPTY)).reshape(blocks, share)
     result = np.full((blocks, period), EMPTY, dtype=np.int32)
@@ -76,9 +79,10 @@ def _fanned(features: NDArray[Any], share: int, starts: NDArray[Any], period: in
 
 
 def in_planes(features: NDArray[np.integer], planes: int, places: SlotMap, count: int | None = None) -> SlotMap:
-    """(ciphertexts * planes, slots): feature i of plane 0 and feature i + count of plane 1 in the slots of place i.
+    """Features divided over planes, (ciphertexts * planes, slots). The planes of one ciphertext follow one another.
 
-    count: features per plane; by default the fewest that hold all features.
+    places: a slot map of numbers 0 to count - 1. Where it has i, plane 0 holds features[i] and plane 1 holds
+    features[count + i]. count: features per plane; by default as few as possible.
     """
     count = count or -(-len(features) // planes)
     padded = np.append(features, np.full(count * planes - len(features), EMPTY)).reshape(planes, count)
@@ -87,9 +91,9 @@ def in_planes(features: NDArray[np.integer], planes: int, places: SlotMap, count
 
 
 def raster_positions(grid: Grid, raster: tuple[int, ...]) -> NDArray[np.int64]:
-    """The place of every position of one channel on a raster in C order.
+    """The place, in slots, of every position of one channel on a raster in C order, (positions,).
 
-    A strided value leaves gaps on the raster, so that a convolution of any stride needs one rotation per tap.
+    A strided value leaves gaps on the raster. So a convolution of any stride needs one rotation per tap.
     """
     offsets = np.zeros(1, dtype=np.int64)
     for axis, (size, step) in enumerate(zip(grid.sizes, grid.steps, strict=True)):
@@ -99,8 +103,10 @@ def raster_positions(grid: Grid, raster: tuple[int, ...]) -> NDArray[np.int64]:
 
 
 def grid_map(grid: Grid, raster: tuple[int, ...], slots: int) -> SlotMap:
-    """One channel per block of next_power_of_two(raster) slots, its positions on the raster; as many ciphertexts as
-    needed."""
+    """The slot map with one channel per block of slots, its positions on the raster.
+
+    A block is as large as the raster, padded to a power of two.
+    """
     block = next_power_of_two(prod(raster))
     per_ciphertext = slots // block
     ciphertexts = -(-grid.channels // per_ciphertext)
@@ -112,10 +118,9 @@ def grid_map(grid: Grid, raster: tuple[int, ...], slots: int) -> SlotMap:
 
 
 def replicated_grid_map(grid: Grid, raster: tuple[int, ...], slots: int) -> SlotMap:
-    """One channel per ciphertext, repeated in every block, so that every output channel finds its input in its own
-    block.
+    """The slot map with one channel per ciphertext, repeated in every block. For inputs of few channels.
 
-    For inputs of few channels.
+    Every output channel then finds all input channels in its own block.
     """
     block = next_power_of_two(prod(raster))
     places = raster_positions(grid, raster)
@@ -134,20 +139,18 @@ def period_of(slot_map: SlotMap) -> int:
 
 
 def input_vectors(values: NDArray, input_slots: NDArray[np.int32]) -> NDArray[Any]:
-    """The slots that a client encrypts, (..., ciphertexts, slots), for flat inputs (..., features). Complex for two
-    planes.
+    """The slots that a client encrypts, (..., ciphertexts, slots), for flat inputs (..., features).
 
-    input_slots: (ciphertexts, planes, slots).
+    input_slots: the feature in every slot, (ciphertexts, planes, slots). With two planes the result is complex.
     """
     planes = spread(values, input_slots)
     return planes[..., 0, :] if planes.shape[-2] == 1 else planes[..., 0, :] + 1j * planes[..., 1, :]
 
 
 def input_gradient(slots: NDArray[Any], input_slots: NDArray[np.int32], size: int) -> NDArray[np.float64]:
-    """The transpose of `input_vectors`: derivatives by slots (..., ciphertexts, slots) to derivatives by `size`
-    features.
+    """The transpose of `input_vectors`: derivatives by slots (..., ciphertexts, slots) to derivatives by features.
 
-    A complex derivative d means: changing the slot by z changes the quantity by Re(conj(d) z).
+    Returns: (..., size). A complex derivative d means: changing the slot by z changes the quantity by Re(conj(d) z).
     """
     rows = slots.reshape(-1, *slots.shape[-2:])
     result = np.zeros((len(rows), size))
@@ -159,6 +162,6 @@ def input_gradient(slots: NDArray[Any], input_slots: NDArray[np.int32], size: in
 
 
 def spread(values: NDArray, slot_map: SlotMap) -> NDArray[np.float64]:
-    """Flat features (..., features) into slots (..., ciphertexts, slots), zero where the map is EMPTY."""
+    """The slots (..., ciphertexts, slots) of flat features (..., features); zero where the map is EMPTY."""
     padded = np.concatenate([values, np.zeros((*values.shape[:-1], 1))], axis=-1)
     return np.asarray(padded[..., slot_map], dtype=np.float64)

@@ -1,8 +1,8 @@
 """A convolution over the input, tap by tap: which inputs its positions read through every tap, and the weights. Pure.
 
-The client may send input features in any order and more than once. Here it sends one block of slots per tap, with one
-slot per position. The convolution is then a small dense map from taps to channels, applied to all positions at once,
-and needs no rotation over positions (ours).
+The client may send input features in any order and more than once. Here it sends one block of slots per tap. The block
+has one slot per output position, which holds what that position reads through the tap. The convolution is then a small
+dense map from taps to channels, applied to all positions at once, and no rotation moves positions (ours).
 """
 
 from __future__ import annotations
@@ -26,9 +26,8 @@ MAX_TAPS = 512
 class Taps:
     """The taps of a convolution.
 
-    inputs: (taps, positions), the flat input feature that a position reads through a tap, EMPTY where it lies outside
-    the input.
-    weights: (channels, taps, positions).
+    inputs: (taps, positions), the flat input feature that a position reads through a tap, EMPTY outside the input.
+    weights: (channels, taps, positions), zero where inputs is EMPTY.
     """
 
     inputs: NDArray[np.int32]
@@ -36,7 +35,10 @@ class Taps:
 
 
 def stage_taps(stage: Stage) -> Taps | None:
-    """The taps of a stage that reads the input alone and whose result has positions; None for any other stage."""
+    """The taps of a stage that reads only the input and whose result has positions.
+
+    None for any other stage, and for one with more than MAX_TAPS taps.
+    """
     if stage.grid is None or set(stage.maps) != {0}:
         return None
     grid, matrix = stage.grid, stage.maps[0].tocoo()
@@ -54,15 +56,15 @@ def stage_taps(stage: Stage) -> Taps | None:
 
 
 def tap_blocks(count: int, channels: int, blocks: int) -> SlotMap:
-    """(ciphertexts, blocks): which of `count` taps each block holds, when rotations may go around all blocks."""
+    """(ciphertexts, blocks): which of `count` taps each block holds, if rotations may go around all blocks."""
     return fanned_map(np.arange(count), channels, blocks)
 
 
 def straight_tap_blocks(count: int, channels: int) -> SlotMap:
-    """(ciphertexts, blocks of one quarter): the tap in each block, when rotations may not leave a quarter.
+    """(ciphertexts, blocks of one quarter): the tap in each block, if rotations may not leave a quarter.
 
-    Channel c reads blocks c, c + 1 and so on, and finds all taps of the ciphertext there. This takes more ciphertexts
-    instead of more rotations.
+    Channel c reads the blocks c, c + 1 and so on, and finds all taps of the ciphertext there before the quarter ends.
+    This takes more ciphertexts instead of more rotations.
     """
     blocks = next_power_of_two(channels)
     share = blocks - channels + 1
