@@ -1,5 +1,7 @@
-"""Settings of every test: none sees kernel times that the user has measured, which steer the plan that is chosen, and
-Hypothesis draws the same examples in every run, in every order.
+"""Settings of every test.
+
+No test sees kernel times that the user has measured, since they change the plan that is chosen. Hypothesis draws the
+same examples in every run, in every order.
 """
 
 import os
@@ -9,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-#: `--hypothesis-profile explore` draws new examples.
+#: `--hypothesis-profile explore` draws new examples in every run.
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("explore", deadline=None, print_blob=True)
 settings.load_profile("ci")
@@ -17,7 +19,7 @@ settings.load_profile("ci")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """A network that a test makes without a seed of its own starts from the same weights in every order of the tests."""
+    """A network that a test makes without a seed starts from the same weights in every order of the tests."""
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
 

@@ -1,4 +1,4 @@
-"""A small network of one's own and its data, taken down the whole road by the real commands."""
+"""A small user network and its data, taken through all commands from training to decryption."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def small() -> nn.Module:
 
 @dataclass(frozen=True)
 class Road:
-    """The artifacts of one small network, each made by its command; `results` is what each command printed as JSON."""
+    """The artifacts of one small network, each made by its command; `results` holds each command's JSON output."""
 
     folder: Path
     results: dict[str, dict[str, Any]]
@@ -47,7 +47,7 @@ class Road:
 
 
 def write_data(path: Path) -> None:
-    """Four classes of noisy 8 x 8 pictures, a bright quarter each: 320 to train, 80 to test."""
+    """Four classes of noisy 8 x 8 pictures, each with one bright quarter: 320 to train, 80 to test."""
     rng = np.random.default_rng(5)
     labels = np.arange(400) % 4
     pictures = rng.uniform(0.0, 0.5, (400, 1, 8, 8)).astype(np.float32)
@@ -58,12 +58,12 @@ def write_data(path: Path) -> None:
 
 
 def call(*arguments: str | Path) -> Result:
-    """One command, in this process."""
+    """Runs one command in this process."""
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def call_json(*arguments: str | Path) -> dict[str, Any]:
-    """One command that has to succeed with exactly one JSON object on stdout."""
+    """Runs one command, which has to succeed and print exactly one JSON object on stdout."""
     result = call(*arguments, "--json")
     assert result.exit_code == 0, result.stderr
     value = json.loads(result.stdout)
@@ -73,14 +73,14 @@ def call_json(*arguments: str | Path) -> dict[str, Any]:
 
 
 def process(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """A Python process of its own, with the project importable."""
+    """Runs Python in a process of its own, with the project importable."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *map(str, arguments)]
     return subprocess.run(command, cwd=cwd or ROOT, env=environment, capture_output=True, text=True, timeout=120)
 
 
 def take_road(folder: Path) -> Road:
-    """train, compress, convert, compile, keygen, encrypt, run, decrypt; nothing but the commands."""
+    """Runs train, compress, convert, compile, keygen, encrypt, run and decrypt, all as commands."""
     (folder / "own.py").write_text(FACTORY)
     road = Road(folder, {})
     write_data(folder / "data.npz")

@@ -15,7 +15,7 @@ from compress.graph.modules import PolynomialActivation
 
 @dataclass(frozen=True)
 class SmallNetwork:
-    """A float64 evaluation-mode module and the shape (without batch) of what it takes."""
+    """A float64 module in evaluation mode, and the shape of its input (without batch)."""
 
     module: nn.Module
     input_shape: tuple[int, ...]
@@ -25,7 +25,7 @@ class SmallNetwork:
         return np.random.default_rng(seed).standard_normal((count, *self.input_shape))
 
     def outputs(self, images: np.ndarray) -> np.ndarray:
-        """What torch makes of them, float64."""
+        """The module's outputs in torch, float64."""
         with torch.no_grad():
             return self.module(torch.from_numpy(np.ascontiguousarray(images))).numpy()
 
@@ -46,7 +46,7 @@ def small_networks(draw: Any, *, max_layers: int = 4, max_activations: int = 2, 
     """Random stacks of linear maps, pooling, normalization, residual sums and activations, ending in a Linear.
 
     Only exact operations unless `relu`: then activations are ReLU, which conversion has to replace. At most
-    `max_activations` squarings deep (a quartic is two).
+    `max_activations` squares follow each other (a quartic counts as two).
     """
     rank = draw(st.integers(0, 2), label="spatial axes")
     torch.manual_seed(draw(st.integers(0, 2**20), label="weights"))

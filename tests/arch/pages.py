@@ -1,4 +1,4 @@
-"""What the pages of the documentation name, and what of it does not exist: paths, names, commands, options, links.
+"""What the pages of the documentation name, and which of it does not exist: paths, names, commands, options, links.
 
 A page names something in code: an inline span in backticks, a fenced block, or a block that is indented by four spaces.
 """
@@ -15,7 +15,7 @@ from functools import cache
 import click
 from arch.rooms import ROOT
 
-#: Where the code lies that pages speak of.
+#: The folders and files whose code the pages name.
 CODE = ("cipherpress", "compress", "secure", "hwmodel", "benchmarks", "examples", "cli.py")
 FENCE = re.compile(r"^```[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 GENERATED = re.compile(r"<!-- (\w+): begin -->.*?<!-- \1: end -->", re.DOTALL)
@@ -42,7 +42,7 @@ class Page:
 
 
 def page_of(name: str, text: str) -> Page:
-    """The page of that text. Tables that benchmarks generate are left out; their links are not."""
+    """The page with that text. Its code leaves out tables that benchmarks generate; its links include theirs."""
     links = tuple(LINK.findall(text))
     text = GENERATED.sub("", text)
     blocks = FENCE.findall(text)
@@ -55,7 +55,7 @@ def page_of(name: str, text: str) -> Page:
 
 @cache
 def files() -> frozenset[str]:
-    """Every file of the checkout that git follows or does not ignore, by its path."""
+    """The paths of all files of the checkout, except those that git ignores."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -74,7 +74,10 @@ def words() -> frozenset[str]:
 
 
 def wrong_paths(page: Page) -> Iterator[str]:
-    """Python files, and paths below a folder of the checkout, that do not exist. A bare file name may lie anywhere, once."""
+    """Python files, and paths below a folder of the checkout, that do not exist.
+
+    A bare file name may lie in any folder, if only one file has that name.
+    """
     for span in page.spans:
         if not re.fullmatch(r"[\w.-]+(?:/[\w.-]+)*/?", span):
             continue
@@ -90,7 +93,11 @@ def wrong_paths(page: Page) -> Iterator[str]:
 
 
 def wrong_names(page: Page) -> Iterator[str]:
-    """Dotted names that cannot be imported, public names that `cipherpress` lacks, identifiers that the code does not have."""
+    """Names that do not exist.
+
+    These are dotted names that cannot be imported, public names that `cipherpress` lacks, and identifiers that the
+    code does not have.
+    """
     import cipherpress
 
     for code in page.code:
@@ -124,7 +131,7 @@ def _resolves(name: str) -> bool:
 
 
 def wrong_commands(page: Page, group: click.Group) -> Iterator[str]:
-    """Commands, options and values that the command line does not have, make targets and benchmarks that do not exist."""
+    """Commands, options, values, make targets and benchmarks that do not exist."""
     everywhere = {option for command in group.commands.values() for option in options_of(command)}
     for code in page.code:
         line = re.split(r"\s{2,}|\s#", code)[0]
@@ -154,7 +161,7 @@ def _wrong_command(line: str, group: click.Group) -> Iterator[str]:
             yield f"cipherpress {words[0]}: no such command"
         return
     if not prefixed and not any(word.startswith("--") for word in words):
-        return  # a word of the language that is a command's name too
+        return  # an English word that is also the name of a command
     command = group.commands[words[0]]
     choices = {
         name: parameter.type.choices
@@ -174,13 +181,13 @@ def _wrong_command(line: str, group: click.Group) -> Iterator[str]:
 
 
 def options_of(command: click.Command) -> set[str]:
-    """--options of a command, --help included."""
+    """The --options of a command, --help included."""
     names = [*(name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)), "--help"]
     return {name for name in names if name.startswith("--")}
 
 
 def wrong_links(page: Page) -> Iterator[str]:
-    """Relative links to files that do not exist, or to a heading that the file does not have."""
+    """Relative links to files that do not exist, or to headings that the file does not have."""
     for link in page.links:
         if re.match(r"[a-z]+:", link):
             continue

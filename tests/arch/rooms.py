@@ -1,7 +1,7 @@
 """Rooms and arrows of a checkout, counted from its import statements: `python tests/arch/rooms.py [CHECKOUT]`.
 
-A room is a folder of Python files; the files at the top of a package are its hall. An arrow leads from a room to another one that
-it imports, lazily or at the top; imports for type checkers alone do not count.
+A room is a folder of Python files; the files at the top of a package are its hall. An arrow leads from a room to
+another one that it imports, lazily or at the top; imports for type checkers alone do not count.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ OURS = frozenset({*INSTALLED, "benchmarks", "cli", "zoo", "timing"})
 
 @dataclass(frozen=True)
 class Import:
-    """One imported module: the file that names it (relative to the checkout), and whether it loads together with the file."""
+    """One imported module.
+
+    file: the file that imports it, relative to the checkout. at_top: whether the module loads together with the file.
+    """
 
     file: str
     module: str
@@ -69,7 +72,7 @@ def _imports(path: Path, root: Path) -> Iterator[Import]:
             module = node.module or ""
             names = [module]
             if module.split(".")[0] in OURS and (root / module.replace(".", "/")).is_dir():
-                # `from compress import network` names a module; `from secure.passes import PASSES` a thing of the package
+                # `from compress import network` names a module; `from secure.passes import PASSES` a name in one
                 names = [_module_or_package(root, module, alias.name) for alias in node.names]
         else:
             continue
@@ -86,7 +89,7 @@ def _inside(blocks: Iterable[ast.AST]) -> set[int]:
 
 
 def room_of(module: str, root: Path = ROOT) -> str:
-    """The room a module lies in: `secure.engine` for secure.engine.ring, `secure` for the hall's secure.plan."""
+    """The room that holds a module: `secure.engine` for secure.engine.ring, `secure` for secure.plan in the hall."""
     parts = module.split(".")
     while len(parts) > 1 and not (root / "/".join(parts)).is_dir():
         parts = parts[:-1]
@@ -114,7 +117,7 @@ def file_arrows(package: str, root: Path = ROOT) -> set[tuple[str, str]]:
 
 
 def cycle(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    """Rooms, or modules, on or behind a cycle of arrows; empty when there is none."""
+    """Rooms, or modules, on a cycle of arrows or with a way into one; empty when there is no cycle."""
     leads: dict[str, set[str]] = {}
     for start, end in pairs:
         leads.setdefault(start, set()).add(end)
@@ -127,7 +130,7 @@ def cycle(pairs: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def counts(root: Path) -> Mapping[str, tuple[int, int, int, int]]:
-    """(rooms, arrows between them, files, arrows between files) of each installed package that the checkout has."""
+    """(rooms, arrows between rooms, files, arrows between files) of each installed package in the checkout."""
     result = {}
     for package in INSTALLED:
         if (root / package).is_dir():

@@ -34,7 +34,7 @@ def test_relative_links_lead_somewhere(name: str) -> None:
 
 
 def test_every_page_is_reached_from_the_readme() -> None:
-    """README links to all of docs/, directly or over other pages."""
+    """README links to every page of docs/, directly or through other pages."""
     reached, waiting = set(), ["README.md"]
     while waiting:
         name = waiting.pop()
@@ -50,7 +50,7 @@ def test_every_page_is_reached_from_the_readme() -> None:
 
 @pytest.mark.parametrize("name", [path for path in PAGES if path != "README.md"])
 def test_prose_is_wrapped(name: str) -> None:
-    """At 120 columns; tables, code and pictures as they are, and the lines that benchmarks write."""
+    """Prose has at most 120 columns. Tables, code, pictures and the lines that benchmarks write are not checked."""
     prose, inside = [], False
     for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
         inside ^= line.startswith("```")

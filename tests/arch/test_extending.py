@@ -1,4 +1,4 @@
-"""docs/extending.md, followed literally in a copy of the code: a linear node, a pass and a machine are added as it says."""
+"""docs/extending.md, followed literally in a copy of the code: a linear node, a pass and a machine are added."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from arch.rooms import INSTALLED, ROOT
 
 GUIDE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 
-#: A layer that the importer does not know: (file, text that stands in it, text to put in front of it).
+#: A layer that the importer does not know, as (file, text that is in it, text to insert before that).
 LAYER = (
     ("compress/graph/spellings.py", "PERMUTE: Spellings", 'FLIP: Spellings = frozenset({torch.flip, "flip"})\n'),
     (
@@ -59,7 +59,8 @@ LAYER = (
 FUTURE = "from __future__ import annotations\n"
 #: The files whose nodes come from compress.network.
 IMPORTERS = (
-    "compress/conversion/exporting.py", "compress/network_file.py", "secure/stages/matrices.py", "secure/stages/stages.py",
+    "compress/conversion/exporting.py", "compress/network_file.py",
+    "secure/stages/matrices.py", "secure/stages/stages.py",
     "hwmodel/counts.py",
 )  # fmt: skip
 
@@ -87,7 +88,7 @@ def counted(draft: Draft) -> Draft:
     return draft
 '''
 
-#: What a user does then.
+#: What a user runs after these additions.
 PROGRAM = """
 import json, sys
 import numpy as np, torch

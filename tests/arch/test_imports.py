@@ -1,4 +1,4 @@
-"""What clean processes load, who may import TenSEAL, that libraries do not print, and that public names are complete."""
+"""Imports: what clean processes load, and who imports TenSEAL. Libraries do not print; public names are complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An installed wheel holds what a checkout holds, and the version is told once."""
+"""An installed wheel holds what a checkout holds, and the version is the same everywhere."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Which room may import which, without a cycle, and that every room's docstring lists what is in it."""
+"""Rooms import only the rooms that they may, without a cycle, and every room's docstring lists what is in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from arch.rooms import INSTALLED, ROOT, arrows, counts, cycle, file_arrows, imports_of, module_of, python_files, room_of
 
-#: Rooms may import those of earlier lines only; "" is the hall, the files at the package's top.
+#: A room may import rooms of earlier lines only; "" is the hall, the files at the top of the package.
 ORDERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "compress": (
         ("",),
@@ -33,15 +33,16 @@ ORDERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "hwmodel": (("",),),
     "cipherpress": (("timing", "zoo"), ("",), ("commands",)),
 }
-#: Arrows between rooms of one line, which have no order of their own.
+#: Arrows between rooms of the same line.
 WITHIN_A_LINE = {
     ("compress.graph", "compress.model"),
     ("secure.drafting", "secure.kernels"),
     ("secure.stages", "secure"),
 }
-#: Folders at the top that are no part of an installation.
+#: Folders at the top that are not installed.
 NOT_INSTALLED = {"benchmarks", "examples", "docs", "tests", ".ci"}
-#: What a package, or a room that stands apart from its package, may take of the others: whole rooms, halls, or single modules.
+#: What a package may import of the others: whole rooms, halls, or single modules.
+#: A room that is listed here has its own rules, apart from its package.
 TAKES: Mapping[str, frozenset[str]] = {
     "compress": frozenset(),
     "secure": frozenset({"compress"}),

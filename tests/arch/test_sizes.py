@@ -1,4 +1,4 @@
-"""No file over 350 lines, no function over 60 lines or 10 parameters, unless a comment says why."""
+"""No file has more than 350 lines, no function more than 60 lines or 10 parameters, unless a comment says why."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILE_LINES = 350
 FUNCTION_LINES = 60
 PARAMETERS = 10
 PLACES = (*INSTALLED, "cli.py", "benchmarks", "examples", "tests")
-#: Files that may be longer, with the reason.
+#: Files that may be longer, each with the reason.
 LONG_FILES: dict[str, str] = {}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -28,13 +28,16 @@ def lines_of(function: Function) -> int:
 
 
 def parameters_of(function: Function) -> int:
-    """Without self or cls."""
+    """The number of parameters, without self or cls."""
     named = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
     return len(named) - (bool(named) and named[0].arg in {"self", "cls"})
 
 
 def too_large(text: str) -> list[str]:
-    """Functions over the limits without a comment in the line above them (or their decorators) or in their first line."""
+    """Functions over the limits that no comment explains.
+
+    The comment stands in the line above the function or its decorators, or in the function's first line.
+    """
     found, lines = [], text.splitlines()
     for function in functions(ast.parse(text)):
         if lines_of(function) <= FUNCTION_LINES and parameters_of(function) <= PARAMETERS:

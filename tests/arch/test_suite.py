@@ -1,4 +1,4 @@
-"""Tests can fail: each one asserts, each error is matched by its message, and mutations are kept up to date."""
+"""Tests can fail: each one asserts, each error is matched by its message, and each mutation fits the code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from arch.rooms import ROOT, python_files
 
 from tests.mutants.runner import Mutant, copy_checkout, mutants, survivors
 
-#: Calls that raise AssertionError themselves.
+#: Functions that raise AssertionError themselves.
 ASSERTING = ("np.testing.", "torch.testing.")
 MUTANTS = mutants()
 
@@ -34,7 +34,7 @@ def is_raises(node: ast.AST) -> bool:
 
 
 def asserts(function: ast.FunctionDef, helpers: set[str]) -> bool:
-    """Whether a failure can come of it: an assert, pytest.raises, or a call of a function that has one."""
+    """Whether the function can fail: it has an assert or pytest.raises, or calls a function that has one."""
     for node in ast.walk(function):
         if isinstance(node, ast.Assert) or is_raises(node):
             return True
@@ -63,7 +63,7 @@ def test_every_test_asserts() -> None:
 
 
 def unmatched(path: Path) -> Iterator[str]:
-    """pytest.raises whose error's message is neither matched nor read from `as caught`."""
+    """Uses of pytest.raises that neither match the message nor read it from `as caught`."""
     for block in ast.walk(tree_of(path)):
         if not isinstance(block, ast.FunctionDef):
             continue
@@ -86,7 +86,7 @@ def unmatched(path: Path) -> Iterator[str]:
 
 def test_every_error_is_matched_by_its_message() -> None:
     found = [line for path in python_files("tests") for line in unmatched(path)]
-    allowed = "pytest.raises(dataclasses.FrozenInstanceError)"  # it has no message but the field's name
+    allowed = "pytest.raises(dataclasses.FrozenInstanceError)"  # its message is only the name of the field
     assert [line for line in found if not line.endswith(allowed)] == []
 
 

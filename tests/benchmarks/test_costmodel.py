@@ -1,4 +1,4 @@
-"""The validation table: every row says what it was used for, and the errors stay where they are."""
+"""The validation table: every row says what it was used for, and the errors do not grow."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_rows_of_calibration_are_left_out_of_the_error() -> None:
     assert line["geometric_mean_error"] == pytest.approx(0.1)
 
 
-#: Families and the largest error that this table may have; what it has now plus three points.
+#: The largest error that each family may have in this table: the present error plus three points.
 @pytest.mark.parametrize(
     ("family", "largest"),
     [
@@ -61,7 +61,7 @@ def test_no_family_gets_worse(family: str, largest: float) -> None:
 
 
 def test_eyeriss_energies_are_within_a_fifth() -> None:
-    """On average over 17 layers, and for the mean power of both networks; VGG-16's first layer alone is 37 % low."""
+    """The mean over 17 layers and the mean power of both networks; VGG-16's first layer alone is 37 % low."""
     layers = [row for row in ROWS if row.family == LAYERS and "energy" in row.quantity and row.use == HELD_OUT]
     assert len(layers) == 17 and geometric_mean_error(layers) <= 0.12
     powers = [row.ratio for row in ROWS if row.family == NETWORKS and row.quantity == "power"]
@@ -92,7 +92,7 @@ def test_the_docs_hold_the_committed_result() -> None:
 
 
 def test_the_committed_result_is_what_the_model_says_now() -> None:
-    """Published rows are arithmetic: a change of the model has to be measured again and committed with its table."""
+    """Published rows are computed, not measured: a change of the model has to be committed with a new table."""
     committed = {(r["family"], r["row"], r["quantity"]): r["modelled"] for r in json.loads(RESULT.read_bytes())["rows"]}
     for row in ROWS:
         assert row.modelled == pytest.approx(committed[row.family, row.row, row.quantity], rel=1e-9)

@@ -1,4 +1,4 @@
-"""The table of methods: the committed result, and the reading that docs give of it."""
+"""The table of methods: it is made from the committed result, and what docs say about it is true."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RESULT = json.loads((RESULTS / "costmodel-methods.json").read_bytes())
 
 
 def faster(method: str, architecture: str, mode: str) -> dict[str, float]:
-    """By network, times faster than dense."""
+    """How many times faster than dense a method is, by network."""
     return {
         row["network"]: row["times_faster"]
         for row in RESULT["rows"]
@@ -30,8 +30,11 @@ def test_the_table_is_made_from_the_committed_result() -> None:
 
 
 def test_blocks_pay_encrypted_and_scattered_zeros_on_a_sparse_machine() -> None:
-    """What docs say of it: blocks pay encrypted in dense networks, by 1.4 to 1.7 times, little in convolutions and not where maps are merged;
-    OPQ in clear only, by 2.0 to 3.7 times."""
+    """The statements of the docs.
+
+    Blocks pay encrypted in dense networks, by 1.4 to 1.7 times, little in convolutions, and not where maps are merged.
+    OPQ pays in clear only, by 2.0 to 3.7 times.
+    """
     blocks, opq = "blocks 50 % for ciphertexts", "opq 80 %, 4 bits"
     for machine in ("cpu-engine", "cpu-seal", "sharp", "a100-ckks"):
         found = faster(blocks, machine, "encrypted")

@@ -1,4 +1,4 @@
-"""Own runs of the cost model: plans for the engine are timed under SEAL in the same ring."""
+"""The cost model's own runs: plans for the engine are timed under SEAL in the same ring."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from secure.params import check_security, make_params
     ("degree", "data_bits", "special_bits"), [(4096, [35.5, 34.5], 35.9), (8192, [40.0, 38.0, 38.0], 40.5)]
 )
 def test_a_ring_for_the_engine_becomes_one_for_seal(degree: int, data_bits: list[float], special_bits: float) -> None:
-    """The first has 106 bits in all and shrinks its largest primes; the second has room for a larger special prime."""
+    """The first ring has 106 bits and shrinks its largest primes; the second has room for a larger special prime."""
     params = make_params(degree, data_bits, special_bits)
     assert not params.fits_seal
     changed = seal_params(params)

@@ -1,4 +1,4 @@
-"""The platform's energy counter: read where there is one, started again at its range, never made up."""
+"""The platform's energy counter: it is read where there is one, followed when it starts again, never made up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cipherpress.timing.energy import measured_energy, package_zones
 
 
 def zone(root: Path, folder: str, name: str, energy_uj: int, range_uj: int = 1_000_000) -> Path:
-    """A folder as powercap has it."""
+    """A folder as powercap lays it out."""
     path = root / folder
     path.mkdir()
     for file, value in (("name", name), ("energy_uj", energy_uj), ("max_energy_range_uj", range_uj)):

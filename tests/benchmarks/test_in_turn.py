@@ -1,4 +1,4 @@
-"""Competitors in processes of their own: every image goes to each of them, and a row says what each one did."""
+"""Competitors in processes of their own: each one gets every image, and its row says what it did."""
 
 from pathlib import Path
 

@@ -1,11 +1,12 @@
-"""The table of joint quantization, and what it says of networks whose data is missing."""
+"""The table of joint quantization, also for networks whose data is missing."""
 
 from benchmarks.joint import HEADINGS, joint_table
 
 
 def test_rows_and_what_was_not_measured():
     row = {
-        "network": "vit", "data": "mnist", "bits": 6, "accuracy_plain": 0.993, "accuracy_compressed": 0.9921, "test_images": 10000,
+        "network": "vit", "data": "mnist", "bits": 6,
+        "accuracy_plain": 0.993, "accuracy_compressed": 0.9921, "test_images": 10000,
         "quantization_points_before": 47, "quantization_points_after": 33, "integers_equal": False, "seconds": 12.34,
         "integer_ms_an_image": 1.234,
     }  # fmt: skip

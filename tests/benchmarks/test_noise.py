@@ -1,4 +1,4 @@
-"""The noise model holds within its target on a small ring under both backends, and docs show the committed measurement."""
+"""The noise model holds within its target on a small ring under both backends; docs show the committed measurement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmark of one thread and two: what it measures of a bundle, and its table."""
+"""The benchmark of one thread against two: what it measures of a bundle, and its table."""
 
 import json
 
@@ -23,4 +23,7 @@ def test_the_table_says_the_ratio_and_the_load():
     machine = {"cpu": "a processor", "cores": 2, "date": "2026-01-02"}
     lines = threads_table({"rows": [row], "images": 60, "command": "bench", "machine": machine}).splitlines()
     assert lines[2] == "| mlp | 4.0 | 2.7 | 0.67 | 1.2 |"
-    assert lines[-1].startswith("Medians over the first 60 test digits") and "a processor, 2 cores, 2026-01-02, `bench`" in lines[-1]
+    assert (
+        lines[-1].startswith("Medians over the first 60 test digits")
+        and "a processor, 2 cores, 2026-01-02, `bench`" in lines[-1]
+    )

@@ -1,4 +1,4 @@
-"""One small network, taken down the whole road once a session."""
+"""One small network and all its artifacts, made once per session by the real commands."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.small_road import Road, take_road
 
 @pytest.fixture(autouse=True)
 def no_progress_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a busy machine any command may take long enough to write one; test_output.py is about them."""
+    """On a busy machine any command may take long enough to print a progress line; test_output.py tests those lines."""
     monkeypatch.setattr("cipherpress.commands.console.SECONDS_BETWEEN_LINES", float("inf"))
 
 

@@ -6,7 +6,7 @@ from tests.small_road import call
 
 
 def listing(folder: Path) -> dict[str, tuple[int, int]]:
-    """Every file and folder with size and time of change."""
+    """Every file and folder, with its size and modification time."""
     return {
         path.relative_to(folder).as_posix(): (path.stat().st_size, path.stat().st_mtime_ns)
         for path in sorted(folder.rglob("*"))
@@ -15,7 +15,7 @@ def listing(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def fails(folder: Path, *arguments: str | Path) -> str:
-    """The one line of a command that has to fail with status 1 and leave `folder` as it was."""
+    """The error line of a command that has to fail with status 1 and leave `folder` unchanged."""
     before = listing(folder)
     for extra in ((), ("--json",)):
         result = call(*arguments, *extra)

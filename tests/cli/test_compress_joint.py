@@ -1,4 +1,4 @@
-"""Joint quantization from the command line, and what inspect says of it."""
+"""Joint quantization from the command line, and what `inspect` reports about the result."""
 
 from pathlib import Path
 

@@ -111,7 +111,7 @@ def test_a_report_of_something_else_says_so(road: Road, tmp_path: Path) -> None:
 
 
 def test_the_counts_are_those_of_the_real_run(road: Road) -> None:
-    """What SEAL did, counted from its ciphertexts, in kernels: the same as what prices are put on."""
+    """SEAL's operations, counted from its ciphertexts and converted to kernels, are the kernels that are priced."""
     bundle = cp.load(road.path("bundle"))
     assert isinstance(bundle, cp.Bundle)
     client = cp.Client(bundle.client)

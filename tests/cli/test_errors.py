@@ -1,4 +1,4 @@
-"""What is wrong ends with status 1, one line on stderr that starts with `error:`, and nothing written."""
+"""A command that fails ends with status 1, one line on stderr that starts with `error:`, and nothing written."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ import cipherpress as cp
 from tests.cli.failing import fails, listing
 from tests.small_road import ROOT, Road, call, call_json, process
 
-# -- what does not belong together
+# -- parts that do not belong together
 
 
 def test_input_of_the_wrong_shape(road: Road, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Files that are missing, damaged or of another kind end a command with one line that names them."""
+"""A command ends with one line that names the file when a file is missing, damaged or of another kind."""
 
 from pathlib import Path
 

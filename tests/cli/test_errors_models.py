@@ -1,4 +1,4 @@
-"""A model that cannot be found, read, converted or compiled ends a command with one line that says why."""
+"""A command ends with one line that says why a model cannot be found, read, converted or compiled."""
 
 import os
 import pickle

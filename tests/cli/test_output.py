@@ -1,4 +1,4 @@
-"""Results on stdout, progress and notes on stderr, and everything wrong refused before any work."""
+"""Results go to stdout, progress and notes to stderr, and wrong options are refused before any work."""
 
 import json
 import re

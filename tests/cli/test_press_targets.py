@@ -1,4 +1,4 @@
-"""press with a target: what it finds runs, what it misses is said in one line, and what was tried is kept."""
+"""press with a target: the network it finds runs, a missed target is one line, and the trials are saved."""
 
 import json
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> Deep:
     (folder / "deep.py").write_text(FACTORY)
     write_data(folder / "clean.npz")
     arrays = dict(np.load(folder / "clean.npz"))
-    for part in ("y_train", "y_test"):  # labels that nobody can learn
+    for part in ("y_train", "y_test"):  # random labels, which no network can learn
         arrays[part][::7] = (arrays[part][::7] + 1) % 4
     np.savez(folder / "data.npz", **arrays)
     training = ("--data", folder / "data.npz", "--epochs", 20, "--learning-rate", 0.02)
@@ -48,7 +48,7 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> Deep:
 
 @pytest.fixture(scope="module")
 def dense(deep: Deep, tmp_path_factory: pytest.TempPathFactory) -> dict:
-    """The uncompressed network: a target that it meets."""
+    """The result for the uncompressed network, which meets this target."""
     return call_json(*deep.press(tmp_path_factory.mktemp("dense") / "out", "--min-accuracy", 0.5, "--target-ms", 1e6))
 
 

@@ -1,4 +1,4 @@
-"""From a network of one's own to a decrypted class, by the real commands."""
+"""From a user's own network to a decrypted class, by the real commands."""
 
 import json
 import stat
@@ -87,7 +87,7 @@ def test_infer_measures_by_the_names_of_the_interface(road: Road, backend: str) 
         assert found.keys() >= MEASURED | COMPILED
         assert found["agreement"] == 1.0
         assert found["max_logit_error"] < found["predicted_logit_error"]
-        # keys are compressed, so two of them differ a little
+        # keys are compressed, so two of them differ slightly in size
         assert found["evaluation_key_bytes"] == pytest.approx(road.results["keygen"]["evaluation_key_bytes"], rel=1e-3)
 
 
@@ -104,7 +104,7 @@ def test_a_request_runs_on_as_many_threads_as_told(road: Road, tmp_path: Path, m
     monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1})
     monkeypatch.setattr(
         "cipherpress.commands.command.limit_threads", lambda threads: None
-    )  # torch's, for the rest of this process
+    )  # torch's threads, for the rest of this process
     files = ("--key", road.path("keys/evaluation.key"), "--input", road.path("x.ct"))
     found = call_json("run", road.path("bundle"), *files, "-o", tmp_path / "y.ct", "--threads", 2)
     assert (road.results["run"]["threads"], found["threads"]) == (1, 2)

@@ -1,4 +1,4 @@
-"""`cipherpress verify`: what it says of a bundle that holds, and of one whose bound was lowered."""
+"""`cipherpress verify` on a bundle that keeps its bound, and on one whose bound was lowered."""
 
 import json
 import shutil

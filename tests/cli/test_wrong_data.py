@@ -1,4 +1,4 @@
-"""Data of another shape than the network's is one line, whichever command meets it."""
+"""Every command refuses data whose shape is not the network's, in one line."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Every bit counted, against hand-computed examples and the bytes on disk."""
+"""Every bit is counted: checked against examples worked out by hand and against the bytes on disk."""
 
 import numpy as np
 import pytest
@@ -77,7 +77,7 @@ def test_masked_and_rounded_zeros_are_told_apart():
 
 
 def by_hand():
-    """Two layers: all bits worked out below."""
+    """Two layers whose bits are all worked out below."""
     net = nn.Sequential(nn.Linear(100, 10), nn.BatchNorm1d(10), nn.ReLU(), nn.Linear(10, 4)).eval()
     return opq(net, sparsity=0, bits=4)
 
@@ -113,7 +113,7 @@ def test_one_adaptive_string_is_taken_where_it_is_shorter():
 def test_biases_that_are_zero_cost_their_flags_only():
     fed = np.arange(100) < 50
     assert bias_bits(np.ones(4, dtype=bool), np.ones(4, dtype=bool), 8) == 32
-    assert bias_bits(fed, fed, 8) <= 50 * 8 + 2 * 5  # two learned sequences of 50 decisions, all alike
+    assert bias_bits(fed, fed, 8) <= 50 * 8 + 2 * 5  # two learned sequences of 50 equal decisions each
     assert bias_bits(np.arange(100) % 2 == 0, np.ones(100, dtype=bool), 8) >= 50 * 8 + 99
 
 

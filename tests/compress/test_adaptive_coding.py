@@ -1,4 +1,4 @@
-"""The adaptive code: it comes back, its counted length is its real one, and it learns what pruning leaves."""
+"""The adaptive code: decoding gives the codes back, the counted length is exact, and it learns pruned structure."""
 
 import numpy as np
 import pytest
@@ -40,15 +40,18 @@ def test_a_long_string_is_as_long_as_was_counted():
 
 
 def test_the_first_probabilities_by_hand():
-    """Nothing seen: one half. After one non-zero in the row: layer 3/4; row (1 + 12 * 3/4) / 13, column 3/4; the odds are
-    (10/13 / (3/13)) * 3 / 3."""
+    """Before any symbol the probability is one half.
+
+    After one non-zero in the row the layer has 3/4, the row (1 + 12 * 3/4) / 13 and the column 3/4, so the odds are
+    (10/13 / (3/13)) * 3 / 3.
+    """
     found = significance(np.array([[True, False]]))
     assert found[0, 0] == 2**15
     assert found[0, 1] == pytest.approx(2**16 * 10 / 13, abs=1)
 
 
 def test_learned_decisions_by_hand():
-    """Probabilities 1/2, 3/4, then 5/6 against the last."""
+    """The probabilities are 1/2, 3/4, then 5/6, and the last decision is the unlikely one."""
     expected = -np.log2(1 / 2) - np.log2(3 / 4) - np.log2(1 / 6)
     assert decisions_bits(np.array([True, True, False])) == pytest.approx(expected, abs=1e-3)
 

@@ -1,4 +1,4 @@
-"""Rates and bits over layers against hand-computed vectors and exhaustive search."""
+"""Rates and bits per layer, against vectors worked out by hand and against exhaustive search."""
 
 from itertools import product
 from typing import get_args
@@ -16,7 +16,7 @@ THREE = ([1.0, 2.0, 4.0], [100, 200, 700])
 
 
 def pruning_threshold(rate, b):
-    """The magnitude below which a share `rate` of Laplace weights of scale b lies."""
+    """The magnitude below which a share `rate` of the Laplace weights of scale b lies."""
     return -b * np.log1p(-rate)
 
 
@@ -139,7 +139,7 @@ def test_whole_bits_against_exhaustive_search(layers, mean_bits, objective):
 
 
 def test_a_bit_of_scale_costs_every_layer_the_same():
-    # 4^3 times the weights are worth three bits by halves: water-filling gives v + log2(R sqrt(n)) = 4 +- 1.5, to whole bits
+    # 64 times as many weights are worth three bits: water-filling gives 4 +- 1.5 bits, which become whole ones
     assert allocate_bits([1, 1], [64, 1], 4, objective="encrypted") == [5, 3]
     assert allocate_bits([1, 1], [64, 1], 4, objective="storage") == [4, 4]
 
@@ -150,7 +150,9 @@ def test_unknown_objective():
 
 
 def test_bits_below_what_a_layer_needs():
-    with pytest.raises(BudgetError, match="bits: 1.5 per weight asked, every layer needs at least 2; ask for 2 or more"):
+    with pytest.raises(
+        BudgetError, match="bits: 1.5 per weight asked, every layer needs at least 2; ask for 2 or more"
+    ):
         allocate_bits([1], [10], 1.5)
     with pytest.raises(BudgetError, match="bits: 1.5 per layer asked"):
         allocate_bits([1], [10], 1.5, objective="encrypted")

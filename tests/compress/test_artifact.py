@@ -1,4 +1,4 @@
-"""Files and folders appear whole or not at all, and force replaces nothing but artifacts of cipherpress."""
+"""Files and folders are written whole or not at all, and force replaces only artifacts of cipherpress."""
 
 import ast
 import errno
@@ -35,7 +35,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def disk_full(monkeypatch: pytest.MonkeyPatch, after_bytes: int) -> None:
-    """Let every file that the writer opens take so many bytes and no more."""
+    """Make every file that the writer opens refuse more than so many bytes."""
     real_open, real_fdopen = Path.open, os.fdopen
 
     class Full:
@@ -244,7 +244,7 @@ def test_a_refused_move_brings_the_old_folder_back(tmp_path, monkeypatch, error)
 
 # -- the only writer
 
-#: Other code of the installed packages that writes files, and why that is no artifact.
+#: Other code of the installed packages that writes files, each with the reason why its file is not an artifact.
 OTHER_WRITERS = {
     "secure/seal/context.py": "SEAL reads and writes through the path of a memory file",
 }
@@ -261,7 +261,7 @@ def test_no_other_code_of_the_installed_packages_writes_files():
 
 
 def _writes(node: ast.AST) -> bool:
-    """Whether a node is an import or a call that can write a file; savefig into a buffer is none."""
+    """Whether a node is an import or a call that can write a file; savefig into a buffer does not count."""
     if isinstance(node, ast.Import):
         return any(alias.name in WRITING_MODULES for alias in node.names)
     if isinstance(node, ast.ImportFrom):

@@ -1,4 +1,4 @@
-"""Distortions keep what an image is; rows of features are left alone."""
+"""Distortions keep an image's shape and range; rows of features are left alone."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def test_strength_scales_every_distortion() -> None:
     images = torch.rand(50, 1, 12, 12, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(torch.nn.functional.grid_sample(images, none, align_corners=False), images)
     far, near = ((field - none).flatten(1).norm(dim=1) for field in (whole, half))
-    assert ((near > 0.4 * far) & (near < 0.6 * far)).all()  # rotations are not linear in their angle
+    assert ((near > 0.4 * far) & (near < 0.6 * far)).all()  # a rotation is not linear in its angle
     assert DigitAugment(0.0)(images, torch.Generator().manual_seed(2)).allclose(images, atol=1e-5)
 
 

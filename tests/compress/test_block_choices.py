@@ -1,4 +1,4 @@
-"""Orders, prefixes, the fill and the baselines: optimal on small cases, budgets met to the block."""
+"""Orders, prefixes, the fill and the baselines: best on small cases, and within the budget to the last block."""
 
 from itertools import product
 
@@ -31,7 +31,7 @@ def total(costs, masks):
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_shares_over_layers_are_what_trying_every_mask_finds(data):
-    """Scores that add up, blocks of one price a layer: the best of all 2^B masks."""
+    """For scores that add up and blocks of one price per layer, the choice is the best of all 2^B masks."""
     sizes = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=3))
     scores = [np.array(data.draw(st.lists(st.integers(0, 20), min_size=n, max_size=n)), dtype=float) for n in sizes]
     costs = [additive(*[data.draw(st.integers(1, 5))] * n) for n in sizes]
@@ -74,17 +74,17 @@ def test_the_fill_leaves_no_room_for_another_block(seed, share):
 
 
 def test_what_costs_nothing_comes_back():
-    """Tiles that share every diagonal with a kept one are free."""
+    """A tile is free when kept tiles already need all of its diagonals."""
     groups, cost = diagonals("tile:4x4")
     start = np.zeros(16, dtype=bool)
-    start[[0, 3]] = True  # wrapped block-diagonals 0 and 3 are alive
+    start[[0, 3]] = True  # wrapped block-diagonals 0 and 3 are kept
     (filled,) = fill([start], [np.ones(16)], [cost], cost.time(start))
     assert cost.time(filled) == cost.time(start)
     assert filled.sum() == 8
 
 
 def test_a_grid_is_cleared_line_by_line():
-    """Scores by baby: the residue class of the least score goes first as a whole."""
+    """Scores depend on the baby step alone: the class with the least score goes first as a whole."""
     order = grid_order(np.array([5.0, 1, 5, 1, 5, 1, 5, 1]), np.arange(8) // 2, np.arange(8) % 2)
     assert sorted(order[:4].tolist()) == [1, 3, 5, 7]
     assert sorted(order.tolist()) == list(range(8))
@@ -118,9 +118,7 @@ def test_choices_are_nested_dense_first_and_interpolated():
     choices = layer_choices("x", cost, distortion, features=8, least_kept=3, orders=[np.arange(60)])
     assert choices.masks[0].all() and choices.masks.sum(axis=1).min() == 3
     assert asked == [DISTORTIONS]
-    between = 57 / (
-        DISTORTIONS - 1
-    )  # a line between points of x^2 is off by a quarter of their distance squared, and rounding
+    between = 57 / (DISTORTIONS - 1)  # a chord of x^2 is off by a quarter of its length squared, plus rounding
     assert choices.curve.distortion == pytest.approx((~choices.masks).sum(axis=1) ** 2.0, abs=between**2 / 4 + 1)
     assert choices.curve.time.tolist() == choices.masks.sum(axis=1).tolist()
 
@@ -131,7 +129,7 @@ def test_uniform_takes_the_same_share_of_every_layer():
     assert [mask.tolist() for mask in masks] == [[False] * 4 + [True] * 4, [True, True, False, False]]
 
 
-def test_global_magnitude_takes_the_least_wherever_they_are():
+def test_global_magnitude_takes_the_smallest_blocks_of_any_layer():
     magnitudes = [np.array([5.0, 0.1, 4, 3]), np.array([0.2, 0.3])]
     masks = global_masks(magnitudes, [additive(1, 1, 1, 1), additive(1, 1)], 4.0, [1, 1])
     assert [mask.tolist() for mask in masks] == [[True, False, True, True], [False, True]]
@@ -140,7 +138,7 @@ def test_global_magnitude_takes_the_least_wherever_they_are():
 
 
 def test_ragged_blocks_have_means_over_their_own_weights():
-    """L8: the corner block of one weight."""
+    """The corner block has one weight."""
     weight = np.ones((3, 3))
     weight[2, 2] = 5
     groups = block_groups(parse_pattern("tile:2x2"), (3, 3), modulus=4)

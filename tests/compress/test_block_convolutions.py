@@ -1,4 +1,4 @@
-"""prune_blocks on convolutions, grouped ones among them; and what a mask on a layer does to its weights and gradients."""
+"""prune_blocks on convolutions, grouped ones included, and the effect of a layer's mask on weights and gradients."""
 
 import numpy as np
 import pytest

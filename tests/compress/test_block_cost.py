@@ -1,4 +1,4 @@
-"""Cost models: the page's counts, monotone in the blocks, and equal to what a direct count of the matrix gives."""
+"""Cost models: counts by hand, monotone in the blocks, and equal to a direct count over the matrix."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def kept(count, *blocks):
 
 
 def test_baby_and_giant_steps_of_sixteen_diagonals():
-    """L11: dense (6,16); bands {0,2} (4,8); residues {0,2} (4,8); scattered eight (6,8), all with four babies."""
+    """Dense is (6, 16), bands {0,2} (4, 8), residues {0,2} (4, 8), eight scattered (6, 8), all with four babies."""
 
     def rotations(*diagonals):
         zeros = np.zeros(len(diagonals), dtype=np.int64)
@@ -54,7 +54,7 @@ def test_bands_and_residues_save_rotations_single_diagonals_only_products():
 
 
 def test_diagonals_that_tiles_touch():
-    """L10: 8 x 8 in tiles of 2 x 2; wrapped block-diagonals {0,1} leave 5 diagonals, {0,2} 6, a checkerboard 6."""
+    """8 x 8 in tiles of 2 x 2: block-diagonals {0,1} leave 5 diagonals, {0,2} leave 6, a checkerboard 6."""
     groups, cost = priced((8, 8), "tile:2x2", positions=16)
     tile = np.arange(16).reshape(4, 4)
     assert groups[0, 0] == tile[0, 0] and groups[7, 0] == tile[3, 0]
@@ -71,7 +71,7 @@ def test_diagonals_that_tiles_touch():
 
 
 def test_the_token_packed_layout_of_twelve_blocks():
-    """L13: 384 x 384 in blocks of 32: 32 products a kept tile; rotations 372, 192, 120 by the babies' number."""
+    """384 x 384 in blocks of 32: 32 products per kept tile; 372, 192 or 120 rotations by the number of babies."""
     groups, cost = priced((384, 384), "packed:32", positions=197, model=CkksDiagonals(slots=8192))
     dense = np.ones(144, dtype=bool)
     alive = cost.diagonals
@@ -82,7 +82,10 @@ def test_the_token_packed_layout_of_twelve_blocks():
 
 
 def test_layouts_of_the_reference_network():
-    """784 inputs onto 300 rows: 8 blocks of 512 slots, two inputs a slot, 49 each; inner layers have next_pow2(rows)."""
+    """784 inputs onto 300 rows: 8 blocks of 512 slots with 49 diagonals each, two inputs per slot.
+
+    Inner layers have next_pow2(rows).
+    """
 
     def modulus(shape, **place):
         return Layout.of(LayerPlace(name="x", shape=shape, **place), 4096).modulus
@@ -91,13 +94,13 @@ def test_layouts_of_the_reference_network():
     assert modulus((100, 300)) == 128
     assert modulus((10, 100)) == 16
     assert modulus((300, 100)) == 128
-    assert modulus((64, 784), reads_input=True) == 8  # 7 a block of 64 slots would not repeat evenly past row 63
+    assert modulus((64, 784), reads_input=True) == 8  # 7 per block of 64 slots would not repeat evenly past row 63
     assert modulus((57, 784), reads_input=True) == 7
     assert Layout.of(LayerPlace(name="x", shape=(64, 64), positions=16), 4096) == Layout(256, 64, False)
 
 
 def test_a_layout_leaves_out_what_has_died():
-    """300 of 400 inputs onto 200 of 300 rows: 16 blocks of 256 slots, two inputs a slot, 10 each."""
+    """300 of 400 inputs onto 200 of 300 rows: 16 blocks of 256 slots with 10 diagonals each, two inputs per slot."""
     mask = np.ones((300, 400), dtype=bool)
     mask[:, ::4] = False
     mask[200:] = False
@@ -144,20 +147,20 @@ def test_no_model_grows_when_a_block_goes(text, name, seed):
 
 
 def test_taps_of_a_convolution_turn_the_input():
-    """Four channels onto four, three taps: 12 products; two taps turn inputs, three channel differences sums."""
+    """Four channels onto four, three taps: 12 products. Two taps rotate inputs, three channel differences the sums."""
     _, cost = priced((4, 4, 1, 3), "taps", positions=16)
     assert cost.operations(np.ones(3, dtype=bool)) == (5, 12)
-    assert cost.operations(kept(3, 0)) == (2, 4)  # one tap only: a square of babies and giants
+    assert cost.operations(kept(3, 0)) == (2, 4)  # one tap only: a square matrix, by baby and giant steps
     assert cost.operations(kept(3, 1, 2)) == (5, 8)
 
 
 def test_plain_blocks_by_hand():
-    """Two outputs by four inputs in tiles of 2 x 2, five positions in tiles of four."""
+    """Two outputs by four inputs in tiles of 2 x 2, and five positions in tiles of four."""
     model = PlainBlocks(token_tile=4, mac_energy=1, buffer_energy=10, off_chip_energy=100)
     _, cost = priced((2, 4), "tile:2x2", model=model, positions=5)
     one = kept(2, 0)
     assert cost.time(one) == 4 * 8
-    # weights: 4 * (8 + 100); a position reads 2 inputs and reads and writes 2 sums; 2 outputs a position leave
+    # weights: 4 * (8 + 100); per position, 2 inputs are read, 2 sums are read and written, and 2 outputs are written
     assert cost.energy(one) == 4 * 108 + 5 * 10 * (2 + 2 * 2) + 5 * 2 * 10
     assert cost.time(kept(2, 0, 1)) == 64
 

@@ -1,4 +1,4 @@
-"""Distortion curves: measured ones are what running the pruned network gives, Taylor ones what the responses say."""
+"""Distortion curves: measured ones equal a run of the pruned network, Taylor ones follow from the responses."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def test_the_network_is_as_it_was(net, images):
 
 
 def test_what_was_pruned_before_counts(net, images):
-    """Measured against the reference, not against the module as it is now."""
+    """Distortion is measured against the reference network, not against the module as it is now."""
     pruned = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
     pruned.load_state_dict(net.state_dict())
     with torch.no_grad():

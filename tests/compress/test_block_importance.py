@@ -1,4 +1,4 @@
-"""Second-order Taylor scores: the page's vectors, per-sample gradients of every kind of layer, cancellation."""
+"""Second-order Taylor scores: worked examples, per-sample gradients of every kind of layer, cancellation."""
 
 import numpy as np
 import pytest
@@ -21,14 +21,14 @@ TILES = block_groups(parse_pattern("tile:2x2"), (4, 4), modulus=4)
 
 
 def fisher_responses(gradients, weight, groups):
-    """sqrt(1 / 2 samples) g_n . w_B by its definition, (blocks, samples)."""
+    """sqrt(1 / 2 samples) g_n . w_B by definition, (blocks, samples)."""
     products = gradients * weight
     sums = [products[:, groups == block].sum(axis=1) for block in range(groups.max() + 1)]
     return np.stack(sums) * np.sqrt(0.5 / len(gradients))
 
 
 def test_the_vector_of_four_blocks():
-    """L1: the mean gradient would score the third block, the most important one, zero."""
+    """The mean gradient would give the third block, the most important one, a score of zero."""
     responses = fisher_responses(G, W, TILES)
     assert single_scores(responses) == pytest.approx([2, 8, 18, 2.5])
 
@@ -40,7 +40,7 @@ def test_samples_that_disagree_do_not_cancel():
 
 
 def test_blocks_that_err_in_one_direction_cost_more_together():
-    """First and third block: g.w are (2, -2) and (6, -6), so 1/2 * mean of squares is 1/4 (64 + 64), not 2 + 18."""
+    """First and third block: g.w is (2, -2) and (6, -6), so half the mean of squares is 1/4 (64 + 64), not 2 + 18."""
     responses = fisher_responses(G, W, TILES)
     assert joint_score(responses, np.array([True, False, True, False])) == pytest.approx(32.0)
     assert joint_score(responses, np.zeros(4, dtype=bool)) == 0.0
@@ -81,7 +81,7 @@ def test_gradients_of_samples_are_those_of_one_at_a_time(layer, shape):
 
 
 class Twice(nn.Module):
-    """One layer run twice: its responses add up before they are squared."""
+    """One layer that runs twice: its two responses are added before they are squared."""
 
     def __init__(self):
         super().__init__()
@@ -114,7 +114,7 @@ def test_a_network_against_autograd_also_over_several_batches(images):
 
 
 def test_signs_on_the_outputs_measure_their_squared_change(images):
-    """One linear layer: removing an output changes that output by its value, and nothing else."""
+    """One linear layer: removing an output changes that output by its value and no other."""
     net = nn.Sequential(nn.Linear(4, 4, bias=False))
     scores = single_scores(block_responses(net, images, np.zeros(150, int), _groups("0"), gradient="outputs")["0"])
     outputs = net(torch.from_numpy(images)).detach().numpy()

@@ -1,4 +1,4 @@
-"""Families of blocks: vectors worked by hand, a partition always, refusals."""
+"""Families of blocks: examples worked by hand, always a partition, and refusals."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_lines_that_died_are_not_counted():
     mask = np.ones((3, 4), dtype=bool)
     mask[1], mask[:, 2] = False, False
     found = block_groups(parse_pattern("residue:4"), (3, 4), modulus=4, mask=mask)
-    assert found[mask].tolist() == [0, 1, 2, 3, 0, 1]  # rows 0 and 2 are neighbours now, and so are columns 1 and 3
+    assert found[mask].tolist() == [0, 1, 2, 3, 0, 1]  # rows 0 and 2 are neighbours now, columns 1 and 3 too
 
 
 def test_bands_are_neighbouring_diagonals():
@@ -51,12 +51,12 @@ def test_a_convolution_by_filter_channel_and_tap():
     assert (groups("inputs:1", shape) == np.arange(2)[None, :, None, None]).all()
     assert (groups("taps", shape) == np.arange(3)).all()
     assert groups("tile:4x6", shape).max() == 0
-    # a wrapped diagonal of channels is one block a tap: 2 channel differences mod 2, 3 taps
+    # a wrapped diagonal of channels is one block per tap: 2 channel differences modulo 2, 3 taps
     assert groups("residue:8", shape, modulus=2)[1, 0].tolist() == [[3, 4, 5]]
 
 
 def test_grouped_convolutions_know_their_channels():
-    """Depthwise: every filter reads its own channel, so all lie on diagonal zero."""
+    """In a depthwise layer every filter reads its own channel, so all weights lie on diagonal zero."""
     assert groups("residue:4", (4, 1, 1, 1), conv_groups=4).max() == 0
     assert groups("residue:4", (4, 1, 1, 1), conv_groups=1).ravel().tolist() == [0, 3, 2, 1]
 

@@ -1,4 +1,4 @@
-"""prune_blocks end to end on a small network: whole blocks, budgets, masks that stay through every later step."""
+"""prune_blocks on a small network: whole blocks, budgets, and masks that survive every later step."""
 
 from dataclasses import dataclass, fields, replace
 
@@ -28,14 +28,14 @@ SELDOM = {field.name for field in fields(BlockPruning)}
 
 
 def prune_blocks(model, data, **options):
-    """In one round unless asked otherwise."""
+    """One round, unless the options say otherwise."""
     config = {"rounds": 1, "images": 1024} | {name: options.pop(name) for name in SELDOM & set(options)}
     return blocks.prune_blocks(model, data, config=BlockPruning(**config), **options)
 
 
 @pytest.fixture(scope="module")
 def data():
-    """Five classes by a random linear map with a kink."""
+    """Five classes from a random linear map followed by a kink."""
     random = np.random.default_rng(0)
     x = random.random((2500, 16), dtype=np.float32)
     y = np.abs((x - 0.5) @ random.normal(size=(16, 5))).argmax(axis=1)
@@ -107,7 +107,7 @@ def test_families_go_to_layers_in_running_order(plain, data):
 
 
 def test_a_second_pruning_counts_classes_among_the_lines_that_live(plain, data):
-    """Every other input is gone: the classes that stay are wrapped diagonals of the narrower matrix."""
+    """Every other input is gone, so the remaining classes are wrapped diagonals of the narrower matrix."""
     narrow = prune_blocks(plain, data, sparsity=0.5, block="inputs:1+whole", cost="block-count", images=200)
     found = prune_blocks(narrow, data, sparsity=0.2, block="residue:4+whole", cost="block-count", images=200, slots=64)
     name, layer = next(iter(prunable_layers(found.module)))
@@ -115,7 +115,7 @@ def test_a_second_pruning_counts_classes_among_the_lines_that_live(plain, data):
     living = layer_mask(dict(prunable_layers(narrow.module))[name]).any(axis=0)
     dense = mask[:, living]
     row, column = np.indices(dense.shape)
-    classes = (column - row) % 2  # 64 slots: 2 blocks of 32 for the rows, two inputs a slot, so 2 of the 8 a block
+    classes = (column - row) % 2  # 64 slots: 2 blocks of 32 for the rows, two inputs per slot, so 2 of the 8 per block
     kept = [dense[classes == one].mean() for one in range(2)]
     assert set(kept) == {0.0, 1.0}
 
@@ -138,7 +138,7 @@ def test_rounds_end_within_the_same_budget_and_take_more_each_time(plain, data):
     step = found.history[-1]
     assert step["cost_pruned"] <= 0.6 * step["cost_dense"] < step["cost_pruned"] + 3
     assert seen == sorted(seen) and seen[-1] == 1.0
-    for name, mask in found.masks().items():  # whole classes still
+    for name, mask in found.masks().items():  # these are still whole classes
         line, column = np.indices(mask.shape)
         number = (column - line) % {"0": 8, "2": 32, "4": 8}[name]
         assert (mask == np.isin(number, number[mask])).all()
@@ -146,7 +146,10 @@ def test_rounds_end_within_the_same_budget_and_take_more_each_time(plain, data):
 
 @dataclass(frozen=True)
 class SeveralPositions:
-    """Layers as ciphertexts of two positions hold them: products and rotations by diagonals, which residue classes save."""
+    """Layers as ciphertexts of two positions hold them.
+
+    Products and rotations are counted by diagonal, so residue classes save them.
+    """
 
     name: str = "several-positions"
 
@@ -155,7 +158,7 @@ class SeveralPositions:
 
 
 def test_scores_matter(plain, data):
-    """The same budget by magnitude or by equal shares does worse before any refitting."""
+    """With the same budget, magnitudes and equal shares do worse before any refitting."""
     worth = {}
     for allocation in ("hardware-aware", "uniform-time", "uniform", "global-magnitude"):
         found = prune_blocks(
@@ -208,7 +211,7 @@ def test_finetuning_keeps_masks_and_helps(small, data):
 def test_opq_afterwards_counts_the_blocks_and_keeps_them(small, data):
     total = sum(mask.size for mask in small.masks().values())
     gone = sum(int((~mask).sum()) for mask in small.masks().values())
-    for share in (0.8, 0.1):  # more than the blocks took, and less
+    for share in (0.8, 0.1):  # more than the blocks pruned, and less
         both = opq(small, sparsity=share, bits=4)
         assert both.masks() == {}
         for name, mask in small.masks().items():

@@ -1,4 +1,4 @@
-"""Element-wise functions as tables: entries by hand, exact by construction, and the search's shortcut over counts."""
+"""Element-wise functions as tables: entries by hand, exact results, and the search's shortcut over counts."""
 
 import numpy as np
 import pytest
@@ -16,12 +16,12 @@ def gelu(x):
 
 
 def test_a_table_by_hand():
-    """Three bits, one fraction bit: arguments -2 to 1.5; GELU there, in fourths, rounded half up."""
+    """Three bits, one of them fraction: arguments are -2 to 1.5, entries are GELU there in fourths, rounded half up."""
     table = code_table(gelu, Grid(1, 3, True), Grid(2, 4, True))
     assert arguments(table.index).tolist() == [-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5]
     # -0.0455, -0.1002, -0.1587, -0.1543, 0, 0.3457, 0.8413, 1.3998
     assert table.codes.tolist() == [0, 0, -1, -1, 0, 1, 3, 6]
-    # sums with three fraction bits: -17/8 clips to -2, 3/8 rounds up to 1/2, 100/8 clips to 1.5
+    # sums with three fraction bits: -17/8 is clipped to -2, 3/8 is rounded up to 1/2, 100/8 is clipped to 1.5
     assert table.looked_up(np.array([-17, 3, 100]), 3).tolist() == [0, 1, 6]
     assert table.rounded(np.array([-17, 3, 100]) / 8).tolist() == [0.0, 0.25, 1.5]
 

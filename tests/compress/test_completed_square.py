@@ -1,4 +1,4 @@
-"""A completed square is the same polynomial; straight lines stay straight lines."""
+"""A completed square is the same polynomial; a straight line stays a straight line."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Methods chained on one model: blocks, then OPQ, then joint quantization, then conversion; what each decided lasts."""
+"""Methods chained on one model (blocks, OPQ, joint quantization, conversion): each one keeps what the others did."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Conversion: polynomials fitted and trained, the codebook kept, the network the same function in numpy."""
+"""Conversion fits and trains polynomials and keeps the codebook; numpy computes the same function."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +25,7 @@ from compress.training.schedule import Schedule
 
 @dataclass(frozen=True)
 class Blobs:
-    """Images of four classes: which quarter of the picture is bright."""
+    """Images of four classes: the class is the bright quarter of the picture."""
 
     x_train: Any
     y_train: Any
@@ -58,7 +58,7 @@ def mlp(activation=None):
 
 
 class Residual(nn.Module):
-    """Two convolutions, max pooling, a residual sum, functional activations: what conversion has to see through."""
+    """Two convolutions, max pooling, a residual sum and functional activations, which conversion has to handle."""
 
     def __init__(self):
         super().__init__()

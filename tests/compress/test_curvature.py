@@ -1,4 +1,4 @@
-"""Curvature: the Fisher information it says it is, and what OPQ makes of it."""
+"""Curvature: it is the Fisher information by definition, and OPQ prunes by it."""
 
 import re
 
@@ -28,7 +28,7 @@ def net():
 
 
 def test_of_a_linear_classifier_by_the_closed_form():
-    """Diagonal Fisher information of softmax regression: E[p_k (1 - p_k) x_j^2] for the weight from input j to class k."""
+    """Diagonal Fisher information of softmax regression, from input j to class k: E[p_k (1 - p_k) x_j^2]."""
     torch.manual_seed(1)
     model, images = nn.Sequential(nn.Linear(6, 3)).eval(), data(images=40_000)
     found = weight_curvature(model, images, images=40_000)["0"]
@@ -60,7 +60,7 @@ def test_pruned_quantized_and_folded_weights_are_the_ones_that_run():
 
 
 def test_rates_and_ranks_are_those_of_the_scores_and_steps_those_of_the_weights():
-    """OPQ by curvature prunes what OPQ of a network with weights |w| sqrt(E[g^2]) prunes."""
+    """OPQ by curvature prunes the same weights as OPQ of a network with weights |w| sqrt(E[g^2])."""
     model, curvature = net(), weight_curvature(net(), data())
     small = opq(model, sparsity=0.6, bits=4, weighting="curvature", curvature=curvature)
     scored = net()
@@ -136,8 +136,14 @@ def test_what_was_pruned_stays_pruned_and_its_scores_do_not_count():
         ({"weighting": "curvature"}, ConfigError, "weight_curvature"),
         ({"curvature": {}}, ConfigError, "weighting"),
         ({"weighting": "curvature", "curvature": {"0": np.ones((12, 6))}}, CalibrationError, "'2'"),
-        ({"weighting": "curvature", "curvature": {"0": np.ones((6, 12)), "2": np.ones((3, 12))}}, CalibrationError, "'0'"),
-        ({"weighting": "curvature", "curvature": {"0": np.ones((12, 6)), "2": -np.ones((3, 12))}}, CalibrationError, "'2'"),
+        (
+            {"weighting": "curvature", "curvature": {"0": np.ones((6, 12)), "2": np.ones((3, 12))}},
+            CalibrationError, "'0'",
+        ),
+        (
+            {"weighting": "curvature", "curvature": {"0": np.ones((12, 6)), "2": -np.ones((3, 12))}},
+            CalibrationError, "'2'",
+        ),
     ],
 )  # fmt: skip
 def test_refusals_name_what_is_wrong(options, error, message):

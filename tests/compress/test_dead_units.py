@@ -1,4 +1,4 @@
-"""Dead units: what is cleared is what nothing depends on, and the network answers as before."""
+"""Dead units: only units that no output depends on are cleared, and the network's answers stay the same."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def residual():
 
 
 def pruned(net, sparsity=0.6, seed=0):
-    """Codes, with some units cut off on either side."""
+    """Random codes, where some units have no inputs and some no outputs."""
     torch.manual_seed(seed)
     small = opq(net, sparsity=sparsity, bits=4)
     random = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Dense layers on ciphertexts: the layouts' counts by hand, monotone in what is kept, and the order of the compiler's predictions."""
+"""Dense layers on ciphertexts: counts by hand, monotone in what is kept, ordered as the compiler's predictions are."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def single_weights(shape):
 
 
 def corner(shape, rows, inputs):
-    """Kept: the first rows and inputs."""
+    """A mask that keeps the first rows and inputs."""
     kept = np.zeros(shape, dtype=bool)
     kept[:rows, :inputs] = True
     return kept.ravel()
@@ -31,9 +31,9 @@ def first(rows, inputs):
 @pytest.mark.parametrize(
     ("rows", "inputs", "products", "folds"),
     [
-        (300, 784, 49, 4),  # 8 blocks of 512 slots, two inputs a slot: 784 / 16; three folds and the conjugate
+        (300, 784, 49, 4),  # 8 blocks of 512 slots, two inputs per slot: 784 / 16; three folds and the conjugate
         (257, 784, 49, 4),
-        (256, 784, 25, 5),  # one row less: twice the blocks
+        (256, 784, 25, 5),  # one row fewer: twice as many blocks
         (128, 784, 13, 6),
         (300, 400, 25, 4),
     ],
@@ -48,7 +48,7 @@ def test_rows_of_a_later_layer_are_shared_out_over_copies():
     work = cost.work(corner((100, 300), 100, 300))
     assert (work.products, work.folds) == (16, 5)  # 8 copies of 512 slots, 13 rows each
     last = dense_cost((100, 300), 1, False, single_weights((100, 300)), SLOTS)
-    assert last.work(corner((100, 300), 100, 300)).products == 128  # the client reads whole results
+    assert last.work(corner((100, 300), 100, 300)).products == 128  # no shares: the client reads whole results
 
 
 def test_classes_without_a_weight_cost_nothing():
@@ -61,7 +61,7 @@ def test_classes_without_a_weight_cost_nothing():
 
 
 def test_a_first_layer_drops_diagonals_of_its_own_layout():
-    """320 living inputs onto 300 rows: 20 a block, so classes modulo 20 of the places among the living."""
+    """320 living inputs onto 300 rows: 20 per block, so classes modulo 20, counted among living inputs."""
     mask = np.ones((300, 784), dtype=bool)
     mask[:, 320:] = False
     groups = block_groups(parse_pattern("residue:128"), (300, 784), modulus=20, mask=mask)
@@ -79,7 +79,10 @@ def test_a_first_layer_drops_diagonals_of_its_own_layout():
 
 
 def test_shares_that_fill_their_block_are_powers_of_two():
-    """25 inputs a block would not repeat evenly through 256 rows: 32 do, in seven more diagonals as long as all have weights."""
+    """25 inputs per block would not repeat evenly through 256 rows, so there are 32.
+
+    That is seven more diagonals as long as all of them have weights.
+    """
     groups = block_groups(parse_pattern("residue:32"), (256, 784), modulus=32)
     cost = dense_cost((256, 784), 3, True, groups, SLOTS)
     assert cost.work(np.ones(32, dtype=bool)).products == 25
@@ -118,7 +121,7 @@ def test_powers_of_two(number, power):
 
 
 def network(inputs, units, seed=0):
-    """784-300-100-10 with the first inputs and units kept, random weights."""
+    """784-300-100-10 with random weights, of which only the first inputs and units are kept."""
     random = np.random.default_rng(seed)
     nodes = [Input(name="input", inputs=(), shape=(784,))]
     for name, rows, columns, kept in (
@@ -154,8 +157,10 @@ def modelled(inputs, units):
 
 @pytest.mark.slow
 def test_networks_come_in_the_order_of_the_compilers_predictions():
-    """What the compiler predicts for lenet300's shape with inputs and units pruned, against this model of three lines: the same up to a
-    common factor, since what is asked for are shares of it."""
+    """This model agrees with the compiler's predictions for lenet300's shape with inputs and units pruned.
+
+    It agrees up to a common factor, which is enough because budgets are shares of the time.
+    """
     kept = [(784, (300, 100)), (784, (256, 100)), (400, (256, 64)), (400, (128, 64)), (256, (64, 32))]
     predicted = [
         cp.compile(network(*one), Images(), cp.Limits(max_error=0.5)).report["predicted_server_ms"] for one in kept

@@ -1,4 +1,4 @@
-"""Code lengths against codes written out by hand, and against entropy."""
+"""Code lengths, against codes written out by hand and against entropy."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from compress.account.entropy import best_rice, rice_bits
     ("remainder", "bits"), [(0, 1 + 3 + 17 + 19), (2, 4 * 3 + 0 + 0 + 4 + 4), (4, 4 * 5 + 0 + 0 + 1 + 1)]
 )
 def test_rice_codes_by_hand(remainder, bits):
-    """Gaps 1, 3, 17, 19: quotients of 0, 2, 16, 18 in unary with a stop bit, then the remainder."""
+    """Gaps 1, 3, 17, 19: the quotients of 0, 2, 16, 18 in unary with a stop bit, then the remainders."""
     assert rice_bits(np.array([1, 3, 17, 19]), remainder) == bits
 
 

@@ -1,4 +1,4 @@
-"""The error tree: drawn from the classes, every class raised and matched, every message readable and its fields kept."""
+"""The error tree: it is drawn from the classes, and each class is raised, matched, readable, and keeps its fields."""
 
 import ast
 import copy

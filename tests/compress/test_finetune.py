@@ -1,4 +1,4 @@
-"""Fine-tuning: only weights move, it helps, it repeats, it refuses what it cannot do."""
+"""Fine-tuning changes only weights, helps, repeats exactly, and refuses what it cannot train."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from compress.training.schedule import Schedule
 
 @pytest.fixture(scope="module")
 def data():
-    """Five classes by a random linear map with a kink."""
+    """Five classes from a random linear map followed by a kink."""
     random = np.random.default_rng(0)
     x = random.random((2500, 16), dtype=np.float32)
     y = np.abs((x - 0.5) @ random.normal(size=(16, 5))).argmax(axis=1)

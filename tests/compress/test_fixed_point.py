@@ -1,4 +1,4 @@
-"""Vectors worked out by hand (the page's J1 to J5, J8, J9) and the laws of shifts."""
+"""Fixed-point numbers: examples worked out by hand, and the laws of shifts."""
 
 from math import isqrt
 
@@ -84,7 +84,7 @@ def test_divisions_round_half_up_also_for_negatives():
 
 
 def test_roots_by_hand():
-    """The whole number next to the root: 2.449 to 2, 2.645 to 3; between k^2 + k and k^2 + k + 1 lies the half."""
+    """The nearest whole number: 2.449 gives 2, 2.645 gives 3; the limit lies between k^2 + k and k^2 + k + 1."""
     assert integer_root(np.array([0, 1, 2, 3, 6, 7, 12, 13])).tolist() == [0, 1, 1, 2, 2, 3, 3, 4]
 
 

@@ -1,4 +1,4 @@
-"""Batch normalization folded before compression: exact, or left where it cannot be."""
+"""Batch normalization is folded exactly before compression, or left in place where it cannot be folded."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from compress.model.folding import fold_batch_norm
 
 
 def seasoned(module):
-    """Normalizations with statistics and factors that are not the initial ones."""
+    """The module with normalizations whose statistics and factors differ from the initial ones."""
     torch.manual_seed(1)
     for part in module.modules():
         if isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d)):
@@ -60,7 +60,7 @@ def test_one_weight_folds_to_its_closed_form():
 
 
 class Shared(nn.Module):
-    """One linear layer called twice, normalized once; one whose output is read twice."""
+    """One linear layer that is called twice and normalized once, and one whose output is read twice."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""OPQ in several shots: what goes stays away, the last shot's sparsity is met, and several lose less than one."""
+"""OPQ in several shots: pruned weights stay pruned, the last sparsity is met, and several lose less than one."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def test_masks_shrink_and_the_last_share_is_exact(plain, data):
         assert all(not (after[name].mask & ~before[name].mask).any() for name in before)
     sizes = sum(codes.mask.size for codes in small.layers().values())
     assert sum(int((~codes.mask).sum()) for codes in small.layers().values()) == round(0.8 * sizes)
-    assert all((codes.codes == seen[-1][name].codes).all() for name, codes in small.layers().items())  # repeats
+    assert all((codes.codes == seen[-1][name].codes).all() for name, codes in small.layers().items())  # it repeats
 
 
 def test_several_shots_lose_less_than_one(plain, data):
@@ -70,7 +70,7 @@ def test_codebooks_come_off_and_values_stay(plain):
     assert all((held.masks()[name] == codes.mask).all() for name, codes in small.layers().items())
     for name, codes in small.layers().items():
         assert (held.module.get_submodule(name).weight.detach().numpy() == codes.values().astype(np.float32)).all()
-    assert small.layers()  # the model it was made of stays
+    assert small.layers()  # the original model still has its layers
 
 
 def test_progress_rises_to_one(plain, data):

@@ -1,4 +1,4 @@
-"""The objective over layers: the page's vectors, and exact against trying everything."""
+"""The objective over layers: worked examples, and exact against exhaustive search."""
 
 from itertools import product
 
@@ -32,14 +32,14 @@ def shares_of(curves, picks):
 
 
 def test_the_expensive_layer_is_pruned_further():
-    """L5: distortion share^2, energy slopes 1 and 4, beta 0.1, mean share 0.5: (0.425, 0.575)."""
+    """Distortion share^2, energy slopes 1 and 4, beta 0.1, mean share 0.5: the shares are (0.425, 0.575)."""
     curves = [curve(SHARES**2, energy=slope * (1 - SHARES)) for slope in (1, 4)]
     weight = 0.1 / power_scale(curves, "corrected")
     picks = choose(curves, 1.0, term="corrected", weight=weight)
     assert shares_of(curves, picks) == pytest.approx([0.425, 0.575], abs=0.003)
 
 
-def test_the_released_term_turns_that_round():
+def test_the_released_term_reverses_that_order():
     """Blocks 10 and 40 of 16 features: the pruned share counts as power, so the expensive layer is pruned less."""
     curves = [curve(SHARES**2, blocks=blocks, features=16) for blocks in (10, 40)]
     weight = 0.01 / power_scale(curves, "released")
@@ -48,7 +48,7 @@ def test_the_released_term_turns_that_round():
 
 
 def test_slopes_are_equal_per_cost_not_per_share():
-    """L6: costs 1 and 4, half of them to go: (0.1471, 0.5882), distortion 0.3676."""
+    """Costs 1 and 4, half of them to save: the shares are (0.1471, 0.5882), the distortion 0.3676."""
     curves = [curve(SHARES**2, time=cost * (1 - SHARES)) for cost in (1, 4)]
     picks = choose(curves, 2.5)
     assert shares_of(curves, picks) == pytest.approx([0.1471, 0.5882], abs=0.005)
@@ -57,8 +57,8 @@ def test_slopes_are_equal_per_cost_not_per_share():
     )
 
 
-def test_the_three_tables():
-    """L7: the least distortion for every saving from 0 to 16, and the choices at 8 and 6."""
+def test_the_least_distortion_of_three_tables_by_hand():
+    """The least distortion for every saving from 0 to 16, and the choices at 8 and 6."""
     tables = [np.array(t, dtype=float) for t in ((0, 1, 4, 9, 16), (0, 3, 5, 6, 10), (0, 0.5, 4, 4.5, 20))]
     costs = [step * (4.0 - np.arange(5)) for step in (1, 2, 1)]
     wanted = [0, 0.5, 1.5, 3.5, 4.5, 5.5, 6, 6.5, 7.5, 10.5, 11.5, 14.5, 15.5, 18.5, 23.5, 30.5, 46]
@@ -122,7 +122,7 @@ def test_long_fronts_are_thinned_and_stay_within_the_budget(monkeypatch):
 
 
 def test_a_dearer_layer_is_never_pruned_less():
-    """Metamorphic: raising one layer's energy moves its share up or leaves it."""
+    """A higher energy of one layer raises its share or leaves it."""
     shares = []
     for slope in (1, 2, 4, 8):
         curves = [curve(SHARES**2), curve(SHARES**2, energy=slope * (1 - SHARES))]
@@ -132,7 +132,7 @@ def test_a_dearer_layer_is_never_pruned_less():
 
 
 def test_power_does_not_prune_below_the_budget():
-    """However much power weighs, the time asked for is used, and the dear layer pays."""
+    """For any weight of power the whole time budget is used, and only the expensive layer is pruned."""
     curves = [curve(SHARES**2), curve(SHARES**2, energy=3 * (1 - SHARES))]
     shares = []
     for weight in (0.0, 0.2, 1.0, 50.0):

@@ -1,4 +1,4 @@
-"""Held-out images: none is trained on, all are training images, and no test image is among them."""
+"""Held-out images are training images that nothing is trained on, and none of them is a test image."""
 
 import numpy as np
 import pytest

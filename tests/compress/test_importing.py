@@ -1,4 +1,4 @@
-"""Import by fx: every spelling of an operation becomes the same layer; what has no form is refused by name."""
+"""Import by fx: every spelling of an operation gives the same layer; operations without a form are refused by name."""
 
 import math
 import operator
@@ -16,7 +16,7 @@ from compress.graph.importing import import_model
 
 
 class Calls(nn.Module):
-    """forward is a function of the module and x; a linear layer in front makes the value encrypted and non-trivial."""
+    """forward applies a function of the module and x; a linear layer before it makes the value encrypted."""
 
     def __init__(self, function, features=6):
         super().__init__()
@@ -31,7 +31,7 @@ class Calls(nn.Module):
 
 
 class Images(nn.Module):
-    """The same on images (2, 6, 6)."""
+    """The same on images of shape (2, 6, 6)."""
 
     def __init__(self, function):
         super().__init__()

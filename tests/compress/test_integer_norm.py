@@ -1,4 +1,4 @@
-"""Layer normalization in integers: a vector by hand, its distance from the real one, and the float64 simulation bit for bit."""
+"""Layer normalization in integers: an example by hand, the distance from the real one, equal to the simulation."""
 
 import dataclasses
 
@@ -20,7 +20,7 @@ def norm(width, *, bits=8, fraction_bits=0, gain=64, gain_bits=6, shift=8, shift
 
 
 def test_a_row_by_hand():
-    """[1, 2, 3, 6]: sum 12, centred [-8, -4, 0, 12] fourths, V = 4 * 50 - 144 = 56, R = root(56 * 4^6) = 479.
+    """[1, 2, 3, 6] has sum 12 and is [-8, -4, 0, 12] fourths centred; V = 4 * 50 - 144 = 56, R = root(56 * 4^6) = 479.
 
     c 2^6 / R + 1/2 = [-0.5689, -0.0344, 0.5, 2.1034]; times 32: [-18.2, -1.1, 16, 67.3].
     """
@@ -59,7 +59,7 @@ def test_integers_equal_the_simulation(sizes, seed, epsilon):
 @settings(max_examples=100, deadline=None)
 @given(st.integers(2, 128), st.integers(5, 10), st.integers(0, 2**16))
 def test_the_distance_from_the_real_normalization_is_bounded(width, bits, seed):
-    """Half a step of the output, and half a unit of the root: a share 1/(2 R) of what is divided."""
+    """The bound is half a step of the output plus half a unit of the root, a share 1/(2 R) of the dividend."""
     rng = np.random.default_rng(seed)
     grid = Grid(4, bits, True)
     codes = np.clip(rng.normal(0, 2.0 ** rng.uniform(0, bits - 2, (50, 1)), (50, width)), grid.low, grid.high).astype(
@@ -77,11 +77,11 @@ def test_the_distance_from_the_real_normalization_is_bounded(width, bits, seed):
 def test_the_zoos_width_fits_32_bits_even_in_its_variance():
     found = norm(64)
     assert found.fits and found.largest_radicand < 2**31 and found.root_bits == 2
-    assert 362**2 * 128**2 < 2**31 < 363**2 * 128**2  # where the variance alone needs more
+    assert 362**2 * 128**2 < 2**31 < 363**2 * 128**2  # from width 363 on the variance alone needs more bits
 
 
 def test_a_wide_row_keeps_its_variance_whole():
-    """Width 768 at 8 bits: K times the sum of squares is 2^33, which 32 bits would wrap."""
+    """Width 768 at 8 bits: K times the sum of squares is 2^33, which would overflow 32 bits."""
     codes = np.where(np.arange(768) % 2 == 0, 127, -128)[None, :]
     found = norm(768, shift=0)
     assert found.fits

@@ -1,4 +1,4 @@
-"""Softmax in integers: vectors by hand, its distance from the real one, and the float64 simulation bit for bit."""
+"""Softmax in integers: examples by hand, the distance from the real one, equal to the simulation bit for bit."""
 
 import math
 
@@ -28,7 +28,7 @@ EIGHT = Grid(8, 8, False)
 
 
 def test_powers_of_two_by_hand():
-    """A scale of ln 2 makes powers 1, 1/2, 1/4 of 2^15: shares of 57344 in 256ths are 146.29, 73.14 and 36.57."""
+    """With a scale of ln 2 the powers are 1, 1/2, 1/4 of 2^15: 146.29, 73.14 and 36.57 256ths of 57344."""
     rule = exponent("s", math.log(2))
     assert integer_softmax(np.array([[0, -1, -2]]), 0, rule, EIGHT).tolist() == [[146, 73, 37]]
     # with one fraction bit the same codes are half as far apart: exponents 0, 1/2, 1; 2^15 / sqrt(2) is 23170
@@ -41,7 +41,7 @@ def test_powers_of_two_by_hand():
 def test_the_ends():
     rule = exponent("s", 1.0)
     assert integer_softmax(np.array([[7, 7, 7, 7]]), 3, rule, EIGHT).tolist() == [[64, 64, 64, 64]]
-    # one certain entry: 256 does not fit 8 bits and is clipped, 128 on a grid of 7 bits does
+    # one certain entry: 256 does not fit 8 bits and is clipped; 128 fits on a grid of 7 fraction bits
     far = np.array([[0, -(2**29)]])
     assert integer_softmax(far, 0, rule, EIGHT).tolist() == [[255, 0]]
     assert integer_softmax(far, 0, rule, Grid(7, 8, False)).tolist() == [[128, 0]]
@@ -72,7 +72,7 @@ def test_the_distance_from_the_real_softmax_is_bounded(row, scale, bits):
 
 
 def test_the_bound_is_not_idle():
-    """Without the half in the division, or with a table of 16 entries, the bound does not hold."""
+    """The bound fails without the half in the division, and with a table of 16 entries."""
     rng = np.random.default_rng(0)
     codes, grid, rule = rng.integers(-4096, 4096, (2000, 4)), Grid(11, 12, False), exponent("s", 1.0)
     wanted = float_softmax(codes / 2**10, 1.0)

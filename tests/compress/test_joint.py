@@ -1,4 +1,4 @@
-"""Joint power-of-two quantization: the page's vectors (J6, J7, J10 to J12), integers equal to simulation, what is kept and refused."""
+"""Joint power-of-two quantization: examples by hand, integers equal to the simulation, and what is kept or refused."""
 
 import numpy as np
 import pytest
@@ -64,7 +64,7 @@ def test_a_linear_module_by_hand():
 
 
 def test_a_residual_module_by_hand():
-    """J7: the sum of a module at 9 fraction bits and a residual at 3."""
+    """The sum of a module with 9 fraction bits and a residual with 3."""
     acc = np.array([[-128 + 48, 660 - 104]])  # 9 fraction bits, bias included
     residual = np.array([[9, -4]])  # 3 fraction bits
     from compress.joint.fixed_point import aligned_sum, requantized
@@ -83,7 +83,7 @@ def test_two_convolutions_share_one_accumulator():
 
 
 def test_joint_beats_independent():
-    """J10: the independent best (2, 4, 4) leaves 0.00923125; a weight that only feeds a dead output may be clipped."""
+    """The best separate choice (2, 4, 4) gives 0.00923125; a weight that feeds only a dead output may be clipped."""
     module = nn.Sequential(linear([[0.25, -0.45], [-0.05, -0.8]], [0.45, 0.2]), nn.ReLU()).double()
     x = np.array([[1.2, 0.5], [1.9, 1.85], [0.1, 0.35], [0.35, 0.35]])
     grid = best_grid(x, 4, signed=False)
@@ -96,7 +96,7 @@ def test_joint_beats_independent():
 
 
 def test_the_search_sees_quantized_inputs():
-    """With a coarse input grid the best weights are others than for float inputs."""
+    """With a coarse input grid the best weights differ from those for float inputs."""
     module = nn.Sequential(linear([[0.3, 0.6]], [0.1]))
     x = np.array([[0.3, 0.2], [0.9, 0.4], [0.6, 0.7]])
     step = unify(module, (2,)).modules[0]
@@ -122,12 +122,15 @@ NETWORKS = {
     "mlp": (lambda: nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)), (6,)),
     "convolutions": (
         lambda: nn.Sequential(
-            nn.Conv2d(2, 4, 3, padding=1, stride=2), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 2, groups=2, dilation=2),
+            nn.Conv2d(2, 4, 3, padding=1, stride=2), nn.BatchNorm2d(4), nn.ReLU(),
+            nn.Conv2d(4, 4, 2, groups=2, dilation=2),
             nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(4, 3),
         ), (2, 9, 9),
     ),
     "maxpool before relu": (
-        lambda: nn.Sequential(nn.Conv2d(1, 3, 3, bias=False), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(27, 3)),
+        lambda: nn.Sequential(
+            nn.Conv2d(1, 3, 3, bias=False), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(27, 3)
+        ),
         (1, 8, 8),
     ),
     "residual": (lambda: nn.Sequential(Residual(nn.Linear(6, 6)), Residual(nn.Linear(6, 6)), nn.Linear(6, 3)), (6,)),
@@ -145,7 +148,7 @@ def test_integers_equal_the_simulation_bit_for_bit(name, low):
     network = joint_network(model)
     fake = network.run_fake(data.x_test)
     assert np.array_equal(fake, network.run_integer(data.x_test))
-    wanted = make().eval()  # another network: the comparison can fail
+    wanted = make().eval()  # another network, to show that the comparison can fail
     assert fake.shape == (50, 3) and not np.allclose(
         fake, wanted(torch.from_numpy(data.x_test)).detach().numpy(), atol=1e-3
     )
@@ -213,7 +216,9 @@ def test_orders_that_make_no_sense_are_refused():
     data = dataset()
     module = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)).eval()
     model = joint_quantize(module, data)
-    with pytest.raises(CompressError, match="^model .*: it is jointly quantized already; start from the model before that"):
+    with pytest.raises(
+        CompressError, match="^model .*: it is jointly quantized already; start from the model before that"
+    ):
         joint_quantize(model, data)
     with pytest.raises(CompressError, match="is quantized already; run opq on the uncompressed model"):
         opq(model)

@@ -1,4 +1,4 @@
-"""Joint quantization of attention: integers equal to simulation on transformers, parameters on grids, what is kept and refused."""
+"""Joint quantization of attention: integers equal to the simulation, parameters on grids, what is kept or refused."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -27,7 +27,7 @@ from compress.opq.opq import opq
 from compress.training.finetune import finetune
 from compress.training.loop import predict
 
-#: Heads of width 4, whose scores are shifted; and of width 3, whose factor is no power of two.
+#: Heads of width 4, whose scores are shifted, and of width 3, whose factor is not a power of two.
 SHAPES = {
     "heads of 4": TransformerShape(image=8, channels=1, patch=4, width=8, depth=2, heads=2, hidden=12, classes=3),
     "heads of 3": TransformerShape(image=8, channels=1, patch=2, width=6, depth=1, heads=2, hidden=7, classes=3),
@@ -35,7 +35,7 @@ SHAPES = {
 
 
 def transformer(name: str = "heads of 4", seed: int = 0) -> nn.Module:
-    """Random weights that make attention uneven and gains differ."""
+    """A transformer with random weights that make attention uneven and gains differ."""
     torch.manual_seed(seed)
     module = VisionTransformer(SHAPES[name])
     with torch.no_grad():
@@ -61,12 +61,12 @@ def test_integers_equal_the_simulation_bit_for_bit(name, bits, low):
     network = joint_network(model)
     fake = network.run_fake(data.x_test)
     assert np.array_equal(fake, network.run_integer(data.x_test))
-    other = joint_network(joint_quantize(transformer(name, seed=1), data, bits=bits))  # the comparison can fail
+    other = joint_network(joint_quantize(transformer(name, seed=1), data, bits=bits))  # to show that the test can fail
     assert not np.array_equal(fake, other.run_integer(data.x_test))
 
 
 def test_every_value_between_modules_is_the_same_integer():
-    """Not only at the end: a difference that a later rounding hides would still be one."""
+    """All values are compared, not only the output: a later rounding could hide a difference."""
     data = dataset()
     network = joint_network(joint_quantize(transformer(), data, bits=8))
     for step in network.program.steps[:-1]:
@@ -107,12 +107,12 @@ def test_gains_shifts_and_positions_lie_on_their_grids():
     positions = model.module.embedding.positions.detach().double().numpy()
     assert embedding["on_grids"] == ["embedding.positions"]
     assert np.array_equal(Grid(embedding["constant_fraction_bits"], 6, True).rounded(positions), positions)
-    # everything is counted at its bits, nothing stays float
+    # every parameter is counted with its bits, none stays float
     assert account(model)["uncompressed_layers"] == []
     biases = {f"{name}.bias": layer for name, layer in prunable_layers(model.module) if layer.bias is not None}
     wanted = 0
     for path, tensor in model.module.named_parameters():
-        if path in biases:  # those that are zero may be told apart from the others
+        if path in biases:  # zero biases may be coded apart from the others
             fed = (biases[path].weight != 0).flatten(1).any(dim=1).numpy()
             wanted += bias_bits((tensor != 0).numpy(), fed, 6) + 8
         elif "original" not in path:
@@ -155,7 +155,7 @@ def test_codebooks_of_opq_are_kept_and_orders_that_make_no_sense_refused():
 
 
 def test_a_bias_over_tokens_runs_along_the_last_axis():
-    """As many tokens as outputs: along the wrong axis it would still broadcast."""
+    """There are as many tokens as outputs, so a bias along the wrong axis would broadcast too."""
     module = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.Flatten(), nn.Linear(16, 3)).eval()
     data = dataset(shape=(4, 4))
     network = joint_network(joint_quantize(module, data, bits=10))
@@ -168,7 +168,10 @@ def test_a_bias_over_tokens_runs_along_the_last_axis():
     ("gain", "shift"), [(1.0, 1e-5), (1e-5, 1.0), (1e-5, 1e-5), (100.0, 1e-3), (0.0, 0.5), (0.0, 0.0)]
 )
 def test_gains_and_shifts_of_any_size_fit(gain, shift):
-    """Fine grids for small numbers would make the division's numerator too wide; what the output cannot show is left out."""
+    """Fine grids for small numbers would make the numerator of the division too wide.
+
+    Bits that the output cannot show are left out.
+    """
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(6, 64), nn.LayerNorm(64), nn.Linear(64, 3)).eval()
     with torch.no_grad():
@@ -193,7 +196,7 @@ def test_the_search_passes_over_what_does_not_fit(monkeypatch):
 
 
 class Parts(nn.Module):
-    """A softmax over a linear layer, a sigmoid, a normalization without gains and literals: no transformer."""
+    """A softmax over a linear layer, a sigmoid, a normalization without gains, and literals, but no transformer."""
 
     def __init__(self):
         super().__init__()

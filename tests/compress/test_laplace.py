@@ -1,4 +1,4 @@
-"""Closed forms for Laplace weights against hand-computed vectors, sampling and numeric derivatives."""
+"""Closed forms for Laplace weights, against vectors by hand, sampling and numeric derivatives."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_clipping_of_survivors_lies_further_out(bits, ratio):
 
 @pytest.mark.parametrize(("bits", "rate"), [(3, 0.0), (4, 0.0), (4, 0.9), (6, 0.5)])
 def test_no_other_clipping_value_has_a_smaller_error(bits, rate):
-    """Survivors of a layer with b = 1: an error of clip^2 / (3 * 4^B) from rounding, and 2 exp(-clip) / (1 - p) from clipping."""
+    """For b = 1 the survivors' error is clip^2 / (3 * 4^B) from rounding plus 2 exp(-clip) / (1 - p) from clipping."""
 
     def error(clip):
         return clip**2 / (3 * 4.0**bits) + 2 * np.exp(-clip) / (1 - rate)

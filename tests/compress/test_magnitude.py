@@ -1,4 +1,4 @@
-"""The baseline: every layer loses the same share, and keeps its whole range."""
+"""The baseline: every layer loses the same share of weights and keeps its whole range."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Masks by rank, counts that add up."""
+"""Masks by rank, and counts that sum to the total."""
 
 import numpy as np
 from hypothesis import given

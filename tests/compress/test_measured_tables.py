@@ -1,4 +1,4 @@
-"""What the compression benchmarks make of measured rows: rates compared where OPQ is, diagonals and rotations counted by hand."""
+"""Tables from measured compression rows: rates are compared at OPQ's, diagonals and rotations counted by hand."""
 
 from types import SimpleNamespace
 
@@ -12,7 +12,8 @@ from compress.blocks.cost import LayerPlace
 
 def row(method, rate, reached, accuracy):
     return {
-        "network": "net", "method": method, "target_rate": rate, "compression_rate": reached, "accuracy_compressed": accuracy,
+        "network": "net", "method": method, "target_rate": rate, "compression_rate": reached,
+        "accuracy_compressed": accuracy,
     }  # fmt: skip
 
 
@@ -24,13 +25,14 @@ def test_uniform_is_interpolated_at_the_rate_that_opq_reaches():
     assert lines[2] == "| net | 20 | 25.0 | 97.00% | 20.0 | 98.00% | 96.00% | +1.00 | 1 |"
     assert (
         lines[3] == "| net | 40 | 45.0 | 96.00% | 40.0 | 90.00% | - | - | 1 |"
-    )  # beyond uniform's rows nothing is claimed
+    )  # beyond the rows of uniform pruning there is no comparison
 
 
 def test_targets_say_what_was_lost_and_how_long_it_was_trained():
     found = {
-        "network": "net", "compression_rate": 151.26, "bytes": 1632.4, "compression_rate_paper": 310.0, "zero_share": 0.9712, "bits": 3.5,
-        "shots": 5, "epochs_between": 3, "epochs": 15, "accuracy_plain": 0.9951, "accuracy_compressed": 0.9921, "seconds": 200.4,
+        "network": "net", "compression_rate": 151.26, "bytes": 1632.4, "compression_rate_paper": 310.0,
+        "zero_share": 0.9712, "bits": 3.5, "shots": 5, "epochs_between": 3, "epochs": 15,
+        "accuracy_plain": 0.9951, "accuracy_compressed": 0.9921, "seconds": 200.4,
     }  # fmt: skip
     less = found | {"compression_rate": 30.0, "accuracy_compressed": 0.9953}
     machine = {"cpu": "one", "date": "today"}
@@ -58,7 +60,7 @@ def test_conversion_is_charged_with_all_that_is_lost():
     ("kept", "diagonals"),
     [
         (lambda row, column: (column - row) % 8 < 2, 2),  # two diagonals
-        (lambda row, column: (row < 4) & (column < 4), 7),  # a tile of a quarter touches all but one
+        (lambda row, column: (row < 4) & (column < 4), 7),  # a tile of a quarter touches all but one diagonal
         (lambda row, column: row >= 0, 8),
     ],
 )

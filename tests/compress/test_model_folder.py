@@ -1,4 +1,4 @@
-"""Saved models: the same network back, the same bytes again, and every kind of damage named."""
+"""Saved models: the same network is loaded, the same bytes are saved again, and every kind of damage is named."""
 
 import json
 import struct
@@ -51,7 +51,7 @@ def folder(tmp_path):
 
 
 def rewrite(folder, **changes):
-    """Change fields of model.json; a value is a function of the old one, None removes the field."""
+    """Change fields of model.json; a value is a function of the old one, and None removes the field."""
     path = folder / "model.json"
     header = json.loads(path.read_text())
     for field, change in changes.items():
@@ -63,7 +63,7 @@ def rewrite(folder, **changes):
 
 
 def rewrite_tensors(folder, change):
-    """Change the tensors and state the new hash, as somebody who knows the format would."""
+    """Change the tensors and update the hash, as somebody who knows the format would."""
     import hashlib
 
     path = folder / "model.safetensors"

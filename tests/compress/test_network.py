@@ -14,7 +14,7 @@ from compress.network import Affine, Conv, Dense, Weights
 
 
 def close(network: SmallNetwork) -> None:
-    """Exporting changes nothing: 1e-9 relative to the largest output."""
+    """Exporting changes no output by more than 1e-9 of the largest one."""
     images = network.images(7, seed=3)
     wanted = network.outputs(images)
     frozen = export_network(network.module, network.input_shape, network.images())
@@ -161,6 +161,6 @@ def test_nothing_in_a_network_can_be_written_to():
     for array in (weights.codes, weights.step, weights.mask, dense.bias):
         with pytest.raises(ValueError, match="read-only"):
             array[...] = 0
-    codes[:] = 7  # whoever made them keeps arrays of their own
+    codes[:] = 7  # the caller's arrays stay writable
     assert weights.codes.tolist() == [[1, 1, 1], [1, 1, 1]]
     assert Weights(weights.codes, weights.step).codes is weights.codes

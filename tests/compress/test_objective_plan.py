@@ -1,4 +1,4 @@
-"""OPQ's encrypted objective in a compiled plan of a zoo network: fewer bits of codes, no more bits of scale, the same operations."""
+"""OPQ's encrypted objective in a zoo network's plan: fewer bits of codes, no more bits of scale, equal operations."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def test_the_encrypted_objective_asks_for_no_more_scale_than_storage_does():
         for objective in ("storage", "encrypted")
     }
     bits = {name: [layer.bits for layer in model.layers().values()] for name, model in small.items()}
-    assert sum(bits["encrypted"]) <= 9 < sum(bits["storage"])  # of two layers
+    assert sum(bits["encrypted"]) <= 9 < sum(bits["storage"])  # the sum over two layers
     bundles = {
         name: cp.compile(cp.convert(model, data, Conversion(epochs=0)), data, cp.Limits(max_error=1.0))
         for name, model in small.items()
@@ -24,5 +24,5 @@ def test_the_encrypted_objective_asks_for_no_more_scale_than_storage_does():
     stored, encrypted = (bundles[name].server.plan for name in ("storage", "encrypted"))
     assert plan_operations(stored) == plan_operations(encrypted)
     assert plaintext_scale_bits(encrypted) <= plaintext_scale_bits(stored)
-    # the compiler writes numbers, not codes: it is the network's tolerance that sets the modulus, not the widest code
+    # the compiler writes numbers, not codes: the network's tolerance sets the modulus, not the widest code
     assert encrypted.params.log2_qp == pytest.approx(stored.params.log2_qp, abs=1.0)

@@ -1,4 +1,4 @@
-"""OPQ on whole modules: exact sparsity, bit budget, nothing of the user's changed, clear refusals."""
+"""OPQ on whole modules: exact sparsity, the bit budget, an unchanged user module, clear refusals."""
 
 import copy
 import re
@@ -242,8 +242,11 @@ def test_weights_made_by_a_hook_are_refused():
 
 @pytest.mark.parametrize(("b", "sparsity", "log2_step", "other"), [(1.37, 0.9, 1, 0), (0.775, 0.5, -1, 0)])
 def test_the_step_clips_where_survivors_of_a_pruned_layer_end(b, sparsity, log2_step, other):
-    """Laplace weights at 4 bits clip at 7.0004 b with nine tenths gone, at 5.6 b with half: the step is near b, or 0.8 b. The constant
-    of a layer that is not pruned (5.0286 b) would take half the first step; survivors' mean in place of b twice the second."""
+    """Laplace weights at 4 bits clip at 7.0004 b with nine tenths pruned and at 5.6 b with half pruned.
+
+    The step is near b, or 0.8 b. The constant of a layer that is not pruned (5.0286 b) would give half the first step;
+    the survivors' mean in place of b would give twice the second.
+    """
     size = 10_000
     magnitudes = -b * np.log1p(-(np.arange(size) + 0.5) / size)
     weight = np.random.default_rng(0).permutation(magnitudes * np.where(np.arange(size) % 2, 1, -1))

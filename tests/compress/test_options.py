@@ -1,4 +1,4 @@
-"""Options are refused before anything else is looked at: neither a model nor data is needed for the error."""
+"""Options are refused before anything else is read: the error needs neither a model nor data."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The Pareto set against its definition, point by point."""
+"""The Pareto set, against its definition point by point."""
 
 from hypothesis import given
 from hypothesis import strategies as st

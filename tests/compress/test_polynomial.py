@@ -1,4 +1,4 @@
-"""Polynomial fits: exact on polynomials, and the leading coefficient stays away from zero."""
+"""Polynomial fits are exact on polynomials, and the leading coefficient stays away from zero."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A cached prefix gives the same numbers, computes less, and leaves the network as it was."""
+"""A cached prefix gives the same numbers, computes less, and leaves the network unchanged."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from compress.blocks.prefix_cache import cached_prefix
 
 
 class Awkward(nn.Module):
-    """In place, a layer called twice, a branch around the layer."""
+    """An operation in place, a layer that is called twice, and a branch around the layer."""
 
     def __init__(self):
         super().__init__()
@@ -75,4 +75,4 @@ def test_what_runs_before_the_layer_runs_once():
                 net(x)
     finally:
         nn.Conv2d.forward = hook
-    assert len(calls) == 2  # both convolutions, in the run at the start
+    assert len(calls) == 2  # both convolutions, once at the start

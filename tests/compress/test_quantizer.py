@@ -1,4 +1,4 @@
-"""The parametrization: forward, straight-through gradient, and how it lives with copies, state dicts and torch.fx."""
+"""The parametrization: forward, straight-through gradient, and its use with copies, state dicts and torch.fx."""
 
 import copy
 

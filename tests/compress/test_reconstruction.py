@@ -1,4 +1,4 @@
-"""Least squares on the survivors: the optimum where it is known, never worse on what it was fitted to, zeros kept."""
+"""Least squares on the survivors: the known optimum, never worse on the images of the fit, and zeros stay zero."""
 
 import copy
 
@@ -32,7 +32,7 @@ def test_refit_is_the_least_squares_solution(seed, inputs, outputs):
 
 
 def test_by_hand():
-    """Two equal inputs: the survivor takes the weight of both; a strong ridge leaves it where it was."""
+    """Of two equal inputs the survivor takes the weight of both; a strong ridge leaves it unchanged."""
     gram = np.array([[1.0, 1.0], [1.0, 1.0]])
     start = np.array([[2.0, 3.0]])
     mask = np.array([[True, False]])
@@ -71,7 +71,7 @@ def test_outputs_come_closer_and_zeros_stay(bias):
         with torch.no_grad():
             weight.mul_(torch.from_numpy(masks[name]))
     before = _distance(original, pruned, images)
-    assert reconstruct_(pruned, original, masks, images) == ["conv", "head"]  # padding in words is left alone
+    assert reconstruct_(pruned, original, masks, images) == ["conv", "head"]  # padding given as a word is left alone
     assert _distance(original, pruned, images) < 0.7 * before
     for name, mask in masks.items():
         assert (pruned.get_submodule(name).weight.detach().numpy()[~mask] == 0).all()

@@ -1,4 +1,4 @@
-"""Networks that are not textbook ones: tied, frozen, half-precision, broken weights."""
+"""Unusual networks: tied, frozen, half-precision and broken weights."""
 
 import copy
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ from compress.training.finetune import finetune
 
 
 def points() -> SimpleNamespace:
-    """Three classes, by which third of sixteen features is large."""
+    """Three classes: the class is the third of the sixteen features that is large."""
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 3, 240)
     features = rng.normal(0, 0.3, (240, 16)).astype(np.float32)

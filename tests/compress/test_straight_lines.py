@@ -1,4 +1,4 @@
-"""Activations as straight lines: fitted by least squares, trained along, and merged into one map when compiled."""
+"""Activations as straight lines: fitted by least squares, trained, and merged into one map when compiled."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def test_a_line_is_the_least_squares_one_of_every_channel(model, data):
     assert [node.name for node in network.nodes if isinstance(node, Polynomial)] == ["1"]
     images = data.calibration(1024, 0).astype(np.float64)
     curved = convert(model, data, Conversion(epochs=0))
-    seen = curved.run_all(images)["2"]  # what the second ReLU reads after the first one's polynomial
+    seen = curved.run_all(images)["2"]  # the input of the second ReLU, after the polynomial of the first one
     line = network.run_all(images)["2"]  # the line folds into the layer before it
     for channel in range(6):
         slope, shift = np.polyfit(seen[:, channel], np.maximum(seen[:, channel], 0), 1)

@@ -1,4 +1,4 @@
-"""The list of supported layers in the documentation is the table that the importer follows."""
+"""The list of supported layers in the documentation equals the table that the importer uses."""
 
 import sys
 from pathlib import Path
@@ -22,7 +22,7 @@ def test_a_page_lists_the_layers():
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_the_list_is_up_to_date(path):
-    """To make it anew: `PYTHONPATH=. python tests/compress/test_supported.py docs/layers.md README.md`."""
+    """To write it again: `PYTHONPATH=. python tests/compress/test_supported.py docs/layers.md README.md`."""
     assert with_layers_table(path.read_text()) == path.read_text()
 
 

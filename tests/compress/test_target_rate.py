@@ -1,4 +1,4 @@
-"""A wanted compression rate is reached, and only just."""
+"""A requested compression rate is reached with no more pruning than it needs."""
 
 import pytest
 import torch

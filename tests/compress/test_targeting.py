@@ -1,4 +1,4 @@
-"""The search on costs and accuracies that are written down: what is trained, what is found, what is said when nothing is."""
+"""The search with costs and accuracies from a table: what is trained, what is found, what a missed target says."""
 
 from dataclasses import dataclass, field
 
@@ -11,15 +11,18 @@ from compress.press.target import Costs, Estimate, Target, Trial
 
 START = Setting(bits=5, convert_epochs=4)
 PLAIN = START.uncompressed()
-#: The family whose blocks take time; pruning the other ones of these tests saves nothing.
+#: The family whose blocks take time; pruning the other families in these tests saves nothing.
 GOOD = "inputs:1"
 
 
 @dataclass
 class World:
-    """20 ms uncompressed; a line halves that and costs a point; a share of the family takes as much time and a point for every tenth.
+    """20 ms uncompressed.
 
-    surprise: how much dearer a trained network is than its estimate. Longer training gives `patience` back.
+    A straight line halves the time and costs a point of accuracy. A pruned share of the family saves that share of the
+    time and costs a point per tenth.
+
+    surprise: how many times more than its estimate a trained network costs. patience: what longer training regains.
     """
 
     activations: tuple[str, ...] = ("a", "b")
@@ -111,7 +114,7 @@ def test_without_a_time_the_fastest_that_is_accurate_enough():
     world = World()
     found = run(world, min_accuracy=0.96, max_trials=20)
     assert found.met
-    # one line (two would leave no curve), then the most blocks: 0.98 - 0.1 share + 0.005 >= 0.96 up to a share of 0.25
+    # one line (two would leave no curve), then as many blocks as 0.98 - 0.1 share + 0.005 >= 0.96 allows: 0.25
     assert found.best.setting.straight == ("b",) and found.best.setting.share == 0.25
     assert found.best.costs.server_ms == min(trial.costs.server_ms for trial in found.trials if trial.accuracy >= 0.96)
 

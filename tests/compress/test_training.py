@@ -1,4 +1,4 @@
-"""The training loop: the same seed gives the same weights, it learns, and it says when it cannot."""
+"""The training loop repeats exactly with the same seed, learns, and reports when it cannot."""
 
 import math
 from dataclasses import fields

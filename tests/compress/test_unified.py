@@ -1,4 +1,4 @@
-"""How networks fall into unified modules: the page's counts for residual networks (J14), and what cannot be fused."""
+"""How networks are divided into unified modules: published counts for residual networks, and what cannot be fused."""
 
 import pytest
 import torch
@@ -51,7 +51,7 @@ def resnet18():
 def test_residual_blocks_and_networks():
     assert quantization_points(Basic(2, 2).eval(), (2, 8, 8)) == (7, 2)
     assert quantization_points(Bottleneck(4).eval(), (4, 8, 8)) == (10, 3)
-    # the last block's sum takes the average pool with it: one fewer than a table that counts the pool apart
+    # the last block's sum includes the average pool: one fewer than in a table that counts the pool separately
     assert quantization_points(resnet18(), (3, 64, 64)) == (68, 18)
 
 
@@ -98,7 +98,7 @@ def test_a_sum_of_quantized_values_is_a_module_of_its_own():
 
 
 def test_a_transformer_block_falls_into_ten_modules():
-    """47 operations, 33 modules: embedding 2 to 1, a block 14 to 10 (three of them), norm, mean and head 3 to 2."""
+    """47 operations become 33 modules: embedding 2 to 1, three blocks 14 to 10 each, norm, mean and head 3 to 2."""
     module = VisionTransformer(COMPACT)
     assert quantization_points(module, (1, 28, 28)) == (2 + 3 * 14 + 3, 1 + 3 * 10 + 2)
     names = [step.fused for step in unify(module, (1, 28, 28)).modules]
@@ -106,7 +106,7 @@ def test_a_transformer_block_falls_into_ten_modules():
     first = names[1:11]
     assert first[0] == ("blocks.0.attention_norm",)
     assert first[1:4] == [(f"blocks.0.attention.{part}",) for part in ("query", "key", "value")]
-    assert first[4:6] == [("softmax",), ()]  # the product of queries and keys with its softmax; values times weights
+    assert first[4:6] == [("softmax",), ()]  # queries times keys is fused with its softmax; then values times weights
     assert first[6] == ("blocks.0.attention.output",)
     assert first[7:] == [("blocks.0.dense_norm",), ("blocks.0.expand", "blocks.0.activation"), ("blocks.0.contract",)]
     assert names[-2:] == [("norm",), ("head",)]
@@ -120,7 +120,7 @@ def test_scores_keep_their_factor_for_the_softmax():
 
 
 class Calls(nn.Module):
-    """A linear layer over tokens (4, 6), then what the test says."""
+    """A linear layer over tokens (4, 6), followed by the function of the test."""
 
     def __init__(self, function):
         super().__init__()
@@ -163,12 +163,18 @@ def test_a_mean_of_sums_is_fused_and_one_of_values_is_kept_exact():
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda m, x: x**2, "layer 'pow_1': polynomial has no form in integers and shifts; joint quantization takes Linear"),
+        (
+            lambda m, x: x**2,
+            "layer 'pow_1': polynomial has no form in integers and shifts; joint quantization takes Linear",
+        ),
         (lambda m, x: x - m.other(x), "layer 'sub': add has no form in integers"),
         (lambda m, x: x * 0.3, "layer 'mul': a factor of 0.3 is no shift; use a power of two, or scale the weights"),
         (lambda m, x: x * -0.5, "layer 'mul': affine has no form in integers"),
         (lambda m, x: x * m.offset.cumsum(0), "layer 'mul': affine has no form in integers"),
-        (lambda m, x: F.softmax(x, dim=1), "layer 'softmax': softmax over axis 1 has no form in integers; take it over the"),
+        (
+            lambda m, x: F.softmax(x, dim=1),
+            "layer 'softmax': softmax over axis 1 has no form in integers; take it over the",
+        ),
         (lambda m, x: F.log_softmax(x, dim=-1) + x, "layer 'log_softmax': log_softmax has no encrypted form"),
         (lambda m, x: x @ m.offset.T, "layer 'matmul': matmul has no encrypted form; use nn.Linear for a product"),
         (lambda m, x: x.mean(1) @ x.mean(1).transpose(0, 1), "layer 'transpose': transpose moves the batch axis"),
@@ -183,7 +189,7 @@ def test_what_integers_cannot_do_is_named(function, message):
 
 
 def test_a_product_that_takes_images_for_rows_is_refused():
-    """Only a batch of as many images as features fits it at all."""
+    """It would fit only a batch with as many images as features."""
 
     class Mixing(nn.Module):
         def __init__(self):

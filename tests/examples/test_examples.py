@@ -1,4 +1,4 @@
-"""The examples run, end with the line they promise, and are the code that the README shows."""
+"""The examples run, end with the line that they promise, and equal the code in the README."""
 
 import os
 import re
@@ -19,14 +19,14 @@ TIMEOUT_S = 240
 
 
 def start(*arguments: str | Path) -> subprocess.Popen[str]:
-    """An example as a process of its own, from another folder."""
+    """An example as its own process, in another folder."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *map(str, arguments)]
     return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    """Its last line, once it has ended well."""
+    """The last line of its output; the process must end with status 0."""
     try:
         out, err = process.communicate(timeout=TIMEOUT_S)
     finally:
@@ -37,7 +37,7 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 
 def until(process: subprocess.Popen[str], path: Path) -> None:
-    """Returns once the running example has written the file."""
+    """Wait until the running example has written the file."""
     deadline = time.monotonic() + TIMEOUT_S
     while not path.exists():
         assert process.poll() is None, process.communicate()
@@ -47,7 +47,7 @@ def until(process: subprocess.Popen[str], path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a bundle of the zoo's mlp; polynomials only fitted, so that it takes seconds."""
+    """A folder with a bundle of the zoo's mlp; polynomials are fitted but not trained, so that this takes seconds."""
     made = tmp_path_factory.mktemp("shared")
     bundle = cp.press(
         cp.load_model("mlp"),
@@ -74,7 +74,7 @@ def test_client_and_server_share_only_a_folder(folder: Path) -> None:
 
 
 def test_the_server_refuses_and_goes_on(folder: Path, tmp_path: Path) -> None:
-    shutil.copytree(folder / "bundle" / "server", tmp_path / "bundle" / "server")  # no client.json here
+    shutil.copytree(folder / "bundle" / "server", tmp_path / "bundle" / "server")  # without client.json
     bundle = cp.load(folder / "bundle")
     assert isinstance(bundle, cp.Bundle)
     image = cp.load_data("mnist").x_test[0]

@@ -1,4 +1,4 @@
-"""The command lines of the README run as written, one after the other, in an empty folder."""
+"""The command lines of the README run as written, in order, in an empty folder."""
 
 import os
 import re

@@ -1,6 +1,6 @@
-"""Write the golden files beside this script again: `python tests/golden/make.py`, from the root of a checkout.
+"""Writes the golden files beside this script again: `python tests/golden/make.py`, from the root of a checkout.
 
-They are committed, so `git diff` shows every change of a format. Change a version number together with a format.
+The files are committed, so `git diff` shows every change of a format. A changed format needs a new version number.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from tests.secure.plans import SMALL, Builder  # noqa: E402
 
 
 def network() -> Network:
-    """Every node type once, with quantized and with float weights; all numbers are exact in binary."""
+    """Every node type once, with quantized and float weights; all numbers are exact in binary."""
     codes = (np.arange(18).reshape(2, 1, 3, 3) % 15 - 7).astype(np.int32)
     quantized = Weights(codes=codes, step=np.array([0.25, 0.5]), bits=4, mask=codes != 0)
     nodes = (
@@ -66,7 +66,7 @@ def network() -> Network:
 
 
 def bundle() -> Bundle:
-    """Every kind of operation, two real constants and a complex one."""
+    """Every kind of operation, with two real constants and a complex one."""
     ramp = np.arange(SMALL.slots) / SMALL.slots
     builder = Builder()
     product = builder.multiply_plain(0, ramp, 2.0**12)
@@ -98,7 +98,7 @@ def bundle() -> Bundle:
 
 
 def module() -> nn.Module:
-    """The architecture of the compressed model, with weights that a seed draws."""
+    """The architecture of the compressed model, with weights from a seed."""
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(36, 3)).eval()
 
@@ -109,7 +109,7 @@ def compressed() -> CompressedModel:
 
 
 def container() -> Container:
-    """An evaluation key of short items, which SEAL would not read."""
+    """An evaluation key with short items, which SEAL would not read."""
     items = (b"relinearization key", b"Galois keys")
     return Container(ContainerKind.EVALUATION_KEY, "0123456789abcdef" * 4, bytes(range(16)), items)
 

@@ -1,4 +1,4 @@
-"""The committed golden files load, are written again byte by byte, and have the fields that docs/wire-format.md names."""
+"""The committed golden files load, are written again byte by byte, and have the fields of docs/wire-format.md."""
 
 import base64
 import json
@@ -29,7 +29,7 @@ def written(name: str) -> dict[str, bytes]:
 
 
 def inflated(client: bytes) -> dict:
-    """client.json with its slot maps inflated: the bytes of a zlib stream depend on the library that made it."""
+    """client.json with its slot maps inflated, since the bytes of a zlib stream depend on the library's version."""
     found = json.loads(client)
     for name in ("input_slots", "output_slots"):
         packed = base64.b64decode(found[name]["int32_zlib_base64"])
@@ -99,7 +99,7 @@ def test_the_same_content_gives_the_same_files(tmp_path):
 
 
 def rows(heading: str) -> list[list[str]]:
-    """The cells of the first table below a heading, without its head."""
+    """The cells of the first table below a heading, without the table's head."""
     section = PAGE.split(f"\n{heading}\n")[1].split("\n## ")[0]
     table = [line for line in section.splitlines() if line.startswith("|")]
     end = next((k for k, line in enumerate(section.splitlines()) if table and line == table[0]), 0)

@@ -33,7 +33,7 @@ def weights() -> Run:
 
 @dataclass(frozen=True)
 class Kind:
-    """How an artifact is saved, which files it has then, and what `load` makes of it."""
+    """How an artifact is saved, which files it has, and what `load` returns for it."""
 
     files: set[str]
     loaded: type | None

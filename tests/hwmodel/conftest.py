@@ -1,4 +1,4 @@
-"""Small networks and plans whose counts can be written down by hand."""
+"""Small networks and plans that are counted by hand."""
 
 from __future__ import annotations
 

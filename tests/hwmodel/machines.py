@@ -1,4 +1,4 @@
-"""Machines and workloads that prices are checked on, and the check that more work is never cheaper."""
+"""Machines and workloads for tests of prices, and the check that more work never costs less."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def exact(coefficient: Coefficient, value: float) -> Coefficient:
 
 
 def packing_array() -> PlainArray:
-    """Eyeriss as if it skipped zero weights and stored weights in their own bits."""
+    """Eyeriss as if it skipped zero weights and stored each weight in its own number of bits."""
     machine = MACHINES["eyeriss"]
     assert isinstance(machine, PlainArray)
     return replace(
@@ -28,7 +28,7 @@ def packing_array() -> PlainArray:
 
 
 def one_layer(macs: int, nonzeros: int, bits: int, elementwise: int = 0) -> PlainWorkload:
-    """A dense layer on one position: as many weights as multiply-accumulates."""
+    """A dense layer on one position, with as many weights as multiply-accumulates."""
     work = LayerWork(
         layer="fc", macs=macs, nonzero_macs=nonzeros, elementwise=elementwise, weights=macs, nonzeros=nonzeros,
         weight_bits=bits, kept_weights=(nonzeros,) * len(BLOCK_SIZES), biases=10, inputs=100, outputs=10,

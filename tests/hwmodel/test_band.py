@@ -1,4 +1,4 @@
-"""Bands by hand: every operation takes the corners that make the result widest."""
+"""Bands by hand: every operation uses the corners that give the widest result."""
 
 import pytest
 

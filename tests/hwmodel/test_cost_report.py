@@ -1,4 +1,4 @@
-"""compare: which machine answers what, the table, the JSON keys, the picture."""
+"""compare: the modes of each machine, the table, the JSON keys, the picture."""
 
 from __future__ import annotations
 

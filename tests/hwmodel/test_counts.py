@@ -1,4 +1,4 @@
-"""Counts: against numbers written down by hand, and against the plan's own operations."""
+"""Counts, against numbers worked out by hand and against the plan's own operations."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_workload_with_a_count_that_is_no_count_is_refused(tiny_network: Netwo
     [
         # l = 2: 3 * 4 transforms of 2048 * 12 butterflies; a key of 2 * 2 * 3 limbs; 12 + 4 limbs of products
         (4096, 2, 12, 294_912, 65_536, 393_216),
-        # l = 3: 4 * 5 transforms of 4096 * 13 butterflies; a key of 2 * 3 * 4 limbs (the notes' 1.57 MB); 24 + 6 limbs
+        # l = 3: 4 * 5 transforms of 4096 * 13 butterflies; a key of 2 * 3 * 4 limbs (1.57 MB); 24 + 6 limbs
         (8192, 3, 20, 1_064_960, 245_760, 1_572_864),
     ],
 )
@@ -107,7 +107,7 @@ def test_products_squares_and_rescales_by_hand(
 
 
 def test_ciphertexts_keys_and_raised_digits_are_counted_in_limbs(make_plan: Callable[..., Plan]) -> None:
-    """Two rotations by 1 and 2 at l = 3: each reads and writes 6 limbs and raises 3 digits to 4; two keys."""
+    """Two rotations by 1 and 2 at l = 3: each reads and writes 6 limbs and raises 3 digits to 4 limbs; two keys."""
     limb_bytes = 8192 * 8
     (row,) = encrypted_workload(make_plan([(Kind.ROTATE, "a"), (Kind.ROTATE, "a")], levels=3)).rows
     assert row.ciphertext_bytes == 2 * 12 * limb_bytes

@@ -1,4 +1,4 @@
-"""The fit finds the kernel times that made the data, and never a negative one."""
+"""The fit finds the kernel times that the data was made with, and never a negative time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TRUTH = KernelTimes(**{name: 0.5 + 0.75 * position for position, name in enumera
 
 
 def synthetic(times: KernelTimes) -> list[Measured]:
-    """Cells that a machine with these kernel times would show."""
+    """The cells that a machine with these kernel times would measure."""
     empty = [
         Measured(kind, degree, level, 1.0)
         for kind in Kind
@@ -48,7 +48,7 @@ def test_the_fit_is_relative_so_small_operations_count_as_much_as_large_ones() -
 
 
 def test_a_call_of_a_plan_is_found_apart_from_one_in_a_loop() -> None:
-    """Plans that take 9 us a call, cells that take 2, one and the same machine."""
+    """On the same machine a call takes 9 us in plans and 2 us in cells."""
     alone = replace(TRUTH, call_us=2.0)
     counts = [
         KernelCounts(0, b, p, a, 0, c) for b, p, a, c in ((1e6, 1e5, 1e5, 30), (1e5, 9e5, 1e5, 60), (1e5, 1e5, 5e5, 90))
@@ -59,7 +59,7 @@ def test_a_call_of_a_plan_is_found_apart_from_one_in_a_loop() -> None:
 
 
 def test_plans_outweigh_no_kernel_that_they_lack() -> None:
-    """One plan of transforms alone: what it says of products comes from the cells."""
+    """A plan of transforms alone says nothing about products, so their time comes from the cells."""
     plan = MeasuredPlan(KernelCounts(0, 10**6, 0, 0, 0, 1.0), TRUTH.butterfly_ns * 1e3 + 5.0)
     fitted = fit_kernel_times(synthetic(TRUTH), plans=[plan])
     assert fitted.product_ns == pytest.approx(TRUTH.product_ns)

@@ -1,4 +1,4 @@
-"""Hybrid key switching: against hand counts, against published counters, and against what plans are counted with."""
+"""Hybrid key switching: against counts by hand, against published counters, and against the counts of plans."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_with_one_special_prime_and_one_prime_a_digit_it_is_what_plans_are_count
 
 
 def test_three_digits_of_three_by_hand() -> None:
-    """N=64, 7 primes in digits of 3, 3, 1, 3 special ones: the cost-model notes' instrumented run gives these counts."""
+    """N=64, 7 primes in digits of 3, 3 and 1, and 3 special primes: an instrumented run gives these counts."""
     counts = key_switch(HybridRing(degree=64, levels=7, special=3, digit=3), 7)
     assert counts.transforms == 50
     assert counts.butterflies == 9_600
@@ -73,7 +73,7 @@ def test_a_tensor_product_by_hand() -> None:
 
 
 def test_a_budget_cuts_the_fewest_digits_that_leave_room_for_special_primes() -> None:
-    """12 primes: 6 of data in one digit of 6, 8 in two of 4, 9 in three of 3, 10 in five of 2."""
+    """Of 12 primes, 6 are data in one digit of 6, 8 in two of 4, 9 in three of 3, and 10 in five of 2."""
     ring = HybridRing(degree=64, levels=10, budget=12)
     assert [(ring.digit_at(level), len(ring.digits(level))) for level in (4, 6, 8, 9, 10)] == [
         (4, 1), (6, 1), (4, 2), (3, 3), (2, 5),
@@ -82,7 +82,7 @@ def test_a_budget_cuts_the_fewest_digits_that_leave_room_for_special_primes() ->
 
 
 def test_a_matrix_that_stays_in_the_large_modulus_by_hand() -> None:
-    """6 primes in digits of 3, 3 special: R=9, two digits; 2 x 3 steps raise 3 polynomials and divide 2 + 2 of them."""
+    """6 primes in two digits of 3, 3 special primes, so R=9: 2 x 3 steps raise 3 polynomials and divide 2 + 2."""
     ring = HybridRing(degree=64, levels=6, special=3, digit=3)
     counts = double_hoisted_matrix(ring, 6, babies=2, giants=3, diagonals=5)
     assert counts.transforms == 3 * 2 * 9 + 4 * 9
@@ -107,19 +107,25 @@ def test_a_bootstrap_ends_at_the_levels_it_leaves(name: str) -> None:
 
 
 def test_published_levels_are_left() -> None:
-    """8 for ARK and SHARP (arXiv 2605.31004), 13 for Cheddar (level 16 before slots-to-coefficients, bootparam_40.json)."""
+    """ARK and SHARP keep 8 levels (arXiv 2605.31004), Cheddar 13 (level 16 before slots-to-coefficients).
+
+    Cheddar's level is that of its bootparam_40.json.
+    """
     assert {name: SCHEMES[name].levels_left for name in ("ark", "sharp", "cheddar")} == {
         "ark": 8, "sharp": 8, "cheddar": 13,
     }  # fmt: skip
 
 
 def conjugations(scheme: Scheme) -> int:
-    """One in every bootstrap."""
+    """The conjugations, one in every bootstrap."""
     return sum(row.count for row in resnet20(scheme).rows if row.layer == "conjugate")
 
 
 def test_a_resnet_takes_as_many_bootstraps_as_its_levels_need() -> None:
-    """18 layers of 2 + 14 levels behind the first: one each with the 16 levels of the code it is counted from, two with 8."""
+    """After the first layer 18 layers take 2 + 14 levels each.
+
+    With the 16 levels of the published code that is one bootstrap per layer, with 8 levels it is two.
+    """
     sixteen = replace(SCHEMES["ark"], primes=tuple(range(1, 33)))
     assert sixteen.levels_left == 16
     assert conjugations(sixteen) == 18
@@ -127,7 +133,7 @@ def test_a_resnet_takes_as_many_bootstraps_as_its_levels_need() -> None:
 
 
 def test_convolutions_of_the_resnet() -> None:
-    """The code's own packing: gaps 1, 2, 4, two, four and eight copies, strides where channels double."""
+    """The packing of the published code: gaps 1, 2, 4; two, four and eight copies; strides where channels double."""
     layers = list(convolutions())
     assert len(layers) == 19
     assert [(layer.gap, layer.copies, layer.stride) for layer in (layers[0], layers[1], layers[7], layers[8])] == [
@@ -143,7 +149,7 @@ def test_a_scheme_of_few_keys_uses_two_for_a_matrix() -> None:
 
 
 def test_extended_plaintexts_are_paid_in_transforms() -> None:
-    """63 diagonals at 24 primes: one limb of each is read, and each is transformed to all of them."""
+    """63 diagonals at 24 primes: one limb of each diagonal is read, then transformed to all 24."""
     extended = bootstrap(SCHEMES["ark"])
     stored = bootstrap(replace(SCHEMES["ark"], extends_plaintexts=False))
     first, whole = (next(row for row in work.rows if row.kind is Kind.MULTIPLY_PLAIN) for work in (extended, stored))

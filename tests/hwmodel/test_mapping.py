@@ -1,4 +1,4 @@
-"""Occupied units and DRAM traffic: against hand counts and brute force."""
+"""Occupied units and DRAM traffic, against counts by hand and brute force."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EYERISS, TPU = (cast(PlainArray, load_architecture(name)) for name in ("eyeriss"
     ("layer", "occupied"), [("CONV1", 154), ("CONV2", 135), ("CONV3", 156), ("CONV4", 156), ("CONV5", 156)]
 )
 def test_row_stationary_occupies_the_published_units(layer: str, occupied: int) -> None:
-    """Published: 154, 135, 156, 156, 156 of 168; CONV1 in even pieces of 13.75 rows where the chip uses 14."""
+    """Published: 154, 135, 156, 156, 156 of 168 units. CONV1 has even pieces of 13.75 rows where the chip uses 14."""
     work = next(work for work in shape_workload("alexnet").layers if work.layer == layer)
     assert fill(work, EYERISS) * 168 == pytest.approx(occupied, rel=0.02)
 
@@ -76,7 +76,10 @@ def test_traffic_lies_between_once_and_the_worst_tile(
 
 
 def test_traffic_by_hand() -> None:
-    """8 channels of 100 positions, 400 partial sums fit: 4 channels at a time read inputs twice, 8 read weights twice."""
+    """8 channels of 100 positions where 400 partial sums fit.
+
+    With 4 channels at a time, inputs are read twice; with all 8, weights are read twice.
+    """
     work = LayerWork(layer="c", channels=8, outputs=800)
     moved = {
         (inputs, weights): tiled_traffic_bytes(

@@ -1,4 +1,4 @@
-"""Laws of the prices of plain networks: sums, monotonicity, nothing for no work, units in the right order."""
+"""Laws of the prices of plain networks: sums, monotonicity, no cost without work, the right units."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_plain_layers_without_work_cost_nothing_and_totals_are_sums(name: str, t
 
 
 def test_array_units_by_hand() -> None:
-    """336 MMAC at 168 a cycle and 200 MHz take 10 ms at full use; 1 pJ a MAC is 0.336 mJ."""
+    """336 MMAC at 168 per cycle and 200 MHz take 10 ms at full use; at 1 pJ per MAC they take 0.336 mJ."""
     array = load_architecture("eyeriss")
     assert isinstance(array, PlainArray)
     picojoule = exact(array.mac_energy_pj, 1.0)
@@ -75,7 +75,7 @@ def test_array_units_by_hand() -> None:
 
 
 def test_a_bound_buffer_waits_for_passes_as_the_units_do() -> None:
-    """64 MB in an image through 3.2 GB/s take 20 ms, more than 336 MMAC, and as much longer as passes are loaded."""
+    """64 MB per image at 3.2 GB/s take 20 ms, more than the 336 MMAC; both times are divided by the utilization."""
     array = load_architecture("eyeriss")
     assert isinstance(array, PlainArray)
     work = PlainWorkload((LayerWork(layer="conv", macs=336_000_000),))
@@ -87,7 +87,7 @@ def test_a_bound_buffer_waits_for_passes_as_the_units_do() -> None:
 
 
 def test_dram_bytes_by_hand() -> None:
-    """100 in, 10 out, 10 biases and 50 weights of 16 bits; packed, 5 non-zeros of 4 bits with a 4-bit index."""
+    """100 inputs, 10 outputs, 10 biases and 50 weights of 16 bits; packed: 5 non-zeros of 4 bits and a 4-bit index."""
     array = load_architecture("eyeriss")
     assert isinstance(array, PlainArray)
     work = one_layer(50, 5, 4).layers[0]
@@ -109,7 +109,7 @@ def test_the_tiny_network_is_priced_from_its_own_workload(tiny_network: Network)
 
 
 def blocked_array(granularity: int) -> PlainArray:
-    """The GPU's array with blocks of another size; 0 skips nothing."""
+    """The GPU's array with another block size; 0 means that it skips nothing."""
     machine = MACHINES["a100"]
     assert isinstance(machine, PlainArray)
     return replace(
@@ -121,7 +121,10 @@ def blocked_array(granularity: int) -> PlainArray:
 
 
 def test_blocks_are_skipped_only_at_the_size_the_machine_supports() -> None:
-    """A quarter of the blocks of 32 is left: twice as fast at half the ideal gain; smaller blocks say more, others nothing."""
+    """A quarter of the blocks of 32 is left, so half the ideal gain makes the array twice as fast.
+
+    Blocks of 1 leave a tenth, and blocks of 64 save nothing.
+    """
     work = replace(one_layer(1_000_000, 100_000, 16).layers[0], kept_weights=(10**5, 10**5, 2 * 10**5, 250_000, 10**6))
     workload = PlainWorkload((work,))
     compute = {
@@ -194,7 +197,7 @@ def test_zero_inputs_save_energy_and_no_time_where_they_gate() -> None:
 
 
 def test_more_images_share_the_weights() -> None:
-    """A batch reads weights once: an image of 64 takes less than one alone, and never less than its computation."""
+    """A batch reads weights once, so an image of 64 takes less time than a single one, but at least its computation."""
     array = MACHINES["tpu-v1"]
     assert isinstance(array, PlainArray)
     work = PlainWorkload((dense("fc", 1024, 1024),))
@@ -204,7 +207,7 @@ def test_more_images_share_the_weights() -> None:
 
 
 def test_double_buffering_hides_what_it_says() -> None:
-    """10 ms of computation and 5 of DRAM: 10 when all is hidden, 15 when nothing is, 12.5 for a half."""
+    """10 ms of computation and 5 ms of DRAM take 10 ms when all is hidden, 15 when nothing is, and 12.5 at a half."""
     array = MACHINES["eyeriss"]
     assert isinstance(array, PlainArray)
     rate = array.clock_hz.value * array.macs_per_cycle.value * array.utilization.value
@@ -216,7 +219,7 @@ def test_double_buffering_hides_what_it_says() -> None:
 
 
 def test_swapped_units_are_caught() -> None:
-    """A clock in MHz where Hz is meant, and a bandwidth where an energy is: refused before anything is priced."""
+    """A clock in MHz instead of Hz, or a bandwidth instead of an energy, is refused before anything is priced."""
     document = yaml.safe_load((ARCHITECTURES / "sharp.yaml").read_text(encoding="utf-8"))
     coefficients = document["coefficients"]
     coefficients["clock_hz"]["unit"] = "MHz"

@@ -1,4 +1,4 @@
-"""Laws of the prices of encrypted plans: sums, monotonicity, nothing for no work, keys read once where they fit."""
+"""Laws of the prices of encrypted plans: sums, monotonicity, no cost without work, keys read once where they fit."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_more_operations_levels_or_ring_are_never_cheaper(
         longer = make_plan([*steps, (extra, "layer0")], degree=8192, levels=4, start=level)
         assert_never_cheaper(estimate(longer, machine), cost)
         assert_never_cheaper(estimate(make_plan(steps, degree=8192, levels=4, start=level + 1), machine), cost)
-    # On the accelerator's high every ring below the native one costs the same, so only the CPU is asked for this law.
+    # The accelerator's high value is the same for every ring below the native one, so this law is for the CPU alone.
     larger = make_plan(steps, degree=16384, levels=4, start=level)
     assert_never_cheaper(estimate(larger, MACHINES["cpu-seal"]), estimate(base, MACHINES["cpu-seal"]))
 
@@ -81,11 +81,11 @@ def test_a_key_switch_of_seal_reduces_once(degree: int, level: int, products: in
 
 
 def test_accelerator_bracket_by_hand(make_plan: Callable[..., Plan]) -> None:
-    """One plain product, N=8192, 3 levels, 27-bit residues, one word each.
+    """One plain product, N=8192, 3 levels, 27-bit residues, one word per residue.
 
-    Low: 2*3*8192 products at 133120 a cycle and 1 GHz. Value: the same at 66 % occupancy, all on the chip. High: eight
-    times as long (the native ring is 8 times N) at 44 %, plus plaintext, operand and result, 5 * 3*8192 words of 3.5
-    bytes, at 1 TB/s.
+    Low: 2*3*8192 products at 133120 per cycle and 1 GHz. Value: the same at 66 % occupancy, all on the chip. High:
+    eight times as long (the native ring is 8 times N) at 44 %, plus plaintext, operand and result, which are
+    5 * 3*8192 words of 3.5 bytes, at 1 TB/s.
     """
     machine = load_architecture("craterlake")
     assert isinstance(machine, CkksAccelerator)
@@ -111,8 +111,8 @@ def test_wide_residues_take_more_words_on_the_accelerator(make_plan: Callable[..
 def test_keys_stay_on_the_chip_only_when_they_fit(make_plan: Callable[..., Plan]) -> None:
     """Three rotations with keys of 1.57 MB (27-bit residues in 28-bit words: 3.5 of 8 bytes), halved by the machine.
 
-    N=8192, 3 primes: a limb is 65,536 bytes, a rotation holds 12 of raised digits and 12 of operand and result, and has 20
-    transforms, which cross the bus three times each where nothing stays: in, out, and for a base conversion.
+    N=8192, 3 primes: a limb is 65,536 bytes. A rotation holds 12 limbs of raised digits and 12 of operand and result.
+    It has 20 transforms, which cross the bus three times each where nothing stays: in, out, and for a base conversion.
     """
     machine = MACHINES["craterlake"]
     assert isinstance(machine, CkksAccelerator)
@@ -130,7 +130,7 @@ def test_keys_stay_on_the_chip_only_when_they_fit(make_plan: Callable[..., Plan]
 
 
 def test_a_key_is_loaded_once_for_many_uses_if_it_fits(make_plan: Callable[..., Plan]) -> None:
-    """The same key three times: one load beside the operation's working set, three without room for both."""
+    """The same key is used three times: one load where it fits beside the operation's working set, otherwise three."""
     machine = MACHINES["craterlake"]
     assert isinstance(machine, CkksAccelerator)
     work = encrypted_workload(make_plan([(Kind.ROTATE, "a")] * 3, levels=3))
@@ -142,7 +142,7 @@ def test_a_key_is_loaded_once_for_many_uses_if_it_fits(make_plan: Callable[..., 
 
 
 def test_a_gpu_adds_transfers_to_its_kernels(make_plan: Callable[..., Plan]) -> None:
-    """One kind of lane: kernels and transfers one after the other; units of their own hide transfers behind the busiest."""
+    """With one kind of lane, kernels and transfers add up; with separate units the busiest one hides the transfers."""
     gpu = MACHINES["a100-ckks"]
     assert isinstance(gpu, CkksAccelerator)
     plan = make_plan([(Kind.ROTATE, "a")])
@@ -156,7 +156,7 @@ def test_a_gpu_adds_transfers_to_its_kernels(make_plan: Callable[..., Plan]) -> 
 
 
 def test_scaling_a_coefficient_scales_what_its_unit_says(make_plan: Callable[..., Plan]) -> None:
-    """Twice the bandwidth halves memory-bound time, twice the clock halves compute-bound time, energy follows pJ."""
+    """Twice the bandwidth halves memory-bound time, twice the clock compute-bound time; energy follows pJ."""
     array = MACHINES["eyeriss"]
     assert isinstance(array, PlainArray)
     bound = PlainWorkload((dense("fc", 4096, 1000),))  # weights only: bound by DRAM
@@ -176,7 +176,7 @@ def test_scaling_a_coefficient_scales_what_its_unit_says(make_plan: Callable[...
 
 
 def test_average_power_stays_below_what_was_published() -> None:
-    """A wrong unit would give 10 or 0.1 times as much: below 1.5 times the published power, above a tenth of it."""
+    """Power is below 1.5 times the published one and above a tenth of it; a wrong unit would change it tenfold."""
     for name, watts in (("craterlake", 320), ("ark", 281.3), ("sharp", 113)):
         report = estimate(bootstrap(SCHEMES[name]), name)
         assert watts / 10 < report.energy_mj / report.latency_ms < 1.5 * watts

@@ -1,4 +1,4 @@
-"""The laws of width and node, at their published points."""
+"""The laws of width and node, at published points."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MULTIPLIES_PER_MODULAR_PRODUCT = Band(2.45, 2.0, 3.0)
 
 
 def modular_product_energy_pj(word_bits: int) -> Band:
-    """Product of two residues of word_bits at 45 nm."""
+    """The product of two residues of word_bits at 45 nm."""
     return multiply_energy_pj(word_bits, word_bits) * MULTIPLIES_PER_MODULAR_PRODUCT
 
 
@@ -41,7 +41,7 @@ def test_a_wider_operand_is_never_cheaper(bits: int, more: int, fan_in: int) -> 
 
 
 def test_four_bits_save_less_than_a_multiplier_says() -> None:
-    """The adder does not shrink as the multiplier does: 2.6 times for a sum of 576, not 4 (cost-model notes 4)."""
+    """The adder shrinks less than the multiplier: 2.6 times less energy for a sum of 576, not 4 times."""
     gain = mac_energy_pj(8, 8, 576).value / mac_energy_pj(4, 4, 576).value
     assert 2.3 < gain < 2.8
 

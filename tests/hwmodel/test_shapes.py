@@ -1,4 +1,4 @@
-"""Networks known by their shapes: their published sizes, and what they cost in no time."""
+"""Networks given by their shapes: their published sizes, and prices without a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from hwmodel.report import compare
 from hwmodel.shapes import SHAPES, shape_workload
 
 
-#: Published millions of parameters (embeddings and normalizations, which are no layers here, are below 2 % of them) and GMACs.
+#: Published millions of parameters, and GMACs.
+#: Embeddings and normalizations are below 2 % of the parameters and no layers here.
 @pytest.mark.parametrize(
     ("name", "parameters_m", "gmacs"),
     [("vgg16", 138.4, 15.5), ("resnet20", 0.27, 0.041), ("deit-b", 86.6, 17.6), ("deit-s", 22.1, 4.6)],

@@ -1,4 +1,4 @@
-"""Versions of a network beside each other, the roofline, the node, and the page that shows them."""
+"""Versions of a network side by side, the roofline, the node, and the page that shows them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MACHINES = ["cpu-seal", "eyeriss", "sharp"]
 
 @pytest.fixture
 def table(make_plan: Callable[..., Plan], tiny_network: Network) -> VariantTable:
-    """A dense version with two rotations and a pruned one with one, a little less accurate."""
+    """A dense version with two rotations, and a pruned version with one rotation that is slightly less accurate."""
     dense = make_plan([(Kind.ROTATE, "conv"), (Kind.ROTATE, "conv"), (Kind.MULTIPLY_PLAIN, "fc")])
     pruned = make_plan([(Kind.ROTATE, "conv"), (Kind.MULTIPLY_PLAIN, "fc")])
     return compare_variants(
@@ -144,7 +144,7 @@ def test_charts_of_nothing_are_empty() -> None:
 
 
 class _Tags(HTMLParser):
-    """Tags in order, where rectangles and points lie, and what would be fetched."""
+    """Tags in order, positions of rectangles and points, and everything that would be fetched."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ def test_the_page_needs_nothing_else_and_tells_what_is_modelled(
     parser = _Tags()
     parser.feed(page)
     assert parser.fetched == [] and "script" not in parser.tags and "@import" not in page and "url(" not in page
-    assert parser.tags.count("svg") == 4  # latency, energy, shares, eyeriss' roofline; nothing leaves sharp's chip
+    assert parser.tags.count("svg") == 4  # latency, energy, shares, eyeriss' roofline; sharp's data stays on its chip
     for text in (
         "&lt;tiny&gt;",
         "90.00%",

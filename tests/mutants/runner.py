@@ -1,7 +1,7 @@
 """Mutations of the maths files, each killed by the tests that it names: `python tests/mutants/runner.py [WORD]`.
 
-Works in a temporary copy of the checkout. A mutation that its tests do not notice is a survivor: the command names it and fails.
-WORD picks the mutations whose file or text contains it.
+The mutations are made in a temporary copy of the checkout. The command names every mutation that its tests do not
+notice (a survivor), and then fails. WORD picks the mutations whose file or text contains it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ TIMEOUT_S = 300
 
 @dataclass(frozen=True, kw_only=True)
 class Mutant:
-    """One change of one line of a file, and the tests (pytest's node ids, without parameters) that must fail under it."""
+    """One change of one line of a file.
+
+    tests: the tests that must fail under it, as pytest's node ids without parameters.
+    """
 
     file: str
     old: str
@@ -33,10 +36,11 @@ class Mutant:
     tests: tuple[str, ...]
 
     def applied(self, text: str) -> str:
-        """Raises: ValueError when the line to change is not there exactly once."""
+        """The text with the change. Raises ValueError when the line to change does not occur exactly once."""
         if text.count(self.old) != 1:
             raise ValueError(
-                f"{self.file}: {self.old!r} occurs {text.count(self.old)} times, not once; bring mutants.toml up to date"
+                f"{self.file}: {self.old!r} occurs {text.count(self.old)} times, not once; "
+                "bring mutants.toml up to date"
             )
         return text.replace(self.old, self.new)
 
@@ -45,13 +49,13 @@ class Mutant:
 
 
 def mutants() -> list[Mutant]:
-    """All that are listed."""
+    """All mutations in mutants.toml."""
     listed = tomllib.loads(LIST.read_text())["mutant"]
     return [Mutant(**{**entry, "tests": tuple(entry["tests"])}) for entry in listed]
 
 
 def copy_checkout(target: Path) -> None:
-    """Every file of the checkout as it lies in the working tree, new ones among them, but for what git ignores."""
+    """Copies every file of the working tree, untracked ones included, except those that git ignores."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
     for name in filter(None, listed.stdout.split("\0")):
@@ -61,7 +65,7 @@ def copy_checkout(target: Path) -> None:
 
 
 def exit_status(checkout: Path, tests: Iterable[str]) -> int:
-    """Pytest's exit status on these tests of a copy, which imports nothing of the checkout itself."""
+    """Pytest's exit status for these tests in a copy of the checkout; the copy imports nothing of the original."""
     command = [sys.executable, "-B", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:randomly", *tests]
     environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S)
@@ -71,7 +75,7 @@ def exit_status(checkout: Path, tests: Iterable[str]) -> int:
 
 
 def survivors(checkout: Path, chosen: Sequence[Mutant]) -> list[Mutant]:
-    """Those of the mutations that one of the tests they name does not notice."""
+    """The mutations that at least one of their tests does not notice."""
     found = []
     for mutant in chosen:
         path = checkout / mutant.file

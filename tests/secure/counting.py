@@ -1,4 +1,4 @@
-"""What SEAL really does: operations counted by the level of the ciphertext that each one worked on."""
+"""What SEAL really does: operations counted by the level of the ciphertext that each one works on."""
 
 from __future__ import annotations
 

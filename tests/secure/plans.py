@@ -1,4 +1,4 @@
-"""Small plans written by hand, for tests of what executes them."""
+"""Small plans written by hand, for tests of the code that runs them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from secure.bundle.specs import Bundle, ClientSpec, ServerSpec
 from secure.params import Params, make_params
 from secure.plan import Constant, Kind, Op, Plan
 
-#: Two levels: room for one rescale; the special prime 4 bits above, so that key-switching noise stays small.
+#: Two levels, with room for one rescale; the special prime is 4 bits larger, so that key-switching noise stays small.
 SMALL = make_params(4096, [36, 29], 40)
 #: One level and no key switch.
 FLAT = make_params(4096, [50], None)
@@ -92,8 +92,9 @@ class Builder:
 
 
 def every_kind_plan(seed: int = 0) -> Plan:
-    """Every kind of operation once or twice: y = rescale((w x + rot(x, 3) + b)^2), and x two slots on at the lower
-    level.
+    """Every kind of operation once or twice.
+
+    y = rescale((w x + rot(x, 3) + b)^2), and x rotated by two slots at the lower level.
     """
     rng = np.random.default_rng(seed)
     builder = Builder()
@@ -115,7 +116,10 @@ def every_kind_by_hand(plan: Plan, x: np.ndarray) -> list[np.ndarray]:
 
 
 def baby_giant_plan(seed: int = 0, babies: int = 4, giants: int = 3) -> Plan:
-    """A linear map by baby and giant steps, folded once, with an offset: what keeps products and their sums to be divided once."""
+    """A linear map by baby and giant steps, folded once, with an offset.
+
+    The engine keeps its products and sums undivided and divides them once.
+    """
     rng = np.random.default_rng(seed)
     builder = Builder()
     turned = [0, *(builder.rotate(0, baby) for baby in range(1, babies))]
@@ -135,7 +139,7 @@ def baby_giant_plan(seed: int = 0, babies: int = 4, giants: int = 3) -> Plan:
 
 
 def complex_plan(seed: int = 0) -> Plan:
-    """y = 2 Re(c x) at the lower level, and x conjugated five slots on."""
+    """y = 2 Re(c x) at the lower level, and x conjugated and rotated by five slots."""
     rng = np.random.default_rng(seed)
     builder = Builder()
     low = builder.drop(0)
@@ -152,8 +156,9 @@ def complex_by_hand(plan: Plan, x: np.ndarray) -> list[np.ndarray]:
 
 
 def small_bundle(seed: int = 0) -> Bundle:
-    """`every_kind_plan` between an input of shape (4, 8), repeated through the slots, and ten values of its first
-    output.
+    """`every_kind_plan` with an input of shape (4, 8), repeated through the slots.
+
+    The output is ten values of the plan's first output.
     """
     plan = every_kind_plan(seed)
     features = np.tile(np.arange(32, dtype=np.int32), SMALL.slots // 32)[None, None, :]

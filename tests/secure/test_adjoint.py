@@ -1,4 +1,4 @@
-"""Derivatives of plans against differences, and the transpose of the input's layout against the layout."""
+"""Derivatives of plans against differences, and the transpose of the input's layout against the layout itself."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Values in blocks: convolutions, pooling in quarters and dense layers after them are the matrix products they stand for."""
+"""Values in blocks: convolutions, pooling in quarters and the dense layers after them equal their matrix products."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def convolution(rng, shape, channels, kernel, stride, padding):
 
 
 def assert_product(table, matrix, source, values, atom=0):
-    anything = np.where(source == EMPTY, 1e6 * (atom > 0), spread(values, source))  # nobody may read what lies between
+    anything = np.where(source == EMPTY, 1e6 * (atom > 0), spread(values, source))  # values in gaps must not be read
     found = apply_table(table, {atom: anything})
     held = table.output_map != EMPTY
     assert set(table.output_map[held].tolist()) == set(range(matrix.shape[0]))

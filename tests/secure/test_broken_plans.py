@@ -1,4 +1,4 @@
-"""Plans broken on purpose, in ways that encryption would not notice: each is caught by a checker, before anything is encrypted."""
+"""Plans broken in ways that encryption would not notice: a checker refuses each one before anything is encrypted."""
 
 import json
 from dataclasses import replace
@@ -25,7 +25,7 @@ from secure.plan import KeyManifest, Kind
 from secure.stages.stages import network_stages
 from tests.secure.plans import small_bundle
 
-SILENT = 5  # a feature that is zero in every calibration image: no image shows what is done to it
+SILENT = 5  # a feature that is zero in every calibration image, so that no image shows an error in it
 
 
 def finished(inputs=20, hidden=8):
@@ -58,12 +58,12 @@ def draft():
 
 
 def written(draft, **changes):
-    """The plan of a draft with these changes, consistent in itself: nothing but what is checked against data is wrong."""
+    """The plan of a draft with these changes, consistent in itself: only checks against data can find the error."""
     return emit(replace(draft, **changes, plan=None))
 
 
 def overflow_bits(draft):
-    """How far the plan's fullest value lies above half of its modulus on a calibration image, computed from the definition."""
+    """How far the plan's fullest value lies above half of its modulus on a calibration image, by definition."""
     plan, rows = draft.plan, draft.atom_maps[0].reshape(-1, 1, draft.choice.slots)
     slots = list(input_vectors(draft.evidence.atoms[0].T, rows).swapaxes(0, 1))
     excess = []
@@ -79,7 +79,7 @@ def overflow_bits(draft):
 
 
 def test_the_sound_plan_has_room(draft):
-    assert -3.0 < overflow_bits(draft) < -1.0  # 1.5 bits of headroom, and what chance leaves
+    assert -3.0 < overflow_bits(draft) < -1.0  # 1.5 bits of headroom, give or take chance
 
 
 def test_a_last_polynomial_above_its_modulus_is_caught(draft):
@@ -104,7 +104,7 @@ def test_a_square_above_its_modulus_is_caught_where_it_is_rescaled(draft):
 
 
 def smaller_base(draft, bits):
-    """The same primes but the base: a valid, secure chain that divides by the same numbers."""
+    """The same primes except the base: a valid, secure chain that divides by the same numbers."""
     params = draft.params
     first = make_params(8192, [np.log2(params.data_primes[0]) - bits], None).data_primes[0]
     return replace(params, data_primes=(first, *params.data_primes[1:]))
@@ -179,11 +179,11 @@ def test_a_feature_that_found_no_slot_is_caught(draft, feature):
 
 def test_an_input_longer_than_the_slots_wrapped_around_is_caught():
     wide = finished(inputs=6000, hidden=2)
-    assert wide.atom_maps[0].shape[0] == 2  # 4096 slots a ciphertext
+    assert wide.atom_maps[0].shape[0] == 2  # 4096 slots per ciphertext
     check_arranged(wide)
     features = np.arange(6000)
     layout = wide.atom_maps[0].copy()
-    layout[1, :] = features[:4096]  # the second ciphertext begins again from the first feature
+    layout[1, :] = features[:4096]  # the second ciphertext starts again at the first feature
     with pytest.raises(PlanError, match="layer 'first': its diagonals are off by"):
         check_arranged(replace(wide, atom_maps=(layout, *wide.atom_maps[1:])))
 

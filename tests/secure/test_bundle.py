@@ -1,4 +1,4 @@
-"""Bundles on disk: everything comes back, each party reads its own part only, and alterations are named."""
+"""Bundles on disk: everything is read back, each party reads only its own part, and alterations are named."""
 
 import base64
 import json

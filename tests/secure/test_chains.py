@@ -1,4 +1,4 @@
-"""The room that a stage's value needs in its modulus, by hand."""
+"""The room that a stage's value needs in its modulus, worked out by hand."""
 
 from types import SimpleNamespace
 

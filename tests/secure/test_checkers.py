@@ -1,4 +1,4 @@
-"""Every checker catches a draft that was broken on purpose, and names the layer."""
+"""Every checker finds a draft that was broken on purpose, and names the layer."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Client and server: a round trip, and everything a wrong, foreign or hostile message may be."""
+"""Client and server: a round trip, and refusals of wrong, foreign and hostile messages."""
 
 import gc
 import hashlib
@@ -218,7 +218,7 @@ def test_nothing_a_server_reaches_is_secret(client, server, request_bytes):
         seen.add(id(found))
         assert not isinstance(found, secret_types)
         assert not (isinstance(found, bytes) and content in found)
-        # what a function closes over, but not its module's globals
+        # what a function closes over, but not the globals of its module
         queue.extend((found.__closure__ or ()) if isinstance(found, FunctionType) else gc.get_referents(found))
     assert len(seen) > 20
     assert not any("secret" in name or "decrypt" in name for name in dir(server))
@@ -245,7 +245,7 @@ def test_a_sealed_request_of_foreign_bytes_is_refused(server, request_bytes):
         altered[start : start + 4] = rng.bytes(4)
         forged = replace(container, items=(bytes(altered),)).to_bytes()
         try:
-            server.run(forged)  # residues may be any number: only the hash could have told, and it was forged
+            server.run(forged)  # residues may be any number: only the hash could show the change, and it is forged
         except FormatError as error:
             assert str(error).startswith("request: ")
     with pytest.raises(FormatError, match="request: 3 ciphertexts, the network takes 1"):

@@ -1,4 +1,4 @@
-"""A server is ready when it is made: the first request compiles nothing."""
+"""A server compiles its kernels when it is made, so the first request compiles nothing."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The compiler on networks nobody chose: the plan in clear equals the network, the encrypted run stays within the predicted error."""
+"""The compiler on random networks: in clear the plan equals the network, encrypted it is within the predicted error."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ from secure.verify.roundtrip import clear_outputs, round_trip
 from tests.secure.counting import counted_operations
 
 TIMES = KernelTimes(butterfly_ns=1.0, product_ns=3.0, addition_ns=1.0, call_us=1.0)
-LOOSE = 0.05  # of the outputs' rms: random networks have no classes worth keeping apart
+LOOSE = 0.05  # of the outputs' rms: random networks have no classes that have to be kept apart
 
 
 def compiled(network, images):
@@ -119,7 +119,8 @@ def test_a_value_too_wide_names_its_layer():
     rng = np.random.default_rng(0)
     shape = (1, 60, 60)
     conv = Conv(
-        name="wide", inputs=("x",), shape=(300, 58, 58), weights=Weights(rng.normal(size=(300, 1, 3, 3)), np.array(1.0)),
+        name="wide", inputs=("x",), shape=(300, 58, 58),
+        weights=Weights(rng.normal(size=(300, 1, 3, 3)), np.array(1.0)),
         bias=np.zeros(300), stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1,
     )  # fmt: skip
     curve = Polynomial(name="act", inputs=("wide",), shape=conv.shape, coefficients=np.array([[0.0], [0.5], [0.2]]))

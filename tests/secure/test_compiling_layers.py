@@ -1,4 +1,4 @@
-"""Every kind of layer through the whole compiler, in clear; and what the compiler promises of any network's modulus."""
+"""Every kind of layer through the whole compiler, in clear; and the promises about any network's modulus."""
 
 from dataclasses import replace
 
@@ -93,7 +93,9 @@ LAYERS = {
         Dense(name="d", inputs=("x",), shape=(5,), weights=weights(5, 6), bias=np.zeros(5)),
         curve("d", (5,), QUARTIC),
     ),
-    "permute": closed((2, 4, 5), Permute(name="p", inputs=("x",), shape=(5, 2, 4), axes=(2, 0, 1)), curve("p", (5, 2, 4))),
+    "permute": closed(
+        (2, 4, 5), Permute(name="p", inputs=("x",), shape=(5, 2, 4), axes=(2, 0, 1)), curve("p", (5, 2, 4))
+    ),
     "one output": closed((6,), curve("x", (6,)), outputs=1),
 }  # fmt: skip
 
@@ -177,7 +179,7 @@ def test_the_first_layer_out_of_reach_is_the_one_that_is_named():
 
 
 def test_the_predicted_error_holds_where_few_slots_are_used():
-    """Plaintexts with few non-zero slots: rounding their coefficients takes whole values away, not white noise."""
+    """Plaintexts with few non-zero slots: rounding their coefficients can remove a whole value, unlike white noise."""
     rng = np.random.default_rng(5)
     nodes = (
         Input(name="x", inputs=(), shape=(1, 4)),
@@ -203,7 +205,7 @@ def test_the_predicted_error_holds_where_few_slots_are_used():
 
 
 def test_a_square_divided_by_two_primes_is_precise_where_one_prime_is_too_small():
-    """Two layers of many inputs and squares, asked for more than primes of 50 bits give one at a time."""
+    """Two layers with many inputs and squares need more precision than single primes of at most 50 bits give."""
     rng = np.random.default_rng(6)
     nodes = [Input(name="x", inputs=(), shape=(200,))]
     for name, rows, columns in (("a", 64, 200), ("b", 32, 64), ("out", 4, 32)):

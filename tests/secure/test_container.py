@@ -1,4 +1,4 @@
-"""The container: what goes in comes out, and hostile bytes give a FormatError and nothing else."""
+"""The container: its content is read back, and hostile bytes give a FormatError and no other error."""
 
 import hashlib
 import struct
@@ -27,7 +27,7 @@ VALID = Container(ContainerKind.REQUEST, BUNDLE, KEY, ITEMS).to_bytes()
 
 
 def resealed(content):
-    """The same bytes with a hash that is right again: what an attacker sends."""
+    """The same bytes with a correct hash, as an attacker would send them."""
     return content[:-HASH_BYTES] + hashlib.sha256(content[:-HASH_BYTES]).digest()
 
 

@@ -1,4 +1,4 @@
-"""What the encoder does to a vector: compared with SEAL itself, and with cases worked out by hand."""
+"""What the encoder does to a vector, compared with SEAL itself and with cases worked out by hand."""
 
 import numpy as np
 import pytest
@@ -29,24 +29,24 @@ def test_the_error_is_the_one_seal_makes(encoder, seed, filled, log2_scale):
     plaintext = sealapi.Plaintext()
     encoder.encode(slots.tolist(), 2.0**log2_scale, plaintext)
     found = np.array(encoder.decode_double(plaintext)) - slots
-    # a coefficient that lies on a half may round to either side: half a step in one coefficient, at most one in any slot
+    # a coefficient on a half may be rounded either way: half a step in one coefficient is at most one in any slot
     assert np.abs(found - encoding_error(slots, 2.0**log2_scale).real).max() < 1e-9
 
 
 def test_a_vector_of_few_slots_is_lost_whole():
-    """One slot of 1 at scale 100: every coefficient is at most 2 * 100 / 4096 < 1/2."""
+    """One slot of 1 at scale 100: every coefficient is at most 2 * 100 / 4096 < 1/2, so all are rounded to zero."""
     slots = np.zeros(SLOTS)
     slots[17] = 1.0
     assert np.allclose(encoding_error(slots, 100.0), -slots, atol=1e-12)
 
 
 def test_a_constant_vector_has_one_coefficient_to_round():
-    """0.3 everywhere at scale 8 is the constant 2.4, which becomes 2."""
+    """0.3 in every slot at scale 8 is the constant 2.4, which is rounded to 2."""
     assert np.allclose(encoding_error(np.full(SLOTS, 0.3), 8.0), -0.4 / 8)
 
 
 def test_a_full_irregular_vector_has_white_errors_that_are_real():
-    """Real slots make antisymmetric coefficients, and rounding keeps them so: nothing of the error is imaginary."""
+    """Real slots make antisymmetric coefficients and rounding keeps them so, so no error is imaginary."""
     slots = np.random.default_rng(0).normal(size=(50, SLOTS))
     error = encoding_error(slots, 2.0**10) * 2.0**10
     assert np.mean(error**2) == pytest.approx(DEGREE / 12, rel=0.02)

@@ -1,4 +1,4 @@
-"""The engine computes what SEAL computes: its operations bit for bit, its key switches within the noise."""
+"""The engine equals SEAL: bit for bit in its operations, within the noise in its key switches."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -130,7 +130,7 @@ def test_products_of_values_still_to_be_divided_equal_seals():
     assert_same_as_seal(plan, party, EngineBackend(party.ring, plan, 0, None))
     inputs = [backend.load(party.encrypt(uniform()))]
     evaluator = backend.evaluator(party.keys)
-    first, second = backend.run(evaluator, inputs), backend.run(evaluator, inputs)  # with arrays used before
+    first, second = backend.run(evaluator, inputs), backend.run(evaluator, inputs)  # the second run reuses arrays
     np.testing.assert_array_equal(first[0].rows, second[0].rows)
 
 
@@ -177,7 +177,7 @@ def test_servers_of_both_kinds_answer_the_same_client(name):
 
 @pytest.mark.parametrize("margin_bits", [0, 4])
 def test_centred_digits_make_the_noise_the_formula_says(margin_bits):
-    """Rms over many rotations, all slots: no first slots that are worse, whatever the special prime's size."""
+    """The rms error equals the formula, and the first slots are not worse, whatever the special prime's size."""
     params = make_params(8192, [36, 36], 36 + margin_bits)
     builder = Builder(params=params, input_scale=2.0**30)
     plan = builder.build(*(builder.rotate(0, steps) for steps in range(1, 13)))
@@ -240,7 +240,7 @@ def test_a_run_gives_its_workspace_back_and_leaves_inputs_and_outputs_alone():
     (first,) = backend.run(evaluator, inputs)
     kept, workspace = first.rows.copy(), backend.resources.workspaces.take()
     assert not np.shares_memory(first.rows, workspace)
-    workspace[:] = np.nan  # what a pass finds in its workspace does not matter
+    workspace[:] = np.nan  # what is in a workspace before a pass must not matter
     backend.resources.workspaces.give(workspace)
     (second,) = backend.run(evaluator, inputs)
     np.testing.assert_array_equal(second.rows, kept)

@@ -1,4 +1,4 @@
-"""The engine's kernels against definitions in whole numbers: transform, rotation, division, digits, sums at their extremes."""
+"""The engine's kernels against definitions in whole numbers, also at the extremes of residues and sums."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from tests.secure.plans import (
 
 
 def residues(prime, shape, seed=0):
-    """Centred, the extremes among them."""
+    """Centred residues, the extremes included."""
     values = np.random.default_rng(seed).integers(-(prime // 2), prime // 2, shape, endpoint=True).astype(float)
     values.flat[:2] = prime // 2, -(prime // 2)
     return values
@@ -51,7 +51,7 @@ def test_the_transform_evaluates_at_seals_roots_and_comes_back(degree, bits):
 @settings(deadline=None, max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), degree=st.sampled_from([4096, 8192, 16384, 32768]))
 def test_transforms_of_the_largest_residues_come_back(seed, degree):
-    """Everything at plus or minus 0.9 p, the most that is ever stored, at the largest prime."""
+    """All residues are plus or minus 0.9 p, the most that is ever stored, for the largest prime."""
     params = make_params(degree, [50], None)
     tables, prime = make_tables(params), params.data_primes[0]
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], degree)
@@ -135,7 +135,7 @@ def test_digits_are_the_residues_themselves():
 @settings(deadline=None, max_examples=10)
 @given(seed=st.integers(0, 2**32 - 1), bits=st.sampled_from([24, 36, 50]), count=st.integers(1, 20))
 def test_sums_of_products_are_exact_at_the_extremes(seed, bits, count):
-    """Every residue at plus or minus 0.9 p, every constant at p / 2: the largest that any value gets."""
+    """Every residue is plus or minus 0.9 p and every constant p / 2, which gives the largest possible sums."""
     degree, tables = 4096, make_tables(make_params(4096, [bits], None))
     prime, rng = int(tables.primes[0]), np.random.default_rng(seed)
     moduli = np.stack([tables.primes, tables.inverses], axis=1)

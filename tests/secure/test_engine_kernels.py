@@ -1,4 +1,4 @@
-"""What the engine's counting says, against hand counts and against the program that the engine runs; and that program's arrays."""
+"""The engine's counts, against counts by hand and against the engine's program; and the arrays of that program."""
 
 from itertools import pairwise
 
@@ -28,11 +28,12 @@ def transforms(plan):
 
 
 def test_pieces_by_hand_at_two_rings():
-    # two levels: digits 2 back and 2 * 2 forward; a division 2 back and 2 * 2 forward
+    # two levels: digits take 2 transforms back and 2 * 2 forward; a division 2 back and 2 * 2 forward
     assert digits_kernels(2, 4096).transforms == 6
     assert division_kernels(2, 4096).transforms == 6
     assert digits_kernels(2, 4096).butterflies == 6 * 2048 * 12
-    # three levels of 8192: 2 * 3 * 4 rows of products with as many of a key; eight rows rearranged and added, three carried along times P
+    # three levels of 8192: 2 * 3 * 4 rows of products with as many rows of a key;
+    # eight rows are rearranged and added, three are carried along times P
     assert switch_kernels(3, 8192).products == 24 * 8192
     assert switch_kernels(3, 8192).additions == (4 * 8 + 2 * 3) * 8192
     assert switch_kernels(3, 8192).key_bytes == 24 * 8192 * 8
@@ -53,7 +54,7 @@ def test_a_value_is_divided_when_an_operation_needs_it():
     assert transforms(plan) == [
         12,
         0,
-    ]  # counted where the value is made; a lone product gains nothing by an extended factor
+    ]  # counted where the value is made; a single product gains nothing from an extended factor
 
 
 def test_a_chain_of_rotations_divides_one_part_between():
@@ -62,20 +63,24 @@ def test_a_chain_of_rotations_divides_one_part_between():
     assert transforms(plan) == [
         6,
         3 + 6 + 6,
-    ]  # of the first only the part that is taken apart is divided, then the output
+    ]  # of the first rotation only the part that is decomposed is divided, then the whole output
 
 
 def test_babies_stay_undivided_where_that_is_less_work_for_all_their_sums():
-    """Four babies in three sums: no baby is divided; of the first giant and the fold one part each, and no other sum."""
+    """Four babies in three sums: no baby is divided.
+
+    Of the first giant and the fold one part each is divided, and no other sum.
+    """
     plan = baby_giant_plan()
     multiplied = [
         counts.products for op, counts in zip(plan.ops, engine_kernels(plan), strict=True) if op.constant >= 0
     ]
     assert sorted(set(multiplied[:12])) == [2 * 2 * 4096, 2 * 3 * 4096]  # the input itself has no row of P
-    # digits of input, two giants and the fold; a part of three sums divided; the square's relinearization with its rescale
+    # the digits of the input, two giants and the fold; one divided part of each of three sums;
+    # the square's relinearization together with its rescale
     total = sum(transforms(plan))
     assert total == 4 * 6 + 3 * 3 + 6 + (6 + 6)
-    # with a sum for every output and hardly a baby, babies are divided once and the sums not at all
+    # with one sum per output and only one baby, the baby is divided once and the sums are not
     builder = Builder()
     baby = builder.rotate(0, 1)
     outputs = [builder.multiply_plain(baby, np.ones(SMALL.slots), 2.0**10) for _ in range(3)]
@@ -83,7 +88,7 @@ def test_babies_stay_undivided_where_that_is_less_work_for_all_their_sums():
 
 
 def transforms_of(instruction, places):
-    """What a kernel transforms, from the sizes of the arrays that it is given."""
+    """How many transforms a kernel does, from the sizes of its arrays."""
     parts, rows = places[instruction.arrays[1]].parts, places[instruction.arrays[1]].rows
     match instruction.kernel:
         case Kernel.TAKE_APART:
@@ -110,7 +115,7 @@ def test_the_engines_program_has_as_many_instructions_as_calls_are_counted(plan)
 
 @pytest.mark.parametrize("plan", PLANS, ids=NAMES)
 def test_a_programs_arrays_lie_apart(plan):
-    """In the workspace, none over another or over the scratch; and no kernel writes what it reads."""
+    """Arrays overlap neither each other nor the scratch in the workspace, and no kernel writes what it reads."""
     program = assemble(plan, schedule(plan), threads=2)
     degree = plan.params.poly_modulus_degree
     taken = [(0, program.scratch_rows * degree)]
@@ -124,7 +129,7 @@ def test_a_programs_arrays_lie_apart(plan):
 
 
 def symbolic(plan):
-    """By value, the terms it is made of: a schedule's sums and operations as nested tuples."""
+    """A schedule's sums and operations as nested tuples: for each value, the terms it is made of."""
     values = {number: ("input", number) for number in range(plan.inputs)}
     for step in schedule(plan).steps:
         if isinstance(step, Sum):
@@ -145,7 +150,7 @@ def _which(term):
 
 
 def replayed(program):
-    """The outputs, from the instructions alone: an array holds what was last written to it."""
+    """The outputs, from the instructions alone; an array holds the value that was last written to it."""
     held = {
         number: ("input", place.which) for number, place in enumerate(program.places) if place.origin is Origin.INPUT
     }
@@ -184,6 +189,6 @@ def replayed(program):
 
 @pytest.mark.parametrize("plan", PLANS, ids=NAMES)
 def test_what_an_instruction_reads_is_still_there(plan):
-    """An array given to another value before its last reader would show here, whatever lies in it."""
+    """The test finds an array that is given to another value before its last reader, whatever numbers are in it."""
     values = symbolic(plan)
     assert replayed(assemble(plan, schedule(plan), threads=1)) == [values[output] for output in plan.outputs]

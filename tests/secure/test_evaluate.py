@@ -1,4 +1,4 @@
-"""The walk, the cleartext evaluator against numpy, and the dry run against plans broken one field at a time."""
+"""The walk, the cleartext evaluator against numpy, and the dry run against plans with one wrong field."""
 
 import weakref
 from dataclasses import replace
@@ -49,7 +49,7 @@ def test_simulated_noise_is_seeded_and_has_the_predicted_size():
     np.testing.assert_array_equal(noisy, run_clear(plan, [x], noise_seed=5)[0])
     predicted = fresh_variance(SMALL.poly_modulus_degree) + centred_key_switch_variance(SMALL, 2)
     measured = np.var((noisy - np.roll(x, -1)) * plan.input_scale)
-    assert measured == pytest.approx(predicted / 2, rel=0.15)  # the other half is imaginary; 2,048 samples
+    assert measured == pytest.approx(predicted / 2, rel=0.15)  # the other half is imaginary; there are 2,048 samples
 
 
 def test_walk_frees_values_after_their_last_use():
@@ -64,7 +64,7 @@ def test_walk_frees_values_after_their_last_use():
             alive.discard(self.name)
 
     class Names:
-        """Every operation makes a new tracked value."""
+        """An evaluator whose operations each make a new tracked value."""
 
         count = 0
 
@@ -113,7 +113,7 @@ def test_dry_run_counts_by_kind_and_level_and_lists_galois_elements():
     assert result.galois_elements == set(every_kind_plan().key_manifest.galois_elements)
 
 
-# index of the operation, fields to change, what the message says
+# index of the operation, fields to change, message
 OP_MUTATIONS = [
     (0, {"steps": 0}, "layer 'fc': operation rotate rotates by nothing"),
     (0, {"steps": 2048}, "rotates by nothing"),

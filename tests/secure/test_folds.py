@@ -1,4 +1,4 @@
-"""Folds in pairs: the same sums, and errors that grow as the formula says."""
+"""Folds in pairs give the same sums, with errors that grow as the formula says."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_errors_grow_as_the_formula_says(folds, conjugated):
     rng = np.random.default_rng(0)
 
     def error():
-        return rng.normal(size=(4000, SLOTS)) + 1j * rng.normal(size=(4000, SLOTS))  # a real part of variance one
+        return rng.normal(size=(4000, SLOTS)) + 1j * rng.normal(size=(4000, SLOTS))  # the real part has variance one
 
     value = error() + error() + error()
     groups = fold_groups(folds, conjugated)

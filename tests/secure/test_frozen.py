@@ -1,4 +1,4 @@
-"""Frozen means frozen: what a bundle holds cannot be changed through it, at any depth."""
+"""A bundle is frozen: nothing in it can be changed through it, at any depth."""
 
 import dataclasses
 import json

@@ -1,7 +1,7 @@
-"""Power-of-two steps under CKKS: scales are relabelled, nothing is computed for them.
+"""Power-of-two steps under CKKS change the scales' labels and cost no computation.
 
-The same integer codes with other power-of-two steps compile to the same operations at the same levels, and a jointly quantized network to
-those of the float one: its grids cost no level and no operation.
+The same integer codes with other power-of-two steps compile to the same operations at the same levels. A jointly
+quantized network compiles to those of the float network, since its grids cost no level and no operation.
 """
 
 from dataclasses import replace
@@ -19,14 +19,16 @@ TIMES = KernelTimes(butterfly_ns=1.0, product_ns=3.0, addition_ns=1.0, call_us=1
 
 
 def network(log2_steps, seed=0):
-    """Integer codes, steps 2^-6 times 2^log2_steps; the activation undoes the first, so that values stay comparable."""
+    """Integer codes with steps 2^-6 times 2^log2_steps; the activation undoes the first step, so values are alike."""
     rng = np.random.default_rng(seed)
     first, second = rng.integers(-20, 21, (12, 30)), rng.integers(-20, 21, (4, 12))
     up, down = 2.0 ** log2_steps[0], 2.0 ** log2_steps[1]
     curve = np.array([[0.1], [0.5 / up], [0.25 / up**2]])
     nodes = (
         Input(name="x", inputs=(), shape=(30,)),
-        Dense(name="a", inputs=("x",), shape=(12,), weights=Weights(first, np.array(up / 64)), bias=np.full(12, up / 8)),
+        Dense(
+            name="a", inputs=("x",), shape=(12,), weights=Weights(first, np.array(up / 64)), bias=np.full(12, up / 8)
+        ),
         Polynomial(name="act", inputs=("a",), shape=(12,), coefficients=curve),
         Dense(name="b", inputs=("act",), shape=(4,), weights=Weights(second, np.array(down / 64)), bias=np.zeros(4)),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Kernel counts by hand at two rings, and predicted times that add up and grow where they should."""
+"""Kernel counts by hand at two rings, and predicted times that add up and grow with level and ring."""
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ from tests.secure.plans import every_kind_plan
 TIMES = KernelTimes(butterfly_ns=2.0, product_ns=3.0, addition_ns=0.5, call_us=4.0)
 WORKING = [kind for kind in Kind if kind is not Kind.DROP]
 
-# kind, level, N, then transforms, butterflies, products, additions, key bytes, each worked out on paper
+# kind, level, N; then transforms, butterflies, products, additions, key bytes, each worked out on paper
 BY_HAND = [
     (Kind.ROTATE, 2, 4096, 12, 12 * 24576, 65536, 16384, 393216),
     (Kind.ROTATE, 3, 8192, 20, 20 * 53248, 245760, 49152, 1572864),
@@ -50,7 +50,7 @@ def test_counts_add_field_by_field():
 
 
 def test_milliseconds_by_hand():
-    # 1e6 butterflies of 2 ns, 2e6 products of 3 ns, 4e6 additions of half a ns, 5 calls of 4 us
+    # 1e6 butterflies of 2 ns, 2e6 products of 3 ns, 4e6 additions of 0.5 ns, 5 calls of 4 us
     assert TIMES.milliseconds(KernelCounts(7, 10**6, 2 * 10**6, 4 * 10**6, 99, 5.0)) == pytest.approx(10.02)
 
 

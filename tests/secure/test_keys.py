@@ -1,4 +1,4 @@
-"""Keys: what they show, where they go, and that a server's keys are exactly those of the manifest."""
+"""Keys: what they show, which files they are written to, and that a server's keys are exactly those of the manifest."""
 
 import copy
 import dataclasses
@@ -44,7 +44,7 @@ def keys(spec, ring):
 
 
 def content_of(secret):
-    """The bytes of SEAL's secret key, out of the container."""
+    """The bytes of SEAL's secret key, taken out of the container."""
     return parse(secret.to_bytes(), ContainerKind.SECRET_KEY, "secret key").items[0]
 
 

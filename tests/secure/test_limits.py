@@ -1,4 +1,4 @@
-"""Limits are checked when they are made, and start light."""
+"""Limits are checked when they are made, and importing them loads no numpy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bounds on what SEAL's bytes can inflate to, found before SEAL inflates them."""
+"""Bounds on the size that SEAL's bytes can inflate to, found before SEAL inflates them."""
 
 import struct
 

@@ -1,7 +1,7 @@
-"""Every noise formula against what SEAL does, at two rings, with a special prime above the data primes and one that is not.
+"""Every noise formula against what SEAL does, at two rings, with a special prime above the data primes and a level one.
 
-All errors are complex and of whole slots, as the formulas are, times the scale. Keys are fresh at every run: tolerances are at
-least five times what the ratio was seen to scatter between runs.
+All errors are complex errors of whole slots times the scale, like the formulas. Keys are fresh in every run, so
+tolerances are at least five times the scatter of the ratio between runs.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ KEYS = 6
 SCALE, WEIGHT_SCALE = 2.0**25, 2.0**12
 STEP = 3  # the Galois element of a rotation by one
 
-#: By name: special prime well above the data primes, and not above them.
+#: By name: a special prime well above the data primes, and one that is not.
 CHAINS = {
     "4096 above": make_params(4096, [34, 30], 40),
     "4096 level": make_params(4096, [34, 34], 34),
@@ -37,14 +37,14 @@ CHAINS = {
 
 @dataclass(frozen=True)
 class Measured:
-    """Errors (keys, slots) by operation, and the mean square of what was multiplied by a plaintext."""
+    """Errors (keys, slots) by operation, and the mean square of the value that was multiplied by a plaintext."""
 
     params: Params
     errors: dict[str, np.ndarray]
     multiplied: float
 
     def ratio(self, name, variance):
-        """Measured over predicted standard deviation, over all slots and keys; `variance` may differ by slot."""
+        """Measured over predicted standard deviation, over all slots and keys; `variance` may vary by slot."""
         return np.sqrt(np.mean(np.abs(self.errors[name]) ** 2 / variance))
 
 
@@ -58,7 +58,7 @@ def measured(request):
 
 
 def run_key(ring, rng):
-    """One key, every operation once: the difference to exact arithmetic on what went in, in slots times the scale."""
+    """One key, every operation once: the differences from exact arithmetic on the inputs, in slots times the scale."""
     params, evaluator, encoder = ring.params, seal.Evaluator(ring.context), seal.CKKSEncoder(ring.context)
     generator = seal.KeyGenerator(ring.context)
     encryptor = seal.Encryptor(ring.context, generator.secret_key())
@@ -130,7 +130,7 @@ def test_key_switching_slot_by_slot(measured, name):
     assert measured.ratio(name, np.array(variances)) == pytest.approx(1, rel=0.08)
 
 
-# not where the special prime is level: a few slots then decide the average, and their errors scatter widely between keys
+# only for a special prime above: otherwise few slots decide the average, and their errors scatter widely between keys
 @pytest.mark.parametrize("measured", ["4096 above", "8192 above"], indirect=True)
 def test_key_switching_on_average_over_slots(measured):
     variance = key_switch_variance(measured.params, measured.params.levels)

@@ -1,4 +1,4 @@
-"""The floor under a draft's noise: never above what is predicted, near it where noise is small, and of no influence on what is chosen."""
+"""The floor under a draft's noise: never above the prediction, near it for small noise, without effect on choices."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ def square(name, source, size):
 
 
 def network():
-    """Two squares; the second layer reads the first square beside the input."""
+    """Two squares; the second layer reads the first square and the input."""
     return Network(
         nodes=(
             Input(name="x", inputs=(), shape=(20,)),
@@ -94,7 +94,7 @@ def test_what_is_chosen_is_the_same_when_every_chain_is_tried(monkeypatch, allow
 
 
 def count_calls(monkeypatch):
-    """A list that grows with every exact propagation."""
+    """A list that grows with every exact propagation of noise."""
     calls, exact = [], NoiseModel.output_sigmas
     monkeypatch.setattr(NoiseModel, "output_sigmas", lambda *chain, **more: calls.append(0) or exact(*chain, **more))
     return calls

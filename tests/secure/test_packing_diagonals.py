@@ -1,4 +1,4 @@
-"""Slot maps and diagonals: applied to slots, a table gives exactly the matrix product, in the map it promises."""
+"""Slot maps and diagonals: a table applied to slots gives exactly the matrix product, in the slot map it promises."""
 
 import numpy as np
 import pytest
@@ -161,7 +161,7 @@ def test_pruned_residue_classes_leave_whole_diagonals_empty():
 
 
 def test_a_class_of_places_is_one_diagonal_in_both_planes():
-    """50 features, two a slot, onto 12 rows: blocks of 16 hold 2 each in 16 blocks, whole shares in the first plane."""
+    """50 features, 2 per slot, on 12 rows: 16 blocks hold shares of 2 slots, and the first plane has whole shares."""
     rng = np.random.default_rng(0)
     source = in_planes(np.arange(50), 2, fanned_map(np.arange(32), 12, 256, 2), 32)
     column, row = np.arange(50)[None, :], np.arange(12)[:, None]
@@ -188,7 +188,7 @@ def test_rows_shared_out_over_copies_are_the_matrix_product(size, rows, copies, 
     assume(next_power_of_two(-(-rows // groups)) <= period)
     table = folded_table(maps, {1: source}, rows, groups)
     values = rng.normal(size=size)
-    anything = np.where(source == EMPTY, 1e6, spread(values, source))  # what nobody may read
+    anything = np.where(source == EMPTY, 1e6, spread(values, source))  # values in empty slots must not be read
     found = apply_table(table, {1: anything})
     held = table.output_map != EMPTY
     assert set(table.output_map[held].tolist()) == set(range(rows))

@@ -1,4 +1,4 @@
-"""The list of passes is what runs: a pass that is added with its checker runs in the product, where it was added."""
+"""The list of passes is what runs: an added pass and its checker run in the product, at the place where they stand."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_checker_that_raises_stops_the_compilation_and_names_the_layer(positio
 
 
 BEFORE, AFTER = (f"a pass gave up {when} parameters were chosen; this is a defect" for when in ("before", "after the"))
-#: A pass that gives up right after the choice of parameters says, as the choice itself does, that there are none.
+#: A pass that gives up directly after the choice of parameters reports, like the choice itself, that there are none.
 GAVE_UP = (BEFORE, BEFORE, BEFORE, BEFORE, "layer 'last': the network needs 2 levels", AFTER)
 
 

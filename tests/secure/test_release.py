@@ -1,4 +1,4 @@
-"""What leaves the client is noised and rounded to a step far above the encryption's error."""
+"""Values that leave the client get noise and are rounded to a step far above the encryption's error."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def test_released_values_lie_on_the_step_and_near_the_truth():
     found = release(values, 0.001, flood_bits=4)
     assert found.shape == values.shape
     np.testing.assert_allclose(found / step, np.round(found / step), atol=1e-6)
-    # Gaussian of one step, plus the rounding's 1/12
+    # a Gaussian of one step, plus 1/12 from rounding
     assert np.std(found - values) == pytest.approx(step * np.sqrt(1 + 1 / 12), rel=0.1)
 
 

@@ -1,4 +1,4 @@
-"""What a round trip reports, without encryption, on a tiny network; encryption's part is in test_compiling."""
+"""What a round trip reports without encryption, on a tiny network; test_compiling tests it with encryption."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,8 @@ TIMES = KernelTimes(butterfly_ns=1.0, product_ns=3.0, addition_ns=1.0)
 
 CLEAR_KEYS = {"images", "accuracy_compressed", "predicted_logit_error", "backend"}
 ENCRYPTION_KEYS = {
-    "accuracy_encrypted", "agreement", "classes", "max_logit_error", "client_encrypt_ms", "server_ms", "client_decrypt_ms",
+    "accuracy_encrypted", "agreement", "classes", "max_logit_error",
+    "client_encrypt_ms", "server_ms", "client_decrypt_ms",
     "upload_bytes", "download_bytes", "evaluation_key_bytes", "peak_rss_bytes",
     "threads",
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Estimated sizes against what SEAL really writes."""
+"""Estimated sizes, against the bytes that SEAL writes."""
 
 from dataclasses import replace
 

@@ -1,6 +1,6 @@
-"""Nothing makes the compiler return, or a party load, parameters below 128 bits by the 2024 table.
+"""The compiler never returns, and no party loads, parameters below 128 bits of security by the 2024 table.
 
-The table and the rules are written down here a second time, and recomputed from the primes alone.
+The table and the rules are written again here, and security is recomputed from the primes alone.
 """
 
 import json
@@ -26,12 +26,12 @@ from secure.parties.server import Server
 from secure.seal.context import make_ring
 from tests.secure.plans import SMALL, small_bundle
 
-#: eprint 2024/463, ternary secret, 128 bits classical: largest log2 of all primes' product.
+#: eprint 2024/463, ternary secret, 128 bits classical: the largest log2 of the product of all primes.
 TABLE = {4096: 106, 8192: 214, 16384: 430, 32768: 868}
 
 
 def is_secure(params: Params) -> bool:
-    """By the primes alone: in the table, distinct, prime, congruent to 1 modulo 2N, of a size that SEAL takes."""
+    """By the primes alone: the ring is in the table; primes are distinct, 1 modulo 2N, of a size that SEAL takes."""
     degree = params.poly_modulus_degree
     primes = [*params.data_primes, *([] if params.special_prime is None else [params.special_prime])]
     return (
@@ -48,7 +48,7 @@ def is_secure(params: Params) -> bool:
 def assert_secure(bundle):
     for params in (bundle.client.params, bundle.server.plan.params):
         assert is_secure(params)
-    make_ring(bundle.client.params)  # SEAL's own check at 128 bits
+    make_ring(bundle.client.params)  # runs SEAL's own check at 128 bits
     assert client_disagreement(bundle.client, bundle.server.plan) is None
     assert bundle.report["security_bits"] == 128
     assert bundle.report["log2_qp"] <= TABLE[bundle.report["poly_modulus_degree"]]
@@ -58,7 +58,7 @@ def assert_secure(bundle):
 
 
 def network(sizes, seed, gain, bend):
-    """Dense layers with squares between them; `gain` scales weights, `bend` the square's coefficient."""
+    """Dense layers with squares between them; `gain` scales the weights, `bend` the square's coefficient."""
     rng = np.random.default_rng(seed)
     nodes = [Input(name="x", inputs=(), shape=(sizes[0],))]
     for index, (columns, rows) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
@@ -76,7 +76,7 @@ TIMES = st.builds(KernelTimes, butterfly_ns=ANY_TIME, product_ns=ANY_TIME, addit
 
 
 def attempts(examples, layers, precisions):
-    """Networks, precisions that ask for large moduli, times that mislead the order, evidence of any size."""
+    """Networks, precisions that need large moduli, kernel times that mislead the order, calibration of any size."""
 
     def decorate(function):
         given_ = given(
@@ -99,7 +99,7 @@ def attempts(examples, layers, precisions):
 
 
 def attempt(sizes, seed, gain, bend, precision, times, seal_times, stretch, images):
-    """One compilation: a secure bundle, or an error that says why there is none."""
+    """One compilation gives a secure bundle, or an error that says why there is none."""
     made = network(sizes, seed, gain, bend)
     inputs = stretch * np.random.default_rng(seed).normal(size=(images, sizes[0]))
     size = float(np.sqrt(np.mean(made.run(inputs) ** 2)))
@@ -118,7 +118,7 @@ def test_every_plan_the_search_returns_is_secure(**chosen):
 
 
 @pytest.mark.slow
-@attempts(60, layers=4, precisions=[None, 1e-14, 1e-9, 1e-6, 1e-3, 1.0, 1e9])  # a search in vain takes longest
+@attempts(60, layers=4, precisions=[None, 1e-14, 1e-9, 1e-6, 1e-3, 1.0, 1e9])  # a search that finds nothing is longest
 def test_every_plan_the_search_returns_is_secure_at_length(**chosen):
     attempt(**chosen)
 
@@ -184,7 +184,7 @@ def folder(tmp_path):
 
 
 def insecure():
-    """Parameter sets as JSON: too large by one prime, by one bit, by a special prime, of a small ring, of no primes."""
+    """Parameter sets as JSON: one prime too many, one bit too many, a special prime, a small ring, or no primes."""
     base = {
         "poly_modulus_degree": 4096,
         "data_primes": list(SMALL.data_primes),

@@ -1,4 +1,4 @@
-"""Outputs far below one, and errors far below the outputs: the compiler finds a plan that SEAL takes and that keeps its bound."""
+"""Outputs far below one, and errors far below the outputs: SEAL takes the plan, and the bound holds."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ CURVE = np.array([[0.1], [0.5], [0.25]])
 
 
 def network(size, *, curved, seed=0):
-    """Three features to one output of about `size`."""
+    """Three features to one output of magnitude `size`."""
     rng = np.random.default_rng(seed)
     nodes = [Input(name="x", inputs=(), shape=(3,))]
     if curved:

@@ -1,4 +1,4 @@
-"""The split that is found costs least: every candidate priced again, one at a time, with sets."""
+"""The split that is found costs least: every candidate is priced again, one by one, with sets."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ KEYS = st.builds(
 
 
 def price(keys, prices, parts):
-    """Milliseconds of a split, from what the prices say they are for."""
+    """Milliseconds of a split, computed from the meaning of the prices."""
     moved = [key for key in keys if parts[key.rotation][0]]
     giants = {(key.output, parts[key.rotation][1]) for key in keys if parts[key.rotation][1]}
     return (
@@ -28,7 +28,7 @@ def price(keys, prices, parts):
 
 
 def candidates(keys):
-    """Every step, with babies from 0 on and from the most negative rotation on."""
+    """Every step, with babies that start at 0 and at the most negative rotation."""
     for step in range(1, SLOTS + 1):
         for offset in {0, -min((key.rotation + SLOTS // 2) % SLOTS - SLOTS // 2 for key in keys)}:
             parts = {}

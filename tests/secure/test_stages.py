@@ -1,4 +1,4 @@
-"""Stages: affine maps between squares that equal the network."""
+"""Stages are affine maps between squares, and together they equal the network."""
 
 import numpy as np
 import pytest
@@ -68,7 +68,7 @@ def test_a_strided_value_keeps_its_place_on_the_raster():
 
 
 def test_a_feature_without_a_square_stays_a_line():
-    coefficients = np.array([[0.5, 0.1], [2.0, 0.3], [0.0, 1.5]])  # first feature linear, second quadratic
+    coefficients = np.array([[0.5, 0.1], [2.0, 0.3], [0.0, 1.5]])  # the first feature is linear, the second quadratic
     network = Network(
         nodes=(
             Input(name="x", inputs=(), shape=(2,)),

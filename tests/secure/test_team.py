@@ -1,4 +1,4 @@
-"""Two threads do what one does: every piece once, the same bits, whoever asks at the same time."""
+"""Two threads do the same work as one: every piece once, the same bits, also for requests at the same time."""
 
 import gc
 import os
@@ -16,7 +16,7 @@ from secure.parties.backends import usable_cores
 from tests.secure.plans import baby_giant_plan, complex_plan, every_kind_plan
 from tests.secure.test_tenseal_evaluator import Party, uniform
 
-#: Looks at a word before a test takes it that nobody will change it: far more than starting a thread takes.
+#: How often a test reads a word before it decides that no thread will change it; starting a thread takes far less.
 LOOKS = 10_000_000
 
 
@@ -29,7 +29,7 @@ def add_one(piece, worker, counts):
 @shared
 @njit(nogil=True)
 def wait_for_the_other(piece, worker, word, workers):
-    """A piece that ends when both have been begun."""
+    """A piece that ends only when both pieces have begun."""
     workers[piece] = worker
     increase(word)
     looks = 0
@@ -60,7 +60,7 @@ def test_every_piece_is_done_once(threads):
 
 @pytest.mark.skipif(usable_cores() < 2, reason="a helper keeps off the leader's core")
 def test_two_pieces_are_worked_on_at_once():
-    """Each thread on a core of its own, whatever else the machine does."""
+    """Each thread is pinned to a core of its own, so that the machine's load cannot run them one after the other."""
     before, cores = set(threading.enumerate()), os.sched_getaffinity(0)
     team, word, workers = Team(2), np.zeros(1, dtype=np.int64), np.full(2, -1)
     (helper,) = set(threading.enumerate()) - before
@@ -110,7 +110,7 @@ def test_two_threads_compute_the_same_bits_as_one(plan):
 
 
 def test_requests_at_the_same_time_do_not_disturb_each_other():
-    """Three clients, each with its own keys and input, send request after request to one backend of two threads."""
+    """Three clients, each with its own keys and input, send many requests to one backend of two threads."""
     plan = baby_giant_plan()
     parties = [Party(plan) for _ in range(3)]
     one, two = (EngineBackend(parties[0].ring, plan, 2**30, None, threads) for threads in (1, 2))

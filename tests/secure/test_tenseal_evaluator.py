@@ -1,4 +1,4 @@
-"""Plans on real ciphertexts: equal to the plan in clear within the noise formulas, and doing what the plan says."""
+"""Plans on real ciphertexts: equal to the plan in clear within the noise formulas, with the operations of the plan."""
 
 import struct
 from math import sqrt
@@ -28,7 +28,7 @@ DEGREE = SMALL.poly_modulus_degree
 
 
 class Party:
-    """Both sides in one, for tests only: a secret key next to the evaluation keys of a plan."""
+    """Both parties in one object, for tests only: a secret key and the evaluation keys of a plan."""
 
     def __init__(self, plan):
         self.plan, self.ring = plan, make_ring(plan.params)
@@ -73,7 +73,7 @@ def uniform(seed=1):
 
 
 def one_operation(kind):
-    """A plan of that operation alone, and the variance of its error in a slot, times the output scale squared."""
+    """A plan of that operation alone, and the variance of its error per slot, times the squared output scale."""
     builder = Builder()
     weights = np.random.default_rng(2).uniform(-1, 1, SMALL.slots)
     fresh, mean_square = fresh_variance(DEGREE), 1 / 3
@@ -94,7 +94,7 @@ def one_operation(kind):
         case "drop":
             return builder.build(builder.drop(0)), fresh
         case "square":
-            # 2 x e; the complex variance of e, doubled twice
+            # 2 x e: the complex variance of e, doubled twice
             return builder.build(builder.square(0)), 4 * mean_square * builder.input_scale**2 * fresh
         case "relinearize":
             variance = 4 * mean_square * builder.input_scale**2 * fresh + key_switch_variance(SMALL, 2)
@@ -122,13 +122,12 @@ def test_error_of_one_operation_is_what_the_noise_formulas_say(kind):
     x = uniform()
     error = (Party(plan).run(x)[0] - run_clear(plan, [x])[0]) * plan.scale_of(plan.outputs[0])
     predicted = sqrt(variance / 2)  # the real half of the complex slot error
-    # Skip the first slots, where SEAL's key switch is far worse than average (design notes;
-    # noise.key_switch_slot_variance). A single key's rounding errors vary by slot: for one key the ratio of standard
-    # deviations scatters by some 20 %.
+    # The first slots are left out, where SEAL's key switch is far worse than average (noise.key_switch_slot_variance).
+    # The rounding errors of a single key vary by slot, so the ratio of standard deviations scatters by some 20 %.
     assert 0.5 < np.std(error[64:]) / predicted < 1.5
     if kind in SWITCH_LEVELS:
-        # A few later slots, too, are worse than average; and in a slot the error is a product, of one key's noise and of the
-        # digits' mean, whose tail falls like exp(-x): 8 would be passed by one key in some hundred.
+        # A few later slots are worse than average too. The error in a slot is a product of one key's noise and the
+        # digits' mean, whose tail falls like exp(-x): one key in some hundred would exceed 8.
         level, average = SWITCH_LEVELS[kind], key_switch_variance(SMALL, SWITCH_LEVELS[kind])
         slots = np.array([key_switch_slot_variance(SMALL, level, slot) for slot in range(64, SMALL.slots)])
         predicted = np.sqrt(np.maximum(variance, variance - average + slots) / 2)
@@ -138,7 +137,7 @@ def test_error_of_one_operation_is_what_the_noise_formulas_say(kind):
 def test_every_kind_together_equals_clear():
     plan, x = every_kind_plan(), uniform()
     for found, wanted in zip(Party(plan).run(x), run_clear(plan, [x]), strict=True):
-        # weights of 12 bits leave 0.04 in the worst of 2,048 slots, the same for every key; fresh keys add a little
+        # weights of 12 bits leave 0.04 in the worst of 2,048 slots, the same for every key; fresh keys add little
         assert np.abs(found - wanted).max() < 0.1
         assert np.abs(wanted).max() > 0.5
 

@@ -1,4 +1,4 @@
-"""Units that nobody reads or nothing reaches leave, and the answers stay."""
+"""Units without readers or without inputs are removed, and the answers stay the same."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_the_outputs_stay_what_they_were(sizes, density, seed):
 
 
 def test_dead_units_by_hand():
-    first = np.array([[1.0, 0.0], [0.0, 0.0], [2.0, 1.0]])  # unit 1 is the constant 3, unit 2 is read by nobody
+    first = np.array([[1.0, 0.0], [0.0, 0.0], [2.0, 1.0]])  # unit 1 is the constant 3, unit 2 has no reader
     second = np.array([[5.0, 2.0, 0.0]])
     stages = (
         Stage({0: sparse.csr_matrix(first)}, np.array([1.0, 3.0, 4.0]), None, "a", True),

@@ -1,4 +1,4 @@
-"""The search finds what brute force finds, and a bundle whose promise is broken on purpose is told so."""
+"""The search finds what brute force finds, and a bundle that breaks its promise is reported."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ from tests.secure.plans import SMALL, Builder, small_bundle
 
 
 def scaled_bundle(weight_scale: float, bound: float = 1.0) -> Bundle:
-    """y = w x in a ring of two levels, x of 32 features repeated; the scale decides how much room there is."""
+    """y = w x in a ring of two levels, x being 32 features repeated; the weight scale sets how much room there is."""
     builder = Builder()
     rng = np.random.default_rng(0)
     weights = np.tile(rng.uniform(-1, 1, 32), SMALL.slots // 32)
@@ -76,7 +76,7 @@ def test_gradients_are_limits_of_differences(images, make):
 
 
 def _slope(objective, values):
-    """Fullness climbs the coefficient itself and tells its log2."""
+    """The slope of the reported value over the climbed one: fullness climbs a coefficient and reports its log2."""
     if isinstance(objective, SimulatedError):
         return 1.0
     (site,) = [site for site in wrap_sites(small_bundle().server.plan) if site.layer == "act"][-1:]
@@ -125,7 +125,7 @@ def test_too_small_a_bound_is_found_broken(images):
 
 def test_a_modulus_that_inputs_in_the_range_exceed_is_found_and_encryption_shows_it(images):
     headroom = -float(Fullness(scaled_bundle(2.0**44)).values(images).max())
-    near = scaled_bundle(2.0 ** (44 + headroom - 0.2))  # 0.2 bits above the images, less than their neighbours need
+    near = scaled_bundle(2.0 ** (44 + headroom - 0.2))  # 0.2 bits more than the images, less than their neighbours need
     result = verify_bundle(near, images, encrypted=4, steps=10, radius=0.5)
     assert result["rows"][0]["least_headroom_bits"] == pytest.approx(0.2, abs=0.01)
     assert result["rows"][0]["largest_error"] < 1e-3
@@ -133,8 +133,8 @@ def test_a_modulus_that_inputs_in_the_range_exceed_is_found_and_encryption_shows
     assert any(
         line.startswith("headroom is exhausted: an input within radius 0.5 exceeds") for line in failures(result)
     )
-    assert result["largest_error"] > 100 * result["rows"][0]["largest_error"]  # wrap-around is total
-    assert result["largest_error"] > 0.3  # of outputs below one
+    assert result["largest_error"] > 100 * result["rows"][0]["largest_error"]  # a wrapped value is entirely wrong
+    assert result["largest_error"] > 0.3  # while outputs are below one
 
 
 def test_images_outside_the_range_are_no_start_and_wrong_shapes_are_refused(images):

@@ -1,4 +1,4 @@
-"""Work counted before a plan is written equals what the plan then does, on random networks and every choice."""
+"""The work counted before a plan is written equals the plan's work, for random networks and every choice."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ TIMES = KernelTimes(butterfly_ns=1.0, product_ns=3.0, addition_ns=1.0)
 
 
 def drafted(network, images, choice):
-    """Through all passes; None when no chain fits."""
+    """The draft after all passes, or None when no chain fits."""
     stages = network_stages(network)
     return run_passes(Draft(stages=stages, evidence=gather_evidence(stages, images), choice=choice))
 
@@ -54,7 +54,7 @@ def test_a_draft_counts_what_its_plan_does(small, degree, rescaling, base, prime
 
 
 def test_a_small_network_by_hand():
-    """Two features to two, squared, to one: a 2-slot period, so two diagonals, and a sum over two slots."""
+    """Two features to two, squared, to one: a period of 2 slots, so two diagonals, and a sum over two slots."""
     square = np.array([[0.0], [0.0], [1.0]])
     full = Weights(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array(1.0))
     row = Weights(np.array([[1.0, 1.0]]), np.array(1.0))
@@ -69,7 +69,7 @@ def test_a_small_network_by_hand():
     choice = Choice(degree=8192, rescaling=Rescaling.EVERY, base_primes=1, rotate_input=True)
     draft = drafted(network, np.random.default_rng(0).random((8, 2)), choice)
     work = draft_operations(draft)
-    # fanned input: features already stand where the second output wants them, so no rotation at level 2
+    # the input is fanned, so features already stand where the second output needs them: no rotation at level 2
     assert work[Kind.SQUARE, 2] == work[Kind.RELINEARIZE, 2] == work[Kind.RESCALE, 2] == 1
     assert work[Kind.ADD_PLAIN, 2] == 0  # no bias, so nothing to add
     assert work[Kind.ADD_PLAIN, 1] == 1
@@ -125,8 +125,10 @@ def test_a_draft_under_seal_costs_what_its_plan_does():
 
 
 def test_the_plan_and_its_draft_are_predicted_to_take_as_long_when_calls_cost():
-    """The search orders by the draft's time; with a cost a call it must agree with the plan's, up to additions to
-    sums that are still to be divided."""
+    """The search orders choices by the draft's time.
+
+    With a cost per call that time must agree with the plan's, up to additions to sums that are not divided yet.
+    """
     times = KernelTimes(butterfly_ns=1.1, product_ns=0.3, addition_ns=0.3, call_us=9.0)
     draft = dense_draft(16)
     predicted = times.milliseconds(sum(engine_kernels(draft.plan), KernelCounts()))

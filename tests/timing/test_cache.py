@@ -1,4 +1,4 @@
-"""Measured kernel times: kept whole, refused when damaged or foreign, and used by compilations that find them."""
+"""Measured kernel times: saved whole, refused when damaged or from another machine, used by later compilations."""
 
 import json
 from dataclasses import asdict, replace
@@ -59,7 +59,7 @@ def test_measured_times_come_back_exactly(folder):
     assert found.origin == "calibrated on this machine, 2026-11-25"
     save_times(SEAL, ENGINE, DAY)
     assert current_times().engine == SEAL
-    assert [file.name for file in folder.iterdir()] == [path.name]  # nothing half-written beside it
+    assert [file.name for file in folder.iterdir()] == [path.name]  # no temporary file is left beside it
 
 
 def test_the_file_is_that_of_a_processor_and_versions(monkeypatch):

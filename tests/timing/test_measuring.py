@@ -1,5 +1,6 @@
-"""Measured operations of real rings give the kernel times that explain them: exactly under a clock that follows the
-kernel model, closely under the real one.
+"""Measured operations of real rings give the kernel times that explain them.
+
+They are exact with a clock that follows the kernel model, and close with the real clock.
 """
 
 import pytest
@@ -20,16 +21,16 @@ from secure.kernels.engine import lone_operation_kernels
 from secure.kernels.seal import seal_operation_kernels
 
 TRUTH = KernelTimes(butterfly_ns=0.5, product_ns=0.7, addition_ns=0.1, call_us=4.0)
-#: Kernels of whole plans by the widths of their networks: many calls on little work, and few calls on much.
+#: Kernels of whole plans by their networks' widths: many calls on little work, and few calls on much work.
 PLANS = {
     (20, 4): KernelCounts(butterflies=200_000, products=300_000, additions=100_000, calls=900),
     (90, 8): KernelCounts(butterflies=9_000_000, products=5_000_000, additions=8_000_000, calls=300),
 }
-FREE_US = 0.5  # what a cell without kernels takes
+FREE_US = 0.5  # the time of a cell without kernels
 
 
 def exact_clock(counting, ran):
-    """Makes every call once, and reports what the kernel model says that it takes at TRUTH."""
+    """Makes every call once, and reports the time that the kernel model gives it at TRUTH."""
 
     def microseconds_in_turn(calls, reference, rounds):
         took = {}
@@ -72,7 +73,7 @@ def test_a_machine_that_follows_the_kernel_model_is_measured_exactly(monkeypatch
     ],
 )
 def test_kernel_times_explain_what_the_real_clock_says(runtime, rings, counting, largest):
-    """The mean error is 0.11 for the engine and 0.05 for SEAL; rotations counted twice make it 0.28 and 0.17."""
+    """The mean error is 0.11 for the engine and 0.05 for SEAL; counting rotations twice makes it 0.28 and 0.17."""
     cells = [cell for cell in measured_in_turn(runtime, rings[:2], 5).cells if has_kernels(cell)]
     errors = relative_errors(cells, fit_kernel_times(cells, counting), counting)
     assert abs(errors).mean() < largest

@@ -1,4 +1,4 @@
-"""The synthetic plans are real ones, small and large, in the rings they are meant for."""
+"""The synthetic plans are real plans, small and large, in the rings they are meant for."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Data sets: the shipped one, folders, archives, and every way they can be wrong."""
+"""Data sets: the shipped one, folders, archives, and every kind of error in them."""
 
 import gzip
 import struct

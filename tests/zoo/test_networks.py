@@ -1,4 +1,4 @@
-"""The zoo's networks: what `cipherpress models` says of them is true; models load from anywhere or say why not."""
+"""The zoo's networks: `cipherpress models` states their figures; models load from any place or an error says why."""
 
 import hashlib
 from dataclasses import asdict
@@ -28,7 +28,7 @@ FLOORS = {
 
 @pytest.fixture(scope="module")
 def data():
-    """Data sets by name, each read once; a test of one that does not lie here is skipped."""
+    """Data sets by name, each read once; a test whose data set is not installed is skipped."""
     held = {}
 
     def load(name):
@@ -48,7 +48,7 @@ def test_accuracy_on_all_test_images_is_what_models_says(name, data):
     found = accuracy(load_model(name), images.x_test, images.y_test)
     row = next(row for row in describe_models() if row["name"] == name)
     assert row["images"] == len(images.x_test) == 10_000
-    assert abs(found - row["accuracy_plain"]) <= 5e-4  # another processor may round a tie the other way
+    assert abs(found - row["accuracy_plain"]) <= 5e-4  # another processor may break a tie differently
     assert found >= FLOORS[name]
 
 

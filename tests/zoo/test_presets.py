@@ -1,4 +1,4 @@
-"""Presets are settings that `press` takes, and mlp's pays where it says."""
+"""Presets are settings that `press` takes, and mlp's preset saves the work that it promises."""
 
 from dataclasses import replace
 
@@ -19,4 +19,4 @@ def test_the_mlp_preset_sends_half_of_the_inputs():
     slots = bundle.client.input_slots
     assert len(np.unique(slots[slots >= 0])) == 384
     first = bundle.report["layers"][0]["multiply_plain"]
-    assert first <= 7  # all 784 inputs take 8 in the ring of 8192, 13 or more in that of 4096
+    assert first <= 7  # all 784 inputs need 8 in the ring of 8192, 13 or more in that of 4096

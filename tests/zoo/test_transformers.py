@@ -1,4 +1,4 @@
-"""The transformers do what a transformer does, are what their shapes say, and go through compression whole."""
+"""The transformers compute attention, have the sizes of their shapes, and can be compressed whole."""
 
 import math
 from dataclasses import replace
@@ -73,7 +73,7 @@ def test_the_order_of_patches_matters_through_positions_only():
     network = vit().eval()
     with torch.no_grad():
         image = torch.rand(1, 1, 28, 28)
-        turned = torch.cat([image[..., 14:], image[..., :14]], dim=-1)  # the halves swapped: the same patches elsewhere
+        turned = torch.cat([image[..., 14:], image[..., :14]], dim=-1)  # the halves swapped: equal patches, new places
         assert not torch.allclose(network(image), network(turned), atol=1e-4)
         network.embedding.positions.zero_()
         assert torch.allclose(network(image), network(turned), atol=1e-5)
@@ -97,7 +97,7 @@ def test_it_traces_for_any_batch_and_every_projection_is_a_linear_layer():
 def test_deit_shapes_have_deits_parameters_but_the_class_token(factory, shape, published):
     with torch.device("meta"):
         count = sum(parameter.numel() for parameter in factory().parameters())
-    assert count == shape.parameters == published - 2 * shape.width  # the class token and its position
+    assert count == shape.parameters == published - 2 * shape.width  # without the class token and its position
     assert shape.tokens == 196 and shape.width % shape.heads == 0
 
 
@@ -123,7 +123,7 @@ def test_deit_s_runs_on_an_image():
 
 
 def blobs(count=96):
-    """Images of two classes, bright above or below."""
+    """Images of two classes, bright in the upper or the lower half."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, count)
     images = rng.random((count, 1, 28, 28)).astype(np.float32) * 0.3
