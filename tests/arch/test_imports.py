@@ -72,7 +72,7 @@ HEAVY = ("torch", "tenseal", "scipy", "sklearn", "matplotlib", "PIL")
         ("import cipherpress as cp; cp.Server, cp.CipherpressError", {"tenseal"}),
     ],
 )
-def test_clean_processes_load_what_they_need(statement: str, may_load: set[str]) -> None:
+def test_a_clean_process_loads_only_what_it_may_load(statement: str, may_load: set[str]) -> None:
     code = f"{statement}\nimport sys, json\nprint(json.dumps([name for name in {HEAVY} if name in sys.modules]))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(

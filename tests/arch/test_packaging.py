@@ -43,6 +43,6 @@ def test_the_facade_refuses_a_name_it_does_not_have() -> None:
         _ = cp.prune
 
 
-def test_one_version() -> None:
+def test_the_package_and_the_project_file_state_the_same_version() -> None:
     assert cp.__version__ == PROJECT["project"]["version"]
     assert PROJECT["project"]["scripts"]["cipherpress"] == "cli:main"

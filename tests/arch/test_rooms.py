@@ -88,7 +88,7 @@ def test_no_cycles(package: str, pairs_of: Callable[[str], set[tuple[str, str]]]
     assert cycle(pairs_of(package)) == []
 
 
-def test_a_cycle_is_found_and_what_leads_into_it() -> None:
+def test_a_cycle_is_found_together_with_what_leads_into_it() -> None:
     assert cycle({("a", "b"), ("b", "c")}) == []
     assert cycle({("a", "b"), ("b", "c"), ("c", "b"), ("c", "d")}) == ["a", "b", "c"]
 
@@ -105,7 +105,7 @@ def test_every_top_level_folder_is_placed() -> None:
 
 
 @pytest.mark.parametrize("taker", TAKES)
-def test_packages_take_of_others_what_is_listed(taker: str) -> None:
+def test_packages_import_only_the_listed_parts_of_others(taker: str) -> None:
     entries = imports_of(taker.replace(".", "/"))
     foreign = {entry for entry in entries if entry.root in {*INSTALLED, "benchmarks", "cli"}}
     wrong = [
@@ -117,7 +117,7 @@ def test_packages_take_of_others_what_is_listed(taker: str) -> None:
     assert [entry for entry in entries if entry.root in HEAVY_OF_TAKERS.get(taker, ())] == []
 
 
-def test_only_the_workflow_and_its_commands_stand_above_all_packages() -> None:
+def test_no_package_imports_the_workflow_or_its_commands() -> None:
     above = {entry.file for entry in imports_of(*INSTALLED[1:]) if entry.root in {"cipherpress", "cli", "benchmarks"}}
     assert above == set()
 
@@ -137,7 +137,7 @@ def test_a_rooms_docstring_lists_its_files_and_rooms(room: str) -> None:
     assert len(columns) <= 1, "descriptions are aligned"
 
 
-def test_a_checkout_without_rooms_counts_as_one_corridor(tmp_path: Path) -> None:
+def test_a_package_without_folders_counts_as_one_room(tmp_path: Path) -> None:
     (tmp_path / "secure").mkdir()
     (tmp_path / "secure" / "plan.py").write_text("")
     (tmp_path / "secure" / "keys.py").write_text("def f():\n    from secure.plan import Plan\n")

@@ -100,7 +100,7 @@ def test_a_mutation_fits_its_file_and_names_tests_that_exist(mutant: Mutant) -> 
         assert name in {node.name for node in tree_of(ROOT / file).body if isinstance(node, ast.FunctionDef)}, test
 
 
-def test_a_mutation_that_nothing_notices_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_surviving_mutation_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copy_checkout(tmp_path)
     (killed,) = [mutant for mutant in MUTANTS if mutant.old == "whole >= 0.5"]
     harmless = Mutant(file=killed.file, old=killed.old, new=f"{killed.old} + 0", tests=killed.tests)

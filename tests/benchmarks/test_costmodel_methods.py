@@ -50,7 +50,7 @@ def test_blocks_pay_encrypted_and_scattered_zeros_on_a_sparse_machine() -> None:
             assert all(abs(ratio - 1) < 5e-3 for ratio in faster(method, machine, "plain").values())
 
 
-def test_the_transformers_shape_has_its_layers() -> None:
+def test_the_transformers_shape_has_the_weights_of_its_layers() -> None:
     layers = dict(prunable_layers(cp.load_model("vit")))
     shape = {work.layer: work.weights for work in transformer_shape(COMPACT) if work.weights}
     assert shape == {name: layer.weight.numel() for name, layer in layers.items()}

@@ -3,7 +3,7 @@
 from benchmarks.joint import HEADINGS, joint_table
 
 
-def test_rows_and_what_was_not_measured():
+def test_the_table_has_measured_rows_and_says_what_was_not_measured():
     row = {
         "network": "vit", "data": "mnist", "bits": 6,
         "accuracy_plain": 0.993, "accuracy_compressed": 0.9921, "test_images": 10000,

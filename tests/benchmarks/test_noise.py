@@ -45,7 +45,7 @@ def test_every_operation_makes_the_predicted_error(backend, params) -> None:
         assert row["by_key"][0] <= row["ratio"] <= row["by_key"][1]
 
 
-def test_chains_are_secure_and_what_each_backend_takes() -> None:
+def test_chains_are_secure_and_accepted_by_their_backends() -> None:
     for backend, params in CHAINS:
         check_security(params)
         assert params.fits_engine or backend == "seal"

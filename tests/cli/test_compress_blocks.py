@@ -8,7 +8,7 @@ from tests.small_road import Road, call, call_json
 
 
 @pytest.mark.parametrize("block", ["tile:8x8", "inputs:4", "inputs:4+residue:16", "outputs:4"])
-def test_blocks_alone(road: Road, tmp_path: Path, block: str) -> None:
+def test_a_model_is_compressed_by_blocks_alone(road: Road, tmp_path: Path, block: str) -> None:
     options = ("--data", road.data, "--method", "blocks", "--block", block, "--cost", "plain-blocks", "--epochs", 1)
     found = call_json(
         "compress", road.path("plain"), "--model", road.factory, *options, "--sparsity", 0.4, "-o", tmp_path / "out"
@@ -43,7 +43,7 @@ def test_bits_by_layer_for_the_encrypted_objective(road: Road, tmp_path: Path) -
         (("--target-rate", "9"), 2, "--target-rate is an option of opq; give --sparsity, or --method opq too"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_line(
+def test_impossible_block_options_are_refused(
     road: Road, tmp_path: Path, options: tuple[str, ...], status: int, message: str
 ) -> None:
     command = ("compress", road.path("plain"), "--model", road.factory, "--data", road.data, "--method", "blocks")

@@ -13,7 +13,7 @@ from tests.small_road import ROOT, Road, call, call_json, process
 # -- parts that do not belong together
 
 
-def test_input_of_the_wrong_shape(road: Road, tmp_path: Path) -> None:
+def test_input_of_the_wrong_shape_is_refused(road: Road, tmp_path: Path) -> None:
     wrong = {
         "shape.npy": np.zeros((1, 7, 8)),
         "range.npy": np.full((1, 8, 8), 200.0),
@@ -28,13 +28,13 @@ def test_input_of_the_wrong_shape(road: Road, tmp_path: Path) -> None:
         assert line.startswith("error: input: ")
 
 
-def test_data_of_the_wrong_shape(road: Road, tmp_path: Path) -> None:
+def test_data_of_the_wrong_shape_is_refused(road: Road, tmp_path: Path) -> None:
     assert "shape" in fails(tmp_path, "infer", road.path("bundle"), "--data", "mnist", "--images", 2)
     output = ("-o", tmp_path / "out")
     assert "shape" in fails(tmp_path, "compile", road.path("friendly"), "--data", "mnist", *output)
 
 
-def test_keys_of_another_bundle(road: Road, tmp_path: Path) -> None:
+def test_keys_of_another_bundle_are_refused(road: Road, tmp_path: Path) -> None:
     other = tmp_path / "other"
     call_json("compile", road.path("friendly"), "--data", road.data, "--max-error", 2.0, "-o", other)
     assert cp.load(other).client.bundle_id != cp.load(road.path("bundle")).client.bundle_id
@@ -49,7 +49,7 @@ def test_keys_of_another_bundle(road: Road, tmp_path: Path) -> None:
         assert "bundle" in line
 
 
-def test_a_reply_under_another_key(road: Road, tmp_path: Path) -> None:
+def test_a_reply_under_another_key_is_refused(road: Road, tmp_path: Path) -> None:
     call_json("keygen", road.path("bundle"), "-o", tmp_path / "keys")
     key, source = ("--key", tmp_path / "keys" / "secret.key"), ("--input", road.path("y.ct"))
     assert "another key" in fails(tmp_path, "decrypt", road.path("bundle"), *key, *source)
@@ -97,7 +97,7 @@ def test_force_replaces(road: Road, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["x.ct"]
 
 
-def test_force_deletes_no_folder_of_somebody_else(road: Road, tmp_path: Path) -> None:
+def test_force_deletes_no_folder_that_is_not_an_artifact(road: Road, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_text("cat")
     output = ("-o", tmp_path / "photos", "--force")
@@ -111,17 +111,17 @@ def test_force_deletes_no_folder_of_somebody_else(road: Road, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("option", "value"), [("--sparsity", 1.5), ("--sparsity", -0.1), ("--bits", 0), ("--bits", 99), ("--bits", "nan")]
 )
-def test_options_out_of_range(road: Road, tmp_path: Path, option: str, value: object) -> None:
+def test_options_out_of_range_are_refused(road: Road, tmp_path: Path, option: str, value: object) -> None:
     line = fails(tmp_path, "compress", road.factory, "--data", road.data, option, str(value), "-o", tmp_path / "out")
     assert option.removeprefix("--") in line
 
 
-def test_a_rate_out_of_reach(road: Road, tmp_path: Path) -> None:
+def test_a_rate_out_of_reach_is_refused(road: Road, tmp_path: Path) -> None:
     line = fails(tmp_path, "compress", road.factory, "--data", road.data, "--target-rate", 1000, "-o", tmp_path / "out")
     assert "target-rate: 1000 asked, these options reach" in line
 
 
-def test_unknown_architecture(road: Road, tmp_path: Path) -> None:
+def test_an_unknown_architecture_is_refused(road: Road, tmp_path: Path) -> None:
     line = fails(tmp_path, "estimate", road.path("bundle"), "--arch", "abacus")
     assert "abacus" in line
     assert "cpu-seal" in line

@@ -10,7 +10,7 @@ from tests.small_road import Road
 
 @pytest.mark.parametrize("damage", ["truncated", "altered", "empty"])
 @pytest.mark.parametrize("file", ["plain/model.safetensors", "small/model.safetensors", "friendly/model.safetensors"])
-def test_damaged_models(road: Road, tmp_path: Path, file: str, damage: str) -> None:
+def test_damaged_models_are_refused(road: Road, tmp_path: Path, file: str, damage: str) -> None:
     folder = _copy(road, file.split("/")[0], tmp_path)
     _damage(folder / "model.safetensors", damage)
     command = ("compile",) if file.startswith("friendly") else ("convert", "--model", road.factory)
@@ -20,7 +20,7 @@ def test_damaged_models(road: Road, tmp_path: Path, file: str, damage: str) -> N
 
 @pytest.mark.parametrize("damage", ["truncated", "altered", "empty"])
 @pytest.mark.parametrize("file", ["client.json", "server/plan.json", "server/constants.safetensors"])
-def test_damaged_bundles(road: Road, tmp_path: Path, file: str, damage: str) -> None:
+def test_damaged_bundles_are_refused(road: Road, tmp_path: Path, file: str, damage: str) -> None:
     folder = _copy(road, "bundle", tmp_path)
     _damage(folder / file, damage)
     assert Path(file).name in fails(tmp_path, "inspect", folder)
@@ -28,7 +28,7 @@ def test_damaged_bundles(road: Road, tmp_path: Path, file: str, damage: str) -> 
 
 @pytest.mark.parametrize("damage", ["truncated", "altered", "empty", "another"])
 @pytest.mark.parametrize("command", ["run", "decrypt", "inspect"])
-def test_damaged_ciphertexts(road: Road, tmp_path: Path, command: str, damage: str) -> None:
+def test_damaged_ciphertexts_are_refused(road: Road, tmp_path: Path, command: str, damage: str) -> None:
     source = tmp_path / "damaged.ct"
     source.write_bytes(Path(road.path("y.ct" if command == "decrypt" else "x.ct")).read_bytes())
     _damage(source, damage)
@@ -42,7 +42,7 @@ def test_damaged_ciphertexts(road: Road, tmp_path: Path, command: str, damage: s
 
 @pytest.mark.parametrize("damage", ["truncated", "altered", "empty", "another"])
 @pytest.mark.parametrize(("command", "name"), [("run", "evaluation.key"), ("encrypt", "secret.key")])
-def test_damaged_keys(road: Road, tmp_path: Path, command: str, name: str, damage: str) -> None:
+def test_damaged_keys_are_refused(road: Road, tmp_path: Path, command: str, name: str, damage: str) -> None:
     key = tmp_path / name
     key.write_bytes(Path(road.path(f"keys/{name}")).read_bytes())
     _damage(key, damage)

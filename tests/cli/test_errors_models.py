@@ -56,12 +56,12 @@ def models(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("factory", "named"), [("recurrent", "lstm"), ("normalized", "LayerNorm")])
-def test_unsupported_layer(road: Road, models: Path, factory: str, named: str) -> None:
+def test_an_unsupported_layer_is_refused(road: Road, models: Path, factory: str, named: str) -> None:
     line = fails(models.parent, "convert", f"{models}:{factory}", "--data", road.data, "-o", models.parent / "out")
     assert named.lower() in line.lower()
 
 
-def test_too_deep_a_network(road: Road, models: Path) -> None:
+def test_too_deep_a_network_is_refused(road: Road, models: Path) -> None:
     arguments = ("--data", road.data, "--epochs", 0, "-o", models.parent / "deep")
     converted = call("convert", f"{models}:deep", *arguments)
     if converted.exit_code == 0:
@@ -82,14 +82,14 @@ def test_too_deep_a_network(road: Road, models: Path) -> None:
         ("{models}:number", "must return an nn.Module"),
     ],
 )
-def test_model_that_is_none(road: Road, models: Path, spec: str, said: str) -> None:
+def test_a_model_that_cannot_be_loaded_is_refused(road: Road, models: Path, spec: str, said: str) -> None:
     model = spec.format(models=models)
     line = fails(models.parent, "compress", model, "--data", road.data, "-o", models.parent / "out")
     assert said in line
 
 
 @pytest.mark.parametrize("command", ["compile", "estimate"])
-def test_model_that_is_not_converted(road: Road, tmp_path: Path, command: str) -> None:
+def test_a_model_that_is_not_converted_is_refused(road: Road, tmp_path: Path, command: str) -> None:
     output = ("--data", road.data, "-o", tmp_path / "out") if command == "compile" else ()
     if command == "compile":
         assert "factory" in fails(tmp_path, command, road.path("small"), *output)
@@ -97,7 +97,7 @@ def test_model_that_is_not_converted(road: Road, tmp_path: Path, command: str) -
         assert "factory" in fails(tmp_path, command, road.path("small"))
 
 
-def test_model_that_is_converted_already(road: Road, tmp_path: Path) -> None:
+def test_a_model_that_is_converted_already_is_refused(road: Road, tmp_path: Path) -> None:
     for name in ("friendly", "bundle"):
         line = fails(tmp_path, "compress", road.path(name), "--data", road.data, "-o", tmp_path / "out")
         assert "converted already" in line

@@ -60,7 +60,7 @@ def test_progress_is_a_line_every_few_seconds_where_stderr_is_no_terminal(monkey
 
 
 @pytest.mark.parametrize("settings", [{"as_json": True}, {"quiet": True}])
-def test_no_progress_and_no_notes_where_none_are_wanted(
+def test_json_and_quiet_output_have_no_progress_and_no_notes(
     settings: dict[str, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cipherpress.commands.console.SECONDS_BETWEEN_LINES", 0.0)
@@ -90,7 +90,7 @@ def test_no_progress_and_no_notes_where_none_are_wanted(
         (("infer", "bundle", "--backend", "tenseal"), "'tenseal' is not one of 'engine', 'seal', 'clear'"),
     ],
 )
-def test_misuse_is_told_before_any_work(
+def test_wrong_usage_is_refused_before_any_work(
     arguments: tuple[str | float, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_work(*given: object) -> None:
@@ -121,7 +121,7 @@ def test_misuse_is_told_before_any_work(
         (("press", "mlp", "--min-accuracy", 0.9, "--family", "ring:3"), "ring:3"),
     ],
 )
-def test_values_out_of_range_are_told_before_any_work(
+def test_values_out_of_range_are_refused_before_any_work(
     arguments: tuple[str | float, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_work(*given: object) -> None:
@@ -149,7 +149,7 @@ def test_press_prints_the_accuracy_before_and_after(road: Road, tmp_path: Path) 
     assert measured["accuracy_plain"] == about["accuracy_plain"]
 
 
-def test_bench_says_that_it_wants_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bench_outside_a_checkout_says_that_it_needs_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cp, "__file__", str(tmp_path / "cipherpress" / "__init__.py"))
     monkeypatch.setattr("cipherpress.commands.machine.find_spec", lambda name: None)
     result = call("bench", "peers", "-o", tmp_path / "out")

@@ -52,13 +52,13 @@ def dense(deep: Deep, tmp_path_factory: pytest.TempPathFactory) -> dict:
     return call_json(*deep.press(tmp_path_factory.mktemp("dense") / "out", "--min-accuracy", 0.5, "--target-ms", 1e6))
 
 
-def test_the_uncompressed_network_is_enough(dense: dict) -> None:
+def test_an_uncompressed_network_that_meets_the_target_is_not_compressed(dense: dict) -> None:
     assert dense["targets"]["met"] and len(dense["targets"]["trials"]) == 1
     assert dense["targets"]["trials"][0]["server_ms"] == pytest.approx(dense["predicted_server_ms"])
     assert dense["about"]["test_images"] == 80 and dense["about"]["accuracy_after"] > 0.6
 
 
-def test_the_searched_network_keeps_to_the_share_of_changed_classes(deep: Deep, tmp_path: Path) -> None:
+def test_the_network_found_keeps_the_limit_on_changed_classes(deep: Deep, tmp_path: Path) -> None:
     found = [
         call_json(
             *deep.press(tmp_path / str(share), "--min-accuracy", 0.5, "--target-ms", 1e6, "--max-disagreement", share)
@@ -69,7 +69,7 @@ def test_the_searched_network_keeps_to_the_share_of_changed_classes(deep: Deep, 
     assert strict <= 1e-4 < loose <= 0.9
 
 
-def test_a_target_that_a_line_meets(deep: Deep, dense: dict, tmp_path: Path) -> None:
+def test_the_network_found_for_a_time_meets_it_and_runs_encrypted(deep: Deep, dense: dict, tmp_path: Path) -> None:
     limit = 0.8 * dense["predicted_server_ms"]
     options = ("--min-accuracy", 0.5, "--target-ms", limit)
     found = call_json(*deep.press(tmp_path / "out", *options))
@@ -102,7 +102,9 @@ def test_the_same_search_again_finds_the_same(deep: Deep, dense: dict, tmp_path:
         ),
     ],
 )
-def test_a_target_that_cannot_be_met(deep: Deep, tmp_path: Path, options: tuple, named: str) -> None:
+def test_a_missed_target_is_an_error_that_names_what_failed(
+    deep: Deep, tmp_path: Path, options: tuple, named: str
+) -> None:
     result = call(*deep.press(tmp_path / "out", *options))
     assert result.exit_code == 1
     lines = [line for line in result.stderr.splitlines() if line]
@@ -111,7 +113,7 @@ def test_a_target_that_cannot_be_met(deep: Deep, tmp_path: Path, options: tuple,
     assert not (tmp_path / "out").exists()
 
 
-def test_the_closest_network_on_demand(deep: Deep, tmp_path: Path) -> None:
+def test_the_closest_network_is_saved_on_request(deep: Deep, tmp_path: Path) -> None:
     options = ("--min-accuracy", 0.5, "--target-ms", 0.01, "--search-trials", 1, "--keep-closest")
     result = call(*deep.press(tmp_path / "out", *options))
     assert result.exit_code == 1 and "the closest is saved in" in result.stderr
@@ -136,7 +138,7 @@ def test_the_closest_network_on_demand(deep: Deep, tmp_path: Path) -> None:
         (("--min-accuracy", 0.9, "--family", "rings:3"), 1, "block: got 'rings:3'"),
     ],
 )
-def test_options_that_make_no_sense(deep: Deep, tmp_path: Path, options: tuple, status: int, said: str) -> None:
+def test_wrong_search_options_are_refused(deep: Deep, tmp_path: Path, options: tuple, status: int, said: str) -> None:
     result = call(*deep.press(tmp_path / "out", *options))
     assert result.exit_code == status and said in result.stderr
     assert not (tmp_path / "out").exists()

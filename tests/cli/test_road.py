@@ -57,7 +57,7 @@ def test_every_step_says_what_it_did(road: Road) -> None:
 
 
 @pytest.mark.parametrize("rate", [8.0, 10.0])
-def test_compress_to_a_wanted_rate(road: Road, tmp_path: Path, rate: float) -> None:
+def test_compress_reaches_the_requested_rate(road: Road, tmp_path: Path, rate: float) -> None:
     options = ("--data", road.data, "--bits", 4, "--target-rate", rate, "--epochs", 0)
     found = call_json("compress", road.path("plain"), "--model", road.factory, *options, "-o", tmp_path / "out")
     assert rate <= found["compression_rate"] < 1.2 * rate
@@ -67,7 +67,7 @@ def test_the_secret_key_is_the_owners_alone(road: Road) -> None:
     assert stat.S_IMODE(Path(road.path("keys/secret.key")).stat().st_mode) == 0o600
 
 
-def test_the_decrypted_class_is_the_clear_networks(road: Road) -> None:
+def test_the_decrypted_class_equals_the_class_in_clear(road: Road) -> None:
     network = cp.load(road.path("friendly"))
     clear = network.run(np.load(road.path("x.npy"))[None])[0]
     scores = np.load(road.path("y.npy"))
@@ -77,7 +77,7 @@ def test_the_decrypted_class_is_the_clear_networks(road: Road) -> None:
 
 
 @pytest.mark.parametrize("backend", ["engine", "clear"])
-def test_infer_measures_by_the_names_of_the_interface(road: Road, backend: str) -> None:
+def test_infer_reports_every_documented_measurement(road: Road, backend: str) -> None:
     found = call_json("infer", road.path("bundle"), "--data", road.data, "--images", 3, "--backend", backend)
     assert (found["images"], found["backend"]) == (3, backend)
     if backend == "clear":
@@ -100,7 +100,9 @@ def test_a_backend_that_cannot_run_the_plan_is_refused(road: Road) -> None:
     )
 
 
-def test_a_request_runs_on_as_many_threads_as_told(road: Road, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_runs_on_the_given_number_of_threads(
+    road: Road, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1})
     monkeypatch.setattr(
         "cipherpress.commands.command.limit_threads", lambda threads: None
@@ -138,7 +140,7 @@ def test_inspect_knows_every_artifact(road: Road, name: str, kind: str) -> None:
     assert shown.stderr == ""
 
 
-def test_inspect_counts_a_compressed_model_with_its_network_at_hand(road: Road, tmp_path: Path) -> None:
+def test_inspect_counts_a_compressed_model_when_given_its_network(road: Road, tmp_path: Path) -> None:
     small = Path(road.path("small"))
     found = call_json("inspect", small, "--model", road.factory)
     account = found["account"]

@@ -28,7 +28,7 @@ def test_a_broken_bound_ends_with_status_1_and_one_line(road: Road, tmp_path: Pa
     assert result.stderr.startswith("error: the bound is broken") and result.stderr.count("\n") == 1
 
 
-def test_what_is_no_bundle_is_refused(road: Road) -> None:
+def test_anything_but_a_bundle_is_refused(road: Road) -> None:
     result = call("verify", road.path("friendly"), "--data", road.data)
     assert result.exit_code == 1
     assert "not a bundle; make one with `cipherpress compile`" in result.stderr

@@ -34,7 +34,7 @@ def test_data_of_another_shape_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_bundle_is_not_compiled_again(road: Road, tmp_path: Path) -> None:
+def test_compiling_a_bundle_is_refused(road: Road, tmp_path: Path) -> None:
     result = call("compile", road.path("bundle"), "--data", road.data, "-o", tmp_path / "out")
     assert result.exit_code == 1
     assert "it is compiled already; give the converted network" in result.stderr

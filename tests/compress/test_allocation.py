@@ -20,7 +20,7 @@ def pruning_threshold(rate, b):
     return -b * np.log1p(-rate)
 
 
-def test_raw_is_one_threshold_golden_ratio():
+def test_raw_rates_have_one_threshold_for_all_layers():
     rates = allocate_rates([1, 2], [5, 5], 0.5, caps=[1, 1])
     assert rates == pytest.approx([0.6180339887, 0.3819660113], abs=1e-9)
     assert pruning_threshold(rates[0], 1) == pytest.approx(0.9624236501, abs=1e-8)
@@ -31,7 +31,7 @@ def test_raw_is_one_threshold_golden_ratio():
     scales=st.lists(st.floats(0.01, 10), min_size=3, max_size=3),
     sizes=st.lists(st.integers(20, 1000), min_size=3, max_size=3),
 )
-def test_relative_is_uniform(scales, sizes):
+def test_relative_rates_are_uniform(scales, sizes):
     assert allocate_rates(scales, sizes, 0.9, weighting="relative") == pytest.approx([0.9] * 3, abs=1e-9)
 
 
@@ -43,37 +43,37 @@ def test_relative_is_uniform(scales, sizes):
         ("mean", [0.96416809, 0.90500199, 0.88940399]),
     ],
 )
-def test_weightings(weighting, rates):
+def test_rates_of_every_weighting_by_hand(weighting, rates):
     found = allocate_rates(*THREE, 0.9, weighting=weighting, caps=[1, 1, 1])
     assert found == pytest.approx(rates, abs=1e-8)
     assert np.dot(found, THREE[1]) == pytest.approx(900)
 
 
-def test_caps_redistribute():
+def test_sparsity_above_a_cap_goes_to_other_layers():
     rates = allocate_rates(*THREE, 0.9, caps=[0.95] * 3)
     assert rates == pytest.approx([0.95, 0.95, 615 / 700], abs=1e-9)
     assert pruning_threshold(rates[2], 4) == pytest.approx(8.4337163142, abs=1e-7)
 
 
-def test_caps_that_do_not_allow_the_sparsity():
+def test_a_sparsity_above_all_caps_is_refused():
     with pytest.raises(BudgetError, match=r"sparsity: 0\.96 asked, the layers' caps allow 0\.9500; ask for less"):
         allocate_rates([1, 2], [1, 1], 0.96, caps=[0.95, 0.95])
 
 
 @pytest.mark.parametrize("sparsity", [1.0, -0.1, float("nan")])
-def test_sparsity_out_of_range(sparsity):
+def test_a_sparsity_out_of_range_is_refused(sparsity):
     with pytest.raises(ConfigError, match=r"sparsity: got .*; allowed: a share in \[0, 1\)"):
         allocate_rates([1], [10], sparsity)
 
 
-def test_unknown_weighting():
+def test_an_unknown_weighting_is_refused():
     with pytest.raises(
         ConfigError, match="weighting: got 'paper'; allowed: one of raw, relative, relative_layer, mean"
     ):
         allocate_rates([1], [10], 0.5, weighting="paper")
 
 
-def test_zero_layer_goes_first_and_nothing_divides_by_it():
+def test_a_layer_of_zeros_is_pruned_first_without_a_division_by_zero():
     assert allocate_rates([0.0, 1.0], [10, 10], 0.5) == pytest.approx([0.9, 0.1], abs=1e-9)
 
 
@@ -144,12 +144,12 @@ def test_a_bit_of_scale_costs_every_layer_the_same():
     assert allocate_bits([1, 1], [64, 1], 4, objective="storage") == [4, 4]
 
 
-def test_unknown_objective():
+def test_an_unknown_objective_is_refused():
     with pytest.raises(ConfigError, match="objective: got 'levels'; allowed: one of storage, encrypted"):
         allocate_bits([1], [10], 4, objective="levels")
 
 
-def test_bits_below_what_a_layer_needs():
+def test_bits_below_what_a_layer_needs_are_refused():
     with pytest.raises(
         BudgetError, match="bits: 1.5 per weight asked, every layer needs at least 2; ask for 2 or more"
     ):

@@ -339,7 +339,7 @@ def test_a_huge_json_is_not_read(tmp_path, monkeypatch):
         read_json(tmp_path / "x.json", kind="toy", version=1)
 
 
-def test_hashes(tmp_path):
+def test_content_with_another_hash_is_refused(tmp_path):
     (tmp_path / "x").write_bytes(b"abc")
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert read_hashed(tmp_path / "x", digest) == b"abc"

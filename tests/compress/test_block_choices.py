@@ -73,7 +73,7 @@ def test_the_fill_leaves_no_room_for_another_block(seed, share):
     assert not start[0].any()
 
 
-def test_what_costs_nothing_comes_back():
+def test_the_fill_takes_blocks_that_cost_nothing():
     """A tile is free when kept tiles already need all of its diagonals."""
     groups, cost = diagonals("tile:4x4")
     start = np.zeros(16, dtype=bool)
@@ -83,7 +83,7 @@ def test_what_costs_nothing_comes_back():
     assert filled.sum() == 8
 
 
-def test_a_grid_is_cleared_line_by_line():
+def test_a_grid_is_cleared_one_line_after_the_other():
     """Scores depend on the baby step alone: the class with the least score goes first as a whole."""
     order = grid_order(np.array([5.0, 1, 5, 1, 5, 1, 5, 1]), np.arange(8) // 2, np.arange(8) % 2)
     assert sorted(order[:4].tolist()) == [1, 3, 5, 7]
@@ -146,7 +146,7 @@ def test_ragged_blocks_have_means_over_their_own_weights():
 
 
 @pytest.mark.parametrize("masks", [uniform_masks, global_masks])
-def test_an_impossible_budget(masks):
+def test_an_impossible_budget_is_refused(masks):
     with pytest.raises(
         BudgetError, match="the budget is a cost of 0.5, the sparsest layers allowed cost 1; ask for less"
     ):

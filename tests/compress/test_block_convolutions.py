@@ -25,7 +25,7 @@ class Convolutions(nn.Module):
 
 
 @pytest.mark.parametrize("block", ["residue:4", "outputs:1", "inputs:1", "taps", "tile:2x3"])
-def test_convolutions(block):
+def test_convolutions_are_pruned_within_the_budget(block):
     random = np.random.default_rng(0)
     x, y = random.random((300, 1, 4, 4), dtype=np.float32), random.integers(0, 5, 300)
     images = Dataset("images", x[:200], y[:200], x[200:], y[200:])
@@ -43,7 +43,7 @@ def test_convolutions(block):
     assert [place.layers_left for place in places] == [3, 2, 1] and places[0].reads_input
 
 
-def test_a_mask_is_a_mask():
+def test_a_mask_holds_for_new_weights_and_for_gradients():
     layer = nn.Linear(2, 2)
     mask_layer_(layer, np.array([[True, False], [True, True]]))
     layer.weight = torch.ones(2, 2)

@@ -173,7 +173,7 @@ def test_earlier_layers_cost_more():
     assert early.time(dense) > 2 * late.time(dense)
 
 
-def test_an_unknown_model():
+def test_an_unknown_cost_model_is_refused():
     with pytest.raises(ConfigError, match="cost: got 'gpu'; allowed: one of ckks-diagonals, plain-blocks, block-count"):
         cost_model("gpu")
     mine = PlainBlocks()

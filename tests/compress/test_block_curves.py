@@ -42,7 +42,7 @@ def test_the_network_is_as_it_was(net, images):
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
 
 
-def test_what_was_pruned_before_counts(net, images):
+def test_distortion_includes_earlier_pruning(net, images):
     """Distortion is measured against the reference network, not against the module as it is now."""
     pruned = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
     pruned.load_state_dict(net.state_dict())

@@ -27,7 +27,7 @@ def fisher_responses(gradients, weight, groups):
     return np.stack(sums) * np.sqrt(0.5 / len(gradients))
 
 
-def test_the_vector_of_four_blocks():
+def test_scores_of_four_blocks_by_hand():
     """The mean gradient would give the third block, the most important one, a score of zero."""
     responses = fisher_responses(G, W, TILES)
     assert single_scores(responses) == pytest.approx([2, 8, 18, 2.5])
@@ -132,18 +132,18 @@ def test_drawn_labels_follow_the_seed_and_leave_the_module_alone(images):
     assert net.inner.weight.grad is None
 
 
-def test_an_unknown_gradient(images):
+def test_an_unknown_gradient_is_refused(images):
     with pytest.raises(ConfigError, match="gradient: got 'mean'; allowed: one of sampled, labels, outputs"):
         block_responses(Twice(), images, np.zeros(150, int), _groups(), gradient="mean")
 
 
-def test_a_layer_that_never_runs(images):
+def test_a_layer_that_never_runs_is_refused(images):
     net = Twice()
     net.spare = nn.Linear(4, 4)
     with pytest.raises(CalibrationError, match="layer 'spare': does not run on the calibration images; leave it out"):
         block_responses(net, images, np.zeros(150, int), _groups("spare"))
 
 
-def test_gradients_that_are_no_numbers(images):
+def test_gradients_that_are_not_finite_are_refused(images):
     with pytest.raises(CalibrationError, match="layer 'inner': has gradients that are not finite"):
         block_responses(Twice(), images * np.float32(np.nan), np.zeros(150, int), _groups(), gradient="labels")

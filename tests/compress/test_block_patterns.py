@@ -24,7 +24,7 @@ def test_a_residue_never_passes_the_modulus():
     assert (groups("residue:128", (4, 8)) == groups("residue:4", (4, 8))).all()
 
 
-def test_lines_that_died_are_not_counted():
+def test_pruned_rows_and_columns_are_not_counted():
     mask = np.ones((3, 4), dtype=bool)
     mask[1], mask[:, 2] = False, False
     found = block_groups(parse_pattern("residue:4"), (3, 4), modulus=4, mask=mask)

@@ -157,7 +157,7 @@ class SeveralPositions:
         return CkksDiagonals(slots=128).of_layer(replace(place, positions=2, reads_input=False), groups)
 
 
-def test_scores_matter(plain, data):
+def test_the_hardware_aware_choice_does_better_than_magnitudes_and_equal_shares(plain, data):
     """With the same budget, magnitudes and equal shares do worse before any refitting."""
     worth = {}
     for allocation in ("hardware-aware", "uniform-time", "uniform", "global-magnitude"):
@@ -303,7 +303,7 @@ def test_masks_that_were_there_stay(small, plain, data):
     assert [step["method"] for step in again.history] == ["blocks", "blocks"]
 
 
-def test_refusals(plain, data, small):
+def test_wrong_options_and_models_are_refused(plain, data, small):
     for options, message in (
         ({"sparsity": 1.0}, r"sparsity: got 1.0; allowed: a share in \[0, 1\)"),
         (
@@ -328,7 +328,7 @@ def test_refusals(plain, data, small):
         prune_blocks(nn.Sequential(nn.Linear(9, 5)), data)
 
 
-def test_weights_that_cannot_be_pruned(data):
+def test_weights_that_cannot_be_pruned_are_refused(data):
     broken = nn.Sequential(nn.Linear(16, 16), nn.Linear(16, 16))
     broken[1].weight = broken[0].weight
     with pytest.raises(

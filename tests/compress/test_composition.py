@@ -76,7 +76,7 @@ def test_the_whole_chain_survives_the_disk(chain, data, tmp_path):
     )
 
 
-def test_contradictory_orders_are_refused_with_a_reason(chain, data):
+def test_methods_in_a_contradictory_order_are_refused_with_a_reason(chain, data):
     _, small, joint = chain
     with pytest.raises(CompressError, match="is quantized already"):
         prune_blocks(small, data)

@@ -99,17 +99,17 @@ def test_progress_ends_at_one(small, data):
     assert seen[-1] == 1.0 and seen == sorted(seen)
 
 
-def test_nothing_compressed(plain, data):
+def test_a_model_without_compressed_layers_is_refused(plain, data):
     with pytest.raises(CompressError, match="model Sequential: nothing in it is compressed yet; run opq first"):
         finetune(CompressedModel(module=plain), data)
 
 
-def test_negative_epochs(small, data):
+def test_negative_epochs_are_refused(small, data):
     with pytest.raises(ConfigError, match="epochs: got -1; allowed: 0 or more"):
         finetune(small, data, epochs=-1)
 
 
-def test_data_of_another_shape(small):
+def test_data_of_another_shape_is_refused(small):
     other = Dataset("wide", *(np.zeros((4, 9), np.float32), np.zeros(4, np.int64)) * 2)
     with pytest.raises(
         InputShapeError, match=r"data wide: the compressed network does not take images of shape \(9,\)"
@@ -117,7 +117,7 @@ def test_data_of_another_shape(small):
         finetune(small, other)
 
 
-def test_a_teacher_with_other_classes(small, data):
+def test_a_teacher_with_other_classes_is_refused(small, data):
     with pytest.raises(
         InputShapeError, match=r"teacher: its outputs are \(3,\), the compressed network's \(5,\); give the original"
     ):

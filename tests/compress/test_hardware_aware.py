@@ -78,7 +78,7 @@ tables = st.lists(
 
 @settings(max_examples=300, deadline=None)
 @given(layers=tables, budget=st.integers(0, 40))
-def test_it_finds_what_trying_everything_finds(layers, budget):
+def test_the_choice_equals_exhaustive_search(layers, budget):
     values = [np.array([value for value, _ in layer], dtype=float) for layer in layers]
     costs = [np.array([cost for _, cost in layer], dtype=float) for layer in layers]
     fitting = [
@@ -142,7 +142,7 @@ def test_power_does_not_prune_below_the_budget():
     assert shares == sorted(shares) and shares[-1] > shares[0] + 0.2
 
 
-def test_power_terms_as_written():
+def test_power_terms_by_hand():
     layer = curve([0, 1], shares=[0, 0.5], energy=[8, 3], blocks=6, features=40)
     assert power_term(layer, "corrected").tolist() == [8, 3]
     assert power_term(layer, "released").tolist() == [0, 0.5 * 6 * 2]
@@ -158,7 +158,7 @@ def test_an_impossible_budget_says_what_is_possible():
         cheapest_choices([np.zeros(1)] * 2, [np.ones(1)] * 2, 1.0)
 
 
-def test_refusals():
+def test_wrong_power_terms_are_refused():
     with pytest.raises(ConfigError, match="power_term: got 'watts'; allowed: one of corrected, released, none"):
         choose([curve(SHARES)], 1.0, term="watts", weight=1.0)
     for weight in (-1.0, float("nan")):

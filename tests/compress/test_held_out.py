@@ -29,7 +29,7 @@ def test_one_seed_one_split():
     assert not np.array_equal(first.x_test, other.x_test)
 
 
-def test_a_quarter_at_most_and_something_at_least():
+def test_at_most_a_quarter_is_held_out_and_too_few_images_are_refused():
     assert len(hold_out(data(20), images=5000).x_test) == 5
     with pytest.raises(DataError, match="3 training images are too few to set some aside"):
         hold_out(data(3))

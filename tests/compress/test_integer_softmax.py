@@ -38,7 +38,7 @@ def test_powers_of_two_by_hand():
     assert integer_softmax(np.array([[0, -1, -2]]), 1, rule, EIGHT).tolist() == [wanted] == [[116, 82, 58]]
 
 
-def test_the_ends():
+def test_a_uniform_row_and_a_certain_entry_by_hand():
     rule = exponent("s", 1.0)
     assert integer_softmax(np.array([[7, 7, 7, 7]]), 3, rule, EIGHT).tolist() == [[64, 64, 64, 64]]
     # one certain entry: 256 does not fit 8 bits and is clipped; 128 fits on a grid of 7 fraction bits

@@ -182,7 +182,7 @@ def test_doubling_all_weights_moves_their_step_and_no_code():
     assert int(after.log2_step) == int(before.log2_step) + 1
 
 
-def test_codebooks_and_masks_of_opq_are_kept_and_joint_travels(tmp_path):
+def test_codebooks_and_masks_of_opq_are_kept_and_a_joint_model_is_saved_and_loaded(tmp_path):
     torch.manual_seed(0)
     data = dataset()
     module = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)).eval()
@@ -212,7 +212,7 @@ def test_fine_tuning_and_conversion_keep_the_grids():
     assert all(value.bits == 6 for value in weights.values())
 
 
-def test_orders_that_make_no_sense_are_refused():
+def test_methods_in_a_wrong_order_are_refused():
     data = dataset()
     module = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)).eval()
     model = joint_quantize(module, data)

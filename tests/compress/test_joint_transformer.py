@@ -121,7 +121,7 @@ def test_gains_shifts_and_positions_lie_on_their_grids():
     assert counted["total_bits"] == sum(layer["total_bits"] for layer in layers) + wanted
 
 
-def test_it_travels_and_finetuning_keeps_the_grids(tmp_path):
+def test_it_is_saved_and_loaded_and_finetuning_keeps_the_grids(tmp_path):
     data = dataset()
     model = joint_quantize(transformer(), data, bits=8)
     save_model(model, tmp_path / "m")
@@ -140,7 +140,7 @@ def test_it_travels_and_finetuning_keeps_the_grids(tmp_path):
     assert not np.array_equal(before.run_fake(data.x_test), after.run_fake(data.x_test))
 
 
-def test_codebooks_of_opq_are_kept_and_orders_that_make_no_sense_refused():
+def test_codebooks_of_opq_are_kept_and_methods_in_a_wrong_order_refused():
     data = dataset()
     small = opq(transformer(), sparsity=0.3, bits=5)
     model = joint_quantize(small, data, bits=8)

@@ -28,7 +28,7 @@ def test_uniform_is_interpolated_at_the_rate_that_opq_reaches():
     )  # beyond the rows of uniform pruning there is no comparison
 
 
-def test_targets_say_what_was_lost_and_how_long_it_was_trained():
+def test_the_table_of_targets_has_the_loss_and_the_training():
     found = {
         "network": "net", "compression_rate": 151.26, "bytes": 1632.4, "compression_rate_paper": 310.0,
         "zero_share": 0.9712, "bits": 3.5, "shots": 5, "epochs_between": 3, "epochs": 15,
@@ -41,7 +41,7 @@ def test_targets_say_what_was_lost_and_how_long_it_was_trained():
     assert "| 99.53% | -0.02 |" in lines[3]
 
 
-def test_conversion_is_charged_with_all_that_is_lost():
+def test_the_loss_of_conversion_is_measured_against_the_uncompressed_network():
     found = {
         "network": "net",
         "bits": 5,

@@ -127,7 +127,7 @@ def test_records_say_what_the_model_is(folder):
     assert record["architecture"]["0"] == "Conv2d(1, 4, kernel_size=(3, 3), stride=(2, 2))"
 
 
-def test_the_module_is_needed(folder):
+def test_loading_without_the_module_is_refused(folder):
     with pytest.raises(ModelError, match="made from python model 'Sequential'; give that model too"):
         load_model_folder(folder)
 
@@ -161,7 +161,7 @@ def test_half_precision_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
-def test_missing_and_truncated_files(folder, name):
+def test_missing_and_truncated_files_are_refused(folder, name):
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[: len(content) // 2])
     with pytest.raises(FormatError, match=f"{name}: .*truncated or altered"):
@@ -171,7 +171,7 @@ def test_missing_and_truncated_files(folder, name):
         load_model_folder(folder, net())
 
 
-def test_one_flipped_bit(folder):
+def test_one_flipped_bit_is_refused(folder):
     path = folder / "model.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
@@ -180,7 +180,7 @@ def test_one_flipped_bit(folder):
         load_model_folder(folder, net())
 
 
-def test_a_tensor_file_of_nonsense(folder):
+def test_a_tensor_file_of_random_bytes_is_refused(folder):
     import hashlib
 
     content = struct.pack("<Q", 2**40) + b"{}"
@@ -225,7 +225,7 @@ def layer_with(**changes):
         ),
     ],
 )
-def test_altered_fields(folder, changes, text):
+def test_altered_fields_are_refused(folder, changes, text):
     rewrite(folder, **changes)
     with pytest.raises(FormatError, match=text):
         load_model_folder(folder, net())
@@ -258,7 +258,7 @@ def put(key, value):
         (lambda tensors: tensors["0.codes"].fill_(255), "layer '0' has codes beyond"),
     ],
 )
-def test_altered_tensors(folder, change, text):
+def test_altered_tensors_are_refused(folder, change, text):
     rewrite_tensors(folder, change)
     with pytest.raises(FormatError, match=text):
         load_model_folder(folder, net())

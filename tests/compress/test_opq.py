@@ -161,7 +161,7 @@ def test_a_new_style_weight_norm_is_written_out():
     assert nn.utils.parametrize.is_parametrized(net[0])
 
 
-def test_a_dead_layer_is_no_obstacle():
+def test_a_layer_of_zeros_is_accepted():
     net = mlp()
     nn.init.zeros_(net[2].weight)
     codes = opq(net, sparsity=0.3).layers()["2"]
@@ -190,12 +190,12 @@ def test_options_out_of_range_are_refused_before_the_model_is_looked_at(options,
         opq(None, **options)
 
 
-def test_budgets_that_cannot_be_met():
+def test_budgets_that_cannot_be_met_are_refused():
     with pytest.raises(BudgetError, match="the layers' caps allow 0.5000"):
         opq(mlp(), sparsity=0.9, cap=0.5)
 
 
-def test_nothing_to_compress():
+def test_a_model_without_a_layer_to_compress_is_refused():
     with pytest.raises(CompressError, match="model ReLU: it has no Linear, Conv1d or Conv2d layer to compress"):
         opq(nn.ReLU())
 
@@ -205,7 +205,7 @@ def test_a_quantized_model_is_refused():
         opq(opq(mlp(), sparsity=0.5))
 
 
-def test_weights_that_are_not_finite():
+def test_weights_that_are_not_finite_are_refused():
     net = mlp()
     with torch.no_grad():
         net[2].weight[0, 0] = float("nan")

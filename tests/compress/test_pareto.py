@@ -19,6 +19,6 @@ def test_it_is_every_point_that_none_dominates_once(points):
     assert set(front) == {point for point in points if not any(dominates(other, point) for other in points)}
 
 
-def test_equal_points_are_the_first_of_them():
+def test_equal_points_are_represented_by_the_first():
     assert pareto_front([(1, 2), (1, 2), (2, 1), (3, 3)]) == [0, 2]
     assert pareto_front([]) == []

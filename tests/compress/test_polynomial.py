@@ -52,7 +52,7 @@ def test_the_guard_keeps_the_sign_and_moves_only_what_is_too_small(leading, guar
     np.testing.assert_allclose(result[:, 0], [0.3, 1.0, guarded])
 
 
-def test_wrong_degrees_samples_are_refused():
+def test_wrong_degrees_and_too_few_samples_are_refused():
     x = np.linspace(-1, 1, 9)
     with pytest.raises(ConfigError, match="degree: got 3; allowed: one of 2, 4"):
         fit_polynomial(x, x, 3)

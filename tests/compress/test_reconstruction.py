@@ -41,7 +41,7 @@ def test_by_hand():
     assert refit(gram, start @ gram, start, mask, ridge=1.0)[0] == pytest.approx([3.5, 0])
 
 
-def test_nothing_known_leaves_the_weights():
+def test_a_refit_without_information_leaves_the_weights():
     start, mask = np.ones((1, 2)), np.array([[True, False]])
     assert refit(np.zeros((2, 2)), np.zeros((1, 2)), start, mask).tolist() == [[1, 0]]
     assert refit(np.eye(2), start @ np.eye(2), start, np.zeros((1, 2), dtype=bool)).tolist() == [[0, 0]]
@@ -83,7 +83,7 @@ def _distance(first, second, images):
         return float(((first(x) - second(x)) ** 2).mean())
 
 
-def test_inputs_that_are_no_numbers():
+def test_inputs_that_are_not_finite_are_refused():
     net = nn.Sequential(nn.Linear(2, 2))
     images = np.full((4, 2), np.nan, dtype=np.float32)
     with pytest.raises(CalibrationError, match="layer '0': its inputs on the calibration images are not finite; check"):

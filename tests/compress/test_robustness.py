@@ -140,7 +140,7 @@ def test_extreme_magnitudes_give_finite_steps_and_weights(scale):
     assert np.abs(small.layers()["3"].log2_step).max() <= 126
 
 
-def test_a_layer_that_blocks_took_whole_is_carried_along():
+def test_a_layer_pruned_whole_by_blocks_stays_pruned_under_opq():
     pruned = prune_blocks(network(), points(), block="tile:4x4", cost="plain-blocks", sparsity=0.3)
     with torch.no_grad():
         chain = pruned.module[3].parametrizations.weight

@@ -55,12 +55,12 @@ def test_a_line_saves_a_square(model, data):
     assert plans[1]["predicted_server_ms"] < plans[0]["predicted_server_ms"]
 
 
-def test_a_name_that_is_no_activation(model, data):
+def test_a_name_that_is_not_an_activation_is_refused(model, data):
     with pytest.raises(ConfigError, match="straight: got '2'; allowed: an activation of the network: 1, 3"):
         convert(model, data, Conversion(epochs=0, straight=["2"]))
 
 
-def test_a_sketch_has_the_masks_zeros_and_the_lines_through_the_ranges_ends(model, data):
+def test_a_sketch_has_masked_zeros_and_lines_through_both_ends_of_the_range(model, data):
     network = convert(model, data, Conversion(epochs=0))
     mask = np.ones((6, 8), dtype=bool)
     mask[:, 2] = False
@@ -74,6 +74,6 @@ def test_a_sketch_has_the_masks_zeros_and_the_lines_through_the_ranges_ends(mode
 
 
 @pytest.mark.parametrize(("masks", "lines", "named"), [({"9": np.ones((6, 8), dtype=bool)}, [], "9"), ({}, ["2"], "2")])
-def test_a_sketch_of_a_layer_that_is_not_there(model, data, masks, lines, named):
+def test_a_sketch_of_a_missing_layer_is_refused(model, data, masks, lines, named):
     with pytest.raises(CompressError, match=f"layer '{named}'"):
         sketched(convert(model, data, Conversion(epochs=0)), masks, lines)

@@ -29,7 +29,7 @@ def test_a_rate_that_bits_alone_reach_prunes_nothing(net):
     assert opq_at_rate(net, 2, bits=4).history[-1]["options"]["sparsity"] == 0
 
 
-def test_rates_out_of_reach_and_out_of_range(net):
+def test_rates_out_of_reach_or_out_of_range_are_refused(net):
     with pytest.raises(
         BudgetError, match=r"target-rate: 1000 asked, these options reach \d+\.\d at sparsity 0\.\d+; ask"
     ):

@@ -68,7 +68,7 @@ def test_only_settings_that_are_expected_to_meet_the_target_are_trained():
     assert found.best.setting == Setting(bits=5, convert_epochs=4, straight=("b",))
 
 
-def test_the_smallest_share_whose_estimate_fits():
+def test_the_smallest_share_whose_estimate_fits_is_chosen():
     found = run(World(activations=("a",)), server_ms=17, min_accuracy=0.97)
     assert found.met and found.best.setting.share == 0.15
     every = [share for share in SHARES if 20 * (1 - share) <= 17]
@@ -110,7 +110,7 @@ def test_what_failed_and_what_came_closest_is_said_in_one_line(target, said):
     assert found.best in found.trials
 
 
-def test_without_a_time_the_fastest_that_is_accurate_enough():
+def test_without_a_time_limit_the_fastest_accurate_network_is_chosen():
     world = World()
     found = run(world, min_accuracy=0.96, max_trials=20)
     assert found.met
@@ -145,13 +145,13 @@ def test_time_bounds_the_search_too():
     assert world.trained == [PLAIN] and found.stopped == "its bound on time"
 
 
-def test_what_was_expected_to_meet_the_target_but_not_trained_is_told():
+def test_untrained_settings_that_were_expected_to_meet_the_target_are_reported():
     found = run(World(), server_ms=12, min_accuracy=0.985, max_trials=1)
     assert "the cheapest setting is expected to take 10.0 ms" in found.verdict
     assert found.expectation is not None and not found.met
 
 
-def test_a_family_that_cannot_give_so_much_is_left_out():
+def test_a_family_that_cannot_save_enough_is_left_out():
     found = run(World(activations=("a",), limit=0.3), server_ms=10, min_accuracy=0.5)
     assert not found.met and len(found.trials) == 1
     assert "the cheapest setting is expected to take 14.0 ms" in found.verdict
@@ -173,6 +173,6 @@ def test_the_same_search_again_is_the_same():
         ({"min_accuracy": 0.9, "minutes": 0.0}, "search-minutes: got 0.0"),
     ],
 )
-def test_bad_targets_and_bounds(options, message):
+def test_bad_targets_and_bounds_are_refused(options, message):
     with pytest.raises(ConfigError, match=message):
         run(World(), **options)

@@ -48,7 +48,7 @@ def resnet18():
     return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 5)).eval()
 
 
-def test_residual_blocks_and_networks():
+def test_residual_blocks_and_networks_have_the_published_numbers_of_modules():
     assert quantization_points(Basic(2, 2).eval(), (2, 8, 8)) == (7, 2)
     assert quantization_points(Bottleneck(4).eval(), (4, 8, 8)) == (10, 3)
     # the last block's sum includes the average pool: one fewer than in a table that counts the pool separately
@@ -137,7 +137,7 @@ def names(function):
     return [step.name for step in unify(Calls(function), (4, 6)).modules]
 
 
-def test_what_follows_a_table_or_a_factor_starts_anew():
+def test_an_operation_after_a_table_or_a_factor_starts_a_new_module():
     assert names(lambda m, x: torch.relu(F.gelu(x))) == ["gelu", "relu"]
     assert names(lambda m, x: F.gelu(x + m.offset)) == ["gelu"]
     assert names(lambda m, x: torch.relu(x * 0.5)) == ["mul", "relu"]
@@ -208,6 +208,6 @@ def test_a_normalization_over_two_axes_is_refused():
         unify(nn.Sequential(nn.LayerNorm((4, 6))), (4, 6))
 
 
-def test_an_average_over_nine_values_is_no_shift():
+def test_an_average_over_nine_values_is_refused_as_no_shift():
     with pytest.raises(UnsupportedLayerError, match="layer '1': average over 9 values is no shift"):
         unify(nn.Sequential(nn.Conv2d(1, 1, 1), nn.AvgPool2d(3)), (1, 9, 9))

@@ -32,7 +32,7 @@ def test_every_shipped_architecture_loads_and_every_coefficient_has_a_source() -
             assert coefficient.low <= coefficient.value <= coefficient.high
 
 
-def test_a_file_of_ones_own_loads_by_path(tmp_path: Path, eyeriss: dict[str, Any]) -> None:
+def test_a_users_own_file_loads_by_path(tmp_path: Path, eyeriss: dict[str, Any]) -> None:
     eyeriss["name"] = "mine"
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(eyeriss), encoding="utf-8")
@@ -49,7 +49,7 @@ def test_only_a_cpu_has_kernel_times() -> None:
         kernel_times(load_architecture("eyeriss"))
 
 
-def test_an_unknown_name_lists_what_there_is() -> None:
+def test_an_unknown_name_is_refused_with_the_list_of_names() -> None:
     with pytest.raises(
         CostModelError, match="'warp-drive' is unknown; use one of .*eyeriss.* or the path of a YAML file"
     ):

@@ -21,6 +21,6 @@ ONE, TWO = Band(3.0, 2.0, 4.0), Band(0.5, 0.25, 1.0)
         (ONE + ZERO, ONE),
     ],
 )
-def test_corners(found, wanted):
+def test_results_use_the_widest_corners(found, wanted):
     assert found == wanted
     assert found.low <= found.value <= found.high

@@ -106,7 +106,7 @@ def test_a_bootstrap_ends_at_the_levels_it_leaves(name: str) -> None:
     assert all(row.level >= 1 and row.count >= 1 for row in resnet20(scheme).rows)
 
 
-def test_published_levels_are_left() -> None:
+def test_bootstraps_leave_the_published_levels() -> None:
     """ARK and SHARP keep 8 levels (arXiv 2605.31004), Cheddar 13 (level 16 before slots-to-coefficients).
 
     Cheddar's level is that of its bootparam_40.json.

@@ -218,7 +218,7 @@ def test_double_buffering_hides_what_it_says() -> None:
         assert estimate(PlainWorkload((work,)), machine).latency_ms == pytest.approx(latency_ms, rel=1e-4)
 
 
-def test_swapped_units_are_caught() -> None:
+def test_swapped_units_are_refused() -> None:
     """A clock in MHz instead of Hz, or a bandwidth instead of an energy, is refused before anything is priced."""
     document = yaml.safe_load((ARCHITECTURES / "sharp.yaml").read_text(encoding="utf-8"))
     coefficients = document["coefficients"]

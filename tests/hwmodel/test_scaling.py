@@ -64,7 +64,7 @@ def test_a_node_outside_the_table_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["a100-ckks", "ark", "craterlake", "sharp"])
-def test_files_whose_energies_say_that_they_follow_the_law_do(name: str) -> None:
+def test_product_energies_of_accelerator_files_follow_the_law(name: str) -> None:
     machine = load_architecture(name)
     assert isinstance(machine, CkksAccelerator)
     word_bits, node_nm = int(machine.word_bits.value), machine.node_nm.value

@@ -34,6 +34,6 @@ def test_every_machine_in_clear_prices_a_shape_at_once(name: str) -> None:
     assert all(report.latency_ms > 0 and report.energy_mj > 0 for report in comparison.reports)
 
 
-def test_an_unknown_shape_lists_what_there_is() -> None:
+def test_an_unknown_shape_is_refused_with_the_list_of_shapes() -> None:
     with pytest.raises(CostModelError, match="shape 'lenet' is unknown; use one of alexnet, deit-b"):
         shape_workload("lenet")

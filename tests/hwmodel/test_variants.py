@@ -50,7 +50,7 @@ def test_savings_are_against_the_first_version_on_the_same_machine_and_mode(tabl
     assert savings["pruned", "eyeriss", "plain"].times_faster == 1  # the network in clear is the same
 
 
-def test_overhead_is_encrypted_over_plain_before_and_after(table: VariantTable) -> None:
+def test_overhead_is_encrypted_over_plain_for_every_version(table: VariantTable) -> None:
     overhead = table.privacy_overhead("cpu-seal", "cpu-seal")
     assert overhead["pruned"] < overhead["dense"] == overhead["worse"]
     assert table.privacy_overhead("sharp", "sharp") == {}
@@ -69,7 +69,7 @@ def test_the_waterfall_goes_from_dense_in_clear_to_the_last_encrypted(table: Var
     assert steps["dense, encrypted"] == table.variants[0].comparison.reports[1].latency_ms
 
 
-def test_the_table_reads_and_survives_json(table: VariantTable) -> None:
+def test_the_table_is_readable_and_converts_to_json(table: VariantTable) -> None:
     assert "against dense; every figure is modelled" in str(table)
     assert json.loads(json.dumps(table.to_json()))["variants"][1]["accuracy"] == 0.98
 

@@ -82,7 +82,7 @@ def test_the_same_image_encrypts_differently_each_time(client):
     assert client.encrypt(image()) != client.encrypt(image())
 
 
-def test_a_request_is_seeded(request_bytes):
+def test_a_request_holds_a_seed_in_place_of_its_second_part(request_bytes):
     residues = 2 * SMALL.levels * SMALL.poly_modulus_degree
     assert len(request_bytes) < residues * 8 / 2
 
@@ -95,7 +95,7 @@ def test_a_server_without_room_for_plaintexts_gives_the_same_answer(client, requ
 
 
 @pytest.mark.parametrize("threads", [0, -1, 3])
-def test_threads_that_there_are_no_cores_for_are_refused(monkeypatch, threads):
+def test_threads_outside_one_to_the_number_of_cores_are_refused(monkeypatch, threads):
     monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1})
     with pytest.raises(
         ConfigError, match=f"threads: got {threads}; allowed: 1 to 2, the cores that this process may use"
@@ -103,7 +103,7 @@ def test_threads_that_there_are_no_cores_for_are_refused(monkeypatch, threads):
         Server(BUNDLE.server, threads=threads)
 
 
-def test_a_server_of_two_threads_answers_as_one_of_one_does(monkeypatch, client, server, request_bytes):
+def test_servers_with_one_and_two_threads_give_the_same_answer(monkeypatch, client, server, request_bytes):
     monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1})
     two = Server(BUNDLE.server, threads=2)
     two.register(client.evaluation_key)
@@ -125,7 +125,7 @@ def test_a_server_runs_the_backend_it_is_asked_for_and_says_so(name, kind, clien
 
 
 @pytest.mark.parametrize("name", ["clear", "SEAL", "tenseal", ""])
-def test_a_server_refuses_what_is_no_backend_of_a_server(name):
+def test_a_server_refuses_backends_that_it_does_not_have(name):
     with pytest.raises(ConfigError) as caught:
         Server(BUNDLE.server, backend=name)
     assert str(caught.value) == f"backend: got '{name}'; allowed: engine, seal"
@@ -167,7 +167,7 @@ def test_an_input_that_does_not_fit_is_refused(client, found, message):
 
 
 @pytest.mark.parametrize("value", [-1.49, 1.49])
-def test_a_value_a_quarter_outside_the_range_is_answered_as_well_as_any(client, server, value):
+def test_a_value_a_quarter_outside_the_range_is_answered_within_the_predicted_error(client, server, value):
     outside = image()
     outside[1, 2] = value
     found = client.decrypt(server.run(client.encrypt(outside)))
@@ -199,7 +199,7 @@ def test_secret_material_never_gets_into_a_server(client, server):
         server.register(client)
 
 
-def test_nothing_a_server_reaches_is_secret(client, server, request_bytes):
+def test_no_object_reachable_from_a_server_is_secret(client, server, request_bytes):
     server.run(request_bytes)
     secret_types = (
         SecretKey,

@@ -95,7 +95,7 @@ def test_compiling_twice_gives_the_same_bundle():
     assert first.report == second.report
 
 
-def test_the_chosen_plan_is_the_cheapest_that_was_right():
+def test_no_plan_within_the_bound_is_faster_than_the_chosen_one():
     network, images = dense_network((30, 12, 4))
     bundle = compiled(network, images)
     weighed = bundle.report["weighed"]
@@ -129,13 +129,13 @@ def test_a_value_too_wide_names_its_layer():
         compile_network(network, rng.random((1, *shape)), times=TIMES, limits=Limits(max_error=1.0))
 
 
-def test_an_error_no_ring_reaches_says_how_far_it_is():
+def test_an_error_bound_that_no_ring_reaches_is_refused_with_the_distance():
     network, images = dense_network((10, 4))
     with pytest.raises(PrecisionError, match=r"the smallest error any ring reaches .* allow more with --max-error"):
         compile_network(network, images, times=TIMES, limits=Limits(max_error=1e-30))
 
 
-def test_calibration_that_cannot_calibrate_is_refused():
+def test_unusable_calibration_data_is_refused():
     network, images = dense_network((10, 4))
     with pytest.raises(CalibrationError, match="at least one image of finite numbers"):
         compile_network(network, images[:0], times=TIMES)

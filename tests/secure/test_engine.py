@@ -56,7 +56,7 @@ def one_of(kind):
 
 
 @pytest.mark.parametrize("kind", ["multiply", "add", "add plain", "square", "rescale", "drop"])
-def test_what_needs_no_key_equals_seal_bit_for_bit(kind):
+def test_operations_without_keys_equal_seal_bit_for_bit(kind):
     plan = one_of(kind)
     party, backend = Party(plan), EngineBackend(make_ring(plan.params), plan, BIG, None)
     ciphertext = party.encrypt(uniform())
@@ -159,7 +159,7 @@ def test_a_ring_without_special_prime_multiplies_and_adds():
     assert_same_as_seal(plan, party, EngineBackend(party.ring, plan, BIG, None))
 
 
-def test_primes_beyond_the_engine_are_refused():
+def test_primes_too_large_for_the_engine_are_refused():
     params = make_params(4096, [45], 51)
     with pytest.raises(BackendError, match="51 bits"):
         make_tables(params)
@@ -176,7 +176,7 @@ def test_servers_of_both_kinds_answer_the_same_client(name):
 
 
 @pytest.mark.parametrize("margin_bits", [0, 4])
-def test_centred_digits_make_the_noise_the_formula_says(margin_bits):
+def test_noise_of_centred_digits_equals_the_formula(margin_bits):
     """The rms error equals the formula, and the first slots are not worse, whatever the special prime's size."""
     params = make_params(8192, [36, 36], 36 + margin_bits)
     builder = Builder(params=params, input_scale=2.0**30)
@@ -215,7 +215,7 @@ def test_arrays_of_an_arena_lie_on_cache_lines_and_apart():
     assert [set(array.ravel()) for array in arrays] == [{number} for number in range(len(arrays))]
 
 
-def test_no_two_requests_have_one_workspace():
+def test_two_requests_never_share_a_workspace():
     workspaces, all_there = Workspaces(16), threading.Barrier(4)
 
     def take(number):

@@ -27,7 +27,7 @@ def transforms(plan):
     return [counts.transforms for counts in engine_kernels(plan)]
 
 
-def test_pieces_by_hand_at_two_rings():
+def test_kernels_of_parts_of_a_key_switch_by_hand():
     # two levels: digits take 2 transforms back and 2 * 2 forward; a division 2 back and 2 * 2 forward
     assert digits_kernels(2, 4096).transforms == 6
     assert division_kernels(2, 4096).transforms == 6
@@ -57,7 +57,7 @@ def test_a_value_is_divided_when_an_operation_needs_it():
     ]  # counted where the value is made; a single product gains nothing from an extended factor
 
 
-def test_a_chain_of_rotations_divides_one_part_between():
+def test_a_chain_of_rotations_divides_only_one_part_in_between():
     builder = Builder()
     plan = builder.build(builder.rotate(builder.rotate(0, 1), 1))
     assert transforms(plan) == [
@@ -66,7 +66,7 @@ def test_a_chain_of_rotations_divides_one_part_between():
     ]  # of the first rotation only the part that is decomposed is divided, then the whole output
 
 
-def test_babies_stay_undivided_where_that_is_less_work_for_all_their_sums():
+def test_baby_steps_stay_undivided_where_that_is_less_work():
     """Four babies in three sums: no baby is divided.
 
     Of the first giant and the fold one part each is divided, and no other sum.
@@ -188,7 +188,7 @@ def replayed(program):
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=NAMES)
-def test_what_an_instruction_reads_is_still_there(plan):
+def test_an_instruction_reads_values_that_are_not_overwritten_yet(plan):
     """The test finds an array that is given to another value before its last reader, whatever numbers are in it."""
     values = symbolic(plan)
     assert replayed(assemble(plan, schedule(plan), threads=1)) == [values[output] for output in plan.outputs]

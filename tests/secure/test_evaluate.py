@@ -212,7 +212,7 @@ def test_a_plan_without_key_switches_needs_no_special_prime():
     assert dry_run(plan).galois_elements == frozenset()
 
 
-def test_a_value_nobody_reads_is_let_go():
+def test_a_value_without_readers_is_freed():
     builder = Builder()
     builder.rotate(0, 1)
     plan, alive = builder.build(builder.rotate(0, 2)), []

@@ -75,7 +75,7 @@ def test_a_secret_key_shows_and_pickles_nothing(keys, ring):
             copy.deepcopy(held)
 
 
-def test_a_secret_key_hands_its_content_to_nothing_that_walks_over_objects(keys):
+def test_generic_object_walks_do_not_reveal_a_secret_keys_content(keys):
     secret, _ = keys
     assert not dataclasses.is_dataclass(secret)
     with pytest.raises(TypeError, match="asdict.. should be called on dataclass instances"):
@@ -99,7 +99,7 @@ def test_a_secret_key_hands_its_content_to_nothing_that_walks_over_objects(keys)
     assert values == [secret.bundle_id, secret.key_id]
 
 
-def test_a_client_hands_out_no_secret_key_either(spec):
+def test_a_client_reveals_no_secret_key(spec):
     client = Client(spec)
     for walk in (copy.deepcopy, pickle.dumps):
         with pytest.raises(TypeError, match="pickle"):

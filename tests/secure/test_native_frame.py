@@ -34,7 +34,7 @@ def test_real_keys_pass_with_their_own_size_and_fail_with_a_tenth(saved_keys):
         check_frame(saved_keys, "key", -(2**20))
 
 
-def test_a_bomb_is_refused_by_its_block_list():
+def test_a_decompression_bomb_is_refused_by_its_block_list():
     runs = b"".join(block(1, 2**17, last=index == 999) + b"\0" for index in range(1000))
     with pytest.raises(FormatError, match="x.ct: it could inflate to 131072000 bytes where 65536 are expected"):
         check_frame(frame(struct.pack("<IBB", 0xFD2FB528, 0, 0) + runs), "x.ct", 65536)

@@ -101,30 +101,30 @@ def run_key(ring, rng):
     return errors, float(np.mean(np.abs(start) ** 2))
 
 
-def test_encoding(measured):
+def test_encoding_has_the_predicted_error(measured):
     assert measured.ratio("encode", encoding_variance(measured.params.poly_modulus_degree)) == pytest.approx(
         1, rel=0.05
     )
 
 
-def test_fresh_encryption(measured):
+def test_fresh_encryption_has_the_predicted_error(measured):
     # SEAL draws its errors from a binomial of 42 bits: 3.24, not 3.2, so 1 % more than the formula
     assert measured.ratio("fresh", fresh_variance(measured.params.poly_modulus_degree)) == pytest.approx(1, rel=0.05)
 
 
-def test_multiplying_by_a_plaintext(measured):
+def test_multiplying_by_a_plaintext_has_the_predicted_error(measured):
     variance = encoding_variance(measured.params.poly_modulus_degree) * measured.multiplied
     assert measured.ratio("multiply_plain", variance) == pytest.approx(1, rel=0.06)
 
 
-def test_rescaling(measured):
+def test_rescaling_has_the_predicted_error(measured):
     assert measured.ratio("rescale", rescale_variance(measured.params.poly_modulus_degree)) == pytest.approx(
         1, rel=0.06
     )
 
 
 @pytest.mark.parametrize("name", ["rotate", "rotate at level 1", "relinearize"])
-def test_key_switching_slot_by_slot(measured, name):
+def test_key_switching_has_the_predicted_error_in_every_slot(measured, name):
     level = 1 if name.endswith("1") else measured.params.levels
     variances = [key_switch_slot_variance(measured.params, level, slot) for slot in range(measured.params.slots)]
     assert measured.ratio(name, np.array(variances)) == pytest.approx(1, rel=0.08)
@@ -132,7 +132,7 @@ def test_key_switching_slot_by_slot(measured, name):
 
 # only for a special prime above: otherwise few slots decide the average, and their errors scatter widely between keys
 @pytest.mark.parametrize("measured", ["4096 above", "8192 above"], indirect=True)
-def test_key_switching_on_average_over_slots(measured):
+def test_key_switching_has_the_predicted_average_error(measured):
     variance = key_switch_variance(measured.params, measured.params.levels)
     for name in ("rotate", "relinearize"):
         assert measured.ratio(name, variance) == pytest.approx(1, rel=0.15)
@@ -141,7 +141,7 @@ def test_key_switching_on_average_over_slots(measured):
             assert one == pytest.approx(1, rel=0.25)
 
 
-def test_slot_0_is_far_worse_unless_the_special_prime_is_above(measured):
+def test_slot_0_is_noisier_unless_the_special_prime_is_above(measured):
     error = np.abs(measured.errors["rotate"])
     worse = np.sqrt(np.mean(error[:, 0] ** 2)) / np.median(error)
     if measured.params.special_prime > 2 * max(measured.params.data_primes):

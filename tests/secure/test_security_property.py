@@ -123,7 +123,7 @@ def test_every_plan_the_search_returns_is_secure_at_length(**chosen):
     attempt(**chosen)
 
 
-def test_a_search_that_was_given_a_larger_table_is_stopped_by_the_check_behind_it(monkeypatch):
+def test_the_final_check_stops_a_search_that_uses_a_larger_table(monkeypatch):
     larger = {degree: 3 * bits for degree, bits in TABLE.items()}
     for module in (
         "secure.passes.choose_parameters",
@@ -154,7 +154,7 @@ SIZES = st.one_of(
     data=st.lists(SIZES, max_size=12),
     special=st.none() | SIZES,
 )
-def test_whatever_passes_the_check_is_secure(degree, data, special):
+def test_parameters_that_pass_the_check_are_secure(degree, data, special):
     params = Params(poly_modulus_degree=degree, data_primes=tuple(data), special_prime=special)
     try:
         check_security(params)

@@ -65,7 +65,7 @@ def test_where_positions_are_kept_only_whole_channels_leave():
 
 
 @pytest.mark.parametrize("constant", [0.0, 2.0])
-def test_a_stage_keeps_a_unit(constant):
+def test_a_stage_keeps_at_least_one_unit(constant):
     stages = (
         Stage({0: sparse.csr_matrix(np.eye(2))}, np.full(2, constant), None, "a", True),
         Stage({0: sparse.csr_matrix(np.ones((1, 2))), 1: sparse.csr_matrix((1, 2))}, np.zeros(1), None, "b", False),

@@ -105,7 +105,7 @@ def test_no_step_leaves_the_images(images):
     np.testing.assert_array_equal(found.images, images[:2])
 
 
-def test_a_bundle_that_holds(images):
+def test_a_sound_bundle_holds_within_its_bound(images):
     result = verify_bundle(small_bundle(), images, encrypted=4, steps=5)
     assert result["holds"] and failures(result) == []
     assert result["backend"] == "engine"
@@ -116,7 +116,7 @@ def test_a_bundle_that_holds(images):
     assert result["largest_error"] == max(row["largest_error"] for row in result["rows"][:2]) <= result["bound"]
 
 
-def test_too_small_a_bound_is_found_broken(images):
+def test_too_small_a_bound_is_reported_as_broken(images):
     result = verify_bundle(scaled_bundle(2.0**20, bound=1e-9), images, encrypted=4, steps=2)
     assert not result["holds"]
     (line,) = failures(result)
@@ -137,7 +137,7 @@ def test_a_modulus_that_inputs_in_the_range_exceed_is_found_and_encryption_shows
     assert result["largest_error"] > 0.3  # while outputs are below one
 
 
-def test_images_outside_the_range_are_no_start_and_wrong_shapes_are_refused(images):
+def test_images_outside_the_range_are_skipped_and_wrong_shapes_are_refused(images):
     outside = images.copy()
     outside[3] = 2.0
     assert verify_bundle(small_bundle(), outside, encrypted=2, steps=0)["images"] == len(images) - 1

@@ -6,7 +6,7 @@ from cipherpress.timing.whole_plans import WIDTHS, whole_plans
 
 
 @pytest.mark.slow
-def test_the_synthetic_plans_come_in_sizes_that_tell_calls_from_kernels():
+def test_synthetic_plans_separate_the_cost_of_calls_from_that_of_kernels():
     plans = list(whole_plans())
     assert [plan.widths for plan in plans] == list(WIDTHS)
     a_call = [plan.kernels.butterflies / plan.kernels.calls for plan in plans]
