@@ -84,7 +84,7 @@ def test_arrows_between_rooms_go_one_way(package: str) -> None:
 
 @pytest.mark.parametrize("pairs_of", [arrows, file_arrows])
 @pytest.mark.parametrize("package", INSTALLED)
-def test_no_cycles(package: str, pairs_of: Callable[[str], set[tuple[str, str]]]) -> None:
+def test_imports_have_no_cycle(package: str, pairs_of: Callable[[str], set[tuple[str, str]]]) -> None:
     assert cycle(pairs_of(package)) == []
 
 

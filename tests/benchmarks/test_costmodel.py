@@ -30,7 +30,7 @@ def make_row(published: float, modelled: float, use: str = HELD_OUT) -> Row:
     )
 
 
-def test_the_error_is_a_factor_whichever_way_it_goes() -> None:
+def test_the_error_is_a_factor_in_either_direction() -> None:
     assert geometric_mean_error([make_row(1, 2), make_row(2, 1)]) == pytest.approx(1.0)
     assert geometric_mean_error([]) == 0
 

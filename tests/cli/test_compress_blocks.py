@@ -18,7 +18,7 @@ def test_a_model_is_compressed_by_blocks_alone(road: Road, tmp_path: Path, block
     assert found["accuracy_compressed"] > 0.9
 
 
-def test_blocks_then_opq_then_a_bundle(road: Road, tmp_path: Path) -> None:
+def test_blocks_then_opq_compile_to_a_bundle(road: Road, tmp_path: Path) -> None:
     options = ("--data", road.data, "--method", "blocks", "--method", "opq", "--cost", "block-count", "--bits", 4)
     pruned = call_json("compress", road.path("plain"), "--model", road.factory, *options, "-o", tmp_path / "small")
     assert pruned["sparsity"] == pytest.approx(0.5, abs=0.2)
@@ -29,7 +29,7 @@ def test_blocks_then_opq_then_a_bundle(road: Road, tmp_path: Path) -> None:
     assert bundle["plain_multiplications"] < road.results["compile"]["plain_multiplications"]
 
 
-def test_bits_by_layer_for_the_encrypted_objective(road: Road, tmp_path: Path) -> None:
+def test_the_encrypted_objective_counts_bits_per_layer(road: Road, tmp_path: Path) -> None:
     options = ("--model", road.factory, "--data", road.data, "--bits", 4.5, "--epochs", 0)
     found = call_json("compress", road.path("plain"), *options, "--objective", "encrypted", "-o", tmp_path / "small")
     assert sum(row["bits"] for row in found["layers"]) == 9

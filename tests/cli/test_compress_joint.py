@@ -7,7 +7,7 @@ import pytest
 from tests.small_road import Road, call, call_json
 
 
-def test_joint_quantization_and_what_inspect_says(road: Road, tmp_path: Path) -> None:
+def test_inspect_reports_joint_quantization(road: Road, tmp_path: Path) -> None:
     options = ("--model", road.factory, "--data", road.data, "--method", "joint", "--activation-bits", 6)
     found = call_json("compress", road.path("plain"), *options, "-o", tmp_path / "out")
     assert [row["bits"] for row in found["layers"]] == [6, 6]
@@ -19,7 +19,7 @@ def test_joint_quantization_and_what_inspect_says(road: Road, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_the_zoos_transformer(tmp_path: Path) -> None:
+def test_the_zoos_transformer_is_jointly_quantized(tmp_path: Path) -> None:
     found = call_json("compress", "vit", "--data", "mnist", "--method", "joint", "-o", tmp_path / "out")
     assert found["accuracy_plain"] - found["accuracy_compressed"] <= 0.002
     assert found["uncompressed_layers"] == [] and found["compression_rate"] > 3.9

@@ -48,7 +48,7 @@ def test_another_node_changes_energy_and_not_time() -> None:
         (("resnet20",), "pareto", "--picture pareto takes several MODELs"),
     ],
 )
-def test_a_picture_of_another_number_of_models_is_a_usage_error(
+def test_a_picture_for_the_wrong_number_of_models_is_a_usage_error(
     tmp_path: Path, models: tuple[str, ...], picture: str, message: str
 ) -> None:
     result = call("estimate", *models, "--plot", tmp_path / "x.png", "--picture", picture)
@@ -56,7 +56,7 @@ def test_a_picture_of_another_number_of_models_is_a_usage_error(
 
 
 @pytest.mark.parametrize("picture", ["costs", "energy", "roofline"])
-def test_every_picture_of_one_model(tmp_path: Path, picture: str) -> None:
+def test_every_picture_of_one_model_is_written(tmp_path: Path, picture: str) -> None:
     pytest.importorskip("matplotlib")
     plot = tmp_path / "x.png"
     call_json("estimate", "resnet20", "--plot", plot, "--picture", picture)
@@ -64,7 +64,7 @@ def test_every_picture_of_one_model(tmp_path: Path, picture: str) -> None:
 
 
 @pytest.mark.parametrize("picture", ["waterfall", "pareto"])
-def test_every_picture_of_several_bundles(road: Road, tmp_path: Path, picture: str) -> None:
+def test_every_picture_of_several_bundles_is_written(road: Road, tmp_path: Path, picture: str) -> None:
     pytest.importorskip("matplotlib")
     plot, other = tmp_path / "x.png", tmp_path / "other"
     shutil.copytree(road.path("bundle"), other)
@@ -95,7 +95,7 @@ def test_a_real_run_stands_beside_the_estimates(road: Road, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "message"), [("{", "run.json: not JSON"), ("{}", "run.json: field server_ms is missing; save what")]
 )
-def test_a_run_that_is_not_one_is_refused(road: Road, tmp_path: Path, text: str, message: str) -> None:
+def test_a_file_that_is_not_a_run_is_refused(road: Road, tmp_path: Path, text: str, message: str) -> None:
     measured = tmp_path / "run.json"
     measured.write_text(text, encoding="utf-8")
     result = call("report", road.path("bundle"), "--measured", measured, "-o", tmp_path / "report.html")
@@ -103,7 +103,7 @@ def test_a_run_that_is_not_one_is_refused(road: Road, tmp_path: Path, text: str,
     assert not (tmp_path / "report.html").exists()
 
 
-def test_a_report_of_something_else_says_so(road: Road, tmp_path: Path) -> None:
+def test_a_report_of_anything_but_a_bundle_is_refused(road: Road, tmp_path: Path) -> None:
     result = call("report", road.path("friendly"), "-o", tmp_path / "report.html")
     assert result.exit_code == 1
     assert "not a bundle; make one with `cipherpress compile`" in result.stderr

@@ -88,7 +88,7 @@ def test_existing_outputs_are_kept_and_refused_before_any_work(road: Road, tmp_p
         assert "--force" in fails(tmp_path, *arguments)
 
 
-def test_force_replaces(road: Road, tmp_path: Path) -> None:
+def test_force_replaces_existing_outputs(road: Road, tmp_path: Path) -> None:
     arguments = ("encrypt", road.path("bundle"), "--key", road.path("keys/secret.key"), "--input", road.path("x.npy"))
     output = tmp_path / "x.ct"
     output.write_text("older")
@@ -145,7 +145,7 @@ def test_wrong_usage_has_status_2(arguments: tuple[str, ...]) -> None:
     assert "Usage:" in result.stderr
 
 
-def test_a_process_of_its_own_fails_the_same_way(tmp_path: Path) -> None:
+def test_a_separate_process_fails_the_same_way(tmp_path: Path) -> None:
     done = process(ROOT / "cli.py", "keygen", tmp_path / "none", "-o", tmp_path / "keys", "--json")
     assert done.returncode == 1
     assert done.stdout == ""

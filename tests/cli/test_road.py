@@ -63,7 +63,7 @@ def test_compress_reaches_the_requested_rate(road: Road, tmp_path: Path, rate: f
     assert rate <= found["compression_rate"] < 1.2 * rate
 
 
-def test_the_secret_key_is_the_owners_alone(road: Road) -> None:
+def test_only_the_owner_may_read_the_secret_key(road: Road) -> None:
     assert stat.S_IMODE(Path(road.path("keys/secret.key")).stat().st_mode) == 0o600
 
 

@@ -9,7 +9,7 @@ from tests.small_road import Road, call, call_json
 FEW = ("--images", 20, "--encrypted", 2, "--steps", 3)
 
 
-def test_a_compiled_bundle_holds_near_its_data(road: Road) -> None:
+def test_a_compiled_bundle_keeps_its_bound_near_its_data(road: Road) -> None:
     found = call_json("verify", road.path("bundle"), "--data", road.data, *FEW)
     assert found["holds"] is True
     assert 0 < found["largest_error"] <= found["bound"]

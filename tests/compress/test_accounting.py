@@ -32,7 +32,7 @@ def toy(columns=40, positions=(0, 3, 20, 39)):
 
 
 @pytest.mark.parametrize(("gap_bits", "bits"), [(2, 72), (3, 56), (4, 48), (5, 36)])
-def test_relative_index_with_fillers(gap_bits, bits):
+def test_relative_index_with_fillers_by_hand(gap_bits, bits):
     entries = 4 + relative_fillers(toy(), gap_bits)
     assert entries * (gap_bits + 4) == bits
 
@@ -55,14 +55,14 @@ def test_relative_index_of_random_positions_meets_its_expectation():
     assert entries * 8 / nonzero.size == pytest.approx(0.9819589818, rel=0.01)
 
 
-def test_entropy_of_positions_and_values():
+def test_entropy_of_positions_and_values_by_hand():
     codes = np.zeros(40, dtype=np.int32)
     codes[[0, 3, 20, 39]] = 1
     assert code_entropy_bits(codes) == pytest.approx(18.7598, abs=1e-4)
 
 
 @given(codes=arrays(np.int32, (4, 6), elements=st.integers(-7, 7)))
-def test_no_encoding_passes_the_entropy(codes):
+def test_no_bitmap_is_shorter_than_the_entropy(codes):
     layer = account_layer("x", LayerCodes(codes, np.array(-3, dtype=np.int32), codes != 0, 7))
     assert layer.total_bits == layer.value_bits + layer.position_bits + layer.overhead_bits
     assert layer.nonzeros + int((codes == 0).sum()) == layer.parameters
@@ -70,7 +70,7 @@ def test_no_encoding_passes_the_entropy(codes):
         assert layer.value_bits + layer.position_bits >= layer.entropy_bits - 1e-9
 
 
-def test_masked_and_rounded_zeros_are_told_apart():
+def test_masked_and_rounded_zeros_are_counted_separately():
     codes = np.array([[3, 0, 0, -1]], dtype=np.int32)
     layer = account_layer("x", LayerCodes(codes, np.array(0, dtype=np.int32), np.array([[True, True, False, True]]), 3))
     assert (layer.nonzeros, layer.kept, layer.sparsity, layer.distinct) == (2, 3, 0.5, 2)
@@ -141,7 +141,7 @@ def test_an_uncompressed_network_has_rate_one_and_running_statistics_cost():
     assert account(normed)["total_bits"] == 32 * (28 + 10)
 
 
-def test_the_folder_weighs_what_is_counted(tmp_path):
+def test_the_folder_has_the_counted_size(tmp_path):
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(400, 300), nn.ReLU(), nn.Linear(300, 100)).eval()
     small = opq(net, sparsity=0.6, bits=4)

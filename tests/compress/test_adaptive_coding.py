@@ -24,7 +24,7 @@ def random_codes(seed, shape, density, levels):
     levels=st.sampled_from([1, 3, 7, 127]),
 )
 @settings(deadline=None, max_examples=60)
-def test_codes_come_back_from_a_string_as_long_as_was_counted(seed, rows, columns, density, levels):
+def test_codes_are_decoded_from_a_string_of_the_counted_length(seed, rows, columns, density, levels):
     codes = random_codes(seed, (rows, columns), density, levels)
     string = encode(codes, levels)
     for following in (b"", b"\xff\xff\xff\xff\xff\xff\xff"):
@@ -32,7 +32,7 @@ def test_codes_come_back_from_a_string_as_long_as_was_counted(seed, rows, column
     assert 0 <= sum(string_bits(codes, levels)) - 8 * len(string) <= 16
 
 
-def test_a_long_string_is_as_long_as_was_counted():
+def test_a_long_string_has_the_counted_length():
     codes = random_codes(1, (120, 400), 0.05, 7)
     string = encode(codes, 7)
     assert (decode(string, codes.shape, 7) == codes).all()

@@ -110,11 +110,11 @@ def test_rates_order_scale_and_monotonicity(layers, sparsity, factor):
         ([1, 1, 1], [100, 200, 700], 3.3, [4, 4, 3]),
     ],
 )
-def test_whole_bits(ranges, counts, mean_bits, bits):
+def test_whole_bits_by_hand(ranges, counts, mean_bits, bits):
     assert allocate_bits(ranges, counts, mean_bits) == bits
 
 
-def test_a_layer_that_holds_nearly_all_weights_gets_its_bit():
+def test_bits_with_one_layer_of_nearly_all_weights_use_the_whole_budget():
     assert allocate_bits([0.33, 0.083, 0.18], [36, 2116, 100], 4) == [4, 4, 4]
 
 
@@ -124,7 +124,7 @@ def test_a_layer_that_holds_nearly_all_weights_gets_its_bit():
     objective=st.sampled_from(get_args(Objective)),
 )
 @settings(deadline=None, max_examples=150)
-def test_whole_bits_against_exhaustive_search(layers, mean_bits, objective):
+def test_whole_bits_equal_exhaustive_search(layers, mean_bits, objective):
     ranges, counts = zip(*layers, strict=True)
     costs = counts if objective == "storage" else [1] * len(counts)
     budget = mean_bits * sum(costs) + 1e-9

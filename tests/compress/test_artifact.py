@@ -112,7 +112,7 @@ def test_files_that_belong_together_are_replaced_together(tmp_path):
 # -- folders
 
 
-def test_all_files_or_nothing(tmp_path):
+def test_a_folder_is_written_whole_or_not_at_all(tmp_path):
     write_folder(tmp_path / "a" / "b", BUNDLE)
     assert contents(tmp_path / "a" / "b") == BUNDLE
     assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o755
@@ -305,7 +305,7 @@ def _first_text(node: ast.Call) -> list[str]:
         "from safetensors.torch import save_file",
     ],
 )
-def test_the_search_for_writers_sees(code):
+def test_the_search_for_writers_finds_every_way_to_write(code):
     assert any(_writes(node) for node in ast.walk(ast.parse(code)))
 
 

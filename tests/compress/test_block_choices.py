@@ -30,7 +30,7 @@ def total(costs, masks):
 
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
-def test_shares_over_layers_are_what_trying_every_mask_finds(data):
+def test_shares_over_layers_equal_exhaustive_search(data):
     """For scores that add up and blocks of one price per layer, the choice is the best of all 2^B masks."""
     sizes = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=3))
     scores = [np.array(data.draw(st.lists(st.integers(0, 20), min_size=n, max_size=n)), dtype=float) for n in sizes]
@@ -90,7 +90,7 @@ def test_a_grid_is_cleared_one_line_after_the_other():
     assert sorted(order.tolist()) == list(range(8))
 
 
-def test_orders_that_clear_lines_save_rotations_single_diagonals_do_not():
+def test_orders_that_clear_lines_save_rotations_and_single_diagonals_do_not():
     _, cost = diagonals(positions=16)
     orders = removal_orders(np.random.default_rng(0).random(16), cost, np.ones(16))
     half = []

@@ -31,7 +31,7 @@ def kept(count, *blocks):
     return mask
 
 
-def test_baby_and_giant_steps_of_sixteen_diagonals():
+def test_baby_and_giant_steps_of_sixteen_diagonals_by_hand():
     """Dense is (6, 16), bands {0,2} (4, 8), residues {0,2} (4, 8), eight scattered (6, 8), all with four babies."""
 
     def rotations(*diagonals):
@@ -44,7 +44,7 @@ def test_baby_and_giant_steps_of_sixteen_diagonals():
     assert rotations(0, 1, 3, 6, 8, 11, 13, 14) == 6
 
 
-def test_bands_and_residues_save_rotations_single_diagonals_only_products():
+def test_bands_and_residues_save_rotations_and_single_diagonals_only_products():
     _, bands = priced((16, 16), "band:4", positions=16)
     assert bands.operations(kept(4, 0, 1, 2, 3)) == (6, 16)
     assert bands.operations(kept(4, 0, 2)) == (4, 8)
@@ -53,7 +53,7 @@ def test_bands_and_residues_save_rotations_single_diagonals_only_products():
     assert residues.operations(kept(4)) == (0, 0)
 
 
-def test_diagonals_that_tiles_touch():
+def test_diagonals_that_tiles_touch_by_hand():
     """8 x 8 in tiles of 2 x 2: block-diagonals {0,1} leave 5 diagonals, {0,2} leave 6, a checkerboard 6."""
     groups, cost = priced((8, 8), "tile:2x2", positions=16)
     tile = np.arange(16).reshape(4, 4)
@@ -70,7 +70,7 @@ def test_diagonals_that_tiles_touch():
     assert cost.operations(kept(16, 0))[1] == 3
 
 
-def test_the_token_packed_layout_of_twelve_blocks():
+def test_the_token_packed_layout_of_twelve_blocks_by_hand():
     """384 x 384 in blocks of 32: 32 products per kept tile; 372, 192 or 120 rotations by the number of babies."""
     groups, cost = priced((384, 384), "packed:32", positions=197, model=CkksDiagonals(slots=8192))
     dense = np.ones(144, dtype=bool)
@@ -81,7 +81,7 @@ def test_the_token_packed_layout_of_twelve_blocks():
     assert cost.operations(dense) == (120, 4576)
 
 
-def test_layouts_of_the_reference_network():
+def test_layouts_of_the_reference_network_by_hand():
     """784 inputs onto 300 rows: 8 blocks of 512 slots with 49 diagonals each, two inputs per slot.
 
     Inner layers have next_pow2(rows).
@@ -99,7 +99,7 @@ def test_layouts_of_the_reference_network():
     assert Layout.of(LayerPlace(name="x", shape=(64, 64), positions=16), 4096) == Layout(256, 64, False)
 
 
-def test_a_layout_leaves_out_what_has_died():
+def test_a_layout_leaves_out_pruned_rows_and_inputs():
     """300 of 400 inputs onto 200 of 300 rows: 16 blocks of 256 slots with 10 diagonals each, two inputs per slot."""
     mask = np.ones((300, 400), dtype=bool)
     mask[:, ::4] = False
@@ -110,7 +110,7 @@ def test_a_layout_leaves_out_what_has_died():
 
 
 @pytest.mark.parametrize(("number", "power"), [(0, 1), (1, 1), (2, 2), (3, 4), (128, 128), (129, 256)])
-def test_powers_of_two(number, power):
+def test_the_next_power_of_two(number, power):
     assert next_power_of_two(number) == power
 
 
@@ -121,7 +121,7 @@ def test_powers_of_two(number, power):
     text=st.sampled_from(["residue:4", "band:2", "tile:2x3", "inputs:1", "outputs:2"]),
     seed=st.integers(0, 99),
 )
-def test_products_are_the_diagonals_that_hold_something(rows, columns, text, seed):
+def test_products_are_the_diagonals_with_a_weight(rows, columns, text, seed):
     groups, cost = priced((rows, columns), text, positions=16)
     chosen = np.random.default_rng(seed).random(groups.max() + 1) < 0.5
     modulus = min(next_power_of_two(rows), next_power_of_two(columns))
@@ -135,7 +135,7 @@ def test_products_are_the_diagonals_that_hold_something(rows, columns, text, see
     name=st.sampled_from(["ckks-diagonals", "plain-blocks", "block-count"]),
     seed=st.integers(0, 99),
 )
-def test_no_model_grows_when_a_block_goes(text, name, seed):
+def test_no_cost_grows_when_a_block_is_pruned(text, name, seed):
     random = np.random.default_rng(seed)
     groups, cost = priced((8, 12), text, model=cost_model(name), positions=3)
     mask = random.random(groups.max() + 1) < 0.7
@@ -146,7 +146,7 @@ def test_no_model_grows_when_a_block_goes(text, name, seed):
         assert cost.energy(fewer) <= cost.energy(mask)
 
 
-def test_taps_of_a_convolution_turn_the_input():
+def test_taps_of_a_convolution_rotate_the_input():
     """Four channels onto four, three taps: 12 products. Two taps rotate inputs, three channel differences the sums."""
     _, cost = priced((4, 4, 1, 3), "taps", positions=16)
     assert cost.operations(np.ones(3, dtype=bool)) == (5, 12)

@@ -34,7 +34,7 @@ def test_the_divergence_of_a_pruned_network_by_hand(net, images):
     assert found[1] == pytest.approx(float((before * (before / after).log()).sum(1).mean()), rel=1e-5)
 
 
-def test_the_network_is_as_it_was(net, images):
+def test_measuring_leaves_the_network_unchanged(net, images):
     before = {key: value.clone() for key, value in net.state_dict().items()}
     measured = MeasuredDistortion(net, net, images, GROUPS)
     first = measured("0", np.eye(6, dtype=bool))

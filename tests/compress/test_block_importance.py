@@ -66,7 +66,7 @@ def _by_autograd(layer, x, run):
         (nn.Conv1d(2, 3, 2), (2, 6)),
     ],
 )
-def test_gradients_of_samples_are_those_of_one_at_a_time(layer, shape):
+def test_gradients_of_samples_equal_those_of_single_runs(layer, shape):
     torch.manual_seed(0)
     layer = layer.double()
     x = torch.randn(4, *shape, dtype=torch.float64)
@@ -100,7 +100,7 @@ def _groups(name="inner"):
     return {name: block_groups(parse_pattern("outputs:1"), (4, 4), modulus=4)}
 
 
-def test_a_network_against_autograd_also_over_several_batches(images):
+def test_responses_of_a_network_equal_autograd_over_several_batches(images):
     torch.manual_seed(1)
     net = Twice()
     labels = np.arange(150) % 4

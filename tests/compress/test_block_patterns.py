@@ -40,12 +40,12 @@ def test_tiles_are_numbered_row_by_row_and_may_be_ragged():
     assert (groups("packed:2", (3, 3)) == groups("tile:2x2", (3, 3))).all()
 
 
-def test_inputs_and_outputs():
+def test_blocks_of_inputs_and_outputs_by_hand():
     assert groups("inputs:2", (2, 5)).tolist() == [[0, 0, 1, 1, 2]] * 2
     assert groups("outputs:2", (3, 2)).tolist() == [[0, 0], [0, 0], [1, 1]]
 
 
-def test_a_convolution_by_filter_channel_and_tap():
+def test_blocks_of_a_convolution_by_filter_channel_and_tap():
     shape = (4, 2, 1, 3)
     assert (groups("outputs:1", shape) == np.arange(4)[:, None, None, None]).all()
     assert (groups("inputs:1", shape) == np.arange(2)[None, :, None, None]).all()
@@ -55,7 +55,7 @@ def test_a_convolution_by_filter_channel_and_tap():
     assert groups("residue:8", shape, modulus=2)[1, 0].tolist() == [[3, 4, 5]]
 
 
-def test_grouped_convolutions_know_their_channels():
+def test_blocks_of_grouped_convolutions_use_the_channels_of_the_group():
     """In a depthwise layer every filter reads its own channel, so all weights lie on diagonal zero."""
     assert groups("residue:4", (4, 1, 1, 1), conv_groups=4).max() == 0
     assert groups("residue:4", (4, 1, 1, 1), conv_groups=1).ravel().tolist() == [0, 3, 2, 1]

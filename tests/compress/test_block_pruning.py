@@ -90,14 +90,14 @@ def test_block_counts_are_met_exactly(plain, data):
 
 
 @pytest.mark.parametrize("block", ["band:4", "tile:4x4", "inputs:2+residue:8", "outputs:2", "packed:4"])
-def test_other_families_and_costs(plain, data, block):
+def test_every_family_meets_the_budget(plain, data, block):
     found = prune_blocks(plain, data, sparsity=0.3, block=block, cost=PlainBlocks(token_tile=4), images=200)
     step = found.history[-1]
     assert 0.65 < step["cost_pruned"] / step["cost_dense"] <= 0.7
     assert step["options"]["block"] == block and step["options"]["cost"] == "plain-blocks"
 
 
-def test_families_go_to_layers_in_running_order(plain, data):
+def test_families_are_assigned_to_layers_in_running_order(plain, data):
     found = prune_blocks(plain, data, sparsity=0.2, block="inputs:1+whole+outputs:1", cost="block-count", images=200)
     rows = {row["layer"]: (row["blocks"], row["kept"]) for row in block_table(found)}
     shapes = {name: layer.weight.shape for name, layer in prunable_layers(found.module)}
@@ -106,7 +106,7 @@ def test_families_go_to_layers_in_running_order(plain, data):
     assert rows[second] == (1, 1)
 
 
-def test_a_second_pruning_counts_classes_among_the_lines_that_live(plain, data):
+def test_a_second_pruning_counts_classes_among_the_remaining_lines(plain, data):
     """Every other input is gone, so the remaining classes are wrapped diagonals of the narrower matrix."""
     narrow = prune_blocks(plain, data, sparsity=0.5, block="inputs:1+whole", cost="block-count", images=200)
     found = prune_blocks(narrow, data, sparsity=0.2, block="residue:4+whole", cost="block-count", images=200, slots=64)
@@ -233,14 +233,14 @@ def test_conversion_leaves_no_trace_of_pruned_diagonals(small, data):
         assert (np.asarray(node.weights.codes)[~mask] == 0).all()
 
 
-def test_export_is_dense_and_the_same(small, data):
+def test_an_exported_network_is_dense_and_computes_the_same(small, data):
     plain_module = small.export()
     x = torch.from_numpy(data.x_test[:20])
     assert torch.equal(plain_module(x), small.module(x))
     assert not any(isinstance(part, WeightMask) for part in plain_module.modules())
 
 
-def test_save_and_load(small, plain, data, tmp_path):
+def test_a_pruned_model_is_saved_and_loaded_unchanged(small, plain, data, tmp_path):
     save_model(small, tmp_path / "a")
     loaded = load_model_folder(tmp_path / "a", plain)
     assert loaded.history == small.history and loaded.input_shape == (16,)
@@ -296,7 +296,7 @@ def test_accounting_counts_masked_layers_as_32_bit_numbers(small):
     assert counted["total_bits"] == 32 * (kept + biases) + overhead
 
 
-def test_masks_that_were_there_stay(small, plain, data):
+def test_earlier_masks_stay(small, plain, data):
     again = prune_blocks(small, data, sparsity=0.5, block="tile:4x4", cost="block-count")
     for name, mask in small.masks().items():
         assert not (again.masks()[name] & ~mask).any()

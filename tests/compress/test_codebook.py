@@ -31,7 +31,7 @@ def test_just_below_a_tie_goes_down_in_both_precisions():
         assert round_half_up(np.array([below, -below])).tolist() == [0, 0]
 
 
-def test_one_step_for_the_layer():
+def test_codes_with_one_step_for_the_layer_by_hand():
     codes = quantize(WEIGHTS, np.array(-4, dtype=np.int32), levels=127)
     assert codes.tolist() == [[14, -8, 0, 3], [1, -1, 0, 0]]
     assert squared_error(WEIGHTS, -4, 127) == pytest.approx(0.00209375)

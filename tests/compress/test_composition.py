@@ -68,7 +68,7 @@ def test_distillation_and_conversion_keep_masks_codebooks_and_steps(chain, data)
         assert not converted[name].values()[~codes.mask].any()
 
 
-def test_the_whole_chain_survives_the_disk(chain, data, tmp_path):
+def test_the_whole_chain_is_saved_and_loaded(chain, data, tmp_path):
     save_model(chain[-1], tmp_path / "m")
     loaded = load_model_folder(tmp_path / "m", network())
     assert np.array_equal(

@@ -27,7 +27,7 @@ def net():
     return nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 3)).eval()
 
 
-def test_of_a_linear_classifier_by_the_closed_form():
+def test_curvature_of_a_linear_classifier_equals_the_closed_form():
     """Diagonal Fisher information of softmax regression, from input j to class k: E[p_k (1 - p_k) x_j^2]."""
     torch.manual_seed(1)
     model, images = nn.Sequential(nn.Linear(6, 3)).eval(), data(images=40_000)
@@ -40,7 +40,7 @@ def test_of_a_linear_classifier_by_the_closed_form():
     assert np.mean(found / wanted) == pytest.approx(1, abs=0.03)
 
 
-def test_it_repeats_and_the_model_stays():
+def test_curvature_repeats_and_leaves_the_model_unchanged():
     model = net()
     before = {key: value.clone() for key, value in model.state_dict().items()}
     first, second = weight_curvature(model, data(), seed=3), weight_curvature(model, data(), seed=3)
@@ -59,7 +59,7 @@ def test_pruned_quantized_and_folded_weights_are_the_ones_that_run():
     assert (weight_curvature(normed, data())["0"] == folded["0"]).all()
 
 
-def test_rates_and_ranks_are_those_of_the_scores_and_steps_those_of_the_weights():
+def test_rates_and_masks_follow_the_scores_and_steps_the_weights():
     """OPQ by curvature prunes the same weights as OPQ of a network with weights |w| sqrt(E[g^2])."""
     model, curvature = net(), weight_curvature(net(), data())
     small = opq(model, sparsity=0.6, bits=4, weighting="curvature", curvature=curvature)
@@ -80,7 +80,7 @@ def test_rates_and_ranks_are_those_of_the_scores_and_steps_those_of_the_weights(
         assert np.abs(codes.values() - weight)[kept].max() <= 2.0 ** (float(codes.log2_step) - 1) + 1e-9
 
 
-def test_one_curvature_for_all_is_the_raw_weighting():
+def test_equal_curvatures_give_the_raw_weighting():
     model = net()
     same = {name: np.full(tuple(model.get_submodule(name).weight.shape), 4.0) for name in ("0", "2")}
     first = opq(model, sparsity=0.6, bits=4).layers()
@@ -88,7 +88,7 @@ def test_one_curvature_for_all_is_the_raw_weighting():
     assert all((first[name].codes == second[name].codes).all() for name in first)
 
 
-def test_bits_are_those_of_the_raw_weighting_whatever_the_curvature():
+def test_bits_do_not_depend_on_the_curvature():
     curvature = {"0": np.full((12, 6), 1e4), "2": np.ones((3, 12))}
     raw, weighted = opq(net(), sparsity=0, bits=4), opq(
         net(), sparsity=0, bits=4, weighting="curvature", curvature=curvature
@@ -96,7 +96,7 @@ def test_bits_are_those_of_the_raw_weighting_whatever_the_curvature():
     assert [row["bits"] for row in allocation_table(weighted)] == [row["bits"] for row in allocation_table(raw)]
 
 
-def test_it_loses_less_than_magnitudes_where_inputs_differ():
+def test_curvature_loses_less_than_magnitudes_where_inputs_differ():
     """An input that is nearly constant zero carries large weights that matter little."""
     model, images = net(), data()
     images.x_train[:, :3] *= 0.01

@@ -66,7 +66,7 @@ def pruned(net, sparsity=0.6, seed=0):
 @pytest.mark.parametrize("make", [convolutional, padded, residual])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("form", [lambda model: model, masks_only])
-def test_the_answers_stay(make, seed, form):
+def test_clearing_dead_units_keeps_the_answers(make, seed, form):
     torch.manual_seed(seed)
     small = form(pruned(make().eval(), seed=seed))
     x = torch.randn(20, 1, 14, 14)
@@ -75,7 +75,7 @@ def test_the_answers_stay(make, seed, form):
         torch.testing.assert_close(cleared.module(x), small.module(x), rtol=1e-4, atol=1e-5)
 
 
-def test_units_that_are_left_are_fed_and_read():
+def test_remaining_units_have_inputs_and_readers():
     cleared = without_dead_units(pruned(convolutional().eval()), (1, 14, 14))
     layers = [layer for layer in cleared.module if quantizer_of(layer) is not None]
     found = 0
@@ -102,7 +102,7 @@ def test_constants_do_not_pass_a_padded_edge():
     assert float(cleared.module[0].bias[1].detach()) == pytest.approx(0.7)
 
 
-def test_it_saves_bits_and_leaves_the_model_alone():
+def test_clearing_dead_units_saves_bits_and_leaves_the_model_unchanged():
     small = pruned(convolutional().eval())
     before = {name: codes.codes.copy() for name, codes in small.layers().items()}
     x = np.random.default_rng(0).random((64, 1, 14, 14), dtype=np.float32)

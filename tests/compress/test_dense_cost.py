@@ -38,7 +38,7 @@ def first(rows, inputs):
         (300, 400, 25, 4),
     ],
 )
-def test_the_first_layer_reads_two_inputs_a_slot(rows, inputs, products, folds):
+def test_the_first_layer_reads_two_inputs_per_slot(rows, inputs, products, folds):
     work = first(rows, inputs)
     assert (work.products, work.folds) == (products, folds)
 
@@ -90,7 +90,7 @@ def test_shares_that_fill_their_block_are_powers_of_two():
 
 
 @pytest.mark.parametrize("reads_input", [True, False])
-def test_time_is_what_pruning_decides_about(reads_input):
+def test_time_leaves_out_what_pruning_cannot_save(reads_input):
     cost = dense_cost((9, 20), 2, reads_input, single_weights((9, 20)), 64)
     assert cost.time(corner((9, 20), 1, 1)) == 0.0 < cost.milliseconds(corner((9, 20), 1, 1))
     dense = corner((9, 20), 9, 20)
@@ -104,7 +104,7 @@ def test_time_is_what_pruning_decides_about(reads_input):
     reads_input=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_it_never_grows_when_a_block_goes(text, layers_left, reads_input, seed):
+def test_the_cost_never_grows_when_a_block_is_pruned(text, layers_left, reads_input, seed):
     shape, random = (9, 20), np.random.default_rng(seed)
     groups = block_groups(parse_pattern(text), shape, modulus=16)
     cost = dense_cost(shape, layers_left, reads_input, groups, 64)
@@ -116,7 +116,7 @@ def test_it_never_grows_when_a_block_goes(text, layers_left, reads_input, seed):
 
 
 @pytest.mark.parametrize(("number", "power"), [(0, 1), (1, 1), (2, 2), (3, 4), (128, 128), (129, 256)])
-def test_powers_of_two(number, power):
+def test_the_next_power_of_two(number, power):
     assert next_power_of_two(number) == power
 
 
@@ -156,7 +156,7 @@ def modelled(inputs, units):
 
 
 @pytest.mark.slow
-def test_networks_come_in_the_order_of_the_compilers_predictions():
+def test_times_of_networks_are_proportional_to_the_compilers_predictions():
     """This model agrees with the compiler's predictions for lenet300's shape with inputs and units pruned.
 
     It agrees up to a common factor, which is enough because budgets are shares of the time.

@@ -67,7 +67,7 @@ def test_it_recovers_most_of_what_pruning_cost(small, plain, data):
     assert left < 0.7 * lost
 
 
-def test_history_tells_before_and_after_on_how_many_images(small, data):
+def test_history_has_accuracy_before_and_after_and_the_number_of_images(small, data):
     tuned = finetune(small, data, epochs=1, seed=3)
     assert [step["method"] for step in tuned.history] == ["opq", "finetune"]
     step = tuned.history[-1]

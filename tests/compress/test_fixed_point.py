@@ -31,7 +31,7 @@ from compress.joint.fixed_point import (
         (0, True, [0.5, 1.5, 2.5, -0.5, -1.5, -2.5], [1, 2, 3, 0, -1, -2]),
     ],
 )
-def test_codes(fraction_bits, signed, values, codes):
+def test_codes_by_hand(fraction_bits, signed, values, codes):
     assert Grid(fraction_bits, 8, signed).codes(np.array(values, dtype=float)).tolist() == codes
 
 

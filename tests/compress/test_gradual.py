@@ -80,7 +80,7 @@ def test_progress_rises_to_one(plain, data):
     assert seen == sorted(seen) and seen[-1] == pytest.approx(1)
 
 
-def test_no_shots_are_refused(plain, data):
+def test_zero_shots_are_refused(plain, data):
     with pytest.raises(ConfigError, match="shots: got 0; allowed: 1 or more"):
         opq_in_shots(plain, data, [])
     with pytest.raises(ConfigError, match="shots: got 0; allowed: 1 or more"):

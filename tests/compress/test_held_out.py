@@ -23,7 +23,7 @@ def test_training_images_are_split_and_keep_their_labels():
     assert set(held.calibration(20, seed=1)[:, 0]) <= set(held.x_train[:, 0])
 
 
-def test_one_seed_one_split():
+def test_the_same_seed_gives_the_same_split():
     first, again, other = (hold_out(data(100), images=10, seed=seed) for seed in (0, 0, 1))
     assert np.array_equal(first.x_test, again.x_test)
     assert not np.array_equal(first.x_test, other.x_test)

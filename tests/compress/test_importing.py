@@ -143,17 +143,17 @@ def test_every_spelling_of_an_activation_is_one_with_its_own_function(name):
     "module",
     [nn.ReLU(), nn.LeakyReLU(), nn.SiLU(), nn.GELU(), nn.Sigmoid(), nn.Tanh(), nn.ELU(), nn.Softplus(), nn.Hardtanh()],
 )
-def test_activation_modules(module):
+def test_activation_modules_are_imported_as_activations(module):
     assert kinds(nn.Sequential(nn.Linear(3, 3), module), (3,)) == ["activation"]
 
 
 @pytest.mark.parametrize("pool", [nn.MaxPool2d(2), nn.AdaptiveMaxPool2d(3)])
-def test_max_pooling_is_known(pool):
+def test_max_pooling_is_imported(pool):
     assert kinds(nn.Sequential(nn.Conv2d(2, 2, 1), pool), (2, 6, 6)) == ["maxpool"]
     assert kinds(Images(lambda m, x: F.max_pool2d(x, 2)), (2, 6, 6)) == ["maxpool"]
 
 
-def test_a_softmax_at_the_end_is_dropped_and_said():
+def test_a_softmax_at_the_end_is_dropped_and_reported():
     for last in (nn.Softmax(dim=1), nn.LogSoftmax(dim=1)):
         module = nn.Sequential(nn.Linear(3, 4), last).double().eval()
         network = export_network(module, (3,), np.eye(3))

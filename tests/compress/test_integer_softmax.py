@@ -71,7 +71,7 @@ def test_the_distance_from_the_real_softmax_is_bounded(row, scale, bits):
     assert np.abs(found - wanted).max() <= error_bound(len(row), grid)
 
 
-def test_the_bound_is_not_idle():
+def test_the_bound_excludes_a_coarser_rule():
     """The bound fails without the half in the division, and with a table of 16 entries."""
     rng = np.random.default_rng(0)
     codes, grid, rule = rng.integers(-4096, 4096, (2000, 4)), Grid(11, 12, False), exponent("s", 1.0)

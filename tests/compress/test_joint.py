@@ -82,7 +82,7 @@ def test_two_convolutions_share_one_accumulator():
     assert requantized(total, 7, Grid(3, 8, True)).tolist() == [10, 10]  # requantizing each first gives 9, 11
 
 
-def test_joint_beats_independent():
+def test_joint_grids_have_a_smaller_error_than_independent_ones():
     """The best separate choice (2, 4, 4) gives 0.00923125; a weight that feeds only a dead output may be clipped."""
     module = nn.Sequential(linear([[0.25, -0.45], [-0.05, -0.8]], [0.45, 0.2]), nn.ReLU()).double()
     x = np.array([[1.2, 0.5], [1.9, 1.85], [0.1, 0.35], [0.35, 0.35]])
@@ -95,7 +95,7 @@ def test_joint_beats_independent():
     assert found.error == pytest.approx(0.00235625)
 
 
-def test_the_search_sees_quantized_inputs():
+def test_the_search_uses_quantized_inputs():
     """With a coarse input grid the best weights differ from those for float inputs."""
     module = nn.Sequential(linear([[0.3, 0.6]], [0.1]))
     x = np.array([[0.3, 0.2], [0.9, 0.4], [0.6, 0.7]])

@@ -210,7 +210,7 @@ class Parts(nn.Module):
         return F.relu(self.last(y) * 4)
 
 
-def test_the_same_pieces_outside_attention():
+def test_parts_of_attention_are_quantized_outside_attention_too():
     torch.manual_seed(0)
     module, data = Parts().eval(), dataset(shape=(6,))
     model = joint_quantize(module, data, bits=10)
@@ -250,7 +250,7 @@ def test_parameters_that_are_not_finite_are_named(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("bits", "points"), [(8, 0.2), (6, 1.0)])
-def test_the_zoos_transformer_in_integers(bits, points):
+def test_the_zoos_transformer_in_integers_equals_its_simulation(bits, points):
     data = load_data("mnist")
     model = joint_quantize(load_model("vit"), data, bits=bits)
     last, network = model.history[-1], joint_network(model)

@@ -13,7 +13,7 @@ def dominates(one, other):
 
 
 @given(POINTS)
-def test_it_is_every_point_that_none_dominates_once(points):
+def test_the_front_has_every_undominated_point_once(points):
     front = [points[index] for index in pareto_front(points)]
     assert len(front) == len(set(front))
     assert set(front) == {point for point in points if not any(dominates(other, point) for other in points)}

@@ -62,7 +62,7 @@ def test_ties_and_their_neighbours_agree_between_simulation_and_codes(seed, kind
     assert layer_codes(layer).codes[0, :2].tolist() == [0, 0]
 
 
-def test_channel_steps():
+def test_codes_with_a_step_per_channel_by_hand():
     weight = torch.tensor([[0.9, -0.5], [0.09, -0.05]])
     layer = quantized_linear(weight, np.ones((2, 2), bool), [-3, -6], 7)
     assert layer_codes(layer).codes.tolist() == [[7, -4], [6, -3]]

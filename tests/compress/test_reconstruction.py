@@ -31,7 +31,7 @@ def test_refit_is_the_least_squares_solution(seed, inputs, outputs):
             assert error <= np.sum((x[:, kept] @ best - y[:, row]) ** 2) + 1e-5 * np.sum(y[:, row] ** 2)
 
 
-def test_by_hand():
+def test_a_refit_by_hand():
     """Of two equal inputs the survivor takes the weight of both; a strong ridge leaves it unchanged."""
     gram = np.array([[1.0, 1.0], [1.0, 1.0]])
     start = np.array([[2.0, 3.0]])

@@ -37,7 +37,7 @@ def test_wrong_options_are_refused_by_name(options, message):
     assert str(caught.value) == message
 
 
-def test_the_conversion_of_a_setting():
+def test_a_setting_gives_the_options_of_its_conversion():
     setting = Setting(
         straight=("3",), convert_epochs=2, convert_learning_rate=1e-3, convert_batch_size=8, convert_distortion=0.5
     )

@@ -6,7 +6,7 @@ import cipherpress as cp
 
 
 @pytest.mark.slow
-def test_lenet300_in_half_the_time_within_half_a_point():
+def test_lenet300_takes_half_the_time_within_half_a_point():
     data = cp.load_data("mnist")
     # the uncompressed network was predicted to take 12 ms when this was written
     found = cp.press_for(

@@ -42,12 +42,12 @@ def test_totals_are_the_sums_of_layers_and_survive_json(tiny_network: Network) -
         ([{"layer": "fc"}], "plain_workload: a layer needs exactly .*macs.*; compile the network again"),
     ],
 )
-def test_a_workload_that_is_not_one_is_refused(document: object, message: str) -> None:
+def test_a_document_that_is_not_a_workload_is_refused(document: object, message: str) -> None:
     with pytest.raises(CostModelError, match=message):
         PlainWorkload.from_json(document)
 
 
-def test_a_workload_with_a_count_that_is_no_count_is_refused(tiny_network: Network) -> None:
+def test_a_workload_with_an_invalid_count_is_refused(tiny_network: Network) -> None:
     document = plain_workload(tiny_network).to_json()
     document[1]["macs"] = -5
     with pytest.raises(CostModelError, match="plain_workload: macs: got -5; allowed: whole numbers, at least 0"):
@@ -151,7 +151,7 @@ def test_stored_keys_count_every_distinct_rotation_and_the_relinearization(make_
     assert encrypted_workload(plan).key_bytes == 3 * 1_572_864
 
 
-def test_a_shape_with_weights_counts_them_and_takes_no_others():
+def test_a_shape_counts_its_weights_and_refuses_another_number():
     codes = np.array([[1, 0, 0], [0, 0, 2]])
     counted = with_weights(dense("q", 3, 2, positions=5), Weights(codes=codes, step=np.array(0.25), bits=4))
     assert (counted.macs, counted.nonzero_macs, counted.nonzeros, counted.weight_bits) == (30, 10, 2, 4)

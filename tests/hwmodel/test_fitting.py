@@ -47,7 +47,7 @@ def test_the_fit_is_relative_so_small_operations_count_as_much_as_large_ones() -
     assert fit_kernel_times(doubled).butterfly_ns == pytest.approx(2 * TRUTH.butterfly_ns, rel=1e-5)
 
 
-def test_a_call_of_a_plan_is_found_apart_from_one_in_a_loop() -> None:
+def test_calls_in_plans_and_in_loops_are_fitted_separately() -> None:
     """On the same machine a call takes 9 us in plans and 2 us in cells."""
     alone = replace(TRUTH, call_us=2.0)
     counts = [
@@ -58,7 +58,7 @@ def test_a_call_of_a_plan_is_found_apart_from_one_in_a_loop() -> None:
     assert vars(fitted) == pytest.approx(vars(replace(TRUTH, call_us=9.0)))
 
 
-def test_plans_outweigh_no_kernel_that_they_lack() -> None:
+def test_plans_do_not_change_times_of_kernels_that_they_lack() -> None:
     """A plan of transforms alone says nothing about products, so their time comes from the cells."""
     plan = MeasuredPlan(KernelCounts(0, 10**6, 0, 0, 0, 1.0), TRUTH.butterfly_ns * 1e3 + 5.0)
     fitted = fit_kernel_times(synthetic(TRUTH), plans=[plan])

@@ -27,9 +27,7 @@ from secure.plan import Kind
 
 @pytest.mark.parametrize("degree", [4096, 32768])
 @pytest.mark.parametrize("level", [1, 2, 7])
-def test_with_one_special_prime_and_one_prime_a_digit_it_is_what_plans_are_counted_with(
-    degree: int, level: int
-) -> None:
+def test_one_special_prime_and_one_prime_per_digit_equal_the_counts_of_plans(degree: int, level: int) -> None:
     ring = HybridRing(degree=degree, levels=8, special=1, digit=1)
     seal, ours = operation_kernels(Kind.ROTATE, level, degree), key_switch(ring, level)
     assert (ours.transforms, ours.butterflies, ours.key_bytes) == (seal.transforms, seal.butterflies, seal.key_bytes)
@@ -132,7 +130,7 @@ def test_a_resnet_takes_as_many_bootstraps_as_its_levels_need() -> None:
     assert conjugations(SCHEMES["ark"]) == 36
 
 
-def test_convolutions_of_the_resnet() -> None:
+def test_convolutions_of_the_resnet_have_the_published_packing() -> None:
     """The packing of the published code: gaps 1, 2, 4; two, four and eight copies; strides where channels double."""
     layers = list(convolutions())
     assert len(layers) == 19
@@ -148,7 +146,7 @@ def test_a_scheme_of_few_keys_uses_two_for_a_matrix() -> None:
     assert sum(row.keys for row in many.rows if row.layer == "to slots 1") == 7 + 3
 
 
-def test_extended_plaintexts_are_paid_in_transforms() -> None:
+def test_extended_plaintexts_cost_transforms_instead_of_bytes() -> None:
     """63 diagonals at 24 primes: one limb of each diagonal is read, then transformed to all 24."""
     extended = bootstrap(SCHEMES["ark"])
     stored = bootstrap(replace(SCHEMES["ark"], extends_plaintexts=False))

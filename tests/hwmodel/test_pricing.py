@@ -74,7 +74,7 @@ def test_array_units_by_hand() -> None:
     assert report.layers[0].energy_parts["static"] == pytest.approx(10.0 * array.static_power_w.value)
 
 
-def test_a_bound_buffer_waits_for_passes_as_the_units_do() -> None:
+def test_a_limiting_buffer_waits_for_passes_like_the_units() -> None:
     """64 MB per image at 3.2 GB/s take 20 ms, more than the 336 MMAC; both times are divided by the utilization."""
     array = load_architecture("eyeriss")
     assert isinstance(array, PlainArray)
@@ -206,7 +206,7 @@ def test_more_images_share_the_weights() -> None:
     assert together.latency_ms.value >= together.latency_parts["compute"]
 
 
-def test_double_buffering_hides_what_it_says() -> None:
+def test_double_buffering_hides_the_given_share_of_transfers() -> None:
     """10 ms of computation and 5 ms of DRAM take 10 ms when all is hidden, 15 when nothing is, and 12.5 at a half."""
     array = MACHINES["eyeriss"]
     assert isinstance(array, PlainArray)

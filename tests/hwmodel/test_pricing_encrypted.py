@@ -60,7 +60,7 @@ def test_encrypted_totals_are_sums_and_an_empty_plan_costs_nothing(name: str, ma
     assert (empty.latency_ms, empty.energy_mj) == (0.0, 0.0)
 
 
-def test_a_core_pays_every_operation_its_kernels(make_plan: Callable[..., Plan]) -> None:
+def test_a_core_takes_the_kernels_of_every_operation(make_plan: Callable[..., Plan]) -> None:
     steps = [(Kind.ROTATE, "a"), (Kind.MULTIPLY_PLAIN, "a"), (Kind.SQUARE, "a"), (Kind.RELINEARIZE, "a")]
     times = kernel_times(load_architecture("cpu-seal"))
     each = [times.milliseconds(seal_operation_kernels(kind, 3, 8192)) for kind, _ in steps]
@@ -155,7 +155,7 @@ def test_a_gpu_adds_transfers_to_its_kernels(make_plan: Callable[..., Plan]) -> 
     assert hidden.latency_ms.value == pytest.approx(max(bus_ms, hidden.latency_parts["compute"]))
 
 
-def test_scaling_a_coefficient_scales_what_its_unit_says(make_plan: Callable[..., Plan]) -> None:
+def test_scaling_a_coefficient_scales_time_or_energy_by_its_unit(make_plan: Callable[..., Plan]) -> None:
     """Twice the bandwidth halves memory-bound time, twice the clock compute-bound time; energy follows pJ."""
     array = MACHINES["eyeriss"]
     assert isinstance(array, PlainArray)

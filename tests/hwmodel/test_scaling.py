@@ -22,7 +22,7 @@ def modular_product_energy_pj(word_bits: int) -> Band:
     return multiply_energy_pj(word_bits, word_bits) * MULTIPLIES_PER_MODULAR_PRODUCT
 
 
-def test_the_law_holds_the_published_points() -> None:
+def test_the_law_meets_the_published_points() -> None:
     assert multiply_energy_pj(8, 8).value == pytest.approx(0.2)
     wide = multiply_energy_pj(32, 32)
     assert wide.low == pytest.approx(3.1) and wide.low <= wide.value == pytest.approx(3.2)
@@ -53,7 +53,7 @@ def test_a_smaller_node_is_never_dearer_and_factors_invert(node: float, other: f
     assert node_factor(node, other).value * node_factor(other, node).value == pytest.approx(1)
 
 
-def test_the_table_is_met_and_a_node_stays_itself() -> None:
+def test_node_factors_meet_the_table_and_one_node_has_factor_one() -> None:
     assert node_factor(45, 28).value == pytest.approx((0.5 * 0.6) ** 0.5)
     assert node_factor(14, 14).low == node_factor(14, 14).high == 1
 
@@ -73,7 +73,7 @@ def test_product_energies_of_accelerator_files_follow_the_law(name: str) -> None
     assert machine.product_energy_pj.low >= law.low and machine.product_energy_pj.high <= law.high
 
 
-def test_the_tpus_lowest_mac_is_the_laws() -> None:
+def test_the_tpus_lowest_mac_energy_follows_the_law() -> None:
     machine = load_architecture("tpu-v1")
     assert isinstance(machine, PlainArray)
     law = mac_energy_pj(8, 8, 256) * node_factor(45, 28)

@@ -74,7 +74,7 @@ def test_the_table_is_readable_and_converts_to_json(table: VariantTable) -> None
     assert json.loads(json.dumps(table.to_json()))["variants"][1]["accuracy"] == 0.98
 
 
-def test_no_version_is_an_error() -> None:
+def test_a_table_without_versions_is_an_error() -> None:
     with pytest.raises(CostModelError, match="variants: none given; give at least the baseline"):
         compare_variants({}, MACHINES)
 
@@ -160,7 +160,7 @@ class _Tags(HTMLParser):
             self.places += [float(values[name]) for name in ("x", "cx") if name in values]
 
 
-def test_the_page_needs_nothing_else_and_tells_what_is_modelled(
+def test_the_page_fetches_nothing_and_says_what_is_modelled(
     make_plan: Callable[..., Plan], tiny_network: Network
 ) -> None:
     comparison = compare([tiny_network, make_plan([(Kind.ROTATE, "conv"), (Kind.ADD, "fc")])], MACHINES)

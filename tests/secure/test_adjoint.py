@@ -45,7 +45,7 @@ def test_an_input_that_nothing_reads_has_no_derivative():
     assert not np.any(zero[0])
 
 
-def test_noise_starts_again_the_same_and_is_another_for_another_seed():
+def test_the_same_seed_gives_the_same_noise_and_another_seed_another():
     plan, x = every_kind_plan(), np.random.default_rng(1).normal(size=(2, SMALL.slots))
     evaluator = NoisyClearEvaluator(plan, 5)
     runs = []
@@ -59,7 +59,7 @@ def test_noise_starts_again_the_same_and_is_another_for_another_seed():
         assert np.all(runs[0][value] != another[value])
 
 
-def test_the_derivatives_of_coefficients():
+def test_derivatives_by_slots_are_the_adjoint_of_the_coefficients():
     rng = np.random.default_rng(3)
     slots, by_coefficient = rng.normal(size=(2, 2048)) + 1j * rng.normal(size=(2, 2048)), rng.normal(size=(2, 4096))
     found = np.sum((np.conj(slot_derivatives(by_coefficient)) * slots).real, axis=1)

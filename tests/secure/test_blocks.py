@@ -43,7 +43,7 @@ def assert_product(table, matrix, source, values, atom=0):
     planes=st.integers(1, 2),
     seed=st.integers(0, 2**16),
 )
-def test_a_convolution_tap_by_tap(channels, sides, stride, padding, planes, seed):
+def test_a_convolution_by_taps_is_the_matrix_product(channels, sides, stride, padding, planes, seed):
     rng = np.random.default_rng(seed)
     stage = convolution(rng, (channels[0], *sides), channels[1], 2, stride, padding)
     taps, places = stage_taps(stage), compact_places(stage.grid.sizes)
@@ -64,7 +64,7 @@ def test_a_convolution_tap_by_tap(channels, sides, stride, padding, planes, seed
     groups=st.sampled_from([1, 2, 4]),
     seed=st.integers(0, 2**16),
 )
-def test_a_convolution_of_a_value_in_blocks(channels, side, stride, padding, groups, seed):
+def test_a_convolution_of_a_value_in_blocks_is_the_matrix_product(channels, side, stride, padding, groups, seed):
     rng = np.random.default_rng(seed)
     stage = convolution(rng, (channels[0], side, side), channels[1], 3 if side > 3 else 2, stride, padding)
     before = compact_places((side, side))
@@ -99,7 +99,7 @@ def test_adding_up_quarters_pools_every_window_and_leaves_copies(channels, windo
     assert np.count_nonzero(pooled.slot_map == 0) >= window**2
 
 
-def test_pooling_is_seen_where_weights_are_equal_over_windows_and_nowhere_else():
+def test_pooling_is_found_only_where_weights_are_equal_over_windows():
     rng = np.random.default_rng(0)
     grid = Grid(2, (4, 8), (1, 1), (2, 4, 8))
     pooled = rng.normal(size=(3, 2, 2, 4))
@@ -119,7 +119,7 @@ def test_taps_that_stay_in_their_quarter(count, channels, wanted):
     assert straight_tap_blocks(count, channels).tolist() == wanted
 
 
-def test_positions_that_would_share_a_place_are_seen():
+def test_positions_that_would_share_a_place_are_found():
     before = compact_places((3, 3))
     assert before.strided((4, 4), (1, 1)).collide
     assert not before.strided((3, 3), (1, 1)).collide

@@ -139,7 +139,7 @@ def read_slots(draft):
 
 
 @pytest.mark.parametrize("feature", [3, SILENT])
-def test_a_feature_laid_where_another_is_read_counts_twice_and_is_caught(draft, feature):
+def test_a_feature_that_is_read_twice_is_caught(draft, feature):
     layout = draft.atom_maps[0].copy()
     other = np.flatnonzero(read_slots(draft) & (layout[0] != feature) & (layout[0] != EMPTY))[0]
     layout[0, other] = feature
@@ -168,7 +168,7 @@ def test_a_weight_that_meets_a_second_copy_is_caught(draft, feature):
 
 
 @pytest.mark.parametrize("feature", [3, SILENT])
-def test_a_feature_that_found_no_slot_is_caught(draft, feature):
+def test_a_feature_without_a_slot_is_caught(draft, feature):
     layout = np.where(draft.atom_maps[0] == feature, EMPTY, draft.atom_maps[0])
     broken = replace(draft, atom_maps=(layout, *draft.atom_maps[1:]))
     with pytest.raises(PlanError, match="layer 'first': its diagonals are off by"):

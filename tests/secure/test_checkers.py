@@ -72,7 +72,7 @@ def test_a_rotation_of_the_wrong_sign_is_caught(draft):
         check_rotations(broken)
 
 
-def test_a_level_that_is_not_there_is_caught(draft):
+def test_a_missing_level_is_caught(draft):
     with pytest.raises(PlanError, match="layer 'last': was placed at level 0"):
         check_levels(replace(draft, stage_levels=(*draft.stage_levels[:-1], 0)))
     with pytest.raises(PlanError, match="layer 'last': was placed at level 2"):

@@ -37,7 +37,7 @@ def resealed(content):
     key=st.binary(min_size=16, max_size=16),
     items=st.lists(st.binary(max_size=40), min_size=1, max_size=6),
 )
-def test_what_goes_in_comes_out(kind, bundle, key, items):
+def test_the_content_is_read_back(kind, bundle, key, items):
     container = Container(kind, bundle.hex(), key, tuple(items))
     content = container.to_bytes()
     assert kind_of(content) is kind

@@ -22,7 +22,7 @@ def encoder():
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from([1, 3, 40, SLOTS]), st.floats(0, 20))
-def test_the_error_is_the_one_seal_makes(encoder, seed, filled, log2_scale):
+def test_the_encoding_error_equals_that_of_seal(encoder, seed, filled, log2_scale):
     random = np.random.default_rng(seed)
     slots = np.zeros(SLOTS)
     slots[random.choice(SLOTS, filled, replace=False)] = random.normal(size=filled)
@@ -33,7 +33,7 @@ def test_the_error_is_the_one_seal_makes(encoder, seed, filled, log2_scale):
     assert np.abs(found - encoding_error(slots, 2.0**log2_scale).real).max() < 1e-9
 
 
-def test_a_vector_of_few_slots_is_lost_whole():
+def test_a_vector_of_few_slots_is_rounded_to_zero():
     """One slot of 1 at scale 100: every coefficient is at most 2 * 100 / 4096 < 1/2, so all are rounded to zero."""
     slots = np.zeros(SLOTS)
     slots[17] = 1.0

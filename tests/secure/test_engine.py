@@ -120,7 +120,7 @@ def test_every_kind_together_equals_clear():
     assert_same_as_seal(plan, party, EngineBackend(party.ring, plan, 0, None))  # constants encoded at every use
 
 
-def test_products_of_values_still_to_be_divided_equal_seals():
+def test_products_of_undivided_values_equal_those_of_seal():
     plan = baby_giant_plan()
     forms = {form for _, form in schedule(plan).constants}
     assert forms == {Form.EXTENDED, Form.LIFTED}
@@ -199,7 +199,7 @@ def test_noise_of_centred_digits_equals_the_formula(margin_bits):
     assert first < 4 * predicted
 
 
-def test_seal_refuses_a_plan_that_counts_on_centred_digits():
+def test_seal_refuses_a_plan_that_relies_on_centred_digits():
     builder = Builder(params=make_params(4096, [36, 30], 37))
     plan = builder.build(builder.rotate(0, 1))
     with pytest.raises(BackendError, match="run the bundle with the engine backend"):

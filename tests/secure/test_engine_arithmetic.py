@@ -33,7 +33,7 @@ def value_at(coefficients, point, prime):
 
 @pytest.mark.parametrize("degree", [4096, 8192, 16384, 32768])
 @pytest.mark.parametrize("bits", [25, 50])
-def test_the_transform_evaluates_at_seals_roots_and_comes_back(degree, bits):
+def test_the_transform_evaluates_at_seals_roots_and_is_inverted(degree, bits):
     params = make_params(degree, [bits], None)
     tables, prime = make_tables(params), params.data_primes[0]
     wanted = residues(prime, degree)
@@ -50,7 +50,7 @@ def test_the_transform_evaluates_at_seals_roots_and_comes_back(degree, bits):
 
 @settings(deadline=None, max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), degree=st.sampled_from([4096, 8192, 16384, 32768]))
-def test_transforms_of_the_largest_residues_come_back(seed, degree):
+def test_transforms_of_the_largest_residues_are_inverted(seed, degree):
     """All residues are plus or minus 0.9 p, the most that is ever stored, for the largest prime."""
     params = make_params(degree, [50], None)
     tables, prime = make_tables(params), params.data_primes[0]
@@ -180,7 +180,7 @@ def test_switched_digits_at_the_extremes_are_exact(bits):
 
 
 @pytest.mark.parametrize("bits", [30, 50])
-def test_a_joint_division_is_one_by_the_product(bits):
+def test_a_joint_division_is_a_division_by_the_product(bits):
     degree, params = 4096, make_params(4096, [bits] * 3, bits)
     tables, scratch = make_tables(params), np.empty((4, degree))
     first, second, last = params.data_primes

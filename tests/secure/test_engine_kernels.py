@@ -114,7 +114,7 @@ def test_the_engines_program_has_as_many_instructions_as_calls_are_counted(plan)
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=NAMES)
-def test_a_programs_arrays_lie_apart(plan):
+def test_arrays_of_a_program_do_not_overlap(plan):
     """Arrays overlap neither each other nor the scratch in the workspace, and no kernel writes what it reads."""
     program = assemble(plan, schedule(plan), threads=2)
     degree = plan.params.poly_modulus_degree

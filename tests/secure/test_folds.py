@@ -16,7 +16,7 @@ def moved(value, move):
 
 
 @given(first=st.integers(0, 5), count=st.integers(0, 5), conjugated=st.booleans())
-def test_groups_add_what_single_folds_add(first, count, conjugated):
+def test_groups_give_the_sums_of_single_folds(first, count, conjugated):
     folds = [2 ** (first + k) for k in range(count) if first + k < 6]
     rng = np.random.default_rng(count)
     value = rng.normal(size=SLOTS) + 1j * rng.normal(size=SLOTS)

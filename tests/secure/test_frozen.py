@@ -55,7 +55,7 @@ def test_the_report_as_json_is_a_copy_of_dicts_and_lists(bundle):
     assert set(dict(bundle.report)) == set(REPORT)
 
 
-def test_a_bundle_keeps_no_hold_of_the_callers_values():
+def test_a_bundle_does_not_change_with_the_callers_values():
     slots, report = np.zeros(4, dtype=np.float32), {"layers": [1]}
     constant, bundle = Constant(slots, 1, 1.0), dataclasses.replace(small_bundle(), report=report)
     slots[0] = 1.0

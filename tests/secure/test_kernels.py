@@ -40,7 +40,7 @@ def test_counts_by_hand(kind, level, degree, transforms, butterflies, products, 
     assert operation_kernels(kind, level, degree) == wanted
 
 
-def test_adding_three_parts_is_half_as_much_again_as_two():
+def test_adding_three_parts_costs_half_as_much_again_as_two():
     two, three = (operation_kernels(Kind.ADD, 2, 4096, parts).additions for parts in (2, 3))
     assert (two, three) == (16384, 24576)
 

@@ -40,7 +40,7 @@ def test_a_decompression_bomb_is_refused_by_its_block_list():
         check_frame(frame(struct.pack("<IBB", 0xFD2FB528, 0, 0) + runs), "x.ct", 65536)
 
 
-def test_an_uncompressed_object_is_as_large_as_it_is():
+def test_an_uncompressed_object_has_its_own_size_as_bound():
     content = HEADER.pack(SEAL_MAGIC, HEADER.size, 4, 3, 0, 0, HEADER.size + 4 * 2**20) + bytes(4 * 2**20)
     check_frame(content, "x.ct", 4 * 2**20)
     with pytest.raises(FormatError, match="x.ct: it could inflate to 4194320 bytes where 100 are expected"):
@@ -63,7 +63,7 @@ def test_each_malformed_frame_is_named(body, message):
 
 
 @given(st.binary(max_size=200))
-def test_random_bytes_after_a_true_header_raise_nothing_else(body):
+def test_random_bytes_after_a_true_header_raise_only_format_errors(body):
     try:
         check_frame(frame(body), "x.ct", 2**20)
     except FormatError as error:

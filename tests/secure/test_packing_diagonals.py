@@ -98,7 +98,7 @@ def test_a_diagonal_of_zeros_does_not_exist():
     assert [key.rotation for key in table.diagonals] == [3]
 
 
-def test_a_strided_convolution_on_the_raster_needs_one_rotation_a_tap():
+def test_a_strided_convolution_on_the_raster_needs_one_rotation_per_tap():
     # one channel, 8 x 8, kernel 2 x 2, stride 2: four taps, four diagonals, though there are 16 outputs
     rows, columns = [], []
     for y in range(4):
@@ -138,7 +138,7 @@ def test_spread_leaves_empty_slots_zero():
     dropped=st.floats(0, 0.9),
     seed=st.integers(0, 2**16),
 )
-def test_inputs_that_nobody_reads_need_no_slot(size, rows, rounded, dropped, seed):
+def test_inputs_without_readers_need_no_slot(size, rows, rounded, dropped, seed):
     rng = np.random.default_rng(seed)
     read = np.flatnonzero(rng.random(size) >= dropped)
     read = read if len(read) else np.arange(1)

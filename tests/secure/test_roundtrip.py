@@ -51,7 +51,7 @@ def bundle(network, images):
     return compile_network(network, images, times=TIMES, limits=Limits(max_error=0.1))
 
 
-def test_in_clear_it_reports_what_needs_no_encryption(bundle, network, images):
+def test_a_round_trip_in_clear_reports_what_needs_no_encryption(bundle, network, images):
     labels = network.run(images).reshape(len(images), -1).argmax(axis=1)
     result = round_trip(bundle, images, labels, backend="clear")
     assert set(result) == CLEAR_KEYS | set(plan_summary(bundle.server.plan))
@@ -67,7 +67,7 @@ def test_accuracy_is_the_share_of_right_labels(bundle, network, images):
     assert result["accuracy_compressed"] == pytest.approx(1 - 3 / len(images))
 
 
-def test_encrypted_it_adds_agreement_errors_times_and_sizes(bundle, network, images):
+def test_an_encrypted_round_trip_reports_agreement_errors_times_and_sizes(bundle, network, images):
     labels = clear_outputs(bundle, images[:2]).argmax(axis=1)
     seen = []
     result = round_trip(bundle, images[:2], labels, progress=lambda label, share: seen.append((label, share)))

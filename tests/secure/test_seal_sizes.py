@@ -13,7 +13,7 @@ from tests.secure.plans import SMALL, small_bundle
 
 
 @pytest.mark.parametrize("params", [SMALL, make_params(8192, [50, 40, 40], 54)])
-def test_estimates_are_within_a_twentieth(params):
+def test_estimates_are_within_five_percent(params):
     spec = replace(small_bundle().client, params=params)
     ring = make_ring(params)
     secret, evaluation = generate_keys(spec, ring)

@@ -164,7 +164,7 @@ def test_parameters_that_pass_the_check_are_secure(degree, data, special):
 
 
 @pytest.mark.parametrize("degree", TABLE)
-def test_the_check_lets_a_full_modulus_pass(degree):
+def test_the_check_accepts_a_full_modulus(degree):
     sizes, left = [], TABLE[degree] - 0.5
     while left > 50:
         sizes.append(min(49.0, left - 25))

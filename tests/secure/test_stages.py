@@ -46,7 +46,7 @@ def residual_network(degree):
 
 
 @pytest.mark.parametrize(("degree", "squares"), [(2, 2), (4, 3)])
-def test_stages_equal_the_network_and_cost_one_square_an_activation(degree, squares):
+def test_stages_equal_the_network_and_cost_one_square_per_activation(degree, squares):
     network = residual_network(degree)
     images = rng.normal(size=(3, 2, 8, 8))
     stages = network_stages(network)
@@ -80,7 +80,7 @@ def test_a_feature_without_a_square_stays_a_line():
     np.testing.assert_allclose(values[-1].T, network.run(images), atol=1e-12)
 
 
-def test_dense_over_the_last_axis_is_one_block_a_position():
+def test_dense_over_the_last_axis_is_one_block_per_position():
     node = Dense(name="d", inputs=("x",), shape=(3, 2), weights=weights(2, 4), bias=rng.normal(size=2))
     matrix, constant = linear_matrix(node, (3, 4))
     x = rng.normal(size=(3, 4))

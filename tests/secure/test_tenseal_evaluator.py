@@ -116,7 +116,7 @@ SWITCH_LEVELS = {"rotate": 2, "rotate at level 1": 1, "relinearize": 2}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_error_of_one_operation_is_what_the_noise_formulas_say(kind):
+def test_the_error_of_one_operation_follows_the_noise_formulas(kind):
     plan, variance = one_operation(kind)
     dry_run(plan)
     x = uniform()
@@ -233,7 +233,7 @@ def test_ciphertexts_of_another_form_are_refused_by_name():
         load_ciphertext(party.ring, to_bytes(bare), 2, 2, "x.ct")
 
 
-def test_a_ciphertext_that_hides_nothing_is_refused():
+def test_a_ciphertext_without_encryption_is_refused():
     party = Party(every_kind_plan())
     plain_bytes = bytearray(uncompressed_bytes(party.encrypt(uniform())))
     residues = 2 * DEGREE * 8  # c1 is the second half of [part][prime][N]
@@ -270,6 +270,6 @@ def test_altered_native_bytes_are_a_format_error():
         reads(altered)
 
 
-def test_the_library_refusing_is_a_backend_error_with_its_own_words():
+def test_a_refusal_by_the_library_is_a_backend_error_with_its_message():
     with pytest.raises(BackendError, match="SEAL refused to save: no"), native_errors("save"):
         raise RuntimeError("no")

@@ -27,7 +27,7 @@ def dense_stages(rng, sizes, density):
     density=st.sampled_from([0.1, 0.3, 1.0]),
     seed=st.integers(0, 2**16),
 )
-def test_the_outputs_stay_what_they_were(sizes, density, seed):
+def test_trimming_keeps_the_outputs(sizes, density, seed):
     rng = np.random.default_rng(seed)
     stages = dense_stages(rng, sizes, density)
     images = rng.normal(size=(5, sizes[0]))

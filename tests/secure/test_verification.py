@@ -100,7 +100,7 @@ def test_ascent_on_a_linear_plan_reaches_the_corner_that_is_best_for_the_coeffic
     assert found.values.max() > Fullness(bundle).values(images).max()
 
 
-def test_no_step_leaves_the_images(images):
+def test_a_search_without_steps_returns_the_images(images):
     found = ascend(Fullness(small_bundle()), images[:2], images[:2] - 1, images[:2] + 1, 0, lambda share: None)
     np.testing.assert_array_equal(found.images, images[:2])
 
@@ -147,7 +147,7 @@ def test_images_outside_the_range_are_skipped_and_wrong_shapes_are_refused(image
         verify_bundle(small_bundle(), images[:, :2])
 
 
-def test_the_same_seed_finds_the_same(images):
+def test_the_same_seed_gives_the_same_result(images):
     keys = ("least_headroom_bits", "simulated_error")
     first, second = (verify_bundle(small_bundle(), images, encrypted=2, steps=3, seed=7) for _ in range(2))
     assert [[row[key] for key in keys] for row in first["rows"]] == [

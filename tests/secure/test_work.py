@@ -42,7 +42,7 @@ def without_drops(operations):
     st.integers(1, 2),
     st.booleans(),
 )
-def test_a_draft_counts_what_its_plan_does(small, degree, rescaling, base, primes, rotate):
+def test_a_draft_counts_the_work_of_its_plan(small, degree, rescaling, base, primes, rotate):
     images = small.images(6, 0)
     network = export_network(small.module, small.input_shape, images)
     choice = Choice(
@@ -79,7 +79,7 @@ def test_a_small_network_by_hand():
     assert work == plan_operations(draft.plan)
 
 
-def test_work_is_counted_at_the_level_it_is_done_at():
+def test_work_is_counted_at_its_own_level():
     work = plan_operations(every_kind_plan())
     assert work[Kind.RESCALE, 2] == 1
     assert work[Kind.ROTATE, 1] == work[Kind.DROP, 2] == 1
@@ -116,7 +116,7 @@ def test_times_of_kernels_add_up():
     assert draft_milliseconds(draft, TIMES) == pytest.approx(sum(draft_milliseconds(draft, t) for t in only))
 
 
-def test_a_draft_under_seal_costs_what_its_plan_does():
+def test_a_draft_costs_as_much_as_its_plan_under_seal():
     times = KernelTimes(butterfly_ns=1.1, product_ns=0.3, addition_ns=0.3, call_us=9.0)
     draft = dense_draft(16)
     plan = times.milliseconds(sum(plan_seal_kernels(draft.plan), KernelCounts()))
@@ -124,7 +124,7 @@ def test_a_draft_under_seal_costs_what_its_plan_does():
     assert draft_seal_milliseconds(draft, times) > draft_milliseconds(draft, times)
 
 
-def test_the_plan_and_its_draft_are_predicted_to_take_as_long_when_calls_cost():
+def test_a_plan_and_its_draft_have_the_same_predicted_time_with_a_cost_per_call():
     """The search orders choices by the draft's time.
 
     With a cost per call that time must agree with the plan's, up to additions to sums that are not divided yet.

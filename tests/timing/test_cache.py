@@ -43,7 +43,7 @@ def small_network():
     return Network(nodes=(Input(name="x", inputs=(), shape=(4,)), dense))
 
 
-def test_the_committed_table_stands_in_where_nothing_was_measured():
+def test_the_committed_table_is_used_where_nothing_was_measured():
     found = current_times()
     assert found == default_times()
     assert found.engine == kernel_times(load_architecture("cpu-engine"))
@@ -62,7 +62,7 @@ def test_measured_times_come_back_exactly(folder):
     assert [file.name for file in folder.iterdir()] == [path.name]  # no temporary file is left beside it
 
 
-def test_the_file_is_that_of_a_processor_and_versions(monkeypatch):
+def test_the_file_name_depends_on_the_processor_and_versions(monkeypatch):
     here = cache_path()
     for field in identity():
         monkeypatch.setattr("cipherpress.timing.cache.identity", lambda field=field: {**identity(), field: "another"})

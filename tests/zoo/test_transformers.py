@@ -94,7 +94,7 @@ def test_it_traces_for_any_batch_and_every_projection_is_a_linear_layer():
 @pytest.mark.parametrize(
     ("factory", "shape", "published"), [(deit_s, DEIT_S, 22_050_664), (deit_b, DEIT_B, 86_567_656)]
 )
-def test_deit_shapes_have_deits_parameters_but_the_class_token(factory, shape, published):
+def test_deit_shapes_have_deits_parameters_without_the_class_token(factory, shape, published):
     with torch.device("meta"):
         count = sum(parameter.numel() for parameter in factory().parameters())
     assert count == shape.parameters == published - 2 * shape.width  # without the class token and its position
