@@ -42,13 +42,14 @@ Array = NDArray[np.float64]
 
 logger = logging.getLogger(__name__)
 
-#: Of a call that names no limits.
+#: The limits of a call that names none.
 DEFAULT_LIMITS = Limits()
 
 #: For a network with one output: the largest acceptable error relative to the output's root mean square.
 ACCEPTABLE_RELATIVE_ERROR = 0.05
 
-#: The fewest bits that a level, the last modulus and the special prime need for a useful answer of a deep network.
+#: For a useful answer of a deep network, the fewest bits of a rescaling prime, of the modulus that is left at the end,
+#: and of the special prime.
 LEAST_LEVEL_BITS = 24
 LEAST_BASE_BITS = 26
 LEAST_SPECIAL_BITS = 26
@@ -65,8 +66,9 @@ def compile_network(
 ) -> Bundle:
     """The bundle of a network, calibrated on images of shape (images, *input_shape).
 
-    times: kernel times of the server's machine under the engine. seal_times: the same under SEAL, for networks that
-    need larger primes than the engine takes (default: those of `times`). limits: see `secure.limits`.
+    times: kernel times of the server's machine under the engine. seal_times: those under SEAL, for networks that need
+    larger primes than the engine takes; by default `times`. limits: see `secure.limits`. progress: called with the name
+    of a step and the share done, from 0 to 1.
     Raises: PlanBudgetError when every plan that is precise enough exceeds a limit in bytes; CompileError
     (LevelBudgetError, SlotOverflowError, PrecisionError, PlanError) naming the layer; CalibrationError;
     InputShapeError.
@@ -78,8 +80,7 @@ def compile_network(
     if images.shape[1:] != network.input_shape:
         raise InputShapeError(
             f"calibration images: shape {images.shape[1:]}; the network takes {network.input_shape}; "
-            "compile with the data "
-            "it was converted with"
+            "compile with the data it was converted with"
         )
     stages = trimmed(network_stages(network))
     evidence = gather_evidence(stages, images)
@@ -110,8 +111,10 @@ def compile_network(
 
 
 def _allowed_error(evidence: Evidence, limits: Limits) -> float:
-    """The largest acceptable error of an output at six standard deviations; infinite where only changed classes
-    count."""
+    """The largest acceptable error of an output, in its units, at six standard deviations.
+
+    Infinite if only the share of changed classes is limited.
+    """
     if limits.max_error is not None:
         return limits.max_error
     return ACCEPTABLE_RELATIVE_ERROR * evidence.value_rms[-1] if evidence.outputs.shape[0] == 1 else inf
@@ -121,7 +124,8 @@ def _failure(outcome: Outcome, limits: Limits) -> CipherpressError:
     """The error that says why no choice was good enough: too many bytes, too imprecise, or too deep for every ring."""
     if outcome.over_budget is not None:
         return PlanBudgetError(
-            f"no plan that is precise enough keeps to the budget; the fastest has {outcome.over_budget}"
+            f"no plan that is precise enough keeps to the budget; the first one found has {outcome.over_budget}; "
+            "raise --budget-keys or --budget-upload, or allow a larger error with --max-error or --max-disagreement"
         )
     if outcome.closest is not None and (sigmas := outcome.closest[1].output_sigmas) is not None:
         excess, draft = outcome.closest
@@ -130,8 +134,8 @@ def _failure(outcome: Outcome, limits: Limits) -> CipherpressError:
         return PrecisionError(
             draft.stages[-1].layer,
             f"the smallest error any ring reaches at the output is {bound:.3g} (six sigma), "
-            f"{excess:.1f} times what keeps the "
-            f"answer right ({wanted}); use fewer layers or smaller activation ranges, or allow more with --max-error",
+            f"{excess:.1f} times what keeps the answer right ({wanted}); "
+            "use fewer layers or smaller activation ranges, or allow more with --max-error",
         )
     if outcome.deepest is None:
         return CompileError(None, "nothing was laid out; this is a defect of the search")
@@ -139,13 +143,16 @@ def _failure(outcome: Outcome, limits: Limits) -> CipherpressError:
     return LevelBudgetError(
         layer,
         f"the network needs {needed} levels, N={RING_DEGREES[-1]} carries {available}: "
-        f"{needed - available} too many from this "
-        "layer on; use fewer activations, or activations of degree 2 instead of 4, before it",
+        f"{needed - available} too many from this layer on; "
+        "use fewer activations, or activations of degree 2 instead of 4, before it",
     )
 
 
 def levels_missing(draft: Draft) -> tuple[str, int, int]:
-    """(first layer that has no level left, levels needed, levels that the ring has) at the lowest useful precision."""
+    """(the first layer that has no level left, levels that the network needs, levels that the draft's ring has).
+
+    All are counted at the lowest useful precision, with one level per square.
+    """
     needed = 1 + sum(stage.squared for stage in draft.stages)
     room = GUIDELINE_2024_LOG2_QP[draft.choice.degree] - LEAST_BASE_BITS - LEAST_SPECIAL_BITS
     available = 1 + int(room // LEAST_LEVEL_BITS)
@@ -156,12 +163,13 @@ def levels_missing(draft: Draft) -> tuple[str, int, int]:
 def bundle_of(network: Network, draft: Draft, weighed: Sequence[Alternative], times: KernelTimes) -> Bundle:
     """The bundle of a draft whose plan is written.
 
-    Raises: CompileError for a draft without a plan.
+    weighed: all alternatives that the search tried. times: the kernel times that the report predicts with.
+    Raises: CompileError for a draft without a plan or without predicted errors.
     """
     plan = draft.plan
     sigmas = draft.output_sigmas
     if plan is None or sigmas is None:
-        raise CompileError(draft.stages[-1].layer, "the draft is not finished")
+        raise CompileError(draft.stages[-1].layer, "its draft has no plan or no predicted errors; run all passes first")
     bundle_id = plan_digest(plan)
     inputs = draft.evidence.atoms[0]
     client = ClientSpec(
@@ -185,9 +193,9 @@ def bundle_of(network: Network, draft: Draft, weighed: Sequence[Alternative], ti
 
 
 def _read_slots(output_map: SlotMap, size: int) -> NDArray[np.int32]:
-    """(size, 2): the ciphertext and slot where each output is read.
+    """(size, 2): the ciphertext and the slot where the client reads each output.
 
-    Of several copies this is the one nearest to the middle, since the first slots have most noise.
+    Of several copies, the one nearest to the middle slot is read, since the first slots have most noise under SEAL.
     """
     slots = output_map.shape[1]
     result = np.zeros((size, 2), dtype=np.int32)

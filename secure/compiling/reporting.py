@@ -1,4 +1,4 @@
-"""The compiler's report: plain JSON values for people and cost models, by the keys of the interface."""
+"""The compiler's report: plain JSON values for people and cost models."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ REPORT_VERSION = 1
 def compile_report(
     network: Network, draft: Draft, times: KernelTimes, *, weighed: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """All that the compiler decided and predicts. weighed: the alternatives that it tried, the chosen one last."""
+    """All that the compiler decided and predicts, as JSON values. weighed: the alternatives that it tried.
+
+    Raises: ValueError for a draft without a plan or without predicted errors.
+    """
     plan, sigmas = draft.plan, draft.output_sigmas
     if plan is None or sigmas is None:
-        raise ValueError("a report needs a finished draft")
+        raise ValueError("the draft has no plan or no predicted errors; run all passes first")
     return {
         "version": REPORT_VERSION,
         "mode": "latency",
@@ -45,7 +48,7 @@ def compile_report(
 
 
 def plan_summary(plan: Plan) -> dict[str, Any]:
-    """Counts and parameters of a plan, by the keys of the interface."""
+    """Operation counts and parameters of a plan, as JSON values."""
     return {
         "poly_modulus_degree": plan.params.poly_modulus_degree,
         "log2_qp": plan.params.log2_qp,
@@ -64,7 +67,7 @@ def plan_summary(plan: Plan) -> dict[str, Any]:
 
 
 def _operation_kernels(plan: Plan) -> tuple[KernelCounts, ...]:
-    """Kernels of every operation, as the backend that runs the plan executes them."""
+    """The kernels of every operation, in the plan's order, under the backend that runs the plan."""
     if plan.params.fits_engine:
         return engine_kernels(plan)
     return plan_seal_kernels(plan)

@@ -1,8 +1,8 @@
 """The search for the cheapest plan that is precise enough: ring by ring, in the order of predicted time.
 
-In a ring twice as large every operation costs more than twice as much, and at best there are half as many. So only
-rings that may still win are laid out. Within a ring, the first choice that is precise enough and keeps to the limits
-in bytes wins.
+In a ring of twice the degree every operation costs more than twice as much, and at best half as many are needed. So
+rings much larger than that of the best draft so far are not laid out. Within a ring, drafts are tried in the order of
+their predicted time. The first one that is precise enough and keeps to the limits in bytes wins.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ Array = NDArray[np.float64]
 
 logger = logging.getLogger(__name__)
 
-#: The choice that a first draft holds. The search replaces all of it.
+#: The choice of the draft that a search starts from. The search replaces all of its fields.
 START = Choice(degree=RING_DEGREES[0], rescaling=Rescaling.EVERY, base_primes=1, rotate_input=True)
 
-#: The most squares in a draft without rescales. After k squares a scale is raised to the power of 2^k.
+#: The most squares in a draft without rescales. After k of them, a scale has 2^k times as many bits.
 MOST_SQUARES_UNRESCALED = 3
 
 #: Rings with more than this many times the degree of the best draft's ring are not laid out.
 LARGER_RINGS = 2
 
-#: Values of Choice.key_weight that are tried when keys are limited.
+#: The values of Choice.key_weight that are tried if the bytes of keys are limited.
 KEY_WEIGHTS = (0, 1, 4, 16)
 
 
@@ -61,9 +61,12 @@ def exceeded_bytes(limits: Limits, draft: Draft) -> str | None:
 
 
 def predicted_bytes(draft: Draft) -> tuple[float, float]:
-    """(evaluation keys, one request) of a draft with parameters, as SEAL writes them."""
+    """(bytes of all evaluation keys, bytes of one request) of a draft with parameters, as SEAL writes them.
+
+    Raises: CompileError for a draft without parameters.
+    """
     if draft.params is None:
-        raise CompileError(draft.stages[-1].layer, "its parameters are not chosen yet")
+        raise CompileError(draft.stages[-1].layer, "asked for its bytes before its parameters were chosen")
     relinearizes = any(stage.squared for stage in draft.stages)
     keys = evaluation_keys_bytes(draft.params, draft_key_count(draft), relinearizes=relinearizes)
     ciphertexts = draft.atom_maps[0].shape[0] // draft.choice.planes
@@ -72,13 +75,14 @@ def predicted_bytes(draft: Draft) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Alternative:
-    """A choice that the search tried: its predicted time, and why it lost (empty for the winner)."""
+    """A choice that the search tried, and its predicted time. verdict: why it lost; empty for the winner."""
 
     choice: Choice
     predicted_ms: float
     verdict: str
 
     def as_json(self) -> dict[str, Any]:
+        """All fields of the choice, the predicted time, and the verdict, which is "chosen" for the winner."""
         return {**asdict(self.choice), "predicted_ms": self.predicted_ms, "verdict": self.verdict or "chosen"}
 
 
@@ -86,12 +90,10 @@ class Alternative:
 class Outcome:
     """What a search found.
 
-    best, best_ms, times: the best draft with parameters if there is one, its predicted time, and the kernel times
-    behind that.
-    weighed: the choices tried. closest: of all drafts that are too imprecise the best, as (error over acceptable
-    error, draft).
-    over_budget: the limit in bytes that the first precise draft exceeds. deepest: the last draft laid out in the
-    largest ring.
+    best: the best draft, with parameters; None if no draft is good enough. best_ms: its predicted time. times: the
+    kernel times that the prediction uses. weighed: the choices tried. closest: the most precise of the drafts that are
+    too imprecise, as (error over acceptable error, draft). over_budget: in words, the limit in bytes that the first
+    precise draft exceeds. deepest: a draft of the largest ring that was laid out, for the message about levels.
     """
 
     best: Draft | None = None
@@ -110,8 +112,9 @@ def search(
     limits: Limits,
     report: Progress = lambda label, share: None,
 ) -> Outcome:
-    """Try every choice that may win. start: a draft with stages, evidence and the allowed error.
+    """Try every choice that may win, first with primes that the engine takes, then with SEAL's larger primes.
 
+    start: a draft with stages, evidence and the allowed error. times, seal_times: of the engine and of SEAL.
     Raises: SlotOverflowError when no ring holds the network; what a pass or its checker raises.
     """
     outcome = Outcome()
@@ -146,10 +149,10 @@ def _try_in_order(
     outcome: Outcome,
     report: Progress,
 ) -> None:
-    """Choose parameters for one ring's drafts, in the order given, until one wins or none can be faster than the best
-    so far.
+    """Choose parameters for the drafts of one ring, the fastest first, and write what happens into the outcome.
 
-    priced: (milliseconds, number of the draft), in ascending order.
+    Stops when a draft wins, or when no other draft can be faster than the best so far.
+    priced: (milliseconds, index into drafts), in ascending order.
     """
     for position, (predicted_ms, number) in enumerate(priced):
         draft = replace(drafts[number], choice=replace(drafts[number].choice, prime_bits=prime_bits))
@@ -168,7 +171,10 @@ def _try_in_order(
 
 
 def _verdict(done: Draft | None, limits: Limits, outcome: Outcome) -> str:
-    """Why a draft loses; empty if it does not."""
+    """Why a draft loses; empty if it does not. Updates closest and over_budget of the outcome.
+
+    done: None if choose_parameters found no chain that fits.
+    """
     if done is None or done.output_sigmas is None:
         return "modulus does not fit"
     excess = _excess(done, done.output_sigmas)
@@ -181,6 +187,7 @@ def _verdict(done: Draft | None, limits: Limits, outcome: Outcome) -> str:
 
 
 def _choices(degree: int, key_weights: Sequence[int]) -> list[Choice]:
+    """All choices of one ring. Those that share early passes follow one another, as `_laid_out` needs them."""
     return [
         Choice(
             degree=degree, planes=planes, rotate_input=rotate, share_giants=share, key_weight=weight,
@@ -193,8 +200,11 @@ def _choices(degree: int, key_weights: Sequence[int]) -> list[Choice]:
 
 
 def _laid_out(start: Draft, degree: int, key_weights: Sequence[int]) -> Iterator[Draft]:
-    """The drafts of one ring after the passes that need no primes. Of choices that lead to the same draft only the
-    first."""
+    """The drafts of one ring after the passes that need no primes.
+
+    Choices that share planes share the layout; those that split rotations alike share the splits too. Of choices that
+    lead to the same draft only the first is kept.
+    """
     seen: set[tuple[object, ...]] = set()
     possible = [choice for choice in _choices(degree, key_weights) if _may_fit(replace(start, choice=choice))]
     for planes, by_planes in groupby(possible, key=lambda choice: choice.planes):
@@ -221,7 +231,7 @@ def _laid_out(start: Draft, degree: int, key_weights: Sequence[int]) -> Iterator
 def _may_fit(draft: Draft) -> bool:
     """Whether the ring has room for the smallest primes: one for every level, and the special prime.
 
-    Many squares without a rescale fit no ring, since every square doubles the bits of the scale.
+    False also for many squares without a rescale, since every square doubles the bits of the scale.
     """
     squares = sum(stage.squared for stage in draft.stages)
     if draft.choice.rescaling is Rescaling.NEVER and squares > MOST_SQUARES_UNRESCALED:
@@ -231,7 +241,7 @@ def _may_fit(draft: Draft) -> bool:
 
 
 def _rotations(draft: Draft) -> tuple[object, ...]:
-    """The differences between two drafts of one layout: how rotations are split, chained and paired."""
+    """How a draft's rotations are split, chained and paired. Equal for drafts of one layout that do the same work."""
     parts = tuple(tuple(sorted(split.parts.items())) for split in draft.splits)
     work = tuple(
         stage_work(table, split, draft.choice) for table, split in zip(draft.tables, draft.splits, strict=True)
@@ -240,7 +250,11 @@ def _rotations(draft: Draft) -> tuple[object, ...]:
 
 
 def _done(draft: Draft, start: Pass | None, stop: Pass) -> Draft:
-    """The draft after passes that cannot give up: those that choose no parameters."""
+    """The draft after the passes from `start` up to but not including `stop`.
+
+    Only for passes before choose_parameters, which always give a draft.
+    Raises: PlanError when a pass gives none; what passes and checkers raise.
+    """
     done = run_passes(draft, start=start, stop=stop)
     if done is None:
         raise PlanError(draft.stages[-1].layer, "a pass gave up before parameters were chosen; this is a defect of it")
@@ -248,7 +262,7 @@ def _done(draft: Draft, start: Pass | None, stop: Pass) -> Draft:
 
 
 def _narrow_enough(start: Draft) -> Draft:
-    """The network laid out in the largest ring.
+    """The network laid out in the largest ring, with one input per slot.
 
     Raises: SlotOverflowError naming the layer that is too wide.
     """

@@ -1,6 +1,6 @@
 """The Network rewritten so that squaring is its only non-linear step.
 
-stages.py     a Network as stages whose only non-linear step is squaring
+stages.py     a Network as stages: affine maps, each followed by a square except the last
 matrices.py   linear nodes as sparse matrices
-trim.py       removes units of a pruned network that no longer matter
+trim.py       removes units that no stage reads or that depend on no input
 """

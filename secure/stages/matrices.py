@@ -1,4 +1,4 @@
-"""Every linear node of a Network as a sparse matrix over flat (C-order) features, with its constant part. Pure."""
+"""Linear nodes of a Network as sparse matrices over flat features (in C order), with their constants. Pure."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Array = NDArray[np.float64]
 
 
 def linear_matrix(node: Node, input_shape: Shape) -> tuple[sparse.csr_matrix, Array]:
-    """(matrix, constant) with flat_output = matrix @ flat_input + constant; the matrix is (node.size,
-    prod(input_shape)).
+    """(matrix, constant) such that flat_output = matrix @ flat_input + constant.
 
+    The matrix is (node.size, prod(input_shape)), the constant (node.size,).
     Raises: TypeError for nodes other than Dense, Conv, AvgPool, Affine and Permute.
     """
     match node:
@@ -49,7 +49,7 @@ def linear_matrix(node: Node, input_shape: Shape) -> tuple[sparse.csr_matrix, Ar
 def _window_matrix(
     filters: Array, in_shape: Shape, out_shape: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int
 ) -> sparse.csr_matrix:
-    """The cross-correlation of (in, *spatial) with filters (out, in / groups, *kernel), as a matrix."""
+    """The matrix of a convolution: cross-correlation of (in, *spatial) with filters (out, in / groups, *kernel)."""
     kernel = filters.shape[2:]
     spatial_in, spatial_out = in_shape[1:], out_shape[1:]
     per_axis_source, per_axis_valid = [], []

@@ -1,15 +1,16 @@
 """Network -> stages: the network rewritten so that squaring is its only non-linear step. Pure.
 
 Under CKKS squares cost levels, and all linear maps between two squares can be combined into one. So each value of the
-network is an affine function of *atoms*: the input and the squares made so far. A polynomial activation with its
-square completed (derived)
+network is written as an affine function of *atoms*: the input and the squares made so far. A polynomial activation is
+written with its square completed (derived):
 
-    degree 2:  c2 x^2 + c1 x + c0 = sign(c2) (sqrt|c2| (x + c1 / 2 c2))^2 + c0 - c1^2 / 4 c2
-    degree 4:  c4 (x^2 + a x + b)^2 + g x + d,  a = c3 / 2 c4, b = (c2 / c4 - a^2) / 2, g = c1 - 2 c4 a b, d = c0 - c4
-    b^2
+    degree 2:  c2 x^2 + c1 x + c0 = sign(c2) (sqrt|c2| (x + c1 / (2 c2)))^2 + c0 - c1^2 / (4 c2)
+    degree 4:  c4 (x^2 + a x + b)^2 + g x + d  with  a = c3 / (2 c4),  b = (c2 / c4 - a^2) / 2,
+                                                     g = c1 - 2 c4 a b,  d = c0 - c4 b^2
 
-adds one stage (two for degree 4): an affine map of atoms followed by a square. Its affine rest folds into whatever
-reads it. Average pooling, batch normalization, permutations and residual additions disappear into the maps.
+It adds one stage per square (two for degree 4): an affine map of atoms followed by a square. What is affine around the
+squares is combined with the maps that read the activation. Average pooling, batch normalization, permutations and
+residual additions disappear into the maps in the same way.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from secure.stages.matrices import linear_matrix
 
 Array = NDArray[np.float64]
 
-#: A curve whose leading coefficient is smaller than this times the next one counts as a straight line. Its square
-#: would only amplify noise.
+#: An activation whose leading coefficient is smaller than this times the next one counts as a straight line. Its
+#: square would only amplify noise.
 NEGLIGIBLE = 1e-6
 
 
@@ -39,8 +40,8 @@ NEGLIGIBLE = 1e-6
 class Grid:
     """Where the positions of a value lie on the input's raster.
 
-    channels, sizes: of the value. steps: raster units between neighbours along each axis. origin: the shape (channels,
-    *spatial) of the input that the raster belongs to.
+    channels, sizes: the shape of the value, (channels, *sizes). steps: the distance of neighbours along each axis, in
+    positions of the input. origin: the shape (channels, *spatial) of the input.
     """
 
     channels: int
@@ -50,13 +51,17 @@ class Grid:
 
     @property
     def extent(self) -> Shape:
-        """The raster units that the positions cover along each axis."""
+        """How many positions of the input the value covers along each axis."""
         return tuple(size * step for size, step in zip(self.sizes, self.steps, strict=True))
 
 
 @dataclass(frozen=True)
 class Form:
-    """An affine function of atoms: the sum over atoms of maps[atom] @ atom, plus the constant. Features are flat."""
+    """A value of the network as an affine function of atoms: the sum over atoms of maps[atom] @ atom, plus constant.
+
+    Features are flat. grid: where positions lie, None for a value without positions. layer: the last weighted layer
+    that is combined into the maps, for messages.
+    """
 
     maps: Mapping[int, sparse.csr_matrix]
     constant: Array
@@ -64,7 +69,7 @@ class Form:
     layer: str
 
     def then(self, matrix: sparse.csr_matrix, constant: Array) -> Form:
-        """The form followed by another affine map. The caller sets the grid."""
+        """The form followed by another affine map. Its grid is still the old one; the caller sets the new one."""
         maps = {atom: (matrix @ own).tocsr() for atom, own in self.maps.items()}
         return replace(self, maps=maps, constant=matrix @ self.constant + constant)
 
@@ -73,8 +78,8 @@ class Form:
 class Stage:
     """One affine map of atoms, squared or (for the last one) returned.
 
-    maps: matrices (size, size of the atom) by atom; atom 0 is the input, atom k the square made by stage k - 1.
-    layer: the last weighted layer folded in, for messages.
+    maps: by atom, a matrix (size, size of the atom); atom 0 is the input, atom k the square made by stage k - 1.
+    constant: (size,). grid, layer: as for `Form`. squared: False only for the last stage.
     """
 
     maps: Mapping[int, sparse.csr_matrix]
@@ -85,6 +90,7 @@ class Stage:
 
     @property
     def size(self) -> int:
+        """The number of features of the stage's value."""
         return len(self.constant)
 
     @cached_property
@@ -93,7 +99,7 @@ class Stage:
         return {atom: matrix.multiply(matrix).tocsr() for atom, matrix in self.maps.items()}
 
     def apply(self, atoms: Mapping[int, Array] | list[Array]) -> Array:
-        """The affine part on atoms (features, batch) -> (size, batch)."""
+        """The stage's affine value, (size, batch), for atoms (features, batch). The square is left out."""
         total = np.repeat(self.constant[:, None], atoms[0].shape[1], axis=1)
         for atom, matrix in self.maps.items():
             total += matrix @ atoms[atom]
@@ -103,7 +109,7 @@ class Stage:
 def network_stages(network: Network) -> tuple[Stage, ...]:
     """The stages of a network, in order; the last one is its output.
 
-    Raises: CompileError for a node that has no place here.
+    Raises: CompileError for a node or an activation without a rule, and for a value that depends on no input.
     """
     forms: dict[str, Form] = {}
     stages: list[Stage] = []
@@ -117,7 +123,10 @@ def network_stages(network: Network) -> tuple[Stage, ...]:
 
 
 def run_stages(stages: tuple[Stage, ...], images: Array) -> tuple[list[Array], list[Array]]:
-    """(atoms, affine values of every stage), each (features, batch), for images (batch, *input_shape)."""
+    """Run the stages in clear: (all atoms, the affine value of every stage) for images (batch, *input_shape).
+
+    Atoms and values are (features, batch).
+    """
     atoms = [np.asarray(images, dtype=np.float64).reshape(len(images), -1).T]
     values = []
     for stage in stages:
@@ -128,6 +137,7 @@ def run_stages(stages: tuple[Stage, ...], images: Array) -> tuple[list[Array], l
 
 
 def _close(form: Form, *, squared: bool) -> Stage:
+    """The stage of a form, without zero entries and without atoms that it does not depend on."""
     maps = {atom: _pruned(matrix) for atom, matrix in form.maps.items()}
     maps = {atom: matrix for atom, matrix in maps.items() if matrix.nnz}
     if not maps:
@@ -136,6 +146,7 @@ def _close(form: Form, *, squared: bool) -> Stage:
 
 
 def _pruned(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+    """A copy of the matrix that stores no zeros and no entry twice."""
     matrix = matrix.copy()
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
@@ -147,11 +158,12 @@ def _input_form(node: Node) -> Form:
 
 
 def _root_grid(shape: Shape) -> Grid | None:
-    """The grid of a value (channels, *spatial) with one or two spatial axes: its own raster. None for a flat value."""
+    """The grid of an input (channels, *spatial) with one or two spatial axes. None for any other shape."""
     return Grid(shape[0], shape[1:], (1,) * (len(shape) - 1), shape) if len(shape) in (2, 3) else None
 
 
 def _node_form(node: Node, network: Network, inputs: list[Form], stages: list[Stage]) -> Form:
+    """The form of a node's value. inputs: the forms of the values that it reads. Squares are appended to stages."""
     first = inputs[0]
     match node:
         case Dense() | Conv() | AvgPool() | AffineNode() | Permute():
@@ -175,6 +187,7 @@ def _node_form(node: Node, network: Network, inputs: list[Form], stages: list[St
 
 
 def _grid_after(node: Node, grid: Grid | None) -> Grid | None:
+    """The grid of a linear node's value, from the grid of what the node reads."""
     if grid is None or isinstance(node, (Dense, Permute)):
         return None
     if isinstance(node, (Conv, AvgPool)):
@@ -184,10 +197,12 @@ def _grid_after(node: Node, grid: Grid | None) -> Grid | None:
 
 
 def _same_grid(grid: Grid | None, shape: Shape) -> Grid | None:
+    """The grid if a reshaped value still has its channels and positions, else None."""
     return grid if grid is not None and shape == (grid.channels, *grid.sizes) else None
 
 
 def _polynomial_form(node: Polynomial, form: Form, stages: list[Stage]) -> Form:
+    """The form of an activation of degree 1, 2 or 4. Its squares are appended to stages."""
     channels = node.coefficients.shape[1]
     repeats = node.size // node.shape[0] if channels > 1 else node.size
     coefficients = np.repeat(node.coefficients, repeats, axis=1)  # (degree + 1, features)
@@ -203,7 +218,10 @@ def _polynomial_form(node: Polynomial, form: Form, stages: list[Stage]) -> Form:
 
 
 def _quadratic_form(coefficients: Array, form: Form, stages: list[Stage]) -> Form:
-    """c2 x^2 + c1 x + c0 for every feature. Features with a negligible square stay straight lines."""
+    """c2 x^2 + c1 x + c0 for every feature; coefficients (3, features), c0 first.
+
+    Features whose square is negligible stay straight lines. If all are, no stage is added.
+    """
     square = complete_square(coefficients, NEGLIGIBLE)
     if not square.scale.any():
         return form.then(sparse.diags(square.slope, format="csr"), square.offset)
@@ -215,6 +233,7 @@ def _quadratic_form(coefficients: Array, form: Form, stages: list[Stage]) -> For
 
 
 def _quartic_form(name: str, coefficients: Array, form: Form, stages: list[Stage]) -> Form:
+    """c4 x^4 + ... + c0 for every feature; coefficients (5, features), c0 first. Adds two stages."""
     c0, c1, c2, c3, c4 = coefficients
     if not np.all(np.abs(c4) > NEGLIGIBLE * np.abs(coefficients[1:4]).max(axis=0)):
         raise CompileError(name, "a quartic with a vanishing leading coefficient; convert with degree 2")
@@ -230,12 +249,12 @@ def _quartic_form(name: str, coefficients: Array, form: Form, stages: list[Stage
 
 
 def _plus(result: Form, form: Form, slope: Array) -> Form:
-    """result + slope * form, feature by feature."""
+    """result + slope * form, feature by feature. result: may read no atom that form reads."""
     line = form.then(sparse.diags(slope, format="csr"), np.zeros_like(slope))
     return replace(result, maps={**line.maps, **result.maps}, constant=result.constant + line.constant)
 
 
 def _square(form: Form, stages: list[Stage]) -> int:
-    """Append the form as a squared stage; returns the number of the atom that it makes."""
+    """Append the form as a squared stage. Returns the number of the atom that the stage makes."""
     stages.append(_close(form, squared=True))
     return len(stages)

@@ -1,8 +1,8 @@
-"""Trimming: removes the units of a pruned network that no later stage reads or that depend on no input. Pure.
+"""Trimming: remove the units of a pruned network that no later stage reads or that depend on no input. Pure.
 
-The other units move together: a layer of 300 units that kept 250 fills a period of 256 slots instead of 512. A unit
-that depends on no input is a constant, and its square is added to the constants of the stages that read it. In stages
-with positions, only whole channels are removed.
+The other units move together: if 250 units of a layer of 300 are left, the layer fills a period of 256 slots instead of
+512. A unit that depends on no input is a constant, and its square is added to the constants of the stages that read it.
+In stages with positions, only whole channels are removed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def trimmed(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
 
 
 def _once(stages: tuple[Stage, ...]) -> tuple[Stage, ...] | None:
-    """The stages with one of them trimmed, the last possible one first; None if none can be trimmed."""
+    """The stages with one of them trimmed: the last one that can be. None if none can be trimmed."""
     for index in range(len(stages) - 2, -1, -1):
         kept = _kept(stages, index)
         if not kept.all():
@@ -36,8 +36,10 @@ def _once(stages: tuple[Stage, ...]) -> tuple[Stage, ...] | None:
 
 
 def _kept(stages: tuple[Stage, ...], index: int) -> Kept:
-    """(units,): whether a unit is read and depends on an input; for stages with positions, whether any of its channel
-    is."""
+    """(units,): which units stay: those that are read and depend on an input, at least one.
+
+    In a stage with positions, all units of a channel stay if one of them does.
+    """
     stage = stages[index]
     read = np.zeros(stage.size, dtype=bool)
     for reader in stages:
@@ -48,7 +50,7 @@ def _kept(stages: tuple[Stage, ...], index: int) -> Kept:
         reached |= np.diff(matrix.indptr) > 0
     kept = read & reached
     if not kept.any():
-        kept[int(np.argmax(2 * reached + read))] = True
+        kept[int(np.argmax(2 * reached + read))] = True  # one that depends on an input, if there is one
     if stage.grid is None:
         return kept
     channels = kept.reshape(stage.grid.channels, -1).any(axis=1)
@@ -56,10 +58,11 @@ def _kept(stages: tuple[Stage, ...], index: int) -> Kept:
 
 
 def _without(stages: tuple[Stage, ...], index: int, kept: Kept) -> tuple[Stage, ...]:
+    """The stages without the units of one stage that are not kept. Its readers take over the squares of constants."""
     atom, stage, result = index + 1, stages[index], []
-    unreached = np.where(kept, 0.0, stage.constant**2)
+    unreached = np.where(kept, 0.0, stage.constant**2)  # the square of every removed unit that is a constant
     for matrix in stage.maps.values():
-        unreached[np.diff(matrix.indptr) > 0] = 0.0  # removed because no stage reads it
+        unreached[np.diff(matrix.indptr) > 0] = 0.0  # this unit is no constant; it is removed as no stage reads it
     for position, other in enumerate(stages):
         if position == index:
             grid = stage.grid
