@@ -1,5 +1,4 @@
-"""The engine: our evaluator for plans in SEAL's format. The same ciphertexts and keys, its own arithmetic
-(docs/engine.md).
+"""The engine: our evaluator of plans. Ciphertexts and keys are SEAL's, the arithmetic is ours (docs/engine.md).
 
 schedule.py      how a plan runs: as sums of values that are divided late
 compiled.py      how kernels are compiled, and where the compiled code is kept
@@ -9,14 +8,14 @@ tables.py        roots of unity, inverses, and the order of residues
 transform.py     the number-theoretic transform and its inverse
 base_change.py   digits and divisions, which need transforms
 arithmetic.py    ciphertexts as arrays: sums, products, key switches
-residues.py      SEAL's saved ciphertexts as residues, and back
-ring.py          tables of a parameter set, and a client's keys as residues
+residues.py      from SEAL's saved ciphertexts to residues, and back
+ring.py          the tables of a parameter set, and the keys of a client as residues
 constants.py     a plan's plaintexts, encoded in the forms that its sums need
 buffers.py       memory for arrays, and its reuse
 atomics.py       atomic operations on words of memory, cores, calls by address
 team.py          threads that share the pieces of a kernel
 program.py       a schedule as instructions on numbered arrays
-addresses.py     arrays by address, for kernels
+addresses.py     kernels' views of arrays that are known by address
 execute.py       runs the instructions of a program, as one compiled kernel
 running.py       a program under one client's keys
 evaluator.py     a plan prepared for the engine

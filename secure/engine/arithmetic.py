@@ -4,9 +4,13 @@ A key switch is SEAL's, with one special prime P. Its steps are separate here, s
 digits (`base_change`; hoisting, Halevi and Shoup 2018) and sums of key switches share one division by P. Values that
 are not divided yet are "extended": (2, level + 1, N), with the row of P last.
 
-The caller owns the arrays for results. The rows, or parts, of a kernel are pieces that a team shares (team: its
-address, or ALONE). scratch has rows for every worker, and may have more. moduli: (rows, 2), each row's prime and its
-inverse.
+The caller owns the arrays for results. The rows or parts that a kernel works on are pieces that the threads of a team
+share. These parameters mean the same everywhere:
+
+    team      the address of the team, or ALONE
+    scratch   rows of N numbers for every worker; there may be more than needed
+    moduli    (rows, 2): the prime of every row, and 1 / prime
+    fresh     set the total instead of adding to it
 
 Some kernels take more than ten parameters: compiled kernels take plain arrays, and packing them into objects would cost
 time at every call.
@@ -32,10 +36,10 @@ Array = NDArray[np.float64]
 
 #: Products of digits and keys that are added between two reductions of their sum.
 MAX_UNREDUCED = 6
-#: The fewest residues of a value for which two threads add it to another one sooner than one thread (measured: two
-#: rows of 8192 residues, but not two of 4096).
+#: The fewest residues of a value for which two threads add it to another value sooner than one thread does. Measured:
+#: two rows of 8192 residues are enough, two of 4096 are not.
 LEAST_SHARED = 2 * 8192
-#: Residues that are gathered at a time, so that they and the residues they are added to stay in the first cache.
+#: How many residues are gathered at a time, so that they and those they are added to stay in the first-level cache.
 PIECE = 512
 
 
@@ -44,12 +48,11 @@ def add_switched(
     team: int, total: Array, fresh: bool, digits: Array, key: Array, carried: Array, factors: Array,
     order: NDArray[np.uint32], moduli: Array, scratch: Array,
 ) -> None:  # fmt: skip
-    """total (2, level + 1, N) += digits * key + carried * factors, reordered by row[j] = row[order[j]]; if fresh,
-    total = that.
+    """total (2, level + 1, N) += (sum over digits of digit * key) + carried * factors, rotated.
 
     digits: (level, level + 1, N). key: (all levels, 2, all primes, N). carried: (parts, rows, N), the parts that are
-    rotated without a key switch. factors: (rows,), P modulo each prime, or ones if carried is extended. scratch: (2
-    threads, N).
+    rotated without a key switch. factors: (rows,), P modulo each prime, or ones if carried is extended. order: (N,),
+    the rotation, by which place j of a row gets what lies at order[j]. scratch: (2 * threads, N).
     """
     rows = 2 * digits.shape[1]
     _switched_row(team, rows, (total, fresh, digits, key, carried, factors, order, moduli, scratch))
@@ -127,7 +130,7 @@ def _where_worth_it(team: int, value: Array) -> int:
 
 @kernel
 def add_value(team: int, total: Array, fresh: bool, value: Array, moduli: Array) -> None:
-    """total += value, or total = value if fresh, for the parts and rows that the value has."""
+    """total += value, for the parts and rows that the value has."""
     parts, rows, degree = value.shape
     _value_row(_where_worth_it(team, value), parts * rows, (total, fresh, value, moduli))
 
@@ -166,8 +169,7 @@ def _scaled_row(piece, worker, total, value, factors, moduli):  # type: ignore[n
 
 @kernel
 def add_product(team: int, total: Array, fresh: bool, value: Array, plain: Array, moduli: Array) -> None:
-    """total += value * plain, or total = value * plain if fresh. plain: (rows, N); as many rows of the value are
-    used."""
+    """total += value * plain. plain: (rows, N). Only the first `rows` rows of value and total take part."""
     _product_row(team, len(plain) * len(value), (total, fresh, value, plain, moduli))
 
 
@@ -182,14 +184,13 @@ def _product_row(piece, worker, total, fresh, value, plain, moduli):  # type: ig
         _multiply_add_row(value[part, row], plain[row], total[part, row], prime, inverse)
 
 
-# A compiled kernel takes plain arrays: packing them into objects would cost time at every call.
+# Twelve parameters, for the reason in the module's docstring.
 @kernel
 def add_four_products(
     team: int, total: Array, fresh: bool, v0: Array, v1: Array, v2: Array, v3: Array, c0: Array, c1: Array, c2: Array,
     c3: Array, moduli: Array,
 ) -> None:  # fmt: skip
-    """`add_product` for four values and constants at once. Reading and writing the total is most of what a product
-    costs."""
+    """`add_product` for four values v and constants c at once, which reads and writes the total only once."""
     _four_products_row(team, len(c0) * len(v0), (total, fresh, v0, v1, v2, v3, c0, c1, c2, c3, moduli))
 
 
@@ -213,7 +214,7 @@ def _four_products_row(  # type: ignore[no-untyped-def]
 
 @kernel
 def square(team: int, value: Array, result: Array, moduli: Array) -> None:
-    """result (3, level, N): c0^2, 2 c0 c1, c1^2."""
+    """result (3, level, N) = the square of a value (c0, c1): the parts c0^2, 2 c0 c1 and c1^2."""
     _squared_row(team, value.shape[1], (value, result, moduli))
 
 
@@ -240,9 +241,9 @@ def scale(rows: Array, factors: Array, moduli: Array) -> None:
 
 @kernel
 def transformed(rows: Array, special: bool, t: Tables) -> None:
-    """Coefficients (rows, N) modulo each data prime, and modulo P in the last row if special, to values, in place.
+    """Transform the coefficients of a plaintext, (rows, N), in place.
 
-    Used for plaintexts.
+    Row i is taken modulo data prime i. special: whether the last row is taken modulo P.
     """
     scratch = np.empty(rows.shape[1])
     for row in range(len(rows)):

@@ -1,8 +1,9 @@
 """The operations that need transforms: digits of a key switch, and divisions by primes. Compiled by numba.
 
-The digits are the residues modulo each data prime, as in SEAL, but centred. That quarters the noise of SEAL's digits,
-which lie in [0, q). A team shares the rows as in `arithmetic`, which also derives the ranges. Every kernel works in two
-steps: first coefficients, then their residues modulo every prime.
+The digits are the residues modulo each data prime, as in SEAL, but centred. That makes their noise a quarter of that
+of SEAL's digits, which lie in [0, q). A team shares the rows as in `arithmetic`, which also derives the ranges of
+residues. Every kernel works in two steps: an inverse transform gives the coefficients, which are then reduced modulo
+other primes and transformed again.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ def _prime_index(row: int, level: int, t: Tables) -> int:
 
 @kernel
 def digits_of(team: int, part: Array, digits: Array, scratch: Array, t: Tables) -> None:
-    """digits (level, level + 1, N) = the residues of a part (level, N) modulo each data prime, as values modulo every
-    prime.
+    """Write the digits of a part, (level, N), to digits, (level, level + 1, N).
 
-    scratch: (level + threads, N): the coefficients of the digits, then one row for each worker.
+    Digit i is the part modulo data prime i. Its rows are this digit modulo every data prime that is left and modulo P,
+    transformed.
+    scratch: (level + threads, N), the coefficients of the digits, then one row for each worker.
     """
     level = len(part)
     _digit_back(team, level, (part, scratch, t))
@@ -57,9 +59,10 @@ def _digit_row(piece, worker, part, digits, scratch, t):  # type: ignore[no-unty
 
 @kernel
 def divide(team: int, value: Array, special: bool, result: Array, scratch: Array, t: Tables) -> None:
-    """Divide by the prime of the last row and round: (parts, rows, N) -> result (parts, rows - 1, N).
+    """Divide by the prime of the last row and round: value (parts, rows, N) -> result (parts, rows - 1, N).
 
-    scratch: (parts + 2 threads, N), the last rows' coefficients and then two rows for each worker.
+    special: whether the last row is that of P, and not that of a data prime. scratch: (parts + 2 * threads, N), the
+    coefficients of the last rows, then two rows for each worker.
     """
     parts, rows, degree = value.shape
     last = len(t.primes) - 1 if special else rows - 1
@@ -94,11 +97,10 @@ def _scaled_difference(source, remainder, factor, quotient, which, t):  # type: 
 
 @kernel
 def divide_jointly(team: int, value: Array, result: Array, scratch: Array, t: Tables) -> None:
-    """Divide by P and the last data prime q at once: extended (2, level + 1, N) -> result (2, level - 1, N).
+    """Divide by P and the last data prime q at once: extended value (2, level + 1, N) -> result (2, level - 1, N).
 
-    The remainder modulo P q is r + P s. r is the residue modulo P, and s that of (value - r) / P modulo q, both
-    centred.
-    scratch: (4 threads, N).
+    The remainder modulo P q is r + P s. Here r is the value modulo P, and s is (value - r) / P modulo q, both centred.
+    scratch: (4 * threads, N).
     """
     _jointly_divided_part(team, 2, (value, result, scratch, t))
 
@@ -133,7 +135,7 @@ def _jointly_divided_part(part, worker, value, result, scratch, t):  # type: ign
 
 @kernel
 def _raised(coefficients, target, scratch, which, t):  # type: ignore[no-untyped-def]
-    """target (N,) = the values of these coefficients, taken as integers, modulo another prime."""
+    """target (N,) = integer coefficients (N,), reduced modulo the prime with index `which` and transformed."""
     prime, inverse = t.primes[which], t.inverses[which]
     for j in range(len(target)):
         target[j] = reduced(coefficients[j], prime, inverse)

@@ -1,4 +1,4 @@
-"""A plan's plaintexts, in the forms that its sums need."""
+"""A plan's constants, encoded as residues in the forms that its sums need."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ Array = NDArray[np.float64]
 
 
 class EngineConstants:
-    """Encoded plaintexts: the first ones, up to `cache_bytes`, from the server's start on; the others at every use."""
+    """The encoded constants of a plan.
+
+    In the order of their first use, as many as fit `cache_bytes` are encoded when this object is made, and kept. The
+    others are encoded again at every use.
+    """
 
     def __init__(
         self, ring: EngineRing, plan: Plan, schedule: Schedule, cache_bytes: int, progress: Progress | None = None
@@ -35,11 +39,11 @@ class EngineConstants:
                 progress("encode the weights", done / len(schedule.constants))
 
     def kept(self, index: int, form: Form) -> Array | None:
-        """A constant that was encoded when the server started; None if there was no room for it."""
+        """The residues of a constant that was kept; None if there was no room for it."""
         return self._kept.get((index, form))
 
     def encoded(self, index: int, form: Form) -> Array:
-        """The residues of an encoded constant, (level, N), or (level + 1, N) if it is extended.
+        """Encode a constant: residues (level, N), or (level + 1, N) if the form is extended, with the row of P last.
 
         Raises: what numpy raises for slots of the wrong length; MemoryError.
         """

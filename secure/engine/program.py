@@ -1,8 +1,8 @@
-"""A schedule as one program: a sequence of kernels on arrays that are known by number. Pure.
+"""A schedule as one program: a sequence of kernels on numbered arrays. Pure.
 
 This file computes nothing and makes no array. It decides how large the workspace of a run is and where every array
-lies in it. When an array was read for the last time, its place is free for the next array of that shape, which is then
-likely to be in the caches.
+lies in it. When an array has been read for the last time, its place is free for the next array of the same shape. That
+place is then likely to be in the caches.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from secure.seal.context import MAX_PARTS
 class Kernel(IntEnum):
     """What an instruction does. The comments name its arrays, the result first.
 
-    The flag of an instruction says: for kernels that add, that the total is set instead; for DIVIDE and
-    DIVIDE_LAST_PART, that the special prime is divided by.
+    The flag of an instruction means, for kernels that add: set the total instead of adding to it; for DIVIDE and
+    DIVIDE_LAST_PART: divide by the special prime instead of the last data prime.
     """
 
     ADD_SWITCHED = 0  # total, digits, key, source, factors, order, moduli
@@ -42,23 +42,23 @@ MAX_ARRAYS = 10
 
 
 class Origin(StrEnum):
-    """What an array belongs to. The comments say what distinguishes arrays of one origin (`Place.which`)."""
+    """What an array belongs to. The comments say what `Place.which` is for arrays of this origin."""
 
-    WORKSPACE = "workspace"  # of a run; how many residues lie before it
-    INPUT = "input"  # of the request; its number
-    CONSTANT = "constant"  # of the plan; (index, form)
-    KEY = "key"  # of the client; Galois element, None for the relinearization key
-    ORDER = "order"  # of the ring, as all that follow; Galois element, None for a relinearization
-    MODULI = "moduli"  # (level, whether the row of P is there too)
-    FACTORS = "factors"  # whether they are ones, or P modulo each prime
+    WORKSPACE = "workspace"  # of a run; how many residues of the workspace lie before the array
+    INPUT = "input"  # of the request; the number of the input
+    CONSTANT = "constant"  # of the plan; (index into Plan.constants, form)
+    KEY = "key"  # of the client; the Galois element, None for the relinearization key
+    ORDER = "order"  # of the ring, as all below; the Galois element, None for a relinearization
+    MODULI = "moduli"  # (level, whether there is a row for P)
+    FACTORS = "factors"  # True for ones, False for P modulo each prime
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """An array of a program.
 
-    parts, rows: its dimensions before N for residues of ciphertexts and constants; rows alone for moduli. They mean
-    nothing for keys, orders and factors, whose shapes follow from the ring.
+    parts, rows: its first dimensions. Ciphertexts are (parts, rows, N), constants (rows, N), moduli (rows, 2). The
+    shapes of keys, orders and factors follow from the ring, and parts and rows mean nothing there.
     """
 
     origin: Origin
@@ -69,7 +69,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """One call of a kernel. arrays: numbers of places. value: the id of the plan's value that it works for."""
+    """One call of a kernel. arrays: indices into Program.places. value: id of the plan's value that it works for."""
 
     kernel: Kernel
     arrays: tuple[int, ...]
@@ -81,8 +81,8 @@ class Instruction:
 class Program:
     """A program: instructions in order, and the places that they name.
 
-    workspace: residues in the workspace of a run. scratch_rows: rows at its start that kernels use as scratch.
-    outputs: the places of the outputs.
+    workspace: the size of a run's workspace in residues. scratch_rows: how many rows of N residues at its start are
+    scratch for kernels. outputs: indices into places, one per output of the plan.
     """
 
     instructions: tuple[Instruction, ...]
@@ -93,8 +93,11 @@ class Program:
 
 
 def scratch_rows(levels: int, threads: int) -> int:
-    """Rows of scratch that suffice for every kernel: digits need one per level and one per thread; divisions need the
-    others."""
+    """Rows of scratch that are enough for every kernel.
+
+    Digits need one row per level and one per thread; divisions need one per part and two per thread, or four per
+    thread if they divide by two primes at once.
+    """
     return max(levels + threads, MAX_PARTS + 2 * threads, 4 * threads)
 
 
@@ -105,8 +108,8 @@ def assemble(plan: Plan, schedule: Schedule, threads: int) -> Program:
 
 @dataclass(eq=False)
 class _Value:
-    """A ciphertext in the workspace. extended: not yet divided by P. digits: the place of its last part's digits while
-    they are needed."""
+    """A ciphertext. extended: whether it still has to be divided by P. digits: the place of the digits of its last
+    part, from its first key switch to its last."""
 
     place: int
     extended: bool = False
@@ -114,7 +117,11 @@ class _Value:
 
 
 class _Assembler:
-    """Goes through the schedule once. The places of inputs and outputs are never reused."""
+    """Goes through the schedule once. Arrays are known by their index into the places.
+
+    _reads, _turns: by value, how often it is still to be read and key-switched. _current: the value that instructions
+    work for. _held: inputs and outputs, whose places are never reused.
+    """
 
     def __init__(self, plan: Plan, schedule: Schedule, threads: int) -> None:
         self._plan, self._schedule = plan, schedule
@@ -133,6 +140,7 @@ class _Assembler:
         self._held = frozenset(range(plan.inputs)) | frozenset(plan.outputs)
 
     def program(self) -> Program:
+        """The program of the whole schedule. May be called once."""
         for step in self._schedule.steps:
             self._current = step.result
             self._values[step.result] = self._sum(step) if isinstance(step, Sum) else self._applied(step)
@@ -140,6 +148,7 @@ class _Assembler:
         return Program(tuple(self._instructions), tuple(self._places), self._workspace, self._scratch_rows, outputs)
 
     def _sum(self, step: Sum) -> _Value:
+        """Emit the calls of a sum and its division, if it has one."""
         level = self._plan.level_of(step.result)
         moduli = self._moduli(level, step.extended)
         total = self._take(self._plan.parts_of(step.result), level + step.extended)
@@ -176,13 +185,13 @@ class _Assembler:
                 self._emit(kernel, total, *values, *constants, moduli, flag=fresh)
 
     def _add_switched(self, total: int, fresh: bool, turn: Turn) -> None:
-        """Emit the key switch of a value's last part; its other parts are rotated along."""
+        """Emit the key switch of a value's last part. Its other parts are rotated without a key."""
         source = self._values[turn.source]
         level = self._plan.level_of(self._current)
         if source.digits is None:
             source.digits = self._digits(source, level)
-        # P times the first part is what an extended sum already holds: dividing it would cost transforms and add
-        # rounding
+        # The sum needs P times the first part. An extended source holds just that: dividing it first would cost
+        # transforms and add a rounding error.
         factors = self._number(Origin.FACTORS, source.extended)
         key, order = self._number(Origin.KEY, turn.element), self._number(Origin.ORDER, turn.element)
         moduli = self._moduli(level, True)
@@ -193,6 +202,7 @@ class _Assembler:
             source.digits = None
 
     def _digits(self, source: _Value, level: int) -> int:
+        """Emit the digits of a value's last part, which is divided by P first if the value is extended."""
         digits = self._take(level, level + 1)
         if not source.extended:
             self._emit(Kernel.TAKE_APART, digits, source.place)
@@ -203,13 +213,17 @@ class _Assembler:
         return digits
 
     def _divided(self, value: int, kernel: Kernel, *, parts: int | None = None, special: bool = True) -> int:
-        """The place of the quotient of a value, or of one part of it, by P or by its last data prime."""
+        """Emit a division by P (special) or by the last data prime. Returns the place of the quotient.
+
+        parts: how many parts the quotient has; by default all of the value's.
+        """
         shape = self._shape(value)
         result = self._take(parts or shape[0], shape[1] - 1)
         self._emit(kernel, result, value, flag=special)
         return result
 
     def _applied(self, step: Apply) -> _Value:
+        """Emit a square, a rescale or a drop."""
         source = self._values[step.source].place
         parts, rows = self._shape(source)
         kind = self._plan.ops[step.result - self._plan.inputs].kind
@@ -231,12 +245,13 @@ class _Assembler:
         self._instructions.append(Instruction(kernel, arrays, self._current, flag))
 
     def _was_read(self, value: int) -> None:
+        """Count one reading of a value; after its last one the place is free."""
         self._reads[value] -= 1
         if not self._reads[value] and value not in self._held:
             self._give(self._values.pop(value).place)
 
     def _take(self, parts: int, rows: int) -> int:
-        """The place of an array in the workspace. Its content is undefined."""
+        """A place of this shape in the workspace, a free one if there is one. Its content is undefined."""
         free = self._free.get((parts, rows))
         if free:
             return free.pop()
@@ -244,6 +259,7 @@ class _Assembler:
         return self._number(Origin.WORKSPACE, start, parts, rows)
 
     def _give(self, place: int) -> None:
+        """Free a place for the next array of its shape."""
         self._free.setdefault(self._shape(place), []).append(place)
 
     def _shape(self, place: int) -> tuple[int, int]:
@@ -257,6 +273,7 @@ class _Assembler:
         return self._number(Origin.MODULI, (level, extended), 1, level + extended)
 
     def _number(self, origin: Origin, which: Hashable, parts: int = 1, rows: int = 1) -> int:
+        """The index of a place, which is added to the places if it is new."""
         place = Place(origin, which, parts, rows)
         if place not in self._numbers:
             self._numbers[place] = len(self._places)

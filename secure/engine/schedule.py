@@ -1,9 +1,8 @@
-"""How the engine runs a plan: as sums, each made in one running total. `secure.engine` and `secure.kernels.engine`
-follow it.
+"""How the engine runs a plan: as sums, each added up in one total. Pure.
 
-If an operation's result is read by one addition only, the operation becomes a term of that addition's sum. A sum that
-contains key switches is "extended": it still has to be divided by the special prime P (Halevi and Shoup 2018; Bossuat
-and others 2021, "double hoisting"). The division is done when a reader needs the divided value:
+If the only reader of an operation's result is an addition, the operation becomes a term of that addition's sum. A sum
+that contains key switches is "extended": it has a row modulo the special prime P and still has to be divided by P
+(Halevi and Shoup 2018; Bossuat and others 2021, "double hoisting"). When it is divided depends on its readers:
 
     rotations and conjugations : decompose the second part into digits, so only that part is divided; the first part is
                                  rotated as it is
@@ -13,7 +12,7 @@ and others 2021, "double hoisting"). The division is done when a reader needs th
     a rescale, if it is the only reader : divides by P and by its own prime at once
     all other operations       : read divided values, and then every other reader of the value does too
 
-Pure.
+`secure.engine.program` runs a schedule, and `secure.kernels.engine` counts what it costs.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ from math import log2
 
 from secure.plan import MOVES, SWITCHES, Kind, Op, Plan, op_element
 
-#: Operations that may be terms of a sum, and those that are additions.
+#: Operations that may be terms of a sum.
 TERMS = (*SWITCHES, Kind.MULTIPLY_PLAIN, Kind.ADD, Kind.ADD_PLAIN)
+#: Those of them that are additions.
 ADDS = (Kind.ADD, Kind.ADD_PLAIN)
 
-
-#: Products that are added in one call. Reading and writing the total is most of what one product costs.
+#: How many products one call adds. Reading and writing the total takes most of the time of a single product.
 PRODUCTS_PER_CALL = 4
 
 
@@ -40,7 +39,7 @@ class Form(StrEnum):
     """How a term enters its sum.
 
     plain: residues modulo the data primes. extended: residues modulo the data primes and P. lifted: a plain term of an
-    extended sum, multiplied by P, so that it is zero modulo P.
+    extended sum. It is multiplied by P, so that it is zero modulo P and has its own value after the division.
     """
 
     PLAIN = "plain"
@@ -50,9 +49,9 @@ class Form(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A key switch of `source`.
+    """A key switch of the value `source`: a rotation, a conjugation or a relinearization.
 
-    element: Galois element of the rotation, None for a relinearization. op: id of the value that the operation makes.
+    element: the Galois element; None for a relinearization. op, in all terms: id of the value that the operation makes.
     """
 
     op: int
@@ -62,7 +61,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """The product of `source` with a constant."""
+    """The product of the value `source` with a constant. constant: index into Plan.constants."""
 
     op: int
     source: int
@@ -81,7 +80,7 @@ class Summand:
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """A constant that is added to the first part."""
+    """A constant that is added to the first part. constant: index into Plan.constants."""
 
     op: int
     constant: int
@@ -93,12 +92,11 @@ Term = Turn | Product | Summand | Offset
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """A value made of terms.
+    """A value that is the sum of terms. result: its id.
 
     calls: the terms in the order in which they are added; terms that set all rows of the total come first. Four
-    products of one form in a row are one call, every other term is a call of its own. extended: whether the total is
-    extended.
-    divided: whether the complete total is divided by P.
+    products of one form in a row are one call, every other term is a call of its own. extended: whether the total has
+    a row modulo P. divided: whether the complete total is divided by P.
     """
 
     result: int
@@ -108,13 +106,14 @@ class Sum:
 
     @property
     def terms(self) -> Iterator[Term]:
+        """All terms, in the order in which they are added."""
         return chain.from_iterable(self.calls)
 
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """A square, a rescale or a drop. joined: the rescale of an extended value, which divides by P and its prime at
-    once."""
+    """A square, a rescale or a drop. joined: whether it is the rescale of an extended value, which divides by P and by
+    its own prime at once."""
 
     result: int
     source: int
@@ -123,7 +122,8 @@ class Apply:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The steps in order; how often every value is read and key-switched; the constants in the forms that sums need."""
+    """steps: in the order of execution. reads: by value, how many terms and steps read it. turns: by value, how many
+    key switches. constants: (index into Plan.constants, form) of all that sums need, in the order of first use."""
 
     steps: tuple[Sum | Apply, ...]
     reads: Counter[int]
@@ -132,14 +132,11 @@ class Schedule:
 
 
 def division_passes(level: int, degree: int, parts: int) -> float:
-    """Work of dividing this many parts of an extended value by P, in units of one product of a limb.
-
-    A transform is about log2 N of them.
-    """
+    """Work of dividing `parts` parts of an extended value by P, in products of one limb; a transform is log2(N)."""
     return parts * ((level + 1) * log2(degree) + 2 * level)
 
 
-#: Work that the row of P adds to a product of two parts with a constant, in products of a limb.
+#: Work that the row of P adds to the product of two parts with a constant, in products of one limb.
 EXTENDED_PRODUCT_PASSES = 2.0
 
 
@@ -149,8 +146,8 @@ def schedule(plan: Plan) -> Schedule:
 
 
 class _Scheduler:
-    """Finds the readers of every value, then the terms of every sum, then the values that stay extended, then the
-    forms."""
+    """Finds the readers of every value, then the terms of every sum, then the values that products read extended, and
+    then the form of every term."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -190,15 +187,15 @@ class _Scheduler:
         return self._plan.ops[value - self._plan.inputs]
 
     def _is_term(self, value: int) -> bool:
-        """Whether a value is made inside the sum that reads it."""
+        """Whether a value is a term of the sum that reads it, so that it is never an array of its own."""
         if value < self._plan.inputs or value in self._outputs or self._op(value).kind not in TERMS:
             return False
         kinds = self._readers.get(value, ())
         return len(kinds) == 1 and kinds[0] in ADDS
 
     def _expanded(self, root: int) -> Iterator[Term]:
-        """The terms of a sum from left to right, all of them plain."""
-        stack: list[Term | int] = [root]
+        """The terms of a sum from left to right, all in plain form. `_sum` sets their forms later."""
+        stack: list[Term | int] = [root]  # what is still to come, the next on top; ids are not yet taken apart
         while stack:
             top = stack.pop()
             if not isinstance(top, int):
@@ -218,7 +215,7 @@ class _Scheduler:
                 yield Turn(top, op.args[0], element)
 
     def _switched(self) -> set[int]:
-        """Sums that contain key switches, whatever is decided about products."""
+        """Sums that are extended whatever is decided about products: they hold a key switch, or add such a sum."""
         result: set[int] = set()
         for root, terms in self._terms.items():
             for term in terms:
@@ -233,7 +230,8 @@ class _Scheduler:
         return result
 
     def _kept_extended(self) -> set[int]:
-        """Values that products read extended. Decided together for all values and sums that products connect."""
+        """Values that products read extended, since that saves work. A sum with one extended product is extended
+        itself, so the decision is made at once for all values and sums that products connect."""
         switched = self._switched()
         candidates = switched - self._divided
         sums_of: dict[int, list[int]] = {}
@@ -251,8 +249,8 @@ class _Scheduler:
         return kept
 
     def _division_passes(self, value: int) -> float:
-        """Work that is needed to divide an extended value for its readers. For a value that products read: the work
-        saved if they read it extended."""
+        """Work of dividing an extended value for its readers, in products of one limb. For a value that products read,
+        this equals the work that is saved if they read it extended."""
         kinds = self._readers.get(value, ())
         level, degree = self._plan.level_of(value), self._plan.params.poly_modulus_degree
         if value in self._divided:
@@ -262,6 +260,8 @@ class _Scheduler:
         return division_passes(level, degree, 0 if all(kind in ADDS for kind in kinds) else 2)
 
     def _sum(self, root: int, extended: set[int]) -> Sum:
+        """The sum with this id, its terms sorted and in their forms. extended: earlier values that are extended."""
+
         def is_extended(term: Term) -> bool:
             match term:
                 case Turn():
@@ -299,6 +299,7 @@ class _Scheduler:
 
 
 def _in_fours(terms: Sequence[Term]) -> Iterator[tuple[Term, ...]]:
+    """The terms in calls: four products of one form in a row together, every other term alone."""
     place = 0
     while place < len(terms):
         four = tuple(terms[place : place + PRODUCTS_PER_CALL])
@@ -309,8 +310,7 @@ def _in_fours(terms: Sequence[Term]) -> Iterator[tuple[Term, ...]]:
 
 
 def _divides(kinds: list[Kind]) -> bool:
-    """Whether one of these readers, products apart, needs the divided value. A rescale that is the only reader does
-    not."""
+    """Whether one of these readers, products apart, needs the divided value. A rescale that reads it alone does not."""
     if kinds == [Kind.RESCALE]:
         return False
     return any(kind in kinds for kind in (Kind.SQUARE, Kind.RESCALE, Kind.DROP, Kind.RELINEARIZE))
