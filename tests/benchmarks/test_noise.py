@@ -39,7 +39,7 @@ def test_every_operation_makes_the_predicted_error(backend, params) -> None:
     assert set(rows) == OPERATIONS
     for name, row in rows.items():
         if name == "drop":
-            assert row["predicted"] == 0 and row["measured"] < 1e-3  # forgetting a prime changes nothing
+            assert row["predicted"] == 0 and row["measured"] < 1e-3  # dropping a prime changes nothing
             continue
         assert row["ratio"] == pytest.approx(1, abs=TARGET), name
         assert row["by_key"][0] <= row["ratio"] <= row["by_key"][1]

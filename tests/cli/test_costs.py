@@ -31,7 +31,7 @@ def test_several_models_are_compared_with_the_first(road: Road) -> None:
     labels = [(row["label"], row["times_faster"] < 1) for row in found["savings"]]
     assert labels == [("resnet20", False), ("vgg16", True)]
     both = call_json("estimate", road.path("bundle"), road.path("bundle"), "--arch", "sharp")
-    assert both["estimates"][0]["mode"] == "encrypted"  # named twice is one model
+    assert both["estimates"][0]["mode"] == "encrypted"  # a model that is named twice counts once
 
 
 def test_another_node_changes_energy_and_not_time() -> None:

@@ -118,7 +118,7 @@ def test_choices_are_nested_dense_first_and_interpolated():
     choices = layer_choices("x", cost, distortion, features=8, least_kept=3, orders=[np.arange(60)])
     assert choices.masks[0].all() and choices.masks.sum(axis=1).min() == 3
     assert asked == [DISTORTIONS]
-    between = 57 / (DISTORTIONS - 1)  # a chord of x^2 is off by a quarter of its length squared, plus rounding
+    between = 57 / (DISTORTIONS - 1)  # a chord of x^2 is off by a quarter of its width squared, plus rounding
     assert choices.curve.distortion == pytest.approx((~choices.masks).sum(axis=1) ** 2.0, abs=between**2 / 4 + 1)
     assert choices.curve.time.tolist() == choices.masks.sum(axis=1).tolist()
 

@@ -121,8 +121,8 @@ def test_long_fronts_are_thinned_and_stay_within_the_budget(monkeypatch):
     assert worth[1] <= worth[0] <= 1.1 * worth[1]
 
 
-def test_a_dearer_layer_is_never_pruned_less():
-    """A higher energy of one layer raises its share or leaves it."""
+def test_a_more_expensive_layer_is_never_pruned_less():
+    """A higher energy of one layer raises the share that is pruned of it, or leaves that share unchanged."""
     shares = []
     for slope in (1, 2, 4, 8):
         curves = [curve(SHARES**2), curve(SHARES**2, energy=slope * (1 - SHARES))]
@@ -132,7 +132,7 @@ def test_a_dearer_layer_is_never_pruned_less():
 
 
 def test_power_does_not_prune_below_the_budget():
-    """For any weight of power the whole time budget is used, and only the expensive layer is pruned."""
+    """The whole time budget is used for any weight of power; a larger weight prunes more of the expensive layer."""
     curves = [curve(SHARES**2), curve(SHARES**2, energy=3 * (1 - SHARES))]
     shares = []
     for weight in (0.0, 0.2, 1.0, 50.0):
