@@ -1,6 +1,7 @@
 """From a Network to encrypted inference. No torch here, so that a server starts without it.
 
-The files are the hall: pure, used by every room. Rooms, from the ground up:
+Every folder is a room, which imports only what stands above it. The files beside the rooms are the hall: every room may
+import them, and they import no room.
 
 params.py     rings, moduli, the security tables
 frozen.py     read-only arrays and mappings

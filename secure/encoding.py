@@ -1,9 +1,8 @@
-"""SEAL's encoder: the integer coefficients of a vector of slots, and the error that rounding them makes in the slots.
-Pure.
+"""SEAL's encoder: the coefficients of a vector of slots, and the error that rounding them makes in the slots. Pure.
 
 A plaintext's polynomial p has real coefficients with p(zeta_j) = slot j, zeta_j = exp(i pi 3^j / N). Rounding large
-and irregular coefficients makes white errors (variance N / 12 per slot). Other vectors behave differently: with few
-non-zero slots, all N coefficients can lie far below one and round to zero, and the whole value is lost. So the errors
+and irregular coefficients makes white errors, of variance N / 12 per slot. Other vectors behave differently. With few
+non-zero slots, all N coefficients can lie far below one and round to zero; then the whole value is lost. So the errors
 are computed, not assumed (derived).
 """
 
@@ -20,7 +19,7 @@ Array = NDArray[np.float64]
 
 
 def coefficients(slots: NDArray[Any]) -> Array:
-    """The polynomial's N coefficients at scale 1, (..., N), of real or complex slots (..., N / 2)."""
+    """The polynomial's coefficients, (..., N), of real or complex slots (..., N / 2): at scale 1 and not rounded."""
     degree = 2 * slots.shape[-1]
     places, twist = _embedding(degree)
     values = np.zeros((*slots.shape[:-1], degree), dtype=np.complex128)
@@ -31,15 +30,14 @@ def coefficients(slots: NDArray[Any]) -> Array:
 def slot_derivatives(by_coefficient: NDArray[Any]) -> NDArray[np.complex128]:
     """The transpose of `coefficients`: derivatives by coefficients (..., N) to derivatives by slots (..., N / 2).
 
-    A derivative d by the slots means: changing the slots by z changes the quantity by the real part of the sum of
-    conj(d) z.
+    A derivative d means: changing the slots by z changes the quantity by the real part of the sum of conj(d) z.
     """
     places, twist = _embedding(by_coefficient.shape[-1])
     return np.asarray(2 * np.fft.ifft(by_coefficient * twist)[..., places])
 
 
 def encoding_error(slots: NDArray[Any], scale: float) -> NDArray[Any]:
-    """Encoded minus wanted value of every slot, (..., N / 2), for slots encoded at `scale`.
+    """The encoded minus the wanted value of every slot, (..., N / 2), if the slots are encoded at `scale`.
 
     Real slots have real errors, since their coefficients are antisymmetric before and after rounding. Complex slots
     have complex errors, with half of the variance in each part.
@@ -68,8 +66,11 @@ def _real_error(slots: Array, scale: float) -> Array:
 
 @lru_cache(maxsize=4)
 def _embedding(degree: int) -> tuple[NDArray[np.int64], NDArray[np.complex128]]:
-    """(places, powers): slot j belongs to odd power number (3^j mod 2N - 1) / 2 of the first root; its powers 0 to N -
-    1."""
+    """(places, powers), with zeta = exp(i pi / N).
+
+    places (N / 2,): slot j is the value of the polynomial at zeta^(2 places[j] + 1). powers (N,): zeta^0 to
+    zeta^(N - 1).
+    """
     powers = np.empty(degree // 2, dtype=np.int64)
     power = 1
     for slot in range(degree // 2):

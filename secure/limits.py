@@ -1,4 +1,4 @@
-"""Limits: what a plan may cost and how far encryption may change the network's answer. Imports no numpy."""
+"""Limits: what a plan may cost, and how far encryption may change the network's answers. Imports no numpy."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ ACCEPTABLE_DISAGREEMENT = 2.5e-3
 class Limits:
     """What `compile_network` must keep to.
 
-    max_error: the largest error of any output, in the outputs' units, at six standard deviations. None: only changed
-    classes count (networks with one output: a share of the output's root mean square).
+    max_error: the largest predicted error of any output, in the outputs' units, at six standard deviations. None: for a
+    network with several outputs, max_disagreement counts instead; for one with a single output, a fixed share of the
+    output's root mean square.
     max_disagreement: the largest expected share of inputs whose class encryption changes. It counts when max_error is
     None and the network has several outputs.
-    keys_bytes, upload_bytes: the most bytes that all evaluation keys together and one request may take.
+    keys_bytes: the most bytes of all evaluation keys together. upload_bytes: the most bytes of one request.
     Raises: ConfigError.
     """
 

@@ -1,8 +1,8 @@
 """How much error each CKKS operation adds. Pure.
 
-All variances are those of one slot before division by the scale. A coefficient variance v gives a slot variance N v.
-The formulas are derived. Measurements agree with them within 3 %, for key switches within 6 % on average over slots
-(docs/noise.md).
+All variances are those of one slot before division by the scale, of the complex number unless a name says real. If
+every coefficient has variance v, every slot has variance N v. The formulas are derived. Measurements agree with them
+within 3 %, for key switches within 6 % on average over slots (docs/noise.md).
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ from secure.params import ERROR_STD, Params
 
 Array = NDArray[np.float64]
 
-#: Standard deviations of the bound that reports call the predicted error.
+#: The predicted error in reports is this many standard deviations.
 BOUND_SIGMAS = 6.0
 
 
 def fresh_variance(degree: int) -> float:
-    """A fresh ciphertext: symmetric encryption plus the rounding of the encoder."""
+    """Variance of a fresh ciphertext: the error of symmetric encryption plus the rounding of the encoder."""
     return degree * (ERROR_STD**2 + 1 / 12)
 
 
 def fresh_real_variance(degree: int) -> float:
-    """The real part of a slot of a fresh ciphertext.
+    """Variance of the real part of a slot of a fresh ciphertext.
 
-    It holds half of the encryption's variance, and all of the rounding's, since real slots have real rounding errors.
+    It is half of the encryption's variance, and all of the rounding's, since real slots have real rounding errors.
     """
     return degree * (ERROR_STD**2 / 2 + 1 / 12)
 
 
 def encoding_variance(degree: int) -> float:
-    """The encoding of a plaintext: its coefficients are rounded to integers."""
+    """Variance that encoding a plaintext adds: its coefficients are rounded to integers."""
     return degree / 12
 
 
 def rescale_variance(degree: int) -> float:
-    """A rescale: the rounding error of both parts, the second one multiplied by a ternary secret with 2N/3
-    non-zeros."""
+    """Variance that a rescale adds: it rounds both parts. The error of the second part is multiplied by the secret key,
+    which is ternary with 2N/3 non-zeros."""
     return degree * (2 * degree / 3 + 1) / 12
 
 
 def key_switch_variance(params: Params, level: int) -> float:
-    """One rotation or relinearization at `level` by SEAL, averaged over slots.
+    """Variance that one rotation or relinearization at `level` adds under SEAL, averaged over slots.
 
     SEAL's digits are uniform on [0, q_i) and not centred, hence 1/3 and not 1/12. The first slots have far more noise
     than the average (`key_switch_slot_variance`).
@@ -55,20 +55,21 @@ def key_switch_variance(params: Params, level: int) -> float:
 
 
 def centred_key_switch_variance(params: Params, level: int) -> float:
-    """The same under the engine, whose digits are uniform on [-q_i / 2, q_i / 2); all slots have the same noise."""
+    """The same under the engine, whose digits are uniform on [-q_i / 2, q_i / 2). All slots have the same noise."""
     return _key_switch(params, level, 1 / 12)
 
 
 def planned_key_switch_variance(params: Params, level: int) -> float:
-    """A key switch of the backend that runs plans with these primes: the engine if they fit it, else SEAL."""
+    """Variance of a key switch under the backend that runs plans with these primes: the engine, or SEAL if a prime is
+    too large for it."""
     return (centred_key_switch_variance if params.fits_engine else key_switch_variance)(params, level)
 
 
 def planned_baby_variance(params: Params, level: int) -> float:
-    """The rotation of an input that is multiplied afterwards.
+    """Variance of a baby step, the rotation of an input before its products, under the backend that runs the plan.
 
-    The engine adds the products before it divides by the special prime, so this rotation rounds nothing. SEAL divides
-    first.
+    The engine adds the products before it divides by the special prime, so its baby steps round nothing. SEAL divides
+    after every rotation.
     """
     if not params.fits_engine or params.special_prime is None:
         return planned_key_switch_variance(params, level)
@@ -83,6 +84,7 @@ def key_switch_slot_variance(params: Params, level: int, slot: int) -> float:
 
 
 def _key_switch(params: Params, level: int, digit_variance: float) -> float:
+    """Variance of one key switch; 0 without a special prime. digit_variance: mean square of a digit over q_i^2."""
     degree = params.poly_modulus_degree
     if params.special_prime is None:
         return 0.0
@@ -91,10 +93,10 @@ def _key_switch(params: Params, level: int, digit_variance: float) -> float:
 
 
 def predicted_disagreement(outputs: Array, sigmas: Array) -> float:
-    """Expected share of images whose largest output changes under independent Gaussian errors (derived).
+    """The expected share of images whose largest output changes under independent Gaussian errors (derived).
 
-    outputs, sigmas: (outputs, images). Only the second-largest output counts: P = Phi(-margin / sqrt(sigma_1^2 +
-    sigma_2^2)). Zero for a network with one output.
+    outputs: (outputs, images). sigmas: their standard deviations, of the same shape. Only the two largest outputs of an
+    image count: P = Phi(-margin / sqrt(sigma_1^2 + sigma_2^2)). Zero for a network with one output.
     """
     if outputs.shape[0] < 2:
         return 0.0

@@ -1,4 +1,4 @@
-"""Rings and moduli: which parameters are secure, and which primes they use. Pure integers, no TenSEAL."""
+"""Rings and moduli: which parameters are secure, and how primes are found. Pure integers, no TenSEAL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from compress.errors import InsecureParametersError
 #: Encryption", eprint 2024/463).
 GUIDELINE_2024_LOG2_QP: Mapping[int, int] = MappingProxyType({4096: 106, 8192: 214, 16384: 430, 32768: 868})
 
-#: SEAL's own table for the same level (CoeffModulus::MaxBitCount); weaker, but SEAL insists on it.
+#: SEAL's own table for 128 bits (CoeffModulus::MaxBitCount). It allows more, but SEAL refuses what exceeds it.
 SEAL_LOG2_QP: Mapping[int, int] = MappingProxyType({4096: 109, 8192: 218, 16384: 438, 32768: 881})
 
 RING_DEGREES: tuple[int, ...] = tuple(GUIDELINE_2024_LOG2_QP)
@@ -26,8 +26,8 @@ MAX_PRIME_BITS = 60
 ENGINE_PRIME_BITS = 50
 MIN_PRIME_BITS = 20
 
-#: The least distance of the special prime to the largest data prime under SEAL. SEAL's digits are not centred, so
-#: their mean makes the same error in every rotation with one key. With a closer special prime these errors no longer
+#: The least log2 of the special prime over the largest data prime under SEAL. SEAL's digits are not centred, so their
+#: mean makes the same error in every rotation with one key. If the special prime is smaller, these errors no longer
 #: vanish beside the others, and in a chain of rotations they add up.
 SEAL_SPECIAL_MARGIN_BITS = 3.9
 
@@ -37,10 +37,10 @@ ERROR_STD = 3.2
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """A CKKS parameter set: ring degree N, data primes and the key-switching prime.
+    """A CKKS parameter set: ring degree N, data primes and the special prime.
 
-    A fresh ciphertext has `len(data_primes)` levels. A rescale removes the last data prime that is left, so the first
-    one stays longest. `special_prime` is None in a ring that needs no key switch.
+    A ciphertext with all data primes is at level `levels`. A rescale removes the last data prime that is left, so the
+    first one stays longest. `special_prime` is None for a plan without key switches.
     """
 
     poly_modulus_degree: int
@@ -53,19 +53,22 @@ class Params:
 
     @property
     def levels(self) -> int:
+        """The number of data primes, which is the level of a fresh ciphertext."""
         return len(self.data_primes)
 
     @property
     def all_primes(self) -> tuple[int, ...]:
-        """Every prime, in SEAL's order (the key-switching prime last)."""
+        """Every prime in SEAL's order: the special prime comes last."""
         return self.data_primes if self.special_prime is None else (*self.data_primes, self.special_prime)
 
     @cached_property
     def log2_qp(self) -> float:
+        """log2 of the product of all primes, which is what security limits."""
         return sum(log2(prime) for prime in self.all_primes)
 
     @property
     def coeff_modulus_bits(self) -> tuple[int, ...]:
+        """The bit length of every prime, in the order of all_primes."""
         return tuple(prime.bit_length() for prime in self.all_primes)
 
     @property
@@ -75,8 +78,8 @@ class Params:
 
     @property
     def fits_seal(self) -> bool:
-        """Whether SEAL's key switches stay precise: the special prime is SEAL_SPECIAL_MARGIN_BITS above the data
-        primes."""
+        """Whether SEAL's key switches stay precise: the special prime is more than SEAL_SPECIAL_MARGIN_BITS bits larger
+        than the data primes."""
         return self.special_prime is None or log2(self.special_prime / max(self.data_primes)) > SEAL_SPECIAL_MARGIN_BITS
 
     def log2_modulus(self, level: int) -> float:
@@ -96,16 +99,21 @@ def check_security(params: Params) -> None:
     if not params.data_primes:
         raise InsecureParametersError("coeff_modulus: no data prime; give one at least")
     if min(primes) < 2:
-        raise InsecureParametersError(f"coeff_modulus: {min(primes)} is no prime")
+        raise InsecureParametersError(
+            f"coeff_modulus: {min(primes)} is no prime; every entry must be a prime that is 1 modulo {2 * degree}"
+        )
     limit = GUIDELINE_2024_LOG2_QP[degree]
     if params.log2_qp > limit:
         raise InsecureParametersError(
             f"coeff_modulus: {params.log2_qp:.1f} bits at N={degree}; 128-bit security allows {limit}; "
             "use a larger ring or fewer levels"
         )
-    # SEAL compares the bit length of the product, which may exceed the guideline's real-valued sum by rounding up.
+    # SEAL compares the bit length of the product, which is log2 rounded up.
     if int(params.log2_qp) + 1 > SEAL_LOG2_QP[degree]:
-        raise InsecureParametersError(f"coeff_modulus: {params.log2_qp:.1f} bits at N={degree}; SEAL refuses them")
+        raise InsecureParametersError(
+            f"coeff_modulus: {params.log2_qp:.1f} bits at N={degree}; SEAL refuses them; "
+            "use a larger ring or fewer levels"
+        )
     if len(set(primes)) != len(primes):
         raise InsecureParametersError("coeff_modulus: a prime occurs twice; every prime must be distinct")
     for prime in primes:
@@ -117,7 +125,7 @@ def check_security(params: Params) -> None:
 
 @lru_cache(maxsize=1 << 16)
 def is_prime(number: int) -> bool:
-    """Miller-Rabin with bases that are exact below 3.3e24."""
+    """Whether a number is a prime, by Miller-Rabin with bases that make no mistake below 3.3e24."""
     if number < 2:
         return False
     witnesses = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41)
@@ -141,7 +149,7 @@ def is_prime(number: int) -> bool:
 
 
 def ntt_prime_below(bits: float, degree: int, taken: Iterable[int] = ()) -> int:
-    """The largest prime not above 2**bits that is 1 modulo 2N and not in `taken`.
+    """The largest prime of at most 2**bits that is 1 modulo 2N and not in `taken`.
 
     Raises: InsecureParametersError when there is none of at least MIN_PRIME_BITS bits.
     """
@@ -151,11 +159,16 @@ def ntt_prime_below(bits: float, degree: int, taken: Iterable[int] = ()) -> int:
         if candidate not in used and is_prime(candidate):
             return candidate
         candidate -= modulus
-    raise InsecureParametersError(f"coeff_modulus: no prime of {bits:.1f} bits is left for N={degree}")
+    raise InsecureParametersError(
+        f"coeff_modulus: no prime of {bits:.1f} bits is left for N={degree}; ask for larger primes"
+    )
 
 
 def make_params(degree: int, data_bits: Iterable[float], special_bits: float | None) -> Params:
-    """Distinct NTT primes just below 2**bits for each wanted size, in the order given."""
+    """Parameters with distinct NTT primes: for each wanted size in bits, in the order given, the largest that is left.
+
+    Raises: InsecureParametersError when no prime of a size is left. It does not check security (`check_security`).
+    """
     taken: list[int] = []
     for bits in data_bits:
         taken.append(ntt_prime_below(bits, degree, taken))

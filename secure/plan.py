@@ -3,9 +3,9 @@
 Value ids: the inputs are 0 to inputs - 1; operation k makes value inputs + k. An operation reads earlier values only.
 Evaluators execute this object, and cost models count it.
 
-Level: how many data primes a value still has. A fresh ciphertext has params.levels; the last usable level is 1.
-Scale: the factor between a slot's number and its encoding. The plan carries all scales; SEAL's own scale check is
-bypassed.
+Level: how many data primes a value still has. A ciphertext with all data primes is at params.levels, and the lowest
+level is 1. Scale: the factor by which a slot's number is multiplied when it is encoded. The plan holds the scale of
+every value, and SEAL's own check of scales is bypassed.
 """
 
 from __future__ import annotations
@@ -33,21 +33,23 @@ class Kind(StrEnum):
     ADD_PLAIN = "add_plain"  # x + c
     SQUARE = "square"  # x * x, three parts
     RELINEARIZE = "relinearize"  # three parts to two
-    RESCALE = "rescale"  # divide by the last prime: one level less, and the scale divided by the prime
-    DROP = "drop"  # remove the last prime: one level less, same scale
+    RESCALE = "rescale"  # divide by the last data prime: one level less, and the scale is divided by the prime too
+    DROP = "drop"  # remove the last data prime: one level less, same scale
 
 
-#: Operations that permute slots by a Galois element, and all operations that switch keys.
+#: Operations that need a Galois key.
 MOVES = (Kind.ROTATE, Kind.CONJUGATE)
+#: Operations that switch keys.
 SWITCHES = (*MOVES, Kind.RELINEARIZE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Op:
-    """One operation, with level, scale and parts of its result.
+    """One operation. level, scale, parts: of its result.
 
-    steps: how far a rotation or conjugation rotates. constant: index into Plan.constants, -1 for none.
-    layer: the network node that this operation belongs to, for messages and reports per layer.
+    args: ids of the values that it reads. steps: by how many slots a rotation or conjugation rotates to the left.
+    constant: index into Plan.constants, -1 for none. layer: the network's node that this operation belongs to, for
+    messages and reports.
     """
 
     kind: Kind
@@ -62,7 +64,7 @@ class Op:
 
 @dataclass(frozen=True)
 class Constant:
-    """A plaintext: its slots (float32 or complex64, read-only), and the level and scale it is encoded at."""
+    """A plaintext: its slots (slots,), read-only, and the level and scale at which it is encoded."""
 
     slots: NDArray[np.float32] | NDArray[np.complex64]
     level: int
@@ -74,7 +76,8 @@ class Constant:
 
 @dataclass(frozen=True)
 class KeyManifest:
-    """The evaluation keys that a plan uses and no others: Galois elements (not steps), and whether it relinearizes."""
+    """The evaluation keys that a plan uses, and no others. galois_elements: of the Galois keys, in ascending order.
+    relinearize: whether it uses the relinearization key."""
 
     galois_elements: tuple[int, ...]
     relinearize: bool
@@ -82,8 +85,11 @@ class KeyManifest:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A program: `inputs` ciphertexts at `input_level` and `input_scale`, operations, and the values that are
-    returned."""
+    """A program.
+
+    inputs: the number of input ciphertexts, all at `input_level` and `input_scale`. ops: the operations in the order of
+    execution. constants: their plaintexts. outputs: ids of the values that are returned.
+    """
 
     params: Params
     inputs: int
@@ -112,8 +118,10 @@ class Plan:
 
     @cached_property
     def last_use(self) -> Mapping[int, int]:
-        """For every value that is read, the id of the last operation that reads it. Outputs are left out: they are
-        kept."""
+        """For every value that is read, the id of the value that its last reader makes.
+
+        Outputs are left out, since they are kept to the end.
+        """
         uses = {arg: value for value, op in self.numbered() for arg in op.args}
         for value in self.outputs:
             uses.pop(value, None)
@@ -121,6 +129,7 @@ class Plan:
 
     @cached_property
     def key_manifest(self) -> KeyManifest:
+        """The evaluation keys that the plan needs."""
         moved = [op for op in self.ops if op.kind in MOVES]
         elements = sorted({op_element(op, self.params.poly_modulus_degree) for op in moved})
         return KeyManifest(tuple(elements), any(op.kind is Kind.RELINEARIZE for op in self.ops))
@@ -131,17 +140,16 @@ class Plan:
 
     @property
     def depth(self) -> int:
-        """Levels between the input and the lowest output."""
+        """How many levels lie between the input and the lowest output."""
         return self.input_level - min(self.level_of(value) for value in self.outputs)
 
 
 def galois_element(steps: int, degree: int) -> int:
-    """3**steps mod 2N: the automorphism X -> X**element rotates the slots by `steps` to the left (SEAL's
-    convention)."""
+    """3**steps mod 2N. The automorphism X -> X**element rotates the slots by `steps` to the left, as in SEAL."""
     return pow(3, steps % (degree // 2), 2 * degree)
 
 
 def op_element(op: Op, degree: int) -> int:
-    """The Galois element of a rotation, or of a rotation and conjugation, X -> X**-element."""
+    """The Galois element of an operation: e for a rotation, 2N - e for a rotation with conjugation (X -> X**-e)."""
     element = galois_element(op.steps, degree)
     return 2 * degree - element if op.kind is Kind.CONJUGATE else element

@@ -1,6 +1,6 @@
-"""What a plan costs in kernels, under the engine and under SEAL. hwmodel/ imports this, plan.py and params.py.
+"""What a plan costs in kernels, under the engine and under SEAL. hwmodel/ imports this room, plan.py and params.py.
 
-counts.py   what one operation costs in transforms, products and bytes
-engine.py   what the engine runs for a whole plan
-seal.py     what SEAL runs for a whole plan, as one core pays for it
+counts.py   what one operation costs in transforms, products and bytes, and what kernels cost in time
+engine.py   what a whole plan costs under the engine
+seal.py     what a whole plan costs under SEAL, on one core
 """

@@ -1,14 +1,16 @@
 """What one operation of a Plan costs in number-theoretic kernels, and in time on a machine with given kernel times.
 
-The counts follow SEAL's key switch with one special prime, in which every data prime is a digit (derived from SEAL's
-source, checked against an instrumented implementation):
+The counts follow SEAL's key switch with one special prime, in which there is one digit per data prime (derived from
+SEAL's source, checked against an instrumented implementation):
 
-    key switch at level l : (l+1)(l+2) limb transforms, 2 l (l+1) N + 2 l N products, one key of 2 l (l+1) N residues
-    read
-    rescale from level l  : 2 l limb transforms, 2 (l-1) N products
-    product with plaintext: 2 l N products;  square: 3 l N products;  addition: parts * l * N additions
+    key switch at level l : (l+1)(l+2) limb transforms, 2 l (l+1) N + 2 l N products, 2 l N additions;
+                            a key of 2 l (l+1) N residues is read
+    rescale from level l  : 2 l limb transforms, 2 (l-1) N products, 2 (l-1) N additions
+    product with plaintext: 2 l N products
+    square                : 3 l N products, l N additions
+    addition              : parts * l * N additions; of a plaintext l N
 
-One limb is N residues modulo one prime; a limb transform is (N/2) log2 N butterflies.
+One limb is N residues modulo one prime. A limb transform is (N/2) log2 N butterflies.
 """
 
 from __future__ import annotations
@@ -25,9 +27,9 @@ RESIDUE_BYTES = 8
 class KernelCounts:
     """The work of one or more operations.
 
-    transforms, butterflies: limb transforms, and the butterflies in them. products, additions: modular ones.
-    key_bytes: bytes of keys that are read. calls: calls of the runtime; 0 for an operation that is done within another
-    one's call.
+    transforms: limb transforms. butterflies: those in the transforms. products, additions: modular ones, of single
+    residues. key_bytes: bytes of keys that are read. calls: calls of kernels; 0 for an operation that is done within
+    the call of another one.
     """
 
     transforms: int = 0
@@ -61,8 +63,8 @@ class KernelCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class KernelTimes:
-    """What kernels take on one thread of one machine: nanoseconds per butterfly, product, addition; microseconds per
-    call."""
+    """What kernels cost on one thread of one machine: nanoseconds per butterfly, per product and per addition, and
+    microseconds per call."""
 
     butterfly_ns: float
     product_ns: float
@@ -70,7 +72,7 @@ class KernelTimes:
     call_us: float = field(default=0.0)
 
     def milliseconds(self, counts: KernelCounts) -> float:
-        """The time of this work: a sum, since nothing overlaps on one thread (derived)."""
+        """The time of this work in milliseconds: a sum, since nothing overlaps on one thread (derived)."""
         nanoseconds = (
             counts.butterflies * self.butterfly_ns
             + counts.products * self.product_ns
@@ -84,7 +86,7 @@ TYPICAL_TIMES = KernelTimes(butterfly_ns=0.5, product_ns=0.3, addition_ns=0.25, 
 
 
 def operation_kernels(kind: Kind, level: int, degree: int, parts: int = 2) -> KernelCounts:
-    """Kernels of one operation at a level of a ring of degree N. parts: of the ciphertexts that an addition adds."""
+    """Kernels of one operation. level: at which it works. degree: of the ring. parts: of an addition's ciphertexts."""
     butterflies_per_transform = degree // 2 * int(log2(degree))
     transforms = products = additions = key_bytes = 0
     match kind:

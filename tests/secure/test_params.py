@@ -40,5 +40,7 @@ def test_malformed_chains_are_refused():
         check_security(Params(poly_modulus_degree=4096, data_primes=(prime, prime), special_prime=None))
     with pytest.raises(InsecureParametersError, match="is no prime"):
         check_security(Params(poly_modulus_degree=4096, data_primes=(prime + 2,), special_prime=None))
-    with pytest.raises(InsecureParametersError, match=r"no prime of 21\.0 bits is left"):
+    with pytest.raises(
+        InsecureParametersError, match=r"no prime of 21\.0 bits is left for N=32768; ask for larger primes"
+    ):
         make_params(32768, [21] * 200, None)

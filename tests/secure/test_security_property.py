@@ -215,7 +215,7 @@ REFUSALS = {
     "an unknown ring": "poly_modulus_degree: 65536 is not one of",
     "a prime twice": "coeff_modulus: a prime occurs twice",
     "no prime": f"coeff_modulus: {SMALL.data_primes[0] + 2} is no prime of at most 60 bits",
-    "zero": "coeff_modulus: 0 is no prime",
+    "zero": "coeff_modulus: 0 is no prime; every entry must be a prime that is 1 modulo 8192",
     "less than zero": f"coeff_modulus: -{SMALL.data_primes[0]} is no prime",
     "nothing": "coeff_modulus: no data prime; give one at least",
 }
