@@ -1,10 +1,9 @@
-"""Constants for a ring's transforms and base conversions: the roots of unity that SEAL uses, and inverses. Numbers
-only.
+"""Constants for a ring's transforms and base conversions: the roots of unity that SEAL uses, and inverses.
 
 A transform treats its N residues as a matrix of N / columns rows. The first half of its stages combines rows. Then
 eight rows at a time, a block, are transposed, and the other stages combine columns inside the block. The result stays
-in this
-order: residue `row * columns + column` of SEAL lies at `(row // 8 * columns + column) * 8 + row % 8` in the engine.
+in this order: residue `row * columns + column` of SEAL lies at `(row // 8 * columns + column) * 8 + row % 8` in the
+engine.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Threads that work on one request together. Whoever is free takes the next piece of a kernel; waiting threads spin.
 
 A kernel takes tens of microseconds, less than waking a thread. So helpers are woken once per request. Between kernels
-they
-spin, and they take a piece by changing one number: handing over work costs the transfer of a cache line to another
+they spin, and they take a piece by changing one number: handing over work costs the transfer of a cache line to another
 core. A helper that the system suspends delays a request only if it is in the middle of a piece, since the leader takes
 all pieces that are left. Pieces write to different places, so the result does not depend on who did which piece.
 Compiled by numba. numba's own parallel loops do not serve: they wake threads for every loop, and two requests must not

@@ -1,8 +1,7 @@
 """The number-theoretic transform and its inverse on float64 residues, instead of SEAL's. Compiled by numba.
 
 Cooley-Tukey forward, Gentleman-Sande backward, two stages per pass. `_pair` and `_pair_back` take more than ten
-parameters,
-since they work on values in registers: four residues, three twiddles with their quotients, and the modulus.
+parameters, since they work on values in registers: four residues, three twiddles with their quotients, and the modulus.
 
 Ranges (derived, for primes up to 2^50): a product x w with a known twiddle lies within p / 2 + |x| / 8 (`modular`). A
 forward pass reduces one of four summands: from values within B p it makes values within (1.5625 + 0.266 B) p, never

@@ -1,10 +1,9 @@
 """How large SEAL's objects are on the wire, estimated from the parameters alone. Pure.
 
-SEAL stores the residue of a b-bit prime in 8 bytes and compresses them with zstd. Uniform residues do not repeat, so
-zstd can
-only use one entropy code for all bytes of a block: a mixture of uniform bytes, one partly filled byte, and zeros. The
-estimate is the entropy of that mixture (derived; a test compares it with SEAL's bytes). Seeded objects hold a seed in
-place of their random half.
+SEAL stores every residue modulo a b-bit prime in 8 bytes, and compresses all of them with zstd. Uniform residues do not
+repeat, so zstd can only use one entropy code for all bytes of a block: a mixture of uniform bytes, one partly filled
+byte, and zeros. The estimate is the entropy of that mixture (derived; a test compares it with SEAL's bytes). Seeded
+objects hold a seed in place of their random half.
 """
 
 from __future__ import annotations
