@@ -6,13 +6,14 @@ python -m benchmarks.table        (puts the committed result into README.md)
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.report import table_head, table_row, with_note
 from compress.artifact import write_file
 from compress.errors import FormatError
+from secure.limits import ACCEPTABLE_DISAGREEMENT
 
 RESULT = Path(__file__).parent / "results" / "peers.json"
 README = Path(__file__).parents[1] / "README.md"
@@ -46,7 +47,8 @@ def peers_table(result: Mapping[str, Any]) -> str:
             "run. Of 2,700 ms: the same ratio, of the time of that network on the machine where this project's "
             "targets were set. Accuracy in clear: of the converted network, over all test images. Agreement: the "
             "share of images that get the same class encrypted and in clear, over as many of the first images as the "
-            "next column says. Keys: everything that a server needs once. Peak: client and server in one process."
+            "next column says. Keys: everything that a server needs once. Peak: client and server in one process. "
+            f"{planned_for(result['limits'])}"
         )
     except (KeyError, StopIteration) as error:
         raise FormatError(f"peers.json: field {error} is missing; run the benchmark again") from error
@@ -82,11 +84,31 @@ def readme_table(result: Mapping[str, Any]) -> str:
             "Times faster: than TenSEAL's tutorial network in the same run. Accuracy: over all 10,000 test digits.",
             "Agreement: encrypted and in clear give the same class, over as many of the first digits as the table "
             "says.",
-            "All columns: [benchmarks/results/peers.md](benchmarks/results/peers.md).",
+            f"{planned_for(result['limits'])} All columns: [benchmarks/results/peers.md](benchmarks/results/peers.md).",
         ]
     except (KeyError, StopIteration) as error:
         raise FormatError(f"peers.json: field {error} is missing; run the benchmark again") from error
     return "\n".join(lines)
+
+
+#: How a field of Limits is said in the tables.
+LIMIT_WORDS: Mapping[str, Callable[[float], str]] = {
+    "max_disagreement": lambda share: f"{share:.2%} of classes",
+    "keys_bytes": lambda count: f"{count / 1e6:g} MB of keys",
+    "upload_bytes": lambda count: f"{count / 1e3:g} KB of upload",
+}
+
+
+def planned_for(limits: Mapping[str, Mapping[str, float]]) -> str:
+    """A sentence about the limits that plans had to keep to."""
+    default = f"Every plan may change at most {ACCEPTABLE_DISAGREEMENT:.2%} of classes by prediction"
+    if not limits:
+        return f"{default}."
+    others = [
+        f"{network} {', '.join(LIMIT_WORDS[field](value) for field, value in fields.items())}"
+        for network, fields in limits.items()
+    ]
+    return f"{default}; other limits: {'; '.join(others)}."
 
 
 def with_figures(text: str, result: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
     from cipherpress.targeted import press_for as press_for
     from cipherpress.zoo.datasets import load_data as load_data
     from cipherpress.zoo.loading import load_model as load_model
+    from cipherpress.zoo.networks import Recipe as Recipe
     from cipherpress.zoo.training import train as train
     from compress.account.accounting import account as account
     from compress.artifact import write_file as write_file
@@ -72,15 +73,19 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
     from secure.bundle.files import load_client as load_client
     from secure.bundle.files import load_server as load_server
     from secure.bundle.specs import Bundle as Bundle
+    from secure.bundle.specs import ClientSpec as ClientSpec
+    from secure.bundle.specs import ServerSpec as ServerSpec
     from secure.limits import ACCEPTABLE_DISAGREEMENT as ACCEPTABLE_DISAGREEMENT
     from secure.limits import Limits as Limits
     from secure.parties.client import Client as Client
     from secure.parties.keys import EvaluationKey as EvaluationKey
     from secure.parties.keys import SecretKey as SecretKey
+    from secure.parties.keys import write_keys as write_keys
     from secure.parties.release import release as release
     from secure.parties.server import Server as Server
     from secure.plan import Plan as Plan
     from secure.verify.roundtrip import round_trip as round_trip
+    from secure.verify.verification import verify_bundle as verify_bundle
 
 __version__ = "0.1.0"
 
@@ -92,6 +97,7 @@ _DEFINED_IN = {
     "cipherpress.targeted": ("Search", "press_for"),
     "cipherpress.zoo.datasets": ("load_data",),
     "cipherpress.zoo.loading": ("load_model",),
+    "cipherpress.zoo.networks": ("Recipe",),
     "cipherpress.zoo.training": ("train",),
     "compress.account.accounting": ("account",),
     "compress.artifact": ("write_file",),
@@ -117,14 +123,15 @@ _DEFINED_IN = {
     "compress.training.finetune": ("finetune",),
     "hwmodel.report": ("compare", "estimate"),
     "secure.bundle.files": ("load_client", "load_server"),
-    "secure.bundle.specs": ("Bundle",),
+    "secure.bundle.specs": ("Bundle", "ClientSpec", "ServerSpec"),
     "secure.limits": ("ACCEPTABLE_DISAGREEMENT", "Limits"),
     "secure.parties.client": ("Client",),
-    "secure.parties.keys": ("EvaluationKey", "SecretKey"),
+    "secure.parties.keys": ("EvaluationKey", "SecretKey", "write_keys"),
     "secure.parties.release": ("release",),
     "secure.parties.server": ("Server",),
     "secure.plan": ("Plan",),
     "secure.verify.roundtrip": ("round_trip",),
+    "secure.verify.verification": ("verify_bundle",),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _DEFINED_IN.items() for name in names}
 

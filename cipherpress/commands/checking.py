@@ -90,9 +90,9 @@ def verify_command(
             loaded, data.x_test[:images], encrypted=encrypted, steps=steps, radius=radius, seed=seed, progress=progress
         )
     columns = ["radius", "least_headroom_bits", "layer", "simulated_error", "largest_error", "classes_changed"]
-    bound = f"predicted bound {result['bound']:.4g}; it has to hold at radius {radius:g}"
-    out.result(result, f"{table(result['rows'], columns)}\n{bound}")
     broken = failures(result)
+    verdict = "it does not hold" if broken else "it holds, and nothing wraps around"
+    bound = f"within radius {radius:g} the predicted bound {result['bound']:.4g} has to hold: {verdict}"
+    out.result(result, f"{table(result['rows'], columns)}\n{bound}")
     if broken:
         fail("; ".join(broken))
-    out.note("the bound holds, and nothing wraps around")

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from cipherpress.commands.console import Output
+from compress.errors import ConfigError
 
 
 def command(name: str, example: str) -> Callable[[Callable[..., Any]], click.Command]:
@@ -29,7 +30,7 @@ def command(name: str, example: str) -> Callable[[Callable[..., Any]], click.Com
             click.option(
                 "--threads",
                 type=click.IntRange(1),
-                help="Threads for training and linear algebra; for one encrypted request in run and infer (default 1).",
+                help="Threads for training and linear algebra; run and infer: for one encrypted request (default 1).",
             ),
             click.option("--verbose", is_flag=True, help="Log what is decided."),
             click.option("--quiet", is_flag=True, help="No progress and no notes."),
@@ -42,11 +43,22 @@ def command(name: str, example: str) -> Callable[[Callable[..., Any]], click.Com
 
 
 def limit_threads(threads: int | None) -> None:
-    """Give linear algebra so many threads; None leaves its own choice."""
+    """Give linear algebra so many threads; None leaves its own choice.
+
+    Raises: ConfigError for more threads than this process may use cores: they would slow each other down.
+    """
     if threads is not None:
+        cores = process_cores()
+        if threads > cores:
+            raise ConfigError("threads", threads, f"1 to {cores}, the cores that this process may use")
         os.environ["OMP_NUM_THREADS"] = str(threads)
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(threads)
+
+
+def process_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def request_threads() -> int:

@@ -68,7 +68,11 @@ def calibrate_command(out: Output, force: bool) -> None:
 @output_options
 @click.option("--images", default=100, show_default=True, type=click.IntRange(20), help="Test images per network.")
 def bench_command(out: Output, names: tuple[str, ...], output: Destination, images: int) -> None:
-    """The benchmark tables of the README, from scratch. Needs a checkout: benchmarks are not installed."""
+    """Measure the tables in benchmarks/results from scratch; all of them, or the NAMES given.
+
+    NAMES: peers, savings, plans, joint, costmodel, methods, noise, threads. Needs a checkout:
+    benchmarks are not installed.
+    """
     benchmarks = _benchmarks()
     unknown = [name for name in names if name not in benchmarks]
     if unknown:

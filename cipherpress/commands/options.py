@@ -68,7 +68,9 @@ def path_option(*names: str, **settings: Any) -> Option:
 
 
 force_option = click.option("--force", is_flag=True, help="Replace an existing output.")
-seed_option = click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
+seed_option = click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of everything random."
+)
 augment_option = click.option("--augment/--no-augment", default=True, help="Distort training images (image data only).")
 bundle_argument = click.argument("bundle", type=click.Path(path_type=Path))
 

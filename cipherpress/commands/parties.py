@@ -60,8 +60,12 @@ def run_command(out: Output, bundle: Path, key: Path, source: Path, output: Dest
     """
     from time import perf_counter
 
+    from secure.engine.compiled import kernels_compiled
+
     output.refuse_existing()
     evaluation_key, request = key.read_bytes(), source.read_bytes()
+    if not kernels_compiled():
+        out.note("compiling the engine's kernels: once per installation, half a minute or more")
     server = cp.Server(cp.load_server(bundle), threads=request_threads())
     server.register(evaluation_key, str(key))
     key_id, ciphertexts = server.load_request(request, str(source))

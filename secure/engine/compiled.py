@@ -21,6 +21,11 @@ _SOURCES = crc32(b"".join(file.name.encode() + file.read_bytes() for file in sor
 FOLDER = _HERE / "__pycache__" / f"kernels-{_SOURCES:08x}"
 
 
+def kernels_compiled() -> bool:
+    """Whether compiled kernels of these sources lie beside them; what numba keeps in the user's cache is not seen."""
+    return FOLDER.is_dir()
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """The function, compiled at its first call."""
     with _own_folder():

@@ -1,10 +1,12 @@
 """The benchmark's arithmetic: tables from results, and the form in which TenSEAL gets our network."""
 
+import json
+
 import numpy as np
 import pytest
 
-from benchmarks.peers import run, two_layers
-from benchmarks.table import HEADINGS, peers_table
+from benchmarks.peers import limits_by_network, run, two_layers
+from benchmarks.table import HEADINGS, RESULT, peers_table, planned_for
 from compress.errors import ConfigError, FormatError
 from compress.network import Dense, Input, Network, Polynomial, Weights
 
@@ -32,6 +34,7 @@ def result(*rows):
         "machine": {**machine, "date": "2026-01-02"},
         "rows": rows,
         "images": 100,
+        "limits": {"mlp": {"max_disagreement": 5e-3, "keys_bytes": 2e6, "upload_bytes": 90e3}},
         "command": "cipherpress bench peers",
     }
 
@@ -53,6 +56,19 @@ def test_a_result_without_its_baseline_or_a_field_is_refused():
     del broken["upload_bytes"]
     with pytest.raises(FormatError, match="upload_bytes"):
         peers_table(result(broken))
+
+
+def test_limits_that_differ_from_the_default_are_named():
+    table = peers_table(result(row(), row(network="mlp", competitor="cipherpress", server_ms=30.0)))
+    assert table.rstrip().endswith(
+        "Every plan may change at most 0.25% of classes by prediction; "
+        "other limits: mlp 0.50% of classes, 2 MB of keys, 90 KB of upload."
+    )
+    assert planned_for({}) == "Every plan may change at most 0.25% of classes by prediction."
+
+
+def test_the_committed_result_names_the_limits_that_the_benchmark_sets():
+    assert json.loads(RESULT.read_bytes())["limits"] == limits_by_network()
 
 
 def test_too_few_images_are_refused_before_any_work(tmp_path):

@@ -179,3 +179,41 @@ def test_sizes_are_in_decimal_units(count: int, shown: str) -> None:
 def test_json_is_one_object_of_the_documented_keys() -> None:
     shown = call("models", "--json")
     assert json.loads(shown.stdout).keys() == {"models"} and shown.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["press", "run", "infer"])
+def test_more_threads_than_cores_are_refused_before_any_work(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1})
+    needed = {
+        "press": ("mlp", "--data", "mnist", "-o", tmp_path / "out"),
+        "run": ("bundle", "--key", "evaluation.key", "--input", "x.ct", "-o", tmp_path / "out"),
+        "infer": ("bundle", "--data", "mnist"),
+    }
+    result = call(command, *needed[command], "--threads", 99)
+    assert result.exit_code == 1
+    assert result.stderr == "error: threads: got 99; allowed: 1 to 2, the cores that this process may use\n"
+
+
+@pytest.mark.parametrize("command", ["train", "compress", "convert", "press"])
+def test_a_negative_seed_is_refused(command: str, tmp_path: Path) -> None:
+    result = call(command, "mlp", "--data", "mnist", "--seed", -1, "-o", tmp_path / "out")
+    assert result.exit_code == 2 and "-1 is not in the range x>=0" in result.stderr
+
+
+def test_a_server_says_that_it_compiles_its_kernels_first(
+    road: Road, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = ("--key", road.path("keys/evaluation.key"), "--input", road.path("x.ct"))
+    monkeypatch.setattr("secure.engine.compiled.FOLDER", tmp_path / "none")
+    shown = call("run", road.path("bundle"), *files, "-o", tmp_path / "y.ct")
+    assert shown.stderr == "compiling the engine's kernels: once per installation, half a minute or more\n"
+    monkeypatch.undo()
+    assert call("run", road.path("bundle"), *files, "-o", tmp_path / "z.ct").stderr == ""
+
+
+def test_help_of_bench_names_every_benchmark() -> None:
+    from benchmarks import BENCHMARKS
+
+    assert f"NAMES: {', '.join(BENCHMARKS)}." in " ".join(call("bench", "--help").stdout.split())

@@ -17,7 +17,9 @@ def command_lines() -> list[str]:
     """The lines of the block under "On the command line", without their comments."""
     section = README.partition("## On the command line")[2].partition("\n## ")[0]
     (block,) = re.findall(r"```\n(.*?)```", section, re.DOTALL)
-    return [shlex.join(shlex.split(line, comments=True)) for line in block.splitlines()]
+    activation, *lines = block.splitlines()
+    assert activation == ". .venv/bin/activate"
+    return [shlex.join(shlex.split(line, comments=True)) for line in lines]
 
 
 def test_the_lines_begin_by_making_the_file_that_they_encrypt() -> None:
