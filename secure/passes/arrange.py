@@ -105,7 +105,10 @@ def _milliseconds(draft: Draft, index: int, table: DiagonalTable) -> float:
 
 
 def _check_width(stage: Stage, raster: Shape, slots: int) -> None:
-    """Raises: SlotOverflowError when the stage's value needs more than MAX_CIPHERTEXTS ciphertexts."""
+    """Check that the stage's value fits MAX_CIPHERTEXTS ciphertexts.
+
+    Raises: SlotOverflowError.
+    """
     needed = -(-stage.size // slots)
     if stage.grid is not None and fits_raster(raster, slots):
         needed = -(-stage.grid.channels // (slots // next_power_of_two(prod(raster))))

@@ -20,7 +20,7 @@ from secure.evaluators.dry import dry_run
 from secure.layout.diagonals import apply_table
 from secure.layout.packing import EMPTY, input_vectors, spread
 from secure.params import check_security
-from secure.plan import Kind
+from secure.plan import Kind, Plan
 from secure.stages.stages import run_stages
 
 #: Allowed relative differences: those of float64 sums in another order, and those of float32 constants.
@@ -110,6 +110,15 @@ def check_plan(draft: Draft) -> None:
     dry_run(plan)
     if plan.params != draft.params:
         raise PlanError(draft.stages[-1].layer, "the plan was written for other primes than those chosen")
+    _check_operations(draft, plan)
+    _check_in_clear(draft, plan)
+    for value in plan.outputs:
+        if not isclose(plan.scale_of(value), draft.scales[-1].value, rel_tol=SCALE_TOLERANCE):
+            raise PlanError(draft.stages[-1].layer, "the output's scale drifted from the planned one")
+
+
+def _check_operations(draft: Draft, plan: Plan) -> None:
+    """The plan has as many operations of each kind at each level as the search assumed. Drops may be added."""
     written = plan_operations(plan)
     expected = draft_operations(draft)
     for place in (set(written) | set(expected)) - {place for place in written if place[0] is Kind.DROP}:
@@ -117,6 +126,13 @@ def check_plan(draft: Draft) -> None:
             raise PlanError(
                 draft.stages[-1].layer, f"{written[place]} operations {place} were written, {expected[place]} expected"
             )
+
+
+def _check_in_clear(draft: Draft, plan: Plan) -> None:
+    """The plan, run in clear, gives the network's outputs, and no coefficient wraps around.
+
+    Wrapping around is checked on calibration inputs only, since the modulus is chosen for these.
+    """
     inputs = draft.evidence.atoms[0].T
     beside = PROBE_REACH * np.ptp(inputs) * np.random.default_rng(PROBE_SEED).uniform(0.5, 1, inputs.shape[1])
     tried = np.stack([inputs[0], inputs[0] + beside, *inputs[largest_images(draft.evidence, 1)]])
@@ -129,7 +145,7 @@ def check_plan(draft: Draft) -> None:
     error = np.abs(outputs - wanted).max()
     if error > PLAN_TOLERANCE * max(1.0, np.abs(wanted).max()):
         raise PlanError(draft.stages[-1].layer, f"the plan in clear is off by {error:.2e}")
-    calibrated = np.arange(len(tried)) != 1
+    calibrated = np.arange(len(tried)) != 1  # all but the input beside an image
     for site in sites:
         largest = np.abs(coefficients(tape.values[site.value][calibrated])).max()
         if log2(max(largest, TINY)) > site.room_bits:
@@ -137,6 +153,3 @@ def check_plan(draft: Draft) -> None:
             raise PlanError(
                 site.layer, f"a value exceeds half of its modulus by {excess:.1f} bits and would wrap around"
             )
-    for value in plan.outputs:
-        if not isclose(plan.scale_of(value), draft.scales[-1].value, rel_tol=SCALE_TOLERANCE):
-            raise PlanError(draft.stages[-1].layer, "the output's scale drifted from the planned one")

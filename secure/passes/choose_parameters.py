@@ -171,9 +171,9 @@ def _exact(model: NoiseModel, floor: Candidate) -> Candidate | None:
 def _least(
     model: NoiseModel, floors: Sequence[Candidate], key: Callable[[Candidate], tuple[bool, float]]
 ) -> Candidate | None:
-    """The candidate whose key is least, computed from its predicted errors; of equal ones the first. None if none is
-    finite.
+    """The candidate whose key is least; of equal ones the first. None if the errors of all candidates overflow.
 
+    Keys are compared for the predicted errors, not for the lower bounds that the floors hold.
     key: must grow with the errors, so that the key of a floor is a lower bound. Floors are tried in the order of their
     keys, until the key of a floor exceeds the best key found.
     """
