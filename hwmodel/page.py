@@ -12,6 +12,7 @@ from hwmodel.counts import FLOAT_BITS, PlainWorkload
 from hwmodel.report import Comparison
 from hwmodel.roofline import roofline
 from hwmodel.svg import log_bars, log_points, stacked_shares
+from secure.plan import rotation_count
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -24,8 +25,9 @@ figure { margin: 1rem 0; } svg { width: 100%; height: auto; margin: .4rem 0; }
 .pairs { display: grid; grid-template-columns: 1fr 1fr; gap: 0 1.5rem; }
 """
 PLAN_ROWS = (
-    ("ring degree N", "poly_modulus_degree"), ("log2 of the whole modulus", "log2_qp"), ("levels, fresh", "levels"),
-    ("levels used", "depth"), ("rotations", "rotations"), ("products with plaintexts", "plain_multiplications"),
+    ("ring degree N", "poly_modulus_degree"), ("log2 of the whole modulus", "log2_qp"),
+    ("levels at the input", "levels"), ("levels used", "depth"), ("rotations, conjugations included", "rotations"),
+    ("products with plaintexts", "plain_multiplications"),
     ("products of ciphertexts", "ciphertext_multiplications"), ("rescales", "rescales"),
     ("rotation keys", "galois_keys"), ("ciphertexts in", "input_ciphertexts"),
     ("ciphertexts out", "output_ciphertexts"),
@@ -38,7 +40,9 @@ MEASURED_ROWS = (
     ("keys, bytes", "evaluation_key_bytes"), ("peak memory, bytes", "peak_rss_bytes"),
     ("energy of the processor, all images and both parties, J", "package_energy_j"),
 )  # fmt: skip
-PLAN_LAYER_COLUMNS = ("layer", "level", "rotate", "multiply_plain", "square", "relinearize", "rescale", "predicted_ms")
+PLAN_LAYER_COLUMNS = (
+    "layer", "level", "rotations", "multiply_plain", "square", "relinearize", "rescale", "predicted_ms",
+)  # fmt: skip
 SECURITY = (
     "The server computes on ciphertexts and holds no secret key.",
     "The server is assumed to follow the protocol (honest but curious). The circuit is hidden neither from the server "
@@ -134,7 +138,8 @@ def _compression(about: Mapping[str, Any], workload: PlainWorkload | None) -> st
 
 def _plan(report: Mapping[str, Any]) -> str:
     rows = [(label, _number(report[key])) for label, key in PLAN_ROWS if key in report]
-    layers = [tuple(_number(row.get(key, "")) for key in PLAN_LAYER_COLUMNS) for row in report.get("layers", ())]
+    counted = [{**row, "rotations": rotation_count(row) or ""} for row in report.get("layers", ())]
+    layers = [tuple(_number(row.get(key, "")) for key in PLAN_LAYER_COLUMNS) for row in counted]
     headings = tuple(key.replace("_", " ") for key in PLAN_LAYER_COLUMNS)
     return "<h2>Plan</h2>" + _table(("", ""), rows) + _table(headings, layers)
 

@@ -10,6 +10,7 @@ every value, and SEAL's own check of scales is bypassed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -41,6 +42,11 @@ class Kind(StrEnum):
 MOVES = (Kind.ROTATE, Kind.CONJUGATE)
 #: Operations that switch keys.
 SWITCHES = (*MOVES, Kind.RELINEARIZE)
+
+
+def rotation_count(counts: Mapping[str, int]) -> int:
+    """How many rotations are among operations that are counted by kind. Conjugations are included."""
+    return sum(counts.get(kind, 0) for kind in MOVES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +143,11 @@ class Plan:
     def count(self, kind: Kind) -> int:
         """How many operations of that kind the plan has."""
         return sum(op.kind is kind for op in self.ops)
+
+    @property
+    def rotations(self) -> int:
+        """How many rotations the plan has, conjugations included."""
+        return rotation_count(Counter(op.kind for op in self.ops))
 
     @property
     def depth(self) -> int:

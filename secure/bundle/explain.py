@@ -7,21 +7,17 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from secure.evaluators.dry import dry_run
-from secure.plan import Kind
+from secure.plan import Kind, Plan, rotation_count
 from secure.seal.sizes import ciphertext_bytes, evaluation_keys_bytes
 
 if TYPE_CHECKING:
     from secure.bundle.specs import Bundle
 
-#: Columns of the per-layer table: heading and the report's key.
-LAYER_COLUMNS: tuple[tuple[str, str], ...] = (
-    ("level", "level"),
-    ("rotate", Kind.ROTATE.value),
-    ("times plain", Kind.MULTIPLY_PLAIN.value),
-    ("square", Kind.SQUARE.value),
-    ("rescale", Kind.RESCALE.value),
-    ("ms", "predicted_ms"),
-)
+#: Headings of the per-layer table.
+LAYER_HEADINGS = ("layer", "level", "rotations", "plain products", "squares", "rescales", "ms")
+
+#: The values of the search's choice of rescales, in words.
+RESCALING_WORDS: Mapping[str, str] = {"every": "after every square", "not_last": "after every square but the last"}
 
 
 def explain_bundle(bundle: Bundle) -> str:
@@ -31,7 +27,7 @@ def explain_bundle(bundle: Bundle) -> str:
         _sizes(bundle),
         _layers(bundle.report.get("layers", ())),
         _layouts(bundle.report.get("layouts", ())),
-        _weighed(bundle.report.get("weighed", ())),
+        _alternatives(bundle.report.get("weighed", ())),
     ]
     return "\n\n".join(block for block in blocks if block)
 
@@ -41,32 +37,37 @@ def _summary(bundle: Bundle) -> str:
     params = plan.params
     bits = " + ".join(str(prime.bit_length()) for prime in params.data_primes)
     special = "no key switch" if params.special_prime is None else f"key switch {params.special_prime.bit_length()}"
-    counts = ", ".join(f"{plan.count(kind)} {label}" for kind, label in _COUNTED if plan.count(kind))
     lines = [
         f"bundle {bundle.client.bundle_id[:12]}: {_shape(client.input_shape)} in, {_shape(client.output_shape)} out",
         f"ring      N = {params.poly_modulus_degree}, {params.slots} slots, "
         f"log2 QP = {params.log2_qp:.1f} ({bits}; {special} bits)",
-        f"levels    {plan.input_level} fresh, {plan.depth} used",
-        f"work      {counts}",
-        f"memory    {dry_run(plan).peak_ciphertexts} ciphertexts at once, {len(plan.constants)} plaintexts",
+        f"levels    {plan.input_level} at the input, {plan.input_level - plan.depth} at the output",
+        f"work      {_work(plan)}",
+        f"memory    {_count(dry_run(plan).peak_ciphertexts, 'ciphertext')} at once, "
+        f"{_count(len(plan.constants), 'plaintext')}",
         f"error     at most {client.predicted_logit_error:.3g} at an output (six sigma, predicted)",
     ]
     if "predicted_disagreement" in report:
-        lines.append(
-            f"classes   {report['predicted_disagreement']:.2%} of inputs expected to change theirs (predicted)"
-        )
+        changed = f"{report['predicted_disagreement']:.2%} of inputs"
+        lines.append(f"classes   encryption changes the class of {changed} (predicted)")
     if "predicted_server_ms" in report:
         times = f"; {report['times']}" if "times" in report else ""
         lines.append(f"server    {report['predicted_server_ms']:.1f} ms on one thread (predicted{times})")
     return "\n".join(lines)
 
 
-_COUNTED = (
-    (Kind.ROTATE, "rotations"),
-    (Kind.MULTIPLY_PLAIN, "plain products"),
-    (Kind.SQUARE, "squares"),
-    (Kind.RESCALE, "rescales"),
-)
+def _work(plan: Plan) -> str:
+    """The plan's operations by kind. Kinds that it has none of are left out."""
+    counts = {
+        "rotation": plan.rotations,
+        "plain product": plan.count(Kind.MULTIPLY_PLAIN),
+        "square": plan.count(Kind.SQUARE),
+        "rescale": plan.count(Kind.RESCALE),
+    }
+    words = {noun: _count(number, noun) for noun, number in counts.items() if number}
+    if conjugations := plan.count(Kind.CONJUGATE):
+        words["rotation"] += f" ({_count(conjugations, 'conjugation')} among them)"
+    return ", ".join(words.values())
 
 
 def _sizes(bundle: Bundle) -> str:
@@ -75,22 +76,32 @@ def _sizes(bundle: Bundle) -> str:
     up = plan.inputs * ciphertext_bytes(params, plan.input_level, seeded=True)
     down = sum(ciphertext_bytes(params, level, seeded=False) for level in bundle.client.output_levels)
     keys = evaluation_keys_bytes(params, len(manifest.galois_elements), relinearizes=manifest.relinearize)
-    relin = " and one for relinearizing" if manifest.relinearize else ""
+    held = _count(len(manifest.galois_elements), "rotation key")
+    held += " and 1 relinearization key" if manifest.relinearize else ""
     return "\n".join(
         [
             f"upload    {_bytes(up)} in {_count(plan.inputs, 'ciphertext')} (estimated)",
             f"download  {_bytes(down)} in {_count(len(plan.outputs), 'ciphertext')} (estimated)",
-            f"keys      {_bytes(keys)} for {_count(len(manifest.galois_elements), 'rotation')}{relin} (estimated)",
+            f"keys      {_bytes(keys)} in {held} (estimated)",
         ]
     )
 
 
 def _layers(rows: Iterable[Mapping[str, Any]]) -> str:
     """One line per layer, in the plan's order."""
-    cells = [[str(row.get("layer", "?")), *(_cell(row.get(key)) for _, key in LAYER_COLUMNS)] for row in rows]
-    if not cells:
-        return ""
-    return _table([["layer", *(heading for heading, _ in LAYER_COLUMNS)], *cells])
+    cells = [
+        [
+            str(row.get("layer", "?")),
+            _cell(row.get("level")),
+            _cell(rotation_count(row) or None),
+            _cell(row.get(Kind.MULTIPLY_PLAIN)),
+            _cell(row.get(Kind.SQUARE)),
+            _cell(row.get(Kind.RESCALE)),
+            _cell(row.get("predicted_ms")),
+        ]
+        for row in rows
+    ]
+    return _table([LAYER_HEADINGS, *cells]) if cells else ""
 
 
 def _layouts(stages: Sequence[Mapping[str, Any]]) -> str:
@@ -117,20 +128,29 @@ def _layouts(stages: Sequence[Mapping[str, Any]]) -> str:
     return "layouts\n" + "\n".join(lines)
 
 
-def _weighed(alternatives: Sequence[Mapping[str, Any]]) -> str:
+def _alternatives(alternatives: Sequence[Mapping[str, Any]]) -> str:
     """The alternatives that the search tried, the chosen one last."""
     cells = [
         [
             f"N = {row.get('degree', '?')}",
-            f"{row.get('planes', '?')} per slot",
-            f"rescaling {row.get('rescaling', '?')}" + " by two primes" * (row.get("rescale_primes") == 2),
-            "rotated input" if row.get("rotate_input") else "rotated sums",
+            _count(row["planes"], "input") + " per slot" if "planes" in row else "?",
+            _rescaling(row),
+            "rotates the input" if row.get("rotate_input") else "rotates the sums",
             f"{row.get('predicted_ms', float('nan')):.1f} ms",
             str(row.get("verdict", "")),
         ]
         for row in alternatives
     ]
-    return "weighed\n" + _table(cells) if cells else ""
+    return "plans tried, the chosen one last\n" + _table(cells) if cells else ""
+
+
+def _rescaling(row: Mapping[str, Any]) -> str:
+    """After which squares the plan rescales, and whether by two primes."""
+    chosen = str(row.get("rescaling", "?"))
+    if chosen == "never":
+        return "never rescales"
+    primes = " by two primes" if row.get("rescale_primes") == 2 else ""
+    return f"rescales{primes} {RESCALING_WORDS.get(chosen, chosen)}"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

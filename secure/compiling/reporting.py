@@ -56,7 +56,7 @@ def plan_summary(plan: Plan) -> dict[str, Any]:
         "security_bits": SECURITY_BITS,
         "depth": plan.depth,
         "levels": plan.input_level,
-        "rotations": plan.count(Kind.ROTATE) + plan.count(Kind.CONJUGATE),
+        "rotations": plan.rotations,
         "plain_multiplications": plan.count(Kind.MULTIPLY_PLAIN),
         "ciphertext_multiplications": plan.count(Kind.SQUARE),
         "rescales": plan.count(Kind.RESCALE),

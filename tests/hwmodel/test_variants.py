@@ -169,9 +169,9 @@ def test_the_page_fetches_nothing_and_says_what_is_modelled(
             "source": {"name": "<tiny>"}, "accuracy_before": 0.9, "accuracy_after": 0.89, "test_images": 100,
             "history": [{"method": "opq", "options": {"sparsity": 0.5}}],
         },
-        "poly_modulus_degree": 8192, "security_bits": 128, "rotations": 1,
+        "poly_modulus_degree": 8192, "security_bits": 128, "rotations": 3,
         "plain_workload": json.loads(json.dumps(plain_workload(tiny_network).to_json())),
-        "layers": [{"layer": "conv", "level": 3, "rotate": 1, "predicted_ms": 1.5}],
+        "layers": [{"layer": "conv", "level": 3, "rotate": 2, "conjugate": 1, "predicted_ms": 1.5}],
     }  # fmt: skip
     page = report_page(report, comparison, [load_architecture(name) for name in MACHINES])
     parser = _Tags()
@@ -186,6 +186,8 @@ def test_the_page_fetches_nothing_and_says_what_is_modelled(
         "8,192",
         "128-bit security",
         "No energy was measured",
+        "<td>rotations, conjugations included</td><td>3</td>",
+        "<td>conv</td><td>3</td><td>3</td>",
     ):
         assert text in page
 

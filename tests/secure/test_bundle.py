@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from compress.errors import FormatError, InsecureParametersError, OverwriteError
-from secure.bundle.explain import explain_bundle
+from secure.bundle.explain import RESCALING_WORDS, explain_bundle
 from secure.bundle.files import load_bundle, load_client, load_server, plan_digest, save_bundle
+from secure.compiling.reporting import plan_summary
+from secure.drafting.draft import Rescaling
 from secure.params import make_params
+from secure.plan import Kind
 from tests.secure.plans import FLAT, Builder, complex_plan, small_bundle
 
 BUNDLE = small_bundle()
@@ -218,26 +221,72 @@ def test_a_report_of_the_wrong_type_is_named(folder):
 
 def test_explain_tells_the_essentials_and_needs_no_report():
     text = explain_bundle(BUNDLE)
-    for part in (
-        "4 x 8 (32) in",
-        "N = 4096, 2048 slots",
-        "2 rotations",
-        "2 plain products",
-        "1 squares",
-        "at most 0.05",
+    for line in (
+        f"bundle {BUNDLE.client.bundle_id[:12]}: 4 x 8 (32) in, 2 x 5 (10) out",
+        "levels    2 at the input, 1 at the output",
+        "work      2 rotations, 2 plain products, 1 square, 1 rescale",
+        "error     at most 0.05 at an output (six sigma, predicted)",
     ):
-        assert part in text
-    assert "predicted)" in text
+        assert line in text.splitlines()
+    assert "N = 4096, 2048 slots" in text
+    assert " in 2 rotation keys and 1 relinearization key (estimated)" in text
     assert "layer " not in text
+    assert "tried" not in text
+
+
+def test_explain_counts_rotations_as_the_summary_of_the_plan_does():
+    builder = Builder()
+    plan = builder.build(builder.add(builder.rotate(builder.rotate(0, 3), 2), builder.conjugate(0)))
+    assert (plan.count(Kind.ROTATE), plan.count(Kind.CONJUGATE)) == (2, 1)
+    assert plan.rotations == plan_summary(plan)["rotations"] == 3
+    report = {"layers": [{"layer": "fc", "rotate": 2, "conjugate": 1}]}
+    bundle = replace(BUNDLE, server=replace(BUNDLE.server, plan=plan), report=report)
+    lines = explain_bundle(bundle).splitlines()
+    assert "work      3 rotations (1 conjugation among them)" in lines
+    heading, row = lines[-2:]
+    assert heading.split()[:3] == ["layer", "level", "rotations"]
+    assert row.split() == ["fc", "3"]
 
 
 def test_explain_shows_layers_and_alternatives_of_the_report():
+    tried = {
+        "degree": 8192,
+        "planes": 2,
+        "rescaling": "not_last",
+        "predicted_ms": 9.0,
+        "verdict": "modulus does not fit",
+    }
     report = {
         "predicted_server_ms": 3.25,
         "predicted_disagreement": 0.001,
         "layers": [{"layer": "fc", "level": 2, "rotate": 1, "predicted_ms": 1.5}, {"layer": "act", "square": 1}],
-        "weighed": [{"degree": 8192, "rescaling": "every", "predicted_ms": 9.0, "verdict": "chosen"}],
+        "weighed": [
+            tried,
+            {**tried, "planes": 1, "rescaling": "every", "rescale_primes": 2, "rotate_input": True},
+            {**tried, "rescaling": "never", "rescale_primes": 2, "verdict": "chosen"},
+        ],
     }
     text = explain_bundle(replace(BUNDLE, report=report))
-    for part in ("3.2 ms on one thread", "0.10% of inputs", "fc", "act", "1.50", "N = 8192", "chosen"):
+    for part in (
+        "3.2 ms on one thread",
+        "classes   encryption changes the class of 0.10% of inputs (predicted)",
+        "fc",
+        "act",
+        "1.50",
+        "\nplans tried, the chosen one last\n",
+    ):
         assert part in text
+    for row, expected in zip(
+        text.splitlines()[-3:],
+        (
+            "2 inputs per slot rescales after every square but the last rotates the sums 9.0 ms modulus does not fit",
+            "1 input per slot rescales by two primes after every square rotates the input 9.0 ms modulus does not fit",
+            "2 inputs per slot never rescales rotates the sums 9.0 ms chosen",
+        ),
+        strict=True,
+    ):
+        assert " ".join(row.split()) == f"N = 8192 {expected}"
+
+
+def test_every_choice_of_rescales_has_words():
+    assert {*RESCALING_WORDS, "never"} == set(Rescaling)
