@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from compress.errors import CostModelError
+from compress.errors import ConfigError, CostModelError
 from compress.network import Network
 from hwmodel.architecture import (
     ENCRYPTED,
@@ -19,30 +19,24 @@ from hwmodel.architecture import (
     PlainArray,
     coefficient_units,
 )
-from hwmodel.architecture_file import load_architecture
+from hwmodel.architecture_file import list_architectures, load_architecture
 from hwmodel.band import ZERO, Band
 from hwmodel.ckks import price_accelerator, price_core
 from hwmodel.cost import LayerCost
 from hwmodel.counts import PlainWorkload, plain_workload
 from hwmodel.encrypted_counts import EncryptedWorkload, encrypted_workload
 from hwmodel.plain import price_array, price_cpu
+from secure.bundle.specs import Bundle
 from secure.plan import Plan
 
-Work = Network | Plan | PlainWorkload | EncryptedWorkload
+#: What runs in one mode: the first two in clear, the others encrypted.
+Work = Network | PlainWorkload | Plan | EncryptedWorkload
 
-
-class _Server(Protocol):
-    @property
-    def plan(self) -> Plan: ...
-
-
-class BundleLike(Protocol):
-    """What `compare` reads of a bundle: the server's plan, and the report with its `plain_workload`."""
-
-    @property
-    def server(self) -> _Server: ...
-    @property
-    def report(self) -> Mapping[str, Any]: ...
+#: The types of what can be priced, for messages.
+PRICED = (
+    "a Network or PlainWorkload, priced in clear, or a Plan, EncryptedWorkload or Bundle, priced encrypted; "
+    "convert a torch module first"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,18 +136,18 @@ class Comparison:
         return "\n".join(lines)
 
 
-def estimate(work: Work, architecture: str | Path | Architecture) -> CostReport:
-    """What a network (plain) or a plan (encrypted) costs on a machine, given by name, path or value.
+def estimate(work: Work | Bundle, architecture: str | Path | Architecture) -> CostReport:
+    """What a network costs in clear, or a plan or bundle encrypted, on a machine, given by name, path or value.
 
-    Raises: CostModelError when the machine does not run that kind of work, or its file is wrong.
+    `compare` prices a bundle in both modes.
+
+    Raises: ConfigError for work of another type; CostModelError when the machine does not run that kind of work, or its
+    file is wrong.
     """
     machine = architecture if isinstance(architecture, Architecture) else load_architecture(architecture)
-    if isinstance(work, Network):
-        work = plain_workload(work)
-    elif isinstance(work, Plan):
-        work = encrypted_workload(work)
-    mode = PLAIN if isinstance(work, PlainWorkload) else ENCRYPTED
-    layers = _price(work, machine)
+    workload = _workload(work)
+    mode = PLAIN if isinstance(workload, PlainWorkload) else ENCRYPTED
+    layers = _price(workload, machine)
     latency_basis, energy_basis = _basis(machine, mode)
     return CostReport(
         architecture=machine.name, mode=mode, layers=layers, latency_basis=latency_basis, energy_basis=energy_basis
@@ -161,18 +155,20 @@ def estimate(work: Work, architecture: str | Path | Architecture) -> CostReport:
 
 
 def compare(
-    subject: BundleLike | Work | Sequence[Work], architectures: Sequence[str | Path | Architecture]
+    subject: Bundle | Work | Sequence[Work],
+    architectures: str | Path | Architecture | Sequence[str | Path | Architecture],
 ) -> Comparison:
     """Reports for every machine, in every mode that it has and the subject offers.
 
     A bundle offers both modes, a network or plain workload the plain one, a plan the encrypted one.
+    architectures: one machine, or several in the order of the reports.
 
-    Raises: CostModelError when a machine can do nothing with the subject.
+    Raises: ConfigError for a subject of another type and for no architecture; CostModelError when a machine can do
+    nothing with the subject.
     """
     works = _works(subject)
     reports = []
-    for architecture in architectures:
-        machine = architecture if isinstance(architecture, Architecture) else load_architecture(architecture)
+    for machine in _machines(architectures):
         priced = [estimate(works[mode], machine) for mode in machine.modes if mode in works]
         if not priced:
             raise CostModelError(
@@ -183,18 +179,48 @@ def compare(
     return Comparison(tuple(reports))
 
 
-def _works(subject: BundleLike | Work | Sequence[Work]) -> dict[str, Work]:
-    """Work by mode."""
-    if isinstance(subject, Network | PlainWorkload):
-        return {PLAIN: subject}
-    if isinstance(subject, Plan | EncryptedWorkload):
-        return {ENCRYPTED: subject}
-    if isinstance(subject, Sequence):
+def _machines(
+    architectures: str | Path | Architecture | Sequence[str | Path | Architecture],
+) -> list[Architecture]:
+    """Raises: ConfigError for no architecture; CostModelError."""
+    chosen = [architectures] if isinstance(architectures, str | Path | Architecture) else architectures
+    if not isinstance(chosen, Sequence) or not chosen:
+        names = ", ".join(list_architectures())
+        raise ConfigError("architectures", architectures, f"one or more of {names}, or paths of YAML files")
+    return [one if isinstance(one, Architecture) else load_architecture(one) for one in chosen]
+
+
+def _works(subject: Bundle | Work | Sequence[Work]) -> dict[str, Work]:
+    """Work by mode.
+
+    Raises: ConfigError for another type.
+    """
+    if isinstance(subject, Bundle):
+        works: dict[str, Work] = {ENCRYPTED: subject.server.plan}
+        if "plain_workload" in subject.report:
+            works[PLAIN] = PlainWorkload.from_json(subject.report["plain_workload"])
+        return works
+    if isinstance(subject, list | tuple) and subject:
         return {mode: work for part in subject for mode, work in _works(part).items()}
-    works: dict[str, Work] = {ENCRYPTED: subject.server.plan}
-    if "plain_workload" in subject.report:
-        works[PLAIN] = PlainWorkload.from_json(subject.report["plain_workload"])
-    return works
+    work = _workload(subject, "subject")
+    return {PLAIN if isinstance(work, PlainWorkload) else ENCRYPTED: work}
+
+
+def _workload(work: object, field: str = "work") -> PlainWorkload | EncryptedWorkload:
+    """The counted work; of a bundle, that of its plan.
+
+    Raises: ConfigError naming `field` for another type.
+    """
+    match work:
+        case PlainWorkload() | EncryptedWorkload():
+            return work
+        case Network():
+            return plain_workload(work)
+        case Plan():
+            return encrypted_workload(work)
+        case Bundle():
+            return encrypted_workload(work.server.plan)
+    raise ConfigError(field, type(work).__name__, PRICED)
 
 
 def _price(work: PlainWorkload | EncryptedWorkload, machine: Architecture) -> tuple[LayerCost, ...]:

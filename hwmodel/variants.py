@@ -13,7 +13,8 @@ from typing import Any
 from compress.errors import CostModelError
 from compress.pareto import pareto_front
 from hwmodel.architecture import ENCRYPTED, PLAIN, Architecture
-from hwmodel.report import BundleLike, Comparison, CostReport, Work, compare
+from hwmodel.report import Comparison, CostReport, Work, compare
+from secure.bundle.specs import Bundle
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ class VariantTable:
 
 
 def compare_variants(
-    subjects: Mapping[str, BundleLike | Work | Sequence[Work]],
+    subjects: Mapping[str, Bundle | Work | Sequence[Work]],
     architectures: Sequence[str | Path | Architecture],
     accuracies: Mapping[str, float] | None = None,
 ) -> VariantTable:
