@@ -89,13 +89,13 @@ def choose_backend(name: str | None, params: Params) -> BackendName:
     if chosen is BackendName.ENGINE and not params.fits_engine:
         largest = max(prime.bit_length() for prime in params.all_primes)
         raise BackendError(
-            f"coeff_modulus: a prime of {largest} bits is too large for the engine, which takes {ENGINE_PRIME_BITS}; "
-            "run the bundle with the seal backend"
+            f"backend: 'engine' cannot run this bundle: it takes primes of up to {ENGINE_PRIME_BITS} bits, "
+            f"and one here has {largest}; use 'seal'"
         )
     if chosen is BackendName.SEAL and not params.fits_seal:
         raise BackendError(
-            "coeff_modulus: the special prime is too near the others for SEAL's key switches to be precise; "
-            "run the bundle with the engine backend"
+            "backend: 'seal' cannot run this bundle: its special prime is too small for SEAL's key switches to be "
+            "precise; use 'engine'"
         )
     return chosen
 

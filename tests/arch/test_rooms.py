@@ -46,7 +46,7 @@ NOT_INSTALLED = {"benchmarks", "examples", "docs", "tests", ".ci"}
 TAKES: Mapping[str, frozenset[str]] = {
     "compress": frozenset(),
     "secure": frozenset({"compress"}),
-    "hwmodel": frozenset({"compress", "secure.plan", "secure.params", "secure.kernels"}),
+    "hwmodel": frozenset({"compress", "secure.bundle.specs", "secure.plan", "secure.params", "secure.kernels"}),
     "cipherpress.zoo": frozenset(
         {
             "compress",

@@ -95,8 +95,8 @@ def test_a_backend_that_cannot_run_the_plan_is_refused(road: Road) -> None:
     refused = call("infer", road.path("bundle"), "--data", road.data, "--images", 1, "--backend", "seal")
     assert refused.exit_code == 1
     assert refused.stderr == (
-        "error: coeff_modulus: the special prime is too near the others for SEAL's key switches to be precise; "
-        "run the bundle with the engine backend\n"
+        "error: backend: 'seal' cannot run this bundle: its special prime is too small for SEAL's key switches to be "
+        "precise; use 'engine'\n"
     )
 
 

@@ -139,8 +139,20 @@ def test_a_plan_that_only_seal_can_run_is_not_run_by_the_engine():
     with pytest.raises(BackendError) as caught:
         Server(spec, backend="engine")
     assert str(caught.value) == (
-        "coeff_modulus: a prime of 56 bits is too large for the engine, which takes 50; "
-        "run the bundle with the seal backend"
+        "backend: 'engine' cannot run this bundle: it takes primes of up to 50 bits, and one here has 56; use 'seal'"
+    )
+
+
+def test_a_plan_that_only_the_engine_can_run_is_not_run_by_seal():
+    builder = Builder(params=make_params(4096, [33, 36], 36))
+    plan = builder.build(builder.rotate(0, 1))
+    spec = ServerSpec(bundle_id=plan_digest(plan), plan=plan)
+    assert Server(spec).backend == "engine"
+    with pytest.raises(BackendError) as caught:
+        Server(spec, backend="seal")
+    assert str(caught.value) == (
+        "backend: 'seal' cannot run this bundle: its special prime is too small for SEAL's key switches to be precise; "
+        "use 'engine'"
     )
 
 
