@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from arch.rooms import ROOT, python_files
 
-from tests.mutants.runner import Mutant, copy_checkout, mutants, survivors
+from tests.mutants.runner import Mutant, copy_checkout, main, mutants, survivors
 
 #: Functions that raise AssertionError themselves.
 ASSERTING = ("np.testing.", "torch.testing.")
@@ -108,3 +108,11 @@ def test_a_surviving_mutation_is_named(tmp_path: Path, capsys: pytest.CaptureFix
     assert f"SURVIVED {harmless}" in capsys.readouterr().out
     with pytest.raises(ValueError, match="'no such line' occurs 0 times, not once; bring mutants.toml up to date"):
         Mutant(file=killed.file, old="no such line", new="", tests=killed.tests).applied("text")
+
+
+def test_a_word_that_no_mutation_has_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["runner.py", "nowhere"])
+    assert main() == 1
+    assert capsys.readouterr().out == "no mutation has 'nowhere' in its file or text\n"

@@ -91,6 +91,9 @@ def survivors(checkout: Path, chosen: Sequence[Mutant]) -> list[Mutant]:
 def main() -> int:
     word = sys.argv[1] if len(sys.argv) > 1 else ""
     chosen = [mutant for mutant in mutants() if word in f"{mutant.file} {mutant.old}"]
+    if not chosen:
+        print(f"no mutation has '{word}' in its file or text")
+        return 1
     with tempfile.TemporaryDirectory() as folder:
         checkout = Path(folder)
         copy_checkout(checkout)
@@ -99,7 +102,7 @@ def main() -> int:
             return 1
         alive = survivors(checkout, chosen)
     print(f"{len(chosen) - len(alive)} of {len(chosen)} mutations killed")
-    return 1 if alive or not chosen else 0
+    return 1 if alive else 0
 
 
 if __name__ == "__main__":
