@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.errors import FormatError, InputShapeError, KeyMismatchError
+from compress.errors import ConfigError, FormatError, InputShapeError, KeyMismatchError
 from secure.bundle.specs import ClientSpec
 from secure.layout.packing import input_vectors
 from secure.parties.container import Container, ContainerKind, check_belongs, parse
@@ -23,7 +23,13 @@ class Client:
     """One client of one bundle. Without a secret key it makes its own keys."""
 
     def __init__(self, spec: ClientSpec, secret_key: SecretKey | None = None) -> None:
-        """Raises: KeyMismatchError when the key belongs to another bundle; FormatError, BackendError."""
+        """Raises: ConfigError for a spec or key of another type; KeyMismatchError when the key belongs to another
+        bundle; FormatError, BackendError."""
+        if not isinstance(spec, ClientSpec):
+            raise ConfigError("spec", type(spec).__name__, "a ClientSpec; give bundle.client, or load_client(folder)")
+        if not isinstance(secret_key, SecretKey | None):
+            allowed = "None, or a SecretKey; read a file's bytes with SecretKey.from_bytes"
+            raise ConfigError("secret_key", type(secret_key).__name__, allowed)
         self.spec = spec
         self._ring = make_ring(spec.params)
         self._evaluation_key: EvaluationKey | None = None

@@ -38,10 +38,12 @@ class Server:
         threads: cores that one request may keep busy under the engine. While one request uses them, every other request
         runs on one core.
 
-        Raises: InsecureParametersError; BackendError for a backend that cannot run the plan; ConfigError for another
-        backend, for threads below 1 or above the cores that this process may use, and for more than one thread under
-        SEAL.
+        Raises: InsecureParametersError; BackendError for a backend that cannot run the plan; ConfigError for a spec of
+        another type, for another backend, for threads below 1 or above the cores that this process may use, and for
+        more than one thread under SEAL.
         """
+        if not isinstance(spec, ServerSpec):
+            raise ConfigError("spec", type(spec).__name__, "a ServerSpec; give bundle.server, or load_server(folder)")
         cores = usable_cores()
         if not 1 <= threads <= cores:
             raise ConfigError("threads", threads, f"1 to {cores}, the cores that this process may use")

@@ -124,6 +124,34 @@ def test_a_server_runs_the_backend_it_is_asked_for_and_says_so(name, kind, clien
     assert (one.backend, ran) == (name, [kind])
 
 
+@pytest.mark.parametrize("wrong", [BUNDLE, BUNDLE.client, "folder"])
+def test_a_server_says_what_to_give_it(wrong):
+    with pytest.raises(ConfigError) as caught:
+        Server(wrong)
+    assert str(caught.value) == (
+        f"spec: got '{type(wrong).__name__}'; allowed: a ServerSpec; give bundle.server, or load_server(folder)"
+    )
+
+
+@pytest.mark.parametrize("wrong", [BUNDLE, BUNDLE.server, "folder"])
+def test_a_client_says_what_to_give_it(wrong):
+    with pytest.raises(ConfigError) as caught:
+        Client(wrong)
+    assert str(caught.value) == (
+        f"spec: got '{type(wrong).__name__}'; allowed: a ClientSpec; give bundle.client, or load_client(folder)"
+    )
+
+
+def test_a_client_takes_a_secret_key_and_no_other_value_for_it(client):
+    for wrong in (client.secret_key.to_bytes(), client.evaluation_key):
+        with pytest.raises(ConfigError) as caught:
+            Client(BUNDLE.client, wrong)
+        assert str(caught.value) == (
+            f"secret_key: got '{type(wrong).__name__}'; allowed: None, or a SecretKey; "
+            "read a file's bytes with SecretKey.from_bytes"
+        )
+
+
 @pytest.mark.parametrize("name", ["clear", "SEAL", "tenseal", ""])
 def test_a_server_refuses_backends_that_it_does_not_have(name):
     with pytest.raises(ConfigError) as caught:

@@ -22,12 +22,30 @@ def test_releases_of_the_same_values_differ():
     assert not np.array_equal(release(values, 0.01), release(values, 0.01))
 
 
-@pytest.mark.parametrize("error", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("error", [0.0, -1.0, float("nan"), float("inf"), "small", None])
 def test_an_error_that_is_no_positive_number_is_refused(error):
-    with pytest.raises(ConfigError, match="predicted_error: got"):
+    with pytest.raises(ConfigError) as refused:
         release(np.zeros(3), error)
+    allowed = "a positive number (ClientSpec.predicted_logit_error)"
+    assert str(refused.value) == f"predicted_error: got {error!r}; allowed: {allowed}"
 
 
-def test_negative_bits_are_refused():
-    with pytest.raises(ConfigError, match="flood_bits: got -1; allowed: 0 or more"):
-        release(np.zeros(3), 0.1, flood_bits=-1)
+@pytest.mark.parametrize("bits", [-1, 65, float("nan"), float("inf"), "8", None])
+def test_bits_out_of_range_are_refused(bits):
+    with pytest.raises(ConfigError) as refused:
+        release(np.zeros(3), 0.1, flood_bits=bits)
+    assert str(refused.value) == f"flood_bits: got {bits!r}; allowed: 0 to 64"
+
+
+@pytest.mark.parametrize("values", [[1.0, 2.0], (1, 2), np.array([1, 2], dtype=np.int32)])
+def test_whatever_numpy_takes_as_an_array_can_be_released(values):
+    found = release(values, 1e-9)
+    assert (found.dtype, found.shape) == (np.float64, (2,))
+    np.testing.assert_allclose(found, [1.0, 2.0], atol=1e-5)
+
+
+@pytest.mark.parametrize(("values", "name"), [("scores", "str"), ([[1.0], [2.0, 3.0]], "list"), (None, "NoneType")])
+def test_values_that_are_no_numbers_are_refused(values, name):
+    with pytest.raises(ConfigError) as refused:
+        release(values, 1.0)
+    assert str(refused.value) == f"values: got '{name}'; allowed: an array of numbers"
