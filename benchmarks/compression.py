@@ -31,7 +31,7 @@ import torch
 import cipherpress as cp
 from benchmarks.machine import this_machine
 from benchmarks.report import has_row, read_result, table_head, table_row, with_note, write_result
-from cipherpress.zoo.presets import press_options
+from cipherpress.zoo.presets import press_setting
 from compress.account.accounting import account
 from compress.conversion.options import Conversion
 from compress.dataset import Dataset
@@ -109,7 +109,7 @@ def jobs(part: str) -> Iterator[dict[str, Any]]:
             yield {"part": part, **asdict(target)}
     elif part == "converted":
         for network, sparsity in CONVERTED.items():
-            settings = press_options(network)
+            settings = press_setting(network)
             yield {
                 "part": part, "network": network, "sparsity": sparsity, "bits": CONVERTED_BITS, "seed": 0,
                 "finetune_epochs": settings.finetune_epochs, "conversion": asdict(settings.conversion),

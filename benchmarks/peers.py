@@ -129,12 +129,12 @@ def _entries(folder: Path, data: Dataset, images: int) -> list[Entry]:
 def _converted(name: str, data: Dataset) -> Network:
     """A zoo network compressed and converted by its preset; lenet300 with whole blocks pruned first."""
     from benchmarks.savings import BLOCKS_WITHIN_HALF_A_POINT, converted
-    from cipherpress.zoo.presets import press_options
+    from cipherpress.zoo.presets import press_setting
     from compress.press.pressing import pressed
 
     if name == "lenet300":
         return converted(name, BLOCKS_WITHIN_HALF_A_POINT, data)
-    return pressed(cp.load_model(name), data, press_options(name))
+    return pressed(cp.load_model(name), data, press_setting(name))
 
 
 def _agreement(bundle: Path, data: Dataset, images: int) -> dict[str, Any]:

@@ -208,9 +208,9 @@ def pressed(name: str, recipe: Recipe, data: Dataset) -> tuple[Any, Any]:
 
 def converted(name: str, recipe: Recipe, data: Dataset) -> Any:
     """A zoo network after a recipe, converted by the zoo's settings."""
-    from cipherpress.zoo.presets import press_options
+    from cipherpress.zoo.presets import press_setting
 
-    options = press_options(name)
+    options = press_setting(name)
     model: Any = cp.load_model(name)
     for step in recipe.steps:
         model = step(model, data)

@@ -76,11 +76,11 @@ def _tell(out: Output, text: str) -> None:
 
 def _compressed(out: Output, plain: nn.Module, data: Dataset) -> Compressed:
     """Steps 3 and 4, by the zoo's preset for this network."""
-    from cipherpress.zoo.presets import press_options
+    from cipherpress.zoo.presets import press_setting
     from compress.account.accounting import account
     from compress.press.pressing import coded, pruned
 
-    setting = press_options("mlp")
+    setting = press_setting("mlp")
     with out.progress("compress") as progress:
         small = coded(pruned(plain, data, setting, progress=progress), data, setting, progress=progress)
     assert isinstance(small, cp.CompressedModel), "the preset has a codebook"

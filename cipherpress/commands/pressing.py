@@ -203,9 +203,9 @@ def press_command(
     images. What was tried stays in BUNDLE/targets.json with a picture. A target that cannot be met ends with status 1
     and writes nothing.
     """
-    from cipherpress.zoo.presets import press_options
+    from cipherpress.zoo.presets import press_setting
 
-    preset = press_options(model.spec)
+    preset = press_setting(model.spec)
     if wanted.target is None:
         setting = chosen.over(preset)
     elif min(limits.keys_bytes, limits.upload_bytes) < inf or set(DECIDED_BY_SEARCH) & set(chosen.given):

@@ -1,7 +1,7 @@
 """Data sets and reference networks for demos, tests and benchmarks.
 
 datasets.py      load_data: MNIST (shipped), Fashion-MNIST, digits, IDX folders, .npz
-presets.py       press_options: how press treats each of them
+presets.py       press_setting: how press treats each of them
 networks.py      the reference networks and how each is trained
 transformers.py  vision transformers: a compact one, and DeiT's shapes without weights
 training.py      train: the recipe behind `cipherpress train` and the committed weights

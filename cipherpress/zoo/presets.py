@@ -39,6 +39,6 @@ _BY_NAME: Mapping[str, Setting] = MappingProxyType(
 )
 
 
-def press_options(name: str) -> Setting:
+def press_setting(name: str) -> Setting:
     """The settings of a zoo network, or the defaults for any other name."""
     return _BY_NAME.get(name, DEFAULT)

@@ -5,16 +5,16 @@ from dataclasses import replace
 import numpy as np
 
 import cipherpress as cp
-from cipherpress.zoo.presets import DEFAULT, press_options
+from cipherpress.zoo.presets import DEFAULT, press_setting
 from compress.press.setting import Setting
 
 
 def test_a_network_without_a_preset_gets_the_defaults():
-    assert press_options("path/to/file.py:factory") == DEFAULT == Setting()
+    assert press_setting("path/to/file.py:factory") == DEFAULT == Setting()
 
 
 def test_the_mlp_preset_halves_the_inputs_and_their_products():
-    setting = replace(press_options("mlp"), finetune_epochs=0, convert_epochs=0)
+    setting = replace(press_setting("mlp"), finetune_epochs=0, convert_epochs=0)
     bundle = cp.press(cp.load_model("mlp"), cp.load_data("mnist"), setting, cp.Limits(max_error=2.0))
     slots = bundle.client.input_slots
     assert len(np.unique(slots[slots >= 0])) == 384
