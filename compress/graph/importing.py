@@ -6,6 +6,8 @@ spells them. What has no rule is refused by name.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import nn
 
 from compress.graph import rules, spellings
@@ -58,12 +60,12 @@ RULES: tuple[Rule, ...] = (
         "at the end nothing: left out, because the classes keep their order",
     ),
 )
-_BY_SPELLING = by_spelling(RULES)
 
 
-def import_model(module: nn.Module, input_shape: Shape) -> Imported:
+def import_model(module: nn.Module, input_shape: Shape, table: Sequence[Rule] = RULES) -> Imported:
     """The layers of an evaluation-mode module for inputs of `input_shape` (without the batch axis).
 
+    table: what has a form on the target, which is CKKS unless told otherwise; of two rules for one spelling the later.
     Raises: UnsupportedLayerError, InputShapeError.
     """
-    return Builder(trace(module, tuple(input_shape)), _BY_SPELLING).run(tuple(input_shape))
+    return Builder(trace(module, tuple(input_shape)), by_spelling(table)).run(tuple(input_shape))

@@ -8,7 +8,7 @@ executable.py    the quantized network, fake-quantized and in integers only
 arithmetic.py    one operation of such a network, in float64 and in integers
 unified.py       a network as modules with one quantization point each
 regroup.py       the pass that makes them, and the count of points
-importing.py     the graph as layers for integers: also attention and layer normalization
+importing.py     what has a form in integers: also attention and layer normalization
 fixed_point.py   power-of-two grids, shifts, accumulators, rounded division, integer roots
 code_table.py    an element-wise function as a table over codes
 norm.py          layer normalization in integers

@@ -1,4 +1,4 @@
-"""Import for integer execution: rules for what integers can do and a network under encryption cannot.
+"""INTEGER_RULES: the table of `import_model` for integers, which can do more than a network under encryption.
 
 Layer normalization, softmax inside the network, products of two values and means over any axes become new kinds.
 """
@@ -14,25 +14,14 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from compress.graph import rules
-from compress.graph.building import Builder, Rule, argument, by_spelling, source_of
+from compress.graph.building import Builder, Rule, argument, source_of
 from compress.graph.importing import RULES
-from compress.graph.layers import Imported
 from compress.graph.spellings import MEAN, SOFTMAX, Spellings
-from compress.graph.tracing import trace
-from compress.network import Shape
 
 LAYER_NORM: Spellings = frozenset({nn.LayerNorm})
 MATRIX_PRODUCT: Spellings = frozenset({operator.matmul, torch.matmul, torch.bmm, "matmul", "bmm"})
 #: Softmax that has a form in integers; log-softmax has none.
 INTEGER_SOFTMAX: Spellings = frozenset({nn.Softmax, F.softmax, torch.softmax, "softmax"})
-
-
-def import_for_integers(module: nn.Module, input_shape: Shape) -> Imported:
-    """As `import_model`, with more kinds: matmul, softmax, layernorm (option epsilon) and mean (options axes, count).
-
-    Raises: UnsupportedLayerError, InputShapeError.
-    """
-    return Builder(trace(module, tuple(input_shape)), _BY_SPELLING).run(tuple(input_shape))
 
 
 def layer_norm(build: Builder, node: fx.Node) -> None:
@@ -81,12 +70,12 @@ def mean(build: Builder, node: fx.Node) -> None:
     build.append(node, "mean", axes=tuple(axis - 1 for axis in axes), count=count)
 
 
-_BY_SPELLING = by_spelling(
-    (
-        *RULES,
-        Rule(LAYER_NORM, layer_norm),
-        Rule(MATRIX_PRODUCT, matrix_product),
-        Rule(SOFTMAX, softmax),
-        Rule(MEAN, mean),
-    )
+#: The table of `import_model` for integers. More kinds: matmul, softmax, layernorm (option epsilon) and mean (options
+#: axes, count).
+INTEGER_RULES: tuple[Rule, ...] = (
+    *RULES,
+    Rule(LAYER_NORM, layer_norm),
+    Rule(MATRIX_PRODUCT, matrix_product),
+    Rule(SOFTMAX, softmax),
+    Rule(MEAN, mean),
 )

@@ -10,9 +10,10 @@ import numpy as np
 from torch import nn
 
 from compress.errors import UnsupportedLayerError
+from compress.graph.importing import import_model
 from compress.graph.layers import Imported, Layer
 from compress.graph.unsupported import unsupported
-from compress.joint.importing import import_for_integers
+from compress.joint.importing import INTEGER_RULES
 from compress.joint.unified import Module, Normalization, Program, Term, UnifiedModule, View
 from compress.model.folding import fold_batch_norm
 from compress.network import Shape
@@ -26,7 +27,7 @@ def quantization_points(module: nn.Module, input_shape: Shape) -> tuple[int, int
     The quantization of the input is not counted, nor are reshapes, permutations and factors, after which nobody rounds.
     Raises: UnsupportedLayerError.
     """
-    layers = import_for_integers(module, input_shape).layers
+    layers = import_model(module, input_shape, INTEGER_RULES).layers
     before = sum(layer.kind not in VIEWS and factor(layer) is None for layer in layers)
     return before, len(unify(fold_batch_norm(module), input_shape).modules)
 
@@ -36,7 +37,7 @@ def unify(module: nn.Module, input_shape: Shape) -> Program:
 
     Raises: UnsupportedLayerError naming the layer that integers and shifts cannot do.
     """
-    return _Unifier(import_for_integers(module, input_shape)).run()
+    return _Unifier(import_model(module, input_shape, INTEGER_RULES)).run()
 
 
 @dataclass(frozen=True)
