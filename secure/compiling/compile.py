@@ -121,7 +121,10 @@ def _allowed_error(evidence: Evidence, limits: Limits) -> float:
 
 
 def _failure(outcome: Outcome, limits: Limits) -> CipherpressError:
-    """The error that says why no choice was good enough: too many bytes, too imprecise, or too deep for every ring."""
+    """The error that says why no choice was good enough.
+
+    There are too many bytes, errors too large, too many levels for every ring, or primes that do not fit.
+    """
     if outcome.over_budget is not None:
         return PlanBudgetError(
             f"no plan that is precise enough keeps to the budget; the first one found has {outcome.over_budget}; "
@@ -140,6 +143,14 @@ def _failure(outcome: Outcome, limits: Limits) -> CipherpressError:
     if outcome.deepest is None:
         return CompileError(None, "nothing was laid out; this is a defect of the search")
     layer, needed, available = levels_missing(outcome.deepest)
+    if needed <= available:
+        plans = len(outcome.weighed)
+        passes = ", ".join(f"{name} ({drafts} of {plans} plans)" for name, drafts in outcome.gave_up.items())
+        return CompileError(
+            outcome.deepest.stages[-1].layer,
+            f"the network needs {needed} levels, which N={RING_DEGREES[-1]} carries, but no choice of primes fitted; "
+            f"passes that gave up: {passes}; use smaller weights and activation ranges, or mend a pass that was added",
+        )
     return LevelBudgetError(
         layer,
         f"the network needs {needed} levels, N={RING_DEGREES[-1]} carries {available}: "

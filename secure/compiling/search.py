@@ -8,6 +8,7 @@ their predicted time. The first one that is precise enough and keeps to the limi
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby, product
@@ -94,6 +95,7 @@ class Outcome:
     kernel times that the prediction uses. weighed: the choices tried. closest: the most precise of the drafts that are
     too imprecise, as (error over acceptable error, draft). over_budget: in words, the limit in bytes that the first
     precise draft exceeds. deepest: a draft of the largest ring that was laid out, for the message about levels.
+    gave_up: by name of the pass, the drafts for which it found nothing that fits.
     """
 
     best: Draft | None = None
@@ -103,6 +105,7 @@ class Outcome:
     closest: tuple[float, Draft] | None = None
     over_budget: str | None = None
     deepest: Draft | None = None
+    gave_up: Counter[str] = field(default_factory=Counter)
 
 
 def search(
@@ -159,7 +162,7 @@ def _try_in_order(
         if predicted_ms >= outcome.best_ms:
             return
         report(f"choose parameters, N={draft.choice.degree}", position / len(drafts))
-        done = run_passes(draft, start=choose_parameters, stop=emit)
+        done = run_passes(draft, start=choose_parameters, stop=emit, gave_up=outcome.gave_up)
         verdict = _verdict(done, limits, outcome)
         if done is None or verdict:
             outcome.weighed.append(Alternative(draft.choice, predicted_ms, verdict))

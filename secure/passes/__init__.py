@@ -11,6 +11,7 @@ checkers.py            one checker per pass
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from secure.drafting.draft import Draft
@@ -36,11 +37,13 @@ PASSES: tuple[tuple[Pass, Checker], ...] = (
 )
 
 
-def run_passes(draft: Draft, *, start: Pass | None = None, stop: Pass | None = None) -> Draft | None:
+def run_passes(
+    draft: Draft, *, start: Pass | None = None, stop: Pass | None = None, gave_up: Counter[str] | None = None
+) -> Draft | None:
     """Run the passes from `start` up to but not including `stop`, each followed by its checker.
 
     start: a pass of PASSES; None for the first. stop: a later one; None to run to the end. The search stops before a
-    pass in order to run it once for each of several choices.
+    pass in order to run it once for each of several choices. gave_up: counts, by name, the passes that returned None.
     Returns: the draft after the last of these passes; None as soon as a pass returns None.
     Raises: what passes and checkers raise, naming the layer.
     """
@@ -51,6 +54,8 @@ def run_passes(draft: Draft, *, start: Pass | None = None, stop: Pass | None = N
     for run, check in PASSES[first:end]:
         done = run(current)
         if done is None:
+            if gave_up is not None:
+                gave_up[getattr(run, "__name__", repr(run))] += 1
             return None
         check(done)
         current = done

@@ -99,8 +99,7 @@ def failures(result: Mapping[str, Any]) -> list[str]:
     if result["largest_error"] > result["bound"]:
         lines.append(
             f"the bound is broken: an encrypted input within radius {result['radius']:g} is off by "
-            f"{result['largest_error']:.4g}, "
-            f"{result['bound']:.4g} was predicted"
+            f"{result['largest_error']:.4g}, {result['bound']:.4g} was predicted"
         )
     return lines
 
@@ -138,8 +137,7 @@ def _inside(bundle: Bundle, images: NDArray[np.floating[Any]]) -> Array:
     if not len(inside):
         raise InputShapeError(
             f"input: none of {len(values)} images lies in the calibrated range, "
-            f"{spec.input_low:g} to {spec.input_high:g}; "
-            "give the data the bundle was made with"
+            f"{spec.input_low:g} to {spec.input_high:g}; give the data the bundle was made with"
         )
     return inside
 
