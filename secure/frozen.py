@@ -1,4 +1,8 @@
-"""Values that cannot be changed, all the way down: read-only arrays and mappings, tuples for lists."""
+"""Values that cannot be changed by accident, at any depth: read-only arrays and mappings, tuples for lists.
+
+This guards against mistakes, not against intent: an array that owns its data becomes writable again by
+`setflags(write=True)`.
+"""
 
 from __future__ import annotations
 

@@ -28,7 +28,8 @@ from secure.evaluators.clear import ClearEvaluator, NoisyClearEvaluator
 from secure.layout.packing import input_gradient, input_vectors
 
 Array = NDArray[np.float64]
-Progress = Callable[[float], None]
+#: Called with the share of the steps done, from 0 to 1.
+StepDone = Callable[[float], None]
 
 #: The first step as a share of the allowed range of a pixel. Later steps shrink to nothing.
 FIRST_STEP = 0.5
@@ -52,8 +53,11 @@ class Reached:
     values: Array
 
 
-def ascend(objective: Objective, start: Array, low: Array, high: Array, steps: int, progress: Progress) -> Reached:
-    """Gradient ascent from each image within `low` and `high` (of the images' shape); the best point of every path."""
+def ascend(objective: Objective, start: Array, low: Array, high: Array, steps: int, step_done: StepDone) -> Reached:
+    """Gradient ascent from each image within `low` and `high` (of the images' shape); the best point of every path.
+
+    step_done: called after every step.
+    """
     images, best, best_values = start, start, np.full(len(start), -np.inf)
     for step in range(steps + 1):
         values, gradient = objective.gradients(images)
@@ -62,7 +66,7 @@ def ascend(objective: Objective, start: Array, low: Array, high: Array, steps: i
         best = np.where(better.reshape(-1, *[1] * (start.ndim - 1)), images, best)
         move = FIRST_STEP * (1 - step / (steps + 1)) * (high - low) * np.sign(gradient)
         images = np.clip(images + move, low, high)
-        progress((step + 1) / (steps + 1))
+        step_done((step + 1) / (steps + 1))
     return Reached(best, best_values)
 
 

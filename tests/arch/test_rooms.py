@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -145,3 +146,8 @@ def test_a_package_without_folders_counts_as_one_room(tmp_path: Path) -> None:
     (tmp_path / "secure" / "parties").mkdir()
     (tmp_path / "secure" / "keys.py").rename(tmp_path / "secure" / "parties" / "keys.py")
     assert counts(tmp_path) == {"secure": (2, 1, 2, 1)}
+
+
+def test_one_type_only_is_named_progress() -> None:
+    named = [path.name for path in python_files(*INSTALLED) if re.search(r"^Progress\b.* = ", path.read_text(), re.M)]
+    assert named == ["dataset.py"]

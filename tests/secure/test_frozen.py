@@ -36,6 +36,15 @@ def test_arrays_of_a_bundle_are_read_only(bundle):
             array[...] = 0
 
 
+def test_arrays_are_guarded_against_accidents_and_not_against_intent():
+    array = read_only(np.arange(3))
+    with pytest.raises(ValueError, match="read-only"):
+        array[0] = 5
+    array.setflags(write=True)
+    array[0] = 5
+    assert array[0] == 5
+
+
 def test_the_report_is_read_only_at_every_depth(bundle):
     with pytest.raises(TypeError, match="does not support item assignment"):
         bundle.report["times"] = "mine"
