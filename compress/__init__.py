@@ -6,6 +6,7 @@ up:
 errors.py            the error tree of the whole project
 network.py           the frozen Network and its numpy run (everything after it is compared with it)
 network_file.py      a Network on disk
+checks.py            checks that options share: numbers, names, seeds
 dataset.py           data sets, and the type of progress callbacks
 completed_square.py  quadratics with their square completed
 pareto.py            undominated points

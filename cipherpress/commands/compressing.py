@@ -19,6 +19,7 @@ from cipherpress.commands.options import (
     seed_option,
 )
 from compress.blocks.options import COST_NAMES
+from compress.opq.options import DEFAULT_BITS, DEFAULT_SPARSITY
 
 if TYPE_CHECKING:
     from torch import nn
@@ -67,7 +68,7 @@ class Methods:
         if target_rate is not None and "opq" not in methods:
             raise click.UsageError("--target-rate is an option of opq; give --sparsity, or --method opq too")
         self.methods, self.target_rate = methods, target_rate
-        self.sparsity = 0.5 if sparsity is None else sparsity
+        self.sparsity = DEFAULT_SPARSITY if sparsity is None else sparsity
         self.block, self.cost = options.pop("block"), options.pop("cost")
         self.activation_bits = options.pop("activation_bits")
         self.codebook = options
@@ -134,7 +135,9 @@ method_options = Group(
             help="Repeat for several; they are applied in this order.",
         ),
         click.option(
-            "--sparsity", type=float, help="Share of weights that goes; for blocks, share of cost.  [default: 0.5]"
+            "--sparsity",
+            type=float,
+            help=f"Share of weights that goes; for blocks, share of cost.  [default: {DEFAULT_SPARSITY:g}]",
         ),
         click.option(
             "--target-rate",
@@ -143,7 +146,7 @@ method_options = Group(
         ),
         click.option(
             "--bits",
-            default=5.0,
+            default=DEFAULT_BITS,
             show_default=True,
             help="Mean bits of a weight that stays.",
         ),

@@ -1,4 +1,7 @@
-"""The options of `prune_blocks` and their checks. Loads no torch, so that commands can check before they load data."""
+"""The options of `prune_blocks` and their checks. Loads no torch, and numpy only when it checks a family of blocks.
+
+Commands can therefore check before they load data, and `cipherpress --help` loads neither.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Literal, get_args
 
-from compress.blocks.patterns import parse_patterns
+from compress.checks import check_flag, is_number, is_whole
 from compress.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -59,13 +62,13 @@ class BlockPruning:
         ):
             if getattr(self, field) not in get_args(kind):
                 raise ConfigError(field, getattr(self, field), f"one of {', '.join(get_args(kind))}")
-        if not 0 <= self.power_weight < inf:
+        if not (is_number(self.power_weight) and 0 <= self.power_weight < inf):
             raise ConfigError("power_weight", self.power_weight, "a number at least 0")
-        if self.images < 1:
-            raise ConfigError("images", self.images, "1 or more")
-        if self.rounds < 1:
-            raise ConfigError("rounds", self.rounds, "1 or more")
-        if self.slots < 1 or self.slots & (self.slots - 1):
+        for field in ("images", "rounds"):
+            if not (is_whole(getattr(self, field)) and getattr(self, field) >= 1):
+                raise ConfigError(field, getattr(self, field), "a whole number, 1 or more")
+        check_flag("reconstruct", self.reconstruct)
+        if not is_whole(self.slots) or self.slots < 1 or self.slots & (self.slots - 1):
             raise ConfigError("slots", self.slots, "a power of two")
 
 
@@ -74,7 +77,9 @@ def check_blocks(*, sparsity: float, block: str, cost: str | BlockCost) -> None:
 
     Raises: ConfigError.
     """
-    if not 0 <= sparsity < 1:
+    from compress.blocks.patterns import parse_patterns  # imports numpy, which `cipherpress --help` does not need
+
+    if not (is_number(sparsity) and 0 <= sparsity < 1):
         raise ConfigError("sparsity", sparsity, "a share in [0, 1)")
     parse_patterns(block)
     if isinstance(cost, str) and cost not in COST_NAMES:

@@ -58,7 +58,7 @@ def parse_pattern(text: str) -> BlockPattern:
 
     Raises: ConfigError.
     """
-    match = re.fullmatch(r"([a-z]+)(?::(\d+(?:x\d+)*))?", text)
+    match = re.fullmatch(r"([a-z]+)(?::(\d+(?:x\d+)*))?", text) if isinstance(text, str) else None
     sizes = tuple(int(size) for size in match[2].split("x")) if match and match[2] else ()
     if match is None or match[1] not in _KINDS or len(sizes) != _KINDS[match[1]][0] or min(sizes, default=1) < 1:
         raise ConfigError("block", text, f"{FORMS}, sizes at least 1")
@@ -70,7 +70,7 @@ def parse_patterns(text: str) -> tuple[BlockPattern, ...]:
 
     Raises: ConfigError.
     """
-    return tuple(parse_pattern(part) for part in text.split("+"))
+    return tuple(parse_pattern(part) for part in (text.split("+") if isinstance(text, str) else [text]))
 
 
 def coordinates(shape: tuple[int, ...], groups: int = 1, mask: Mask | None = None) -> Coordinates:

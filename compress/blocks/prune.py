@@ -25,6 +25,7 @@ from compress.blocks.options import BlockPruning, check_blocks
 from compress.blocks.patterns import Mask, parse_patterns
 from compress.blocks.places import layer_places, plain_copy
 from compress.blocks.reconstruction import reconstruct_
+from compress.checks import check_seed
 from compress.dataset import Dataset, Progress, part_of
 from compress.errors import CompressError
 from compress.model.compressed import CompressedModel, prunable_layers, source_record
@@ -48,7 +49,6 @@ class BlockRow:
     distortion: float
     time_dense: float
     time: float
-    energy_dense: float
     energy: float
 
 
@@ -92,6 +92,7 @@ def prune_blocks(
     CalibrationError, InputShapeError.
     """
     check_blocks(sparsity=sparsity, block=block, cost=cost)
+    check_seed(seed)
     model_of_cost = CkksDiagonals(slots=config.slots) if cost == CkksDiagonals.name else cost_model(cost)
     start = model if isinstance(model, CompressedModel) else CompressedModel(module=model, source=source_record(model))
     _check_model(start.module)
@@ -181,7 +182,6 @@ def _row(part: ScoredLayer, kept: Kept) -> BlockRow:
         distortion=joint_score(part.responses, ~kept),
         time_dense=part.cost.time(dense),
         time=part.cost.time(kept),
-        energy_dense=part.cost.energy(dense),
         energy=part.cost.energy(kept),
     )
 

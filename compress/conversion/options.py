@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from compress.checks import check_flag, is_number, is_whole, tuple_of_names
 from compress.errors import ConfigError
 from compress.graph.polynomial import DEGREES
 from compress.training.schedule import check_training
@@ -33,8 +34,9 @@ class Conversion:
     distortion: float = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "straight", tuple(self.straight))
-        if self.degree not in DEGREES:
+        object.__setattr__(self, "straight", tuple_of_names("straight", self.straight))
+        check_flag("per_channel", self.per_channel)
+        if not (is_whole(self.degree) and self.degree in DEGREES):
             raise ConfigError("degree", self.degree, f"one of {', '.join(map(str, DEGREES))}")
         check_training(self.epochs, self.learning_rate, self.batch_size)
         check_distortion(self.distortion)
@@ -45,5 +47,5 @@ def check_distortion(distortion: float, *, prefix: str = "") -> None:
 
     Raises: ConfigError.
     """
-    if not 0 <= distortion <= LARGEST_DISTORTION:
+    if not (is_number(distortion) and 0 <= distortion <= LARGEST_DISTORTION):
         raise ConfigError(f"{prefix}distortion", distortion, f"a factor from 0 to {LARGEST_DISTORTION:g}")

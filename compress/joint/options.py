@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from compress.checks import is_whole
 from compress.errors import ConfigError
 
 LEAST_BITS, MOST_BITS = 2, 16
@@ -14,9 +15,8 @@ def check_joint(*, bits: int, bias_bits: int | None = None, images: int = CALIBR
 
     Raises: ConfigError.
     """
-    if not LEAST_BITS <= bits <= MOST_BITS:
-        raise ConfigError("bits", bits, f"{LEAST_BITS} to {MOST_BITS}")
-    if bias_bits is not None and not LEAST_BITS <= bias_bits <= MOST_BITS:
-        raise ConfigError("bias_bits", bias_bits, f"{LEAST_BITS} to {MOST_BITS}")
-    if images < 1:
-        raise ConfigError("images", images, "1 or more")
+    for field, value in (("bits", bits), ("bias_bits", bits if bias_bits is None else bias_bits)):
+        if not (is_whole(value) and LEAST_BITS <= value <= MOST_BITS):
+            raise ConfigError(field, value, f"a whole number from {LEAST_BITS} to {MOST_BITS}")
+    if not (is_whole(images) and images >= 1):
+        raise ConfigError("images", images, "a whole number, 1 or more")

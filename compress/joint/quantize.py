@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from compress.checks import check_seed
 from compress.dataset import Dataset, Progress
 from compress.errors import CompressError
 from compress.joint.arithmetic import after, along_channels, module_sum, view
@@ -58,6 +59,7 @@ def joint_quantize(
     was jointly quantized before, whose weights are not finite, or with a normalization whose sums may exceed 32 bits.
     """
     check_joint(bits=bits, bias_bits=bias_bits, images=images)
+    check_seed(seed)
     width = bits if bias_bits is None else bias_bits
     start = model if isinstance(model, CompressedModel) else CompressedModel(module=model, source=source_record(model))
     if any(step["method"] == "joint" for step in start.history):

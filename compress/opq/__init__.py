@@ -1,6 +1,6 @@
 """One-shot pruning and quantization (OPQ), with several shots, a wanted rate, its baseline and the clean-up after it.
 
-options.py       the options of opq and their checks
+options.py       the options of opq, their defaults and their checks
 opq.py           one-shot pruning and quantization in closed form
 allocation.py    pruning rates and bits over layers
 laplace.py       closed forms for Laplace-distributed weights

@@ -12,18 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import BudgetError, ConfigError
+from compress.opq.options import Objective, Weighting
 
 Array = NDArray[np.float64]
-Weighting = Literal["raw", "relative", "relative_layer", "mean", "curvature"]
-#: What a bit of a layer costs. "storage": one per surviving weight. "encrypted": one per layer, because under CKKS the
-#: weights of a layer are plaintexts of one scale, and the scale uses up modulus however many weights there are.
-Objective = Literal["storage", "encrypted"]
 
 #: a_i = omega_i^(-1/2) from b_i and N_i (a constant factor does not matter).
 _THRESHOLD_SCALES: Mapping[str, Callable[[float, int], float]] = MappingProxyType(

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from compress.checks import check_seed, is_whole
 from compress.dataset import Dataset
 from compress.errors import CalibrationError, ConfigError
 from compress.model.compressed import CompressedModel, module_of, prunable_layers, tied_layers
@@ -34,8 +35,9 @@ def weight_curvature(
     images drawn without replacement (`data.calibration`).
     Raises: ConfigError; CalibrationError when an answer or a gradient is not finite.
     """
-    if images < 1:
-        raise ConfigError("images", images, "1 or more")
+    check_seed(seed)
+    if not (is_whole(images) and images >= 1):
+        raise ConfigError("images", images, "a whole number, 1 or more")
     module = full_precision_(copy.deepcopy(module_of(model)))
     write_out_all_(layer for _, layer in prunable_layers(module))
     module = fold_batch_norm(module).requires_grad_(True)

@@ -27,10 +27,19 @@ from compress.model.folding import fold_batch_norm
 from compress.model.masking import Mask
 from compress.model.precision import full_precision_
 from compress.model.quantizer import latent_weight, quantize_layer_, quantizer_of, weight_identity, write_out_all_
-from compress.opq.allocation import Objective, Weighting, allocate_bits, allocate_rates, threshold_scales
+from compress.opq.allocation import allocate_bits, allocate_rates, threshold_scales
 from compress.opq.laplace import clip_ratio, fit_quality, laplace_scale
 from compress.opq.masks import exact_counts, rank_mask
-from compress.opq.options import DEFAULT_CAP, HIGHEST_BITS, LOWEST_BITS, check_opq
+from compress.opq.options import (
+    DEFAULT_BITS,
+    DEFAULT_CAP,
+    DEFAULT_SPARSITY,
+    HIGHEST_BITS,
+    LOWEST_BITS,
+    Objective,
+    Weighting,
+    check_opq,
+)
 
 Array = NDArray[np.float64]
 
@@ -65,8 +74,8 @@ class LayerAllocation:
 def opq(
     model: nn.Module | CompressedModel,
     *,
-    sparsity: float = 0.9,
-    bits: float = 4,
+    sparsity: float = DEFAULT_SPARSITY,
+    bits: float = DEFAULT_BITS,
     weighting: Weighting = "raw",
     granularity: Granularity = "layer",
     cap: float = DEFAULT_CAP,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from compress.checks import check_seed
 from compress.dataset import Dataset, Progress, part_of
 from compress.errors import ConfigError
 from compress.model.compressed import CompressedModel, prunable_layers
@@ -61,6 +62,7 @@ def opq_in_shots(
     The curvature is measured anew before every shot, on training images. cap: see `opq`. For the others see `finetune`.
     Raises: what `opq`, `weight_curvature` and `finetune` raise; ConfigError without any shot.
     """
+    check_seed(seed)
     if not shots:
         raise ConfigError("shots", 0, "1 or more")
     total, done = sum(shot.epochs for shot in shots) or 1, 0

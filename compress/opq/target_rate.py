@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from compress.account.accounting import account
+from compress.checks import is_number
 from compress.errors import BudgetError, ConfigError
 from compress.model.compressed import CompressedModel
 from compress.opq.opq import opq
@@ -35,8 +36,8 @@ def at_rate(method: Method, model: nn.Module | CompressedModel, target_rate: flo
     The rate grows with the sparsity, so halving finds it in about eight trials.
     Raises: what the method raises; ConfigError; BudgetError naming the largest rate these options reach.
     """
-    if not target_rate > 0:
-        raise ConfigError("target-rate", target_rate, "a number above 0 (32-bit weights have rate 1)")
+    if not (is_number(target_rate) and target_rate > 0):
+        raise ConfigError("target_rate", target_rate, "a number above 0 (32-bit weights have rate 1)")
     low, high = -1, round(HIGHEST_SPARSITY / SPARSITY_STEP)
     best = _most_sparse(method, model, high, options)
     high = round(float(best.history[-1]["options"]["sparsity"]) / SPARSITY_STEP)

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from compress.checks import check_seed
 from compress.conversion.calibrate import network_accuracy
 from compress.conversion.friendly import activation_names
 from compress.dataset import Dataset, Progress
@@ -47,6 +48,7 @@ class Candidates:
         seed: int = 0,
         progress: Progress | None = None,
     ) -> None:
+        check_seed(seed)
         self._model, self._data, self._compile, self._max_error = model, data, compile_network, max_error
         self._augment, self._seed, self._progress = augment, seed, progress
         self._pruned: dict[tuple[str | None, float], nn.Module | CompressedModel | None] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import nn
 
 from compress.blocks.prune import prune_blocks
+from compress.checks import check_seed
 from compress.conversion.convert import convert
 from compress.dataset import Dataset, Progress
 from compress.model.compressed import CompressedModel, module_of
@@ -30,6 +31,7 @@ def pruned(
 
     Raises: what `prune_blocks` raises.
     """
+    check_seed(seed)
     if setting.block is None:
         return model
     return prune_blocks(
@@ -47,6 +49,7 @@ def pressed(
     progress: Progress | None = None,
 ) -> Network:
     """The converted network: `pruned`, then `trained`. A pruned model is distilled from the unpruned one."""
+    check_seed(seed)
     start = pruned(model, data, setting, seed=seed, progress=progress)
     teacher = None if start is model else module_of(model)
     return trained(start, data, setting, teacher=teacher, augment=augment, seed=seed, progress=progress)
@@ -62,6 +65,7 @@ def coded(
     progress: Progress | None = None,
 ) -> nn.Module | CompressedModel:
     """The model with the setting's codebook, fine-tuned on it; the model itself when the setting has none."""
+    check_seed(seed)
     if setting.bits is None:
         return model
     small = opq(model, sparsity=setting.sparsity, bits=setting.bits)
@@ -84,5 +88,6 @@ def trained(
 
     teacher: the network that conversion distils from; without it the model itself.
     """
+    check_seed(seed)
     small = coded(start, data, setting, augment=augment, seed=seed, progress=progress)
     return convert(small, data, setting.conversion, teacher=teacher, augment=augment, seed=seed, progress=progress)

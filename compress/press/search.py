@@ -24,6 +24,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import Protocol
 
+from compress.checks import is_number, is_whole
 from compress.dataset import Progress
 from compress.errors import ConfigError
 from compress.press.setting import Setting
@@ -67,10 +68,10 @@ def search(
     depend on the machine.
     Raises: ConfigError; what the maker raises.
     """
-    if max_trials < 1:
-        raise ConfigError("search-trials", max_trials, "1 or more")
-    if not minutes > 0:
-        raise ConfigError("search-minutes", minutes, "a number above 0")
+    if not (is_whole(max_trials) and max_trials >= 1):
+        raise ConfigError("max_trials", max_trials, "a whole number, 1 or more")
+    if not (is_number(minutes) and minutes > 0):
+        raise ConfigError("minutes", minutes, "a number above 0")
     run = _Search(maker, target, max_trials, monotonic() + 60 * minutes, progress or (lambda label, share: None))
     stopped = ""
     try:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from compress.blocks.options import COST_NAMES
-from compress.blocks.patterns import parse_patterns
+from compress.blocks.options import COST_NAMES, check_blocks
+from compress.checks import is_number, is_whole, tuple_of_names
 from compress.conversion.options import Conversion, check_distortion
 from compress.errors import ConfigError
-from compress.opq.options import check_opq
+from compress.opq.options import DEFAULT_BITS, DEFAULT_SPARSITY, check_opq
 from compress.training.schedule import check_training
 
 
@@ -29,8 +29,8 @@ class Setting:
     share: float = 0.0
     cost: str = "ckks-diagonals"
     straight: tuple[str, ...] = ()
-    sparsity: float = 0.5
-    bits: float | None = 5.0
+    sparsity: float = DEFAULT_SPARSITY
+    bits: float | None = DEFAULT_BITS
     finetune_epochs: int = 1
     convert_epochs: int = 8
     convert_learning_rate: float = 2e-2
@@ -38,21 +38,21 @@ class Setting:
     convert_distortion: float = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "straight", tuple(self.straight))
-        if not 0 <= self.share < 1:
+        object.__setattr__(self, "straight", tuple_of_names("straight", self.straight))
+        if not (is_number(self.share) and 0 <= self.share < 1):
             raise ConfigError("share", self.share, "a share in [0, 1)")
         if (self.block is None) != (self.share == 0.0):
             raise ConfigError("share", self.share, "above 0 with a block, 0 without one; give both")
-        if self.block is not None:
-            parse_patterns(self.block)
         if self.cost not in COST_NAMES:
             raise ConfigError("cost", self.cost, f"one of {', '.join(COST_NAMES)}")
+        if self.block is not None:
+            check_blocks(sparsity=self.share, block=self.block, cost=self.cost)
         if self.bits is not None:
             check_opq(sparsity=self.sparsity, bits=self.bits)
         elif self.sparsity != 0.0:
             raise ConfigError("sparsity", self.sparsity, "0 when bits is None, because then OPQ does not run")
-        if self.finetune_epochs < 0:
-            raise ConfigError("finetune_epochs", self.finetune_epochs, "0 or more")
+        if not (is_whole(self.finetune_epochs) and self.finetune_epochs >= 0):
+            raise ConfigError("finetune_epochs", self.finetune_epochs, "a whole number, 0 or more")
         check_training(self.convert_epochs, self.convert_learning_rate, self.convert_batch_size, prefix="convert_")
         check_distortion(self.convert_distortion, prefix="convert_")
 

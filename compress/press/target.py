@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from compress.checks import is_number
 from compress.errors import ConfigError
 from compress.pareto import pareto_front
 from compress.press.setting import Setting
@@ -29,15 +30,12 @@ class Target:
     upload_bytes: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min_accuracy <= 1:
-            raise ConfigError("min-accuracy", self.min_accuracy, "a share in [0, 1], such as 0.98")
-        for name, value in (
-            ("target-ms", self.server_ms),
-            ("target-keys", self.keys_bytes),
-            ("target-upload", self.upload_bytes),
-        ):
-            if value is not None and not value > 0:
-                raise ConfigError(name, value, "a number above 0")
+        if not (is_number(self.min_accuracy) and 0 <= self.min_accuracy <= 1):
+            raise ConfigError("min_accuracy", self.min_accuracy, "a share in [0, 1], such as 0.98")
+        for field_name in ("server_ms", "keys_bytes", "upload_bytes"):
+            value = getattr(self, field_name)
+            if value is not None and not (is_number(value) and value > 0):
+                raise ConfigError(field_name, value, "a number above 0, or None for no limit")
 
     def excesses(self, costs: Costs) -> dict[str, float]:
         """Each cost divided by its limit; a limit is kept where the quotient is at most 1."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from compress.checks import check_seed
 from compress.dataset import Dataset
 from compress.errors import DataError
 
@@ -18,6 +19,7 @@ def hold_out(data: Dataset, *, images: int = HELD_OUT_IMAGES, seed: int = 0) -> 
 
     Raises: DataError when there are too few training images to set any aside.
     """
+    check_seed(seed)
     total = len(data.x_train)
     count = min(images, int(LARGEST_SHARE * total))
     if count < 1:

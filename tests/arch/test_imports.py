@@ -34,6 +34,7 @@ def test_commands_import_lightly() -> None:
         "click",
         "compress.blocks.options",
         "compress.errors",
+        "compress.opq.options",
     }
     assert all(
         entry.module == "cipherpress" or ".commands" in entry.module for entry in at_top if entry.root == "cipherpress"
@@ -57,19 +58,20 @@ def test_libraries_do_not_print() -> None:
     assert printing == []
 
 
-HEAVY = ("torch", "tenseal", "scipy", "sklearn", "matplotlib", "PIL")
+HEAVY = ("numpy", "torch", "tenseal", "scipy", "sklearn", "matplotlib", "PIL")
 
 
 @pytest.mark.parametrize(
     ("statement", "may_load"),
     [
-        ("import secure.parties.server, secure.bundle.files", {"tenseal"}),
-        ("import secure.parties.client, secure.bundle.files, secure.parties.inputs", {"tenseal", "scipy"}),
-        ("import hwmodel.report", set()),
-        ("import cipherpress.timing.cache; cipherpress.timing.cache.current_times()", set()),
+        ("import secure.parties.server, secure.bundle.files", {"numpy", "tenseal"}),
+        ("import secure.parties.client, secure.bundle.files, secure.parties.inputs", {"numpy", "tenseal", "scipy"}),
+        ("import hwmodel.report", {"numpy"}),
+        ("import cipherpress.timing.cache; cipherpress.timing.cache.current_times()", {"numpy"}),
         ("import cipherpress", set()),
         ("import cli", set()),
-        ("import cipherpress as cp; cp.Server, cp.CipherpressError", {"tenseal"}),
+        ("import compress.blocks.options, compress.opq.options", set()),
+        ("import cipherpress as cp; cp.Server, cp.CipherpressError", {"numpy", "tenseal"}),
     ],
 )
 def test_a_clean_process_loads_only_what_it_may_load(statement: str, may_load: set[str]) -> None:

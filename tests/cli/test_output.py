@@ -108,7 +108,7 @@ def test_wrong_usage_is_refused_before_any_work(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("compress", "mlp", "--bits", 40), "bits: got 40.0; allowed: 2 to 8 per surviving weight"),
+        (("compress", "mlp", "--bits", 40), "bits: got 40.0; allowed: a number from 2 to 8 per surviving weight"),
         (("compress", "mlp", "--block", "ring:3"), "ring:3"),
         (("compress", "mlp", "--sparsity", 2), "sparsity: got 2.0; allowed: a share in [0, 1)"),
         (("press", "mlp", "--sparsity", 1), "sparsity: got 1.0; allowed: a share in [0, 1)"),

@@ -134,7 +134,7 @@ def test_the_closest_network_is_saved_on_request(deep: Deep, tmp_path: Path) -> 
         (("--block", "inputs:1", "--share", 1.5), 1, "share: got 1.5"),
         (("--block", "rings:3", "--share", 0.5), 1, "block: got 'rings:3'"),
         (("--min-accuracy", 98), 2, "not in the range"),
-        (("--min-accuracy", 0.9, "--target-ms", 0), 1, "target-ms: got 0.0"),
+        (("--min-accuracy", 0.9, "--target-ms", 0), 1, "server_ms: got 0.0"),
         (("--min-accuracy", 0.9, "--family", "rings:3"), 1, "block: got 'rings:3'"),
     ],
 )

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compress.errors import BudgetError, ConfigError
-from compress.opq.allocation import Objective, allocate_bits, allocate_rates
+from compress.opq.allocation import allocate_bits, allocate_rates
 from compress.opq.laplace import laplace_scale
+from compress.opq.options import Objective
 
 THREE = ([1.0, 2.0, 4.0], [100, 200, 700])
 

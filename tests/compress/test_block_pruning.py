@@ -311,8 +311,8 @@ def test_wrong_options_and_models_are_refused(plain, data, small):
             "allocation: got 'random'; allowed: one of hardware-aware, uniform-time, uniform",
         ),
         ({"curves": "guessed"}, "curves: got 'guessed'; allowed: one of measured, taylor"),
-        ({"images": 0}, "images: got 0; allowed: 1 or more"),
-        ({"rounds": 0}, "rounds: got 0; allowed: 1 or more"),
+        ({"images": 0}, "images: got 0; allowed: a whole number, 1 or more"),
+        ({"rounds": 0}, "rounds: got 0; allowed: a whole number, 1 or more"),
         ({"block": "residue:4+whole+c"}, "block: got 'c'; allowed: residue:128, .* or whole"),
         ({"slots": 1000}, "slots: got 1000; allowed: a power of two"),
     ):

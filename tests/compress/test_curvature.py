@@ -156,5 +156,5 @@ def test_images_that_break_the_network_are_refused():
     broken.x_train[0, 0] = np.inf
     with pytest.raises(CalibrationError, match="its answers to the calibration images are not finite; check the data"):
         weight_curvature(net(), broken)
-    with pytest.raises(ConfigError, match="images: got 0; allowed: 1 or more"):
+    with pytest.raises(ConfigError, match="images: got 0; allowed: a whole number, 1 or more"):
         weight_curvature(net(), data(), images=0)

@@ -229,9 +229,9 @@ def test_methods_in_a_wrong_order_are_refused():
 def test_bad_options_and_weights_are_named():
     data = dataset()
     module = nn.Sequential(nn.Linear(6, 3))
-    with pytest.raises(ConfigError, match="bits: got 1; allowed: 2 to 16"):
+    with pytest.raises(ConfigError, match="bits: got 1; allowed: a whole number from 2 to 16"):
         joint_quantize(module, data, bits=1)
-    with pytest.raises(ConfigError, match="images: got 0; allowed: 1 or more"):
+    with pytest.raises(ConfigError, match="images: got 0; allowed: a whole number, 1 or more"):
         joint_quantize(module, data, images=0)
     with torch.no_grad():
         module[0].weight[0, 0] = float("nan")
@@ -250,5 +250,5 @@ def test_biases_may_have_fewer_bits_than_the_rest():
     assert len(np.unique(wide.module[0].bias.detach().numpy())) > 8
     network, x = joint_network(narrow), dataset().x_test.astype(np.float64)
     assert (network.run_integer(x) == network.run_fake(x)).all()
-    with pytest.raises(ConfigError, match="bias_bits: got 1; allowed: 2 to 16"):
+    with pytest.raises(ConfigError, match="bias_bits: got 1; allowed: a whole number from 2 to 16"):
         joint_quantize(small, dataset(), bias_bits=1)

@@ -34,5 +34,5 @@ def test_rates_out_of_reach_or_out_of_range_are_refused(net):
         BudgetError, match=r"target-rate: 1000 asked, these options reach \d+\.\d at sparsity 0\.\d+; ask"
     ):
         opq_at_rate(net, 1000, bits=4)
-    with pytest.raises(ConfigError, match="target-rate: got 0; allowed: a number above 0"):
+    with pytest.raises(ConfigError, match="target_rate: got 0; allowed: a number above 0"):
         opq_at_rate(net, 0)

@@ -166,11 +166,18 @@ def test_the_same_search_again_is_the_same():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"min_accuracy": 98.0}, "min-accuracy: got 98.0; allowed: a share in"),
-        ({"min_accuracy": 0.9, "server_ms": 0.0}, "target-ms: got 0.0"),
-        ({"min_accuracy": 0.9, "keys_bytes": -1.0}, "target-keys: got -1.0"),
-        ({"min_accuracy": 0.9, "max_trials": 0}, "search-trials: got 0"),
-        ({"min_accuracy": 0.9, "minutes": 0.0}, "search-minutes: got 0.0"),
+        ({"min_accuracy": 98.0}, "min_accuracy: got 98.0; allowed: a share in"),
+        ({"min_accuracy": "0.9"}, "min_accuracy: got '0.9'; allowed: a share in"),
+        (
+            {"min_accuracy": 0.9, "server_ms": 0.0},
+            "server_ms: got 0.0; allowed: a number above 0, or None for no limit",
+        ),
+        ({"min_accuracy": 0.9, "server_ms": -3}, "server_ms: got -3; allowed: a number above 0, or None for no limit"),
+        ({"min_accuracy": 0.9, "upload_bytes": "2M"}, "upload_bytes: got '2M'; allowed: a number above 0"),
+        ({"min_accuracy": 0.9, "max_trials": 1.5}, "max_trials: got 1.5; allowed: a whole number, 1 or more"),
+        ({"min_accuracy": 0.9, "keys_bytes": -1.0}, "keys_bytes: got -1.0"),
+        ({"min_accuracy": 0.9, "max_trials": 0}, "max_trials: got 0"),
+        ({"min_accuracy": 0.9, "minutes": 0.0}, "minutes: got 0.0"),
     ],
 )
 def test_bad_targets_and_bounds_are_refused(options, message):

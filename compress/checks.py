@@ -1,0 +1,51 @@
+"""Checks that options share: is a value a number of the wanted kind, is a seed one that every generator takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import Any
+
+from compress.errors import ConfigError
+
+#: The largest seed. torch takes up to 2^64 - 1, and methods with several turns add the turn to the seed.
+LARGEST_SEED = 2**63 - 1
+
+
+def is_whole(value: Any) -> bool:
+    """Whether the value is a whole number of Python or numpy; True and False are none, and 2.0 is none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> bool:
+    """Whether the value is a real number of Python or numpy; True and False are none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def check_seed(seed: Any) -> None:
+    """Refuse a seed that a random generator would not take.
+
+    Raises: ConfigError.
+    """
+    if not (is_whole(seed) and 0 <= seed <= LARGEST_SEED):
+        raise ConfigError("seed", seed, "a whole number from 0 to 2^63 - 1")
+
+
+def check_flag(field: str, value: Any) -> None:
+    """Refuse what is neither True nor False.
+
+    Raises: ConfigError.
+    """
+    if not isinstance(value, bool):
+        raise ConfigError(field, value, "True or False")
+
+
+def tuple_of_names(field: str, value: Any) -> tuple[str, ...]:
+    """The names of a sequence, as a tuple. A single string is refused, because its letters would become the names.
+
+    Raises: ConfigError.
+    """
+    names = tuple(value) if isinstance(value, Iterable) and not isinstance(value, (str, bytes)) else None
+    if names is None or not all(isinstance(name, str) for name in names):
+        raise ConfigError(field, value, "a sequence of names, such as ('2', '5')")
+    return names
