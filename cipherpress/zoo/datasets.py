@@ -8,6 +8,7 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,6 @@ SHIPPED = Path(__file__).parent / "data"
 DATA_VARIABLE = "CIPHERPRESS_DATA"
 NAMES = ("mnist", "fashion-mnist", "digits")
 IDX_IMAGES, IDX_LABELS = 2051, 2049
-#: Labels are class numbers. A larger number is an identifier or comes from a damaged file.
-LARGEST_LABEL = 65535
 NPZ_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 
@@ -119,25 +118,9 @@ def _digits() -> Dataset:
     return _dataset("digits", "digits", images[~test], bunch.target[~test], images[test], bunch.target[test])
 
 
-def _dataset(name: str, place: str, x_train: NDArray, y_train: NDArray, x_test: NDArray, y_test: NDArray) -> Dataset:
-    for part, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
-        if x.ndim not in (2, 4) or y.ndim != 1 or len(x) != len(y) or not len(x):
-            raise DataError(
-                f"{place}: x_{part} has shape {x.shape} and y_{part} {y.shape}; "
-                "x must be (count, channels, height, width) or (count, features) with one label each"
-            )
-        if not np.issubdtype(y.dtype, np.integer) or y.min() < 0 or y.max() > LARGEST_LABEL:
-            raise DataError(f"{place}: y_{part} must hold integers from 0 to {LARGEST_LABEL}, it is {y.dtype}")
-        if x.dtype.kind not in "fuib":
-            raise DataError(f"{place}: x_{part} is {x.dtype}; it must hold real numbers (floats, integers or bytes)")
-        with np.errstate(over="ignore"):  # a float64 too large for float32 becomes infinite, and is refused below
-            if not np.isfinite(x.astype(np.float32)).all():
-                raise DataError(f"{place}: x_{part} holds values that are not finite as float32; clean the data")
-    if x_train.shape[1:] != x_test.shape[1:]:
-        raise DataError(f"{place}: training images are {x_train.shape[1:]}, test images {x_test.shape[1:]}")
-    return Dataset(name, _unit(x_train), y_train.astype(np.int64), _unit(x_test), y_test.astype(np.int64))
-
-
-def _unit(x: NDArray) -> NDArray[np.float32]:
-    """uint8 to [0, 1]; floats as they are."""
-    return (x.astype(np.float32) / np.float32(255)) if x.dtype == np.uint8 else x.astype(np.float32)
+def _dataset(name: str, place: str, *arrays: NDArray[Any]) -> Dataset:
+    """The data set of x_train, y_train, x_test and y_test; an error names the place that they come from."""
+    try:
+        return Dataset(name, *arrays)
+    except DataError as error:
+        raise DataError(f"{place}: {error}") from error

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from cipherpress.zoo.loading import load_model
 from cipherpress.zoo.networks import ZOO, Recipe
 from compress.artifact import json_bytes, write_folder
+from compress.checks import check_seed
 from compress.dataset import Dataset, Progress
 from compress.training.augment import DigitAugment
-from compress.training.loop import accuracy, fit_
+from compress.training.loop import accuracy, fit_, predict
 from compress.training.schedule import Schedule
 
 DEFAULT_EPOCHS = 10
@@ -39,6 +40,9 @@ def train(
 
     Raises: CalibrationError when training diverges.
     """
+
+    check_seed(seed)
+    data.check_outputs(predict(module, data.x_train[:2]).shape[1:])
 
     def loss(outputs: Tensor, targets: Tensor, _: Tensor) -> Tensor:
         return F.cross_entropy(outputs, targets, label_smoothing=recipe.label_smoothing)
@@ -86,6 +90,7 @@ def train_spec(
 
     Raises: ModelError, CalibrationError.
     """
+    check_seed(seed)
     torch.manual_seed(seed)  # the factory draws its initial weights from the global generator
     if spec in ZOO:
         module, recipe = ZOO[spec].factory(), ZOO[spec].recipe

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from compress.blocks.options import Gradient
 from compress.blocks.patterns import Groups
-from compress.dataset import Progress
+from compress.checks import check_seed
+from compress.dataset import Progress, check_labels
 from compress.errors import CalibrationError, ConfigError
 
 Array = NDArray[np.float64]
@@ -60,6 +61,7 @@ def block_responses(
 
     Raises: ConfigError; CalibrationError when a gradient is not finite or a layer never runs.
     """
+    check_seed(seed)
     if gradient not in _OBJECTIVES:
         raise ConfigError("gradient", gradient, f"one of {', '.join(get_args(Gradient))}")
     module = copy.deepcopy(module).eval().requires_grad_(True)
@@ -122,6 +124,7 @@ class _Listener:
 
 
 def _label_loss(outputs: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+    check_labels(int(labels.max()), outputs.shape[1])
     return F.cross_entropy(outputs, labels, reduction="sum")
 
 

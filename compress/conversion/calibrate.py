@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.dataset import check_labels
 from compress.errors import CalibrationError
 from compress.network import Images, Network, Range
 
@@ -55,7 +56,11 @@ def calibrated(network: Network, images: Images, *, batch: int = 256) -> Network
 
 
 def network_accuracy(network: Network, images: Images, labels: Labels, *, batch: int = 1000) -> float:
-    """Share of images whose largest output is their label; images (count, *input_shape), labels (count,)."""
+    """Share of images whose largest output is their label; images (count, *input_shape), labels (count,).
+
+    Raises: DataError for labels that are larger than the outputs allow.
+    """
+    check_labels(labels.max(), network.nodes[-1].size)
     right = 0
     for start in range(0, len(images), batch):
         scores = network.run(images[start : start + batch])

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from compress.checks import check_seed
 from compress.conversion.calibrate import calibrated, network_accuracy
 from compress.conversion.exporting import frozen_network
 from compress.conversion.friendly import reimported, replace_operations
@@ -57,9 +58,11 @@ def convert(
     augment: distort the training images at random (for handwriting); rows of features are never distorted. teacher: the
     network to distil from, for example the one before compression; without it the model itself.
 
-    Raises: UnsupportedLayerError, CalibrationError, InputShapeError; ConfigError for a name in `straight` that is no
+    Raises: UnsupportedLayerError, CalibrationError, InputShapeError; DataError for labels that are larger than the
+    outputs allow; ConfigError for a name in `straight` that is no
     activation.
     """
+    check_seed(seed)
     say = progress or (lambda label, fraction: None)
     module = copy.deepcopy(module_of(model)).eval()
     augment = augment and distortable(data.x_train)
@@ -70,8 +73,9 @@ def convert(
         itself if teacher is None else import_model(copy.deepcopy(teacher).eval(), imported.input_shape).graph_module
     )
     guide.eval().requires_grad_(False)
-    say("fit polynomials", 0.0)
     dtype = next(module.parameters()).dtype
+    data.check_outputs(tuple(_outputs(itself.eval(), torch.as_tensor(data.x_test[:2], dtype=dtype)).shape[1:]))
+    say("fit polynomials", 0.0)
     student, replaced = replace_operations(
         imported,
         torch.as_tensor(calibration, dtype=dtype),

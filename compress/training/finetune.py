@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from compress.checks import check_seed
 from compress.dataset import Dataset, Progress
 from compress.errors import CompressError, InputShapeError
 from compress.model.compressed import CompressedModel, prunable_layers
@@ -47,8 +48,9 @@ def finetune(
     the weights of compressed layers, which empties codes that do little (see `compress.training.loop.fit_`). Frozen
     parameters (requires_grad=False) do not move, nor do the statistics of frozen normalizations.
     Raises: CompressError when nothing is compressed or everything frozen; ConfigError; InputShapeError when data and
-    network (or teacher) do not fit; CalibrationError when training diverges.
+    network (or teacher) do not fit; DataError for labels without an output; CalibrationError when training diverges.
     """
+    check_seed(seed)
     schedule = Schedule(epochs=epochs, learning_rate=learning_rate, shrinkage=shrinkage)
     _check_trainable(model)
     _check_shapes(model.module, teacher, data)
@@ -106,7 +108,11 @@ def _shrunk(module: nn.Module) -> list[Tensor]:
 
 
 def _check_shapes(module: nn.Module, teacher: nn.Module | None, data: Dataset) -> None:
-    """Raises: InputShapeError when one of the networks does not take the images, or the two differ in their outputs."""
+    """Raises: InputShapeError, DataError.
+
+    The first is for a network that does not take the images, and for two networks that differ in their outputs. The
+    second is for labels that are larger than the outputs allow.
+    """
     shapes = []
     for name, network in (("the compressed network", module), ("the teacher", teacher)):
         if network is not None:
@@ -118,6 +124,7 @@ def _check_shapes(module: nn.Module, teacher: nn.Module | None, data: Dataset) -
                     f"data {data.name}: {name} does not take images of shape {data.x_train.shape[1:]} ({reason}); "
                     "choose other data"
                 ) from error
+    data.check_outputs(shapes[0][1:])
     if len(set(shapes)) > 1:
         raise InputShapeError(
             f"teacher: its outputs are {shapes[1][1:]}, the compressed network's {shapes[0][1:]}; give the original"

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase as NormBase
 
-from compress.dataset import Progress
+from compress.checks import check_seed
+from compress.dataset import Progress, check_labels
 from compress.errors import CalibrationError
 from compress.model.precision import in_precision
 from compress.training.schedule import Schedule
@@ -47,6 +48,7 @@ def fit_(
     That is the proximal step of an L1 penalty, without Adam's scaling.
     Raises: CalibrationError when the loss stops being a finite number.
     """
+    check_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)  # dropout draws from the global generator
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
@@ -104,5 +106,10 @@ def predict(module: nn.Module, inputs: NDArray[np.float32], batch_size: int = 10
 
 
 def accuracy(module: nn.Module, inputs: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """Share of images whose largest output is the label's."""
-    return float(np.mean(predict(module, inputs).argmax(axis=1) == labels))
+    """Share of images whose largest output is the label's.
+
+    Raises: DataError for labels that are larger than the outputs allow.
+    """
+    scores = predict(module, inputs)
+    check_labels(labels.max(), scores.shape[1])
+    return float(np.mean(scores.argmax(axis=1) == labels))

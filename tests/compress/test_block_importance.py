@@ -7,7 +7,7 @@ from torch import nn
 
 from compress.blocks.importance import block_responses, joint_score, sample_gradients, single_scores
 from compress.blocks.patterns import block_groups, parse_pattern
-from compress.errors import CalibrationError, ConfigError
+from compress.errors import CalibrationError, ConfigError, DataError
 
 W = np.array([[1, -1, 2, 0], [1, 1, 0, 2], [3, 0, 1, 1], [0, 3, 1, -1]], dtype=float)
 G = np.array(
@@ -135,6 +135,11 @@ def test_drawn_labels_follow_the_seed_and_leave_the_module_alone(images):
 def test_an_unknown_gradient_is_refused(images):
     with pytest.raises(ConfigError, match="gradient: got 'mean'; allowed: one of sampled, labels, outputs"):
         block_responses(Twice(), images, np.zeros(150, int), _groups(), gradient="mean")
+
+
+def test_labels_without_an_output_are_refused(images):
+    with pytest.raises(DataError, match=r"the largest label is 12, but the network has outputs for the labels 0 to 3"):
+        block_responses(Twice(), images, np.full(150, 12), _groups(), gradient="labels")
 
 
 def test_a_layer_that_never_runs_is_refused(images):

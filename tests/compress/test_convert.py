@@ -1,7 +1,6 @@
 """Conversion fits and trains polynomials and keeps the codebook; numpy computes the same function."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +11,8 @@ from compress.conversion.convert import convert
 from compress.conversion.exporting import export_network, layer_weights
 from compress.conversion.friendly import reimported, replace_operations
 from compress.conversion.options import Conversion
-from compress.errors import CalibrationError, ConfigError, InputShapeError, UnsupportedLayerError
+from compress.dataset import Dataset
+from compress.errors import CalibrationError, ConfigError, DataError, InputShapeError, UnsupportedLayerError
 from compress.graph.importing import import_model
 from compress.graph.modules import PolynomialActivation, polynomial_activations
 from compress.graph.polynomial import LEAST_CURVATURE
@@ -23,21 +23,8 @@ from compress.training.loop import fit_
 from compress.training.schedule import Schedule
 
 
-@dataclass(frozen=True)
-class Blobs:
-    """Images of four classes: the class is the bright quarter of the picture."""
-
-    x_train: Any
-    y_train: Any
-    x_test: Any
-    y_test: Any
-    name: str = "blobs"
-
-    def calibration(self, count, seed):
-        return self.x_train[np.random.default_rng(seed).permutation(len(self.x_train))[:count]]
-
-
 def blobs(size=8):
+    """Images of four classes: the class is the bright quarter of the picture."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 4, 1200)
     images = rng.uniform(0, 0.6, (1200, 1, size, size)).astype(np.float32)
@@ -45,7 +32,7 @@ def blobs(size=8):
     for image, label in zip(images, labels, strict=True):
         row, column = half * (label // 2), half * (label % 2)
         image[0, row : row + half, column : column + half] += rng.uniform(0, 0.35)
-    return Blobs(images[:1000], labels[:1000], images[1000:], labels[1000:])
+    return Dataset("blobs", images[:1000], labels[:1000], images[1000:], labels[1000:])
 
 
 DATA = blobs()
@@ -288,9 +275,13 @@ def test_augmented_training_asks_the_teacher_about_the_distorted_images(plain):
     ("options", "text"),
     [
         ({"degree": 3}, "^degree: got 3; allowed: one of 2, 4$"),
-        ({"epochs": -1}, "^epochs: got -1; allowed: 0 or more$"),
+        ({"degree": 2.0}, "^degree: got 2.0; allowed: one of 2, 4$"),
+        ({"per_channel": "no"}, "^per_channel: got 'no'; allowed: True or False$"),
+        ({"straight": "abc"}, r"^straight: got 'abc'; allowed: a sequence of names, such as \('2', '5'\)$"),
+        ({"epochs": 1.5}, "^epochs: got 1.5; allowed: a whole number, 0 or more$"),
+        ({"epochs": -1}, "^epochs: got -1; allowed: a whole number, 0 or more$"),
         ({"learning_rate": 0.0}, "^learning_rate: got 0.0; allowed: a finite number above 0$"),
-        ({"batch_size": 0}, "^batch_size: got 0; allowed: 1 or more$"),
+        ({"batch_size": 0}, "^batch_size: got 0; allowed: a whole number, 1 or more$"),
         ({"distortion": 3.0}, "^distortion: got 3.0; allowed: a factor from 0 to 2$"),
     ],
 )
@@ -302,6 +293,18 @@ def test_options_out_of_range_are_refused(options, text):
 def test_a_model_for_other_data_is_refused():
     with pytest.raises(InputShapeError, match=r"layer '0': fails on a batch of 3 inputs of shape \(1, 8, 8\)"):
         convert(nn.Sequential(nn.Linear(10, 4)), DATA)
+
+
+def test_labels_without_an_output_are_refused_before_training():
+    started = []
+    wrong = replace(DATA, y_train=np.where(DATA.y_train == 3, 12, DATA.y_train))
+    with pytest.raises(DataError) as caught:
+        convert(mlp(), wrong, progress=lambda label, share: started.append(label))
+    assert str(caught.value) == (
+        "data 'blobs': the largest label is 12, but the network has outputs for the labels 0 to 3 only (outputs: 4); "
+        "number the labels from 0, or take a network with at least 13 outputs"
+    )
+    assert started == []
 
 
 def test_a_model_that_is_no_classifier_is_refused():

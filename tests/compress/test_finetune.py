@@ -1,12 +1,14 @@
 """Fine-tuning changes only weights, helps, repeats exactly, and refuses what it cannot train."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from compress.dataset import Dataset
-from compress.errors import CalibrationError, CompressError, ConfigError, InputShapeError
+from compress.errors import CalibrationError, CompressError, ConfigError, DataError, InputShapeError
 from compress.model.compressed import CompressedModel
 from compress.model.quantizer import quantizer_of
 from compress.opq.opq import opq
@@ -105,7 +107,7 @@ def test_a_model_without_compressed_layers_is_refused(plain, data):
 
 
 def test_negative_epochs_are_refused(small, data):
-    with pytest.raises(ConfigError, match="epochs: got -1; allowed: 0 or more"):
+    with pytest.raises(ConfigError, match="epochs: got -1; allowed: a whole number, 0 or more"):
         finetune(small, data, epochs=-1)
 
 
@@ -115,6 +117,14 @@ def test_data_of_another_shape_is_refused(small):
         InputShapeError, match=r"data wide: the compressed network does not take images of shape \(9,\)"
     ):
         finetune(small, other)
+
+
+def test_labels_without_an_output_are_refused_before_training(small, data):
+    wrong = replace(data, y_test=np.full(len(data.y_test), 12))
+    with pytest.raises(DataError, match=r"data 'toy': the largest label is 12, .* labels 0 to 4 only \(outputs: 5\)"):
+        finetune(small, wrong)
+    with pytest.raises(DataError, match=r"the largest label is 12, .* take a network with at least 13 outputs"):
+        accuracy(small.module, wrong.x_test, wrong.y_test)
 
 
 def test_a_teacher_with_other_classes_is_refused(small, data):

@@ -1,7 +1,6 @@
 """Joint quantization of attention: integers equal to the simulation, parameters on grids, what is kept or refused."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -47,7 +46,7 @@ def transformer(name: str = "heads of 4", seed: int = 0) -> nn.Module:
     return module.eval()
 
 
-def dataset(low: float = 0.0, shape=(1, 8, 8), count: int = 120) -> SimpleNamespace:
+def dataset(low: float = 0.0, shape=(1, 8, 8), count: int = 120) -> Dataset:
     rng = np.random.default_rng(0)
     x, y = rng.uniform(low, 1, (count, *shape)).astype(np.float32), rng.integers(0, 3, count)
     return Dataset(name="random", x_train=x, y_train=y, x_test=x[:60], y_test=y[:60])

@@ -1,7 +1,6 @@
 """Unusual networks: tied, frozen, half-precision and broken weights."""
 
 import copy
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from compress.opq.opq import opq
 from compress.training.finetune import finetune
 
 
-def points() -> SimpleNamespace:
+def points() -> Dataset:
     """Three classes: the class is the third of the sixteen features that is large."""
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 3, 240)

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import asdict
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -12,6 +13,7 @@ from cipherpress.zoo.datasets import load_data
 from cipherpress.zoo.loading import ModelSource, load_model, source_of
 from cipherpress.zoo.networks import WEIGHTS, ZOO, describe_models, weights_manifest
 from cipherpress.zoo.training import Recipe, save_trained, train_spec
+from compress.dataset import Dataset
 from compress.errors import DataError, ModelError
 from compress.training.loop import accuracy
 
@@ -186,8 +188,6 @@ def test_weights_that_do_not_fit_say_which(factory, tmp_path, capsys):
 
 
 def test_training_is_repeatable_and_writes_weights_that_load_back(factory, tmp_path):
-    import numpy as np
-
     rng = np.random.default_rng(0)
     x = rng.random((64, 1, 2, 2)).astype(np.float32)
     y = (x.sum(axis=(1, 2, 3)) > 2).astype(np.int64)
@@ -203,3 +203,15 @@ def test_training_is_repeatable_and_writes_weights_that_load_back(factory, tmp_p
     loaded = load_model(f"{factory}:net", tmp_path / "out" / "model.safetensors")
     assert torch.equal(loaded[1].weight, runs[0].trained.module[1].weight)
     assert isinstance(runs[0].recipe, Recipe)
+
+
+def test_labels_without_an_output_are_refused_before_training(factory):
+    images = np.ones((4, 1, 2, 2), dtype=np.float32)
+    reported = []
+    with pytest.raises(DataError, match=r"data 'far': the largest label is 12, but .* 0 to 1 only \(outputs: 2\)"):
+        train_spec(
+            f"{factory}:net",
+            Dataset("far", images, [0, 1, 2, 12], images, [0, 1, 2, 3]),
+            progress=lambda label, share: reported.append(label),
+        )
+    assert reported == []
