@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from cipherpress.compiled import compile as compile_bundle
-from cipherpress.pressed import with_plain_accuracy
+from cipherpress.pressed import check_given, with_plain_accuracy
 from compress.blocks.patterns import parse_patterns
 from compress.conversion.calibrate import network_accuracy
 from compress.dataset import Dataset, Progress
@@ -66,8 +66,14 @@ def press_for(
 
     The result's `met` and `verdict` say whether the target is met. `bundle` is what was found or comes closest, with
     its accuracy on all test images in the report.
-    Raises: ConfigError; what convert and compile raise when not even the uncompressed network goes through.
+    Raises: ModelError for a model of another type; ConfigError; what convert and compile raise when not even the
+    uncompressed network goes through.
     """
+    check_given(model, data, setting, limits, seed)
+    if not isinstance(target, Target):
+        raise ConfigError("target", type(target).__name__, "a Target, such as Target(min_accuracy=0.98)")
+    if not isinstance(search, Search | None):
+        raise ConfigError("search", type(search).__name__, "None or a Search, such as Search(max_trials=4)")
     search, limits = search or Search(), limits or Limits()
     held = hold_out(data, seed=seed)
 

@@ -29,11 +29,10 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-class Data:
-    """Calibration images of four features."""
-
-    def calibration(self, count, seed):
-        return np.random.default_rng(seed).random((count, 4))
+def data():
+    """Images of four features."""
+    images, labels = np.random.default_rng(0).random((512, 4), dtype=np.float32), np.zeros(512, np.int64)
+    return cp.Dataset("random", images, labels, images, labels)
 
 
 def small_network():
@@ -129,18 +128,18 @@ def test_times_of_another_machine_are_refused():
 
 def test_a_compilation_uses_measured_times_and_says_so():
     network = small_network()
-    default = cp.compile(network, Data(), cp.Limits(max_error=0.5))
+    default = cp.compile(network, data(), cp.Limits(max_error=0.5))
     assert default.report["times"] == "default table"
     assert "default table" in default.explain()
     slow = replace(ENGINE, butterfly_ns=1000 * ENGINE.butterfly_ns)
     save_times(slow, SEAL, DAY)
-    first, second = (cp.compile(network, Data(), cp.Limits(max_error=0.5)) for _ in range(2))
+    first, second = (cp.compile(network, data(), cp.Limits(max_error=0.5)) for _ in range(2))
     assert first.report["times"] == "calibrated on this machine, 2026-11-25"
     assert first.report["predicted_server_ms"] > 100 * default.report["predicted_server_ms"]
     assert first.report == second.report and first.client.bundle_id == second.client.bundle_id
     cache_path().write_text("{}")
     with pytest.raises(FormatError, match="calibrate --force"):
-        cp.compile(network, Data(), cp.Limits(max_error=0.5))
+        cp.compile(network, data(), cp.Limits(max_error=0.5))
 
 
 def test_the_command_shows_what_was_measured_before_and_refuses_damage():
