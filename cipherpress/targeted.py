@@ -9,6 +9,7 @@ from torch import nn
 from cipherpress.compiled import compile as compile_bundle
 from cipherpress.pressed import check_given, with_plain_accuracy
 from compress.blocks.patterns import parse_patterns
+from compress.checks import is_number, is_whole, tuple_of_names
 from compress.conversion.calibrate import network_accuracy
 from compress.dataset import Dataset, Progress
 from compress.errors import BudgetError, ConfigError
@@ -37,12 +38,16 @@ class Search:
     minutes: float = 30.0
 
     def __post_init__(self) -> None:
-        for family in self.families:
+        families = tuple_of_names("families", self.families)
+        if not families:
+            raise ConfigError("families", self.families, "one family or more, such as ('inputs:1',)")
+        for family in families:
             parse_patterns(family)
-        if self.max_trials < 1:
-            raise ConfigError("max_trials", self.max_trials, "1 or more")
-        if not self.minutes > 0:
-            raise ConfigError("minutes", self.minutes, "above 0")
+        object.__setattr__(self, "families", families)
+        if not (is_whole(self.max_trials) and self.max_trials >= 1):
+            raise ConfigError("max_trials", self.max_trials, "a whole number, 1 or more")
+        if not (is_number(self.minutes) and self.minutes > 0):
+            raise ConfigError("minutes", self.minutes, "a number above 0")
 
 
 def press_for(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from compress.checks import check_seed
 from compress.errors import DataError
 
-#: Called with what is done at the moment and with the share of the work that is done, from 0 to 1.
+#: Called with the name of a step and with the share of this step that is done, from 0 to 1.
 Progress = Callable[[str, float], None]
 
 #: Labels are class numbers. A larger number is an identifier or comes from a damaged file.

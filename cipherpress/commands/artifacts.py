@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cipherpress as cp
-from compress.errors import ModelError, OverwriteError
+from compress.errors import ConfigError, ModelError, OverwriteError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -103,8 +103,10 @@ class Destination:
     def refuse_existing(self, *inside: str) -> None:
         """Before any work: an existing output, or a file of this name inside it, is not replaced without --force.
 
-        Raises: OverwriteError.
+        Raises: OverwriteError; ConfigError for a file where files go inside.
         """
+        if inside and self.path.is_file():
+            raise ConfigError("output", str(self.path), "a folder; this is a file")
         for path in [self.path / name for name in inside] or [self.path]:
             if path.exists() and not self.force:
                 raise OverwriteError(path)

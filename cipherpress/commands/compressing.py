@@ -24,6 +24,7 @@ from compress.opq.options import DEFAULT_BITS, DEFAULT_SPARSITY
 if TYPE_CHECKING:
     from torch import nn
 
+    from compress.conversion.options import Conversion
     from compress.dataset import Dataset
     from compress.model.compressed import CompressedModel
 
@@ -224,9 +225,8 @@ def compress_command(
     before = accuracy(module_of(start), data.x_test, data.y_test)
     small = methods.apply(start, data, epochs=epochs, augment=augment, seed=seed, out=out)
     output.save(small)
-    last = small.history[
-        -1
-    ]  # joint quantization states the accuracy of integers, which its module's weights do not give
+    # joint quantization states the accuracy of integers, which the weights of its module do not give
+    last = small.history[-1]
     after = last["accuracy_after"] if last["method"] == "joint" else accuracy(small.module, data.x_test, data.y_test)
     counted = account(small)
     result = {**counted, "images": len(data.x_test), "accuracy_plain": before, "accuracy_compressed": after}
@@ -274,7 +274,7 @@ def convert_command(
     out: Output,
     model: ModelSource,
     source: DataSource,
-    conversion: Any,
+    conversion: Conversion,
     augment: bool,
     output: Destination,
     seed: int,

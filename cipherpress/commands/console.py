@@ -40,7 +40,7 @@ class Output:
 
     @contextmanager
     def progress(self, label: str) -> Iterator[Progress]:
-        """Yields a callback that takes the name of a step and the share of the work that is done, in [0, 1].
+        """Yields a callback that takes the name of a step and the share of this step that is done, in [0, 1].
 
         On a terminal it moves a bar; elsewhere it writes a line every few seconds.
         """

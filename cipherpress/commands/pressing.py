@@ -121,9 +121,21 @@ setting_options = Group(
             help="Share of weights that goes (default: the network's preset, or 0.5).",
         ),
         click.option("--bits", type=float, help="Mean bits of a weight that stays (default: the preset, or 5)."),
-        click.option("--finetune-epochs", type=click.IntRange(0), help="Default: the preset, or 1."),
-        click.option("--convert-epochs", type=click.IntRange(0), help="Default: the preset, or 8."),
-        click.option("--convert-learning-rate", type=float, help="Default: the preset, or 0.02."),
+        click.option(
+            "--finetune-epochs",
+            type=click.IntRange(0),
+            help="Epochs of fine-tuning on the codebook. Default: the preset, or 1.",
+        ),
+        click.option(
+            "--convert-epochs",
+            type=click.IntRange(0),
+            help="Epochs of distillation into polynomials. Default: the preset, or 8.",
+        ),
+        click.option(
+            "--convert-learning-rate",
+            type=float,
+            help="Highest learning rate of conversion. Default: the preset, or 0.02.",
+        ),
     ),
 )
 target_options = Group(
@@ -133,7 +145,7 @@ target_options = Group(
         click.option(
             "--min-accuracy",
             type=click.FloatRange(0, 1),
-            help="Search: least accuracy on held-out training images, such as 0.985; alone, for the fastest.",
+            help="Search: least accuracy on held-out training images, such as 0.985; without a target: the fastest.",
         ),
         click.option("--target-ms", type=float, help="Search: most server time of a request, as predicted."),
         click.option(
@@ -165,7 +177,7 @@ target_options = Group(
             default=30.0,
             show_default=True,
             type=click.FloatRange(0, min_open=True),
-            help="Search: no training starts that would end later.",
+            help="Search: minutes that it may take; no training starts that would end later.",
         ),
         click.option("--keep-closest", is_flag=True, help="Save the closest network when the target is missed."),
     ),

@@ -15,7 +15,7 @@ from compress.press.setting import Setting
 
 DEFAULT = Setting()
 
-#: Of the inputs of mlp 384 stay. With two per slot they are 6 diagonals of 64 rows in the ring of 4096, where all 784
+#: Of the inputs of mlp 384 stay. With two per slot they take 6 rotations of 64 rows in the ring of 4096, where all 784
 #: would be 13. A single hidden layer of quadratic units cannot follow strong distortions, and is underfitted at small
 #: learning rates; deep networks diverge at large ones.
 _BY_NAME: Mapping[str, Setting] = MappingProxyType(

@@ -217,3 +217,51 @@ def test_help_of_bench_names_every_benchmark() -> None:
     from benchmarks import BENCHMARKS
 
     assert f"NAMES: {', '.join(BENCHMARKS)}." in " ".join(call("bench", "--help").stdout.split())
+
+
+def test_keys_do_not_go_into_a_file(road: Road, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    result = call("keygen", road.path("bundle"), "-o", tmp_path / "thesis.txt")
+    assert result.exit_code == 1
+    assert result.stderr == f"error: output: got '{tmp_path / 'thesis.txt'}'; allowed: a folder; this is a file\n"
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+def option_defaults(command: str) -> dict[str, object]:
+    """Default of every option of a command, by the name of its parameter."""
+    own = cli.main.commands[command]
+    with click.Context(own) as context:
+        return {parameter.name or "": parameter.get_default(context) for parameter in own.params}
+
+
+def test_defaults_on_the_command_line_are_those_in_python() -> None:
+    convert, conversion = option_defaults("convert"), cp.Conversion()
+    assert (int(str(convert["degree"])), convert["epochs"], convert["learning_rate"], convert["per_channel"]) == (
+        conversion.degree,
+        conversion.epochs,
+        conversion.learning_rate,
+        conversion.per_channel,
+    )
+    limits = cp.Limits()
+    for command in ("compile", "press"):
+        given = option_defaults(command)
+        assert given["max_disagreement"] == limits.max_disagreement
+        assert (given["keys_bytes"], given["upload_bytes"]) == (limits.keys_bytes, limits.upload_bytes)
+    search = cp.Search()
+    assert (option_defaults("press")["max_trials"], option_defaults("press")["minutes"]) == (
+        search.max_trials,
+        search.minutes,
+    )
+
+
+def test_help_of_press_states_the_defaults_of_setting() -> None:
+    text, setting = " ".join(call("press", "--help").stdout.split()), cp.Setting()
+    for said in (
+        f"(default: the network's preset, or {setting.sparsity:g})",
+        f"(default: the preset, or {setting.bits:g})",
+        f"Default: the preset, or {setting.finetune_epochs}.",
+        f"Default: the preset, or {setting.convert_epochs}.",
+        f"Default: the preset, or {setting.convert_learning_rate:g}.",
+        f"(default: the preset, or {setting.cost})",
+    ):
+        assert said in text
