@@ -53,7 +53,7 @@ def demo_command(out: Output, images: int) -> None:
         result = cp.round_trip(bundle, data.x_test[:images], data.y_test[:images], progress=progress)
     _tell(
         out,
-        f"6  run       {images} test digits, encrypted by the client, classified by a server that has no secret key\n",
+        f"6  run       {images} test {_digits(images)}, encrypted by the client, classified by a server that has no secret key\n",
     )
     captions = [f"a {label}, named {answer}" for label, answer in zip(data.y_test, result["classes"], strict=False)]
     _tell(out, pictures(data.x_test[:4, 0], captions))
@@ -64,7 +64,7 @@ def demo_command(out: Output, images: int) -> None:
     _tell(out, f"\n{_summary(result, small.counted, comparison, data)}")
     _tell(out, f"\nWhat one image costs (modelled):\n{comparison}")
     right = round(result["accuracy_encrypted"] * images)
-    last = f"\n{right} of {images} encrypted digits named right, {result['server_ms']:.0f} ms each on the server"
+    last = f"\n{right} of {images} encrypted {_digits(images)} named right, {result['server_ms']:.0f} ms each on the server"
     out.result(result | {"estimates": comparison.to_json()}, last)
 
 
@@ -122,6 +122,10 @@ def _summary(result: dict[str, Any], counted: dict[str, Any], comparison: Compar
     ]
     columns = ["", "plain", "compressed", "encrypted"]
     return table([dict(zip(columns, row, strict=True)) for row in rows], columns)
+
+
+def _digits(count: int) -> str:
+    return "digit" if count == 1 else "digits"
 
 
 def pictures(images: Any, captions: list[str]) -> str:
