@@ -53,7 +53,8 @@ def demo_command(out: Output, images: int) -> None:
         result = cp.round_trip(bundle, data.x_test[:images], data.y_test[:images], progress=progress)
     _tell(
         out,
-        f"6  run       {images} test {_digits(images)}, encrypted by the client, classified by a server that has no secret key\n",
+        f"6  run       {images} test {_digits(images)}, encrypted by the client, classified by a server that has no "
+        "secret key\n",
     )
     captions = [f"a {label}, named {answer}" for label, answer in zip(data.y_test, result["classes"], strict=False)]
     _tell(out, pictures(data.x_test[:4, 0], captions))
@@ -64,7 +65,8 @@ def demo_command(out: Output, images: int) -> None:
     _tell(out, f"\n{_summary(result, small.counted, comparison, data)}")
     _tell(out, f"\nWhat one image costs (modelled):\n{comparison}")
     right = round(result["accuracy_encrypted"] * images)
-    last = f"\n{right} of {images} encrypted {_digits(images)} named right, {result['server_ms']:.0f} ms each on the server"
+    named = f"{right} of {images} encrypted {_digits(images)} named right"
+    last = f"\n{named}, {result['server_ms']:.0f} ms each on the server"
     out.result(result | {"estimates": comparison.to_json()}, last)
 
 
