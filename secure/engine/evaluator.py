@@ -13,7 +13,6 @@ from compress.dataset import Progress
 from compress.errors import PlanError
 from secure.engine.buffers import Workspaces
 from secure.engine.constants import EngineConstants
-from secure.engine.execute import compile_ahead
 from secure.engine.program import assemble
 from secure.engine.residues import seal_bytes
 from secure.engine.ring import EngineKeys, EngineRing
@@ -45,7 +44,6 @@ class EngineBackend:
         constants = EngineConstants(self._ring, plan, steps, cache_bytes, progress)
         program = assemble(plan, steps, threads)
         workspaces = Workspaces(program.workspace)
-        compile_ahead(self._ring.degree, self._ring.tables)
         self.resources = Resources(plan, program, self._ring, constants, workspaces, Team(threads))
 
     def evaluator(self, keys: EvaluationKeys) -> Runner:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from compress.errors import BackendError
 from secure.engine.buffers import Workspaces
 from secure.engine.constants import EngineConstants
-from secure.engine.execute import ADDRESS, encoded, execute
+from secure.engine.execute import ADDRESS, compile_ahead, encoded, execute
 from secure.engine.program import Origin, Place, Program
 from secure.engine.ring import EngineKeys, EngineRing
 from secure.engine.team import Team
@@ -58,6 +58,7 @@ class Runner:
         self._table = np.array([_table_row(place, array) for place, array in rows], dtype=np.int64)
         self._workspace = np.array([place.origin is Origin.WORKSPACE for place in places])
         self._inputs = {number: place.which for number, place in enumerate(places) if place.origin is Origin.INPUT}
+        compile_ahead(resources.ring.degree, resources.ring.tables)
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """The plan's outputs, as new arrays. Inputs (2, level, N) are only read.

@@ -1,4 +1,4 @@
-"""A server compiles its kernels when it is made, so the first request compiles nothing."""
+"""A server is ready when it has a key: the first request compiles nothing."""
 
 import subprocess
 import sys
@@ -16,8 +16,8 @@ bundle = small_bundle()
 client = Client(bundle.client)
 assert not execute.signatures
 server = Server(bundle.server, backend="engine")
-(compiled,) = execute.signatures
 server.register(client.evaluation_key)
+(compiled,) = execute.signatures
 server.run(client.encrypt(np.zeros(bundle.client.input_shape)))
 assert execute.signatures == [compiled], execute.signatures
 """

@@ -202,7 +202,9 @@ def test_noise_of_centred_digits_equals_the_formula(margin_bits):
 def test_seal_refuses_a_plan_that_relies_on_centred_digits():
     builder = Builder(params=make_params(4096, [36, 30], 37))
     plan = builder.build(builder.rotate(0, 1))
-    with pytest.raises(BackendError, match="run the bundle with the engine backend"):
+    with pytest.raises(
+        BackendError, match="backend: 'seal' cannot run this bundle: its special prime is too small .*; use 'engine'"
+    ):
         make_backend(BackendName.SEAL, make_ring(plan.params), plan, BIG)
 
 
