@@ -18,6 +18,17 @@ from compress.blocks.options import COST_NAMES
 from tests.small_road import ROOT, Road, call, call_json
 
 
+@pytest.fixture
+def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading data or a model fails the test."""
+
+    def loaded(*given: object) -> None:
+        raise AssertionError("data or a model was loaded")
+
+    monkeypatch.setattr("cipherpress.zoo.datasets.load_data", loaded)
+    monkeypatch.setattr("cipherpress.zoo.loading.load_model", loaded)
+
+
 def test_a_result_can_be_piped(road: Road) -> None:
     command = f"{sys.executable} {ROOT / 'cli.py'} inspect {road.path('bundle')} | grep rotations"
     done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=120)
@@ -90,14 +101,8 @@ def test_json_and_quiet_output_have_no_progress_and_no_notes(
         (("infer", "bundle", "--backend", "tenseal"), "'tenseal' is not one of 'engine', 'seal', 'clear'"),
     ],
 )
-def test_wrong_usage_is_refused_before_any_work(
-    arguments: tuple[str | float, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def no_work(*given: object) -> None:
-        raise AssertionError("data or a model was loaded")
-
-    monkeypatch.setattr("cipherpress.zoo.datasets.load_data", no_work)
-    monkeypatch.setattr("cipherpress.zoo.loading.load_model", no_work)
+@pytest.mark.usefixtures("no_work")
+def test_wrong_usage_is_refused_before_any_work(arguments: tuple[str | float, ...], said: str, tmp_path: Path) -> None:
     output = () if arguments[0] == "infer" else ("-o", tmp_path / "out")
     result = call(*arguments, "--data", "mnist", *output)
     assert result.exit_code == 2, result.exception
@@ -121,14 +126,10 @@ def test_wrong_usage_is_refused_before_any_work(
         (("press", "mlp", "--min-accuracy", 0.9, "--family", "ring:3"), "ring:3"),
     ],
 )
+@pytest.mark.usefixtures("no_work")
 def test_values_out_of_range_are_refused_before_any_work(
-    arguments: tuple[str | float, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: tuple[str | float, ...], said: str, tmp_path: Path
 ) -> None:
-    def no_work(*given: object) -> None:
-        raise AssertionError("data or a model was loaded")
-
-    monkeypatch.setattr("cipherpress.zoo.datasets.load_data", no_work)
-    monkeypatch.setattr("cipherpress.zoo.loading.load_model", no_work)
     result = call(*arguments, "--data", "mnist", "-o", tmp_path / "out")
     assert result.exit_code == 1, (result.exception, result.stderr)
     assert result.stderr.startswith("error: ") and said in result.stderr

@@ -1,5 +1,6 @@
 """A forced save over any artifact leaves exactly the new artifact, and `load` returns it."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,14 +33,15 @@ def weights() -> Run:
 
 
 @dataclass(frozen=True)
-class Kind:
+class Kind(ABC):
     """How an artifact is saved, which files it has, and what `load` returns for it."""
 
     files: set[str]
     loaded: type | None
 
+    @abstractmethod
     def save(self, folder: Path, force: bool) -> None:
-        raise NotImplementedError
+        """Save one artifact of this kind."""
 
 
 class Compressed(Kind):
