@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compress.errors import FormatError
+from compress.json_file import read_object
 
 if TYPE_CHECKING:
     from torch import nn
@@ -64,9 +64,9 @@ def load(folder: str | Path, module: nn.Module | None = None) -> CompressedModel
 
         source = read_record(path)["source"]
         if module is None and source.get("kind") == "zoo":
-            from cipherpress.zoo.loading import load_model
+            from cipherpress.zoo.loading import zoo_model
 
-            module = load_model(source["name"])
+            module = zoo_model(source.get("name"), f"{path / 'model.json'}: field 'source'")
         return load_model_folder(path, module)
     raise FormatError(f"{path}: no saved model, network or bundle in this folder")
 
@@ -77,6 +77,7 @@ def artifact_kind(folder: str | Path) -> str | None:
     if (path / "client.json").is_file():
         return "bundle"
     try:
-        return str(json.loads((path / "model.json").read_bytes()).get("kind"))
-    except (OSError, ValueError, AttributeError):
+        kind = read_object(path / "model.json").get("kind")
+    except FormatError:
         return None
+    return kind if isinstance(kind, str) else None

@@ -15,8 +15,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from compress.artifact_kinds import MAX_JSON_BYTES, foreign_entry
-from compress.errors import ConfigError, FormatError, OverwriteError
+from compress.artifact_kinds import foreign_entry
+from compress.errors import ConfigError, FormatError, OverwriteError, shown
+from compress.json_file import read_object
 
 FILE_MODE, PRIVATE_FILE_MODE, FOLDER_MODE = 0o644, 0o600, 0o755
 
@@ -146,8 +147,11 @@ def _put(moves: Iterable[tuple[Path, Path]]) -> None:
 
 
 def json_bytes(value: Any) -> bytes:
-    """Deterministic JSON: sorted keys, one trailing newline."""
-    return (json.dumps(value, sort_keys=True, indent=1) + "\n").encode()
+    """Deterministic JSON: sorted keys, one trailing newline.
+
+    Raises: ValueError for a number that is not finite, which JSON does not have.
+    """
+    return (json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
 
 
 def read_json(path: Path, *, kind: str, version: int) -> dict[str, Any]:
@@ -155,20 +159,12 @@ def read_json(path: Path, *, kind: str, version: int) -> dict[str, Any]:
 
     Raises: FormatError naming the file and field.
     """
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise FormatError(f"{path}: {path.stat().st_size} bytes; such a file has at most {MAX_JSON_BYTES}")
-        value = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise FormatError(f"{path}: file not found; is this the right folder?") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise FormatError(f"{path}: not valid JSON ({error}); the file is truncated or altered") from error
-    if not isinstance(value, dict):
-        raise FormatError(f"{path}: holds {type(value).__name__} where an object is expected")
+    value = read_object(path)
     if value.get("kind") != kind:
-        raise FormatError(f"{path}: field 'kind' is {value.get('kind')!r}, expected {kind!r}")
-    if value.get("version") != version:
-        raise FormatError(f"{path}: field 'version' is {value.get('version')!r}, this program reads {version}")
+        raise FormatError(f"{path}: field 'kind' is {shown(value.get('kind'))}, expected {kind!r}")
+    found = value.get("version")
+    if type(found) is not int or found != version:
+        raise FormatError(f"{path}: field 'version' is {shown(found)}, this program reads {version}")
     return value
 
 
@@ -179,7 +175,10 @@ def read_hashed(path: Path, sha256: object) -> bytes:
     """
     if not path.is_file():
         raise FormatError(f"{path}: file not found; is this the right folder?")
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read ({error.strerror})") from error
     if hashlib.sha256(content).hexdigest() != sha256:
         raise FormatError(f"{path}: its sha256 is not the one recorded beside it; the file is truncated or altered")
     return content

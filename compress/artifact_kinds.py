@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-#: No artifact has a JSON file near this size: a larger file is damage or an attack.
-MAX_JSON_BYTES = 64 * 2**20
+from compress.errors import FormatError
+from compress.json_file import read_object
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +78,9 @@ def foreign_entry(folder: Path) -> str | None:
 def _json_object(path: Path) -> dict[str, Any]:
     """The object in a JSON file; an empty one for anything else."""
     try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            return {}
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return read_object(path)
+    except FormatError:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _is_digest(value: object) -> bool:

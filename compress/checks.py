@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import prod
 from numbers import Integral, Real
 from typing import Any
 
@@ -20,6 +21,17 @@ def is_whole(value: Any) -> bool:
 def is_number(value: Any) -> bool:
     """Whether the value is a real number of Python or numpy; True and False are none."""
     return isinstance(value, Real) and not isinstance(value, bool)
+
+
+#: Axes of a value and elements in it: a file that states more is damage or an attack. 2^31 float64 take 16 GiB.
+MOST_AXES, MOST_ELEMENTS = 8, 2**31
+
+
+def is_shape(value: Any) -> bool:
+    """Whether the value, read from a file, is a list of sizes of at least 1 with few enough axes and elements."""
+    if not isinstance(value, list) or not all(type(size) is int and size >= 1 for size in value):
+        return False
+    return len(value) <= MOST_AXES and prod(value) <= MOST_ELEMENTS
 
 
 def check_seed(seed: Any) -> None:

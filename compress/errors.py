@@ -7,7 +7,21 @@ value, path), so that a program need not read the message.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from reprlib import Repr
 from typing import Any
+
+#: The longest text that a message shows of a value from a file, which may be megabytes.
+LONGEST_SHOWN = 200
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+_SHORT.maxlist = _SHORT.maxtuple = 12
+_SHORT.maxlevel = 3
+
+
+def shown(value: object) -> str:
+    """A value from a file as a short text for a message."""
+    text = _SHORT.repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 class CipherpressError(Exception):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from cipherpress.commands.command import command
 from cipherpress.commands.console import Output, size
 from cipherpress.commands.options import bundle_argument, force_option, output_options, path_option
 from compress.errors import FormatError, ModelError
+from compress.json_file import read_object
 
 if TYPE_CHECKING:
     from hwmodel.architecture import Architecture
@@ -165,9 +165,9 @@ def report_command(
 
 def _measured_run(path: Path) -> dict[str, Any]:
     try:
-        run = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise FormatError(f"{path}: not JSON ({error}); save what `cipherpress infer BUNDLE --json` prints") from error
-    if not isinstance(run, dict) or "server_ms" not in run:
+        run = read_object(path)
+    except FormatError as error:
+        raise FormatError(f"{error}; save what `cipherpress infer BUNDLE --json` prints") from error
+    if "server_ms" not in run:
         raise FormatError(f"{path}: field server_ms is missing; save what `cipherpress infer BUNDLE --json` prints")
     return run

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cipherpress.zoo.networks import SHAPES, WEIGHTS, ZOO
-from compress.errors import ModelError
+from compress.errors import FormatError, ModelError, shown
 from compress.model.compressed import CompressedModel
 
 SOURCE_ATTRIBUTE = "cipherpress_source"
@@ -61,6 +61,18 @@ def load_model(spec: str, weights: str | Path | None = None) -> nn.Module:
     return module.eval()
 
 
+def zoo_model(name: object, where: str) -> nn.Module:
+    """The zoo network that a file names, with its trained weights. Text from a file never becomes a path or an import.
+
+    Raises: FormatError, with `where` for file and field, for anything but the name of a zoo network.
+    """
+    if not isinstance(name, str) or name not in (*ZOO, *SHAPES):
+        raise FormatError(
+            f"{where} names the zoo network {shown(name)}, which does not exist; allowed: {', '.join((*ZOO, *SHAPES))}"
+        )
+    return load_model(name)
+
+
 def source_of(module: nn.Module) -> ModelSource:
     """Where a module came from; kind "python" for one that was not loaded here."""
     source = getattr(module, SOURCE_ATTRIBUTE, None)
@@ -72,7 +84,7 @@ def input_shape_of(model: nn.Module | CompressedModel) -> tuple[int, ...] | None
     if isinstance(model, CompressedModel) and model.input_shape is not None:
         return model.input_shape
     source = model.source if isinstance(model, CompressedModel) else vars(source_of(model))
-    if source["kind"] != "zoo":
+    if source.get("kind") != "zoo":
         return None
     entry = ZOO.get(source["name"]) or SHAPES.get(source["name"])
     return None if entry is None else entry.input_shape

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from arch.rooms import INSTALLED, ROOT, python_files
 
-from compress import artifact, artifact_kinds
+from compress import artifact, json_file
 from compress.artifact import (
     check_output_folder,
     json_bytes,
@@ -210,7 +210,7 @@ def test_an_artifact_is_known_by_what_its_file_says(tmp_path, kind):
 
 def test_a_huge_identity_file_is_not_read(tmp_path, monkeypatch):
     write_folder(tmp_path / "m", MODEL)
-    monkeypatch.setattr(artifact_kinds, "MAX_JSON_BYTES", 10)
+    monkeypatch.setattr(json_file, "MAX_JSON_BYTES", 10)
     assert folder_kind(tmp_path / "m") is None
 
 
@@ -333,7 +333,7 @@ def test_json_is_deterministic_and_checked(tmp_path):
 
 
 def test_a_huge_json_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(artifact, "MAX_JSON_BYTES", 10)
+    monkeypatch.setattr(json_file, "MAX_JSON_BYTES", 10)
     (tmp_path / "x.json").write_bytes(b" " * 11)
     with pytest.raises(FormatError, match="11 bytes; such a file has at most 10"):
         read_json(tmp_path / "x.json", kind="toy", version=1)

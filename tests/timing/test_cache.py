@@ -95,7 +95,7 @@ DAMAGES = [
     ({"seal": {**asdict(SEAL), "product_ns": -1.0}}, "field 'seal.product_ns' is -1.0, which cannot be a time"),
     ({"seal": {**asdict(SEAL), "product_ns": "3"}}, "field 'seal.product_ns' is '3', which cannot be a time"),
     ({"seal": {**asdict(SEAL), "product_ns": True}}, "field 'seal.product_ns' is True, which cannot be a time"),
-    ({"engine": {**asdict(ENGINE), "call_us": float("nan")}}, "field 'engine.call_us' is nan, which cannot be a time"),
+    ({"engine": {**asdict(ENGINE), "call_us": float("nan")}}, "NaN is no number of JSON"),
     ({"engine": {**asdict(ENGINE), "call_us": 1e9}}, "field 'engine.call_us' is 1000000000.0, which cannot be a time"),
     ({"engine": dict.fromkeys(asdict(ENGINE), 0)}, "field 'engine' says that nothing takes time"),
 ]
