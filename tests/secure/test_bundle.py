@@ -123,7 +123,7 @@ CLIENT_ALTERATIONS = [
     ({"params": {"poly_modulus_degree": 4096}}, "field 'special_prime' is missing or malformed"),
     ({"input_scale": "large"}, "field .* is missing or malformed"),
     ({"input_scale": -1.0}, "field 'input_scale' or 'output_scales' is not positive"),
-    ({"output_scales": [1.0, float("nan")]}, "field 'input_scale' or 'output_scales' is not positive"),
+    ({"output_scales": [1.0, float("nan")]}, "NaN is no number of JSON"),
     ({"output_scales": [1.0]}, "field 'input_level' or 'output_levels' is out of range"),
     ({"input_level": 3}, "field 'input_level' or 'output_levels' is out of range"),
     ({"output_levels": [1, 0]}, "field 'input_level' or 'output_levels' is out of range"),
