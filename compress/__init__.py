@@ -5,8 +5,10 @@ up:
 
 errors.py            the error tree of the whole project
 network.py           the frozen Network and its numpy run (everything after it is compared with it)
+convolutions.py      convolutions and windows in numpy
 network_file.py      a Network on disk
 checks.py            checks that options share: numbers, names, seeds
+robust.py            which training rows are outliers, and the range of inputs that the others support
 dataset.py           data sets, and the type of progress callbacks
 completed_square.py  quadratics with their square completed
 pareto.py            undominated points
