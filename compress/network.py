@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.convolutions import convolve, convolve_transposed, windows
 from compress.errors import InputShapeError
 
 Array = NDArray[np.float64]
@@ -113,6 +114,22 @@ class Conv(Node):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConvTranspose(Node):
+    """Transposed convolution over one or two spatial axes; weights (in, out / groups, *kernel), input (in, *spatial).
+
+    Input position i adds to the output positions i * stride - padding + tap * dilation. Positions of `shape` that no
+    tap reaches (torch's output_padding) hold the bias, (out,).
+    """
+
+    weights: Weights
+    bias: Array
+    stride: Shape
+    padding: Shape
+    dilation: Shape
+    groups: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class AvgPool(Node):
     """Mean over windows of one or two spatial axes; padding counts as zeros and enters the mean."""
 
@@ -143,6 +160,39 @@ class Polynomial(Node):
 @dataclass(frozen=True, kw_only=True)
 class Add(Node):
     """The sum of two values of the same shape (a residual connection)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Multiply(Node):
+    """The element-wise product of two values of the same shape."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Concat(Node):
+    """Values one after the other along one axis (the batch axis is not counted); two or more inputs."""
+
+    axis: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gather(Node):
+    """Elements of one value in any order, several times or not at all: slices, padding, nearest interpolation.
+
+    indices: (size,), for every element of the result in C order the flat index of the element it copies; -1 is zero.
+    """
+
+    indices: NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AxisMap(Node):
+    """A linear map along one axis, the same at every place of the other axes: resampling, uneven pools, sums.
+
+    matrix: (length of the axis in the result, its length in the input). The batch axis is not counted in `axis`.
+    """
+
+    axis: int
+    matrix: Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,21 +260,42 @@ def evaluate_node(node: Node, *inputs: Array) -> Array:
         case Dense():
             return inputs[0] @ node.weights.values().T + node.bias
         case Conv():
-            return _convolve(node, inputs[0])
+            return convolve(inputs[0], node.weights.values(), node.bias, **_windowing(node))
+        case ConvTranspose():
+            out = node.shape[1:]
+            return convolve_transposed(inputs[0], node.weights.values(), node.bias, out=out, **_windowing(node))
         case AvgPool():
-            windows = _windows(inputs[0], node.kernel, node.stride, node.padding, (1,) * len(node.kernel))
-            return np.asarray(windows.mean(axis=tuple(range(-len(node.kernel), 0))))
+            found = windows(inputs[0], node.kernel, node.stride, node.padding, (1,) * len(node.kernel))
+            return np.asarray(found.mean(axis=tuple(range(-len(node.kernel), 0))))
         case Affine():
             return inputs[0] * node.scale + node.shift
         case Polynomial():
             return evaluate_polynomial(node.coefficients, inputs[0])
         case Add():
             return inputs[0] + inputs[1]
+        case Multiply():
+            return inputs[0] * inputs[1]
+        case Concat():
+            return np.concatenate(inputs, axis=node.axis + 1)
+        case Gather():
+            return _gather(node, inputs[0])
+        case AxisMap():
+            mapped = np.moveaxis(inputs[0], node.axis + 1, -1) @ node.matrix.T
+            return np.moveaxis(mapped, -1, node.axis + 1)
         case Reshape():
             return inputs[0].reshape((inputs[0].shape[0], *node.shape))
         case Permute():
             return inputs[0].transpose((0, *(axis + 1 for axis in node.axes)))
     raise TypeError(f"node '{node.name}' has no evaluation rule: {type(node).__name__}")
+
+
+def _windowing(node: Conv | ConvTranspose) -> dict[str, Any]:
+    return {"stride": node.stride, "padding": node.padding, "dilation": node.dilation, "groups": node.groups}
+
+
+def _gather(node: Gather, x: Array) -> Array:
+    flat = np.concatenate([x.reshape((len(x), -1)), np.zeros((len(x), 1))], axis=1)  # index -1 reads the zero
+    return flat[:, node.indices].reshape((len(x), *node.shape))
 
 
 def evaluate_polynomial(coefficients: Array, x: Array) -> Array:
@@ -234,29 +305,3 @@ def evaluate_polynomial(coefficients: Array, x: Array) -> Array:
     for row in per_channel[-2::-1]:
         result = result * x + row
     return np.asarray(result)
-
-
-def _windows(x: Array, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape) -> Array:
-    """Sliding windows, shape (batch, channels, *out, *kernel), of x (batch, channels, *spatial)."""
-    rank = len(kernel)
-    padded = np.pad(x, [(0, 0), (0, 0), *((pad, pad) for pad in padding)])
-    reach = tuple(d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True))
-    axes = tuple(range(2, 2 + rank))
-    view = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=axes)  # type: ignore[call-overload]
-    steps = tuple(slice(None, None, s) for s in stride)
-    taps = tuple(slice(None, None, d) for d in dilation)
-    return np.asarray(view[(slice(None), slice(None), *steps, *taps)])
-
-
-def _convolve(node: Conv, x: Array) -> Array:
-    weights = node.weights.values()
-    kernel = weights.shape[2:]
-    windows = _windows(x, kernel, node.stride, node.padding, node.dilation)
-    batch, channels = windows.shape[:2]
-    out_spatial = windows.shape[2 : 2 + len(kernel)]
-    taps = prod(kernel)
-    grouped = windows.reshape((batch, node.groups, channels // node.groups, prod(out_spatial), taps))
-    filters = weights.reshape((node.groups, weights.shape[0] // node.groups, channels // node.groups, taps))
-    result = np.einsum("bgcpt,goct->bgop", grouped, filters, optimize=True)
-    result = result.reshape((batch, weights.shape[0], *out_spatial))
-    return np.asarray(result + node.bias.reshape((-1,) + (1,) * len(kernel)))

@@ -21,14 +21,20 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from compress.artifact import write_folder
-from compress.errors import FormatError
+from compress.errors import FormatError, shown
+from compress.json_file import parse_object
 from compress.network import (
     Add,
     Affine,
     AvgPool,
+    AxisMap,
+    Concat,
     Conv,
+    ConvTranspose,
     Dense,
+    Gather,
     Input,
+    Multiply,
     Network,
     Node,
     Permute,
@@ -44,9 +50,11 @@ TENSORS_FILE = "model.safetensors"
 JSON_FILE = "model.json"
 
 _NODE_TYPES: dict[str, type[Node]] = {
-    cls.__name__.lower(): cls for cls in (Input, Dense, Conv, AvgPool, Affine, Polynomial, Add, Reshape, Permute)
+    cls.__name__.lower(): cls
+    for cls in (Input, Dense, Conv, ConvTranspose, AvgPool, Affine, AxisMap, Gather, Concat, Multiply)
+    + (Polynomial, Add, Reshape, Permute)
 }
-_TENSOR_FIELDS = frozenset({"bias", "scale", "shift", "coefficients"})
+_TENSOR_FIELDS = frozenset({"bias", "scale", "shift", "coefficients", "indices", "matrix"})
 _TUPLE_FIELDS = frozenset({"shape", "stride", "padding", "dilation", "kernel", "axes"})
 _HEADER_FIELDS = frozenset({"kind", "version", "tensors_sha256", "header_sha256", "nodes", "ranges", "about"})
 
@@ -100,19 +108,13 @@ def network_from_bytes(tensors: bytes, header_bytes: bytes, where: str = "networ
     Raises: FormatError.
     """
     json_name, tensors_name = f"{where}/{JSON_FILE}", f"{where}/{TENSORS_FILE}"
-    try:
-        header = json.loads(header_bytes)
-    except ValueError as error:
-        raise FormatError(
-            f"{json_name}: not valid JSON ({error}); the file is truncated or altered, save it again"
-        ) from error
-    if not isinstance(header, dict) or header.get("kind") != KIND:
-        kind = header.get("kind") if isinstance(header, dict) else type(header).__name__
-        raise FormatError(f"{json_name}: kind is {kind!r}; a converted network has kind '{KIND}', run convert first")
-    if header.get("version") != FORMAT_VERSION:
-        raise FormatError(
-            f"{json_name}: version is {header.get('version')!r}; this program reads {FORMAT_VERSION}, convert again"
-        )
+    header = parse_object(header_bytes, json_name)
+    if header.get("kind") != KIND:
+        kind = shown(header.get("kind"))
+        raise FormatError(f"{json_name}: kind is {kind}; a converted network has kind '{KIND}', run convert first")
+    if type(header.get("version")) is not int or header["version"] != FORMAT_VERSION:
+        version = shown(header.get("version"))
+        raise FormatError(f"{json_name}: version is {version}; this program reads {FORMAT_VERSION}, convert again")
     _same_keys(f"{json_name}: top level", header, _HEADER_FIELDS)
     if hashlib.sha256(tensors).hexdigest() != header["tensors_sha256"]:
         raise FormatError(
@@ -153,7 +155,8 @@ def _node_entry(node: Node, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
                 arrays[f"{node.name}/mask"] = _contiguous(value.mask)
             entry["weights"] = {"bits": value.bits, "masked": value.mask is not None}
         elif spec.name in _TENSOR_FIELDS:
-            arrays[f"{node.name}/{spec.name}"] = _contiguous(np.asarray(value, dtype=np.float64))
+            kind = np.int64 if spec.name == "indices" else np.float64
+            arrays[f"{node.name}/{spec.name}"] = _contiguous(np.asarray(value, dtype=kind))
         elif isinstance(value, tuple):
             entry[spec.name] = [item if isinstance(item, str) else int(item) for item in value]
         else:
@@ -211,8 +214,9 @@ def _node(entry: dict[str, Any], arrays: dict[str, NDArray[Any]], where: str) ->
                 raise FormatError(f"{where}.{name}: got {entry[name]!r}; a list of whole numbers is needed")
             values[name] = tuple(entry[name])
         else:
-            if type(entry[name]) is not int or entry[name] < 1:
-                raise FormatError(f"{where}.{name}: got {entry[name]!r}; a whole number of at least 1 is needed")
+            least = 0 if name == "axis" else 1
+            if type(entry[name]) is not int or entry[name] < least:
+                raise FormatError(f"{where}.{name}: got {entry[name]!r}; a whole number of at least {least} is needed")
             values[name] = entry[name]
     return cls(**values)
 

@@ -11,7 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import CostModelError
-from compress.network import Add, Affine, AvgPool, Conv, Dense, Network, Node, Polynomial, Weights
+from compress.network import (
+    Add,
+    Affine,
+    AvgPool,
+    AxisMap,
+    Conv,
+    ConvTranspose,
+    Dense,
+    Multiply,
+    Network,
+    Node,
+    Polynomial,
+    Weights,
+)
 
 FLOAT_BITS = 32
 #: Bits of the distance to the next non-zero weight in a sparse layer (EIE's relative index, recalled).
@@ -110,18 +123,28 @@ def _layer_work(node: Node, inputs: int) -> LayerWork:
         case Conv():
             work = _linear(node, node.weights, inputs, positions=prod(node.shape[1:]), groups=node.groups)
             return replace(work, kernel_rows=node.weights.codes.shape[2], output_rows=node.shape[1])
+        case ConvTranspose():  # every weight meets every input position once
+            work = _linear(node, node.weights, inputs, positions=inputs // node.weights.codes.shape[0])
+            per_group = node.weights.codes.shape[1]
+            fan_in = node.weights.codes.size // (per_group * node.groups)
+            shape = {"channels": per_group, "groups": node.groups, "fan_in": fan_in}
+            return replace(work, **shape, kernel_rows=node.weights.codes.shape[2], output_rows=node.shape[1])
+        case AxisMap():
+            elementwise = node.size // node.matrix.shape[0] * 2 * int(np.count_nonzero(node.matrix))
         case AvgPool():
             elementwise = node.size * prod(node.kernel)
         case Polynomial():
             elementwise = node.size * node.degree
-        case Affine() | Add():
+        case Affine() | Add() | Multiply():
             elementwise = node.size
         case _:
             return LayerWork(layer=node.name)
     return LayerWork(layer=node.name, elementwise=elementwise, inputs=inputs, outputs=node.size)
 
 
-def _linear(node: Dense | Conv, weights: Weights, inputs: int, *, positions: int, groups: int = 1) -> LayerWork:
+def _linear(
+    node: Dense | Conv | ConvTranspose, weights: Weights, inputs: int, *, positions: int, groups: int = 1
+) -> LayerWork:
     """Every weight is used once at every output position."""
     codes = weights.codes
     shape = LayerWork(

@@ -1,6 +1,7 @@
 """The Network rewritten so that squaring is its only non-linear step.
 
 stages.py     a Network as stages: affine maps, each followed by a square except the last
+grids.py      where the positions of a value lie on the input's raster
 matrices.py   linear nodes as sparse matrices
 trim.py       removes units that no stage reads or that depend on no input
 """

@@ -8,7 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from compress.network import Affine, AvgPool, Conv, Dense, Node, Permute, Shape
+from compress.network import (
+    Affine,
+    AvgPool,
+    AxisMap,
+    Conv,
+    ConvTranspose,
+    Dense,
+    Gather,
+    Node,
+    Permute,
+    Shape,
+)
 
 Array = NDArray[np.float64]
 
@@ -17,7 +28,7 @@ def linear_matrix(node: Node, input_shape: Shape) -> tuple[sparse.csr_matrix, Ar
     """(matrix, constant) such that flat_output = matrix @ flat_input + constant.
 
     The matrix is (node.size, prod(input_shape)), the constant (node.size,).
-    Raises: TypeError for nodes other than Dense, Conv, AvgPool, Affine and Permute.
+    Raises: TypeError for nodes that are not linear in one value.
     """
     match node:
         case Dense():
@@ -29,6 +40,8 @@ def linear_matrix(node: Node, input_shape: Shape) -> tuple[sparse.csr_matrix, Ar
                 node.weights.values(), input_shape, node.shape, node.stride, node.padding, node.dilation, node.groups
             )
             return matrix, np.repeat(node.bias, prod(node.shape[1:]))
+        case ConvTranspose():
+            return _transposed_matrix(node, input_shape), np.repeat(node.bias, prod(node.shape[1:]))
         case AvgPool():
             channels = input_shape[0]
             filters = np.full((channels, 1, *node.kernel), 1.0 / prod(node.kernel))
@@ -38,6 +51,14 @@ def linear_matrix(node: Node, input_shape: Shape) -> tuple[sparse.csr_matrix, Ar
         case Affine():
             scale = np.broadcast_to(node.scale, node.shape).ravel()
             return sparse.diags(scale, format="csr"), np.broadcast_to(node.shift, node.shape).ravel().astype(np.float64)
+        case Gather():
+            rows = np.flatnonzero(node.indices >= 0)
+            entries = (np.ones(len(rows)), (rows, node.indices[rows]))
+            return sparse.csr_matrix(entries, shape=(node.size, prod(input_shape))), np.zeros(node.size)
+        case AxisMap():
+            before, after = prod(input_shape[: node.axis]), prod(input_shape[node.axis + 1 :])
+            inner = sparse.kron(sparse.csr_matrix(node.matrix), sparse.identity(after), format="csr")
+            return sparse.kron(sparse.identity(before), inner, format="csr"), np.zeros(node.size)
         case Permute():
             order = np.arange(node.size).reshape(input_shape).transpose(node.axes).ravel()
             ones_vector = np.ones(node.size)
@@ -72,6 +93,16 @@ def _window_matrix(
     keep = valid[:, tap].T
     shape = (out_channels * positions, prod(in_shape))
     return sparse.csr_matrix((values[keep], (rows[keep], columns[keep])), shape=shape)
+
+
+def _transposed_matrix(node: ConvTranspose, input_shape: Shape) -> sparse.csr_matrix:
+    """The transpose of the convolution from the node's value back to its input, with the same kernel."""
+    weights, groups = node.weights.values(), node.groups
+    inputs, per_group = weights.shape[:2]
+    shape = (node.shape[0], *node.shape[1:])
+    matrix = _window_matrix(weights, shape, input_shape, node.stride, node.padding, node.dilation, groups)
+    assert matrix.shape == (inputs * prod(input_shape[1:]), per_group * groups * prod(node.shape[1:]))
+    return matrix.T.tocsr()
 
 
 def _outer(left: NDArray, right: NDArray, combine: np.ufunc) -> NDArray:

@@ -25,8 +25,27 @@ from scipy import sparse
 
 from compress.completed_square import complete_square
 from compress.errors import CompileError
-from compress.network import Add, AvgPool, Conv, Dense, Input, Network, Node, Permute, Polynomial, Reshape, Shape
+from compress.network import (
+    Add,
+    AvgPool,
+    AxisMap,
+    Concat,
+    Conv,
+    ConvTranspose,
+    Dense,
+    Gather,
+    Input,
+    Multiply,
+    Network,
+    Node,
+    Permute,
+    Polynomial,
+    Range,
+    Reshape,
+)
 from compress.network import Affine as AffineNode
+from secure.stages.grids import Grid as Grid
+from secure.stages.grids import grid_after, joined_grid, root_grid, same_grid
 from secure.stages.matrices import linear_matrix
 
 Array = NDArray[np.float64]
@@ -34,25 +53,6 @@ Array = NDArray[np.float64]
 #: An activation whose leading coefficient is smaller than this times the next one counts as a straight line. Its
 #: square would only amplify noise.
 NEGLIGIBLE = 1e-6
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Where the positions of a value lie on the input's raster.
-
-    channels, sizes: the shape of the value, (channels, *sizes). steps: the distance of neighbours along each axis, in
-    positions of the input. origin: the shape (channels, *spatial) of the input.
-    """
-
-    channels: int
-    sizes: Shape
-    steps: Shape
-    origin: Shape
-
-    @property
-    def extent(self) -> Shape:
-        """How many positions of the input the value covers along each axis."""
-        return tuple(size * step for size, step in zip(self.sizes, self.steps, strict=True))
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,18 @@ def network_stages(network: Network) -> tuple[Stage, ...]:
         else:
             forms[node.name] = _node_form(node, network, [forms[name] for name in node.inputs], stages)
     last = forms[network.nodes[-1].name]
-    return (*stages, _close(last, squared=False))
+    return _on_one_raster((*stages, _close(last, squared=False)))
+
+
+def _on_one_raster(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    """The stages with the grids of one origin, the first one's; values on another raster lose their positions.
+
+    An input that is read under two shapes (as an image and as a sequence) has two rasters; slots are laid out on one.
+    """
+    origin = next((stage.grid.origin for stage in stages if stage.grid is not None), None)
+    return tuple(
+        stage if stage.grid is None or stage.grid.origin == origin else replace(stage, grid=None) for stage in stages
+    )
 
 
 def run_stages(stages: tuple[Stage, ...], images: Array) -> tuple[list[Array], list[Array]]:
@@ -154,51 +165,72 @@ def _pruned(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
 
 
 def _input_form(node: Node) -> Form:
-    return Form({0: sparse.identity(node.size, format="csr")}, np.zeros(node.size), _root_grid(node.shape), node.name)
-
-
-def _root_grid(shape: Shape) -> Grid | None:
-    """The grid of an input (channels, *spatial) with one or two spatial axes. None for any other shape."""
-    return Grid(shape[0], shape[1:], (1,) * (len(shape) - 1), shape) if len(shape) in (2, 3) else None
+    return Form({0: sparse.identity(node.size, format="csr")}, np.zeros(node.size), root_grid(node.shape), node.name)
 
 
 def _node_form(node: Node, network: Network, inputs: list[Form], stages: list[Stage]) -> Form:
     """The form of a node's value. inputs: the forms of the values that it reads. Squares are appended to stages."""
     first = inputs[0]
     match node:
-        case Dense() | Conv() | AvgPool() | AffineNode() | Permute():
+        case Dense() | Conv() | ConvTranspose() | AvgPool() | AffineNode() | AxisMap() | Gather() | Permute():
             matrix, constant = linear_matrix(node, network.node(node.inputs[0]).shape)
-            layer = node.name if isinstance(node, (Dense, Conv)) else first.layer
-            return replace(first.then(matrix, constant), grid=_grid_after(node, first.grid), layer=layer)
+            layer = node.name if isinstance(node, (Dense, Conv, ConvTranspose)) else first.layer
+            return replace(first.then(matrix, constant), grid=grid_after(node, first.grid), layer=layer)
         case Reshape():
-            untouched = first.layer == network.nodes[0].name and set(first.maps) == {0}
-            grid = _root_grid(node.shape) if untouched else _same_grid(first.grid, node.shape)
+            start = network.nodes[0]
+            untouched = first.layer == start.name and set(first.maps) == {0} and node.size == start.size
+            grid = root_grid(node.shape) if untouched else same_grid(first.grid, node.shape)
             return replace(first, grid=grid)
         case Add():
-            second = inputs[1]
-            maps = dict(first.maps)
-            for atom, matrix in second.maps.items():
-                maps[atom] = maps[atom] + matrix if atom in maps else matrix
-            grid = first.grid if first.grid == second.grid else None
-            return Form(maps, first.constant + second.constant, grid, first.layer)
+            return replace(_sum(first, inputs[1]), grid=first.grid if first.grid == inputs[1].grid else None)
+        case Concat():
+            return _joined_form(node, network, inputs)
+        case Multiply():
+            return _product_form(node, inputs, [network.ranges.get(name) for name in node.inputs], stages)
         case Polynomial():
             return _polynomial_form(node, first, stages)
     raise CompileError(node.name, f"{type(node).__name__} has no rule in the compiler")
 
 
-def _grid_after(node: Node, grid: Grid | None) -> Grid | None:
-    """The grid of a linear node's value, from the grid of what the node reads."""
-    if grid is None or isinstance(node, (Dense, Permute)):
-        return None
-    if isinstance(node, (Conv, AvgPool)):
-        steps = tuple(step * stride for step, stride in zip(grid.steps, node.stride, strict=True))
-        return Grid(node.shape[0], node.shape[1:], steps, grid.origin)
-    return grid
+def _joined_form(node: Concat, network: Network, inputs: list[Form]) -> Form:
+    """Values side by side: each one's features move to their places in the result, where the others have zeros."""
+    places = np.arange(node.size).reshape(node.shape)
+    start, total = 0, None
+    for name, form in zip(node.inputs, inputs, strict=True):
+        length = network.node(name).shape[node.axis]
+        own = np.take(places, range(start, start + length), axis=node.axis).ravel()
+        entries = (np.ones(len(own)), (own, np.arange(len(own))))
+        moved = form.then(sparse.csr_matrix(entries, shape=(node.size, len(own))), np.zeros(node.size))
+        total = moved if total is None else _sum(total, moved)
+        start += length
+    assert total is not None
+    return replace(total, grid=joined_grid(node, [form.grid for form in inputs]), layer=inputs[-1].layer)
 
 
-def _same_grid(grid: Grid | None, shape: Shape) -> Grid | None:
-    """The grid if a reshaped value still has its channels and positions, else None."""
-    return grid if grid is not None and shape == (grid.channels, *grid.sizes) else None
+def _product_form(node: Multiply, inputs: list[Form], ranges: list[Range | None], stages: list[Stage]) -> Form:
+    """a b = ((a / t + t b)^2 - (a / t - t b)^2) / 4: one stage of both squares (derived). It costs one level.
+
+    t brings both factors to one size, so that the difference of the squares loses no digits to the larger one.
+    """
+    left, right = inputs
+    sizes = [1.0 if edge is None or edge.rms == 0 else edge.rms for edge in ranges]
+    t = float(np.sqrt(sizes[0] / sizes[1]))
+    one, nothing = sparse.identity(node.size, format="csr"), np.zeros(2 * node.size)
+    first = left.then(sparse.vstack([one / t, one / t], format="csr"), nothing)
+    both = _sum(first, right.then(sparse.vstack([t * one, -t * one], format="csr"), nothing))
+    grid = left.grid if left.grid == right.grid else None
+    wide = None if grid is None else replace(grid, channels=2 * grid.channels)
+    atom = _square(replace(both, grid=wide), stages)
+    maps = {atom: sparse.hstack([0.25 * one, -0.25 * one], format="csr")}
+    return Form(maps, np.zeros(node.size), grid, left.layer)
+
+
+def _sum(first: Form, second: Form) -> Form:
+    """The sum of two values. Its grid and layer are those of the first."""
+    maps = dict(first.maps)
+    for atom, matrix in second.maps.items():
+        maps[atom] = maps[atom] + matrix if atom in maps else matrix
+    return replace(first, maps=maps, constant=first.constant + second.constant)
 
 
 def _polynomial_form(node: Polynomial, form: Form, stages: list[Stage]) -> Form:
