@@ -9,6 +9,8 @@ convolutions.py      convolutions and windows in numpy
 network_file.py      a Network on disk
 checks.py            checks that options share: numbers, names, seeds
 robust.py            which training rows are outliers, and the range of inputs that the others support
+scores.py            what a network is for, and the score of its outputs
+labels.py            labels of every kind, brought into the form that a network needs
 dataset.py           data sets, and the type of progress callbacks
 completed_square.py  quadratics with their square completed
 pareto.py            undominated points

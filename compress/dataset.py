@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,12 @@ from numpy.typing import NDArray
 
 from compress.checks import check_seed
 from compress.errors import DataError
+from compress.labels import fitted_labels, read_labels
+from compress.robust import Outlier, find_outliers
+from compress.scores import Task, check_task
 
 #: Called with the name of a step and with the share of this step that is done, from 0 to 1.
 Progress = Callable[[str, float], None]
-
-#: Labels are class numbers. A larger number is an identifier or comes from a damaged file.
-LARGEST_LABEL = 65535
 
 
 def part_of(progress: Progress | None, start: float, share: float) -> Progress | None:
@@ -29,38 +30,59 @@ def part_of(progress: Progress | None, start: float, share: float) -> Progress |
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training and test images with their labels, checked when they are put together.
+    """Training and test rows with their labels, checked when they are put together.
 
     x_train, x_test: shape (count, channels, height, width), (count, channels, length) or (count, features); kept as
-    float32. Bytes (uint8) are scaled to [0, 1], all other numbers stay as they are. y_train, y_test: class numbers from
-    0, shape (count,); kept as int64. Lists and arrays of other types are converted; an array that has the right type
-    already is not copied.
-    Raises: DataError naming the field.
+    float32. Bytes (uint8) are scaled to [0, 1], all other numbers stay as they are. y_train, y_test: one label per row,
+    or both None. Integers and booleans are kept as int64, other numbers as float64 (several per row, or an image per
+    row, where the network's outputs are), text as text. Lists and arrays of other types are converted; an array that
+    has the right type already is not copied. task: what the labels are for, one of `compress.scores.TASKS`; None
+    derives it from labels and outputs, as `compress.labels` says. class_names: of the classes, in the order of their
+    numbers; text is mapped to numbers in this order.
+    Raises: DataError naming the field; ConfigError for an unknown task.
     """
 
     name: str
     x_train: NDArray[np.float32]
-    y_train: NDArray[np.int64]
+    y_train: NDArray[Any] | None
     x_test: NDArray[np.float32]
-    y_test: NDArray[np.int64]
+    y_test: NDArray[Any] | None
+    task: Task | None = None
+    class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
             raise DataError(f"name is {self.name!r}; it must be a string")
+        check_task(self.task)
+        object.__setattr__(self, "class_names", tuple(str(name) for name in self.class_names))
+        if (self.y_train is None) != (self.y_test is None):
+            absent = "train" if self.y_train is None else "test"
+            raise DataError(f"y_{absent} is None and the other labels are not; give labels for both, or for neither")
         for part in ("train", "test"):
-            x, y = _array(f"x_{part}", getattr(self, f"x_{part}")), _array(f"y_{part}", getattr(self, f"y_{part}"))
-            if x.ndim not in (2, 3, 4) or y.ndim != 1 or len(x) != len(y) or not len(x):
-                raise DataError(
-                    f"x_{part} has shape {x.shape} and y_{part} {y.shape}; x must be (count, channels, height, width), "
-                    "(count, channels, length) or (count, features) with one label each"
-                )
-            object.__setattr__(self, f"y_{part}", _labels(f"y_{part}", y))
-            object.__setattr__(self, f"x_{part}", _images(f"x_{part}", x))
+            self._read(part)
         if self.x_train.shape[1:] != self.x_test.shape[1:]:
             raise DataError(
                 f"x_train holds images of shape {self.x_train.shape[1:]}, x_test of {self.x_test.shape[1:]}; "
                 "give both the same shape"
             )
+        if self.y_train is not None and self.y_test is not None:
+            kinds = [(y.dtype.kind == "U", y.shape[1:]) for y in (self.y_train, self.y_test)]
+            if kinds[0] != kinds[1]:
+                raise DataError(
+                    f"y_train holds {self.y_train.dtype} of shape {self.y_train.shape[1:]} per row, "
+                    f"y_test {self.y_test.dtype} of {self.y_test.shape[1:]}; give both the same kind of labels"
+                )
+
+    def _read(self, part: str) -> None:
+        x, y = _array(f"x_{part}", getattr(self, f"x_{part}")), getattr(self, f"y_{part}")
+        labels = None if y is None else _array(f"y_{part}", y)
+        if x.ndim not in (2, 3, 4) or not len(x) or (labels is not None and (not labels.ndim or len(x) != len(labels))):
+            raise DataError(
+                f"x_{part} has shape {x.shape} and y_{part} {None if labels is None else labels.shape}; x must be "
+                "(count, channels, height, width), (count, channels, length) or (count, features) with one label each"
+            )
+        object.__setattr__(self, f"y_{part}", None if labels is None else read_labels(f"y_{part}", labels))
+        object.__setattr__(self, f"x_{part}", _images(f"x_{part}", x))
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -69,41 +91,54 @@ class Dataset:
 
     @property
     def classes(self) -> int:
-        """How many classes there are: the largest label plus one."""
+        """How many classes there are: the largest class number plus one.
+
+        Raises: DataError for labels that are no class numbers.
+        """
+        if self.y_train is None or self.y_test is None or self.y_train.dtype != np.int64 or self.y_train.ndim != 1:
+            raise DataError(f"data '{self.name}': its labels are no class numbers; call for_outputs first")
         return int(max(self.y_train.max(), self.y_test.max())) + 1
 
     def calibration(self, count: int = 512, seed: int = 0) -> NDArray[np.float32]:
-        """`count` training images drawn without replacement; the same images for the same seed.
+        """`count` training images drawn without replacement; the same images for the same seed. None is an outlier.
 
         Raises: ConfigError for a seed below 0.
         """
         check_seed(seed)
-        chosen = np.random.default_rng(seed).permutation(len(self.x_train))[:count]
-        return self.x_train[np.sort(chosen)]
+        usable = self._rows_without_outliers()
+        chosen = np.random.default_rng(seed).permutation(len(usable))[:count]
+        return self.x_train[usable[np.sort(chosen)]]
 
-    def check_outputs(self, shape: tuple[int, ...]) -> None:
-        """Refuse a network whose outputs, of this shape, are fewer than the labels need.
+    @cached_property
+    def outliers(self) -> tuple[Outlier, ...]:
+        """The training rows that lie far outside all others, by the rule of `compress.robust`."""
+        return find_outliers(self.x_train)
 
-        Outputs that are not one row of scores are left to the caller.
-        Raises: DataError.
-        """
-        if len(shape) == 1:
-            try:
-                check_labels(max(self.y_train.max(), self.y_test.max()), shape[0])
-            except DataError as error:
-                raise DataError(f"data '{self.name}': {error}") from None
-
-
-def check_labels(largest: Any, outputs: int) -> None:
-    """Refuse labels up to `largest` for a network with so many outputs, one per label.
-
-    Raises: DataError.
-    """
-    if largest >= outputs:
-        raise DataError(
-            f"the largest label is {largest}, but the network has outputs for the labels 0 to {outputs - 1} only "
-            f"(outputs: {outputs}); number the labels from 0, or take a network with at least {largest + 1} outputs"
+    def without_outliers(self) -> Dataset:
+        """The data without the training rows that are outliers; the same object if there are none."""
+        if not self.outliers:
+            return self
+        usable = self._rows_without_outliers()
+        return replace(
+            self, x_train=self.x_train[usable], y_train=None if self.y_train is None else self.y_train[usable]
         )
+
+    def _rows_without_outliers(self) -> NDArray[np.intp]:
+        """The indices of the training rows that are no outliers."""
+        return np.delete(np.arange(len(self.x_train)), [outlier.row for outlier in self.outliers])
+
+    def for_outputs(self, shape: tuple[int, ...]) -> Dataset:
+        """The same rows with labels and task as a network whose outputs have this shape per row needs them.
+
+        Classes are then numbered from 0, and the wanted numbers of a regression have the outputs' shape. Labels that
+        fit already stay the same arrays. See `compress.labels` for the rules.
+        Raises: DataError for labels that do not fit.
+        """
+        try:
+            fitted = fitted_labels(self.y_train, self.y_test, shape, task=self.task, names=self.class_names)
+        except DataError as error:
+            raise DataError(f"data '{self.name}': {error}") from None
+        return replace(self, y_train=fitted.train, y_test=fitted.test, task=fitted.task, class_names=fitted.names)
 
 
 def _array(field: str, values: Any) -> NDArray[Any]:
@@ -112,17 +147,6 @@ def _array(field: str, values: Any) -> NDArray[Any]:
         return np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:
         raise DataError(f"{field} cannot be read as an array ({error}); give one array of numbers") from error
-
-
-def _labels(field: str, y: NDArray[Any]) -> NDArray[np.int64]:
-    if not np.issubdtype(y.dtype, np.integer):
-        raise DataError(f"{field} must hold integers from 0 to {LARGEST_LABEL}, it is {y.dtype}")
-    for found in (y.min(), y.max()):
-        if not 0 <= found <= LARGEST_LABEL:
-            raise DataError(
-                f"{field} must hold integers from 0 to {LARGEST_LABEL}, it has {found}; number the classes from 0"
-            )
-    return np.ascontiguousarray(y, dtype=np.int64)
 
 
 def _images(field: str, x: NDArray[Any]) -> NDArray[np.float32]:

@@ -17,8 +17,11 @@ from cipherpress.zoo.networks import ZOO, Recipe
 from compress.artifact import json_bytes, write_folder
 from compress.checks import check_seed
 from compress.dataset import Dataset, Progress
+from compress.errors import DataError
+from compress.scores import Scoring
 from compress.training.augment import DigitAugment
-from compress.training.loop import accuracy, fit_, predict
+from compress.training.loop import fit_, predict
+from compress.training.objective import ASKED_ROWS, objective_for
 from compress.training.schedule import Schedule
 
 DEFAULT_EPOCHS = 10
@@ -26,11 +29,12 @@ DEFAULT_EPOCHS = 10
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained module, in eval mode, and its accuracy on all test images."""
+    """A trained module, in eval mode, and its score on all test images."""
 
     module: nn.Module
-    accuracy_plain: float
+    score_plain: float
     images: int
+    scoring: Scoring
 
 
 def train(
@@ -38,19 +42,24 @@ def train(
 ) -> Trained:
     """Train `module` in place by a recipe; the caller seeds the initial weights (`fresh`).
 
-    Raises: CalibrationError when training diverges.
+    Raises: CalibrationError when training diverges; DataError for labels that do not fit the outputs.
     """
-
     check_seed(seed)
-    data.check_outputs(predict(module, data.x_train[:2]).shape[1:])
+    outputs = predict(module, data.x_train[:ASKED_ROWS])
+    data = data.for_outputs(outputs.shape[1:])
+    if data.y_train is None or data.y_test is None:
+        raise DataError(f"data '{data.name}': training needs labels that fit the network's outputs; give labels")
+    objective = objective_for(data, outputs, trust_labels=True)
 
-    def loss(outputs: Tensor, targets: Tensor, _: Tensor) -> Tensor:
-        return F.cross_entropy(outputs, targets, label_smoothing=recipe.label_smoothing)
+    def loss(outputs: Tensor, targets: Tensor, inputs: Tensor) -> Tensor:
+        if objective.task != "classes":
+            return objective.label_loss(outputs, targets, inputs)
+        return F.cross_entropy(outputs, targets[:, 0].long(), label_smoothing=recipe.label_smoothing)
 
     fit_(
         module,
         torch.from_numpy(data.x_train),
-        torch.from_numpy(data.y_train),
+        objective.labels(data, torch.float32),
         Schedule(
             epochs=recipe.epochs,
             learning_rate=recipe.learning_rate,
@@ -62,7 +71,8 @@ def train(
         seed=seed,
         progress=progress,
     )
-    return Trained(module, accuracy(module, data.x_test, data.y_test), len(data.x_test))
+    reached = objective.score(predict(module, data.x_test), data.y_test)
+    return Trained(module, reached, len(data.x_test), objective.scoring)
 
 
 @dataclass(frozen=True)
@@ -116,7 +126,9 @@ def save_trained(run: Run, folder: Path, *, force: bool = False) -> dict[str, An
         "kind": "weights",
         "version": 1,
         "model": run.spec,
-        "accuracy_plain": run.trained.accuracy_plain,
+        **run.trained.scoring.as_json(),
+        "score_plain": run.trained.score_plain,
+        **({"accuracy_plain": run.trained.score_plain} if run.trained.scoring.names_classes else {}),
         "images": run.trained.images,
         "data": run.data,
         "seed": run.seed,

@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from compress.blocks.options import Gradient
 from compress.blocks.patterns import Groups
 from compress.checks import check_seed
-from compress.dataset import Progress, check_labels
+from compress.dataset import Progress
 from compress.errors import CalibrationError, ConfigError
+from compress.labels import check_labels
 
 Array = NDArray[np.float64]
 
@@ -124,7 +125,7 @@ class _Listener:
 
 
 def _label_loss(outputs: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-    check_labels(int(labels.max()), outputs.shape[1])
+    check_labels(labels.numpy(), outputs.shape[1])
     return F.cross_entropy(outputs, labels, reduction="sum")
 
 

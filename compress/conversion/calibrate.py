@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.dataset import check_labels
 from compress.errors import CalibrationError
+from compress.labels import check_labels
 from compress.network import Images, Network, Range
+from compress.scores import Scoring
 
 Labels = NDArray[np.integer[Any]]
 
@@ -55,14 +56,15 @@ def calibrated(network: Network, images: Images, *, batch: int = 256) -> Network
     return replace(network, ranges=ranges)
 
 
+def network_outputs(network: Network, images: Images, *, batch: int = 1000) -> NDArray[np.float64]:
+    """The outputs of all images (count, *input_shape), (count, *output shape)."""
+    return np.concatenate([network.run(images[start : start + batch]) for start in range(0, len(images), batch)])
+
+
 def network_accuracy(network: Network, images: Images, labels: Labels, *, batch: int = 1000) -> float:
     """Share of images whose largest output is their label; images (count, *input_shape), labels (count,).
 
     Raises: DataError for labels that are larger than the outputs allow.
     """
-    check_labels(labels.max(), network.nodes[-1].size)
-    right = 0
-    for start in range(0, len(images), batch):
-        scores = network.run(images[start : start + batch])
-        right += int((scores.reshape(len(scores), -1).argmax(axis=1) == labels[start : start + batch]).sum())
-    return right / len(images)
+    check_labels(labels, network.nodes[-1].size)
+    return Scoring("classes").measured(network_outputs(network, images, batch=batch), labels)

@@ -7,26 +7,25 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from compress.checks import check_seed
-from compress.conversion.calibrate import calibrated, network_accuracy
+from compress.conversion.calibrate import calibrated, network_outputs
 from compress.conversion.exporting import frozen_network
 from compress.conversion.friendly import reimported, replace_operations
 from compress.conversion.options import Conversion as Conversion
 from compress.dataset import Dataset, Progress
-from compress.errors import InputShapeError
 from compress.graph.importing import import_model
 from compress.graph.layers import Imported
 from compress.graph.modules import polynomial_activations
 from compress.model.compressed import CompressedModel, module_of, source_record
 from compress.network import Network
+from compress.robust import describe_outliers
 from compress.training.augment import DigitAugment, distortable
-from compress.training.distill import distillation_loss, distillation_targets
-from compress.training.loop import fit_
+from compress.training.distill import distillation_loss
+from compress.training.loop import fit_, predict
+from compress.training.objective import ASKED_ROWS, Objective, objective_for
 from compress.training.schedule import Schedule
 
 logger = logging.getLogger(__name__)
@@ -52,29 +51,31 @@ def convert(
 ) -> Network:
     """Replace activations by polynomials and max pooling by average pooling, fold normalization, then distil.
 
+    The network learns from what the given one answers, and from labels where they help (`compress.training.objective`).
+
     The codebook of a compressed model is kept: its masks and steps do not move, only the latent weights, the biases
     and the polynomials do. `model` is not changed.
 
     augment: distort the training images at random (for handwriting); rows of features are never distorted. teacher: the
-    network to distil from, for example the one before compression; without it the model itself.
+    network to distil from, for example the one before compression; without it the model itself. Training rows that are
+    outliers (`compress.robust`) are left out; `about["warnings"]` and a log line name them.
 
-    Raises: UnsupportedLayerError, CalibrationError, InputShapeError; DataError for labels that are larger than the
-    outputs allow; ConfigError for a name in `straight` that is no
-    activation.
+    Raises: UnsupportedLayerError, CalibrationError, InputShapeError; DataError for labels that do not fit the outputs;
+    ConfigError for a name in `straight` that is no activation.
     """
     check_seed(seed)
     say = progress or (lambda label, fraction: None)
     module = copy.deepcopy(module_of(model)).eval()
     augment = augment and distortable(data.x_train)
+    warnings = _warnings(data)
+    data = data.without_outliers()
     calibration = data.calibration(CALIBRATION_IMAGES, seed)
     imported = import_model(module, tuple(data.x_test.shape[1:]))
-    itself = copy.deepcopy(imported.graph_module)
-    guide = (
-        itself if teacher is None else import_model(copy.deepcopy(teacher).eval(), imported.input_shape).graph_module
-    )
-    guide.eval().requires_grad_(False)
+    itself, guide = _given(imported, teacher)
     dtype = next(module.parameters()).dtype
-    data.check_outputs(tuple(_outputs(itself.eval(), torch.as_tensor(data.x_test[:2], dtype=dtype)).shape[1:]))
+    asked = predict(guide, data.x_train[:ASKED_ROWS])
+    data = data.for_outputs(asked.shape[1:])
+    objective = objective_for(data, asked, trust_labels=teacher is None and isinstance(model, CompressedModel))
     say("fit polynomials", 0.0)
     student, replaced = replace_operations(
         imported,
@@ -85,21 +86,56 @@ def convert(
     )
     if conversion.epochs and trainable(student):
         distortions = DigitAugment(conversion.distortion) if augment else None
-        _distil(student, guide, data, conversion, dtype=dtype, augment=distortions, seed=seed, say=say)
+        _distil(student, guide, data, objective, conversion, dtype=dtype, augment=distortions, seed=seed, say=say)
     say("freeze", 0.95)
     network = calibrated(frozen_network(reimported(student.eval(), imported)), calibration)
     about = (
         _about(model, imported, replaced)
         | _options(conversion, data.name, augment, seed)
-        | {
-            "test_images": len(data.x_test),
-            "accuracy_before": _module_accuracy(itself.eval(), data.x_test, data.y_test, dtype),
-            "accuracy_after": network_accuracy(network, data.x_test, data.y_test),
-        }
+        | _scores(network, itself, guide, data, objective)
+        | warnings
     )
     say("convert", 1.0)
-    logger.info("converted: accuracy %.4f -> %.4f", about["accuracy_before"], about["accuracy_after"])
+    logger.info("converted: %s %.4f -> %.4f", about["score"], about["score_before"], about["score_after"])
     return replace(network, about=about)
+
+
+def _warnings(data: Dataset) -> dict[str, Any]:
+    """What a reader of the result must know about the data; empty for data without outliers."""
+    if not data.outliers:
+        return {}
+    said = f"data '{data.name}': {describe_outliers(data.outliers, len(data.x_train))}"
+    logger.warning("%s", said)
+    return {"warnings": [said]}
+
+
+def _given(imported: Imported, teacher: nn.Module | None) -> tuple[nn.Module, nn.Module]:
+    """Copies of the given model and of the network to distil from, which may be the same; neither is trained.
+
+    Raises: UnsupportedLayerError, InputShapeError for a teacher that does not take the inputs.
+    """
+    itself = copy.deepcopy(imported.graph_module).eval().requires_grad_(False)
+    if teacher is None:
+        return itself, itself
+    guide = import_model(copy.deepcopy(teacher).eval(), imported.input_shape).graph_module
+    return itself, guide.eval().requires_grad_(False)
+
+
+def _scores(
+    network: Network, given: nn.Module, guide: nn.Module, data: Dataset, objective: Objective
+) -> dict[str, Any]:
+    """Task and scores of the given model and of the network on all test images.
+
+    Without labels the scores compare with the answers of `guide`, which the network was distilled from.
+    """
+    wanted = predict(guide, data.x_test) if data.y_test is None else data.y_test
+    before = objective.score(predict(given, data.x_test), wanted)
+    after = objective.score(network_outputs(network, data.x_test), wanted)
+    found = objective.scores(before, after) | {
+        "labels_used": objective.label_share > 0,
+        "test_images": len(data.x_test),
+    }
+    return found | ({"class_names": list(data.class_names)} if data.class_names else {})
 
 
 def _options(conversion: Conversion, data_name: str, augment: bool, seed: int) -> dict[str, Any]:
@@ -126,6 +162,7 @@ def _distil(
     student: nn.Module,
     teacher: nn.Module,
     data: Dataset,
+    objective: Objective,
     conversion: Conversion,
     *,
     dtype: torch.dtype,
@@ -134,12 +171,7 @@ def _distil(
     say: Progress,
 ) -> None:
     inputs = torch.as_tensor(data.x_train, dtype=dtype)
-    labels = torch.as_tensor(data.y_train, dtype=torch.long)
-    logits = _outputs(teacher, inputs[:2] if augment else inputs)
-    if logits.ndim != 2:
-        raise InputShapeError(
-            f"output: shape {tuple(logits.shape[1:])}; conversion trains classifiers, whose output is one row of scores"
-        )
+    labels = objective.labels(data, dtype)
     polynomials = list(polynomial_activations(student))
 
     def guard(*_: Any) -> None:
@@ -149,14 +181,14 @@ def _distil(
     fit_(
         student,
         inputs,
-        labels if augment else distillation_targets(logits, labels),
+        labels if augment else objective.targets(_outputs(teacher, inputs), labels),
         Schedule(
             epochs=conversion.epochs,
             learning_rate=conversion.learning_rate,
             batch_size=conversion.batch_size,
             gradient_clip=GRADIENT_CLIP,
         ),
-        loss=distillation_loss(student, teacher),
+        loss=distillation_loss(student, objective, teacher if augment else None),
         seed=seed,
         augment=augment,
         after_step=guard,
@@ -167,13 +199,6 @@ def _distil(
 def _outputs(module: nn.Module, inputs: Tensor, batch: int = 1000) -> Tensor:
     with torch.no_grad():
         return torch.cat([module(inputs[start : start + batch]) for start in range(0, len(inputs), batch)])
-
-
-def _module_accuracy(
-    module: nn.Module, images: NDArray[np.float32], labels: NDArray[np.int64], dtype: torch.dtype
-) -> float:
-    scores = _outputs(module, torch.as_tensor(images, dtype=dtype))
-    return float((scores.argmax(dim=1).numpy() == labels).mean())
 
 
 def _about(model: nn.Module | CompressedModel, imported: Imported, replaced: list[str]) -> dict[str, Any]:

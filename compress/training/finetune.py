@@ -6,27 +6,24 @@ Gradients pass the codebook by the straight-through estimator; see `compress.mod
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
-import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from compress.checks import check_seed
 from compress.dataset import Dataset, Progress
-from compress.errors import CompressError, InputShapeError
+from compress.errors import CompressError, DataError, InputShapeError
 from compress.model.compressed import CompressedModel, prunable_layers
 from compress.model.precision import full_precision_, in_precision, precision
 from compress.model.quantizer import latent_weight
 from compress.training.augment import DigitAugment, distortable
 from compress.training.distill import distillation_loss
-from compress.training.loop import accuracy, fit_, predict
+from compress.training.loop import fit_, predict
+from compress.training.objective import ASKED_ROWS, objective_for
 from compress.training.schedule import Schedule
-
-
-def label_loss(outputs: Tensor, targets: Tensor, inputs: Tensor) -> Tensor:
-    """Cross-entropy with the labels."""
-    return F.cross_entropy(outputs, targets)
 
 
 def finetune(
@@ -48,22 +45,25 @@ def finetune(
     the weights of compressed layers, which empties codes that do little (see `compress.training.loop.fit_`). Frozen
     parameters (requires_grad=False) do not move, nor do the statistics of frozen normalizations.
     Raises: CompressError when nothing is compressed or everything frozen; ConfigError; InputShapeError when data and
-    network (or teacher) do not fit; DataError for labels without an output; CalibrationError when training diverges.
+    network (or teacher) do not fit; DataError for labels that do not fit the outputs, and for none without a teacher;
+    CalibrationError when training diverges.
     """
     check_seed(seed)
     schedule = Schedule(epochs=epochs, learning_rate=learning_rate, shrinkage=shrinkage)
     _check_trainable(model)
-    _check_shapes(model.module, teacher, data)
+    data = data.without_outliers().for_outputs(_output_shape(model.module, teacher, data))
     augment = augment and distortable(data.x_train)
     module = full_precision_(copy.deepcopy(model.module))
     guide = None if teacher is None else copy.deepcopy(teacher).eval().to(precision(module))
-    before = accuracy(module, data.x_test, data.y_test)
+    objective = objective_for(data, predict(guide or module, data.x_train[:ASKED_ROWS]), trust_labels=guide is None)
+    wanted = _wanted(data, guide)
+    before = objective.score(predict(module, data.x_test), wanted)
     fit_(
         module,
         in_precision(torch.from_numpy(data.x_train), module),
-        torch.from_numpy(data.y_train),
+        objective.labels(data, precision(module)),
         schedule,
-        loss=label_loss if guide is None else distillation_loss(module, guide),
+        loss=objective.label_loss if guide is None else distillation_loss(module, objective, guide),
         seed=seed,
         augment=DigitAugment() if augment else None,
         shrunk=_shrunk(module),
@@ -74,18 +74,29 @@ def finetune(
         input_shape=data.x_train.shape[1:],
         method="finetune",
         options={
-            "epochs": epochs,
-            "learning_rate": learning_rate,
-            "augment": augment,
-            "distilled": teacher is not None,
+            "epochs": epochs, "learning_rate": learning_rate, "augment": augment, "distilled": teacher is not None,
             "shrinkage": shrinkage,
-        },  # fmt: skip
+        },
         data=data.name,
         seed=seed,
         images=len(data.x_test),
-        accuracy_before=before,
-        accuracy_after=accuracy(module, data.x_test, data.y_test),
-    )
+        **objective.scores(before, objective.score(predict(module, data.x_test), wanted)),
+    )  # fmt: skip
+
+
+def _wanted(data: Dataset, guide: nn.Module | None) -> NDArray[Any]:
+    """What the outputs on the test rows are scored against: the labels, or without any what the teacher answers.
+
+    Raises: DataError for data without labels where there is no teacher either.
+    """
+    if data.y_test is not None:
+        return data.y_test
+    if guide is None:
+        raise DataError(
+            f"data '{data.name}': it has no labels that fit the network's outputs, and there is no teacher to learn "
+            "from; give teacher=, the network before compression"
+        )
+    return predict(guide, data.x_test)
 
 
 def _check_trainable(model: CompressedModel) -> None:
@@ -107,11 +118,11 @@ def _shrunk(module: nn.Module) -> list[Tensor]:
     return list(found.values())
 
 
-def _check_shapes(module: nn.Module, teacher: nn.Module | None, data: Dataset) -> None:
-    """Raises: InputShapeError, DataError.
+def _output_shape(module: nn.Module, teacher: nn.Module | None, data: Dataset) -> tuple[int, ...]:
+    """The shape of the outputs per row.
 
-    The first is for a network that does not take the images, and for two networks that differ in their outputs. The
-    second is for labels that are larger than the outputs allow.
+    Raises: InputShapeError for a network that does not take the images, and for two networks that differ in their
+    outputs.
     """
     shapes = []
     for name, network in (("the compressed network", module), ("the teacher", teacher)):
@@ -124,8 +135,8 @@ def _check_shapes(module: nn.Module, teacher: nn.Module | None, data: Dataset) -
                     f"data {data.name}: {name} does not take images of shape {data.x_train.shape[1:]} ({reason}); "
                     "choose other data"
                 ) from error
-    data.check_outputs(shapes[0][1:])
     if len(set(shapes)) > 1:
         raise InputShapeError(
             f"teacher: its outputs are {shapes[1][1:]}, the compressed network's {shapes[0][1:]}; give the original"
         )
+    return tuple(shapes[0][1:])

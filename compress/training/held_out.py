@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from compress.checks import check_seed
@@ -26,10 +28,12 @@ def hold_out(data: Dataset, *, images: int = HELD_OUT_IMAGES, seed: int = 0) -> 
         raise DataError(f"data '{data.name}': {total} training images are too few to set some aside; give at least 4")
     order = np.random.default_rng(seed).permutation(total)
     aside, rest = np.sort(order[:count]), np.sort(order[count:])
-    return Dataset(
+    y_train, y_test = (None if data.y_train is None else data.y_train[chosen] for chosen in (rest, aside))
+    return replace(
+        data,
         name=f"{data.name} (held-out training images)",
         x_train=data.x_train[rest],
-        y_train=data.y_train[rest],
+        y_train=y_train,
         x_test=data.x_train[aside],
-        y_test=data.y_train[aside],
+        y_test=y_test,
     )

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase as NormBase
 
 from compress.checks import check_seed
-from compress.dataset import Progress, check_labels
+from compress.dataset import Progress
 from compress.errors import CalibrationError
+from compress.labels import check_labels
 from compress.model.precision import in_precision
 from compress.training.schedule import Schedule
 
@@ -111,5 +112,5 @@ def accuracy(module: nn.Module, inputs: NDArray[np.float32], labels: NDArray[np.
     Raises: DataError for labels that are larger than the outputs allow.
     """
     scores = predict(module, inputs)
-    check_labels(labels.max(), scores.shape[1])
+    check_labels(labels, scores.shape[1])
     return float(np.mean(scores.argmax(axis=1) == labels))

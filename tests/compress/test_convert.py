@@ -307,9 +307,10 @@ def test_labels_without_an_output_are_refused_before_training():
     assert started == []
 
 
-def test_a_model_that_is_no_classifier_is_refused():
-    with pytest.raises(InputShapeError, match=r"output: shape \(2, 8, 8\); conversion trains classifiers"):
-        convert(nn.Sequential(nn.Conv2d(1, 2, 3, padding=1)), DATA)
+def test_class_labels_are_left_aside_for_outputs_that_are_images():
+    network = convert(nn.Sequential(nn.Conv2d(1, 2, 3, padding=1)), DATA)
+    assert network.about["task"] == "none" and not network.about["labels_used"]
+    assert network.about["score"] == "r2" and network.about["score_after"] > 0.999
 
 
 def test_an_activation_that_sees_one_value_is_refused():

@@ -1,4 +1,4 @@
-"""A Dataset is checked when it is put together: shapes, finite floats, labels from 0."""
+"""A Dataset is checked when it is put together: shapes, finite numbers, labels of one kind."""
 
 import re
 
@@ -64,16 +64,25 @@ SHAPES = (
         ({"x_test": IMAGES[0], "y_test": LABELS[:3]}, f"x_test has shape (3,) and y_test (3,); {SHAPES}"),
         ({"x_train": None}, f"x_train has shape () and y_train (4,); {SHAPES}"),
         ({"x_train": [], "y_train": []}, f"x_train has shape (0,) and y_train (0,); {SHAPES}"),
-        ({"y_test": LABELS[:, None]}, f"x_test has shape (4, 3) and y_test (4, 1); {SHAPES}"),
+        (
+            {"y_test": LABELS[:, None]},
+            "y_train holds int64 of shape () per row, y_test int64 of (1,); give both the same kind of labels",
+        ),
         ({"x_train": IMAGES * np.nan}, "x_train holds values that are not finite as float32; clean the data"),
         ({"x_test": np.full((4, 3), 1e300)}, "x_test holds values that are not finite as float32; clean the data"),
         ({"x_test": np.full((4, 3), "a")}, "x_test is <U1; it must hold real numbers (floats, integers or bytes)"),
-        ({"y_train": LABELS - 1}, "y_train must hold integers from 0 to 65535, it has -1; number the classes from 0"),
+        ({"y_train": None}, "y_train is None and the other labels are not; give labels for both, or for neither"),
         (
-            {"y_test": LABELS + 65535},
-            "y_test must hold integers from 0 to 65535, it has 65537; number the classes from 0",
+            {"y_train": LABELS * np.nan},
+            "y_train holds values that are not finite; clean the data, or give None for no labels",
         ),
-        ({"y_test": LABELS * 0.5}, "y_test must hold integers from 0 to 65535, it is float64"),
+        ({"y_test": LABELS * 1j}, "y_test is complex128; labels are integers, booleans, text or real numbers, or None"),
+        ({"y_test": [object()] * 4}, "y_test holds Python objects; give numbers, or one text for each row"),
+        ({"y_test": [["a", "b"]] * 4}, "y_test has shape (4, 2); labels that are text are one per row"),
+        (
+            {"y_test": ["a"] * 4},
+            "y_train holds int64 of shape () per row, y_test <U1 of (); give both the same kind of labels",
+        ),
         (
             {"x_test": np.ones((4, 5))},
             "x_train holds images of shape (3,), x_test of (5,); give both the same shape",

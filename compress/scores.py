@@ -1,0 +1,116 @@
+"""What a network is for, and how good its outputs are: tasks, and the score that belongs to each. Pure numpy.
+
+classes     one output per class; the largest names the class          accuracy
+binary      one output; above a threshold it is the second class       accuracy
+regression  outputs are wanted numbers                                 r2; mse where the wanted numbers are inputs
+none        no labels: what the given network answers is wanted        r2 against those answers
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.errors import ConfigError, DataError
+
+Task = Literal["classes", "binary", "regression", "none"]
+ScoreName = Literal["accuracy", "r2", "mse"]
+Array = NDArray[np.float64]
+
+TASKS: tuple[Task, ...] = get_args(Task)
+
+
+def check_task(task: object) -> None:
+    """Refuse what is neither None nor a task.
+
+    Raises: ConfigError.
+    """
+    if task is not None and task not in TASKS:
+        raise ConfigError("task", task, f"one of {', '.join(TASKS)}, or None to derive it from labels and outputs")
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """A task with the name of its score, and how outputs are read.
+
+    threshold: of task binary; an output above it is class 1. It is 0 for a logit and 0.5 for a probability.
+    """
+
+    task: Task
+    score: ScoreName = "accuracy"
+    threshold: float = 0.0
+
+    @property
+    def names_classes(self) -> bool:
+        """Whether an answer is a class."""
+        return self.task in ("classes", "binary")
+
+    def classes(self, outputs: NDArray[Any]) -> NDArray[np.int64]:
+        """The class that each row of outputs (count, ...) names; of task classes or binary."""
+        flat = np.asarray(outputs).reshape(len(outputs), -1)
+        if self.task == "binary":
+            return np.asarray(flat[:, 0] > self.threshold, dtype=np.int64)
+        return np.asarray(flat.argmax(axis=1), dtype=np.int64)
+
+    def measured(self, outputs: NDArray[Any], labels: NDArray[Any]) -> float:
+        """The score of outputs (count, ...) against labels: class numbers (count,), or numbers of the outputs' shape.
+
+        Raises: DataError for labels that do not fit the outputs.
+        """
+        if self.names_classes:
+            return float(np.mean(self.classes(outputs) == labels))
+        flat, wanted = (np.asarray(part, dtype=np.float64).reshape(len(part), -1) for part in (outputs, labels))
+        if flat.shape != wanted.shape:
+            raise DataError(f"labels of shape {np.shape(labels)} do not fit outputs of shape {np.shape(outputs)}")
+        if self.score == "mse":
+            return float(np.mean((flat - wanted) ** 2))
+        return r2(flat, wanted, pooled=self.task == "none")
+
+    def agreement(self, outputs: NDArray[Any], others: NDArray[Any]) -> float:
+        """How far outputs agree with others of the same network: the share of equal classes, or R2 over all outputs."""
+        if self.names_classes:
+            return float(np.mean(self.classes(outputs) == self.classes(others)))
+        flat, wanted = (np.asarray(part, dtype=np.float64).reshape(len(part), -1) for part in (outputs, others))
+        return r2(flat, wanted, pooled=True)
+
+    def improved(self, before: float, after: float) -> float:
+        """By how much a score rose; below 0 where it got worse. A smaller mean squared error is a better one."""
+        return before - after if self.score == "mse" else after - before
+
+    def as_json(self) -> dict[str, Any]:
+        """Task, score and, for binary, threshold, as the record of a network keeps them."""
+        return {"task": self.task, "score": self.score} | (
+            {"threshold": self.threshold} if self.task == "binary" else {}
+        )
+
+
+def scoring_of(about: Mapping[str, Any]) -> Scoring:
+    """The scoring in a network's record; task classes for a record from before there were others.
+
+    Raises: ConfigError for a record that names an unknown task or score.
+    """
+    task, score, threshold = about.get("task", "classes"), about.get("score", "accuracy"), about.get("threshold", 0.0)
+    check_task(task)
+    if score not in get_args(ScoreName):
+        raise ConfigError("score", score, f"one of {', '.join(get_args(ScoreName))}")
+    if not isinstance(threshold, int | float) or not np.isfinite(threshold):
+        raise ConfigError("threshold", threshold, "a finite number")
+    return Scoring(task, score, float(threshold))
+
+
+def r2(outputs: Array, wanted: Array, *, pooled: bool = False) -> float:
+    """The coefficient of determination 1 - sum (y - o)^2 / sum (y - mean y)^2 of outputs (count, outputs).
+
+    It is the mean over outputs, as scikit-learn's `r2_score` has it; pooled: both sums run over all outputs, so that
+    outputs that hardly vary hardly count. Where nothing varies it is 1 for exact outputs and 0 for others.
+    """
+    errors = ((wanted - outputs) ** 2).sum(axis=0)
+    spread = ((wanted - wanted.mean(axis=0)) ** 2).sum(axis=0)
+    if pooled:
+        errors, spread = errors.sum(keepdims=True), spread.sum(keepdims=True)
+    shares = np.divide(errors, spread, out=np.where(errors > 0, 1.0, 0.0), where=spread > 0)
+    return float(np.mean(1.0 - shares))
