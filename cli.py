@@ -16,6 +16,7 @@ from cipherpress.commands.machine import bench_command, calibrate_command
 from cipherpress.commands.parties import decrypt_command, encrypt_command, keygen_command, run_command
 from cipherpress.commands.pressing import compile_command, press_command
 from cipherpress.commands.pricing import estimate_command, report_command
+from cipherpress.commands.selftesting import selftest_command
 from cipherpress.commands.showing import architectures_command, inspect_command, models_command
 from compress.errors import CipherpressError
 
@@ -24,6 +25,7 @@ COMMANDS = (
     convert_command, compile_command, press_command, keygen_command, encrypt_command,
     run_command, decrypt_command, infer_command, verify_command, inspect_command,
     export_command, estimate_command, report_command, calibrate_command, bench_command,
+    selftest_command,
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ pressed.py    press: compress, convert and compile in one call
 targeted.py   press_for: the search for a network that meets a target
 saved.py      save and load: every artifact by its folder
 commands/     the command line, one file per topic
+selftest/     random networks of many families, held against every promise
 timing/       what the kernels of this machine take
 zoo/          data sets and reference networks
 """

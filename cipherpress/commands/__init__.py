@@ -12,5 +12,6 @@ checking.py      infer, verify
 showing.py       models, architectures, inspect
 pricing.py       estimate, report
 machine.py       calibrate, bench
+selftesting.py   selftest
 demo.py          demo
 """

@@ -32,7 +32,7 @@ ORDERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("verify",),
     ),
     "hwmodel": (("",),),
-    "cipherpress": (("timing", "zoo"), ("",), ("commands",)),
+    "cipherpress": (("timing", "zoo"), ("",), ("selftest",), ("commands",)),
 }
 #: Arrows between rooms of the same line.
 WITHIN_A_LINE = {

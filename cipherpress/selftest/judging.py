@@ -1,0 +1,76 @@
+"""What counts as wrong in a selftest, and its table by family. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+from typing import Any
+
+from scipy.stats import binom
+
+from cipherpress.selftest.case import CaseResult
+
+#: At most this share of all inputs may lie outside the bound of their bundle.
+ALLOWED_OUTSIDE = 1e-4
+#: The plan in clear and the network may differ by so much, relative to the outputs' rms.
+ALLOWED_PLAN_ERROR = 1e-6
+#: A promised share of changed classes is broken when as many changes as measured are less likely than this.
+LEAST_CHANCE = 1e-4
+
+
+def wrongs(results: Sequence[CaseResult]) -> list[str]:
+    """Everything that is wrong, one line each; empty when every promise held."""
+    lines = []
+    for result in results:
+        name = f"{result.family}, seed {result.seed}"
+        if result.outcome == "failed":
+            lines.append(f"{name}: {result.reason}")
+        if result.plan_error > ALLOWED_PLAN_ERROR:
+            lines.append(f"{name}: the plan in clear differs from the network by {result.plan_error:.2g} of its rms")
+        if result.seal_ratio is not None and result.seal_ratio > 1:
+            lines.append(f"{name}: under SEAL an error is {result.seal_ratio:.2f} times the bound")
+        if (
+            result.changed is not None
+            and result.promised is not None
+            and binom.sf(result.changed - 1, result.inputs, min(result.promised, 1.0)) < LEAST_CHANCE
+        ):
+            lines.append(
+                f"{name}: {result.changed} of {result.inputs} classes changed, "
+                f"at most {result.promised:.2%} were promised"
+            )
+    outside, inputs = sum(result.outside for result in results), sum(result.inputs for result in results)
+    if outside > ceil(ALLOWED_OUTSIDE * inputs):
+        lines.append(f"{outside} of {inputs} inputs lie outside the bound of their bundle; 1 in 10,000 may")
+    return lines
+
+
+def by_family(results: Sequence[CaseResult]) -> list[dict[str, Any]]:
+    """One row per family, in the order of their first network."""
+    names = list(dict.fromkeys(result.family for result in results))
+    return [_row(name, [result for result in results if result.family == name]) for name in names]
+
+
+def _row(family: str, own: Sequence[CaseResult]) -> dict[str, Any]:
+    compiled = [result for result in own if result.outcome == "compiled"]
+    with_classes = [result for result in compiled if result.promised is not None]
+    expected = sum((result.promised or 0.0) * result.inputs for result in with_classes)
+    return {
+        "family": family,
+        "networks": len(own),
+        "compiled": len(compiled),
+        "refused": sum(result.outcome == "refused" for result in own),
+        "failed": sum(result.outcome == "failed" for result in own),
+        "inputs": sum(result.inputs for result in compiled),
+        "outside": sum(result.outside for result in compiled),
+        "error_over_bound": max((result.largest_ratio for result in compiled), default=None),
+        "seal_error_over_bound": max(
+            (result.seal_ratio for result in compiled if result.seal_ratio is not None), default=None
+        ),
+        "changed": sum(result.changed or 0 for result in with_classes) if with_classes else None,
+        "promised": expected if with_classes else None,
+        "score_lost": max(
+            ((result.score_plain or 0.0) - (result.score_converted or 0.0) for result in compiled), default=None
+        ),
+        "seconds": max(result.seconds for result in own),
+        "peak_mb": max(result.peak_rss_bytes for result in own) / 1e6,
+    }
