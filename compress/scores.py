@@ -37,12 +37,15 @@ def check_task(task: object) -> None:
 class Scoring:
     """A task with the name of its score, and how outputs are read.
 
-    threshold: of task binary; an output above it is class 1. It is 0 for a logit and 0.5 for a probability.
+    threshold: of task binary; an output above it is class 1. It is 0 for a logit and 0.5 for a probability. pooled: all
+    outputs have one unit, as the pixels of an image have, so that R2 is that of all together; otherwise it is the mean
+    over outputs.
     """
 
     task: Task
     score: ScoreName = "accuracy"
     threshold: float = 0.0
+    pooled: bool = False
 
     @property
     def names_classes(self) -> bool:
@@ -68,24 +71,25 @@ class Scoring:
             raise DataError(f"labels of shape {np.shape(labels)} do not fit outputs of shape {np.shape(outputs)}")
         if self.score == "mse":
             return float(np.mean((flat - wanted) ** 2))
-        return r2(flat, wanted, pooled=self.task == "none")
+        return r2(flat, wanted, pooled=self.pooled)
 
     def agreement(self, outputs: NDArray[Any], others: NDArray[Any]) -> float:
-        """How far outputs agree with others of the same network: the share of equal classes, or R2 over all outputs."""
+        """How far outputs agree with others of the same network: the share of equal classes, or R2."""
         if self.names_classes:
             return float(np.mean(self.classes(outputs) == self.classes(others)))
         flat, wanted = (np.asarray(part, dtype=np.float64).reshape(len(part), -1) for part in (outputs, others))
-        return r2(flat, wanted, pooled=True)
+        return r2(flat, wanted, pooled=self.pooled)
 
     def improved(self, before: float, after: float) -> float:
         """By how much a score rose; below 0 where it got worse. A smaller mean squared error is a better one."""
         return before - after if self.score == "mse" else after - before
 
     def as_json(self) -> dict[str, Any]:
-        """Task, score and, for binary, threshold, as the record of a network keeps them."""
-        return {"task": self.task, "score": self.score} | (
-            {"threshold": self.threshold} if self.task == "binary" else {}
-        )
+        """Task and score, and what is not as usual, as the record of a network keeps them."""
+        found: dict[str, Any] = {"task": self.task, "score": self.score}
+        if self.task == "binary":
+            found["threshold"] = self.threshold
+        return found | ({"pooled": True} if self.pooled else {})
 
 
 def scoring_of(about: Mapping[str, Any]) -> Scoring:
@@ -97,9 +101,9 @@ def scoring_of(about: Mapping[str, Any]) -> Scoring:
     check_task(task)
     if score not in get_args(ScoreName):
         raise ConfigError("score", score, f"one of {', '.join(get_args(ScoreName))}")
-    if not isinstance(threshold, int | float) or not np.isfinite(threshold):
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not np.isfinite(threshold):
         raise ConfigError("threshold", threshold, "a finite number")
-    return Scoring(task, score, float(threshold))
+    return Scoring(task, score, float(threshold), about.get("pooled") is True)
 
 
 def r2(outputs: Array, wanted: Array, *, pooled: bool = False) -> float:

@@ -21,7 +21,7 @@ from compress.errors import DataError
 from compress.scores import Scoring
 from compress.training.augment import DigitAugment
 from compress.training.loop import fit_, predict
-from compress.training.objective import ASKED_ROWS, objective_for
+from compress.training.objective import ASKED_ROWS, settled
 from compress.training.schedule import Schedule
 
 DEFAULT_EPOCHS = 10
@@ -45,11 +45,9 @@ def train(
     Raises: CalibrationError when training diverges; DataError for labels that do not fit the outputs.
     """
     check_seed(seed)
-    outputs = predict(module, data.x_train[:ASKED_ROWS])
-    data = data.for_outputs(outputs.shape[1:])
+    data, objective = settled(data, predict(module, data.x_train[:ASKED_ROWS]), trust_labels=True)
     if data.y_train is None or data.y_test is None:
         raise DataError(f"data '{data.name}': training needs labels that fit the network's outputs; give labels")
-    objective = objective_for(data, outputs, trust_labels=True)
 
     def loss(outputs: Tensor, targets: Tensor, inputs: Tensor) -> Tensor:
         if objective.task != "classes":

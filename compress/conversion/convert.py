@@ -25,7 +25,7 @@ from compress.robust import describe_outliers
 from compress.training.augment import DigitAugment, distortable
 from compress.training.distill import distillation_loss
 from compress.training.loop import fit_, predict
-from compress.training.objective import ASKED_ROWS, Objective, objective_for
+from compress.training.objective import ASKED_ROWS, Objective, settled
 from compress.training.schedule import Schedule
 
 logger = logging.getLogger(__name__)
@@ -74,8 +74,7 @@ def convert(
     itself, guide = _given(imported, teacher)
     dtype = next(module.parameters()).dtype
     asked = predict(guide, data.x_train[:ASKED_ROWS])
-    data = data.for_outputs(asked.shape[1:])
-    objective = objective_for(data, asked, trust_labels=teacher is None and isinstance(model, CompressedModel))
+    data, objective = settled(data, asked, trust_labels=teacher is None and isinstance(model, CompressedModel))
     say("fit polynomials", 0.0)
     student, replaced = replace_operations(
         imported,

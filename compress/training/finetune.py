@@ -22,7 +22,7 @@ from compress.model.quantizer import latent_weight
 from compress.training.augment import DigitAugment, distortable
 from compress.training.distill import distillation_loss
 from compress.training.loop import fit_, predict
-from compress.training.objective import ASKED_ROWS, objective_for
+from compress.training.objective import ASKED_ROWS, settled
 from compress.training.schedule import Schedule
 
 
@@ -51,11 +51,12 @@ def finetune(
     check_seed(seed)
     schedule = Schedule(epochs=epochs, learning_rate=learning_rate, shrinkage=shrinkage)
     _check_trainable(model)
-    data = data.without_outliers().for_outputs(_output_shape(model.module, teacher, data))
+    _check_shapes(model.module, teacher, data)
+    data = data.without_outliers()
     augment = augment and distortable(data.x_train)
     module = full_precision_(copy.deepcopy(model.module))
     guide = None if teacher is None else copy.deepcopy(teacher).eval().to(precision(module))
-    objective = objective_for(data, predict(guide or module, data.x_train[:ASKED_ROWS]), trust_labels=guide is None)
+    data, objective = settled(data, predict(guide or module, data.x_train[:ASKED_ROWS]), trust_labels=guide is None)
     wanted = _wanted(data, guide)
     before = objective.score(predict(module, data.x_test), wanted)
     fit_(
@@ -118,12 +119,8 @@ def _shrunk(module: nn.Module) -> list[Tensor]:
     return list(found.values())
 
 
-def _output_shape(module: nn.Module, teacher: nn.Module | None, data: Dataset) -> tuple[int, ...]:
-    """The shape of the outputs per row.
-
-    Raises: InputShapeError for a network that does not take the images, and for two networks that differ in their
-    outputs.
-    """
+def _check_shapes(module: nn.Module, teacher: nn.Module | None, data: Dataset) -> None:
+    """Raises: InputShapeError for a network that does not take the rows, and for two that differ in their outputs."""
     shapes = []
     for name, network in (("the compressed network", module), ("the teacher", teacher)):
         if network is not None:
@@ -139,4 +136,3 @@ def _output_shape(module: nn.Module, teacher: nn.Module | None, data: Dataset) -
         raise InputShapeError(
             f"teacher: its outputs are {shapes[1][1:]}, the compressed network's {shapes[0][1:]}; give the original"
         )
-    return tuple(shapes[0][1:])

@@ -1,19 +1,22 @@
 """Objective: what a network is trained towards and scored by, as its task wants it.
 
 Targets of a training row are the given network's outputs and, where labels help, the label in one row of numbers, so
-that the given network runs once per row. Labels help only where the given network already knows something about them:
-dummies, or labels of another question, would destroy what it does.
+that the given network runs once per row.
 
     classes      KL divergence from the given network's distribution, and cross entropy with the label
-    binary       the same for one logit; squared error for outputs that are probabilities
-    regression   squared error to the given network's outputs, each in units of its spread, and to trusted labels
-    none         squared error to the given network's outputs
+    binary       cross entropy with the given network's probability; squared error where outputs are probabilities
+    regression   squared error to the given network's outputs, in units of their spread
+    none         the same
+
+Labels count for classes, and for other tasks where compression may have weakened the given network. Class labels count
+only where the given network knows something about them: dummies, or labels of another question, would destroy what it
+does.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,13 +34,9 @@ logger = logging.getLogger(__name__)
 #: probabilities of its teacher, so that more softening would spend its capacity on them and cost accuracy.
 TEMPERATURE = 1.0
 
-#: Weight of the cross entropy with the labels, relative to that with the teacher. It is large, because compression may
-#: have weakened the teacher.
-LABEL_SHARE = 0.8
-
-#: Weight of the squared error to the label, relative to that to the teacher, where compression may have weakened the
-#: teacher. Otherwise it is 0: the teacher's outputs carry no noise of single labels.
-TRUSTED_REGRESSION_SHARE = 0.5
+#: Weight of the loss towards labels, relative to that towards the teacher, for classes and wherever compression may
+#: have weakened the teacher. Elsewhere it is 0: the teacher's outputs carry no noise of single labels.
+TRUSTED_SHARE = 0.8
 
 #: How far an output may lie outside [0, 1] and still be a probability, as a network trained by squared error makes it.
 PROBABILITY_MARGIN = 0.25
@@ -123,38 +122,48 @@ class Objective:
         return {**self.scoring.as_json(), "score_before": before, "score_after": after, **accuracies}
 
 
-def objective_for(data: Dataset, outputs: NDArray[Any], *, trust_labels: bool = False) -> Objective:
-    """The objective of a network whose outputs on the first training rows, in order, are `outputs` (rows, *shape).
+def settled(data: Dataset, outputs: NDArray[Any], *, trust_labels: bool = False) -> tuple[Dataset, Objective]:
+    """The data as a network needs it whose outputs on the first training rows, in order, are `outputs`; the objective.
 
-    data: as `Dataset.for_outputs` gives it. trust_labels: use labels even where the network knows nothing about them,
-    because compression may have weakened it, or because it is not trained yet.
+    outputs: (rows, *output shape). trust_labels: use labels even where the network knows nothing about them, because
+    compression may have weakened it, or because it is not trained yet. Otherwise labels from which the task is derived,
+    and about which the network knows nothing, are left aside with a warning; the task is then none.
+    Raises: DataError for labels that do not fit the outputs.
     """
+    fitted = data.for_outputs(outputs.shape[1:])
     flat = np.asarray(outputs, dtype=np.float64).reshape(len(outputs), -1)
-    labels = None if data.y_train is None else data.y_train[: len(flat)]
-    if labels is None:
-        return Objective(Scoring("none", "r2"), 0.0, _spread(flat))
-    if data.task == "regression":
-        like_inputs = labels.ndim > 2 or labels.shape[1:] == data.input_shape
-        scoring = Scoring("regression", "mse" if like_inputs else "r2")
-        wanted = labels.reshape(len(flat), -1)
-        return Objective(
-            scoring, TRUSTED_REGRESSION_SHARE if trust_labels else 0.0, _spread(wanted if trust_labels else flat)
-        )
-    scoring = _binary_scoring(flat, labels, trust_labels) if data.task == "binary" else Scoring("classes")
-    known = trust_labels or _better_than_chance(scoring.measured(flat, labels), labels)
-    if not known:
+    alike = outputs.ndim > 2 or outputs.shape[1:] == data.input_shape
+    labels = None if fitted.y_train is None else fitted.y_train[: len(flat)]
+    if labels is not None and fitted.task == "regression":
+        spread = _spread(labels.reshape(len(flat), -1) if trust_labels else flat, alike)
+        scoring = Scoring("regression", "mse" if alike else "r2", pooled=alike)
+        return fitted, Objective(scoring, TRUSTED_SHARE if trust_labels else 0.0, spread)
+    if labels is not None:
+        binary = fitted.task == "binary"
+        scoring = _binary_scoring(flat, labels, trust_labels) if binary else Scoring("classes")
+        if trust_labels or _better_than_chance(scoring.measured(flat, labels), labels):
+            share = TRUSTED_SHARE if trust_labels or not binary else 0.0
+            return fitted, Objective(scoring, share, _spread(flat, alike))
         logger.warning(
             "labels are not used: the given network's accuracy on them is no better than chance; "
-            "the converted network learns from the given one alone"
+            "the network learns from what the given one answers"
         )
-    return Objective(scoring, LABEL_SHARE if known else 0.0, _spread(flat))
+        if data.task is not None:
+            return fitted, Objective(scoring, 0.0, _spread(flat, alike))
+    fitted = replace(fitted, y_train=None, y_test=None, task="none", class_names=())
+    return fitted, Objective(Scoring("none", "r2", pooled=alike), 0.0, _spread(flat, alike))
 
 
-def _spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The standard deviation of each column, nowhere so small that its errors would outweigh all others."""
+def _spread(values: NDArray[np.float64], alike: bool) -> NDArray[np.float64]:
+    """What errors of each column are divided by: its standard deviation, or that of all where they share a unit.
+
+    It is nowhere so small that errors of a column that hardly varies would outweigh all others.
+    """
     spread = values.std(axis=0)
     overall = float(np.sqrt(np.mean(spread**2)))
-    return np.maximum(spread, LEAST_SPREAD * overall if overall > 0 else 1.0)
+    if overall == 0:
+        return np.ones(len(spread))
+    return np.full(len(spread), overall) if alike else np.maximum(spread, LEAST_SPREAD * overall)
 
 
 def _binary_scoring(outputs: NDArray[np.float64], labels: NDArray[Any], trust_labels: bool) -> Scoring:
