@@ -1,6 +1,7 @@
 """A torch module read as a graph of known layers.
 
 tracing.py       a module as a graph of operations (torch.fx)
+shaped.py        values during tracing that know their shapes
 spellings.py     the modules, functions and methods that mean the same, one set per meaning
 layers.py        Layer and Imported: a model as a list of operations of a few kinds
 building.py      one pass over a graph by a table from spelling to rule

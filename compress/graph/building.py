@@ -51,7 +51,7 @@ class Builder:
     def run(self, input_shape: Shape) -> Imported:
         """Apply the rule of every node that depends on the input.
 
-        Raises: UnsupportedLayerError.
+        Raises: UnsupportedLayerError, InputShapeError.
         """
         for node in list(self.trace.graph_module.graph.nodes):
             if node.op in ("placeholder", "output") or node not in self.trace.encrypted:
@@ -68,6 +68,7 @@ class Builder:
         if not self.layers:
             advice = "give a model with a Linear or Conv layer"
             raise unsupported("output", "a network", "without any layer cannot be converted", advice)
+        self.trace.check_free_batch()
         return Imported(self.trace.graph_module, input_shape, tuple(self.layers), tuple(self.dropped))
 
     def _rule(self, node: fx.Node) -> Rule | None:

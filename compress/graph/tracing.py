@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
 
 from compress.errors import InputShapeError, UnsupportedLayerError
+from compress.graph.shaped import ShapedProxy, SizeProxy
 from compress.graph.unsupported import unsupported
 from compress.network import Shape
 
@@ -29,6 +31,15 @@ class Trace:
         found: fx.Node = next(node for node in self.graph_module.graph.nodes if node.op == "placeholder")
         return found
 
+    def rerun(self, node: fx.Node, instead: Mapping[fx.Node, Any]) -> Any:
+        """The value of one operation with other values in place of some that it reads."""
+        args, kwargs = (
+            fx.map_arg(part, lambda source: instead.get(source, self.values[source]))
+            for part in (node.args, node.kwargs)
+        )
+        with torch.no_grad():
+            return run_operation(self.graph_module, node, args, kwargs)
+
     def operation(self, node: fx.Node) -> str:
         """A name for people: the module's class, or the function's or method's name."""
         if node.op == "call_module":
@@ -37,19 +48,49 @@ class Trace:
 
     def where(self, node: fx.Node) -> str:
         """Where a node is: the path of a module; for a function its name after the path of the module that calls it."""
-        if node.op == "call_module":
-            return str(node.target)
-        stack = node.meta.get("nn_module_stack") or {}
-        owner = next((str(path) for path in reversed(list(stack)) if str(path)), "")
-        return f"{owner}.{node.name}" if owner else node.name
+        return _where(node)
+
+    def check_free_batch(self) -> None:
+        """Run the graph on another batch size than the example's: no number in it may be the example's.
+
+        Raises: InputShapeError.
+        """
+        output = next(node for node in self.graph_module.graph.nodes if node.op == "output")
+        size, reason = EXAMPLE_BATCH - 1, ""
+        try:
+            with torch.no_grad():
+                if len(self.graph_module(self.values[self.placeholder][:size])) == size:
+                    return
+        except Exception as error:  # the model's operations run here
+            reason = f" ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        raise InputShapeError(
+            f"layer '{_where(output.args[0])}': takes a batch of one size only{reason}; read the size from the input "
+            "(x.shape[0] or x.size(0), not len(x)), or use flatten(1)"
+        )
+
+
+class _Fails(Exception):
+    """An operation that fails on the example batch."""
+
+    def __init__(self, node: fx.Node, reason: str) -> None:
+        super().__init__(reason)
+        self.node = node
 
 
 class _Tracer(fx.Tracer):
-    """Treats as one operation every torch.nn module with its own forward, parametrized or not, and our own modules."""
+    """Runs every node on the example batch as soon as it is traced.
 
-    def __init__(self) -> None:
+    One operation is every torch.nn module with its own forward, parametrized or not, and our own modules.
+    values: by node. batched: the nodes that depend on the input or on the size of its batch.
+    """
+
+    def __init__(self, example: Tensor) -> None:
         super().__init__()
         self.current = ""
+        self.example = example
+        self.values: dict[fx.Node, Any] = {}
+        self.batched: set[fx.Node] = set()
+        self._running = False
 
     def is_leaf_module(self, module: nn.Module, module_qualified_name: str) -> bool:
         self.current = module_qualified_name
@@ -59,26 +100,69 @@ class _Tracer(fx.Tracer):
         containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
         return base is not nn.Module and not isinstance(module, containers) and type(module).forward is base.forward
 
+    def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **named: Any) -> Any:
+        if kind == "placeholder" and args and self.values:
+            return args[0]  # an argument of forward after the input has its default
+        return super().create_proxy(kind, target, args, kwargs, *rest, **named)
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        value = self._value(node)
+        self.values[node] = value
+        if node.op == "placeholder" or any(source in self.batched for source in node.all_input_nodes):
+            self.batched.add(node)
+        return (SizeProxy if isinstance(value, int) and node in self.batched else ShapedProxy)(node, self)
+
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        return forward(*args, **kwargs) if self._running else super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        return attr_val if self._running else super().getattr(attr, attr_val, parameter_proxy_cache)
+
+    def _value(self, node: fx.Node) -> Any:
+        """The node's value on the example; its inputs' values are there already."""
+        if node.op == "placeholder":
+            return self.example
+        for source in node.all_input_nodes:  # torch.fx makes nodes for constant tensors by itself
+            if source not in self.values:
+                self.values[source] = self._value(source)
+        args, kwargs = (fx.map_arg(part, lambda source: self.values[source]) for part in (node.args, node.kwargs))
+        self._running = True
+        try:
+            with torch.no_grad():
+                return run_operation(self.root, node, args, kwargs)
+        except Exception as error:  # code of torch or of a module runs here
+            raise _Fails(node, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+        finally:
+            self._running = False
+
+
+def run_operation(root: nn.Module, node: fx.Node, args: Any, kwargs: Any) -> Any:
+    """The value of one node of a graph over `root`."""
+    match node.op:
+        case "call_function":
+            return cast(Any, node.target)(*args, **kwargs)
+        case "call_method":
+            return getattr(args[0], str(node.target))(*args[1:], **kwargs)
+        case "call_module":
+            return root.get_submodule(str(node.target))(*args, **kwargs)
+        case "get_attr":
+            path, _, name = str(node.target).rpartition(".")
+            value = getattr(root.get_submodule(path), name)
+            return value.detach().clone() if isinstance(value, Tensor) else value
+    return None  # the output
+
 
 def trace(module: nn.Module, input_shape: Shape) -> Trace:
     """Trace an evaluation-mode module and run it on a batch of zeros of `input_shape` (without the batch axis).
 
+    Shapes are known while the model's own code runs, so that it may test them (`compress.graph.shaped`).
     Raises: UnsupportedLayerError (control flow, several inputs or outputs), InputShapeError.
     """
-    tracer = _Tracer()
+    dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.get_default_dtype())
+    tracer = _Tracer(torch.zeros((EXAMPLE_BATCH, *input_shape), dtype=dtype))
     if tracer.is_leaf_module(module, ""):
         module = nn.Sequential(module)  # a bare layer has no graph of its own
-    try:
-        graph = tracer.trace(module)
-    except Exception as error:  # user code runs here: any of its exceptions means that it cannot be traced
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise unsupported(
-            tracer.current or type(module).__name__,
-            "control flow",
-            f"that depends on the data cannot be traced ({reason})",
-            "compute on the whole tensor with fixed shapes: no if, loop, len() or item() on tensors",
-        ) from error
-    graph_module = fx.GraphModule(tracer.root, graph)
+    graph = _traced(tracer, module, input_shape)
     inputs = [node for node in graph.nodes if node.op == "placeholder"]
     if len(inputs) != 1:
         names = ", ".join(node.name for node in inputs)
@@ -89,38 +173,39 @@ def trace(module: nn.Module, input_shape: Shape) -> Trace:
     output = next(node for node in graph.nodes if node.op == "output")
     if not isinstance(output.args[0], fx.Node):
         raise unsupported("output", "forward", "returns several values", "return one tensor")
-    runner = _Runner(graph_module)
-    found = Trace(graph_module, runner.seen, _reached(graph))
-    dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.get_default_dtype())
-    try:
-        with torch.no_grad():
-            runner.run(torch.zeros((EXAMPLE_BATCH, *input_shape), dtype=dtype))
-    except Exception as error:
-        layer = found.where(runner.current) if runner.current is not None else "input"
-        reason = str(error).splitlines()[0]
-        raise InputShapeError(
-            f"layer '{layer}': fails on a batch of {EXAMPLE_BATCH} inputs of shape {input_shape} ({reason}); "
-            "give data of the shape the model takes, with a free batch axis"
-        ) from error
+    found = Trace(fx.GraphModule(tracer.root, graph), tracer.values, _reached(graph))
     if output.args[0] not in found.encrypted:
         raise UnsupportedLayerError("output", "the output does not depend on the input; return what the layers make")
     return found
 
 
-class _Runner(fx.Interpreter):
-    """Keeps the value of every node, and the node that is running."""
+def _traced(tracer: _Tracer, module: nn.Module, input_shape: Shape) -> fx.Graph:
+    """The graph of a module. Raises: as `trace`."""
+    try:
+        return tracer.trace(module)
+    except _Fails as error:
+        layer = _where(error.node)
+        raise InputShapeError(
+            f"layer '{layer}': fails on a batch of {EXAMPLE_BATCH} inputs of shape {input_shape} ({error}); "
+            "give data of the shape the model takes, with a free batch axis"
+        ) from error
+    except Exception as error:  # user code runs here: any of its exceptions means that it cannot be traced
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise unsupported(
+            tracer.current or type(module).__name__,
+            "control flow",
+            f"that depends on the data cannot be traced ({reason})",
+            "compute on the whole tensor: no if, loop or item() on values of the data; tests of its shape are fine",
+        ) from error
 
-    def __init__(self, graph_module: fx.GraphModule) -> None:
-        super().__init__(graph_module, garbage_collect_values=False)
-        self.seen: dict[fx.Node, Any] = {}
-        self.current: fx.Node | None = None
-        self.extra_traceback = False
 
-    def run_node(self, n: fx.Node) -> Any:
-        self.current = n
-        value = super().run_node(n)
-        self.seen[n] = value.clone() if isinstance(value, Tensor) else value
-        return value
+def _where(node: fx.Node) -> str:
+    """Where a node is: the path of a module; for a function its name after the path of the module that calls it."""
+    if node.op == "call_module":
+        return str(node.target)
+    stack = node.meta.get("nn_module_stack") or {}
+    owner = next((str(path) for path in reversed(list(stack)) if str(path)), "")
+    return f"{owner}.{node.name}" if owner else node.name
 
 
 def _reached(graph: fx.Graph) -> frozenset[fx.Node]:
@@ -135,5 +220,7 @@ def _reached(graph: fx.Graph) -> frozenset[fx.Node]:
 
 def _reads_shape(node: fx.Node) -> bool:
     if node.op == "call_method":
-        return node.target in ("size", "dim", "numel", "ndimension")
-    return node.target is getattr and node.args[1] in ("shape", "ndim", "dtype", "device")
+        return node.target in ("size", "dim", "numel", "ndimension", "new_zeros", "new_ones", "new_full", "new_tensor")
+    if node.target is getattr:
+        return node.args[1] in ("shape", "ndim", "dtype", "device")
+    return node.target in (torch.zeros_like, torch.ones_like, torch.full_like, torch.numel)
