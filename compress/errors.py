@@ -124,12 +124,39 @@ class KeyMismatchError(CipherpressError):
     """A key, a ciphertext and a bundle do not belong together."""
 
 
+class KeyNotRegisteredError(KeyMismatchError):
+    """A server does not hold the evaluation key of a request; register it and send the request again."""
+
+    def __init__(self, name: str, key_id: bytes) -> None:
+        super().__init__(
+            f"{name}: no evaluation key {key_id.hex()[:8]} is registered, or it left to make room for others; "
+            "register it and send the request again"
+        )
+        self.key_id = key_id
+
+
 class SecretKeyError(CipherpressError):
     """A secret key was offered to a server, which did not read it."""
 
 
 class InputShapeError(CipherpressError):
     """An input has the wrong shape, or values that are not finite."""
+
+
+class InputRangeError(InputShapeError):
+    """An input has a value outside the range that the bundle accepts; attributes feature, value, low and high."""
+
+    def __init__(self, message: str, *, feature: int, value: float, low: float, high: float) -> None:
+        super().__init__(message)
+        self.feature, self.value, self.low, self.high = feature, value, low, high
+
+
+class KeyBytesError(CipherpressError):
+    """The keys that a bundle asks for would take more memory than allowed; attributes needed_bytes and max_bytes."""
+
+    def __init__(self, message: str, *, needed_bytes: int, max_bytes: float) -> None:
+        super().__init__(message)
+        self.needed_bytes, self.max_bytes = needed_bytes, max_bytes
 
 
 class BackendError(LayerError):

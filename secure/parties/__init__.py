@@ -1,11 +1,13 @@
 """Client, server, their keys, messages and backends.
 
-container.py    the one container for key files and messages
-keys.py         the secret key and the evaluation key: two types, two files
-client.py       Client: encrypts and decrypts
-server.py       Server: runs the plan, holds no secret
-backends.py     what computes a plan: the engine, SEAL, or the plan in clear
-release.py      decrypted values made safe to show to others
-inputs.py       inputs from .npy and image files
-inspection.py   what a key or ciphertext file says about itself
+container.py      the one container for key files and messages
+keys.py           the secret key and the evaluation key: two types, two files
+client.py         Client: encrypts and decrypts
+server.py         Server: runs the plan, holds no secret
+registrations.py  the keys that a server holds: bounded, by key id
+backends.py       what computes a plan: the engine, SEAL, or the plan in clear
+ranges.py         an input against the range that the bundle accepts
+release.py        decrypted values made safe to show to others
+inputs.py         inputs from .npy and image files
+inspection.py     what a key or ciphertext file says about itself
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from secure.bundle.specs import ClientSpec
 from secure.parties.container import KEY_ID_BYTES, Container, ContainerKind, check_belongs, parse, parse_for_server
 from secure.plan import KeyManifest
 from secure.seal.context import RESIDUE_BYTES, Ring, from_bytes, native_errors, to_bytes
+from secure.seal.evaluation_keys import load_all
 from secure.seal.evaluator import EvaluationKeys, encode
 
 SECRET_FILE, EVALUATION_FILE = "secret.key", "evaluation.key"
@@ -137,9 +139,19 @@ class EvaluationKey:
         return EvaluationKey(container.bundle_id, container.key_id, container.items)
 
 
+def content_digest(bundle_id: str, items: tuple[bytes, ...]) -> bytes:
+    """sha256 over all that an evaluation key holds: its bundle, and the length and bytes of every item."""
+    digest = hashlib.sha256(b"cipherpress evaluation key" + bytes.fromhex(bundle_id))
+    for item in items:
+        digest.update(len(item).to_bytes(8, "little"))
+        digest.update(item)
+    return digest.digest()
+
+
 def generate_keys(spec: ClientSpec, ring: Ring) -> tuple[SecretKey, EvaluationKey]:
     """Fresh keys for a bundle: the secret key, and the evaluation keys that its plan uses, in SEAL's seeded form.
 
+    Their key id is the start of the evaluation key's digest; it is drawn where the plan uses no evaluation key.
     Raises: BackendError.
     """
     with native_errors("make keys"):
@@ -149,13 +161,14 @@ def generate_keys(spec: ClientSpec, ring: Ring) -> tuple[SecretKey, EvaluationKe
         relin = to_bytes(generator.create_relin_keys()) if spec.keys.relinearize else b""
         elements = list(spec.keys.galois_elements)
         galois = to_bytes(generator.create_galois_keys(elements)) if elements else b""
-    key_id = secrets.token_bytes(KEY_ID_BYTES)
+    items = (relin, galois)
+    key_id = content_digest(spec.bundle_id, items)[:KEY_ID_BYTES] if any(items) else secrets.token_bytes(KEY_ID_BYTES)
     secret = SecretKey(spec.bundle_id, key_id, to_bytes(native))
-    return secret, EvaluationKey(spec.bundle_id, key_id, (relin, galois))
+    return secret, EvaluationKey(spec.bundle_id, key_id, items)
 
 
-def load_evaluation_key(key: EvaluationKey, bundle_id: str, manifest: KeyManifest, ring: Ring) -> EvaluationKeys:
-    """SEAL's objects of a client's key: exactly those of the manifest and no more, since each takes memory.
+def check_evaluation_key(key: EvaluationKey, bundle_id: str, manifest: KeyManifest) -> bytes:
+    """The digest of a key for this bundle that has the id of its content and the items that the plan uses.
 
     Raises: KeyMismatchError for the key of another bundle; FormatError.
     """
@@ -168,25 +181,22 @@ def load_evaluation_key(key: EvaluationKey, bundle_id: str, manifest: KeyManifes
         raise FormatError(
             "evaluation key: it lacks a key the bundle uses, or has one it does not use; make new keys with keygen"
         )
-    params = ring.params
-    one_key_bytes = params.levels * 2 * len(params.all_primes) * params.poly_modulus_degree * RESIDUE_BYTES
-    relin, galois = seal.RelinKeys(), seal.GaloisKeys()
-    if manifest.relinearize:
-        from_bytes(relin, ring, key.items[0], "evaluation key, relinearization", one_key_bytes)
-    if manifest.galois_elements:
-        size_bytes = len(manifest.galois_elements) * one_key_bytes + params.poly_modulus_degree * RESIDUE_BYTES
-        from_bytes(galois, ring, key.items[1], "evaluation key, rotations", size_bytes)
-    held = [element for element in manifest.galois_elements if galois.has_key(element)]
-    if (
-        galois.size() != len(manifest.galois_elements)
-        or len(held) != galois.size()
-        or relin.size() != manifest.relinearize
-    ):
+    digest = content_digest(key.bundle_id, key.items)
+    if any(key.items) and digest[:KEY_ID_BYTES] != key.key_id:
         raise FormatError(
-            f"evaluation key: {galois.size()} rotations, {len(held)} of the {len(manifest.galois_elements)} the "
-            "bundle uses; make new keys with keygen"
+            "evaluation key: field 'key id' is not the hash of its content; the file is altered, or of an older "
+            "version; make new keys with keygen"
         )
-    return EvaluationKeys(galois, relin)
+    return digest
+
+
+def load_evaluation_key(key: EvaluationKey, bundle_id: str, manifest: KeyManifest, ring: Ring) -> EvaluationKeys:
+    """SEAL's objects of a client's key: exactly those of the manifest and no more, since each takes memory.
+
+    Raises: KeyMismatchError for the key of another bundle; FormatError.
+    """
+    check_evaluation_key(key, bundle_id, manifest)
+    return load_all(key.items, manifest, ring)
 
 
 def write_keys(folder: Path, secret: SecretKey, evaluation: EvaluationKey, *, force: bool = False) -> None:

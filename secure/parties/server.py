@@ -6,21 +6,28 @@ None of its types can hold a secret key.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any
 
 from compress.dataset import Progress
-from compress.errors import ConfigError, FormatError, KeyMismatchError, SecretKeyError
+from compress.errors import ConfigError, FormatError, SecretKeyError
 from secure.bundle.specs import ServerSpec
-from secure.evaluators.walk import Evaluator
-from secure.parties.backends import choose_backend, make_backend, usable_cores
+from secure.parties.backends import BackendName, choose_backend, make_backend, usable_cores
 from secure.parties.container import Container, ContainerKind, check_belongs, parse_for_server
-from secure.parties.keys import EvaluationKey, load_evaluation_key
+from secure.parties.keys import EvaluationKey, check_evaluation_key
+from secure.parties.registrations import Registration, Registrations, most_registrations, registration_bytes
 from secure.seal.context import load_ciphertext, make_ring
+from secure.seal.evaluation_keys import load_all, load_in_turn
 from secure.seal.evaluator import DEFAULT_CACHE_BYTES
 
 
 class Server:
-    """A server of one bundle, for any number of clients. Key ids tell clients apart."""
+    """A server of one bundle, for any number of clients. Key ids tell clients apart.
+
+    Any method may be called from any thread at any time. Requests run in parallel, and beside `register` and `forget`.
+    Registrations run one after the other. A request that has started keeps its key to its end, whatever happens to
+    the registration.
+    """
 
     def __init__(
         self,
@@ -28,6 +35,7 @@ class Server:
         *,
         backend: str | None = None,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
+        keys_bytes: float | None = None,
         progress: Progress | None = None,
         threads: int = 1,
     ) -> None:
@@ -35,12 +43,14 @@ class Server:
 
         backend: "engine" or "seal"; None takes the engine, or SEAL where the plan's primes are too large for the
         engine. The attribute `backend` says which one runs.
+        keys_bytes: memory for registered keys; the attribute `registration_bytes` says what one key takes. Where it is
+        full, the key that was used least recently leaves. None: DEFAULT_KEYS_BYTES, or room for one key that is larger.
         threads: cores that one request may keep busy under the engine. While one request uses them, every other request
         runs on one core.
 
         Raises: InsecureParametersError; BackendError for a backend that cannot run the plan; ConfigError for a spec of
-        another type, for another backend, for threads below 1 or above the cores that this process may use, and for
-        more than one thread under SEAL.
+        another type, for another backend, for too little room for one key, for threads below 1 or above the cores that
+        this process may use, and for more than one thread under SEAL.
         """
         if not isinstance(spec, ServerSpec):
             raise ConfigError("spec", type(spec).__name__, "a ServerSpec; give bundle.server, or load_server(folder)")
@@ -50,12 +60,16 @@ class Server:
         self.spec, self.threads = spec, threads
         self._ring = make_ring(spec.plan.params)
         self.backend = choose_backend(backend, spec.plan.params)
+        self.registration_bytes = registration_bytes(spec.plan)
+        self._registrations = Registrations(most_registrations(keys_bytes, self.registration_bytes))
+        self._registering = Lock()
         self._backend = make_backend(self.backend, self._ring, spec.plan, cache_bytes, progress, threads)
-        self._evaluators: dict[bytes, Evaluator[Any]] = {}
 
     def register(self, evaluation_key: EvaluationKey | bytes, name: str = "evaluation key") -> bytes:
-        """Take a client's evaluation key and return its key id.
+        """Take a client's evaluation key, all of it or nothing, and return its key id.
 
+        A key that is registered already is not loaded again. Where the room for keys is full, the key that was used
+        least recently leaves.
         Raises: SecretKeyError, FormatError, KeyMismatchError, BackendError.
         """
         if isinstance(evaluation_key, bytes):
@@ -65,22 +79,28 @@ class Server:
                 f"{name}: a server takes evaluation keys only, not {type(evaluation_key).__name__}; "
                 "give client.evaluation_key"
             )
-        manifest = self.spec.plan.key_manifest
-        keys = load_evaluation_key(evaluation_key, self.spec.bundle_id, manifest, self._ring)
-        self._evaluators[evaluation_key.key_id] = self._backend.evaluator(keys)
-        return evaluation_key.key_id
+        manifest, key_id = self.spec.plan.key_manifest, evaluation_key.key_id
+        digest = check_evaluation_key(evaluation_key, self.spec.bundle_id, manifest)
+        with self._registering:  # one at a time, so that one key at most is in memory beside those that are kept
+            if not self._registrations.holds(key_id, digest):
+                load = load_in_turn if self.backend is BackendName.ENGINE else load_all
+                keys = load(evaluation_key.items, manifest, self._ring)
+                self._registrations.add(key_id, Registration(digest, self._backend.evaluator(keys)))
+        return key_id
 
     def forget(self, key_id: bytes) -> None:
-        """Remove a client's evaluation key; its requests are refused from then on."""
-        self._evaluators.pop(key_id, None)
+        """Remove a client's evaluation key; its requests are refused from then on. One that runs is finished."""
+        self._registrations.forget(key_id)
 
     def run(self, request: bytes, name: str = "request") -> bytes:
         """The reply to a request.
 
-        Raises: SecretKeyError, FormatError, KeyMismatchError, BackendError.
+        Raises: SecretKeyError, FormatError, KeyMismatchError, KeyNotRegisteredError, BackendError.
         """
-        key_id, ciphertexts = self.load_request(request, name)
-        return self.pack_reply(key_id, self.run_ciphertexts(key_id, ciphertexts))
+        container = self._parsed(request, name)
+        evaluator = self._registrations.evaluator(container.key_id, name)
+        outputs = self._backend.run(evaluator, self._loaded(container, name))
+        return self.pack_reply(container.key_id, outputs)
 
     def pack_reply(self, key_id: bytes, outputs: Sequence[Any]) -> bytes:
         """The reply that carries these output ciphertexts to the client of that key."""
@@ -90,25 +110,29 @@ class Server:
     def load_request(self, request: bytes, name: str = "request") -> tuple[bytes, list[Any]]:
         """(key id, ciphertexts as values of the backend) of a request, after all checks.
 
-        Raises: SecretKeyError, FormatError, KeyMismatchError, BackendError.
+        Raises: SecretKeyError, FormatError, KeyMismatchError, KeyNotRegisteredError, BackendError.
         """
-        container = parse_for_server(request, ContainerKind.REQUEST, name)
-        check_belongs(container, self.spec.bundle_id, name)
-        if container.key_id not in self._evaluators:
-            raise KeyMismatchError(
-                f"{name}: no evaluation key {container.key_id.hex()[:8]} is registered; register it first"
-            )
-        plan = self.spec.plan
-        if len(container.items) != plan.inputs:
-            raise FormatError(f"{name}: {len(container.items)} ciphertexts, the network takes {plan.inputs}")
-        return container.key_id, [
-            self._backend.load(load_ciphertext(self._ring, item, plan.input_level, 2, name)) for item in container.items
-        ]
+        container = self._parsed(request, name)
+        self._registrations.evaluator(container.key_id, name)
+        return container.key_id, self._loaded(container, name)
 
-    def run_ciphertexts(self, key_id: bytes, ciphertexts: Sequence[Any]) -> list[Any]:
+    def run_ciphertexts(self, key_id: bytes, ciphertexts: Sequence[Any], name: str = "request") -> list[Any]:
         """Run the plan on the backend's ciphertexts. `server_ms` is the time of this call; it includes no
         serialization.
 
-        Raises: BackendError.
+        Raises: KeyNotRegisteredError, BackendError.
         """
-        return self._backend.run(self._evaluators[key_id], ciphertexts)
+        return self._backend.run(self._registrations.evaluator(key_id, name), ciphertexts)
+
+    def _parsed(self, request: bytes, name: str) -> Container:
+        container = parse_for_server(request, ContainerKind.REQUEST, name)
+        check_belongs(container, self.spec.bundle_id, name)
+        return container
+
+    def _loaded(self, container: Container, name: str) -> list[Any]:
+        plan = self.spec.plan
+        if len(container.items) != plan.inputs:
+            raise FormatError(f"{name}: {len(container.items)} ciphertexts, the network takes {plan.inputs}")
+        return [
+            self._backend.load(load_ciphertext(self._ring, item, plan.input_level, 2, name)) for item in container.items
+        ]
