@@ -11,7 +11,10 @@ checks.py            checks that options share: numbers, names, seeds
 robust.py            which training rows are outliers, and the range of inputs that the others support
 scores.py            what a network is for, and the score of its outputs
 labels.py            labels of every kind, brought into the form that a network needs
+parts.py             several inputs or outputs as one flat row, and back
 dataset.py           data sets, and the type of progress callbacks
+gathering.py         arrays, tuples, tensors and DataLoaders as data sets
+coefficients.py      arithmetic on the coefficients of polynomials
 completed_square.py  quadratics with their square completed
 pareto.py            undominated points
 artifact.py          files and folders on disk: written whole or not at all, checked when read

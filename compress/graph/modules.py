@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from compress.graph.polynomial import guard_leading, substitute
+from compress.coefficients import substitute
+from compress.graph.polynomial import guard_leading
 
 
 class PolynomialActivation(nn.Module):

@@ -5,8 +5,6 @@ Coefficients are in ascending order, shape (degree + 1,) or (degree + 1, channel
 
 from __future__ import annotations
 
-from math import comb
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,16 +35,6 @@ def fit_polynomial(x: Array, y: Array, degree: int, weights: Array | None = None
     powers = np.vander(x, degree + 1, increasing=True)
     solution, *_ = np.linalg.lstsq(powers * root[:, None], y * root, rcond=None)
     return np.asarray(solution, dtype=np.float64)
-
-
-def substitute(coefficients: Array, centre: float, width: float) -> Array:
-    """Coefficients in x of p((x - centre) / width), same shape; binomial expansion."""
-    degree = coefficients.shape[0] - 1
-    result = np.zeros(coefficients.shape)
-    for power in range(degree + 1):
-        for k in range(power + 1):
-            result[k] += coefficients[power] * comb(power, k) * (-centre) ** (power - k) / width**power
-    return result
 
 
 def guard_leading(coefficients: Array, least: float = LEAST_CURVATURE) -> Array:

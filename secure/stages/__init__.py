@@ -1,7 +1,8 @@
 """The Network rewritten so that squaring is its only non-linear step.
 
-stages.py     a Network as stages: affine maps, each followed by a square except the last
-grids.py      where the positions of a value lie on the input's raster
-matrices.py   linear nodes as sparse matrices
-trim.py       removes units that no stage reads or that depend on no input
+stages.py           a Network as stages: affine maps, each followed by a square except the last
+quartic_squares.py  cubics and quartics from two squarings
+grids.py            where the positions of a value lie on the input's raster
+matrices.py         linear nodes as sparse matrices
+trim.py             removes units that no stage reads or that depend on no input
 """

@@ -4,13 +4,13 @@ Under CKKS squares cost levels, and all linear maps between two squares can be c
 network is written as an affine function of *atoms*: the input and the squares made so far. A polynomial activation is
 written with its square completed (derived):
 
-    degree 2:  c2 x^2 + c1 x + c0 = sign(c2) (sqrt|c2| (x + c1 / (2 c2)))^2 + c0 - c1^2 / (4 c2)
-    degree 4:  c4 (x^2 + a x + b)^2 + g x + d  with  a = c3 / (2 c4),  b = (c2 / c4 - a^2) / 2,
-                                                     g = c1 - 2 c4 a b,  d = c0 - c4 b^2
+    degree 2:      c2 x^2 + c1 x + c0 = sign(c2) (sqrt|c2| (x + c1 / (2 c2)))^2 + c0 - c1^2 / (4 c2)
+    degrees 3, 4:  two squarings in a row (`secure.stages.quartic_squares`)
 
-It adds one stage per square (two for degree 4): an affine map of atoms followed by a square. What is affine around the
-squares is combined with the maps that read the activation. Average pooling, batch normalization, permutations and
-residual additions disappear into the maps in the same way.
+Where that would subtract large numbers, a better conditioned form is taken (`compress.completed_square`). A polynomial
+adds one stage per squaring: an affine map of atoms followed by a square. What is affine around the squares is combined
+with the maps that read the activation. Average pooling, batch normalization, permutations and residual additions
+disappear into the maps in the same way.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from compress.completed_square import complete_square
+from compress.coefficients import substitute
+from compress.completed_square import NEGLIGIBLE, CompletedSquare, conditioned_square, interval
 from compress.errors import CompileError
 from compress.network import (
     Add,
@@ -47,12 +48,9 @@ from compress.network import Affine as AffineNode
 from secure.stages.grids import Grid as Grid
 from secure.stages.grids import grid_after, joined_grid, root_grid, same_grid
 from secure.stages.matrices import linear_matrix
+from secure.stages.quartic_squares import QuarticSquares, quartic_squares
 
 Array = NDArray[np.float64]
-
-#: An activation whose leading coefficient is smaller than this times the next one counts as a straight line. Its
-#: square would only amplify noise.
-NEGLIGIBLE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -188,7 +186,7 @@ def _node_form(node: Node, network: Network, inputs: list[Form], stages: list[St
         case Multiply():
             return _product_form(node, inputs, [network.ranges.get(name) for name in node.inputs], stages)
         case Polynomial():
-            return _polynomial_form(node, first, stages)
+            return _polynomial_form(node, first, network.ranges.get(node.inputs[0]), stages)
     raise CompileError(node.name, f"{type(node).__name__} has no rule in the compiler")
 
 
@@ -233,51 +231,66 @@ def _sum(first: Form, second: Form) -> Form:
     return replace(first, maps=maps, constant=first.constant + second.constant)
 
 
-def _polynomial_form(node: Polynomial, form: Form, stages: list[Stage]) -> Form:
-    """The form of an activation of degree 1, 2 or 4. Its squares are appended to stages."""
+def _polynomial_form(node: Polynomial, form: Form, edge: Range | None, stages: list[Stage]) -> Form:
+    """The form of an activation of degree 4 at most. Its squares are appended to stages.
+
+    edge: the range of its input. It decides which form is well conditioned, never the value.
+    """
     channels = node.coefficients.shape[1]
     repeats = node.size // node.shape[0] if channels > 1 else node.size
     coefficients = np.repeat(node.coefficients, repeats, axis=1)  # (degree + 1, features)
-    if node.degree == 4:
-        return _quartic_form(node.name, coefficients, form, stages)
-    if node.degree > 4 or node.degree == 3:
-        raise CompileError(
-            node.name, f"a polynomial of degree {node.degree} is not supported; convert with degree 2 or 4"
-        )
+    if node.degree > 4:
+        raise CompileError(node.name, f"a polynomial of degree {node.degree} is not supported; the largest degree is 4")
+    low, high = (-1.0, 1.0) if edge is None else (edge.low, edge.high)
+    if node.degree > 2:
+        middle, half = interval(low, high)
+        centred = np.zeros((5, node.size))
+        centred[: node.degree + 1] = substitute(coefficients, -middle / half, 1.0 / half)
+        if (np.abs(centred[3:]).sum(axis=0) > NEGLIGIBLE * np.abs(centred[1:3]).sum(axis=0)).any():
+            return _quartic_form(
+                quartic_squares(centred), form.then(*_line(node.size, 1 / half, -middle / half)), stages
+            )
+        coefficients = substitute(centred[:3], middle, half)
     padded = np.zeros((3, node.size))
-    padded[: node.degree + 1] = coefficients
-    return _quadratic_form(padded, form, stages)
+    padded[: len(coefficients)] = coefficients
+    return _quadratic_form(conditioned_square(padded, low, high), form, stages)
 
 
-def _quadratic_form(coefficients: Array, form: Form, stages: list[Stage]) -> Form:
-    """c2 x^2 + c1 x + c0 for every feature; coefficients (3, features), c0 first.
+def _line(size: int, slope: float, shift: float) -> tuple[sparse.csr_matrix, Array]:
+    """slope x + shift of every feature, as a matrix and a constant."""
+    return sparse.diags(np.full(size, slope), format="csr"), np.full(size, shift)
 
-    Features whose square is negligible stay straight lines. If all are, no stage is added.
-    """
-    square = complete_square(coefficients, NEGLIGIBLE)
+
+def _quadratic_form(square: CompletedSquare, form: Form, stages: list[Stage]) -> Form:
+    """scale (x + centre)^2 + offset + slope x for every feature. If no feature has a square, no stage is added."""
     if not square.scale.any():
         return form.then(sparse.diags(square.slope, format="csr"), square.offset)
     root = np.sqrt(np.abs(square.scale))
     atom = _square(form.then(sparse.diags(root, format="csr"), root * square.centre), stages)
     squares = {atom: sparse.diags(np.sign(square.scale), format="csr")}
     result = replace(form, maps=squares, constant=square.offset)
-    return result if square.scale.all() else _plus(result, form, square.slope)
+    return _plus(result, form, square.slope) if square.slope.any() else result
 
 
-def _quartic_form(name: str, coefficients: Array, form: Form, stages: list[Stage]) -> Form:
-    """c4 x^4 + ... + c0 for every feature; coefficients (5, features), c0 first. Adds two stages."""
-    c0, c1, c2, c3, c4 = coefficients
-    if not np.all(np.abs(c4) > NEGLIGIBLE * np.abs(coefficients[1:4]).max(axis=0)):
-        raise CompileError(name, "a quartic with a vanishing leading coefficient; convert with degree 2")
-    a = c3 / (2 * c4)
-    b = (c2 / c4 - a * a) / 2
-    ones = np.ones_like(c4)
-    inner = _quadratic_form(np.stack([b, a, ones]), form, stages)
-    root = np.sqrt(np.abs(c4))
-    atom = _square(inner.then(sparse.diags(root, format="csr"), np.zeros_like(c4)), stages)
-    squares = {atom: sparse.diags(np.sign(c4), format="csr")}
-    result = replace(form, maps=squares, constant=c0 - c4 * b * b)
-    return _plus(result, form, c1 - 2 * c4 * a * b)
+def _quartic_form(squares: QuarticSquares, z: Form, stages: list[Stage]) -> Form:
+    """A cubic or quartic of z for every feature. Adds two stages, as wide as the form has squares of each kind."""
+    firsts, seconds, size = len(squares.shifts), len(squares.signs), len(squares.offset)
+    ones = sparse.vstack([sparse.identity(size, format="csr")] * firsts, format="csr")
+    below = _square(_widened(z.then(ones, squares.shifts.ravel()), firsts), stages)
+    inner = sparse.bmat(
+        [[sparse.diags(squares.inner[i, j]) for j in range(firsts)] for i in range(seconds)], format="csr"
+    )
+    above = _square(_widened(replace(z, maps={below: inner}, constant=squares.constants.ravel()), seconds), stages)
+    maps = {above: sparse.hstack([sparse.diags(row) for row in squares.signs], format="csr")}
+    if squares.first.any():
+        maps[below] = sparse.hstack([sparse.diags(row) for row in squares.first], format="csr")
+    result = replace(z, maps=maps, constant=squares.offset)
+    return _plus(result, z, squares.slope) if squares.slope.any() else result
+
+
+def _widened(form: Form, copies: int) -> Form:
+    """The form of `copies` values one after the other, on the grid of one with as many times the channels."""
+    return form if form.grid is None else replace(form, grid=replace(form.grid, channels=copies * form.grid.channels))
 
 
 def _plus(result: Form, form: Form, slope: Array) -> Form:

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compress.coefficients import substitute
 from compress.errors import ConfigError
-from compress.graph.polynomial import LEAST_CURVATURE, fit_polynomial, guard_leading, substitute
+from compress.graph.polynomial import LEAST_CURVATURE, fit_polynomial, guard_leading
 
 coefficient = st.floats(-4, 4).filter(lambda value: abs(value) > 1e-3)
 

@@ -22,6 +22,7 @@ from secure.verify.roundtrip import clear_outputs
 
 TIMES = KernelTimes(butterfly_ns=1.0, product_ns=3.0, addition_ns=1.0, call_us=1.0)
 QUADRATIC = np.array([[0.1], [0.5], [0.25]])
+SIGMOID_CUBIC = np.array([[0.5], [0.197], [0.0], [-0.004]])
 QUARTIC = np.array([[0.1], [0.5], [0.2], [0.05], [0.1]])
 
 
@@ -92,6 +93,26 @@ LAYERS = {
         (6,),
         Dense(name="d", inputs=("x",), shape=(5,), weights=weights(5, 6), bias=np.zeros(5)),
         curve("d", (5,), QUARTIC),
+    ),
+    "degree 3": closed(
+        (6,),
+        Dense(name="d", inputs=("x",), shape=(5,), weights=weights(5, 6), bias=np.zeros(5)),
+        curve("d", (5,), SIGMOID_CUBIC),
+    ),
+    "degree 3 on positions, by channel": closed(
+        (2, 5, 5),
+        conv("c", "x", (3, 5, 5), weights(3, 2, 3, 3), padding=(1, 1)),
+        curve("c", (3, 5, 5), SIGMOID_CUBIC * np.array([[1.0, 2.0, -1.0]])),
+    ),
+    "degree 4 with a small leading coefficient": closed(
+        (6,),
+        Dense(name="d", inputs=("x",), shape=(5,), weights=weights(5, 6), bias=np.zeros(5)),
+        curve("d", (5,), np.vstack([SIGMOID_CUBIC, [[1e-7]]])),
+    ),
+    "degree 2 that is nearly a line": closed(
+        (6,),
+        Dense(name="d", inputs=("x",), shape=(5,), weights=weights(5, 6), bias=np.zeros(5)),
+        curve("d", (5,), np.array([[0.1], [1.0], [1e-5]])),
     ),
     "permute": closed(
         (2, 4, 5), Permute(name="p", inputs=("x",), shape=(5, 2, 4), axes=(2, 0, 1)), curve("p", (5, 2, 4))

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from compress.errors import CompileError
-from compress.network import Add, AvgPool, Conv, Dense, Input, Network, Permute, Polynomial, Reshape, Weights
+from compress.network import Add, AvgPool, Conv, Dense, Input, Network, Permute, Polynomial, Range, Reshape, Weights
 from secure.stages.matrices import linear_matrix
 from secure.stages.stages import Grid, network_stages, run_stages
 
@@ -94,15 +96,70 @@ def test_a_node_that_is_not_linear_has_no_matrix():
         linear_matrix(curve, (2,))
 
 
-def test_a_degree_the_compiler_has_no_square_form_for_is_refused_by_name():
-    network = Network(
+def polynomial_of_inputs(coefficients, shape=(2,), ranges=None):
+    return Network(
         nodes=(
-            Input(name="x", inputs=(), shape=(2,)),
-            Polynomial(name="act", inputs=("x",), shape=(2,), coefficients=np.ones((4, 1))),
-        )
+            Input(name="x", inputs=(), shape=shape),
+            Polynomial(name="act", inputs=("x",), shape=shape, coefficients=np.array(coefficients)),
+        ),
+        ranges=ranges or {},
     )
-    with pytest.raises(CompileError, match="layer 'act': a polynomial of degree 3 is not supported"):
-        network_stages(network)
+
+
+def test_a_degree_the_compiler_has_no_square_form_for_is_refused_by_name():
+    with pytest.raises(CompileError, match="layer 'act': a polynomial of degree 5 is not supported; the largest"):
+        network_stages(polynomial_of_inputs(np.ones((6, 1))))
+
+
+#: From far below to far above the other coefficients, and zero.
+coefficient = st.one_of(
+    st.just(0.0), st.builds(lambda sign, log: sign * 10.0**log, st.sampled_from([-1, 1]), st.floats(-15, 4))
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(coefficient, coefficient), min_size=2, max_size=5),
+    st.floats(-3, 3),
+    st.floats(0.01, 100),
+)
+def test_every_polynomial_up_to_degree_4_is_exact_on_its_range(rows, middle, half):
+    coefficients = np.array(rows)
+    assume(coefficients[1:].any())
+    low, high = half * (middle - 1), half * (middle + 1)
+    network = polynomial_of_inputs(coefficients, ranges={"x": Range(low, high, 1.0)})
+    x = np.random.default_rng(0).uniform(low, high, (50, 2))
+    stages = network_stages(network)
+    found = run_stages(stages, x)[1][-1].T
+    size = sum(np.abs(row) * np.abs(x).max() ** power for power, row in enumerate(coefficients))
+    assert (np.abs(found - network.run(x)) <= 1e-11 * size).all()
+    assert sum(stage.squared for stage in stages) <= (2 if len(coefficients) > 3 else 1)
+
+
+@pytest.mark.parametrize(
+    "coefficients",
+    [
+        (0.5, 0.197, 0.0, -0.004),  # the cubic that many take for a sigmoid
+        (0.5, 0.197, 0.0, -0.004, 1e-9),
+        (0.0, 1.0, 1e-9),
+        (0.0, 1.0, 0.0, 1e-9),
+        (1.0, -2.0, 0.3, 0.0, 0.05),
+    ],
+)
+@pytest.mark.parametrize("shape", [(6,), (2, 5), (2, 4, 4)])
+def test_polynomials_with_small_or_no_leading_coefficients_are_exact_relative_to_their_values(coefficients, shape):
+    x = np.random.default_rng(1).uniform(-8, 8, (64, *shape))
+    network = polynomial_of_inputs(np.array(coefficients)[:, None], shape, {"x": Range(-8.0, 8.0, 4.6)})
+    wanted = network.run(x)
+    stages = network_stages(network)
+    found = run_stages(stages, x)[1][-1].T.reshape(wanted.shape)
+    assert np.abs(found - wanted).max() <= 1e-12 * np.abs(wanted).max()
+    grids = [stage.grid for stage in stages]
+    assert all((grid is None) == (len(shape) == 1) for grid in grids)
+    assert all(
+        grid is None or grid.channels * np.prod(grid.sizes) == stage.size
+        for grid, stage in zip(grids, stages, strict=True)
+    )
 
 
 def test_a_network_of_zeros_is_refused_by_name():
