@@ -19,12 +19,27 @@ Array = NDArray[np.float64]
 
 
 def coefficients(slots: NDArray[Any]) -> Array:
-    """The polynomial's coefficients, (..., N), of real or complex slots (..., N / 2): at scale 1 and not rounded."""
-    degree = 2 * slots.shape[-1]
-    places, twist = _embedding(degree)
-    values = np.zeros((*slots.shape[:-1], degree), dtype=np.complex128)
-    values[..., places] = slots
-    return np.asarray(2 / degree * (np.fft.fft(values) * twist.conj()).real)
+    """The polynomial's coefficients, (..., N), of real or complex slots (..., N / 2): at scale 1 and not rounded.
+
+    Every pair of conjugate roots has one of the form zeta^(4m + 1). Since zeta^(N / 2) = i, the value there is the sum
+    over k < N / 2 of (c_k + i c_(k + N / 2)) zeta^k exp(4 pi i k m / N): a transform of half the length (derived). Real
+    slots take a cosine transform.
+    """
+    half = slots.shape[-1]
+    result = np.empty((*slots.shape[:-1], 2 * half))
+    if not np.iscomplexobj(slots):
+        low = _real_coefficients(slots)
+        result[..., :half], result[..., half] = low, 0
+        result[..., half + 1 :] = -low[..., :0:-1]
+        return result
+    places, twist = _embedding(2 * half)
+    values = np.empty(slots.shape, dtype=np.complex128)
+    even = places % 2 == 0
+    values[..., places[even] // 2] = slots[..., even]
+    values[..., half - 1 - places[~even] // 2] = slots[..., ~even].conj()
+    pairs = fft.fft(values) * (twist[:half].conj() / half)
+    result[..., :half], result[..., half:] = pairs.real, pairs.imag
+    return result
 
 
 def slot_derivatives(by_coefficient: NDArray[Any]) -> NDArray[np.complex128]:
@@ -56,12 +71,24 @@ def _real_error(slots: Array, scale: float) -> Array:
 
     With c_(N - k) = -c_k the slot at zeta^(2m + 1) is c_0 + 2 sum over 0 < k < N / 2 of c_k cos(pi k (2m + 1) / N).
     """
-    places, _ = _embedding(2 * slots.shape[-1])
-    places = np.minimum(places, 2 * slots.shape[-1] - 1 - places)  # the conjugate root gives the same slot
+    scaled = scale * _real_coefficients(slots)
+    return np.asarray(fft.dct(np.rint(scaled) - scaled, type=3)[..., _cosine_places(slots.shape[-1])] / scale)
+
+
+def _real_coefficients(slots: Array) -> Array:
+    """(..., N / 2): c_0 to c_(N / 2 - 1) of real slots (..., N / 2), at scale 1.
+
+    The others follow from c_(N - k) = -c_k.
+    """
     values = np.empty_like(slots, dtype=np.float64)
-    values[..., places] = slots
-    scaled = scale * fft.idct(values, type=3)
-    return np.asarray(fft.dct(np.rint(scaled) - scaled, type=3)[..., places] / scale)
+    values[..., _cosine_places(slots.shape[-1])] = slots
+    return np.asarray(fft.idct(values, type=3))
+
+
+def _cosine_places(count: int) -> NDArray[np.int64]:
+    """(N / 2,): m of the root zeta^(2m + 1), m < N / 2, that gives each real slot."""
+    places, _ = _embedding(2 * count)
+    return np.minimum(places, 2 * count - 1 - places)  # the conjugate root gives the same slot
 
 
 @lru_cache(maxsize=4)

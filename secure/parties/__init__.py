@@ -3,8 +3,10 @@
 container.py      the one container for key files and messages
 keys.py           the secret key and the evaluation key: two types, two files
 client.py         Client: encrypts and decrypts
+encryptor.py      the client's own encryptor, several times faster than SEAL's
 server.py         Server: runs the plan, holds no secret
 registrations.py  the keys that a server holds: bounded, by key id
+requests.py       a request's ciphertexts as values of a backend
 backends.py       what computes a plan: the engine, SEAL, or the plan in clear
 ranges.py         an input against the range that the bundle accepts
 release.py        decrypted values made safe to show to others

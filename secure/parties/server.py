@@ -16,7 +16,8 @@ from secure.parties.backends import BackendName, choose_backend, make_backend, u
 from secure.parties.container import Container, ContainerKind, check_belongs, parse_for_server
 from secure.parties.keys import EvaluationKey, check_evaluation_key
 from secure.parties.registrations import Registration, Registrations, most_registrations, registration_bytes
-from secure.seal.context import load_ciphertext, make_ring
+from secure.parties.requests import request_reader
+from secure.seal.context import make_ring
 from secure.seal.evaluation_keys import load_all, load_in_turn
 from secure.seal.evaluator import DEFAULT_CACHE_BYTES
 
@@ -64,6 +65,7 @@ class Server:
         self._registrations = Registrations(most_registrations(keys_bytes, self.registration_bytes))
         self._registering = Lock()
         self._backend = make_backend(self.backend, self._ring, spec.plan, cache_bytes, progress, threads)
+        self._read = request_reader(self._ring, spec.plan, self.backend, self._backend)
 
     def register(self, evaluation_key: EvaluationKey | bytes, name: str = "evaluation key") -> bytes:
         """Take a client's evaluation key, all of it or nothing, and return its key id.
@@ -133,6 +135,4 @@ class Server:
         plan = self.spec.plan
         if len(container.items) != plan.inputs:
             raise FormatError(f"{name}: {len(container.items)} ciphertexts, the network takes {plan.inputs}")
-        return [
-            self._backend.load(load_ciphertext(self._ring, item, plan.input_level, 2, name)) for item in container.items
-        ]
+        return [self._read(item, name) for item in container.items]

@@ -1,0 +1,38 @@
+"""A request's ciphertexts as values of a server's backend, after all checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from secure.parties.backends import Backend, BackendName
+from secure.plan import Plan
+from secure.seal.context import Ring, load_ciphertext
+
+#: From SEAL's bytes and the name of the message to a value of the backend. Raises FormatError.
+Reader = Callable[[bytes, str], Any]
+
+
+def request_reader(ring: Ring, plan: Plan, name: BackendName, backend: Backend) -> Reader:
+    """What reads the ciphertexts of requests for a plan.
+
+    For the engine, bytes as a client sends them become arrays at once. SEAL reads all other bytes, and refuses what is
+    not a ciphertext of the plan's level.
+    """
+
+    def by_seal(content: bytes, message: str) -> Any:
+        return backend.load(load_ciphertext(ring, content, plan.input_level, 2, message))
+
+    if name is BackendName.SEAL:
+        return by_seal
+    from secure.engine.evaluator import Residues
+    from secure.engine.tables import engine_order
+    from secure.seeded.reading import read_seeded
+
+    order = engine_order(plan.params.poly_modulus_degree)
+
+    def direct(content: bytes, message: str) -> Any:
+        rows = read_seeded(ring, order, content, plan.input_level, message)
+        return by_seal(content, message) if rows is None else Residues(rows)
+
+    return direct
