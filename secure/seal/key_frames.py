@@ -106,24 +106,33 @@ def _split(reader: _Reader, ring: Ring, indices: Sequence[int]) -> Iterator[byte
     if reader.take(len(parms_id)) != parms_id:
         raise FormatError(f"{name}: its parameters are not those of the bundle; make new keys with keygen")
     places = reader.number()
-    wanted = list(indices)
-    if places > max(ring.params.poly_modulus_degree, 1) or places <= wanted[-1]:
-        raise FormatError(f"{name}: it has {places} places for keys, the last key is at place {wanted[-1]}")
-    held: bytes | None = None
-    for index in range(places):
-        digits = reader.number()
-        if (digits != 0) is not (bool(wanted) and index == wanted[0]):
-            what = "has a key that the bundle does not use" if digits else "lacks the key that the bundle uses"
-            raise FormatError(f"{name}: it {what} at index {index}; make new keys with keygen")
-        if not digits:
-            continue
-        if held is not None:
+    if places > ring.params.poly_modulus_degree or places <= indices[-1]:
+        raise FormatError(f"{name}: it has {places} places for keys, the last key is at place {indices[-1]}")
+    held, start = b"", 0
+    for index in indices:
+        _no_keys(reader, start, index)
+        if held:
             yield held
-        held, wanted = _one_key(reader, ring, parms_id, digits, index), wanted[1:]
+        digits = reader.number()
+        if not digits:
+            raise FormatError(
+                f"{name}: it lacks the key that the bundle uses at index {index}; make new keys with keygen"
+            )
+        held, start = _one_key(reader, ring, parms_id, digits, index), index + 1
+    _no_keys(reader, start, places)
     if not reader.at_end():
         raise FormatError(f"{name}: bytes follow its last key; make new keys with keygen")
-    assert held is not None, "at least one index is wanted"
     yield held
+
+
+def _no_keys(reader: _Reader, start: int, end: int) -> None:
+    """Reads the numbers of digits at the indices from start to end - 1, which must be 0."""
+    numbers = reader.take((end - start) * _COUNT.size)
+    if any(numbers):
+        used = start + next(place for place, byte in enumerate(numbers) if byte) // _COUNT.size
+        raise FormatError(
+            f"{reader.name}: it has a key that the bundle does not use at index {used}; make new keys with keygen"
+        )
 
 
 def _one_key(reader: _Reader, ring: Ring, parms_id: bytes, digits: int, index: int) -> bytes:
