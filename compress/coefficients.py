@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+#: Polynomials up to this degree have an encrypted form of their own: two squarings, one after the other.
+LARGEST_DEGREE = 4
+
 
 def substitute(coefficients: Array, centre: float | Array, width: float | Array) -> Array:
     """Coefficients in x of p((x - centre) / width); binomial expansion. centre, width: numbers, or (channels,) each."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from compress.conversion.calibrate import calibrated
+from compress.conversion.combining import combine_polynomials
 from compress.graph.importing import import_model
 from compress.graph.layers import Imported, Layer
 from compress.graph.modules import ChannelAffine, PolynomialActivation
@@ -21,9 +22,14 @@ from compress.network import (
     Add,
     Affine,
     AvgPool,
+    AxisMap,
+    Concat,
     Conv,
+    ConvTranspose,
     Dense,
+    Gather,
     Input,
+    Multiply,
     Network,
     Node,
     Permute,
@@ -52,12 +58,14 @@ def export_network(module: nn.Module, input_shape: Shape, calibration_images: Ar
 def frozen_network(imported: Imported) -> Network:
     """The layers as nodes, with normalizations folded into the linear map before them. Ranges are not measured yet.
 
+    Arithmetic that amounts to a polynomial of one value is one node.
+
     Raises: UnsupportedLayerError.
     """
     nodes: list[Node] = [Input(name="input", inputs=(), shape=imported.input_shape)]
     for layer in imported.layers:
         nodes.extend(_nodes(layer))
-    return Network(nodes=fold_affine(tuple(nodes)))
+    return Network(nodes=combine_polynomials(fold_affine(tuple(nodes))))
 
 
 def fold_affine(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
@@ -113,9 +121,11 @@ def _nodes(layer: Layer) -> list[Node]:
     options = layer.options
     match layer.kind:
         case "linear":
-            return [Dense(**base, weights=layer_weights(layer.torch_module), bias=_bias(layer.torch_module))]
+            return [Dense(**base, **_weighted(layer))]
         case "conv":
-            return [Conv(**base, weights=layer_weights(layer.torch_module), bias=_bias(layer.torch_module), **options)]
+            return [Conv(**base, **_weighted(layer))]
+        case "convtranspose":
+            return [ConvTranspose(**base, **_weighted(layer))]
         case "norm":
             scale, shift = norm_factors(layer.module)
             column = (-1,) + (1,) * (len(layer.shape) - 1)
@@ -132,6 +142,14 @@ def _nodes(layer: Layer) -> list[Node]:
             return [Reshape(**base)]
         case "permute":
             return [Permute(**base, axes=options["axes"])]
+        case "gather":
+            return [Gather(**base, indices=options["indices"])]
+        case "axismap":
+            return [AxisMap(**base, **options)]
+        case "concat":
+            return [Concat(**base, axis=options["axis"])]
+        case "multiply":
+            return [Multiply(**base)]
         case "add":
             if options["signs"] == (1.0, 1.0):
                 return [Add(**base)]
@@ -144,6 +162,15 @@ def _nodes(layer: Layer) -> list[Node]:
             )
             return [minus, Add(**{**base, "inputs": (layer.inputs[0], minus.name)})]
     raise unsupported(layer.name, layer.kind, "is not exact", "call convert, which replaces it by a fitted polynomial")
+
+
+def _weighted(layer: Layer) -> dict[str, Any]:
+    """Weights, bias and options of a layer; a functional one carries its weights in its options."""
+    options = dict(layer.options)
+    if "weight" not in options:
+        return {"weights": layer_weights(layer.torch_module), "bias": _bias(layer.torch_module), **options}
+    weights = Weights(codes=np.asarray(options.pop("weight"), dtype=np.float64), step=np.array(1.0))
+    return {"weights": weights, **options}
 
 
 def layer_weights(module: nn.Module) -> Weights:

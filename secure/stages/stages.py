@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from compress.coefficients import substitute
+from compress.coefficients import LARGEST_DEGREE, substitute
 from compress.completed_square import NEGLIGIBLE, CompletedSquare, conditioned_square, interval
 from compress.errors import CompileError
 from compress.network import (
@@ -239,8 +239,9 @@ def _polynomial_form(node: Polynomial, form: Form, edge: Range | None, stages: l
     channels = node.coefficients.shape[1]
     repeats = node.size // node.shape[0] if channels > 1 else node.size
     coefficients = np.repeat(node.coefficients, repeats, axis=1)  # (degree + 1, features)
-    if node.degree > 4:
-        raise CompileError(node.name, f"a polynomial of degree {node.degree} is not supported; the largest degree is 4")
+    if node.degree > LARGEST_DEGREE:
+        reason = f"a polynomial of degree {node.degree} is not supported; the largest degree is {LARGEST_DEGREE}"
+        raise CompileError(node.name, reason)
     low, high = (-1.0, 1.0) if edge is None else (edge.low, edge.high)
     if node.degree > 2:
         middle, half = interval(low, high)
