@@ -47,8 +47,10 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
     from compress.errors import CostModelError as CostModelError
     from compress.errors import DataError as DataError
     from compress.errors import FormatError as FormatError
+    from compress.errors import InputRangeError as InputRangeError
     from compress.errors import InputShapeError as InputShapeError
     from compress.errors import InsecureParametersError as InsecureParametersError
+    from compress.errors import KeyBytesError as KeyBytesError
     from compress.errors import KeyMismatchError as KeyMismatchError
     from compress.errors import LevelBudgetError as LevelBudgetError
     from compress.errors import ModelError as ModelError
@@ -59,6 +61,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
     from compress.errors import SecretKeyError as SecretKeyError
     from compress.errors import SlotOverflowError as SlotOverflowError
     from compress.errors import UnsupportedLayerError as UnsupportedLayerError
+    from compress.gathering import as_dataset as as_dataset
     from compress.joint.quantize import joint_quantize as joint_quantize
     from compress.model.compressed import CompressedModel as CompressedModel
     from compress.model.onnx_file import export_onnx as export_onnx
@@ -109,10 +112,12 @@ _DEFINED_IN = {
     "compress.dataset": ("Dataset",),
     "compress.errors": (
         "BackendError", "BudgetError", "CalibrationError", "CipherpressError", "CompileError", "CompressError",
-        "ConfigError", "CostModelError", "DataError", "FormatError", "InputShapeError", "InsecureParametersError",
+        "ConfigError", "CostModelError", "DataError", "FormatError", "InputRangeError", "InputShapeError",
+        "InsecureParametersError", "KeyBytesError",
         "KeyMismatchError", "LevelBudgetError", "ModelError", "OverwriteError", "PlanBudgetError", "PlanError",
         "PrecisionError", "SecretKeyError", "SlotOverflowError", "UnsupportedLayerError",
     ),
+    "compress.gathering": ("as_dataset",),
     "compress.joint.quantize": ("joint_quantize",),
     "compress.model.compressed": ("CompressedModel",),
     "compress.model.onnx_file": ("export_onnx",),

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from cipherpress.timing.cache import current_times
-from compress.dataset import Dataset, Progress
+from compress.dataset import Progress
 from compress.errors import ConfigError, ModelError
+from compress.gathering import as_dataset
 from compress.network import Network
+from compress.robust import describe_outliers, input_range
 from hwmodel.counts import plain_workload
 from secure.bundle.specs import Bundle
 from secure.compiling.compile import compile_network
 from secure.limits import Limits
+
+logger = logging.getLogger(__name__)
 
 #: Training images that ranges and noise are calibrated on.
 CALIBRATION_IMAGES = 512
@@ -21,7 +27,7 @@ CALIBRATION_IMAGES = 512
 
 def compile(
     network: Network,
-    data: Dataset,
+    data: object,
     limits: Limits | None = None,
     *,
     seed: int = 0,
@@ -29,11 +35,13 @@ def compile(
 ) -> Bundle:
     """The bundle of a converted network, calibrated on training images of `data`.
 
+    data: what `as_dataset` takes; labels are not used.
     limits: the largest error or share of changed classes, and the most bytes of keys and of a request; the defaults
-    of `Limits` without them. Plans are priced with the kernel times that `cipherpress calibrate` measured on this
+    of `Limits` without them. Training rows that are outliers (`compress.robust`) are left out; the report's `warnings`
+    and a log line name them. Plans are priced with the kernel times that `cipherpress calibrate` measured on this
     machine, or with the committed table where it was not run; the report's `times` says which.
 
-    Raises: ModelError for a model that is not converted; ConfigError for data or limits of another type;
+    Raises: ModelError for a model that is not converted; DataError; ConfigError for limits of another type;
     CompileError, InsecureParametersError, BudgetError, InputShapeError; FormatError for a damaged file of kernel times.
     """
     if not isinstance(network, Network):
@@ -41,7 +49,8 @@ def compile(
             f"network: got {type(network).__name__}; compile takes a Network: convert a model first, "
             "with convert(model, data), or give both to press"
         )
-    check_data_and_limits(data, limits)
+    check_limits(limits)
+    data = as_dataset(data)
     times = current_times()
     bundle = compile_network(
         network,
@@ -49,15 +58,18 @@ def compile(
         times=times.engine,
         seal_times=times.seal,
         limits=limits or Limits(),
+        accepted=input_range(data.without_outliers().x_train),
         progress=progress,
     )
-    added = {"times": times.origin, "plain_workload": plain_workload(network).to_json()}
+    added: dict[str, Any] = {"times": times.origin, "plain_workload": plain_workload(network).to_json()}
+    if data.outliers:
+        said = f"data '{data.name}': {describe_outliers(data.outliers, len(data.x_train))}"
+        logger.warning("%s", said)
+        added["warnings"] = [said, *bundle.report.get("warnings", ())]
     return replace(bundle, report={**bundle.report, **added})
 
 
-def check_data_and_limits(data: object, limits: object) -> None:
-    """Raises: ConfigError for data or limits of another type."""
-    if not isinstance(data, Dataset):
-        raise ConfigError("data", type(data).__name__, "a Dataset; load_data returns one")
+def check_limits(limits: object) -> None:
+    """Raises: ConfigError for limits of another type."""
     if not isinstance(limits, Limits | None):
         raise ConfigError("limits", type(limits).__name__, "None or Limits, such as Limits(max_error=0.5)")

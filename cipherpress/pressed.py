@@ -6,24 +6,28 @@ from dataclasses import replace
 
 from torch import nn
 
-from cipherpress.compiled import check_data_and_limits
+from cipherpress.compiled import check_limits
 from cipherpress.compiled import compile as compile_bundle
 from cipherpress.timing.cache import current_times
 from compress.checks import check_seed
+from compress.conversion.calibrate import network_outputs
 from compress.dataset import Dataset, Progress
 from compress.errors import ConfigError, ModelError
+from compress.gathering import as_dataset
 from compress.model.compressed import CompressedModel, module_of
 from compress.network import Network
 from compress.press.pressing import pressed
 from compress.press.setting import Setting
-from compress.training.loop import accuracy
+from compress.scores import scoring_of
+from compress.training.loop import predict
+from compress.training.objective import settled_for
 from secure.bundle.specs import Bundle
 from secure.limits import Limits
 
 
 def press(
     model: nn.Module | CompressedModel,
-    data: Dataset,
+    data: object,
     setting: Setting | None = None,
     limits: Limits | None = None,
     *,
@@ -33,28 +37,50 @@ def press(
 ) -> Bundle:
     """The bundle of a trained model: blocks pruned, OPQ, fine-tuned, converted and compiled, as `setting` says.
 
+    data: what `as_dataset` takes.
     setting: what is done; the defaults of `Setting` without it. After block pruning, conversion distils from the
     model as it was given. limits: as of `compile`. augment: distort training images (image data only). The report's
-    `about` holds the accuracy of the given model (`accuracy_plain`) and of the converted network (`accuracy_after`),
-    both on all test images.
+    `about` holds the score of the given model (`score_plain`) and of the converted network (`score_after`), both on all
+    test rows: accuracy, which stands there as `accuracy_plain` and `accuracy_after` too, or what `score` names.
 
     Raises: ModelError for a model of another type; ConfigError; what the steps raise.
     """
-    check_given(model, data, setting, limits, seed)
+    check_given(model, setting, limits, seed)
+    rows = settled_rows(model, data)
     current_times()  # a damaged file is refused before anything is trained
-    network = pressed(model, data, setting or Setting(), augment=augment, seed=seed, progress=progress)
-    bundle = compile_bundle(network, data, limits, seed=seed, progress=progress)
-    return with_plain_accuracy(bundle, model, data)
+    network = pressed(model, rows, setting or Setting(), augment=augment, seed=seed, progress=progress)
+    bundle = compile_bundle(network, rows, limits, seed=seed, progress=progress)
+    return with_scores(bundle, network, model, rows)
 
 
-def with_plain_accuracy(bundle: Bundle, model: nn.Module | CompressedModel, data: Dataset) -> Bundle:
-    """The bundle with the accuracy of the model that it was made from, on all test images, in its report."""
-    plain = accuracy(module_of(model), data.x_test, data.y_test)
-    about = {**bundle.report.get("about", {}), "accuracy_plain": plain}
+def settled_rows(model: nn.Module | CompressedModel, data: object) -> Dataset:
+    """The data with labels and task as the model needs them.
+
+    Raises: DataError, InputShapeError.
+    """
+    return settled_for(module_of(model), as_dataset(data), trust_labels=isinstance(model, CompressedModel))[0]
+
+
+def with_scores(bundle: Bundle, network: Network, model: nn.Module | CompressedModel, data: Dataset) -> Bundle:
+    """The bundle with the scores of its model and its network, on all test rows, in its report.
+
+    Without labels the network is compared with what the model answers.
+    """
+    scoring = scoring_of(network.about)
+    answers = predict(module_of(model), data.x_test)
+    wanted = scoring.wanted(answers) if data.y_test is None else data.y_test
+    plain, after = (scoring.measured(outputs, wanted) for outputs in (answers, network_outputs(network, data.x_test)))
+    about = {
+        **bundle.report.get("about", {}),
+        "test_images": len(data.x_test),
+        "score_plain": plain,
+        "score_after": after,
+        **({"accuracy_plain": plain, "accuracy_after": after} if scoring.names_classes else {}),
+    }
     return replace(bundle, report={**bundle.report, "about": about})
 
 
-def check_given(model: object, data: object, setting: object, limits: object, seed: int) -> None:
+def check_given(model: object, setting: object, limits: object, seed: int) -> None:
     """Refuse what `press` and `press_for` cannot work on.
 
     Raises: ModelError for a model of another type; ConfigError.
@@ -65,6 +91,6 @@ def check_given(model: object, data: object, setting: object, limits: object, se
             "it is converted already: give it to compile" if isinstance(model, Network) else "load_model returns one"
         )
         raise ModelError(f"model: got {type(model).__name__}, not a torch module or a CompressedModel; {advice}")
-    check_data_and_limits(data, limits)
+    check_limits(limits)
     if not isinstance(setting, Setting | None):
         raise ConfigError("setting", type(setting).__name__, "None or a Setting, such as Setting(sparsity=0.5)")

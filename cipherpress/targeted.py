@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from cipherpress.compiled import compile as compile_bundle
-from cipherpress.pressed import check_given, with_plain_accuracy
+from cipherpress.pressed import check_given, settled_rows, with_scores
 from compress.blocks.patterns import parse_patterns
 from compress.checks import is_number, is_whole, tuple_of_names
-from compress.conversion.calibrate import network_accuracy
-from compress.dataset import Dataset, Progress
+from compress.dataset import Progress
 from compress.errors import BudgetError, ConfigError
 from compress.model.compressed import CompressedModel
 from compress.network import Network
@@ -52,7 +51,7 @@ class Search:
 
 def press_for(
     model: nn.Module | CompressedModel,
-    data: Dataset,
+    data: object,
     target: Target,
     setting: Setting | None = None,
     limits: Limits | None = None,
@@ -64,8 +63,8 @@ def press_for(
 ) -> Found:
     """Search for the compressed network whose plan meets a target; without target times and sizes, for the fastest.
 
-    target: the least accuracy, on training images that are held out of all training, and the most server time, keys
-    and upload as `compile` predicts them. setting: where the search starts, which decides by itself what is pruned
+    data: what `as_dataset` takes. target: the least accuracy (or R2), on training images that are held out of all
+    training, and the most server time, keys and upload as `compile` predicts them. setting: where the search starts, which decides by itself what is pruned
     (default: nothing compressed). limits: the error or the share of changed classes as of `compile`; the target has
     the bytes.
 
@@ -74,13 +73,14 @@ def press_for(
     Raises: ModelError for a model of another type; ConfigError; what convert and compile raise when not even the
     uncompressed network goes through.
     """
-    check_given(model, data, setting, limits, seed)
+    check_given(model, setting, limits, seed)
     if not isinstance(target, Target):
         raise ConfigError("target", type(target).__name__, "a Target, such as Target(min_accuracy=0.98)")
     if not isinstance(search, Search | None):
         raise ConfigError("search", type(search).__name__, "None or a Search, such as Search(max_trials=4)")
     search, limits = search or Search(), limits or Limits()
-    held = hold_out(data, seed=seed)
+    rows = settled_rows(model, data)
+    held = hold_out(rows, seed=seed)
 
     def compiled(network: Network, largest_error: float | None) -> tuple[tuple[Network, Bundle], Costs, float]:
         free = replace(limits, max_error=largest_error)
@@ -98,14 +98,9 @@ def press_for(
         maker, target, start, search.families, max_trials=search.max_trials, minutes=search.minutes, progress=progress
     )
     network, bundle = found.best.outcome
-    about = {
-        **bundle.report["about"],
-        "accuracy_held_out": found.best.accuracy,
-        "accuracy_after": network_accuracy(network, data.x_test, data.y_test),
-        "test_images": len(data.x_test),
-    }
+    about = {**bundle.report["about"], "accuracy_held_out": found.best.accuracy}
     finished = replace(bundle, report={**bundle.report, "about": about, "targets": found.as_json()})
-    return found.with_bundle(with_plain_accuracy(finished, model, data))
+    return found.with_bundle(with_scores(finished, network, model, rows))
 
 
 def _costs(bundle: Bundle) -> Costs:

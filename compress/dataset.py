@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from compress.checks import check_seed
 from compress.errors import DataError
 from compress.labels import fitted_labels, read_labels
+from compress.parts import Part
 from compress.robust import Outlier, find_outliers
 from compress.scores import Task, check_task
 
@@ -38,7 +39,8 @@ class Dataset:
     row, where the network's outputs are), text as text. Lists and arrays of other types are converted; an array that
     has the right type already is not copied. task: what the labels are for, one of `compress.scores.TASKS`; None
     derives it from labels and outputs, as `compress.labels` says. class_names: of the classes, in the order of their
-    numbers; text is mapped to numbers in this order.
+    numbers; text is mapped to numbers in this order. input_parts: for networks of several inputs, whose flat values lie
+    side by side in rows (count, features).
     Raises: DataError naming the field; ConfigError for an unknown task.
     """
 
@@ -49,6 +51,7 @@ class Dataset:
     y_test: NDArray[Any] | None
     task: Task | None = None
     class_names: tuple[str, ...] = ()
+    input_parts: tuple[Part, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
@@ -74,8 +77,8 @@ class Dataset:
                 )
 
     def _read(self, part: str) -> None:
-        x, y = _array(f"x_{part}", getattr(self, f"x_{part}")), getattr(self, f"y_{part}")
-        labels = None if y is None else _array(f"y_{part}", y)
+        x, y = read_array(f"x_{part}", getattr(self, f"x_{part}")), getattr(self, f"y_{part}")
+        labels = None if y is None else read_array(f"y_{part}", y)
         if x.ndim not in (2, 3, 4) or not len(x) or (labels is not None and (not labels.ndim or len(x) != len(labels))):
             raise DataError(
                 f"x_{part} has shape {x.shape} and y_{part} {None if labels is None else labels.shape}; x must be "
@@ -138,11 +141,14 @@ class Dataset:
             fitted = fitted_labels(self.y_train, self.y_test, shape, task=self.task, names=self.class_names)
         except DataError as error:
             raise DataError(f"data '{self.name}': {error}") from None
+        same = fitted.train is self.y_train and fitted.test is self.y_test and fitted.names == self.class_names
+        if same and fitted.task == self.task:
+            return self
         return replace(self, y_train=fitted.train, y_test=fitted.test, task=fitted.task, class_names=fitted.names)
 
 
-def _array(field: str, values: Any) -> NDArray[Any]:
-    """Raises: DataError for what is no array, such as rows of different lengths."""
+def read_array(field: str, values: Any) -> NDArray[Any]:
+    """Values as an array. Raises: DataError for what is no array, such as rows of different lengths."""
     try:
         return np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:

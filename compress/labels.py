@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Fitted:
-    """Labels in the form that a task needs, or None for task none.
+    """Labels in the form that a task needs, or None: always for task none, and where there are none.
 
     classes: int64 from 0, (count,). binary: int64 0 and 1, (count,). regression: float64, (count, *output shape).
     names: of the classes, where they are not the numbers themselves.
@@ -79,12 +79,13 @@ def fitted_labels(
     by their rank.
     Raises: DataError for labels that do not fit the outputs.
     """
-    if task == "none" or train is None or test is None:
-        if task not in (None, "none"):
-            raise DataError(f"task {task} needs labels, and y_train or y_test is None; give labels, or task 'none'")
-        return Fitted("none", None, None)
-    every = np.concatenate([train, test])
     size = int(np.prod(outputs, dtype=np.int64))
+    if task in ("classes", "binary") and (task == "binary") != (size == 1):
+        needs = "one output" if task == "binary" else "several outputs"
+        raise DataError(f"task {task} needs {needs}, and the network has {size}; choose another task")
+    if task == "none" or train is None or test is None:
+        return Fitted(task if task in ("classes", "binary") else "none", None, None, tuple(names))
+    every = np.concatenate([train, test])
     if task is None:
         task = _derived(every, outputs, size)
         if task == "none":
@@ -92,8 +93,6 @@ def fitted_labels(
             return Fitted("none", None, None)
     if task == "regression":
         return Fitted(task, _targets(train, outputs, size), _targets(test, outputs, size))
-    if (task == "binary") != (size == 1):
-        raise DataError(f"task {task} needs {'one output' if task == 'binary' else 'several outputs'}; it has {size}")
     if every.ndim > 1:
         if not _one_hot(every, size) and every[0].size != 1:
             raise DataError(

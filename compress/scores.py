@@ -9,7 +9,7 @@ none        no labels: what the given network answers is wanted        r2 agains
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -73,16 +73,22 @@ class Scoring:
             return float(np.mean((flat - wanted) ** 2))
         return r2(flat, wanted, pooled=self.pooled)
 
+    def wanted(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """What outputs stand for as labels, where there are no others: their classes, or the numbers themselves."""
+        return self.classes(outputs) if self.names_classes else outputs
+
+    def share(self, outputs: NDArray[Any], labels: NDArray[Any]) -> float:
+        """The score as a number that is 1 at best: accuracy, or R2 in the place of a mean squared error."""
+        if self.score != "mse":
+            return self.measured(outputs, labels)
+        return replace(self, score="r2").measured(outputs, labels)
+
     def agreement(self, outputs: NDArray[Any], others: NDArray[Any]) -> float:
         """How far outputs agree with others of the same network: the share of equal classes, or R2."""
         if self.names_classes:
             return float(np.mean(self.classes(outputs) == self.classes(others)))
         flat, wanted = (np.asarray(part, dtype=np.float64).reshape(len(part), -1) for part in (outputs, others))
         return r2(flat, wanted, pooled=self.pooled)
-
-    def improved(self, before: float, after: float) -> float:
-        """By how much a score rose; below 0 where it got worse. A smaller mean squared error is a better one."""
-        return before - after if self.score == "mse" else after - before
 
     def as_json(self) -> dict[str, Any]:
         """Task and score, and what is not as usual, as the record of a network keeps them."""

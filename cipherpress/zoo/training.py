@@ -12,16 +12,17 @@ import torch.nn.functional as F
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from cipherpress.zoo.loading import load_model
+from cipherpress.zoo.loading import fresh_model
 from cipherpress.zoo.networks import ZOO, Recipe
 from compress.artifact import json_bytes, write_folder
 from compress.checks import check_seed
 from compress.dataset import Dataset, Progress
 from compress.errors import DataError
+from compress.gathering import as_dataset
 from compress.scores import Scoring
 from compress.training.augment import DigitAugment
 from compress.training.loop import fit_, predict
-from compress.training.objective import ASKED_ROWS, settled
+from compress.training.objective import settled_for
 from compress.training.schedule import Schedule
 
 DEFAULT_EPOCHS = 10
@@ -38,14 +39,16 @@ class Trained:
 
 
 def train(
-    module: nn.Module, data: Dataset, recipe: Recipe, *, seed: int = 0, progress: Progress | None = None
+    module: nn.Module, data: object, recipe: Recipe, *, seed: int = 0, progress: Progress | None = None
 ) -> Trained:
     """Train `module` in place by a recipe; the caller seeds the initial weights (`fresh`).
+
+    data: what `as_dataset` takes, with labels.
 
     Raises: CalibrationError when training diverges; DataError for labels that do not fit the outputs.
     """
     check_seed(seed)
-    data, objective = settled(data, predict(module, data.x_train[:ASKED_ROWS]), trust_labels=True)
+    data, objective = settled_for(module, as_dataset(data), trust_labels=True)
     if data.y_train is None or data.y_test is None:
         raise DataError(f"data '{data.name}': training needs labels that fit the network's outputs; give labels")
 
@@ -103,7 +106,7 @@ def train_spec(
     if spec in ZOO:
         module, recipe = ZOO[spec].factory(), ZOO[spec].recipe
     else:
-        module, recipe = load_model(spec), Recipe(epochs=DEFAULT_EPOCHS)
+        module, recipe = fresh_model(spec), Recipe(epochs=DEFAULT_EPOCHS)
     changed = {"epochs": epochs, "learning_rate": learning_rate}
     if epochs is not None:
         recipe = replace(recipe, epochs=epochs)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import Any, get_args
 
 import numpy as np
@@ -27,6 +26,7 @@ from compress.checks import check_seed
 from compress.dataset import Progress
 from compress.errors import CalibrationError, ConfigError
 from compress.labels import check_labels
+from compress.training.objective import CLASSES, Objective
 
 Array = NDArray[np.float64]
 
@@ -48,23 +48,28 @@ def joint_score(responses: Array, pruned: NDArray[np.bool_]) -> float:
 def block_responses(
     module: nn.Module,
     images: NDArray[np.float32],
-    labels: NDArray[np.int64],
+    labels: NDArray[Any] | None,
     groups: Mapping[str, Groups],
     *,
     gradient: Gradient = "sampled",
+    objective: Objective = CLASSES,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Array]:
     """sqrt(1 / 2 samples) g_n . w_B of every block and sample, (blocks, samples), for the layers named in `groups`.
 
-    `module` is not changed, and runs in eval mode. To find what a set of blocks
-    costs, add the rows of its blocks and then the squares over samples (`joint_score`).
+    labels: those of the images, for gradient "labels" alone. objective: what the network is for, which decides what a
+    loss is. `module` is not changed, and runs in eval mode. To find what a set of blocks costs, add the rows of its
+    blocks and then the squares over samples (`joint_score`).
 
-    Raises: ConfigError; CalibrationError when a gradient is not finite or a layer never runs.
+    Raises: ConfigError, also for gradient "labels" without labels; CalibrationError when a gradient is not finite or a
+    layer never runs.
     """
     check_seed(seed)
-    if gradient not in _OBJECTIVES:
+    if gradient not in get_args(Gradient):
         raise ConfigError("gradient", gradient, f"one of {', '.join(get_args(Gradient))}")
+    if gradient == "labels" and labels is None:
+        raise ConfigError("gradient", gradient, "sampled or outputs, because the data has no labels for this network")
     module = copy.deepcopy(module).eval().requires_grad_(True)
     listener = _Listener(module, groups)
     found: dict[str, list[Array]] = {name: [] for name in groups}
@@ -74,8 +79,8 @@ def block_responses(
         for start in range(0, len(images), BATCH_IMAGES):
             listener.products.clear()
             outputs = module(torch.from_numpy(np.ascontiguousarray(images[start : start + BATCH_IMAGES])).to(dtype))
-            answers = torch.from_numpy(np.ascontiguousarray(labels[start : start + BATCH_IMAGES]))
-            _OBJECTIVES[gradient](outputs, answers, generator).backward()  # type: ignore[no-untyped-call]
+            answers = None if labels is None else labels[start : start + BATCH_IMAGES]
+            _loss(gradient, objective, outputs, answers, generator).backward()  # type: ignore[no-untyped-call]
             for name in groups:
                 if name not in listener.products:
                     raise CalibrationError(name, "does not run on the calibration images; leave it out of the blocks")
@@ -124,24 +129,23 @@ class _Listener:
         return forward_hook
 
 
-def _label_loss(outputs: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-    check_labels(labels.numpy(), outputs.shape[1])
-    return F.cross_entropy(outputs, labels, reduction="sum")
-
-
-def _sampled_loss(outputs: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-    drawn = torch.multinomial(torch.softmax(outputs.detach().float(), dim=1), 1, generator=generator)[:, 0]
-    return F.cross_entropy(outputs, drawn, reduction="sum")
-
-
-def _signed_outputs(outputs: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+def _loss(
+    gradient: Gradient,
+    objective: Objective,
+    outputs: Tensor,
+    labels: NDArray[Any] | None,
+    generator: torch.Generator,
+) -> Tensor:
+    """What is differentiated, summed over a batch."""
+    if gradient == "labels" and labels is not None:
+        if objective.task == "classes":
+            check_labels(labels, outputs.shape[1])
+        wanted = torch.as_tensor(labels).reshape(len(outputs), -1).to(outputs.dtype)
+        return len(outputs) * objective.label_loss(outputs, wanted, outputs)
+    if gradient == "sampled":
+        return objective.sampled_loss(outputs, generator)
     signs = torch.randint(0, 2, outputs.shape, generator=generator) * 2 - 1
     return (outputs * signs).sum()
-
-
-_OBJECTIVES: Mapping[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]] = MappingProxyType(
-    {"sampled": _sampled_loss, "labels": _label_loss, "outputs": _signed_outputs}
-)
 
 
 def _layer_products(

@@ -28,9 +28,11 @@ from compress.blocks.reconstruction import reconstruct_
 from compress.checks import check_seed
 from compress.dataset import Dataset, Progress, part_of
 from compress.errors import CompressError
+from compress.gathering import as_dataset
 from compress.model.compressed import CompressedModel, prunable_layers, source_record
 from compress.model.masking import mask_layer_
 from compress.model.quantizer import latent_weight, quantizer_of
+from compress.training.objective import Objective, settled_for
 
 Kept = NDArray[np.bool_]
 
@@ -57,8 +59,14 @@ class _Sample:
     """The training images that score blocks, and the network as it answers them before pruning."""
 
     images: NDArray[np.float32]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any] | None
+    objective: Objective
     original: nn.Module
+
+    @classmethod
+    def of(cls, data: Dataset, chosen: NDArray[np.intp], objective: Objective, original: nn.Module) -> _Sample:
+        labels = None if data.y_train is None else data.y_train[chosen]
+        return cls(images=data.x_train[chosen], labels=labels, objective=objective, original=original)
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,7 @@ class _Round:
 
 def prune_blocks(
     model: nn.Module | CompressedModel,
-    data: Dataset,
+    data: object,
     *,
     sparsity: float = 0.5,
     block: str = "residue:128",
@@ -87,19 +95,22 @@ def prune_blocks(
     sparsity: share of the cost model's time that is pruned, over all layers together (cost "block-count": share of the
     blocks). block: the family of blocks, see `compress.blocks.patterns`; "inputs:1+residue:128" gives the first layer
     that runs a family of its own. Inputs and outputs that an earlier pruning removed are left out of the blocks, as the
-    compiler leaves them out. cost: see `compress.blocks.cost`.
+    compiler leaves them out. data: what `as_dataset` takes; labels count only for gradient "labels". cost: see
+    `compress.blocks.cost`.
     Raises: ConfigError, BudgetError; CompressError for a model that is quantized or has no such layer;
     CalibrationError, InputShapeError.
     """
     check_blocks(sparsity=sparsity, block=block, cost=cost)
     check_seed(seed)
+    data = as_dataset(data)
     model_of_cost = CkksDiagonals(slots=config.slots) if cost == CkksDiagonals.name else cost_model(cost)
     start = model if isinstance(model, CompressedModel) else CompressedModel(module=model, source=source_record(model))
     _check_model(start.module)
     module, old_masks = plain_copy(start.module)
     chosen = np.sort(np.random.default_rng(seed).permutation(len(data.x_train))[: config.images])
-    sample = _Sample(images=data.x_train[chosen], labels=data.y_train[chosen], original=copy.deepcopy(module))
-    places = [replace(place, mask=old_masks.get(place.name)) for place in layer_places(module, sample.images)]
+    places = [replace(place, mask=old_masks.get(place.name)) for place in layer_places(module, data.x_train[chosen])]
+    fitted, objective = settled_for(module, data, trust_labels=bool(start.history))
+    sample = _Sample.of(fitted, chosen, objective, copy.deepcopy(module))
     layers = block_layers(places, parse_patterns(block), model_of_cost, config.slots)
     masks = {place.name: np.ones(place.shape, dtype=bool) if place.mask is None else place.mask for place in places}
     dense_time = sum(layer.cost.time(layer.dense) for layer in layers)
@@ -149,6 +160,7 @@ def _prune_round_(
         sample.labels,
         groups,
         gradient=config.gradient,
+        objective=sample.objective,
         seed=seed,
         progress=part_of(progress, 0.0, 0.5),
     )

@@ -16,6 +16,7 @@ from compress.conversion.exporting import frozen_network
 from compress.conversion.friendly import reimported, replace_operations
 from compress.conversion.options import Conversion as Conversion
 from compress.dataset import Dataset, Progress
+from compress.gathering import as_dataset
 from compress.graph.importing import import_model
 from compress.graph.layers import Imported
 from compress.graph.modules import polynomial_activations
@@ -41,7 +42,7 @@ GRADIENT_CLIP = 1.0
 
 def convert(
     model: nn.Module | CompressedModel,
-    data: Dataset,
+    data: object,
     conversion: Conversion = DEFAULT,
     *,
     teacher: nn.Module | None = None,
@@ -56,6 +57,7 @@ def convert(
     The codebook of a compressed model is kept: its masks and steps do not move, only the latent weights, the biases
     and the polynomials do. `model` is not changed.
 
+    data: what `as_dataset` takes.
     augment: distort the training images at random (for handwriting); rows of features are never distorted. teacher: the
     network to distil from, for example the one before compression; without it the model itself. Training rows that are
     outliers (`compress.robust`) are left out; `about["warnings"]` and a log line name them.
@@ -64,6 +66,7 @@ def convert(
     ConfigError for a name in `straight` that is no activation.
     """
     check_seed(seed)
+    data = as_dataset(data)
     say = progress or (lambda label, fraction: None)
     module = copy.deepcopy(module_of(model)).eval()
     augment = augment and distortable(data.x_train)
@@ -127,7 +130,7 @@ def _scores(
 
     Without labels the scores compare with the answers of `guide`, which the network was distilled from.
     """
-    wanted = predict(guide, data.x_test) if data.y_test is None else data.y_test
+    wanted = objective.scoring.wanted(predict(guide, data.x_test)) if data.y_test is None else data.y_test
     before = objective.score(predict(given, data.x_test), wanted)
     after = objective.score(network_outputs(network, data.x_test), wanted)
     found = objective.scores(before, after) | {

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from compress.checks import check_seed
 from compress.dataset import Dataset, Progress
 from compress.errors import CompressError
+from compress.gathering import as_dataset
 from compress.joint.arithmetic import after, along_channels, module_sum, view
 from compress.joint.codes import constant_tensor, norm_parameters, step_codes, total_bias, total_constant
 from compress.joint.executable import joint_network, simulated
@@ -35,14 +36,15 @@ from compress.model.compressed import CompressedModel, source_record
 from compress.model.folding import fold_batch_norm
 from compress.model.masking import Mask, layer_mask
 from compress.model.quantizer import layer_codes, quantize_layer_, write_out_
-from compress.training.loop import accuracy
+from compress.training.loop import predict
+from compress.training.objective import ASKED_ROWS, settled
 
 Array = NDArray[np.float64]
 
 
 def joint_quantize(
     model: nn.Module | CompressedModel,
-    data: Dataset,
+    data: object,
     *,
     bits: int = 8,
     bias_bits: int | None = None,
@@ -54,12 +56,14 @@ def joint_quantize(
 
     bias_bits: bits of the biases, if they differ from `bits`. images: training images that the grids are chosen on.
     Layers that have a codebook keep it, and masks stay. The history keeps the grids of the activations;
-    `compress.joint.executable.joint_network` makes the executable network from them.
+    `compress.joint.executable.joint_network` makes the executable network from them. data: what `as_dataset` takes;
+    labels count only for the scores in the history.
     Raises: ConfigError; UnsupportedLayerError for a layer without a form in integers; CompressError for a model that
     was jointly quantized before, whose weights are not finite, or with a normalization whose sums may exceed 32 bits.
     """
     check_joint(bits=bits, bias_bits=bias_bits, images=images)
     check_seed(seed)
+    data = as_dataset(data)
     width = bits if bias_bits is None else bias_bits
     start = model if isinstance(model, CompressedModel) else CompressedModel(module=model, source=source_record(model))
     if any(step["method"] == "joint" for step in start.history):
@@ -224,16 +228,20 @@ def _check_finite(program: Program) -> None:
 
 
 def _measured(result: CompressedModel, start: CompressedModel, data: Dataset) -> CompressedModel:
-    """The result with accuracies before and after, on all test images, in its last history entry."""
+    """The result with scores before and after, on all test rows, in its last history entry.
+
+    Without labels the scores compare with what the model answered before.
+    """
+    weakened = bool(start.history)
+    data, objective = settled(data, predict(start.module, data.x_train[:ASKED_ROWS]), trust_labels=weakened)
+    before = predict(start.module, data.x_test)
+    wanted = objective.scoring.wanted(before) if data.y_test is None else data.y_test
     network = joint_network(result)
-    named = [
-        network.run_fake(part).argmax(axis=1) for part in np.array_split(data.x_test, max(1, len(data.x_test) // 500))
-    ]
+    after = [network.run_fake(part) for part in np.array_split(data.x_test, max(1, len(data.x_test) // 500))]
     record = {
         **result.history[-1],
         "images": len(data.x_test),
-        "accuracy_before": accuracy(start.module, data.x_test, data.y_test),
-        "accuracy_after": float(np.mean(np.concatenate(named) == data.y_test)),
+        **objective.scores(objective.score(before, wanted), objective.score(np.concatenate(after), wanted)),
     }
     return CompressedModel(
         module=result.module,

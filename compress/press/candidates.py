@@ -8,10 +8,11 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+from numpy.typing import NDArray
 from torch import nn
 
 from compress.checks import check_seed
-from compress.conversion.calibrate import network_accuracy
+from compress.conversion.calibrate import network_outputs
 from compress.conversion.friendly import activation_names
 from compress.dataset import Dataset, Progress
 from compress.errors import BudgetError, CompileError
@@ -22,6 +23,8 @@ from compress.press.pressing import pruned, trained
 from compress.press.setting import Setting
 from compress.press.sketch import sketched
 from compress.press.target import Costs, Estimate, Trial
+from compress.training.loop import predict
+from compress.training.objective import settled_for
 
 #: (network, largest error or None) -> (what it compiled to, costs, predicted error). Raises CompileError or
 #: BudgetError.
@@ -49,6 +52,8 @@ class Candidates:
         progress: Progress | None = None,
     ) -> None:
         check_seed(seed)
+        data, objective = settled_for(module_of(model), data, trust_labels=isinstance(model, CompressedModel))
+        self._scoring = objective.scoring
         self._model, self._data, self._compile, self._max_error = model, data, compile_network, max_error
         self._augment, self._seed, self._progress = augment, seed, progress
         self._pruned: dict[tuple[str | None, float], nn.Module | CompressedModel | None] = {}
@@ -76,7 +81,7 @@ class Candidates:
         return Estimate(setting=setting, costs=costs)
 
     def glimpse(self, setting: Setting) -> float:
-        """Accuracy on held-out images after one epoch; 0 where there is nothing to train."""
+        """Accuracy, or R2, on held-out images after one epoch; 0 where there is nothing to train."""
         start = self._start(setting)
         if start is None:
             return 0.0
@@ -125,4 +130,11 @@ class Candidates:
         )
 
     def _accuracy(self, network: Network) -> float:
-        return network_accuracy(network, self._data.x_test, self._data.y_test)
+        return self._scoring.share(network_outputs(network, self._data.x_test), self._wanted)
+
+    @cached_property
+    def _wanted(self) -> NDArray[Any]:
+        """Labels of the held-out images, or what the model answers where there are none."""
+        if self._data.y_test is not None:
+            return self._data.y_test
+        return self._scoring.wanted(predict(module_of(self._model), self._data.x_test))

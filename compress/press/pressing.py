@@ -17,6 +17,7 @@ from compress.network import Network
 from compress.opq.opq import opq
 from compress.press.setting import Setting
 from compress.training.finetune import finetune
+from compress.training.objective import settled_for
 
 
 def pruned(
@@ -48,10 +49,14 @@ def pressed(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Network:
-    """The converted network: `pruned`, then `trained`. A pruned model is distilled from the unpruned one."""
+    """The converted network: `pruned`, then `trained`.
+
+    A pruned model is distilled from the unpruned one, and any model from the given one where labels are no classes.
+    """
     check_seed(seed)
+    data, _ = settled_for(module_of(model), data, trust_labels=isinstance(model, CompressedModel))
     start = pruned(model, data, setting, seed=seed, progress=progress)
-    teacher = None if start is model else module_of(model)
+    teacher = None if start is model and learns_from_labels(data) else module_of(model)
     return trained(start, data, setting, teacher=teacher, augment=augment, seed=seed, progress=progress)
 
 
@@ -60,18 +65,24 @@ def coded(
     data: Dataset,
     setting: Setting,
     *,
+    teacher: nn.Module | None = None,
     augment: bool = True,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> nn.Module | CompressedModel:
-    """The model with the setting's codebook, fine-tuned on it; the model itself when the setting has none."""
+    """The model with the setting's codebook, fine-tuned on it; the model itself when the setting has none.
+
+    teacher: the network that fine-tuning distils from; without it, it learns from labels.
+    """
     check_seed(seed)
     if setting.bits is None:
         return model
     small = opq(model, sparsity=setting.sparsity, bits=setting.bits)
     if not setting.finetune_epochs:
         return small
-    return finetune(small, data, epochs=setting.finetune_epochs, augment=augment, seed=seed, progress=progress)
+    return finetune(
+        small, data, epochs=setting.finetune_epochs, teacher=teacher, augment=augment, seed=seed, progress=progress
+    )
 
 
 def trained(
@@ -86,8 +97,15 @@ def trained(
 ) -> Network:
     """OPQ, fine-tuning and conversion of a model that is pruned already.
 
-    teacher: the network that conversion distils from; without it the model itself.
+    teacher: the network that conversion distils from, and fine-tuning too where labels are no classes; without it
+    conversion distils from the model itself.
     """
     check_seed(seed)
-    small = coded(start, data, setting, augment=augment, seed=seed, progress=progress)
+    guide = None if learns_from_labels(data) else teacher
+    small = coded(start, data, setting, teacher=guide, augment=augment, seed=seed, progress=progress)
     return convert(small, data, setting.conversion, teacher=teacher, augment=augment, seed=seed, progress=progress)
+
+
+def learns_from_labels(data: Dataset) -> bool:
+    """Whether compressed networks are fine-tuned on labels, which name classes. Others learn from the given network."""
+    return data.task in (None, "classes")

@@ -22,7 +22,11 @@ class Costs:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What has to be reached. Without server_ms the search looks for the fastest network that is accurate enough."""
+    """What has to be reached. Without server_ms the search looks for the fastest network that is accurate enough.
+
+    min_accuracy: the least accuracy; where outputs are numbers, the least R2: to the labels, or without any to what the
+    given network answers.
+    """
 
     min_accuracy: float
     server_ms: float | None = None

@@ -16,9 +16,11 @@ from torch.nn.utils import parametrize
 from compress.checks import check_seed
 from compress.dataset import Dataset, Progress
 from compress.errors import CompressError, DataError, InputShapeError
+from compress.gathering import as_dataset
 from compress.model.compressed import CompressedModel, prunable_layers
 from compress.model.precision import full_precision_, in_precision, precision
 from compress.model.quantizer import latent_weight
+from compress.scores import Scoring
 from compress.training.augment import DigitAugment, distortable
 from compress.training.distill import distillation_loss
 from compress.training.loop import fit_, predict
@@ -28,7 +30,7 @@ from compress.training.schedule import Schedule
 
 def finetune(
     model: CompressedModel,
-    data: Dataset,
+    data: object,
     *,
     epochs: int = 8,
     learning_rate: float = 8e-3,
@@ -40,6 +42,7 @@ def finetune(
 ) -> CompressedModel:
     """The model trained on the training images; masks, steps and levels do not change by a single bit.
 
+    data: what `as_dataset` takes.
     teacher: an uncompressed network to distil from (see `compress.training.distill`). augment: distort training images
     at random; rows of features are never distorted, and the history says so. shrinkage: strength of an L1 penalty on
     the weights of compressed layers, which empties codes that do little (see `compress.training.loop.fit_`). Frozen
@@ -49,6 +52,7 @@ def finetune(
     CalibrationError when training diverges.
     """
     check_seed(seed)
+    data = as_dataset(data)
     schedule = Schedule(epochs=epochs, learning_rate=learning_rate, shrinkage=shrinkage)
     _check_trainable(model)
     _check_shapes(model.module, teacher, data)
@@ -57,7 +61,7 @@ def finetune(
     module = full_precision_(copy.deepcopy(model.module))
     guide = None if teacher is None else copy.deepcopy(teacher).eval().to(precision(module))
     data, objective = settled(data, predict(guide or module, data.x_train[:ASKED_ROWS]), trust_labels=guide is None)
-    wanted = _wanted(data, guide)
+    wanted = _wanted(data, guide, objective.scoring)
     before = objective.score(predict(module, data.x_test), wanted)
     fit_(
         module,
@@ -85,7 +89,7 @@ def finetune(
     )  # fmt: skip
 
 
-def _wanted(data: Dataset, guide: nn.Module | None) -> NDArray[Any]:
+def _wanted(data: Dataset, guide: nn.Module | None, scoring: Scoring) -> NDArray[Any]:
     """What the outputs on the test rows are scored against: the labels, or without any what the teacher answers.
 
     Raises: DataError for data without labels where there is no teacher either.
@@ -97,7 +101,7 @@ def _wanted(data: Dataset, guide: nn.Module | None) -> NDArray[Any]:
             f"data '{data.name}': it has no labels that fit the network's outputs, and there is no teacher to learn "
             "from; give teacher=, the network before compression"
         )
-    return predict(guide, data.x_test)
+    return scoring.wanted(predict(guide, data.x_test))
 
 
 def _check_trainable(model: CompressedModel) -> None:

@@ -23,10 +23,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from compress.dataset import Dataset
+from compress.errors import InputShapeError
 from compress.scores import Scoring, Task
+from compress.training.loop import predict
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +107,24 @@ class Objective:
             return F.binary_cross_entropy_with_logits(flat, targets)
         return self._squared_error(flat, targets)
 
+    def sampled_loss(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
+        """-log p(y | x), summed over a batch, with y drawn from the network's own answers.
+
+        The mean square of its gradient is the Fisher information. For numbers, y is normal around the output with the
+        output's spread as its deviation, so that the gradient is that of random combinations of outputs (derived).
+        """
+        flat = outputs.reshape(len(outputs), -1)
+        if self.task == "classes":
+            drawn = torch.multinomial(torch.softmax(flat.detach().float(), dim=1), 1, generator=generator)[:, 0]
+            return F.cross_entropy(flat, drawn, reduction="sum")
+        if self._is_logit:
+            coins = torch.rand(flat.shape, generator=generator).to(flat.dtype)
+            return F.binary_cross_entropy_with_logits(
+                flat, (coins < torch.sigmoid(flat.detach())).to(flat.dtype), reduction="sum"
+            )
+        noise = torch.randn(flat.shape, generator=generator).to(flat.dtype)
+        return (noise * flat / torch.as_tensor(self.spread, dtype=flat.dtype)).sum()
+
     @property
     def _is_logit(self) -> bool:
         return self.task == "binary" and self.scoring.threshold == 0
@@ -120,6 +140,10 @@ class Objective:
         """The record of a step that changed the score: task, score and its values; accuracies under their own names."""
         accuracies = {"accuracy_before": before, "accuracy_after": after} if self.scoring.names_classes else {}
         return {**self.scoring.as_json(), "score_before": before, "score_after": after, **accuracies}
+
+
+#: Of classes whose labels are trusted.
+CLASSES = Objective(Scoring("classes"), TRUSTED_SHARE, np.ones(1))
 
 
 def settled(data: Dataset, outputs: NDArray[Any], *, trust_labels: bool = False) -> tuple[Dataset, Objective]:
@@ -150,8 +174,26 @@ def settled(data: Dataset, outputs: NDArray[Any], *, trust_labels: bool = False)
         )
         if data.task is not None:
             return fitted, Objective(scoring, 0.0, _spread(flat, alike))
+    if labels is None and fitted.task in ("classes", "binary"):  # said by the user: answers are classes
+        return fitted, Objective(Scoring(fitted.task), 0.0, _spread(flat, alike))
     fitted = replace(fitted, y_train=None, y_test=None, task="none", class_names=())
     return fitted, Objective(Scoring("none", "r2", pooled=alike), 0.0, _spread(flat, alike))
+
+
+def settled_for(module: nn.Module, data: Dataset, *, trust_labels: bool = False) -> tuple[Dataset, Objective]:
+    """The same for a network itself.
+
+    Raises: InputShapeError for a network that does not take the rows; DataError for labels that do not fit.
+    """
+    try:
+        outputs = predict(module, data.x_train[:ASKED_ROWS])
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise InputShapeError(
+            f"data {data.name}: the network does not take rows of shape {data.input_shape} ({reason}); "
+            "choose other data"
+        ) from error
+    return settled(data, outputs, trust_labels=trust_labels)
 
 
 def _spread(values: NDArray[np.float64], alike: bool) -> NDArray[np.float64]:

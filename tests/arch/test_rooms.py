@@ -16,7 +16,8 @@ ORDERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "compress": (
         ("",),
         ("model", "graph"),
-        ("training", "blocks"),
+        ("training",),
+        ("blocks",),
         ("conversion", "joint", "account"),
         ("opq",),
         ("press",),
@@ -25,6 +26,7 @@ ORDERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("", "stages"),
         ("layout", "evaluators", "seal"),
         ("engine", "bundle"),
+        ("seeded",),
         ("kernels", "parties", "drafting"),
         ("bounds",),
         ("passes",),

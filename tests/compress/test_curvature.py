@@ -18,8 +18,7 @@ from compress.opq.shots import masks_only
 
 def data(features=6, images=4096, seed=0):
     x = np.random.default_rng(seed).normal(size=(images, features)).astype(np.float32)
-    none = np.zeros(len(x), np.int64)
-    return Dataset(name="x", x_train=x, y_train=none, x_test=x, y_test=none)
+    return Dataset(name="x", x_train=x, y_train=None, x_test=x, y_test=None, task="classes")
 
 
 def net():

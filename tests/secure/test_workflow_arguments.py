@@ -18,8 +18,14 @@ DATA = cp.Dataset("zeros", IMAGES, LABELS, IMAGES, LABELS)
 TARGET = cp.Target(min_accuracy=0.5)
 
 
-def with_data(run: Any, first: Any, *others: Any) -> tuple[Any, ...]:
-    return run, (first, (IMAGES, LABELS), *others), "data: got 'tuple'; allowed: a Dataset; load_data returns one"
+FORMS = (
+    "a Dataset, (x_train, y_train, x_test, y_test), (x, y), x without labels, a mapping with these names, a torch "
+    "DataLoader or Dataset, or two of them for training and testing"
+)
+
+
+def with_data(run: Any, first: Any, data: Any, found: str, *others: Any) -> tuple[Any, ...]:
+    return run, (first, data, *others), f"data: got {found}; give {FORMS}"
 
 
 def with_limits(run: Any, *others: Any) -> tuple[Any, ...]:
@@ -27,14 +33,17 @@ def with_limits(run: Any, *others: Any) -> tuple[Any, ...]:
 
 
 WRONG_OPTIONS = [
-    with_data(cp.compile, NETWORK),
-    with_data(cp.press, MODULE),
-    with_data(cp.press_for, MODULE, TARGET),
     with_limits(cp.compile, NETWORK, DATA),
     with_limits(cp.press, MODULE, DATA, None),
     with_limits(cp.press_for, MODULE, DATA, TARGET, None),
     (cp.press, (MODULE, DATA, 0.5), "setting: got 'float'; allowed: None or a Setting, such as Setting(sparsity=0.5)"),
     (cp.press_for, (MODULE, DATA, 0.5), "target: got 'float'; allowed: a Target, such as Target(min_accuracy=0.98)"),
+]
+WRONG_DATA = [
+    with_data(cp.compile, NETWORK, "digits", "str"),
+    with_data(cp.press, MODULE, (IMAGES, LABELS, IMAGES), "a tuple of 3"),
+    with_data(cp.press_for, MODULE, 3, "int", TARGET),
+    with_data(cp.convert, MODULE, None, "NoneType"),
 ]
 NO_MODULE = "not a torch module or a CompressedModel"
 WRONG_MODELS = [
@@ -53,6 +62,13 @@ WRONG_MODELS = [
     ),
     (cp.press_for, ("mlp", DATA, TARGET), f"model: got str, {NO_MODULE}; load_model returns one"),
 ]
+
+
+@pytest.mark.parametrize(("run", "arguments", "message"), WRONG_DATA)
+def test_data_of_another_form_is_named(run: Any, arguments: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(cp.DataError) as refused:
+        run(*arguments)
+    assert str(refused.value) == message
 
 
 @pytest.mark.parametrize(("run", "arguments", "message"), WRONG_OPTIONS)
