@@ -17,7 +17,6 @@ from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from compress.network import Shape
 from secure.drafting.draft import Draft
@@ -41,8 +40,6 @@ from secure.stages.stages import Grid, Stage
 #: On the raster, an input of at most this many channels is sent with one channel per ciphertext, repeated in every
 #: block.
 MAX_REPEATED_CHANNELS = 3
-#: A map with more entries than this is neither examined for pooling nor laid out in blocks.
-MAX_DENSE_ENTRIES = 5 * 10**7
 
 
 @dataclass(frozen=True)
@@ -156,8 +153,8 @@ def _tap_by_tap(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
     if taps is None or first.grid is None or not alone or any(0 in stage.maps for stage in draft.stages[1:]):
         return
     windows = {1}
-    if len(readers) == 1 and prod(readers[0].maps[1].shape) <= MAX_DENSE_ENTRIES:
-        windows.add(pooling_window(readers[0].maps[1].toarray(), first.grid))
+    if len(readers) == 1:
+        windows.add(pooling_window(readers[0].maps[1], first.grid))
     for window in sorted(windows):
         places = compact_places(first.grid.sizes, window)
         found = _tapped(taps, places, draft.choice.slots, draft.choice.planes)
@@ -167,7 +164,7 @@ def _tap_by_tap(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
 
 def _tapped(taps: Taps, places: PositionPlaces, slots: int, planes: int) -> tuple[SlotMap, Placed] | None:
     """(slot map of the input, the convolution laid out) for one arrangement of positions; None if it does not fit."""
-    channels, count = len(taps.weights), -(-len(taps.inputs) // planes)
+    channels, count = taps.weights.rows, -(-len(taps.inputs) // planes)
     if places.quarters > 1:  # rotations may not leave a quarter, so it has one block per channel, as large as fits
         block = slots // (places.quarters * next_power_of_two(channels))
     else:
@@ -176,7 +173,7 @@ def _tapped(taps: Taps, places: PositionPlaces, slots: int, planes: int) -> tupl
         return None
     rows = straight_tap_blocks(count, channels) if places.quarters > 1 else tap_blocks(count, channels, slots // block)
     by_plane = in_planes(np.arange(len(taps.inputs)), planes, rows)
-    table, result = block_table({0: taps.weights}, 0, by_plane, block, places)
+    table, result = block_table(taps.weights, 0, by_plane, block, places)
     source = Blocks(by_plane, block, places)
     inputs = np.where(by_plane[..., None] == EMPTY, EMPTY, taps.inputs[by_plane])
     words = f"{len(taps.inputs)} taps, {len(by_plane) // planes} ciphertexts"
@@ -191,7 +188,7 @@ def _from_blocks(stage: Stage, atom: int, blocks: Blocks, grid: Grid, last: bool
     A value in quarters is pooled first: its quarters are added up before the products (`DiagonalTable.presums`). If
     the result has positions that fit the blocks, the stage is a convolution between blocks, else a dense map of slots.
     """
-    matrix, steps, presums = stage.maps[atom].toarray(), grid.steps, {}
+    matrix, steps, presums = stage.maps[atom], grid.steps, {}
     if blocks.places.quarters > 1:
         window = round(blocks.places.quarters ** (1 / len(grid.sizes)))
         matrix, presums = pooled_columns(matrix, grid, window), {atom: blocks.quarter_folds}
@@ -203,12 +200,12 @@ def _from_blocks(stage: Stage, atom: int, blocks: Blocks, grid: Grid, last: bool
             weights = shifted_weights(matrix, grid.channels, blocks.places, places)
             for groups in _group_counts({atom: blocks.channels}, stage.grid.channels, last):
                 table, result = block_table(weights, atom, blocks.channels, blocks.block, places, groups)
-                words = f"{len(weights)} taps of blocks of {blocks.block}, channels in {groups} shares"
+                words = f"{weights.shifts} taps of blocks of {blocks.block}, channels in {groups} shares"
                 yield Placed(words, replace(table, presums=presums), result)
             return
     source = {atom: blocks.slot_map}
     for groups in _group_counts(source, stage.size, last):
-        table = folded_table({atom: sparse.csr_matrix(matrix)}, source, stage.size, groups)
+        table = folded_table({atom: matrix}, source, stage.size, groups)
         yield Placed(_dense_words(groups), replace(table, presums=presums))
 
 

@@ -1,9 +1,10 @@
 """How values lie in slots, and linear maps between such layouts. Pure.
 
-packing.py        slot maps: which feature every slot carries
-diagonals.py      a linear map between slot maps as diagonals
-blocks.py         values that keep positions, as blocks of slots
-block_tables.py   convolutions between values in blocks
-taps.py           a convolution over the input, tap by tap
-folds.py          rotations that add up partial sums, in pairs
+packing.py            slot maps: which feature every slot carries
+diagonals.py          a linear map between slot maps as diagonals
+sparse_diagonals.py   diagonals of which only the entries that are not zero are kept
+blocks.py             values that keep positions, as blocks of slots
+block_tables.py       convolutions between values in blocks
+taps.py               a convolution over the input, tap by tap
+folds.py              rotations that add up partial sums, in pairs
 """

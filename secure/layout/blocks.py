@@ -16,6 +16,7 @@ from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from compress.network import Shape
 from secure.layout.packing import EMPTY, SlotMap, next_power_of_two
@@ -124,24 +125,35 @@ class Blocks:
         return tuple(quarter << k for k in range(self.places.quarters.bit_length() - 1))
 
 
-def pooling_window(columns: NDArray[np.float64], grid: Grid) -> int:
+def pooling_window(columns: sparse.csr_matrix, grid: Grid) -> int:
     """The side of the largest pooling window of a map: all weights of every window are equal. A power of two.
 
     columns: the map's matrix, (rows, features of the grid). 1 means that the map does not pool.
     """
     best = 1
     window = 2
+    entries = columns.tocoo()
     while all(size % window == 0 for size in grid.sizes):
-        split = [part for size in grid.sizes for part in (size // window, window)]
-        weights = columns.reshape(len(columns), grid.channels, *split)
-        corner = weights[(slice(None), slice(None), *(slice(None), slice(0, 1)) * len(grid.sizes))]
-        if not np.array_equal(weights, np.broadcast_to(corner, weights.shape)):
+        owner = entries.row.astype(np.int64) * columns.shape[1] + _window_of(entries.col, grid, window)
+        order = np.argsort(owner, kind="stable")
+        starts = np.flatnonzero(np.diff(owner[order], prepend=-1))
+        counts = np.diff(starts, append=len(owner))
+        values = entries.data[order]
+        if np.any(counts != window ** len(grid.sizes)) or np.any(values != np.repeat(values[starts], counts)):
             break
         best, window = window, 2 * window
     return best
 
 
-def pooled_columns(columns: NDArray[np.float64], grid: Grid, window: int) -> NDArray[np.float64]:
+def pooled_columns(columns: sparse.csr_matrix, grid: Grid, window: int) -> sparse.csr_matrix:
     """The matrix of a pooling map if it reads the sums of windows: (rows, channels * windows)."""
-    own = columns.reshape(len(columns), grid.channels, *grid.sizes)
-    return own[(slice(None), slice(None), *(slice(None, None, window),) * len(grid.sizes))].reshape(len(columns), -1)
+    every = np.arange(grid.channels * prod(grid.sizes)).reshape(grid.channels, *grid.sizes)
+    corners = every[(slice(None), *(slice(None, None, window),) * len(grid.sizes))]
+    return columns[:, corners.ravel()]
+
+
+def _window_of(features: NDArray[np.integer], grid: Grid, window: int) -> NDArray[np.int64]:
+    """The feature in the first corner of each feature's pooling window."""
+    channel, *position = np.unravel_index(features, (grid.channels, *grid.sizes))
+    corner = (channel, *(axis // window * window for axis in position))
+    return np.asarray(np.ravel_multi_index(corner, (grid.channels, *grid.sizes)), dtype=np.int64)

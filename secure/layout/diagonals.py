@@ -13,7 +13,7 @@ Ours: fanned inputs, rows in shares over copies of the input, two planes, taps s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -23,18 +23,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from secure.layout.packing import EMPTY, SlotMap, next_power_of_two, period_of, periodic_map
+from secure.layout.sparse_diagonals import DiagonalKey as DiagonalKey
+from secure.layout.sparse_diagonals import Entries, sparse_diagonals
 
 Array = NDArray[np.float64]
 
-
-@dataclass(frozen=True, order=True)
-class DiagonalKey:
-    """What a diagonal belongs to: output ciphertext, atom, input ciphertext of that atom, and rotation."""
-
-    output: int
-    atom: int
-    input: int
-    rotation: int
+#: How many (entry of a matrix, copy of its feature) pairs are compared at the same time.
+CHUNK_CANDIDATES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -59,18 +54,88 @@ class DiagonalTable:
 
 
 @dataclass(frozen=True)
-class Pattern:
-    """Which entry of a matrix lies in which slot of which diagonal.
+class FoldedShape:
+    """How the rows of a dense map lie in slots, and where folds add up its partial sums.
 
-    entries: for every diagonal (key, rows, columns): the row and the column of the entry in each slot of one period,
-    EMPTY where the slot holds zero. All periods are equal. period: in slots. The other fields are those of the table.
+    Rows repeat with row_period, a power of two, and the inputs with input_period. share: rows per share. window: how
+    many rotations are needed. period: of the diagonals; all of their periods are equal. slots: per ciphertext.
     """
 
-    entries: tuple[tuple[DiagonalKey, SlotMap, SlotMap], ...]
-    period: int
-    folds: tuple[int, ...]
-    output_map: SlotMap
-    partial: bool
+    rows: int
+    groups: int
+    share: int
+    row_period: int
+    input_period: int
+    slots: int
+
+    @staticmethod
+    def of(sources: Mapping[int, SlotMap], rows: int, groups: int) -> FoldedShape:
+        """Raises: ValueError when the copies of the inputs have no room for so many shares."""
+        slots = next(iter(sources.values())).shape[1]
+        input_period = max(period_of(source) for source in sources.values())
+        share = -(-rows // groups)
+        row_period = min(next_power_of_two(share), slots)
+        if groups > 1 and (groups * input_period > slots or row_period > input_period):
+            raise ValueError(f"{groups} shares of {rows} rows do not fit {slots // input_period} copies")
+        return FoldedShape(rows, groups, share, row_period, input_period, slots)
+
+    @property
+    def window(self) -> int:
+        return min(self.row_period, self.input_period)
+
+    @property
+    def period(self) -> int:
+        return self.groups * self.input_period if self.groups > 1 else max(self.row_period, self.input_period)
+
+    @cached_property
+    def output_map(self) -> SlotMap:
+        """Where the rows of the result lie, (ciphertexts, slots)."""
+        if self.groups == 1:
+            return periodic_map(self.rows, self.slots)
+        slot = np.arange(self.slots)
+        row = slot // self.input_period % self.groups * self.share + slot % self.row_period
+        held = (slot % self.input_period < self.share) & (row < self.rows)
+        return np.where(held, row, EMPTY).astype(np.int32)[None]
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        count = (self.input_period // self.window).bit_length() - 1
+        return tuple(self.window << k for k in range(count))
+
+    @property
+    def partial(self) -> bool:
+        return self.groups > 1 and bool(self.folds)
+
+    def entries(self, atom: int, matrix: sparse.csr_matrix, source: SlotMap) -> Entries:
+        """The entries of the diagonals that make `matrix` from an atom with this slot map.
+
+        Output slots with the same remainder modulo `window` are folded together, so each row reads every feature
+        once. Of several copies it reads the one with the smallest rotation, then the first. A feature that lies
+        nowhere is left out.
+        """
+        held = matrix.tocoo(copy=True)
+        held.sum_duplicates()
+        copies = _copies(source[:, : self.input_period], matrix.shape[1])
+        stays = (held.data != 0) & (copies[held.col, 0] != EMPTY)
+        row, column, values = held.row[stays].astype(np.int64), held.col[stays], held.data[stays]
+        group, local = np.divmod(row, self.share) if self.groups > 1 else (np.zeros_like(row), row % self.slots)
+        chosen = np.empty((2, len(row)), dtype=np.int64)  # (flat slot of the copy, rotation)
+        for part in _chunks(len(row), copies.shape[1]):
+            flat = copies[column[part]]
+            index, slot = np.divmod(flat, self.input_period)
+            rotation = (slot - local[part, None]) % self.window
+            order = (rotation * len(source) + index) * self.input_period + slot
+            best = np.argmin(np.where(flat == EMPTY, np.iinfo(np.int64).max, order), axis=1)
+            each = np.arange(len(best))
+            chosen[:, part] = flat[each, best], rotation[each, best]
+        index, slot = np.divmod(chosen[0], self.input_period)
+        if self.row_period > self.input_period:
+            place = local
+        else:
+            place = group * self.input_period + (slot - chosen[1]) % self.input_period
+        output = row // self.slots if self.groups == 1 else np.zeros_like(row)
+        order = (index * self.window + chosen[1]) * len(self.output_map) + output
+        return Entries(atom, order, output, index, chosen[1], place, np.asarray(values, dtype=np.float64))
 
 
 def folded_table(
@@ -84,56 +149,10 @@ def folded_table(
     copy of the inputs computes one share. That takes fewer diagonals and more folds, and only the first slots of every
     copy hold results.
     """
-    dense = {atom: matrix.toarray() for atom, matrix in maps.items()}
-    pattern = folded_pattern(sources, rows, groups)
-    diagonals = {}
-    for key, own_rows, columns in pattern.entries:
-        values = _gather(dense[key.atom], own_rows, columns)
-        if values.any():
-            diagonals[key] = np.tile(values, pattern.output_map.shape[1] // pattern.period)
-    return DiagonalTable(diagonals, pattern.folds, pattern.output_map, pattern.partial)
-
-
-def folded_pattern(sources: Mapping[int, SlotMap], rows: int, groups: int) -> Pattern:
-    """The pattern of `folded_table`, for which the matrix itself is not needed."""
-    slots = next(iter(sources.values())).shape[1]
-    input_period = max(period_of(source) for source in sources.values())
-    share = -(-rows // groups)
-    row_period = min(next_power_of_two(share), slots)
-    if groups > 1 and (groups * input_period > slots or row_period > input_period):
-        raise ValueError(f"{groups} shares of {rows} rows do not fit {slots // input_period} copies")
-    period = groups * input_period if groups > 1 else max(row_period, input_period)
-    slot = np.arange(slots)
-    if groups == 1:
-        row_of_slot = output_map = periodic_map(rows, slots)
-    else:
-        group = slot // input_period % groups
-        row = group * share + slot % row_period
-        held = (slot % row_period < share) & (row < rows)
-        row_of_slot = np.where(held, row, EMPTY).astype(np.int32)[None]
-        output_map = np.where(slot % input_period < row_period, row_of_slot, EMPTY).astype(np.int32)
-    window = min(row_period, input_period)
-    entries = []
-    for atom, source in sources.items():
-        keep = _first_copies(source, window, input_period)
-        for index, features in enumerate(source):
-            for rotation in range(window):
-                chosen = keep[index, rotation]
-                if not chosen.any():
-                    continue
-                # chosen is indexed by the input's slot; the output slot is `rotation` to the left of it
-                columns = np.roll(np.where(chosen, features[:input_period], EMPTY), -rotation)
-                columns = np.tile(columns, period // input_period)
-                entries += [
-                    (DiagonalKey(output, atom, index, rotation), own_rows[:period], columns)
-                    for output, own_rows in enumerate(row_of_slot)
-                ]
-    folds = []
-    step = row_period
-    while step < input_period:
-        folds.append(step)
-        step *= 2
-    return Pattern(tuple(entries), period, tuple(folds), output_map, groups > 1 and bool(folds))
+    shape = FoldedShape.of(sources, rows, groups)
+    parts = [shape.entries(atom, maps[atom], source) for atom, source in sources.items()]
+    diagonals = sparse_diagonals(parts, shape.period, shape.slots)
+    return DiagonalTable(diagonals, shape.folds, shape.output_map, shape.partial)
 
 
 def placed_table(
@@ -145,28 +164,50 @@ def placed_table(
     """
     slots = output_map.shape[1]
     target = _copies(output_map, int(output_map.max()) + 1)[:, 0]
-    diagonals: dict[DiagonalKey, Array] = {}
+    parts = []
     for atom, matrix in maps.items():
         entries = matrix.tocoo()
-        if not entries.nnz:
-            continue
         copies = _copies(sources[atom], matrix.shape[1])
         output, slot = np.divmod(target[entries.row], slots)
-        candidates = copies[entries.col]  # (entries, copies), flat slot or EMPTY
-        distance = (candidates % slots - slot[:, None] + slots // 2) % slots - slots // 2
-        nearest = np.argmin(np.where(candidates == EMPTY, slots, np.abs(distance)), axis=1)
-        chosen = candidates[np.arange(len(nearest)), nearest]
-        rotation = (chosen % slots - slot) % slots
-        group = (output * sources[atom].shape[0] + chosen // slots) * slots + rotation
-        order = np.argsort(group, kind="stable")
-        bounds = np.flatnonzero(np.diff(group[order], prepend=-1))
-        for part in np.split(order, bounds[1:]):
-            first = part[0]
-            values = np.zeros(slots)
-            values[slot[part]] = entries.data[part]
-            key = DiagonalKey(int(output[first]), atom, int(chosen[first] // slots), int(rotation[first]))
-            diagonals[key] = values
-    return DiagonalTable(diagonals, (), output_map)
+        chosen = np.empty(len(slot), dtype=np.int64)
+        for part in _chunks(len(slot), copies.shape[1]):
+            candidates = copies[entries.col[part]]  # (entries, copies), flat slot or EMPTY
+            distance = (candidates % slots - slot[part, None] + slots // 2) % slots - slots // 2
+            nearest = np.argmin(np.where(candidates == EMPTY, slots, np.abs(distance)), axis=1)
+            chosen[part] = candidates[np.arange(len(nearest)), nearest]
+        index, rotation = chosen // slots, (chosen - slot) % slots
+        order = (output * len(sources[atom]) + index) * slots + rotation
+        values = np.asarray(entries.data, dtype=np.float64)
+        parts.append(Entries(atom, order, output, index, rotation, slot, values))
+    return DiagonalTable(sparse_diagonals(parts, slots, slots), (), output_map)
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneConstants(Mapping[DiagonalKey, NDArray[Any]]):
+    """The constants of a conjugated table; see `plane_constants`. Every look-up makes a new array.
+
+    table: the table. parts: for every constant, the keys of the diagonals that it combines.
+    """
+
+    table: DiagonalTable
+    parts: Mapping[DiagonalKey, tuple[DiagonalKey, ...]]
+    planes: int
+
+    def __getitem__(self, place: DiagonalKey) -> NDArray[Any]:
+        total: NDArray[Any] | None = None
+        for key in self.parts[place]:
+            values = self.table.diagonals[key]
+            if key.atom != 0:
+                return values / 2
+            part = (values if key.input % self.planes == 0 else -1j * values) / 2
+            total = part.astype(np.complex128) if total is None else total + part
+        return np.asarray(total)
+
+    def __iter__(self) -> Iterator[DiagonalKey]:
+        return iter(self.parts)
+
+    def __len__(self) -> int:
+        return len(self.parts)
 
 
 def plane_constants(table: DiagonalTable, planes: int) -> Mapping[DiagonalKey, NDArray[Any]]:
@@ -178,15 +219,11 @@ def plane_constants(table: DiagonalTable, planes: int) -> Mapping[DiagonalKey, N
     """
     if not is_conjugated(table, planes):
         return table.diagonals
-    constants: dict[DiagonalKey, NDArray[Any]] = {}
-    for key, values in table.diagonals.items():
-        if key.atom != 0:
-            constants[key] = values / 2
-            continue
-        place = replace(key, input=key.input // planes)
-        part = (values if key.input % planes == 0 else -1j * values) / 2
-        constants[place] = constants[place] + part if place in constants else part.astype(np.complex128)
-    return constants
+    parts: dict[DiagonalKey, tuple[DiagonalKey, ...]] = {}
+    for key in table.diagonals:
+        place = replace(key, input=key.input // planes) if key.atom == 0 else key
+        parts[place] = (*parts.get(place, ()), key)
+    return PlaneConstants(table, parts, planes)
 
 
 def is_conjugated(table: DiagonalTable, planes: int) -> bool:
@@ -220,37 +257,10 @@ def folded(slots: Array, folds: Sequence[int]) -> Array:
     return slots
 
 
-def _gather(dense: Array, rows: NDArray, columns: NDArray) -> Array:
-    """dense[rows, columns] with zero where either is EMPTY."""
-    valid = (rows != EMPTY) & (columns != EMPTY)
-    return np.where(valid, dense[np.where(valid, rows, 0), np.where(valid, columns, 0)], 0.0)
-
-
-def _first_copies(source: SlotMap, window: int, period: int) -> NDArray[np.bool_]:
-    """(ciphertexts, window, period): whether the product of rotation r at input slot t counts.
-
-    Output slots with the same remainder modulo `window` are folded together, and each of these classes may use every
-    feature once. The first copy counts: the one with the smallest rotation, then the smallest slot.
-    """
-    held = source[:, :period]
-    if np.bincount(held[held != EMPTY]).max(initial=0) <= 1:  # with one copy, every class reads it once
-        return np.broadcast_to((held != EMPTY)[:, None], (len(source), window, period))
-    features = int(source.max()) + 1
-    seen = np.zeros((window, features), dtype=bool)
-    keep = np.zeros((source.shape[0], window, period), dtype=bool)
-    slot = np.arange(period)
-    for rotation in range(window):
-        for index in range(source.shape[0]):
-            feature = source[index, :period]
-            row_class = (slot - rotation) % window
-            fresh = (feature != EMPTY) & ~seen[row_class, np.where(feature == EMPTY, 0, feature)]
-            candidates = np.flatnonzero(fresh)
-            pairs = row_class[candidates] * features + feature[candidates]
-            _, first = np.unique(pairs, return_index=True)
-            chosen = candidates[first]
-            keep[index, rotation, chosen] = True
-            seen[row_class[chosen], feature[chosen]] = True
-    return keep
+def _chunks(entries: int, copies: int) -> Iterator[slice]:
+    """Slices of so many entries that their copies, as one array, stay small."""
+    size = max(1, CHUNK_CANDIDATES // copies)
+    return (slice(start, min(start + size, entries)) for start in range(0, entries, size))
 
 
 def _copies(slot_map: SlotMap, features: int) -> NDArray[np.int64]:

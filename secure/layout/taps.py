@@ -13,10 +13,9 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from secure.layout.block_tables import ShiftedWeights
 from secure.layout.packing import EMPTY, SlotMap, fanned_map, next_power_of_two, raster_positions
 from secure.stages.stages import Stage
-
-Array = NDArray[np.float64]
 
 #: With more taps than this a convolution is not laid out tap by tap: its dense map would be large.
 MAX_TAPS = 512
@@ -27,11 +26,11 @@ class Taps:
     """The taps of a convolution.
 
     inputs: (taps, positions), the flat input feature that a position reads through a tap, EMPTY outside the input.
-    weights: (channels, taps, positions), zero where inputs is EMPTY.
+    weights: from taps, in the place of channels, to channels; all without a shift, since taps lie side by side.
     """
 
     inputs: NDArray[np.int32]
-    weights: Array
+    weights: ShiftedWeights
 
 
 def stage_taps(stage: Stage) -> Taps | None:
@@ -50,9 +49,8 @@ def stage_taps(stage: Stage) -> Taps | None:
         return None
     inputs = np.full((len(offsets), positions), EMPTY, dtype=np.int32)
     inputs[tap, position] = matrix.col
-    weights = np.zeros((grid.channels, len(offsets), positions))
-    weights[channel, tap, position] = matrix.data
-    return Taps(inputs, weights)
+    values = np.asarray(matrix.data, dtype=np.float64)
+    return Taps(inputs, ShiftedWeights(np.zeros_like(tap), channel, tap, position, values, grid.channels, len(offsets)))
 
 
 def tap_blocks(count: int, channels: int, blocks: int) -> SlotMap:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 from compress.network import Conv, Input, Network, Weights
 from secure.layout.block_tables import block_table, shifted_weights
@@ -49,7 +50,7 @@ def test_a_convolution_by_taps_is_the_matrix_product(channels, sides, stride, pa
     taps, places = stage_taps(stage), compact_places(stage.grid.sizes)
     rows = tap_blocks(-(-len(taps.inputs) // planes), channels[1], 512 // places.block)
     by_plane = in_planes(np.arange(len(taps.inputs)), planes, rows)
-    table, _ = block_table({0: taps.weights}, 0, by_plane, places.block, places)
+    table, _ = block_table(taps.weights, 0, by_plane, places.block, places)
     inputs = np.where(by_plane[..., None] == EMPTY, EMPTY, taps.inputs[by_plane])
     source = Blocks(by_plane, places.block, places).scattered(inputs.astype(np.int32), EMPTY)
     assert_product(table, stage.maps[0], source, rng.normal(size=stage.maps[0].shape[1]))
@@ -75,12 +76,12 @@ def test_a_convolution_of_a_value_in_blocks_is_the_matrix_product(channels, side
     assume(
         groups == 1 or (groups * period <= blocks.shape[1] and next_power_of_two(-(-channels[1] // groups)) <= period)
     )
-    weights = shifted_weights(stage.maps[0].toarray(), channels[0], before, after)
+    weights = shifted_weights(stage.maps[0], channels[0], before, after)
     table, result = block_table(weights, 1, blocks, before.block, after, groups)
     np.testing.assert_array_equal(result.slot_map, table.output_map)
     source = Blocks(blocks, before.block, before).slot_map
     assert_product(table, stage.maps[0], source, rng.normal(size=stage.maps[0].shape[1]), atom=1)
-    assert len(weights) <= 9
+    assert weights.shifts <= 9
 
 
 @settings(max_examples=20, deadline=None)
@@ -104,12 +105,14 @@ def test_pooling_is_found_only_where_weights_are_equal_over_windows():
     grid = Grid(2, (4, 8), (1, 1), (2, 4, 8))
     pooled = rng.normal(size=(3, 2, 2, 4))
     columns = pooled.repeat(2, axis=2).repeat(2, axis=3).reshape(3, -1)
-    assert pooling_window(columns, grid) == 2
-    np.testing.assert_array_equal(pooled_columns(columns, grid, 2), pooled.reshape(3, -1))
-    columns[1, 5] += 1e-9
-    assert pooling_window(columns, grid) == 1
-    assert pooling_window(np.ones((1, 64)), grid) == 4
-    assert pooling_window(np.ones((1, 30)), Grid(2, (3, 5), (1, 1), (2, 3, 5))) == 1
+    assert pooling_window(sparse.csr_matrix(columns), grid) == 2
+    found = pooled_columns(sparse.csr_matrix(columns), grid, 2).toarray()
+    np.testing.assert_array_equal(found, pooled.reshape(3, -1))
+    for changed in (columns[1, 5] + 1e-9, 0.0):
+        columns[1, 5] = changed
+        assert pooling_window(sparse.csr_matrix(columns), grid) == 1
+    assert pooling_window(sparse.csr_matrix(np.ones((1, 64))), grid) == 4
+    assert pooling_window(sparse.csr_matrix(np.ones((1, 30))), Grid(2, (3, 5), (1, 1), (2, 3, 5))) == 1
 
 
 @pytest.mark.parametrize(
