@@ -20,6 +20,7 @@ from compress.graph.importing import import_model
 from compress.graph.layers import Imported, Layer
 from compress.graph.modules import ChannelAffine, PolynomialActivation
 from compress.graph.polynomial import fit_polynomial, guard_leading
+from compress.graph.spellings import DROPOUT_MODULES
 
 Array = NDArray[np.float64]
 
@@ -66,6 +67,9 @@ def replace_operations(
             pool = nn.AvgPool1d if len(kernel) == 1 else nn.AvgPool2d
             _swap(model, layer, pool(kernel, stride, padding))
             said.append(f"{layer.name}: max pooling -> average pooling {'x'.join(map(str, kernel))}")
+        elif layer.kind == "unevenmaxpool":
+            _swap(model, layer, layer.options["average"])
+            said.append(f"{layer.name}: max pooling -> average pooling of windows of different sizes")
         elif layer.kind == "norm" and not isinstance(layer.module, ChannelAffine):
             dtype = next(model.parameters()).dtype
             scale, shift = norm_factors(layer.module)
@@ -171,9 +175,7 @@ def _free_path(model: fx.GraphModule, path: str) -> str:
 def _remove_dropout(model: fx.GraphModule) -> None:
     """Replace dropout by the identity, because distillation trains the whole network."""
     for node in list(model.graph.nodes):
-        if node.op == "call_module" and isinstance(
-            model.get_submodule(str(node.target)), (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout)
-        ):
+        if node.op == "call_module" and isinstance(model.get_submodule(str(node.target)), DROPOUT_MODULES):
             node.replace_all_uses_with(node.all_input_nodes[0])
             model.graph.erase_node(node)
 

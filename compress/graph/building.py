@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 from compress.graph.layers import Imported, Layer
@@ -37,13 +39,15 @@ class Builder:
     """The layers found so far.
 
     value_of: graph node -> name of the layer that makes its value. A node that changes nothing, such as dropout, has
-    the name of its input.
+    the name of its input. parts_of: the same for a node that makes several values, such as chunk.
     """
 
     def __init__(self, traced: Trace, rules: Mapping[Spelling, Rule]) -> None:
         self.trace = traced
         self.rules = rules
+        self.input_shape: Shape = tuple(traced.values[traced.placeholder].shape[1:])
         self.value_of: dict[fx.Node, str] = {traced.placeholder: "input"}
+        self.parts_of: dict[fx.Node, tuple[str, ...]] = {}
         self.layers: list[Layer] = []
         self.names: set[str] = {"input"}
         self.dropped: list[str] = []
@@ -56,15 +60,15 @@ class Builder:
         for node in list(self.trace.graph_module.graph.nodes):
             if node.op in ("placeholder", "output") or node not in self.trace.encrypted:
                 continue
-            if not isinstance(self.trace.values[node], Tensor):
-                if any(user in self.trace.encrypted and user.op != "output" for user in node.users) or node.users:
-                    raise self.unsupported(node, "makes several values")
+            if not node.users and not isinstance(self.trace.values[node], Tensor):
                 continue
             self._check_in_place(node)
             rule = self._rule(node)
             if rule is None:
                 raise self.unsupported(node)
             rule.apply(self, node)
+            if node not in self.value_of and node not in self.parts_of:
+                raise self.unsupported(node, "makes several values or a number")
         if not self.layers:
             advice = "give a model with a Linear or Conv layer"
             raise unsupported("output", "a network", "without any layer cannot be converted", advice)
@@ -83,15 +87,18 @@ class Builder:
 
     def append(
         self, node: fx.Node, kind: str, *, inputs: tuple[str, ...] | None = None, shape: Shape | None = None,
-        module: nn.Module | None = None, **options: Any,
-    ) -> None:  # fmt: skip
-        """Add a layer for a node. inputs, shape: where they are not those of the node."""
+        module: nn.Module | None = None, suffix: str = "", **options: Any,
+    ) -> str:  # fmt: skip
+        """Add a layer for a node and return its name. inputs, shape: where they are not those of the node.
+
+        suffix: what the layer's name has after the node's, for a node of several layers.
+        """
         if inputs is None:
             source = source_of(node)
             if source not in self.value_of:
                 raise self.unsupported(node, "of a constant")
             inputs = (self.value_of[source],)
-        name = self._unique(str(node.target) if node.op == "call_module" else node.name)
+        name = self._unique((str(node.target) if node.op == "call_module" else node.name) + suffix)
         self.layers.append(
             Layer(
                 name=name,
@@ -104,6 +111,7 @@ class Builder:
             )
         )
         self.value_of[node] = name
+        return name
 
     def alias(self, node: fx.Node) -> None:
         """The node changes nothing: its value is that of its input."""
@@ -114,13 +122,32 @@ class Builder:
         return isinstance(argument, fx.Node) and argument in self.value_of
 
     def shape(self, node: fx.Node) -> Shape:
-        """The shape of a node's value without the batch axis."""
-        return tuple(self.trace.values[node].shape[1:])
+        """The shape of a node's value without the batch axis; (1,) for one number per input."""
+        return tuple(self.trace.values[node].shape[1:]) or (1,)
 
     def constant(self, argument: Any) -> Tensor:
         """An argument that is not encrypted, as a float64 tensor."""
         value = self.trace.values[argument] if isinstance(argument, fx.Node) else argument
-        return torch.as_tensor(value, dtype=torch.float64)
+        return torch.as_tensor(value.detach() if isinstance(value, Tensor) else value, dtype=torch.float64)
+
+    def array(self, tensor: Tensor) -> NDArray[np.float64]:
+        """A parameter as a numpy array of its own."""
+        return np.array(tensor.detach().to(torch.float64).numpy())
+
+    def per_input(self, node: fx.Node, argument: Any, *, keep: int = 0) -> NDArray[np.float64]:
+        """A constant without its batch axis, if it has one: if it has as many axes as the node's value, and more than
+        `keep`.
+
+        Raises: UnsupportedLayerError for a constant that varies along the batch.
+        """
+        part, rank = self.constant(argument), self.trace.values[node].ndim
+        if part.ndim < rank or part.ndim <= keep:
+            return part.numpy()
+        if (part != part[:1]).any():
+            raise self.unsupported(
+                node, "with a constant that varies along the batch", "use a constant without a batch axis"
+            )
+        return part[0].numpy()
 
     def unsupported(self, node: fx.Node, reason: str = "", advice: str = "") -> Exception:
         """The error for a node that no rule takes, or that a rule cannot take."""

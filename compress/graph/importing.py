@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from compress.graph import rules, spellings
+from compress.graph import moves, resampling, rules, spellings, weighted
 from compress.graph.building import Builder, Rule, by_spelling
 from compress.graph.layers import Imported
 from compress.graph.tracing import trace
@@ -18,12 +18,19 @@ from compress.network import Shape
 
 _POOL = "average pooling: a fixed linear map"
 _POLYNOMIAL = "a polynomial of degree 2 or 4, fitted on calibration images and then trained: one or two squarings"
+_PRODUCT = "with constants: a product with a plain matrix"
+_SUM = "over any axes but the batch: a fixed linear map; the mean over all spatial axes is average pooling"
+_CHOICE = "a choice of the same values and constants, merged with the linear map that reads them"
 _ORDER = "another order of the same values, merged with the linear map that reads them"
 
 #: What has a form under encryption, and which. Other targets add their own rules, or replace some of these.
 RULES: tuple[Rule, ...] = (
-    Rule(spellings.LINEAR, rules.linear, "a product of the encrypted vector with a plain matrix"),
-    Rule(spellings.CONVOLUTION, rules.convolution, "a product with the plain matrix of the convolution"),
+    Rule(spellings.LINEAR, weighted.linear, "a product of the encrypted vector with a plain matrix"),
+    Rule(spellings.CONVOLUTION, weighted.convolution, "a product with the plain matrix of the convolution"),
+    Rule(spellings.TRANSPOSED, weighted.transposed_convolution, "a product with the plain matrix of the convolution"),
+    Rule(spellings.MATRIX_PRODUCT, weighted.matrix_product, _PRODUCT),
+    Rule(spellings.ADDED_PRODUCT, weighted.added_product, _PRODUCT),
+    Rule(spellings.EINSUM, weighted.written_out, _PRODUCT),
     Rule(
         spellings.BATCH_NORM,
         rules.batch_norm,
@@ -37,21 +44,31 @@ RULES: tuple[Rule, ...] = (
     Rule(
         spellings.POWER,
         rules.power,
-        "exponent 2: one squaring; 4: two squarings; any other whole exponent: a fitted polynomial",
+        "exponent 2: one squaring; 3 or 4: two squarings; a larger whole exponent: a fitted polynomial",
     ),
     Rule(spellings.ADD, rules.add, "of two encrypted values: one addition; of a constant: a plain shift"),
     Rule(spellings.SUBTRACT, rules.subtract, "of two encrypted values: one subtraction; of a constant: a plain shift"),
-    Rule(spellings.MULTIPLY, rules.multiply, "by a constant: a plain factor; of a value by itself: one squaring"),
+    Rule(
+        spellings.MULTIPLY,
+        rules.multiply,
+        "by a constant: a plain factor; of a value by itself: one squaring; of two values: two squarings side by side",
+    ),
     Rule(spellings.DIVIDE, rules.divide, "by a constant: a plain factor"),
     Rule(spellings.NEGATE, rules.negate, "a plain factor of -1"),
-    Rule(spellings.AVERAGE_POOL, rules.average_pool, _POOL),
-    Rule(spellings.ADAPTIVE_AVERAGE_POOL, rules.adaptive_average_pool, _POOL),
-    Rule(spellings.MEAN, rules.mean, "over all spatial axes: " + _POOL),
-    Rule(spellings.MAX_POOL, rules.max_pool, _POOL + "; training makes up for the difference"),
-    Rule(spellings.ADAPTIVE_MAX_POOL, rules.adaptive_max_pool, _POOL + "; training makes up for the difference"),
+    Rule(spellings.AVERAGE_POOL, resampling.average_pool, _POOL),
+    Rule(spellings.ADAPTIVE_AVERAGE_POOL, resampling.adaptive_average_pool, _POOL),
+    Rule(spellings.MEAN, resampling.mean, _SUM),
+    Rule(spellings.SUM, resampling.total, _SUM),
+    Rule(spellings.INTERPOLATE, resampling.interpolate, "a fixed linear map"),
+    Rule(spellings.MAX_POOL, resampling.max_pool, _POOL + "; training makes up for the difference"),
+    Rule(spellings.ADAPTIVE_MAX_POOL, resampling.adaptive_max_pool, _POOL + "; training makes up for the difference"),
     Rule(spellings.RESHAPE, rules.reshape, _ORDER),
     Rule(spellings.PERMUTE, rules.permute, _ORDER),
     Rule(spellings.TRANSPOSE, rules.permute, _ORDER),
+    Rule(spellings.CONCATENATE, moves.concatenate, _CHOICE),
+    Rule(spellings.ITEM, moves.item, _CHOICE),
+    Rule(spellings.PAD, moves.move, _CHOICE),
+    Rule(spellings.MOVE, moves.move, _CHOICE),
     Rule(spellings.ALIAS, rules.alias, "nothing: left out"),
     Rule(spellings.DROPOUT, rules.dropout_function, "with training=False nothing: left out"),
     Rule(

@@ -10,17 +10,22 @@ import torch
 from numpy.typing import NDArray
 from torch import fx, nn
 
+from compress.graph.unsupported import unsupported
 from compress.network import Shape
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """One operation: linear, conv, norm, affine, avgpool, maxpool, activation, polynomial, add, reshape or permute.
+    """One operation of a kind.
+
+    Linear: linear, conv, convtranspose, norm, affine, avgpool, axismap, gather, concat, add, reshape, permute. Of two
+    values: multiply. Exact as well: polynomial. Conversion replaces activation, maxpool, unevenmaxpool, samplenorm.
 
     name: module path (with '#2', '#3' when a module is called again) or function name, unique. inputs: names of layers
     or 'input'. shape: of the value without the batch axis. module: the torch module, if it is one. options: the kind's
-    numbers (stride, padding, dilation, groups, kernel, scale, shift, axes, coefficients, signs) or 'function', the
-    evaluator of an activation.
+    numbers (stride, padding, dilation, groups, kernel, scale, shift, axes, axis, matrix, indices, coefficients, signs,
+    and weight and bias of a layer without a module), 'function', the evaluator of an activation, or 'average', what
+    takes the place of an uneven max pooling.
     """
 
     name: str
@@ -33,9 +38,9 @@ class Layer:
 
     @property
     def torch_module(self) -> nn.Module:
-        """The torch module, for kinds that always have one (linear, conv)."""
+        """The torch module of a linear or conv layer. Raises: UnsupportedLayerError for one that is a function."""
         if self.module is None:
-            raise TypeError(f"layer '{self.name}' of kind {self.kind} is a function")
+            raise unsupported(self.name, f"{self.kind} layer", "without a module", "write it as a module of torch.nn")
         return self.module
 
     def evaluated(self, x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,34 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, fx
 
+from compress.coefficients import LARGEST_DEGREE
 from compress.graph.building import Builder, argument, source_of
-from compress.graph.spellings import ONE_DIMENSIONAL, TRANSPOSE
+from compress.graph.moves import broadcast
+from compress.graph.spellings import TRANSPOSE
 from compress.graph.tracing import EXAMPLE_BATCH
-
-
-def linear(build: Builder, node: fx.Node) -> None:
-    build.append(node, "linear", module=build.module_of(node))
-
-
-def convolution(build: Builder, node: fx.Node) -> None:
-    module: Any = build.module_of(node)
-    if module.padding_mode != "zeros":
-        raise build.unsupported(node, f"with padding_mode '{module.padding_mode}'", "use padding_mode='zeros'")
-    padding = module.padding
-    if padding == "valid":
-        padding = (0,) * len(module.kernel_size)
-    elif padding == "same":
-        reach = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
-        if any(total % 2 for total in reach):
-            raise build.unsupported(
-                node, "with padding 'same' and an even kernel pads unevenly", "use an odd kernel size"
-            )
-        padding = tuple(total // 2 for total in reach)
-    options = {"stride": module.stride, "padding": padding, "dilation": module.dilation, "groups": module.groups}
-    build.append(node, "conv", module=module, **options)
 
 
 def batch_norm(build: Builder, node: fx.Node) -> None:
@@ -74,7 +55,7 @@ def square(build: Builder, node: fx.Node) -> None:
 
 
 def power(build: Builder, node: fx.Node) -> None:
-    _power(build, node, node.args[1])
+    _power(build, node, argument(node, 1, "exponent", None))
 
 
 def _power(build: Builder, node: fx.Node, exponent: Any) -> None:
@@ -86,7 +67,7 @@ def _power(build: Builder, node: fx.Node, exponent: Any) -> None:
     inputs = (build.value_of[source_of(node)],)
     if exponent == 1:
         build.alias(node)
-    elif exponent in (2, 4):
+    elif exponent <= LARGEST_DEGREE:
         coefficients = torch.zeros(exponent + 1, 1, dtype=torch.float64)
         coefficients[-1] = 1.0
         build.append(node, "polynomial", inputs=inputs, coefficients=coefficients.numpy())
@@ -103,20 +84,32 @@ def subtract(build: Builder, node: fx.Node) -> None:
 
 
 def _sum(build: Builder, node: fx.Node, sign: float) -> None:
-    if argument(node, 2, "alpha", 1) != 1:
-        raise build.unsupported(node, "with alpha", "multiply by a constant first")
+    factor = argument(node, 2, "alpha", 1)
+    if not isinstance(factor, (int, float)):
+        raise build.unsupported(node, "with a computed alpha", "multiply by a constant first")
     left, right = _operands(node)
     if build.is_value(left) and build.is_value(right):
-        if build.shape(left) != build.shape(right):
-            shapes = f"of shapes {build.shape(left)} and {build.shape(right)}"
-            raise build.unsupported(
-                node, shapes, "add values of one shape; project the shortcut by a 1x1 Conv or a Linear"
-            )
-        build.append(node, "add", inputs=(build.value_of[left], build.value_of[right]), signs=(1.0, sign))
+        _add(build, node, left, right, sign * factor)
     elif build.is_value(left):
-        _affine(build, node, left, torch.tensor(1.0), sign * build.constant(right))
+        _affine(build, node, left, torch.tensor(1.0), sign * factor * build.constant(right))
     else:
-        _affine(build, node, right, torch.tensor(sign), build.constant(left))
+        _affine(build, node, right, torch.tensor(sign * factor), build.constant(left))
+
+
+def _add(build: Builder, node: fx.Node, left: fx.Node, right: fx.Node, factor: float) -> None:
+    first, second = _broadcast(build, node, left, right)
+    if abs(factor) != 1:
+        scale, shift = np.array(abs(factor)), np.array(0.0)
+        second = build.append(node, "affine", inputs=(second,), suffix=".scaled", scale=scale, shift=shift)
+    build.append(node, "add", inputs=(first, second), signs=(1.0, 1.0 if factor > 0 else -1.0))
+
+
+def _broadcast(build: Builder, node: fx.Node, left: fx.Node, right: fx.Node) -> tuple[str, str]:
+    """The names of two values, both in the shape of the node's value."""
+    return (
+        broadcast(build, node, left, build.shape(node), suffix=".left"),
+        broadcast(build, node, right, build.shape(node), suffix=".right"),
+    )
 
 
 def multiply(build: Builder, node: fx.Node) -> None:
@@ -127,7 +120,7 @@ def multiply(build: Builder, node: fx.Node) -> None:
     elif build.value_of[left] == build.value_of[right]:
         _power(build, node, 2)
     else:
-        raise build.unsupported(node, "of two encrypted values")
+        build.append(node, "multiply", inputs=_broadcast(build, node, left, right))
 
 
 def divide(build: Builder, node: fx.Node) -> None:
@@ -146,105 +139,19 @@ def _operands(node: fx.Node) -> tuple[Any, Any]:
 
 
 def _affine(build: Builder, node: fx.Node, source: Any, scale: Tensor, shift: Tensor) -> None:
-    shape = build.trace.values[node].shape
-    if shape != build.trace.values[source].shape:
-        raise build.unsupported(
-            node, "with a constant larger than the value", "use a constant that broadcasts to the value"
-        )
-    parts: dict[str, Any] = {}
-    for key, part in (("scale", scale), ("shift", shift)):
-        part = part.detach().to(torch.float64)
-        if part.ndim == len(shape):
-            if part.shape[0] != 1:
-                raise build.unsupported(
-                    node, "with a constant that varies along the batch", "use a constant without a batch axis"
-                )
-            part = part[0]
-        parts[key] = part.numpy()
-    build.append(node, "affine", inputs=(build.value_of[source],), **parts)
-
-
-def average_pool(build: Builder, node: fx.Node) -> None:
-    _pool(build, node, "avgpool", ["ceil_mode", "count_include_pad", "divisor_override"])
-
-
-def max_pool(build: Builder, node: fx.Node) -> None:
-    _pool(build, node, "maxpool", ["dilation", "ceil_mode"])
-
-
-def _pool(build: Builder, node: fx.Node, kind: str, last_arguments: list[str]) -> None:
-    module, rank = build.module_of(node), _rank(build, node)
-    if module is None:
-        names = ["input", "kernel_size", "stride", "padding", *last_arguments]
-        defaults = {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False, "count_include_pad": True}
-        given = defaults | dict(zip(names, node.args, strict=False)) | dict(node.kwargs)
-    else:
-        given = vars(module)
-    kernel, padding = _tuple(given["kernel_size"], rank), _tuple(given["padding"], rank)
-    stride = kernel if given["stride"] in (None, (), []) else _tuple(given["stride"], rank)
-    if given["ceil_mode"]:
-        raise build.unsupported(
-            node, "with ceil_mode=True has windows of different sizes", "use ceil_mode=False, pad the input instead"
-        )
-    if kind == "avgpool" and not given.get("count_include_pad", True) and any(padding):
-        raise build.unsupported(
-            node, "with count_include_pad=False and padding", "use count_include_pad=True or padding=0"
-        )
-    if given.get("divisor_override") is not None:
-        raise build.unsupported(node, "with divisor_override", "scale the next layer instead")
-    if any(d != 1 for d in _tuple(given.get("dilation", 1), rank)):
-        raise build.unsupported(node, "with dilation", "use dilation=1")
-    build.append(node, kind, kernel=kernel, stride=stride, padding=padding)
-
-
-def adaptive_average_pool(build: Builder, node: fx.Node) -> None:
-    _adaptive(build, node, "avgpool")
-
-
-def adaptive_max_pool(build: Builder, node: fx.Node) -> None:
-    _adaptive(build, node, "maxpool")
-
-
-def _adaptive(build: Builder, node: fx.Node, kind: str) -> None:
-    module, rank = build.module_of(node), _rank(build, node)
-    output_size: Any = argument(node, 1, "output_size", None) if module is None else module.output_size
-    sizes = build.trace.values[source_of(node)].shape[-rank:]
-    wanted = _tuple(output_size, rank)
-    outputs = tuple(size if out is None else out for size, out in zip(sizes, wanted, strict=True))
-    if any(size % out for size, out in zip(sizes, outputs, strict=True)):
-        reason = f"from {tuple(sizes)} to {outputs} has windows of different sizes"
-        raise build.unsupported(node, reason, "choose an output size that divides the input size")
-    kernel = tuple(size // out for size, out in zip(sizes, outputs, strict=True))
-    build.append(node, kind, kernel=kernel, stride=kernel, padding=(0,) * rank)
-
-
-def mean(build: Builder, node: fx.Node) -> None:
-    """The mean over all spatial axes is average pooling over the whole image; without keepdim a reshape follows."""
-    source = build.trace.values[source_of(node)]
-    rank = source.ndim
-    given = argument(node, 1, "dim", None)
-    axes = sorted(axis % rank for axis in ((given,) if isinstance(given, int) else given or range(rank)))
-    spatial = rank - 2
-    if spatial not in (1, 2) or axes != list(range(2, rank)):
-        raise build.unsupported(
-            node, f"over axes {axes} of {rank}", "take the mean over all spatial axes, or use AvgPool"
-        )
-    kernel = tuple(source.shape[2:])
-    pooled = (source.shape[1],) + (1,) * spatial
-    build.append(node, "avgpool", shape=pooled, kernel=kernel, stride=kernel, padding=(0,) * spatial)
-    if build.shape(node) != pooled:
-        build.append(node, "reshape", inputs=(build.value_of[node],))
+    wide = broadcast(build, node, source, build.shape(node), suffix=".wide")
+    build.append(node, "affine", inputs=(wide,), scale=build.per_input(node, scale), shift=build.per_input(node, shift))
 
 
 def reshape(build: Builder, node: fx.Node) -> None:
     before, after = build.trace.values[source_of(node)].shape, build.trace.values[node].shape
-    if len(after) < 2 or after[0] != EXAMPLE_BATCH:
+    if not len(after) or after[0] != EXAMPLE_BATCH:
         raise build.unsupported(
             node,
             f"changes the batch axis ({tuple(before)} to {tuple(after)})",
             "keep axis 0, for instance flatten(1)",
         )
-    if tuple(before) == tuple(after):
+    if build.shape(source_of(node)) == build.shape(node):
         build.alias(node)
     else:
         build.append(node, "reshape")
@@ -284,16 +191,3 @@ def softmax(build: Builder, node: fx.Node) -> None:
     node.replace_all_uses_with(source_of(node))
     build.trace.graph_module.graph.erase_node(node)
     build.trace.graph_module.recompile()
-
-
-def _rank(build: Builder, node: fx.Node) -> int:
-    """How many spatial axes a pooling has."""
-    module = build.module_of(node)
-    spellings: tuple[Any, ...] = (node.target,) if module is None else type(module).__mro__
-    return 1 if any(one in ONE_DIMENSIONAL for one in spellings) else 2
-
-
-def _tuple(value: Any, rank: int) -> tuple[Any, ...]:
-    if isinstance(value, (tuple, list)):
-        return tuple(value) if len(value) == rank else tuple(value) * rank
-    return (value,) * rank

@@ -18,8 +18,13 @@ from compress.graph.modules import ChannelAffine, PolynomialActivation
 Spelling = type[nn.Module] | Callable[..., Any] | str
 Spellings = frozenset[Any]
 
-LINEAR: Spellings = frozenset({nn.Linear})
-CONVOLUTION: Spellings = frozenset({nn.Conv1d, nn.Conv2d})
+LINEAR: Spellings = frozenset({nn.Linear, F.linear})
+CONVOLUTION: Spellings = frozenset({nn.Conv1d, nn.Conv2d, F.conv1d, F.conv2d})
+TRANSPOSED: Spellings = frozenset({nn.ConvTranspose1d, nn.ConvTranspose2d, F.conv_transpose1d, F.conv_transpose2d})
+MATRIX_PRODUCT: Spellings = frozenset({operator.matmul, torch.matmul, torch.mm, torch.bmm, "matmul", "mm", "bmm"})
+ADDED_PRODUCT: Spellings = frozenset({torch.addmm})
+#: Operations that are linear in their one value, if the rest is constant.
+EINSUM: Spellings = frozenset({torch.einsum, torch.tensordot, torch.functional.einsum, torch.baddbmm})
 BATCH_NORM: Spellings = frozenset({nn.BatchNorm1d, nn.BatchNorm2d})
 #: The modules that conversion itself puts into a model.
 CHANNEL_AFFINE: Spellings = frozenset({ChannelAffine})
@@ -56,6 +61,24 @@ ADAPTIVE_MAX_POOL: Spellings = frozenset({
     nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, F.adaptive_max_pool1d, F.adaptive_max_pool2d,
 })  # fmt: skip
 MEAN: Spellings = frozenset({torch.mean, "mean"})
+SUM: Spellings = frozenset({torch.sum, "sum"})
+INTERPOLATE: Spellings = frozenset({nn.Upsample, F.interpolate, F.upsample})
+CONCATENATE: Spellings = frozenset({torch.cat, torch.concat, torch.concatenate})
+ITEM: Spellings = frozenset({operator.getitem})
+PAD: Spellings = frozenset({
+    nn.ZeroPad1d, nn.ZeroPad2d, nn.ConstantPad1d, nn.ConstantPad2d, nn.ReflectionPad1d, nn.ReflectionPad2d,
+    nn.ReplicationPad1d, nn.ReplicationPad2d, nn.CircularPad1d, nn.CircularPad2d, F.pad,
+})  # fmt: skip
+#: Operations whose result consists of elements of their values and constants.
+MOVE: Spellings = frozenset({
+    torch.chunk, torch.split, torch.tensor_split, torch.unbind, torch.stack, torch.narrow, torch.select,
+    torch.index_select, torch.roll, torch.tile, torch.repeat_interleave, torch.movedim, torch.swapaxes, torch.tril,
+    torch.triu, torch.masked_fill, torch.where, torch.hstack, torch.broadcast_to, F.unfold, F.pixel_shuffle,
+    F.pixel_unshuffle, F.channel_shuffle, nn.Unfold, nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle, "chunk",
+    "split", "tensor_split", "unbind", "narrow", "select", "index_select", "roll", "tile", "repeat", "expand",
+    "expand_as", "repeat_interleave", "movedim", "swapaxes", "tril", "triu", "masked_fill", "unfold", "broadcast_to",
+    getattr,
+})  # fmt: skip
 
 RESHAPE: Spellings = frozenset({
     nn.Flatten, nn.Unflatten, torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze,
@@ -63,10 +86,14 @@ RESHAPE: Spellings = frozenset({
 })  # fmt: skip
 PERMUTE: Spellings = frozenset({torch.permute, "permute"})
 TRANSPOSE: Spellings = frozenset({torch.transpose, "transpose"})
+#: Modules that do something during training only. Conversion takes them out before it trains.
+DROPOUT_MODULES = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 ALIAS: Spellings = frozenset({
-    nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, "contiguous", "clone", "detach", torch.clone,
+    nn.Identity, *DROPOUT_MODULES, "contiguous", "clone", "detach", torch.clone,
 })  # fmt: skip
-DROPOUT: Spellings = frozenset({F.dropout, F.dropout2d})
+DROPOUT: Spellings = frozenset({
+    F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout,
+})  # fmt: skip
 SOFTMAX: Spellings = frozenset({
     nn.Softmax, nn.LogSoftmax, F.softmax, F.log_softmax, torch.softmax, torch.log_softmax, "softmax", "log_softmax",
 })  # fmt: skip
@@ -86,6 +113,8 @@ def spelled(spelling: Spelling) -> str:
     """How a spelling is written in a model, for people: nn.Linear, F.relu, torch.add, x + y, x.view()."""
     if isinstance(spelling, str):
         return f"x.{spelling}()"
+    if spelling is getattr:
+        return "x.mT"  # the one attribute that is an operation
     name, home = spelling.__name__, getattr(spelling, "__module__", None) or ""
     if isinstance(spelling, type):
         return f"nn.{name}" if home.startswith("torch.nn") else name
@@ -99,5 +128,5 @@ def spelled(spelling: Spelling) -> str:
 
 _OPERATORS = {
     "add": "x + y", "iadd": "x += y", "sub": "x - y", "isub": "x -= y", "mul": "x * y", "imul": "x *= y",
-    "truediv": "x / y", "itruediv": "x /= y", "neg": "-x", "pow": "x ** y", "matmul": "x @ y",
+    "truediv": "x / y", "itruediv": "x /= y", "neg": "-x", "pow": "x ** y", "matmul": "x @ y", "getitem": "x[...]",
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -103,6 +104,9 @@ class _Tracer(fx.Tracer):
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **named: Any) -> Any:
         if kind == "placeholder" and args and self.values:
             return args[0]  # an argument of forward after the input has its default
+        if kind == "call_function" and target is not operator.getitem:
+            args = tuple(_spread(part) for part in args)
+            kwargs = {name: _spread(part) for name, part in kwargs.items()}
         return super().create_proxy(kind, target, args, kwargs, *rest, **named)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
@@ -134,6 +138,12 @@ class _Tracer(fx.Tracer):
             raise _Fails(node, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
         finally:
             self._running = False
+
+
+def _spread(argument: Any) -> Any:
+    """A value that is a tuple of tensors, such as that of chunk, as its parts."""
+    several = isinstance(argument, ShapedProxy) and isinstance(argument.example, (tuple, list))
+    return tuple(argument) if several else argument
 
 
 def run_operation(root: nn.Module, node: fx.Node, args: Any, kwargs: Any) -> Any:

@@ -126,7 +126,7 @@ SPELLINGS = {
     "x.tanh()": lambda m, x: x.tanh(),
     "F.hardtanh": lambda m, x: F.hardtanh(x),
     "F.softplus": lambda m, x: F.softplus(x),
-    "x ** 3": lambda m, x: x**3,
+    "x ** 5": lambda m, x: x**5,
 }
 
 
@@ -201,11 +201,6 @@ class Two(nn.Module):
         return x + y
 
 
-class Rebuilt(nn.Linear):
-    def forward(self, x):
-        return F.linear(x, self.weight)
-
-
 def stack(*layers):
     return nn.Sequential(*layers)
 
@@ -218,60 +213,44 @@ REFUSED = [
     (stack(nn.Softmax(1), nn.Linear(6, 2)), (6,), "layer '0': Softmax"),
     (Attends(), (4, 6), "layer 'block': MultiheadAttention .* replace attention by"),
     (stack(nn.LSTM(6, 6)), (4, 6), "layer '0': LSTM .* unroll to linear layers"),
-    (stack(nn.ConvTranspose2d(2, 2, 2)), (2, 6, 6), "layer '0': ConvTranspose2d .* use "),
     (stack(nn.Conv3d(2, 2, 2)), (2, 6, 6, 6), "layer '0': Conv3d .* use Conv2d"),
-    (stack(nn.Upsample(scale_factor=2)), (2, 6, 6), "layer '0': Upsample .* use "),
-    (stack(nn.ZeroPad2d(1)), (2, 6, 6), "layer '0': ZeroPad2d .* padding of the convolution"),
-    (
-        stack(nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect")),
-        (2, 6, 6),
-        "with padding_mode 'reflect'; use padding_mode='zeros'",
-    ),
-    (
-        stack(nn.Conv2d(2, 2, 2, padding="same")),
-        (2, 6, 6),
-        "padding 'same' and an even kernel pads unevenly; use an odd kernel",
-    ),
-    (
-        stack(nn.AvgPool2d(4, ceil_mode=True)),
-        (2, 6, 6),
-        "layer '0': AvgPool2d with ceil_mode=True .*; use ceil_mode=False",
-    ),
-    (stack(nn.AvgPool2d(3, padding=1, count_include_pad=False)), (2, 6, 6), "count_include_pad=False and padding; use"),
-    (stack(nn.AvgPool2d(2, divisor_override=3)), (2, 6, 6), "with divisor_override; scale the next layer"),
     (stack(nn.MaxPool2d(2, dilation=2)), (2, 6, 6), "MaxPool2d with dilation; use dilation=1"),
-    (stack(nn.AdaptiveAvgPool2d(4)), (2, 6, 6), r"from \(6, 6\) to \(4, 4\) .*; choose an output size that divides"),
     (
         stack(nn.BatchNorm1d(6, track_running_stats=False)),
         (6,),
         "without running statistics normalizes by the batch; use",
     ),
-    (Rebuilt(6, 6), (6,), "linear has no encrypted form; use nn.Linear as a module"),
     (Nested(), (6,), "layer 'inner.cumsum': cumsum has no encrypted form"),
     (Branches(), (6,), "layer 'Branches': control flow that depends on the data .*; compute on the whole tensor"),
     (Two(), (6,), r"forward takes 2 inputs \(x, y\); write a module whose forward takes one tensor"),
     (Calls(lambda m, x: (x, x)), (6,), "forward returns several values; return one tensor"),
-    (
-        Calls(lambda m, x: torch.cat([x, m.other(x)], 1)),
-        (6,),
-        "layer 'cat': cat has no encrypted form; add the branches",
-    ),
-    (Calls(lambda m, x: x[:, 0]), (6,), "getitem has no encrypted form; select with a Linear"),
-    (Calls(lambda m, x: x.chunk(2, 1)[0]), (6,), "chunk makes several values; use one Linear"),
-    (Calls(lambda m, x: x * m.other(x)), (6,), "mul of two encrypted values; multiply by a constant"),
     (Calls(lambda m, x: 1 / x), (6,), "truediv by an encrypted value; divide by a constant"),
     (Calls(lambda m, x: x / m.other(x)), (6,), "truediv of two encrypted values; divide by a constant"),
+    (Calls(lambda m, x: x.sum()), (6,), "sum over the batch axis; take it over other axes, for instance dim=1"),
+    (Calls(lambda m, x: x.mean(0, keepdim=True)), (6,), "mean over the batch axis; take it over other axes"),
+    (
+        Calls(lambda m, x: x[0]),
+        (6,),
+        r"getitem changes the batch axis; keep axis 0: index the other axes, as in x\[:, 0",
+    ),
+    (Calls(lambda m, x: torch.roll(x, 1, 0)), (6,), "roll mixes the inputs of a batch; keep axis 0"),
+    (Calls(lambda m, x: x.masked_fill(m.mean > 0.3, -math.inf)), (6,), "masked_fill fills in values that are not fin"),
+    (Calls(lambda m, x: x.unsqueeze(1) + torch.ones(3, 3, 1, 6)), (6,), "mixes the inputs of a batch; give both"),
+    (Calls(lambda m, x: x + m.other(x).unsqueeze(1)), (6,), "of shapes .6,. and .3, 6. mixes the inputs of a batch"),
+    (Calls(lambda m, x: x @ m.other(x).unsqueeze(2)), (6,), "matmul of two encrypted values; multiply a value by"),
+    (Calls(lambda m, x: torch.einsum("bi,bi->b", x, m.other(x))), (6,), "einsum of two encrypted values; multiply"),
+    (
+        Calls(lambda m, x: F.linear(m.other.weight, x)),
+        (6,),
+        "linear with weights that depend on the input; use weights",
+    ),
+    (Calls(lambda m, x: x.max(1)[0]), (6,), "max has no encrypted form; use average pooling"),
+    (Calls(lambda m, x: x[:, x.argmax(1)]), (6,), "argmax has no encrypted form; leave it to the client"),
+    (Calls(lambda m, x: x * x.mean().item()), (6,), "mean over the batch axis|item has no encrypted form"),
+    (Calls(lambda m, x: F.interpolate(x.view(-1, 1, 2, 3), (3, 3), mode="bilinear", antialias=True)), (6,), "antial"),
     (Calls(lambda m, x: x**0.5), (6,), "pow with exponent 0.5; use a whole exponent"),
-    (Calls(lambda m, x: torch.add(x, x, alpha=2)), (6,), "add with alpha; multiply by a constant first"),
     (Calls(lambda m, x: x.flatten()), (6,), r"flatten changes the batch axis \(\(3, 6\) to \(18,\)\); keep axis 0"),
     (Calls(lambda m, x: x.transpose(0, 1)), (6,), "transpose moves the batch axis; keep axis 0 first"),
-    (Calls(lambda m, x: x.mean(1)), (6,), r"mean over axes \[1\] of 2; take the mean over all spatial axes"),
-    (Calls(lambda m, x: x.sum(1)), (6,), "sum has no encrypted form; use an average"),
-    (
-        Calls(lambda m, x: x.unsqueeze(1) + x.unsqueeze(2)),
-        (6,),
-        r"add of shapes \(1, 6\) and \(6, 1\); add values of one shape",
-    ),
     (Calls(lambda m, x: x + torch.ones(3, 6).to(x)), (6,), "add has no encrypted form|to has no|batch axis"),
     (
         Calls(lambda m, x: F.relu(x, inplace=True) + x),
