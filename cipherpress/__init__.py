@@ -52,6 +52,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
     from compress.errors import InsecureParametersError as InsecureParametersError
     from compress.errors import KeyBytesError as KeyBytesError
     from compress.errors import KeyMismatchError as KeyMismatchError
+    from compress.errors import KeyNotRegisteredError as KeyNotRegisteredError
     from compress.errors import LevelBudgetError as LevelBudgetError
     from compress.errors import ModelError as ModelError
     from compress.errors import OverwriteError as OverwriteError
@@ -114,7 +115,8 @@ _DEFINED_IN = {
         "BackendError", "BudgetError", "CalibrationError", "CipherpressError", "CompileError", "CompressError",
         "ConfigError", "CostModelError", "DataError", "FormatError", "InputRangeError", "InputShapeError",
         "InsecureParametersError", "KeyBytesError",
-        "KeyMismatchError", "LevelBudgetError", "ModelError", "OverwriteError", "PlanBudgetError", "PlanError",
+        "KeyMismatchError", "KeyNotRegisteredError", "LevelBudgetError", "ModelError", "OverwriteError", "PlanBudgetError",
+        "PlanError",
         "PrecisionError", "SecretKeyError", "SlotOverflowError", "UnsupportedLayerError",
     ),
     "compress.gathering": ("as_dataset",),

@@ -14,26 +14,34 @@ if TYPE_CHECKING:
     from torch import nn
 
     from compress.dataset import Dataset
+    from compress.scores import Task
     from compress.model.compressed import CompressedModel
     from compress.network import Network
     from secure.bundle.specs import Bundle
 
 
 def load_artifact(
-    spec: str, weights: Path | None = None, factory: str | None = None
+    spec: str, weights: Path | None = None, factory: str | None = None, *, random_weights: bool | None = None
 ) -> nn.Module | CompressedModel | Network | Bundle:
     """A torch module, CompressedModel, Network or Bundle from a MODEL argument.
 
-    Raises: ModelError, FormatError.
+    random_weights: whether those of file.py:factory may be random; None where they do not matter.
+    Raises: ModelError, FormatError; ConfigError for random weights of anything but a factory.
     """
+    from cipherpress.zoo.loading import fresh_model
+
     path = Path(spec)
+    if random_weights and (path.is_dir() or weights is not None):
+        raise ConfigError("random_weights", True, "only for MODEL as path/to/file.py:factory, without --weights")
     if cp.artifact_kind(path) == "weights":
         return _trained_module(path, weights, factory)
     if path.is_dir():
-        return cp.load(path, cp.load_model(factory) if factory else None)
+        return cp.load(path, fresh_model(factory) if factory else None)
     if ":" not in spec and (path.suffix or os.sep in spec):
         raise ModelError(f"model '{spec}': no such folder; give a zoo name, path/to/file.py:factory or a saved folder")
-    return cp.load_model(spec, weights)
+    if random_weights is None:
+        return fresh_model(spec, weights)
+    return cp.load_model(spec, weights, random_weights=random_weights)
 
 
 def _trained_module(path: Path, weights: Path | None, factory: str | None) -> nn.Module:
@@ -62,18 +70,19 @@ def read_trained(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A MODEL argument, with --weights and --model."""
+    """A MODEL argument, with --weights, --random-weights and --model."""
 
     spec: str
     weights: Path | None = None
     factory: str | None = None
+    random_weights: bool = False
 
     def trainable(self) -> nn.Module | CompressedModel:
         """A model that can still be compressed or converted.
 
-        Raises: ModelError for a network that is converted already.
+        Raises: ModelError for a network that is converted already, and for random weights without --random-weights.
         """
-        thing = load_artifact(self.spec, self.weights, self.factory)
+        thing = load_artifact(self.spec, self.weights, self.factory, random_weights=self.random_weights)
         if isinstance(thing, cp.Network | cp.Bundle):
             raise ModelError(
                 f"model '{self.spec}': it is converted already; start from the trained or compressed model"
@@ -83,14 +92,27 @@ class ModelSource:
 
 @dataclass(frozen=True)
 class DataSource:
-    """A DATA argument, with --data-dir."""
+    """A DATA argument, with --data-dir and --task."""
 
     data_name: str
     data_dir: Path | None = None
+    task: Task | None = None
 
     def load(self) -> Dataset:
         """Raises: DataError."""
-        return cp.load_data(self.data_name, self.data_dir)
+        return cp.as_dataset(cp.load_data(self.data_name, self.data_dir), task=self.task)
+
+    def load_for(self, bundle: Bundle) -> Dataset:
+        """Data with labels as the bundle's task has them; without labels for task none.
+
+        Raises: DataError for labels that do not fit; ConfigError for a damaged report.
+        """
+        from compress.scores import scoring_of
+
+        about = bundle.report.get("about", {})
+        task = self.task or scoring_of(about).task
+        data = cp.as_dataset(self.load(), task=task, class_names=tuple(about.get("class_names", ())))
+        return data.for_outputs(bundle.client.output_shape)
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,9 @@ seed_option = click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of everything random."
 )
 augment_option = click.option("--augment/--no-augment", default=True, help="Distort training images (image data only).")
+clip_option = click.option(
+    "--clip", is_flag=True, help="Bring values outside the accepted range to its end, and say how many."
+)
 bundle_argument = click.argument("bundle", type=click.Path(path_type=Path))
 
 data_options = Group(
@@ -81,6 +84,11 @@ data_options = Group(
         click.option(
             "--data", "data_name", required=True, help="mnist, fashion-mnist, digits, an IDX folder or an .npz file."
         ),
+        click.option(
+            "--task",
+            type=click.Choice(TASKS),
+            help="What the labels are for (default: derived from labels and outputs; with a bundle, its own).",
+        ),
         path_option("--data-dir", help="Folder of data sets that are not shipped."),
     ),
 )
@@ -89,7 +97,12 @@ model_options = Group(
     ModelSource,
     (
         click.argument("spec", metavar="MODEL"),
-        path_option("--weights", help=".safetensors or .pt state dict."),
+        path_option("--weights", help="Weights of file.py:factory, as .safetensors or .pt state dict."),
+        click.option(
+            "--random-weights",
+            is_flag=True,
+            help="Go on with the random weights of file.py:factory; without --weights they are refused.",
+        ),
         click.option(
             "--model", "factory", help="For a saved folder of your own network: path/to/file.py:factory again."
         ),

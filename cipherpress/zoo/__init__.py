@@ -6,6 +6,7 @@ networks.py      the reference networks and how each is trained
 transformers.py  vision transformers: a compact one, and DeiT's shapes without weights
 training.py      train: the recipe behind `cipherpress train` and the committed weights
 loading.py       load_model: a zoo name or file.py:factory, with weights
+own_weights.py   does a factory give weights of its own, or random ones
 weights/         trained weights (safetensors) and weights.json, which says how they were made
 data/mnist/      the MNIST images (60,000 and 10,000)
 """

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import logging
 import pickle
 import sys
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,28 +17,63 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cipherpress.zoo.networks import SHAPES, WEIGHTS, ZOO
-from compress.errors import FormatError, ModelError, shown
+from cipherpress.zoo.own_weights import generator_states, why_random
+from compress.checks import check_flag
+from compress.errors import ConfigError, FormatError, ModelError, shown
 from compress.model.compressed import CompressedModel
 
+logger = logging.getLogger(__name__)
+
 SOURCE_ATTRIBUTE = "cipherpress_source"
+#: `ModelSource.weights` of a module that nothing has trained.
+RANDOM = "random"
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a module came from: kind "zoo", "factory" or "python"; for a factory its file's name and sha256."""
+    """Where a module came from: kind "zoo", "factory" or "python"; for a factory its file's name and sha256.
+
+    weights: "random" where they were drawn and nothing trained them.
+    """
 
     kind: str
     name: str
     file: str | None = None
     sha256: str | None = None
+    weights: str | None = None
 
 
-def load_model(spec: str, weights: str | Path | None = None) -> nn.Module:
+def load_model(spec: str, weights: str | Path | None = None, *, random_weights: bool = False) -> nn.Module:
     """The module of a zoo name or of path/to/file.py:factory, in eval mode; a zoo network has its trained weights.
 
     weights: a .safetensors file, or a .pt state dict that loads without unpickling code. A zoo network that is a shape
-    only comes with random weights, the same ones every time.
-    Raises: ModelError naming the file, the key or the factory.
+    only comes with random weights, the same ones every time. A factory without `weights` must give weights of its own
+    (`cipherpress.zoo.own_weights` says how that is told; the file runs twice for it).
+    random_weights: take a factory's random weights all the same; the module's source then says so.
+    Raises: ModelError naming the file, the key or the factory, and for random weights that were not asked for;
+    ConfigError for random weights where there are others.
+    """
+    check_flag("random_weights", random_weights)
+    if random_weights and (weights is not None or spec in ZOO):
+        raise ConfigError("random_weights", True, "False where a file or the zoo gives trained weights")
+    module = fresh_model(spec, weights)
+    if weights is None and source_of(module).kind == "factory":
+        reason = why_random(module, generator_states(), lambda: _from_factory(spec, keep=False)[0])
+        if reason is not None and not random_weights:
+            raise ModelError(
+                f"model '{spec}': its weights are random: {reason}; give trained ones with --weights FILE (weights=), "
+                "or go on with these by --random-weights (random_weights=True)"
+            )
+        if reason is not None:
+            logger.warning("model '%s': its weights are random, and nothing has trained them", spec)
+            setattr(module, SOURCE_ATTRIBUTE, replace(source_of(module), weights=RANDOM))
+    return module
+
+
+def fresh_model(spec: str, weights: str | Path | None = None) -> nn.Module:
+    """As `load_model`, but a factory's weights may be any: for a module that is trained, or filled with saved weights.
+
+    Raises: ModelError.
     """
     if spec in ZOO:
         module = ZOO[spec].factory()
@@ -47,7 +83,7 @@ def load_model(spec: str, weights: str | Path | None = None) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             module = SHAPES[spec].factory()
-        source = ModelSource("zoo", spec)
+        source = ModelSource("zoo", spec, weights=RANDOM if weights is None else None)
     elif ":" in spec:
         module, source = _from_factory(spec)
     else:
@@ -90,7 +126,7 @@ def input_shape_of(model: nn.Module | CompressedModel) -> tuple[int, ...] | None
     return None if entry is None else entry.input_shape
 
 
-def _from_factory(spec: str) -> tuple[nn.Module, ModelSource]:
+def _from_factory(spec: str, *, keep: bool = True) -> tuple[nn.Module, ModelSource]:
     file, _, name = spec.rpartition(":")
     path = Path(file)
     if not path.is_file():
@@ -99,6 +135,7 @@ def _from_factory(spec: str) -> tuple[nn.Module, ModelSource]:
     if module_spec is None or module_spec.loader is None:
         raise ModelError(f"model '{spec}': {path} is not a Python file")
     namespace = importlib.util.module_from_spec(module_spec)
+    before = sys.modules.get(module_spec.name)
     sys.modules[module_spec.name] = namespace  # dataclasses and pickling look a class's module up there
     try:
         module_spec.loader.exec_module(namespace)
@@ -106,6 +143,9 @@ def _from_factory(spec: str) -> tuple[nn.Module, ModelSource]:
         module = factory() if callable(factory) else None
     except (Exception, SystemExit) as error:  # the user's own code may raise anything
         raise ModelError(f"model '{spec}': {_where(error, path)}{type(error).__name__}: {_one_line(error)}") from error
+    finally:
+        if not keep and before is not None:
+            sys.modules[module_spec.name] = before
     if factory is None or not callable(factory):
         raise ModelError(f"model '{spec}': {path} defines no function '{name}'")
     if not isinstance(module, nn.Module):

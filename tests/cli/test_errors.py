@@ -117,7 +117,18 @@ def test_options_out_of_range_are_refused(road: Road, tmp_path: Path, option: st
 
 
 def test_a_rate_out_of_reach_is_refused(road: Road, tmp_path: Path) -> None:
-    line = fails(tmp_path, "compress", road.factory, "--data", road.data, "--target-rate", 1000, "-o", tmp_path / "out")
+    line = fails(
+        tmp_path,
+        "compress",
+        road.factory,
+        "--data",
+        road.data,
+        "--target-rate",
+        1000,
+        "-o",
+        tmp_path / "out",
+        "--random-weights",
+    )
     assert "target-rate: 1000 asked, these options reach" in line
 
 

@@ -92,7 +92,7 @@ def test_the_server_refuses_and_goes_on(folder: Path, tmp_path: Path) -> None:
         server.kill()
         server.wait()
     refused = [(tmp_path / f"{index}.refused.txt").read_text() for index in range(3)]
-    assert [line.split(":")[0] for line in refused] == ["FormatError", "KeyMismatchError", "SecretKeyError"]
+    assert [line.split(":")[0] for line in refused] == ["FormatError", "KeyNotRegisteredError", "SecretKeyError"]
     assert all(f"{index}.request.ct" in line and "\n" not in line for index, line in enumerate(refused))
     assert client.decrypt((tmp_path / "3.reply.ct").read_bytes()).shape == (10,)
 

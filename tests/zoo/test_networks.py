@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from cipherpress.zoo.datasets import load_data
-from cipherpress.zoo.loading import ModelSource, load_model, source_of
+from cipherpress.zoo.loading import ModelSource, fresh_model, load_model, source_of
 from cipherpress.zoo.networks import WEIGHTS, ZOO, describe_models, weights_manifest
 from cipherpress.zoo.training import Recipe, save_trained, train_spec
 from compress.dataset import Dataset
@@ -105,7 +105,7 @@ def factory(tmp_path):
 
 
 def test_a_factory_file_gives_a_module_and_remembers_where_it_came_from(factory):
-    module = load_model(f"{factory}:net")
+    module = fresh_model(f"{factory}:net")
     assert isinstance(module, nn.Sequential) and not module.training
     assert source_of(module) == ModelSource("factory", "net", "own.py", hashlib.sha256(FACTORY.encode()).hexdigest())
     assert source_of(nn.ReLU()).kind == "python"
@@ -130,7 +130,7 @@ def test_a_model_that_cannot_be_loaded_says_why(spec, message, factory):
 
 def test_a_factory_file_may_use_dataclasses(tmp_path):
     (tmp_path / "sizes.py").write_text(DATACLASS_FACTORY)
-    assert load_model(f"{tmp_path / 'sizes.py'}:net").out_features == 5
+    assert fresh_model(f"{tmp_path / 'sizes.py'}:net").out_features == 5
 
 
 def test_a_file_that_is_not_python_is_refused(tmp_path):
