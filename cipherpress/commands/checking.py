@@ -11,7 +11,7 @@ import cipherpress as cp
 from cipherpress.commands.artifacts import DataSource, load_bundle
 from cipherpress.commands.command import command, request_threads
 from cipherpress.commands.console import Output, fail, pairs, table
-from cipherpress.commands.options import bundle_argument, data_options, seed_option
+from cipherpress.commands.options import bundle_argument, clip_option, data_options, seed_option
 
 
 @command("infer", "cipherpress infer out/bundle --data mnist --images 100")
@@ -23,7 +23,8 @@ from cipherpress.commands.options import bundle_argument, data_options, seed_opt
     type=click.Choice(["engine", "seal", "clear"]),
     help="What runs the plan (default: the engine, or SEAL where the primes are too large for the engine).",
 )
-def infer_command(out: Output, bundle: Path, source: DataSource, images: int, backend: str | None) -> None:
+@clip_option
+def infer_command(out: Output, bundle: Path, source: DataSource, images: int, backend: str | None, clip: bool) -> None:
     """The whole round trip over test images: accuracy, agreement with the plan in clear, times, sizes, energy if it
     is counted.
     """
@@ -39,6 +40,7 @@ def infer_command(out: Output, bundle: Path, source: DataSource, images: int, ba
             data.y_test[:images],
             backend=backend,
             threads=request_threads(),
+            clip=clip,
             progress=progress,
         )
     plain = loaded.report.get("about", {}).get("accuracy_plain")
@@ -63,7 +65,7 @@ def infer_command(out: Output, bundle: Path, source: DataSource, images: int, ba
     default=0.1,
     show_default=True,
     type=click.FloatRange(0, 1),
-    help="How far a value may move from its image, as a share of the calibrated range, where the bundle has to hold.",
+    help="How far a value may move from its image, as a share of the accepted range, where the bundle has to hold.",
 )
 @seed_option
 def verify_command(
@@ -79,7 +81,7 @@ def verify_command(
     """Search for the inputs that BUNDLE stands worst, by gradient on its plan, and run them encrypted.
 
     Shows the least headroom and the largest error on the images as they are, within --radius of them, and anywhere in
-    the calibrated range. Exit status 1 when the predicted bound or the modulus does not hold within --radius.
+    the accepted range. Exit status 1 when the predicted bound or the modulus does not hold within --radius.
     """
     from secure.verify.verification import failures, verify_bundle
 

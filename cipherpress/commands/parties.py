@@ -5,11 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 import cipherpress as cp
 from cipherpress.commands.artifacts import Destination
 from cipherpress.commands.command import command, request_threads
 from cipherpress.commands.console import Output, table
-from cipherpress.commands.options import bundle_argument, force_option, output_options, path_option
+from cipherpress.commands.options import (
+    ByteCount,
+    bundle_argument,
+    clip_option,
+    force_option,
+    output_options,
+    path_option,
+)
 
 if TYPE_CHECKING:
     from secure.parties.client import Client
@@ -19,13 +28,19 @@ secret_key_option = path_option("--key", required=True, help="secret.key")
 
 @command("keygen", "cipherpress keygen out/bundle -o out/keys")
 @bundle_argument
+@click.option(
+    "--max-key-bytes",
+    type=ByteCount(),
+    help="Most memory that the keys may take while they are made, such as 4G.  [default: 2 GiB]",
+)
 @output_options
-def keygen_command(out: Output, bundle: Path, output: Destination) -> None:
+def keygen_command(out: Output, bundle: Path, max_key_bytes: float | None, output: Destination) -> None:
     """Make secret.key (keep it) and evaluation.key (for the server)."""
+    from secure.parties.client import DEFAULT_MAX_KEY_BYTES
     from secure.parties.keys import EVALUATION_FILE, SECRET_FILE, write_keys
 
     output.refuse_existing(SECRET_FILE, EVALUATION_FILE)
-    client = cp.Client(cp.load_client(bundle))
+    client = cp.Client(cp.load_client(bundle), max_key_bytes=max_key_bytes or DEFAULT_MAX_KEY_BYTES)
     write_keys(output.path, client.secret_key, client.evaluation_key, force=output.force)
     secret, evaluation = output.path / SECRET_FILE, output.path / EVALUATION_FILE
     key_bytes = evaluation.stat().st_size
@@ -36,16 +51,22 @@ def keygen_command(out: Output, bundle: Path, output: Destination) -> None:
 @bundle_argument
 @secret_key_option
 @path_option("--input", "source", required=True, help="An .npy array or an image file.")
+@clip_option
 @output_options
-def encrypt_command(out: Output, bundle: Path, key: Path, source: Path, output: Destination) -> None:
+def encrypt_command(out: Output, bundle: Path, key: Path, source: Path, clip: bool, output: Destination) -> None:
     """Encrypt one input (.npy of the network's shape, or an image file)."""
     from secure.parties.inputs import read_input
 
     output.refuse_existing()
     client = _client(bundle, key)
-    request = client.encrypt(read_input(source, client.spec.input_shape))
+    values = read_input(source, client.spec.input_shape)
+    clipped = client.clip(values) if clip else None
+    request = client.encrypt(values if clipped is None else clipped.values)
     output.write(request)
-    out.result({"upload_bytes": len(request)}, f"saved {output.path} ({len(request):,} bytes)")
+    if clipped is not None and clipped.said:
+        out.note(clipped.said)
+    counted = {} if clipped is None else {"clipped_features": len(clipped.features)}
+    out.result({"upload_bytes": len(request), **counted}, f"saved {output.path} ({len(request):,} bytes)")
 
 
 @command("run", "cipherpress run out/bundle --key out/keys/evaluation.key --input x.ct -o y.ct")

@@ -20,6 +20,11 @@ from secure.plan import Kind, Plan
 
 #: For every stage, coefficients are computed on this many calibration inputs: those with the stage's largest values.
 MEASURED_IMAGES = 12
+#: The same for inputs at the edge of the accepted range.
+MEASURED_EDGES = 4
+#: Edge inputs are the most extreme ones that are accepted, so beyond them less headroom is left than beyond calibration
+#: inputs: by this many bits.
+EDGE_CREDIT_BITS = 1.25
 
 
 @dataclass(frozen=True)
@@ -50,19 +55,27 @@ def largest_coefficients(draft: Draft) -> tuple[float, ...]:
 
     For a squared stage that is the square of its value. For the last stage it is the value, or the constant that is
     added to it, since SEAL encodes that as a plaintext of its own. The numbers are measured on the calibration inputs
-    with the largest values. The draft must be arranged.
+    with the largest values, and on the draft's edge inputs. The draft must be arranged.
     """
+    largest = _measured(draft, draft.evidence, MEASURED_IMAGES)
+    if draft.edges is not None:
+        edges = _measured(draft, draft.edges, MEASURED_EDGES)
+        credits = [2.0 ** (EDGE_CREDIT_BITS * (2 if stage.squared else 1)) for stage in draft.stages]
+        largest = [max(one, edge / credit) for one, edge, credit in zip(largest, edges, credits, strict=True)]
+    return tuple(largest)
+
+
+def _measured(draft: Draft, evidence: Evidence, count: int) -> list[float]:
+    """The largest coefficient of every stage on the `count` images with the stage's largest values."""
     largest = [1e-12] * len(draft.stages)
-    for index, _, value in stage_slots(
-        draft, chosen_images(draft.evidence, largest_images(draft.evidence, MEASURED_IMAGES))
-    ):
+    for index, _, value in stage_slots(draft, chosen_images(evidence, largest_images(evidence, count))):
         stage = draft.stages[index]
         held = value**2 if stage.squared else value
         largest[index] = max(largest[index], float(np.abs(coefficients(held)).max()))
         if not stage.squared:
             added = spread(stage.constant, draft.tables[index].output_map)
             largest[index] = max(largest[index], float(np.abs(coefficients(added)).max()))
-    return tuple(largest)
+    return largest
 
 
 def largest_images(evidence: Evidence, count: int) -> list[int]:

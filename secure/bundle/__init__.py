@@ -1,6 +1,9 @@
 """A compiled network: what client and server get, on disk and as text.
 
-specs.py     ClientSpec (no weights), ServerSpec (no secret), Bundle
-files.py     a Bundle on disk
-explain.py   a bundle as text for people
+specs.py          ClientSpec (no weights), ServerSpec (no secret), Bundle
+fields.py         the fields of a JSON object, read by type and range
+client_checks.py  what a client's part may say
+client_file.py    client.json
+files.py          a Bundle on disk
+explain.py        a bundle as text for people
 """

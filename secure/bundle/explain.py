@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from secure.evaluators.dry import dry_run
 from secure.plan import Kind, Plan, rotation_count
 from secure.seal.sizes import ciphertext_bytes, evaluation_keys_bytes
@@ -45,6 +48,7 @@ def _summary(bundle: Bundle) -> str:
         f"work      {_work(plan)}",
         f"memory    {_count(dry_run(plan).peak_ciphertexts, 'ciphertext')} at once, "
         f"{_count(len(plan.constants), 'plaintext')}",
+        f"inputs    {_range(client.input_low, client.input_high)} are accepted",
         f"error     at most {client.predicted_logit_error:.3g} at an output (six sigma, predicted)",
     ]
     if "predicted_disagreement" in report:
@@ -53,7 +57,17 @@ def _summary(bundle: Bundle) -> str:
     if "predicted_server_ms" in report:
         times = f"; {report['times']}" if "times" in report else ""
         lines.append(f"server    {report['predicted_server_ms']:.1f} ms on one thread (predicted{times})")
+    lines += [f"warning   {warning}" for warning in report.get("warnings", ())]
     return "\n".join(lines)
+
+
+def _range(low: NDArray[np.float64], high: NDArray[np.float64]) -> str:
+    """The accepted inputs: one range, or by feature the narrowest and the widest."""
+    if (low == low[0]).all() and (high == high[0]).all():
+        return f"{low[0]:.4g} to {high[0]:.4g}"
+    widths = high - low
+    ends = [f"{low[i]:.4g} to {high[i]:.4g} (feature {i})" for i in (int(widths.argmin()), int(widths.argmax()))]
+    return f"by feature, from {ends[0]} up to {ends[1]}"
 
 
 def _work(plan: Plan) -> str:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import zlib
-from dataclasses import asdict, fields
-from math import isfinite, prod
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +15,27 @@ from safetensors.numpy import save as save_tensors
 
 from compress.artifact import json_bytes, read_hashed, read_json, write_folder
 from compress.errors import FormatError, PlanError
+from secure.bundle.client_checks import is_sha256
+from secure.bundle.client_file import CLIENT_FILE as CLIENT_FILE
+from secure.bundle.client_file import VERSION, client_digest, client_json, params_json, read_params
+from secure.bundle.client_file import load_client as load_client
+from secure.bundle.fields import Fields
 from secure.bundle.specs import Bundle, ClientSpec, ServerSpec
 from secure.evaluators.dry import dry_run
-from secure.params import Params, check_security
-from secure.plan import Constant, KeyManifest, Kind, Op, Plan
+from secure.params import check_security
+from secure.plan import Constant, Kind, Op, Plan
 
-VERSION = 2
-CLIENT_FILE, PLAN_FILE, CONSTANTS_FILE, REPORT_FILE = (
-    "client.json",
+PLAN_FILE, CONSTANTS_FILE, REPORT_FILE = (
     "server/plan.json",
     "server/constants.safetensors",
     "report.json",
 )
-CLIENT_KIND, PLAN_KIND, REPORT_KIND = "cipherpress-client", "cipherpress-plan", "cipherpress-report"
+PLAN_KIND, REPORT_KIND = "cipherpress-plan", "cipherpress-report"
+#: The version of what the bundle id is computed from. It stands where plan.json has the version of the folder.
+PLAN_VERSION = 2
+#: What plan.json says of the other files. It is no part of the plan, nor of the bundle id.
+BINDINGS = ("bundle_id", "client_digest", "report_sha256")
 OP_FIELDS = tuple(field.name for field in fields(Op))
-#: The largest slot map that is decompressed. A compiler writes smaller ones; a larger one would be an attack.
-MAX_MAP_BYTES = 64 * 2**20
 #: The exceptions that JSON values of a wrong type or shape cause when they are put into a spec.
 MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError)
 
@@ -50,20 +51,21 @@ def save_bundle(bundle: Bundle, folder: str | Path, force: bool = False) -> None
 
     Raises: as `compress.artifact.write_folder`.
     """
-    constants = _constants_bytes(bundle.server.plan)
+    plan, constants = bundle.server.plan, _constants_bytes(bundle.server.plan)
+    report = json_bytes({"kind": REPORT_KIND, "version": VERSION, "report": bundle.report_json()})
+    bindings = (plan_digest(plan), client_digest(bundle.client), hashlib.sha256(report).hexdigest())
+    stated = {**_plan_json(plan, constants), "version": VERSION, **dict(zip(BINDINGS, bindings, strict=True))}
     files = {
-        CLIENT_FILE: json_bytes(_client_json(bundle.client)),
-        PLAN_FILE: json_bytes(
-            {**_plan_json(bundle.server.plan, constants), "bundle_id": plan_digest(bundle.server.plan)}
-        ),
+        CLIENT_FILE: json_bytes(client_json(bundle.client)),
+        PLAN_FILE: json_bytes(stated),
         CONSTANTS_FILE: constants,
-        REPORT_FILE: json_bytes({"kind": REPORT_KIND, "version": VERSION, "report": bundle.report_json()}),
+        REPORT_FILE: report,
     }
     write_folder(Path(folder), files, force=force)
 
 
 def load_bundle(folder: str | Path) -> Bundle:
-    """All three parts; they are checked to belong together.
+    """All three parts; they are checked to belong together, by the hashes of client.json and report.json in plan.json.
 
     Raises: FormatError naming file and field; InsecureParametersError.
     """
@@ -75,39 +77,17 @@ def load_bundle(folder: str | Path) -> Bundle:
         raise FormatError(
             f"{Path(folder) / CLIENT_FILE}: field '{disagreement}' is not what {PLAN_FILE} needs; the file is altered"
         )
-    report = read_json(Path(folder) / REPORT_FILE, kind=REPORT_KIND, version=VERSION)
-    return Bundle(client=client, server=server, report=_field(report, "report", dict, REPORT_FILE))
-
-
-def load_client(folder: str | Path) -> ClientSpec:
-    """The client's part alone.
-
-    Raises: FormatError, InsecureParametersError.
-    """
-    path = Path(folder) / CLIENT_FILE
-    found = read_json(path, kind=CLIENT_KIND, version=VERSION)
-    try:
-        spec = ClientSpec(
-            bundle_id=str(found["bundle_id"]),
-            params=_params(found["params"]),
-            keys=KeyManifest(tuple(map(int, found["galois_elements"])), bool(found["relinearize"])),
-            input_shape=tuple(map(int, found["input_shape"])),
-            input_slots=_unpack_map(found["input_slots"]),
-            input_level=int(found["input_level"]),
-            input_scale=float(found["input_scale"]),
-            input_low=float(found["input_low"]),
-            input_high=float(found["input_high"]),
-            output_shape=tuple(map(int, found["output_shape"])),
-            output_slots=_unpack_map(found["output_slots"]),
-            output_levels=tuple(map(int, found["output_levels"])),
-            output_scales=tuple(map(float, found["output_scales"])),
-            predicted_logit_error=float(found["predicted_logit_error"]),
+    if client_digest(client) != server.client_digest:
+        raise FormatError(
+            f"{Path(folder) / CLIENT_FILE}: its digest is not the one in {PLAN_FILE}; the file is altered, or "
+            "of another compilation"
         )
-    except (*MALFORMED, zlib.error, binascii.Error) as error:
-        raise FormatError(f"{path}: field {error} is missing or malformed; the file is altered") from error
-    check_security(spec.params)
-    _check_client(spec, path)
-    return spec
+    report = read_json(Path(folder) / REPORT_FILE, kind=REPORT_KIND, version=VERSION)
+    if hashlib.sha256((Path(folder) / REPORT_FILE).read_bytes()).hexdigest() != server.report_sha256:
+        raise FormatError(
+            f"{Path(folder) / REPORT_FILE}: its sha256 is not the one in {PLAN_FILE}; the file is altered"
+        )
+    return Bundle(client=client, server=server, report=_field(report, "report", dict, REPORT_FILE))
 
 
 def load_server(folder: str | Path) -> ServerSpec:
@@ -128,7 +108,7 @@ def load_server(folder: str | Path) -> ServerSpec:
             for row, level, scale in zip(slots, found["constant_levels"], found["constant_scales"], strict=True)
         )
         plan = Plan(
-            params=_params(found["params"]),
+            params=read_params(Fields(str(path), found).inner("params")),
             inputs=int(found["inputs"]),
             input_level=int(found["input_level"]),
             input_scale=float(found["input_scale"]),
@@ -146,7 +126,16 @@ def load_server(folder: str | Path) -> ServerSpec:
         dry_run(plan)
     except PlanError as error:
         raise FormatError(f"{path}: field 'ops': {error}") from error
-    return ServerSpec(bundle_id=bundle_id, plan=plan)
+    stated = Fields(str(path), found)
+    for name in BINDINGS[1:]:
+        if not is_sha256(stated.text(name)):
+            raise stated.wrong(name, "a sha256 in 64 hex digits")
+    return ServerSpec(
+        bundle_id=bundle_id,
+        plan=plan,
+        client_digest=stated.text("client_digest"),
+        report_sha256=stated.text("report_sha256"),
+    )
 
 
 def client_disagreement(spec: ClientSpec, plan: Plan) -> str | None:
@@ -164,34 +153,6 @@ def client_disagreement(spec: ClientSpec, plan: Plan) -> str | None:
     return next((name for name, value in wanted.items() if getattr(spec, name) != value), None)
 
 
-def _check_client(spec: ClientSpec, path: Path) -> None:
-    slots, size = spec.params.slots, prod(spec.input_shape)
-    features = spec.input_slots
-    if (
-        features.ndim != 3
-        or features.shape[1] not in (1, 2)
-        or features.shape[2] != slots
-        or not -1 <= features.min(initial=0) <= features.max(initial=0) < size
-    ):
-        raise FormatError(f"{path}: field 'input_slots' does not fit shape {spec.input_shape} in {slots} slots")
-    count = len(spec.output_scales)
-    places = spec.output_slots
-    if places.shape != (prod(spec.output_shape), 2) or not np.all((places >= 0) & (places < [count, slots])):
-        raise FormatError(f"{path}: field 'output_slots' does not fit shape {spec.output_shape}")
-    levels = (spec.input_level, *spec.output_levels)
-    if len(spec.output_levels) != count or not all(1 <= level <= spec.params.levels for level in levels):
-        raise FormatError(f"{path}: field 'input_level' or 'output_levels' is out of range")
-    if not all(isfinite(scale) and scale > 0 for scale in (spec.input_scale, *spec.output_scales)):
-        raise FormatError(f"{path}: field 'input_scale' or 'output_scales' is not positive")
-    if not (isfinite(spec.input_low) and isfinite(spec.input_high) and spec.input_low <= spec.input_high):
-        raise FormatError(f"{path}: field 'input_low' or 'input_high' is not a range")
-    if len(spec.bundle_id) != 64 or not set(spec.bundle_id) <= set("0123456789abcdef"):
-        raise FormatError(f"{path}: field 'bundle_id' is not a sha256")
-    degree = spec.params.poly_modulus_degree
-    if not all(element % 2 == 1 and 1 < element < 2 * degree for element in spec.keys.galois_elements):
-        raise FormatError(f"{path}: field 'galois_elements' holds a number that is not a Galois element of N={degree}")
-
-
 def _op(row: dict[str, Any]) -> Op:
     integers = {name: int(row[name]) for name in ("level", "parts", "steps", "constant")}
     return Op(
@@ -204,10 +165,11 @@ def _op(row: dict[str, Any]) -> Op:
 
 
 def _plan_json(plan: Plan, constants: bytes) -> dict[str, Any]:
+    """The plan without its constants. The bundle id is a hash of this and of the constants."""
     return {
         "kind": PLAN_KIND,
-        "version": VERSION,
-        "params": _params_json(plan.params),
+        "version": PLAN_VERSION,
+        "params": params_json(plan.params),
         "inputs": plan.inputs,
         "input_level": plan.input_level,
         "input_scale": plan.input_scale,
@@ -247,55 +209,8 @@ def _constant_slots(tensors: dict[str, NDArray[Any]], complex_constants: list[in
     return slots
 
 
-def _client_json(spec: ClientSpec) -> dict[str, Any]:
-    plain = asdict(spec)
-    keys = plain.pop("keys")
-    return {
-        "kind": CLIENT_KIND,
-        "version": VERSION,
-        **plain,
-        "params": _params_json(spec.params),
-        "galois_elements": list(keys["galois_elements"]),
-        "relinearize": keys["relinearize"],
-        "input_slots": _pack_map(spec.input_slots),
-        "output_slots": _pack_map(spec.output_slots),
-    }
-
-
-def _params_json(params: Params) -> dict[str, Any]:
-    return {
-        "poly_modulus_degree": params.poly_modulus_degree,
-        "data_primes": list(params.data_primes),
-        "special_prime": params.special_prime,
-    }
-
-
-def _params(found: dict[str, Any]) -> Params:
-    special = found["special_prime"]
-    return Params(
-        poly_modulus_degree=int(found["poly_modulus_degree"]),
-        data_primes=tuple(map(int, found["data_primes"])),
-        special_prime=None if special is None else int(special),
-    )
-
-
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _pack_map(slots: NDArray[np.int32]) -> dict[str, Any]:
-    packed = zlib.compress(np.ascontiguousarray(slots, dtype="<i4").tobytes(), 9)
-    return {"shape": list(slots.shape), "int32_zlib_base64": base64.b64encode(packed).decode()}
-
-
-def _unpack_map(found: dict[str, Any]) -> NDArray[np.int32]:
-    packed = base64.b64decode(found["int32_zlib_base64"], validate=True)
-    shape = [int(size) for size in found["shape"]]
-    size_bytes = 4 * prod(shape)
-    if min(shape) < 1 or size_bytes > MAX_MAP_BYTES:
-        raise ValueError(f"a slot map of shape {shape}")
-    content = zlib.decompressobj().decompress(packed, size_bytes + 1)
-    return np.frombuffer(content, dtype="<i4").reshape(shape).astype(np.int32)
 
 
 def _field(found: dict[str, Any], name: str, kind: type, place: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,8 @@ class ClientSpec:
     bundle_id: sha256 (hex) of the plan. It binds keys and ciphertexts to this bundle.
     input_slots: (ciphertexts, planes, slots) int32, the flat input feature each slot carries, -1 for a slot that stays
     zero; with two planes the second is the imaginary part.
-    input_low, input_high: the range calibration saw; inputs far outside would overflow the modulus silently.
+    input_low, input_high: (features,) float64, the inputs that are accepted, by flat feature; a number stands for all.
+    The modulus is chosen for them (`secure.bounds.edges`); inputs outside might overflow it silently.
     output_slots: (outputs, 2) int32, the ciphertext and slot where each flat output is read.
     predicted_logit_error: bound at six standard deviations on |encrypted - plan in clear| at any output, in its units.
     """
@@ -35,8 +37,8 @@ class ClientSpec:
     input_slots: NDArray[np.int32]
     input_level: int
     input_scale: float
-    input_low: float
-    input_high: float
+    input_low: NDArray[np.float64]
+    input_high: NDArray[np.float64]
     output_shape: Shape
     output_slots: NDArray[np.int32]
     output_levels: tuple[int, ...]
@@ -46,14 +48,24 @@ class ClientSpec:
     def __post_init__(self) -> None:
         object.__setattr__(self, "input_slots", read_only(self.input_slots))
         object.__setattr__(self, "output_slots", read_only(self.output_slots))
+        for name in ("input_low", "input_high"):
+            ends = np.asarray(getattr(self, name), dtype=np.float64)
+            whole = np.full(prod(self.input_shape), ends) if ends.ndim == 0 else ends
+            object.__setattr__(self, name, read_only(whole))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServerSpec:
-    """What the server runs."""
+    """What the server runs.
+
+    client_digest, report_sha256: hashes of the client's part (`secure.bundle.client_file.client_digest`) and of
+    report.json, where they are known. A server refuses keys that were made with another client's part.
+    """
 
     bundle_id: str
     plan: Plan
+    client_digest: str | None = None
+    report_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

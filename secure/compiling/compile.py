@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -23,6 +24,9 @@ from compress.errors import (
     PrecisionError,
 )
 from compress.network import Network
+from compress.robust import InputRange, describe_outliers, find_outliers, input_range, without_outliers
+from secure.bounds.edges import gather_edges
+from secure.bundle.client_file import client_digest
 from secure.bundle.files import plan_digest
 from secure.bundle.specs import Bundle, ClientSpec, ServerSpec
 from secure.compiling.reporting import compile_report
@@ -62,9 +66,13 @@ def compile_network(
     times: KernelTimes,
     seal_times: KernelTimes | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    accepted: InputRange | None = None,
     progress: Progress | None = None,
 ) -> Bundle:
     """The bundle of a network, calibrated on images of shape (images, *input_shape).
+
+    accepted: the inputs that clients may encrypt; by default what the images support (`compress.robust`). Images that
+    are outliers are left out, and the report's `warnings` name them.
 
     times: kernel times of the server's machine under the engine. seal_times: those under SEAL, for networks that need
     larger primes than the engine takes; by default `times`. limits: see `secure.limits`. progress: called with the name
@@ -82,6 +90,9 @@ def compile_network(
             f"calibration images: shape {images.shape[1:]}; the network takes {network.input_shape}; "
             "compile with the data it was converted with"
         )
+    outliers = find_outliers(images)
+    given, images = len(images), np.asarray(without_outliers(images))
+    accepted = accepted or input_range(images)
     stages = trimmed(network_stages(network))
     evidence = gather_evidence(stages, images)
     if not all(np.isfinite(value).all() for value in evidence.values):
@@ -93,6 +104,7 @@ def compile_network(
         stages=stages,
         evidence=evidence,
         choice=START,
+        edges=gather_edges(stages, images, accepted.low, accepted.high),
         allowed_error=_allowed_error(evidence, limits),
         allowed_disagreement=limits.max_disagreement,
         times=times,
@@ -105,7 +117,10 @@ def compile_network(
     if final is None:
         raise CompileError(stages[-1].layer, "a pass gave up after the parameters were chosen; this is a defect of it")
     logger.info("chose %s of %d alternatives", final.choice, len(outcome.weighed))
-    bundle = bundle_of(network, final, outcome.weighed, outcome.times)
+    bundle = bundle_of(network, final, outcome.weighed, outcome.times, accepted)
+    if outliers:
+        said = f"calibration inputs: {describe_outliers(outliers, given)}"
+        bundle = replace(bundle, report={**bundle.report, "warnings": [said]})
     report("compiled", 1.0)
     return bundle
 
@@ -171,10 +186,17 @@ def levels_missing(draft: Draft) -> tuple[str, int, int]:
     return reached.layer, needed, max(available, 1)
 
 
-def bundle_of(network: Network, draft: Draft, weighed: Sequence[Alternative], times: KernelTimes) -> Bundle:
+def bundle_of(
+    network: Network,
+    draft: Draft,
+    weighed: Sequence[Alternative],
+    times: KernelTimes,
+    accepted: InputRange | None = None,
+) -> Bundle:
     """The bundle of a draft whose plan is written.
 
-    weighed: all alternatives that the search tried. times: the kernel times that the report predicts with.
+    weighed: all alternatives that the search tried. times: the kernel times that the report predicts with. accepted:
+    the inputs that clients may encrypt; by default what the calibration inputs support.
     Raises: CompileError for a draft without a plan or without predicted errors.
     """
     plan = draft.plan
@@ -182,7 +204,7 @@ def bundle_of(network: Network, draft: Draft, weighed: Sequence[Alternative], ti
     if plan is None or sigmas is None:
         raise CompileError(draft.stages[-1].layer, "its draft has no plan or no predicted errors; run all passes first")
     bundle_id = plan_digest(plan)
-    inputs = draft.evidence.atoms[0]
+    accepted = accepted or input_range(draft.evidence.atoms[0].T.reshape(-1, *network.input_shape))
     client = ClientSpec(
         bundle_id=bundle_id,
         params=plan.params,
@@ -191,8 +213,8 @@ def bundle_of(network: Network, draft: Draft, weighed: Sequence[Alternative], ti
         input_slots=draft.atom_maps[0].reshape(-1, draft.choice.planes, draft.choice.slots),
         input_level=plan.input_level,
         input_scale=plan.input_scale,
-        input_low=float(inputs.min()),
-        input_high=float(inputs.max()),
+        input_low=accepted.low,
+        input_high=accepted.high,
         output_shape=network.output_shape,
         output_slots=_read_slots(draft.tables[-1].output_map, draft.stages[-1].size),
         output_levels=tuple(plan.level_of(value) for value in plan.outputs),
@@ -200,7 +222,8 @@ def bundle_of(network: Network, draft: Draft, weighed: Sequence[Alternative], ti
         predicted_logit_error=BOUND_SIGMAS * float(sigmas.max()),
     )
     report = compile_report(network, draft, times, weighed=[alternative.as_json() for alternative in weighed])
-    return Bundle(client=client, server=ServerSpec(bundle_id=bundle_id, plan=plan), report=report)
+    server = ServerSpec(bundle_id=bundle_id, plan=plan, client_digest=client_digest(client))
+    return Bundle(client=client, server=server, report=report)
 
 
 def _read_slots(output_map: SlotMap, size: int) -> NDArray[np.int32]:

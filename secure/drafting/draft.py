@@ -163,6 +163,7 @@ class Draft:
     stages: tuple[Stage, ...]
     evidence: Evidence
     choice: Choice
+    edges: Evidence | None = None  # values on inputs at the edge of the accepted range (`secure.bounds.edges`)
     allowed_error: float = inf  # at six standard deviations, in the outputs' units; infinite: no limit
     allowed_disagreement: float = ACCEPTABLE_DISAGREEMENT  # share of changed classes; counts without an allowed_error
     times: KernelTimes = TYPICAL_TIMES  # of the machine that will run the plan

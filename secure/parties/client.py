@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.errors import ConfigError, FormatError, InputShapeError, KeyMismatchError
+from compress.checks import is_number
+from compress.errors import ConfigError, FormatError, KeyBytesError, KeyMismatchError
 from secure.bundle.specs import ClientSpec
 from secure.layout.packing import input_vectors
 from secure.parties.container import Container, ContainerKind, check_belongs, parse
 from secure.parties.keys import EvaluationKey, SecretCipher, SecretKey, generate_keys
+from secure.parties.ranges import Clipped, checked_input, clipped_input
 from secure.seal.context import load_ciphertext, make_ring
+from secure.seal.sizes import keys_memory_bytes
 
-#: How far an input may lie outside the calibrated range, as a share of the range. Inputs beyond that are refused.
-RANGE_MARGIN = 0.25
+if TYPE_CHECKING:
+    from secure.parties.encryptor import Encryptor
+
+logger = logging.getLogger(__name__)
+
+#: The most memory that a client's keys take unless it allows more.
+DEFAULT_MAX_KEY_BYTES = 2 * 2**30
 
 
 class Client:
     """One client of one bundle. Without a secret key it makes its own keys."""
 
-    def __init__(self, spec: ClientSpec, secret_key: SecretKey | None = None) -> None:
-        """Raises: ConfigError for a spec or key of another type; KeyMismatchError when the key belongs to another
-        bundle; FormatError, BackendError."""
+    def __init__(
+        self, spec: ClientSpec, secret_key: SecretKey | None = None, *, max_key_bytes: float = DEFAULT_MAX_KEY_BYTES
+    ) -> None:
+        """max_key_bytes: the most memory that new keys may take. The spec says which keys, and it may come from others.
+
+        Raises: ConfigError for a spec or key of another type; KeyBytesError before any key is made; KeyMismatchError
+        when the key belongs to another bundle; FormatError, BackendError."""
         if not isinstance(spec, ClientSpec):
             raise ConfigError("spec", type(spec).__name__, "a ClientSpec; give bundle.client, or load_client(folder)")
         if not isinstance(secret_key, SecretKey | None):
             allowed = "None, or a SecretKey; read a file's bytes with SecretKey.from_bytes"
             raise ConfigError("secret_key", type(secret_key).__name__, allowed)
+        if secret_key is None:
+            _check_key_bytes(spec, max_key_bytes)
         self.spec = spec
         self._ring = make_ring(spec.params)
         self._evaluation_key: EvaluationKey | None = None
@@ -55,14 +70,41 @@ class Client:
             )
         return self._evaluation_key
 
-    def encrypt(self, image: NDArray[Any]) -> bytes:
+    def encrypt(self, image: NDArray[Any], *, clip: bool = False) -> bytes:
         """A request for one input of the network's shape, symmetrically encrypted and seeded.
 
-        Raises: InputShapeError, BackendError.
+        clip: bring values outside the accepted range to its nearest end, and say so in a log line (`clip` tells which).
+        Raises: InputShapeError; InputRangeError for values outside the accepted range without `clip`; BackendError.
         """
-        slots = input_vectors(self._checked(image).ravel(), self.spec.input_slots)
-        items = tuple(self._cipher.encrypt(row, self.spec.input_level, self.spec.input_scale) for row in slots)
+        values = self._clipped(image) if clip else checked_input(self.spec, image)
+        slots = input_vectors(values.ravel(), self.spec.input_slots)
+        items = self._encrypted(slots)
         return Container(ContainerKind.REQUEST, self.spec.bundle_id, self.secret_key.key_id, items).to_bytes()
+
+    def clip(self, image: NDArray[Any]) -> Clipped:
+        """The input within the accepted range, with the features that were outside.
+
+        Raises: InputShapeError.
+        """
+        return clipped_input(self.spec, image)
+
+    def _clipped(self, image: NDArray[Any]) -> NDArray[np.float64]:
+        clipped = self.clip(image)
+        if clipped.features:
+            logger.warning("input: %s", clipped.said)
+        return clipped.values
+
+    def _encrypted(self, slots: NDArray[Any]) -> tuple[bytes, ...]:
+        """SEAL's bytes of one ciphertext per row of slots, by our own encryptor where the primes allow it."""
+        if self.spec.params.fits_engine:
+            return self._encryptor.encrypt(slots, self.spec.input_scale)
+        return tuple(self._cipher.encrypt(row, self.spec.input_level, self.spec.input_scale) for row in slots)
+
+    @cached_property
+    def _encryptor(self) -> Encryptor:
+        from secure.parties.encryptor import Encryptor  # loads a compiler, which keys and answers do not need
+
+        return Encryptor(self._ring, self.secret_key, self.spec.input_level)
 
     def decrypt(self, reply: bytes, name: str = "reply") -> NDArray[np.float64]:
         """The outputs, float64, in the network's output shape.
@@ -87,23 +129,19 @@ class Client:
         values = np.asarray(rows)[self.spec.output_slots[:, 0], self.spec.output_slots[:, 1]]
         return values.reshape(self.spec.output_shape)
 
-    def _checked(self, image: NDArray[Any]) -> NDArray[np.float64]:
-        try:
-            values = np.asarray(image, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise InputShapeError(f"input: not an array of numbers ({error})") from error
-        if values.shape != self.spec.input_shape:
-            raise InputShapeError(
-                f"input: shape {values.shape}; the network takes {self.spec.input_shape}; reshape or crop the input"
-            )
-        if not np.isfinite(values).all():
-            raise InputShapeError("input: it holds values that are not finite; clean it first")
-        low, high = self.spec.input_low, self.spec.input_high
-        margin = RANGE_MARGIN * (high - low)
-        if values.min() < low - margin or values.max() > high + margin:
-            raise InputShapeError(
-                f"input: values from {values.min():g} to {values.max():g}; the bundle was calibrated on "
-                f"{low:g} to {high:g} and would overflow; scale the input as the training data was "
-                "(uint8 images are divided by 255)"
-            )
-        return values
+
+def _check_key_bytes(spec: ClientSpec, max_bytes: float) -> None:
+    """Raises: KeyBytesError, ConfigError."""
+    if not is_number(max_bytes) or not max_bytes > 0:
+        raise ConfigError("max_key_bytes", max_bytes, "a positive number of bytes")
+    rotations = len(spec.keys.galois_elements)
+    asked = f"{rotations} rotation keys{' and a relinearization key' * spec.keys.relinearize}"
+    needed = keys_memory_bytes(spec.params, rotations, relinearizes=spec.keys.relinearize)
+    if needed > max_bytes:
+        raise KeyBytesError(
+            f"keys: this bundle asks for {asked} at N={spec.params.poly_modulus_degree}, which take "
+            f"{needed / 1e9:,.2f} GB while they are made; allowed are {max_bytes / 1e9:,.2f} GB; if you trust where "
+            f"client.json comes from, allow {needed:,} bytes with max_key_bytes= or --max-key-bytes",
+            needed_bytes=needed,
+            max_bytes=max_bytes,
+        )

@@ -39,6 +39,13 @@ def evaluation_keys_bytes(params: Params, rotations: int, *, relinearizes: bool)
     return galois_keys_bytes(params, rotations) + relin_keys_bytes(params) * relinearizes
 
 
+def keys_memory_bytes(params: Params, rotations: int, *, relinearizes: bool) -> int:
+    """What a client's keys take in memory while they are made: two polynomials modulo every prime for every data prime,
+    eight bytes a residue, for each key."""
+    one_key = params.levels * 2 * len(params.all_primes) * params.poly_modulus_degree * RESIDUE_BYTES
+    return (rotations + relinearizes) * one_key
+
+
 def _polynomial_bytes(params: Params, primes: Iterable[int]) -> float:
     return params.poly_modulus_degree * sum(_residue_bits(prime.bit_length()) for prime in primes) / 8
 

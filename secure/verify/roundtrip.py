@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.dataset import Progress
-from compress.errors import InputShapeError
+from compress.errors import InputRangeError, InputShapeError
 from secure.bundle.specs import Bundle
 from secure.compiling.reporting import plan_summary
 from secure.evaluators.clear import run_clear
 from secure.layout.packing import input_vectors
 from secure.parties.backends import BackendName, backend_named
 from secure.parties.client import Client
+from secure.parties.ranges import checked_input, clipped_input
 from secure.parties.server import Server
 from secure.verify.memory import peak_rss_bytes
 
@@ -33,6 +34,7 @@ def round_trip(
     *,
     backend: str | None = None,
     threads: int = 1,
+    clip: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Accuracy, agreement, errors, medians of times and sizes over images (count, *input_shape), by the interface's
@@ -41,8 +43,9 @@ def round_trip(
     backend: "engine", "seal" or "clear"; None takes what `Server` takes. The result's `backend` says which one ran. In
     clear nothing is encrypted, and the keys about encryption are left out.
     threads: of the server, for each request. `classes` holds the decrypted answer for each image.
-    `accuracy_compressed` is that of the plan in clear on these images.
-    Raises: ConfigError, InputShapeError, BackendError.
+    `accuracy_compressed` is that of the plan in clear on these images. clip: bring values outside the accepted range to
+    its nearest end; `clipped_images` and `clipped_features` count them.
+    Raises: ConfigError, InputShapeError, BackendError; InputRangeError naming the image, without `clip`.
     """
     if backend is not None:
         backend_named(backend)
@@ -51,12 +54,14 @@ def round_trip(
             f"input: shape {images.shape[1:]}; the network takes {bundle.client.input_shape}; "
             "give the data it was made with"
         )
+    images, clipped = _accepted(bundle, images, clip)
     clear = clear_outputs(bundle, images)
     result: dict[str, Any] = {
         "images": len(images),
         "accuracy_compressed": _accuracy(clear, labels),
         **plan_summary(bundle.server.plan),
         "predicted_logit_error": bundle.client.predicted_logit_error,
+        **clipped,
     }
     if backend == BackendName.CLEAR:
         return {**result, "backend": BackendName.CLEAR.value}
@@ -72,6 +77,28 @@ def round_trip(
         "threads": threads,
         "peak_rss_bytes": peak_rss_bytes(),
     }
+
+
+def _accepted(bundle: Bundle, images: Images, clip: bool) -> tuple[Images, dict[str, int]]:
+    """The images, clipped where that is asked for, and what was clipped.
+
+    Raises: InputRangeError naming the image.
+    """
+    if clip:
+        clipped = [clipped_input(bundle.client, image) for image in images]
+        counts = {
+            "clipped_images": sum(bool(one.features) for one in clipped),
+            "clipped_features": sum(len(one.features) for one in clipped),
+        }
+        return np.stack([one.values for one in clipped]), counts
+    for index, image in enumerate(images):
+        try:
+            checked_input(bundle.client, image)
+        except InputRangeError as error:
+            raise InputRangeError(
+                f"image {index}: {error}", feature=error.feature, value=error.value, low=error.low, high=error.high
+            ) from None
+    return images, {}
 
 
 def clear_outputs(bundle: Bundle, images: Images) -> Array:

@@ -1,7 +1,7 @@
 """Whether a bundle keeps its error bound and its modulus on the worst inputs that a search finds, run encrypted.
 
 Inputs are searched for in three places: the images as they are (radius 0), within a radius of an image, and anywhere
-in the calibrated range (radius 1). Bound and headroom come from calibration images, so they hold for inputs like
+in the accepted range (radius 1). Bound and headroom come from calibration images, so they hold for inputs like
 these. Other inputs in the range may exceed both; the last row shows by how much.
 """
 
@@ -49,10 +49,10 @@ def verify_bundle(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """One row for each of the radii 0, `radius` and 1 (shares of the calibrated range), and whether all up to `radius`
+    """One row for each of the radii 0, `radius` and 1 (shares of the accepted range), and whether all up to `radius`
     hold.
 
-    images: (images, *input_shape) to start from. Images outside the calibrated range are left out.
+    images: (images, *input_shape) to start from. Images outside the accepted range are left out.
     encrypted: inputs per row that are run encrypted. The result's `backend` says what ran them.
     The headroom is the number of bits between the largest coefficient and half of the modulus, over all values that are
     rescaled or decrypted. Errors are those of outputs, in their units; they must not exceed `bound`.
@@ -133,11 +133,10 @@ def _inside(bundle: Bundle, images: NDArray[np.floating[Any]]) -> Array:
         )
     values = np.asarray(images, dtype=np.float64)
     flat = values.reshape(len(values), -1)
-    inside = values[(flat.min(axis=1) >= spec.input_low) & (flat.max(axis=1) <= spec.input_high)]
+    inside = values[((flat >= spec.input_low) & (flat <= spec.input_high)).all(axis=1)]
     if not len(inside):
         raise InputShapeError(
-            f"input: none of {len(values)} images lies in the calibrated range, "
-            f"{spec.input_low:g} to {spec.input_high:g}; give the data the bundle was made with"
+            f"input: none of {len(values)} images lies in the accepted range; give the data the bundle was made with"
         )
     return inside
 
@@ -154,12 +153,13 @@ def _search(
     """The worst inputs within `radius` of the images; without steps, the worst images."""
     spec = bundle.client
     fullness, error = objectives
-    reach = radius * (spec.input_high - spec.input_low)
+    lowest, highest = (ends.reshape(spec.input_shape) for ends in (spec.input_low, spec.input_high))
+    reach = radius * (highest - lowest)
     targets: tuple[tuple[str, Objective], ...] = (("headroom", fullness), ("error", error))
     reached = []
     for place, (label, objective) in enumerate(targets):
         start = images[np.argsort(_batched(objective, images))[-STARTS:]]
-        low, high = np.maximum(start - reach, spec.input_low), np.minimum(start + reach, spec.input_high)
+        low, high = np.maximum(start - reach, lowest), np.minimum(start + reach, highest)
 
         def step(share: float, place: int = place, label: str = label) -> None:
             progress(label, (place + share) / len(targets))

@@ -1,9 +1,11 @@
 """`cipherpress verify` on a bundle that keeps its bound, and on one whose bound was lowered."""
 
 import json
-import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import cipherpress as cp
+from secure.bundle.client_checks import least_error
 from tests.small_road import Road, call, call_json
 
 FEW = ("--images", 20, "--encrypted", 2, "--steps", 3)
@@ -18,10 +20,9 @@ def test_a_compiled_bundle_keeps_its_bound_near_its_data(road: Road) -> None:
 
 
 def test_a_broken_bound_ends_with_status_1_and_one_line(road: Road, tmp_path: Path) -> None:
-    broken = tmp_path / "bundle"
-    shutil.copytree(road.path("bundle"), broken)
-    client = json.loads((broken / "client.json").read_text())
-    (broken / "client.json").write_text(json.dumps(client | {"predicted_logit_error": 1e-9}))
+    bundle, broken = cp.load(road.path("bundle")), tmp_path / "bundle"
+    client = replace(bundle.client, predicted_logit_error=1.01 * least_error(bundle.client))
+    cp.save(replace(bundle, client=client), broken)
     result = call("verify", broken, "--data", road.data, *FEW, "--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout)["holds"] is False

@@ -1,15 +1,15 @@
 """Bundles on disk: everything is read back, each party reads only its own part, and alterations are named."""
 
-import base64
+import hashlib
 import json
 import shutil
-import zlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from compress.errors import FormatError, InsecureParametersError, OverwriteError
+from secure.bundle.client_file import client_digest
 from secure.bundle.explain import RESCALING_WORDS, explain_bundle
 from secure.bundle.files import load_bundle, load_client, load_server, plan_digest, save_bundle
 from secure.compiling.reporting import plan_summary
@@ -111,44 +111,40 @@ def rewrite(path, **changes):
     path.write_text(json.dumps(found))
 
 
-def packed(values, shape):
-    content = zlib.compress(np.asarray(values, dtype="<i4").tobytes())
-    return {"shape": shape, "int32_zlib_base64": base64.b64encode(content).decode()}
+def test_an_altered_client_or_report_is_named_where_the_plan_lies_beside_it(folder):
+    client = json.loads((folder / "client.json").read_text())
+    rewrite(folder / "client.json", predicted_logit_error=0.001)  # in its range, but not what the compiler wrote
+    assert load_client(folder).predicted_logit_error == 0.001
+    with pytest.raises(FormatError, match="client.json: its digest is not the one in server/plan.json"):
+        load_bundle(folder)
+    rewrite(folder / "client.json", **client)
+    assert load_bundle(folder).client.predicted_logit_error == 0.05
+    rewrite(folder / "report.json", report={"mode": "other"})
+    with pytest.raises(FormatError, match="report.json: its sha256 is not the one in server/plan.json"):
+        load_bundle(folder)
 
 
-CLIENT_ALTERATIONS = [
-    ({"kind": "cipherpress-plan"}, "client.json: field 'kind' is 'cipherpress-plan'"),
-    ({"version": 99}, "client.json: field 'version' is 99"),
-    ({"params": None}, "client.json: field .* is missing or malformed"),
-    ({"params": {"poly_modulus_degree": 4096}}, "field 'special_prime' is missing or malformed"),
-    ({"input_scale": "large"}, "field .* is missing or malformed"),
-    ({"input_scale": -1.0}, "field 'input_scale' or 'output_scales' is not positive"),
-    ({"output_scales": [1.0, float("nan")]}, "NaN is no number of JSON"),
-    ({"output_scales": [1.0]}, "field 'input_level' or 'output_levels' is out of range"),
-    ({"input_level": 3}, "field 'input_level' or 'output_levels' is out of range"),
-    ({"output_levels": [1, 0]}, "field 'input_level' or 'output_levels' is out of range"),
-    ({"input_low": 2.0}, "field 'input_low' or 'input_high' is not a range"),
-    ({"bundle_id": "g" * 64}, "field 'bundle_id' is not a sha256"),
-    ({"galois_elements": [4]}, "field 'galois_elements' holds a number that is not a Galois element of N=4096"),
-    ({"galois_elements": [8193]}, "field 'galois_elements' holds"),
-    ({"input_shape": [4, 7]}, r"field 'input_slots' does not fit shape \(4, 7\) in 2048 slots"),
-    ({"input_slots": packed([-2] * 2048, [1, 2048])}, "field 'input_slots' does not fit"),
-    ({"input_slots": packed([0] * 4, [1, 4])}, "field 'input_slots' does not fit"),
-    ({"input_slots": packed([0] * 9999, [1, 2048])}, "is missing or malformed"),
-    ({"input_slots": packed([0], [2**40, 2**40])}, "a slot map of shape"),
-    ({"input_slots": {"shape": [1, 2048], "int32_zlib_base64": "!!"}}, "is missing or malformed"),
-    ({"input_slots": {"shape": [1, 2048], "int32_zlib_base64": "AAAA"}}, "is missing or malformed"),
-    ({"output_shape": [3, 5]}, r"field 'output_slots' does not fit shape \(3, 5\)"),
-    ({"output_slots": packed([0, 2048] * 10, [10, 2])}, "field 'output_slots' does not fit"),
-    ({"output_slots": packed([2, 0] * 10, [10, 2])}, "field 'output_slots' does not fit"),
-]
-
-
-@pytest.mark.parametrize(("changes", "message"), CLIENT_ALTERATIONS)
-def test_an_altered_client_file_is_named(folder, changes, message):
-    rewrite(folder / "client.json", **changes)
-    with pytest.raises(FormatError, match=message):
-        load_client(folder)
+def test_the_clients_digest_depends_on_every_field():
+    spec = BUNDLE.client
+    changes = {
+        "bundle_id": "0" * 64,
+        "params": make_params(4096, [36, 29], 39),
+        "keys": replace(spec.keys, relinearize=False),
+        "input_shape": (8, 4),
+        "input_slots": spec.input_slots[..., ::-1],
+        "input_level": 1,
+        "input_scale": 1.0,
+        "input_low": np.linspace(-1.0, -0.5, 32),
+        "input_high": 2.0,
+        "output_shape": (10,),
+        "output_slots": spec.output_slots[::-1],
+        "output_levels": (1, 2),
+        "output_scales": spec.output_scales[::-1],
+        "predicted_logit_error": 0.06,
+    }
+    assert changes.keys() == vars(spec).keys()
+    digests = {client_digest(replace(spec, **{name: value})) for name, value in changes.items()}
+    assert len(digests | {client_digest(spec)}) == len(changes) + 1
 
 
 PLAN_ALTERATIONS = [
@@ -156,6 +152,9 @@ PLAN_ALTERATIONS = [
     ({"input_scale": 2.0**21}, "plan.json: field 'bundle_id' is not the digest of the plan; the file is altered"),
     ({"outputs": [9, 8]}, "field 'bundle_id' is not the digest"),
     ({"bundle_id": "00" * 32}, "field 'bundle_id' is not the digest"),
+    ({"client_digest": None}, "field 'client_digest' is None; allowed: a text"),
+    ({"report_sha256": "0"}, "field 'report_sha256' is '0'; allowed: a sha256 in 64 hex digits"),
+    ({"params": {"data_primes": []}}, "field 'params': field 'poly_modulus_degree' is missing"),
     ({"ops": {}}, "field 'kind' is missing or malformed"),
     ({"ops": None}, "is missing or malformed"),
     ({"constant_levels": [1]}, "is missing or malformed"),
@@ -215,6 +214,8 @@ def test_missing_and_truncated_files_are_named(folder):
 
 def test_a_report_of_the_wrong_type_is_named(folder):
     rewrite(folder / "report.json", report=3)
+    digest = hashlib.sha256((folder / "report.json").read_bytes()).hexdigest()
+    rewrite(folder / "server" / "plan.json", report_sha256=digest)
     with pytest.raises(FormatError, match="report.json: field 'report' is missing or malformed"):
         load_bundle(folder)
 
@@ -225,6 +226,7 @@ def test_explain_tells_the_essentials_and_needs_no_report():
         f"bundle {BUNDLE.client.bundle_id[:12]}: 4 x 8 (32) in, 2 x 5 (10) out",
         "levels    2 at the input, 1 at the output",
         "work      2 rotations, 2 plain products, 1 square, 1 rescale",
+        "inputs    -1 to 1 are accepted",
         "error     at most 0.05 at an output (six sigma, predicted)",
     ):
         assert line in text.splitlines()

@@ -141,7 +141,7 @@ def test_images_outside_the_range_are_skipped_and_wrong_shapes_are_refused(image
     outside = images.copy()
     outside[3] = 2.0
     assert verify_bundle(small_bundle(), outside, encrypted=2, steps=0)["images"] == len(images) - 1
-    with pytest.raises(InputShapeError, match="none of 1 images lies in the calibrated range, -1 to 1"):
+    with pytest.raises(InputShapeError, match="none of 1 images lies in the accepted range; give the data"):
         verify_bundle(small_bundle(), outside[3:4])
     with pytest.raises(InputShapeError, match="the network takes"):
         verify_bundle(small_bundle(), images[:, :2])

@@ -1,0 +1,59 @@
+"""Inputs at the edge of the range that a client accepts. The modulus has to hold them too.
+
+What is reserved for (derived): every feature alone at either end of its range, in the calibration input that comes
+nearest to it; for images and series, where features share a unit, an input as a whole, stretched about the mean until
+its channels fill their range. Inputs with many unrelated features at their ends at once are like no calibration input,
+and nothing is reserved for them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secure.drafting.draft import Evidence
+from secure.stages.stages import Stage, run_stages
+
+Array = NDArray[np.float64]
+
+#: The most edge inputs. Of more features, those that can move the first stage's values furthest are taken.
+MOST_EDGES = 64
+
+
+def gather_edges(stages: tuple[Stage, ...], images: Array, low: Array, high: Array) -> Evidence:
+    """The values of all stages on the edge inputs of calibration images (images, *input_shape).
+
+    low, high: the accepted range, (features,).
+    """
+    flat = images.reshape(len(images), -1)
+    weight = np.zeros(flat.shape[1])
+    for stage in stages:
+        if 0 in stage.maps:
+            weight += np.asarray(stage.maps[0].power(2).sum(axis=0)).ravel()
+    edges = edge_inputs(flat, low, high, np.sqrt(weight), channels=images.shape[1] if images.ndim > 2 else 0)
+    atoms, values = run_stages(stages, edges.reshape(len(edges), *images.shape[1:]))
+    return Evidence(tuple(atoms), tuple(values))
+
+
+def edge_inputs(flat: Array, low: Array, high: Array, weight: Array, *, channels: int) -> Array:
+    """At most MOST_EDGES inputs, (edges, features).
+
+    flat: calibration inputs (images, features). weight: how much each feature moves the first stage, (features,).
+    channels: of images and series; 0 for rows of features, which are moved one by one.
+    """
+    if channels:
+        mean = flat.mean(axis=0)
+        by_channel = flat.reshape(len(flat), channels, -1)
+        width = np.maximum(by_channel.max(axis=(0, 2)) - by_channel.min(axis=(0, 2)), 1e-300)
+        accepted = (high - low).reshape(channels, -1)[:, 0]
+        stretch = np.repeat(np.maximum(accepted / width, 1.0), flat.shape[1] // channels)
+        furthest = np.argsort((flat - mean) ** 2 @ weight**2)[-MOST_EDGES:]
+        return np.clip(mean + stretch * (flat[furthest] - mean), low, high)
+    ends = np.stack([low, high])
+    nearest = np.stack([flat.argmin(axis=0), flat.argmax(axis=0)])
+    moved = np.abs(ends - flat[nearest, np.arange(flat.shape[1])]) * weight
+    chosen = np.argsort(moved.ravel())[-MOST_EDGES:]
+    side, feature = np.unravel_index(chosen, moved.shape)
+    edges = flat[nearest[side, feature]].copy()
+    edges[np.arange(len(edges)), feature] = ends[side, feature]
+    return edges

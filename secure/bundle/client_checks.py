@@ -1,0 +1,129 @@
+"""What a client's part may say. A client believes none of it: whoever can alter the file would choose its numbers.
+
+Every limit follows from the parameters, which `secure.params.check_security` has checked before:
+
+input_scale            the largest input must not be encoded as zero, and must fit the modulus of its level
+output_scales          at most N times the modulus of its level: a slot is at most N / 2 times the largest coefficient
+predicted_logit_error  at least half of what a fresh encryption alone does at the least output scale. `release` adds
+                       noise in proportion to it, so a smaller one would leave the encryption's noise bare. At most
+                       what the modulus holds
+"""
+
+from __future__ import annotations
+
+from math import isfinite, log2, prod, sqrt
+
+import numpy as np
+
+from secure.bundle.specs import ClientSpec
+from secure.noise import BOUND_SIGMAS, fresh_real_variance
+
+#: The most numbers of one input or output, and the most dimensions of their shapes.
+MOST_FEATURES, MOST_DIMENSIONS = 2**24, 8
+#: The most ciphertexts of a request or reply: what a container carries.
+MOST_CIPHERTEXTS = 4096
+#: An input whose largest value is encoded as less than this is encoded as zero.
+LEAST_ENCODED = 0.5
+#: The share of a fresh encryption's error that a predicted error must reach. The bound is six standard deviations of
+#: what is at least a fresh encryption; half leaves room for rounding.
+LEAST_ERROR_SHARE = 0.5
+
+
+def client_fault(spec: ClientSpec) -> tuple[str, str] | None:
+    """(the first field that is out of range, what is allowed); None if all are in range.
+
+    Types and the security of the parameters must have been checked.
+    """
+    for check in (_keys, _shapes, _input, _outputs, _error):
+        fault = check(spec)
+        if fault is not None:
+            return fault
+    return None
+
+
+def is_sha256(text: str) -> bool:
+    """Whether a text is a sha256 in hex digits."""
+    return len(text) == 64 and set(text) <= set("0123456789abcdef")
+
+
+def least_error(spec: ClientSpec) -> float:
+    """The least predicted error that is believed, in the outputs' units."""
+    fresh = BOUND_SIGMAS * sqrt(fresh_real_variance(spec.params.poly_modulus_degree))
+    return LEAST_ERROR_SHARE * fresh / min(spec.output_scales)
+
+
+def _keys(spec: ClientSpec) -> tuple[str, str] | None:
+    degree, elements = spec.params.poly_modulus_degree, spec.keys.galois_elements
+    if not is_sha256(spec.bundle_id):
+        return "bundle_id", "a sha256 in 64 hex digits"
+    if not all(element % 2 == 1 and 1 < element < 2 * degree for element in elements):
+        return "galois_elements", f"Galois elements of N={degree}, which are odd numbers from 3 to {2 * degree - 1}"
+    if len(set(elements)) != len(elements):
+        return "galois_elements", "every Galois element once"
+    if spec.params.special_prime is None and (elements or spec.keys.relinearize):
+        return "relinearize" if spec.keys.relinearize else "galois_elements", "no keys without a special prime"
+    return None
+
+
+def _shapes(spec: ClientSpec) -> tuple[str, str] | None:
+    for name in ("input_shape", "output_shape"):
+        shape = getattr(spec, name)
+        if not (1 <= len(shape) <= MOST_DIMENSIONS and min(shape) >= 1 and prod(shape) <= MOST_FEATURES):
+            return name, f"1 to {MOST_DIMENSIONS} sizes of at least 1, their product at most {MOST_FEATURES}"
+    return None
+
+
+def _input(spec: ClientSpec) -> tuple[str, str] | None:
+    slots, size, places = spec.params.slots, prod(spec.input_shape), spec.input_slots
+    if (
+        places.ndim != 3
+        or not 1 <= places.shape[0] <= MOST_CIPHERTEXTS
+        or places.shape[1] not in (1, 2)
+        or places.shape[2] != slots
+        or not (-1 <= places.min() and 0 <= places.max() < size)
+    ):
+        return "input_slots", f"features of an input of shape {spec.input_shape}, or -1, in {slots} slots"
+    if not 1 <= spec.input_level <= spec.params.levels:
+        return "input_level", f"1 to {spec.params.levels}"
+    low, high = spec.input_low, spec.input_high
+    for name, ends in (("input_low", low), ("input_high", high)):
+        if ends.shape != (size,) or not np.isfinite(ends).all():
+            return name, f"a finite number, or {size} of them"
+    if not ((low <= high).all() and (low < high).any()):
+        return "input_high", "at least input_low everywhere, and larger somewhere"
+    largest = float(max(np.abs(low).max(), np.abs(high).max()))
+    if not (isfinite(spec.input_scale) and spec.input_scale > 0) or not (
+        log2(LEAST_ENCODED) <= log2(spec.input_scale) + log2(largest) <= spec.params.log2_modulus(spec.input_level)
+    ):
+        return "input_scale", f"a factor that brings an input of {largest:g} above {LEAST_ENCODED} and into the modulus"
+    return None
+
+
+def _outputs(spec: ClientSpec) -> tuple[str, str] | None:
+    params, places, count = spec.params, spec.output_slots, len(spec.output_scales)
+    if not 1 <= count <= MOST_CIPHERTEXTS:
+        return "output_scales", f"1 to {MOST_CIPHERTEXTS} numbers"
+    if len(spec.output_levels) != count or not all(1 <= level <= spec.input_level for level in spec.output_levels):
+        return "output_levels", f"{count} levels from 1 to the input's, {spec.input_level}"
+    for level, scale in zip(spec.output_levels, spec.output_scales, strict=True):
+        most = params.log2_modulus(level) + log2(params.poly_modulus_degree)
+        if not (isfinite(scale) and scale > 0 and log2(scale) <= most):
+            return "output_scales", f"above 0, and at level {level} at most 2^{most:.1f}"
+    size = prod(spec.output_shape)
+    if places.shape != (size, 2) or not np.all((places >= 0) & (places < [count, params.slots])):
+        return "output_slots", f"{size} places, each a ciphertext below {count} and a slot below {params.slots}"
+    if len(np.unique(places, axis=0)) != size:
+        return "output_slots", "a place of its own for every output"
+    return None
+
+
+def _error(spec: ClientSpec) -> tuple[str, str] | None:
+    least, error = least_error(spec), spec.predicted_logit_error
+    degree = spec.params.poly_modulus_degree
+    most = min(
+        spec.params.log2_modulus(level) + log2(degree) - log2(scale)
+        for level, scale in zip(spec.output_levels, spec.output_scales, strict=True)
+    )
+    if not (isfinite(error) and error >= least and log2(error) <= max(most, log2(least) + 1)):
+        return "predicted_logit_error", f"at least {least:.3g}, which a fresh encryption does, and at most 2^{most:.1f}"
+    return None

@@ -1,0 +1,164 @@
+"""client.json: what a client needs. Every field is checked when it is read, since a client can trust nobody's file."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import zlib
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.artifact import json_bytes, read_json
+from compress.errors import FormatError
+from compress.json_file import LARGEST_INTEGER
+from secure.bundle.client_checks import MOST_CIPHERTEXTS, MOST_DIMENSIONS, MOST_FEATURES, client_fault
+from secure.bundle.fields import Fields
+from secure.bundle.specs import ClientSpec
+from secure.params import Params, check_security
+from secure.plan import KeyManifest
+
+VERSION = 3
+CLIENT_FILE = "client.json"
+CLIENT_KIND = "cipherpress-client"
+#: The largest slot map that is decompressed. A compiler writes smaller ones; a larger one would be an attack.
+MAX_MAP_BYTES = 4 * MOST_FEATURES
+#: The most primes of a chain: more than any secure modulus has.
+MOST_PRIMES = 64
+
+
+def load_client(folder: str | Path) -> ClientSpec:
+    """The client's part alone, every field in its range (`secure.bundle.client_checks`).
+
+    Raises: FormatError naming the field, InsecureParametersError.
+    """
+    path = Path(folder) / CLIENT_FILE
+    fields = Fields(str(path), read_json(path, kind=CLIENT_KIND, version=VERSION))
+    params = read_params(fields.inner("params"))
+    check_security(params)
+    input_shape = fields.integers("input_shape", 1, MOST_FEATURES, least=1, most=MOST_DIMENSIONS)
+    if prod(input_shape) > MOST_FEATURES:
+        raise fields.wrong("input_shape", f"sizes whose product is at most {MOST_FEATURES}")
+    spec = ClientSpec(
+        bundle_id=fields.text("bundle_id"),
+        params=params,
+        keys=KeyManifest(
+            fields.integers("galois_elements", 0, 2 * params.poly_modulus_degree, most=params.poly_modulus_degree),
+            fields.boolean("relinearize"),
+        ),
+        input_shape=input_shape,
+        input_slots=_read_map(fields, "input_slots"),
+        input_level=fields.integer("input_level", 1, params.levels),
+        input_scale=fields.number("input_scale"),
+        input_low=_read_ends(fields, "input_low", prod(input_shape)),
+        input_high=_read_ends(fields, "input_high", prod(input_shape)),
+        output_shape=fields.integers("output_shape", 1, MOST_FEATURES, least=1, most=MOST_DIMENSIONS),
+        output_slots=_read_map(fields, "output_slots"),
+        output_levels=fields.integers("output_levels", 1, params.levels, least=1, most=MOST_CIPHERTEXTS),
+        output_scales=fields.numbers("output_scales", least=1, most=MOST_CIPHERTEXTS),
+        predicted_logit_error=fields.number("predicted_logit_error"),
+    )
+    fault = client_fault(spec)
+    if fault is not None:
+        raise fields.wrong(*fault)
+    return spec
+
+
+def client_json(spec: ClientSpec) -> dict[str, Any]:
+    """The content of client.json."""
+    return {
+        **_plain_json(spec),
+        "input_slots": _pack_map(spec.input_slots),
+        "output_slots": _pack_map(spec.output_slots),
+    }
+
+
+def client_digest(spec: ClientSpec) -> str:
+    """sha256 (hex) over all that client.json says. It does not depend on how the slot maps are compressed."""
+    maps = {name: _map_digest(getattr(spec, name)) for name in ("input_slots", "output_slots")}
+    return hashlib.sha256(json_bytes({**_plain_json(spec), **maps})).hexdigest()
+
+
+def params_json(params: Params) -> dict[str, Any]:
+    """Parameters as they stand in client.json and plan.json."""
+    return {
+        "poly_modulus_degree": params.poly_modulus_degree,
+        "data_primes": list(params.data_primes),
+        "special_prime": params.special_prime,
+    }
+
+
+def read_params(fields: Fields) -> Params:
+    """Parameters of the right types. The caller checks their security.
+
+    Raises: FormatError.
+    """
+    least, most = -LARGEST_INTEGER, LARGEST_INTEGER
+    absent = "special_prime" in fields.values and fields.values["special_prime"] is None
+    return Params(
+        poly_modulus_degree=fields.integer("poly_modulus_degree", least, most),
+        data_primes=fields.integers("data_primes", least, most, most=MOST_PRIMES),
+        special_prime=None if absent else fields.integer("special_prime", least, most),
+    )
+
+
+def _plain_json(spec: ClientSpec) -> dict[str, Any]:
+    """All of client.json but the slot maps."""
+    return {
+        "kind": CLIENT_KIND,
+        "version": VERSION,
+        "bundle_id": spec.bundle_id,
+        "params": params_json(spec.params),
+        "galois_elements": list(spec.keys.galois_elements),
+        "relinearize": spec.keys.relinearize,
+        "input_shape": list(spec.input_shape),
+        "input_level": spec.input_level,
+        "input_scale": spec.input_scale,
+        "input_low": _ends_json(spec.input_low),
+        "input_high": _ends_json(spec.input_high),
+        "output_shape": list(spec.output_shape),
+        "output_levels": list(spec.output_levels),
+        "output_scales": list(spec.output_scales),
+        "predicted_logit_error": spec.predicted_logit_error,
+    }
+
+
+def _ends_json(ends: NDArray[np.float64]) -> float | list[float]:
+    """One number where all features have the same end."""
+    return float(ends[0]) if (ends == ends[0]).all() else [float(end) for end in ends]
+
+
+def _read_ends(fields: Fields, name: str, size: int) -> NDArray[np.float64]:
+    if isinstance(fields.values.get(name), list):
+        return np.array(fields.numbers(name, least=size, most=size))
+    return np.full(size, fields.number(name))
+
+
+def _map_digest(slots: NDArray[np.int32]) -> dict[str, Any]:
+    content = np.ascontiguousarray(slots, dtype="<i4").tobytes()
+    return {"shape": list(slots.shape), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _pack_map(slots: NDArray[np.int32]) -> dict[str, Any]:
+    packed = zlib.compress(np.ascontiguousarray(slots, dtype="<i4").tobytes(), 9)
+    return {"shape": list(slots.shape), "int32_zlib_base64": base64.b64encode(packed).decode()}
+
+
+def _read_map(fields: Fields, name: str) -> NDArray[np.int32]:
+    found = fields.inner(name)
+    shape = found.integers("shape", 1, MOST_FEATURES, least=2, most=3)
+    size_bytes = 4 * prod(shape)
+    if size_bytes > MAX_MAP_BYTES:
+        raise found.wrong("shape", f"sizes whose product is at most {MOST_FEATURES}")
+    try:
+        packed = base64.b64decode(found.text("int32_zlib_base64"), validate=True)
+        content = zlib.decompressobj().decompress(packed, size_bytes + 1)
+    except (binascii.Error, zlib.error, ValueError) as error:
+        raise FormatError(f"{found.where} cannot be inflated ({error}); the file is altered") from error
+    if len(content) != size_bytes:
+        raise FormatError(f"{found.where} does not inflate to its shape, {list(shape)}; the file is altered")
+    return np.frombuffer(content, dtype="<i4").reshape(shape).astype(np.int32)
