@@ -64,9 +64,9 @@ def press_for(
     """Search for the compressed network whose plan meets a target; without target times and sizes, for the fastest.
 
     data: what `as_dataset` takes. target: the least accuracy (or R2), on training images that are held out of all
-    training, and the most server time, keys and upload as `compile` predicts them. setting: where the search starts, which decides by itself what is pruned
-    (default: nothing compressed). limits: the error or the share of changed classes as of `compile`; the target has
-    the bytes.
+    training, and the most server time, keys and upload as `compile` predicts them. setting: where the search starts,
+    which decides by itself what is pruned (default: nothing compressed). limits: the error or the share of changed
+    classes as of `compile`; the target has the bytes.
 
     The result's `met` and `verdict` say whether the target is met. `bundle` is what was found or comes closest, with
     its accuracy on all test images in the report.

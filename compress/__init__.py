@@ -9,7 +9,8 @@ convolutions.py      convolutions and windows in numpy
 network_file.py      a Network on disk
 checks.py            checks that options share: numbers, names, seeds
 robust.py            which training rows are outliers, and the range of inputs that the others support
-scores.py            what a network is for, and the score of its outputs
+tasks.py             the tasks that a network may have, and the names of scores
+scores.py            how outputs are read, and their score
 labels.py            labels of every kind, brought into the form that a network needs
 parts.py             several inputs or outputs as one flat row, and back
 dataset.py           data sets, and the type of progress callbacks

@@ -15,7 +15,7 @@ from compress.errors import DataError
 from compress.labels import fitted_labels, read_labels
 from compress.parts import Part
 from compress.robust import Outlier, find_outliers
-from compress.scores import Task, check_task
+from compress.tasks import Task, check_task
 
 #: Called with the name of a step and with the share of this step that is done, from 0 to 1.
 Progress = Callable[[str, float], None]
@@ -39,7 +39,8 @@ class Dataset:
     row, where the network's outputs are), text as text. Lists and arrays of other types are converted; an array that
     has the right type already is not copied. task: what the labels are for, one of `compress.scores.TASKS`; None
     derives it from labels and outputs, as `compress.labels` says. class_names: of the classes, in the order of their
-    numbers; text is mapped to numbers in this order. input_parts: for networks of several inputs, whose flat values lie
+    numbers; text is mapped to numbers in this order. fitted_to: the shape of outputs that the labels are fitted to, set
+    by `for_outputs`. input_parts: for networks of several inputs, whose flat values lie
     side by side in rows (count, features).
     Raises: DataError naming the field; ConfigError for an unknown task.
     """
@@ -52,6 +53,7 @@ class Dataset:
     task: Task | None = None
     class_names: tuple[str, ...] = ()
     input_parts: tuple[Part, ...] = ()
+    fitted_to: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
@@ -137,14 +139,20 @@ class Dataset:
         fit already stay the same arrays. See `compress.labels` for the rules.
         Raises: DataError for labels that do not fit.
         """
+        if self.fitted_to == shape:
+            return self
         try:
             fitted = fitted_labels(self.y_train, self.y_test, shape, task=self.task, names=self.class_names)
         except DataError as error:
             raise DataError(f"data '{self.name}': {error}") from None
-        same = fitted.train is self.y_train and fitted.test is self.y_test and fitted.names == self.class_names
-        if same and fitted.task == self.task:
-            return self
-        return replace(self, y_train=fitted.train, y_test=fitted.test, task=fitted.task, class_names=fitted.names)
+        return replace(
+            self,
+            y_train=fitted.train,
+            y_test=fitted.test,
+            task=fitted.task,
+            class_names=fitted.names,
+            fitted_to=tuple(shape),
+        )
 
 
 def read_array(field: str, values: Any) -> NDArray[Any]:

@@ -24,7 +24,7 @@ from compress.checks import check_seed
 from compress.dataset import Dataset, read_array
 from compress.errors import DataError
 from compress.parts import Part
-from compress.scores import Task
+from compress.tasks import Task
 
 #: Share of the rows that is held out for testing where no test rows are given.
 TEST_SHARE = 0.2
@@ -52,7 +52,8 @@ def as_dataset(
     if isinstance(data, Dataset):
         if task is None and not class_names:
             return data
-        return replace(data, task=task or data.task, class_names=tuple(class_names) or data.class_names)
+        names = tuple(class_names) or data.class_names
+        return replace(data, task=task or data.task, class_names=names, fitted_to=None)
     x_train, y_train, x_test, y_test = _four(data, seed)
     (train, parts), (test, others) = _joined("x_train", x_train), _joined("x_test", x_test)
     if parts != others:

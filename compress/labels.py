@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import DataError
-from compress.scores import Task
+from compress.tasks import Task
 
 Labels = NDArray[Any]
 Shape = tuple[int, ...]
@@ -84,7 +84,7 @@ def fitted_labels(
         needs = "one output" if task == "binary" else "several outputs"
         raise DataError(f"task {task} needs {needs}, and the network has {size}; choose another task")
     if task == "none" or train is None or test is None:
-        return Fitted(task if task in ("classes", "binary") else "none", None, None, tuple(names))
+        return Fitted(task, None, None, tuple(names)) if task in ("classes", "binary") else Fitted("none", None, None)
     every = np.concatenate([train, test])
     if task is None:
         task = _derived(every, outputs, size)
@@ -168,13 +168,16 @@ def _mapping(every: Labels, classes: int, names: Sequence[str]) -> _Mapping:
     if values.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
         raise DataError(f"labels hold {values[values != np.rint(values)][0]:g}; class numbers are whole numbers")
     low, high = int(values[0]), int(values[-1])
+    own = tuple(f"{value:g}" for value in values)
+    if set(own) <= set(names):  # numbers that are named, such as those of an earlier mapping
+        return _Mapping(values, np.array([names.index(name) for name in own], dtype=np.int64), tuple(names))
     if 0 <= low and high < classes:
         return _Mapping(values, values.astype(np.int64), tuple(names))
     if low >= 1 and high == classes:  # numbered from 1
-        own = tuple(str(number + 1) for number in range(classes))
-        return _Mapping(values, values.astype(np.int64) - 1, tuple(names) or own)
+        numbered = tuple(str(number + 1) for number in range(classes))
+        return _Mapping(values, values.astype(np.int64) - 1, tuple(names) or numbered)
     if len(values) == classes:
-        return _Mapping(values, np.arange(classes), tuple(names) or tuple(f"{value:g}" for value in values))
+        return _Mapping(values, np.arange(classes), tuple(names) or own)
     if low < 0:
         raise DataError(
             f"labels go down to {low}, and there are {len(values)} different ones for outputs for {classes} classes; "

@@ -10,27 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import ConfigError, DataError
+from compress.tasks import SCORES, ScoreName, Task, check_task
 
-Task = Literal["classes", "binary", "regression", "none"]
-ScoreName = Literal["accuracy", "r2", "mse"]
 Array = NDArray[np.float64]
-
-TASKS: tuple[Task, ...] = get_args(Task)
-
-
-def check_task(task: object) -> None:
-    """Refuse what is neither None nor a task.
-
-    Raises: ConfigError.
-    """
-    if task is not None and task not in TASKS:
-        raise ConfigError("task", task, f"one of {', '.join(TASKS)}, or None to derive it from labels and outputs")
 
 
 @dataclass(frozen=True)
@@ -105,8 +93,8 @@ def scoring_of(about: Mapping[str, Any]) -> Scoring:
     """
     task, score, threshold = about.get("task", "classes"), about.get("score", "accuracy"), about.get("threshold", 0.0)
     check_task(task)
-    if score not in get_args(ScoreName):
-        raise ConfigError("score", score, f"one of {', '.join(get_args(ScoreName))}")
+    if score not in SCORES:
+        raise ConfigError("score", score, f"one of {', '.join(SCORES)}")
     if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not np.isfinite(threshold):
         raise ConfigError("threshold", threshold, "a finite number")
     return Scoring(task, score, float(threshold), about.get("pooled") is True)

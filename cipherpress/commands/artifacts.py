@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from compress.dataset import Dataset
-    from compress.scores import Task
     from compress.model.compressed import CompressedModel
     from compress.network import Network
+    from compress.tasks import Task
     from secure.bundle.specs import Bundle
 
 

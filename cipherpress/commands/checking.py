@@ -25,26 +25,27 @@ from cipherpress.commands.options import bundle_argument, clip_option, data_opti
 )
 @clip_option
 def infer_command(out: Output, bundle: Path, source: DataSource, images: int, backend: str | None, clip: bool) -> None:
-    """The whole round trip over test images: accuracy, agreement with the plan in clear, times, sizes, energy if it
-    is counted.
+    """The whole round trip over test images: score, agreement with the plan in clear, times, sizes, energy if it is
+    counted. Data without labels has no score.
     """
     from cipherpress.timing.energy import measured_energy
 
     loaded = load_bundle(bundle)
-    data = source.load()
+    data = source.load_for(loaded)
     energy: dict[str, Any] = {}
     with out.progress("infer") as progress, measured_energy(energy):
         result = cp.round_trip(
             loaded,
             data.x_test[:images],
-            data.y_test[:images],
+            None if data.y_test is None else data.y_test[:images],
             backend=backend,
             threads=request_threads(),
             clip=clip,
             progress=progress,
         )
-    plain = loaded.report.get("about", {}).get("accuracy_plain")
-    result = {**result, **({} if plain is None else {"accuracy_plain": plain}), **energy}
+    about = loaded.report.get("about", {})
+    plain = {name: about[name] for name in ("score_plain", "accuracy_plain") if name in about}
+    result = {**result, **plain, **energy}
     out.result(result, pairs(result))
 
 

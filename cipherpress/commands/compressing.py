@@ -9,7 +9,7 @@ import click
 import cipherpress as cp
 from cipherpress.commands.artifacts import DataSource, Destination, ModelSource
 from cipherpress.commands.command import command
-from cipherpress.commands.console import Output, table
+from cipherpress.commands.console import Output, score_line, table
 from cipherpress.commands.options import (
     Group,
     augment_option,
@@ -20,6 +20,7 @@ from cipherpress.commands.options import (
 )
 from compress.blocks.options import COST_NAMES
 from compress.opq.options import DEFAULT_BITS, DEFAULT_SPARSITY
+from compress.tasks import SCORE_WORDS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,9 +56,8 @@ def train_command(
     with out.progress("train") as progress:
         finished = train_spec(model, data, seed=seed, epochs=epochs, learning_rate=learning_rate, progress=progress)
     record = save_trained(finished, output.path, force=output.force)
-    out.result(
-        record, f"accuracy {record['accuracy_plain']:.4f} on {record['images']} test images; saved {output.path}"
-    )
+    word = SCORE_WORDS[record["score"]]
+    out.result(record, f"{word} {record['score_plain']:.4f} on {record['images']} test images; saved {output.path}")
 
 
 class Methods:
@@ -95,13 +95,21 @@ class Methods:
         seed: int,
         out: Output,
     ) -> CompressedModel:
-        """The model after every method in turn; `epochs` of fine-tuning after each but joint quantization."""
-        model = start
+        """The model after every method in turn; `epochs` of fine-tuning after each but joint quantization.
+
+        Fine-tuning learns from labels that name classes, and from the given model where there are none.
+        """
+        from compress.model.compressed import module_of
+        from compress.press.pressing import learns_from_labels
+
+        model, teacher = start, None if learns_from_labels(data) else module_of(start)
         for method in self.methods:
             small = self._apply_one(method, model, data, seed, out)
             if epochs and method != "joint":
                 with out.progress("fine-tune") as progress:
-                    small = cp.finetune(small, data, epochs=epochs, augment=augment, seed=seed, progress=progress)
+                    small = cp.finetune(
+                        small, data, epochs=epochs, teacher=teacher, augment=augment, seed=seed, progress=progress
+                    )
             model = small
         return small
 
@@ -214,25 +222,31 @@ def compress_command(
     output: Destination,
     seed: int,
 ) -> None:
-    """Compress MODEL; prints sparsity, bits and rate by layer and the accuracy before and after."""
+    """Compress MODEL; prints sparsity, bits and rate by layer and the score before and after."""
     from compress.account.accounting import account
     from compress.model.compressed import module_of
-    from compress.training.loop import accuracy
+    from compress.training.loop import predict
+    from compress.training.objective import settled_for
 
     output.check_folder()
-    data = source.load()
     start = model.trainable()
-    before = accuracy(module_of(start), data.x_test, data.y_test)
+    data, objective = settled_for(module_of(start), source.load(), trust_labels=isinstance(start, cp.CompressedModel))
+    answers = predict(module_of(start), data.x_test)
+    wanted = objective.scoring.wanted(answers) if data.y_test is None else data.y_test
+    before = objective.score(answers, wanted)
     small = methods.apply(start, data, epochs=epochs, augment=augment, seed=seed, out=out)
     output.save(small)
-    # joint quantization states the accuracy of integers, which the weights of its module do not give
+    # joint quantization states the score of integers, which the weights of its module do not give
     last = small.history[-1]
-    after = last["accuracy_after"] if last["method"] == "joint" else accuracy(small.module, data.x_test, data.y_test)
-    counted = account(small)
-    result = {**counted, "images": len(data.x_test), "accuracy_plain": before, "accuracy_compressed": after}
+    joint = last["method"] == "joint"
+    after = last["score_after"] if joint else objective.score(predict(small.module, data.x_test), wanted)
+    counted, named = account(small), objective.scoring.as_json()
+    result = {**counted, "images": len(data.x_test), **named, "score_plain": before, "score_compressed": after}
+    if objective.scoring.names_classes:
+        result |= {"accuracy_plain": before, "accuracy_compressed": after}
     columns = ["layer", "parameters", "nonzeros", "sparsity", "bits", "compression_rate", "position_encoding"]
     summary = (
-        f"accuracy {before:.4f} -> {after:.4f} on {len(data.x_test)} test images; "
+        f"{score_line(named, before, after, len(data.x_test))}; "
         f"{counted['compression_rate']:.1f} times smaller, everything counted; saved {output.path}"
     )
     out.result(result, f"{table(counted['layers'], columns)}\n{summary}")
@@ -287,6 +301,11 @@ def convert_command(
         network = cp.convert(thing, data, conversion, augment=augment, seed=seed, progress=progress)
     output.save(network)
     about: dict[str, Any] = dict(network.about)
-    before, after, images = about["accuracy_before"], about["accuracy_after"], about["test_images"]
-    result = {"images": images, "accuracy_before": before, "accuracy_after": after, "replaced": about["replaced"]}
-    out.result(result, f"accuracy {before:.4f} -> {after:.4f} on {images} test images; saved {output.path}")
+    shown: dict[str, Any] = {
+        name: about[name]
+        for name in ("task", "score", "score_before", "score_after", "accuracy_before", "accuracy_after", "class_names")
+        if name in about
+    }
+    result = {"images": about["test_images"], **shown, "replaced": about["replaced"]}
+    line = score_line(about, about["score_before"], about["score_after"], about["test_images"])
+    out.result(result, f"{line}; saved {output.path}")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+
+from compress.tasks import SCORE_WORDS
 
 if TYPE_CHECKING:
     from compress.dataset import Progress
@@ -107,6 +109,14 @@ def pairs(values: dict[str, Any]) -> str:
         if not isinstance(value, dict) and name != "classes"
     ]
     return table(rows, ["", "value"])
+
+
+def score_line(record: Mapping[str, Any], before: float, after: float, count: int) -> str:
+    """One line about a score before and after; record: with `task` and `score`, as the record of a network has them."""
+    if record.get("score", "accuracy") == "accuracy":
+        return f"accuracy {before:.4f} -> {after:.4f} on {count} test images"
+    against = " against the given network's answers" if record["task"] == "none" else ""
+    return f"{SCORE_WORDS[record['score']]} {before:.4g} -> {after:.4g} on {count} test rows{against}"
 
 
 def size(count_bytes: float) -> str:

@@ -36,6 +36,8 @@ def demo_command(out: Output, images: int) -> None:
     from compress.training.loop import accuracy
 
     data = cp.load_data("mnist")
+    labels = data.y_test
+    assert labels is not None, "MNIST has labels"
     _tell(out, f"1  data      MNIST, {len(data.x_train):,} training and {len(data.x_test):,} test images")
     plain = cp.load_model("mlp")
     _tell(out, "2  network   mlp 784-64-10 with ReLU, trained weights from the zoo")
@@ -50,16 +52,16 @@ def demo_command(out: Output, images: int) -> None:
         f"{report['plain_multiplications']} plain products",
     )
     with out.progress("encrypted") as progress:
-        result = cp.round_trip(bundle, data.x_test[:images], data.y_test[:images], progress=progress)
+        result = cp.round_trip(bundle, data.x_test[:images], labels[:images], progress=progress)
     _tell(
         out,
         f"6  run       {images} test {_digits(images)}, encrypted by the client, classified by a server that has no "
         "secret key\n",
     )
-    captions = [f"a {label}, named {answer}" for label, answer in zip(data.y_test, result["classes"], strict=False)]
+    captions = [f"a {label}, named {answer}" for label, answer in zip(labels, result["classes"], strict=False)]
     _tell(out, pictures(data.x_test[:4, 0], captions))
     comparison = cp.compare(bundle, list(ARCHITECTURES))
-    result["accuracy_plain"] = accuracy(plain, data.x_test, data.y_test)
+    result["accuracy_plain"] = accuracy(plain, data.x_test, labels)
     result["accuracy_converted"] = small.network.about["accuracy_after"]
     result["compression_rate"] = small.counted["compression_rate"]
     _tell(out, f"\n{_summary(result, small.counted, comparison, data)}")

@@ -14,6 +14,7 @@ import click
 
 import cipherpress as cp
 from cipherpress.commands.artifacts import DataSource, Destination, ModelSource
+from compress.tasks import TASKS
 
 Option = Callable[[Any], Any]
 

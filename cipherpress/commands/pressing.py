@@ -11,7 +11,7 @@ import click
 import cipherpress as cp
 from cipherpress.commands.artifacts import DataSource, Destination, ModelSource, load_converted
 from cipherpress.commands.command import command
-from cipherpress.commands.console import Output, table
+from cipherpress.commands.console import Output, score_line, table
 from cipherpress.commands.options import (
     ByteCount,
     Group,
@@ -145,7 +145,7 @@ target_options = Group(
         click.option(
             "--min-accuracy",
             type=click.FloatRange(0, 1),
-            help="Search: least accuracy on held-out training images, such as 0.985; without a target: the fastest.",
+            help="Search: least accuracy, or R2, on held-out training rows, as 0.985; without a target: the fastest.",
         ),
         click.option("--target-ms", type=float, help="Search: most server time of a request, as predicted."),
         click.option(
@@ -208,7 +208,7 @@ def press_command(
     output: Destination,
     seed: int,
 ) -> None:
-    """Compress, convert and compile MODEL in one go; prints the accuracy before and after.
+    """Compress, convert and compile MODEL in one go; prints the score before and after.
 
     With --min-accuracy and targets it searches for a network that meets them: it tries activations as straight lines,
     whole blocks pruned and the codebook of --bits, by what their plans are predicted to cost, on held-out training
@@ -246,8 +246,7 @@ def press_command(
 
 
 def _accuracies(about: Any) -> str:
-    before, after = about["accuracy_plain"], about["accuracy_after"]
-    return f"accuracy {before:.4f} -> {after:.4f} on {about['test_images']} test images, in clear"
+    return f"{score_line(about, about['score_plain'], about['score_after'], about['test_images'])}, in clear"
 
 
 def _save_search(out: Output, found: Found, output: Destination, keep_closest: bool) -> None:

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from compress.dataset import Dataset
 from compress.errors import DataError
+from compress.gathering import as_dataset
 
 SHIPPED = Path(__file__).parent / "data"
 DATA_VARIABLE = "CIPHERPRESS_DATA"
 NAMES = ("mnist", "fashion-mnist", "digits")
 IDX_IMAGES, IDX_LABELS = 2051, 2049
-NPZ_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+NPZ_ARRAYS = "x_train and x_test, or x; with labels y_train and y_test, or y"
 
 
 def load_data(spec: str, data_dir: str | Path | None = None) -> Dataset:
@@ -88,22 +89,32 @@ def _idx(folder: Path, stem: str, magic: int) -> NDArray[np.uint8]:
 
 
 def _npz(path: Path) -> Dataset:
+    """The arrays of an .npz file, by their names. Several inputs are named x_train.first, x_train.second and so on."""
     if not path.is_file():
-        raise DataError(f"{path}: file not found; give an .npz file with {', '.join(NPZ_ARRAYS)}")
+        raise DataError(f"{path}: file not found; give an .npz file with {NPZ_ARRAYS}")
     if not zipfile.is_zipfile(path):  # np.load would also read a plain .npy file
         raise DataError(f"{path}: cannot be read as an .npz file (no complete zip archive); write it with np.savez")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            missing = [name for name in NPZ_ARRAYS if name not in archive.files]
-            if missing:
-                raise DataError(f"{path}: no array {', '.join(missing)}; it needs {', '.join(NPZ_ARRAYS)}")
-            arrays = [archive[name] for name in NPZ_ARRAYS]
+            arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
             f"{path}: cannot be read as an .npz file without pickled objects ({error}); "
             "write plain arrays with np.savez"
         ) from error
-    return _dataset(path.stem, str(path), *arrays)
+    rows: dict[str, Any] = {}
+    for name, array in arrays.items():
+        field, dot, part = name.partition(".")
+        if dot:
+            rows.setdefault(field, {})[part] = array
+        else:
+            rows[name] = array
+    if not ({"x_train", "x_test"} <= rows.keys() or "x" in rows):
+        raise DataError(f"{path}: it holds {', '.join(sorted(arrays)) or 'nothing'}; it needs {NPZ_ARRAYS}")
+    try:
+        return as_dataset(rows, name=path.stem)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def _digits() -> Dataset:
@@ -118,9 +129,11 @@ def _digits() -> Dataset:
     return _dataset("digits", "digits", images[~test], bunch.target[~test], images[test], bunch.target[test])
 
 
-def _dataset(name: str, place: str, *arrays: NDArray[Any]) -> Dataset:
-    """The data set of x_train, y_train, x_test and y_test; an error names the place that they come from."""
+def _dataset(
+    name: str, place: str, x_train: NDArray[Any], y_train: NDArray[Any], x_test: NDArray[Any], y_test: NDArray[Any]
+) -> Dataset:
+    """The data set of these arrays; an error names the place that they come from."""
     try:
-        return Dataset(name, *arrays)
+        return Dataset(name, x_train, y_train, x_test, y_test)
     except DataError as error:
         raise DataError(f"{place}: {error}") from error

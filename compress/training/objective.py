@@ -27,7 +27,8 @@ from torch import Tensor, nn
 
 from compress.dataset import Dataset
 from compress.errors import InputShapeError
-from compress.scores import Scoring, Task
+from compress.scores import Scoring
+from compress.tasks import Task
 from compress.training.loop import predict
 
 logger = logging.getLogger(__name__)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from compress.dataset import Progress
 from compress.errors import InputRangeError, InputShapeError
+from compress.scores import Scoring, scoring_of
 from secure.bundle.specs import Bundle
 from secure.compiling.reporting import plan_summary
 from secure.evaluators.clear import run_clear
@@ -30,21 +31,23 @@ BATCH = 32
 def round_trip(
     bundle: Bundle,
     images: Images,
-    labels: NDArray[np.int64],
+    labels: NDArray[Any] | None = None,
     *,
     backend: str | None = None,
     threads: int = 1,
     clip: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Accuracy, agreement, errors, medians of times and sizes over images (count, *input_shape), by the interface's
-    keys.
+    """Scores, agreement, errors, medians of times and sizes over images (count, *input_shape), by the interface's keys.
 
+    labels: as the bundle's task has them, class numbers or wanted numbers; without any there is no score. The score is
+    the one that the report's `about` names; accuracies also stand under their own names. agreement: with the plan in
+    clear, the share of equal classes, or R2.
     backend: "engine", "seal" or "clear"; None takes what `Server` takes. The result's `backend` says which one ran. In
     clear nothing is encrypted, and the keys about encryption are left out.
-    threads: of the server, for each request. `classes` holds the decrypted answer for each image.
-    `accuracy_compressed` is that of the plan in clear on these images. clip: bring values outside the accepted range to
-    its nearest end; `clipped_images` and `clipped_features` count them.
+    threads: of the server, for each request. `classes` holds the decrypted answer for each image, where answers are
+    classes. `score_compressed` is that of the plan in clear on these images. clip: bring values outside the accepted
+    range to its nearest end; `clipped_images` and `clipped_features` count them.
     Raises: ConfigError, InputShapeError, BackendError; InputRangeError naming the image, without `clip`.
     """
     if backend is not None:
@@ -55,10 +58,11 @@ def round_trip(
             "give the data it was made with"
         )
     images, clipped = _accepted(bundle, images, clip)
-    clear = clear_outputs(bundle, images)
+    clear, scoring = clear_outputs(bundle, images), scoring_of(bundle.report.get("about", {}))
     result: dict[str, Any] = {
         "images": len(images),
-        "accuracy_compressed": _accuracy(clear, labels),
+        **scoring.as_json(),
+        **_scored(scoring, "compressed", clear, labels),
         **plan_summary(bundle.server.plan),
         "predicted_logit_error": bundle.client.predicted_logit_error,
         **clipped,
@@ -66,12 +70,11 @@ def round_trip(
     if backend == BackendName.CLEAR:
         return {**result, "backend": BackendName.CLEAR.value}
     outputs, measured = encrypted_outputs(bundle, images, progress or (lambda label, share: None), threads, backend)
-    agreement = float(np.mean(outputs.argmax(axis=1) == clear.argmax(axis=1)))
     return {
         **result,
-        "classes": outputs.argmax(axis=1).tolist(),
-        "accuracy_encrypted": _accuracy(outputs, labels),
-        "agreement": agreement,
+        **({"classes": scoring.classes(outputs).tolist()} if scoring.names_classes else {}),
+        **_scored(scoring, "encrypted", outputs, labels),
+        "agreement": scoring.agreement(outputs, clear),
         "max_logit_error": float(np.abs(outputs - clear).max()),
         **measured,
         "threads": threads,
@@ -154,5 +157,9 @@ def encrypted_outputs(
     return np.asarray(outputs), {**{name: median(values) for name, values in times.items()}, **measured}
 
 
-def _accuracy(outputs: Array, labels: NDArray[np.int64]) -> float:
-    return float(np.mean(outputs.argmax(axis=1) == labels))
+def _scored(scoring: Scoring, which: str, outputs: Array, labels: NDArray[Any] | None) -> dict[str, float]:
+    """The score of outputs against labels as `score_<which>`, and an accuracy as `accuracy_<which>` too."""
+    if labels is None:
+        return {}
+    score = scoring.measured(outputs, labels)
+    return {f"score_{which}": score} | ({f"accuracy_{which}": score} if scoring.names_classes else {})

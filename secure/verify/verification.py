@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from compress.dataset import Progress
 from compress.errors import InputShapeError
+from compress.scores import Scoring, scoring_of
 from secure.bundle.specs import Bundle
 from secure.verify.roundtrip import BATCH, clear_outputs, encrypted_outputs
 from secure.verify.worst_case import Fullness, Objective, SimulatedError, ascend
@@ -72,7 +73,7 @@ def verify_bundle(
         found.append(_search(bundle, (fullness, error), started, reach, steps if reach else 0, encrypted, step))
     chosen = np.concatenate([finds.images for finds in found])
     outputs, measured = encrypted_outputs(bundle, chosen, lambda label, share: report(label, 0.9 + 0.1 * share))
-    rows = _rows(found, clear_outputs(bundle, chosen), outputs)
+    rows = _rows(found, clear_outputs(bundle, chosen), outputs, scoring_of(bundle.report.get("about", {})))
     required = [row for row in rows if row["radius"] <= radius]
     result = {
         "images": len(started),
@@ -104,8 +105,11 @@ def failures(result: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _rows(found: Sequence[_Finds], clear: Array, outputs: Array) -> list[dict[str, Any]]:
-    """One row per radius; clear and outputs hold the answers to all found inputs, radius by radius."""
+def _rows(found: Sequence[_Finds], clear: Array, outputs: Array, scoring: Scoring) -> list[dict[str, Any]]:
+    """One row per radius; clear and outputs hold the answers to all found inputs, radius by radius.
+
+    `classes_changed` is None where answers are no classes.
+    """
     rows: list[dict[str, Any]] = []
     start = 0
     for finds in found:
@@ -119,7 +123,9 @@ def _rows(found: Sequence[_Finds], clear: Array, outputs: Array) -> list[dict[st
                 "simulated_error": finds.simulated_error,
                 "largest_error": float(np.abs(outputs[own] - clear[own]).max()),
                 "encrypted": len(finds.images),
-                "classes_changed": int(np.sum(outputs[own].argmax(axis=1) != clear[own].argmax(axis=1))),
+                "classes_changed": int(np.sum(scoring.classes(outputs[own]) != scoring.classes(clear[own])))
+                if scoring.names_classes
+                else None,
             }
         )
     return rows
