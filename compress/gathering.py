@@ -196,6 +196,11 @@ def _held_out(x: Any, y: Any, seed: int) -> tuple[Any, Any, Any, Any]:
     arrays = [read_array("x", part) for part in inputs]
     count = len(arrays[0]) if arrays and arrays[0].ndim else 0
     labels = None if y is None else read_array("y", y)
+    if len({len(array) if array.ndim else 0 for array in arrays}) > 1:
+        raise DataError(
+            f"data: its inputs have the shapes {', '.join(str(array.shape) for array in arrays)}; "
+            "give as many rows of each"
+        )
     if count < 2 or (labels is not None and len(labels) != count):
         raise DataError(
             f"data: {count} rows{'' if labels is None else f' with labels of shape {labels.shape}'}; "
