@@ -11,6 +11,12 @@ from compress.errors import ConfigError
 ACCEPTABLE_DISAGREEMENT = 2.5e-3
 
 
+#: What a search may make least.
+OBJECTIVES = ("server", "round-trip")
+#: The link that a round trip is priced with unless another is named: an ordinary wired or mobile connection.
+DEFAULT_LINK_MBIT_S = 100.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """What `compile_network` must keep to.
@@ -21,6 +27,9 @@ class Limits:
     max_disagreement: the largest expected share of inputs whose class encryption changes. It counts when max_error is
     None and the network has several outputs.
     keys_bytes: the most bytes of all evaluation keys together. upload_bytes: the most bytes of one request.
+    objective: what the chosen plan has least of. "server": time of the plan. "round-trip": time from an input to its
+    answer, with encryption, both messages on the link, loading and decryption. link_mbit_s: the speed of that link in
+    Mbit/s, both ways.
     Raises: ConfigError.
     """
 
@@ -28,6 +37,8 @@ class Limits:
     max_disagreement: float = ACCEPTABLE_DISAGREEMENT
     keys_bytes: float = inf
     upload_bytes: float = inf
+    objective: str = "server"
+    link_mbit_s: float = DEFAULT_LINK_MBIT_S
 
     def __post_init__(self) -> None:
         if self.max_error is not None and not self.max_error > 0:
@@ -36,6 +47,10 @@ class Limits:
             )
         if not 0 < self.max_disagreement <= 1:
             raise ConfigError("max_disagreement", self.max_disagreement, "above 0, at most 1")
+        if self.objective not in OBJECTIVES:
+            raise ConfigError("objective", self.objective, ", ".join(OBJECTIVES))
+        if not 0 < self.link_mbit_s < inf:
+            raise ConfigError("link_mbit_s", self.link_mbit_s, "a number above 0, in Mbit/s")
         for field in ("keys_bytes", "upload_bytes"):
             if not getattr(self, field) > 0:
                 raise ConfigError(field, getattr(self, field), "above 0; infinity sets no limit")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secure.kernels.counts import KernelCounts, KernelTimes, operation_kernels
+from secure.kernels.requests import RequestTimes, StepTimes
 from secure.kernels.seal import seal_operation_kernels
 from secure.plan import Kind
 
@@ -71,6 +72,41 @@ def fit_kernel_times(
     rows = np.vstack([apart / np.sqrt(len(lone)), np.column_stack([whole, no_calls]) / np.sqrt(len(whole))])
     target = np.concatenate([np.full(len(lone), len(lone) ** -0.5), np.full(len(whole), len(whole) ** -0.5)])
     return _times(nonnegative_least_squares(rows, target)[:-1])
+
+
+@dataclass(frozen=True)
+class MeasuredStep:
+    """One measured step of a request: its name in RequestTimes, ring degree, level, ciphertexts, and microseconds."""
+
+    step: str
+    degree: int
+    level: int
+    ciphertexts: int
+    microseconds: float
+
+
+def fit_request_times(measured: Sequence[MeasuredStep]) -> RequestTimes:
+    """The times with the least mean squared relative error, step by step.
+
+    Raises: ValueError for a step that was not measured.
+    """
+    return RequestTimes(**{item.name: _fit_step(item.name, measured) for item in fields(RequestTimes)})
+
+
+def _fit_step(name: str, measured: Sequence[MeasuredStep]) -> StepTimes:
+    own = [cell for cell in measured if cell.step == name]
+    if not own:
+        raise ValueError(f"step '{name}' was not measured")
+    names = [item.name for item in fields(StepTimes)]
+    units = [StepTimes(**{one: float(one == chosen) for one in names}) for chosen in names]
+    shares = np.array(
+        [
+            [unit.milliseconds(cell.ciphertexts, cell.level, cell.degree) * 1e3 / cell.microseconds for unit in units]
+            for cell in own
+        ]
+    )
+    solution = nonnegative_least_squares(shares, np.ones(len(own)))
+    return StepTimes(**dict(zip(names, (float(value) for value in solution), strict=True)))
 
 
 def _shares(counted: Sequence[tuple[KernelCounts, float]], units: Sequence[KernelTimes]) -> Array:

@@ -33,6 +33,7 @@ from secure.compiling.reporting import compile_report
 from secure.compiling.search import START, Alternative, Outcome, search
 from secure.drafting.draft import Draft, Evidence, gather_evidence
 from secure.kernels.counts import KernelTimes
+from secure.kernels.requests import TYPICAL_REQUEST_TIMES, RequestPrices, RequestTimes
 from secure.layout.packing import SlotMap
 from secure.limits import Limits
 from secure.noise import BOUND_SIGMAS
@@ -65,6 +66,7 @@ def compile_network(
     *,
     times: KernelTimes,
     seal_times: KernelTimes | None = None,
+    request_times: RequestTimes = TYPICAL_REQUEST_TIMES,
     limits: Limits = DEFAULT_LIMITS,
     accepted: InputRange | None = None,
     progress: Progress | None = None,
@@ -75,8 +77,8 @@ def compile_network(
     are outliers are left out, and the report's `warnings` name them.
 
     times: kernel times of the server's machine under the engine. seal_times: those under SEAL, for networks that need
-    larger primes than the engine takes; by default `times`. limits: see `secure.limits`. progress: called with the name
-    of a step and the share done, from 0 to 1.
+    larger primes than the engine takes; by default `times`. request_times: those of encryption, loading and decryption.
+    limits: see `secure.limits`. progress: called with the name of a step and the share done, from 0 to 1.
     Raises: PlanBudgetError when every plan that is precise enough exceeds a limit in bytes; CompileError
     (LevelBudgetError, SlotOverflowError, PrecisionError, PlanError) naming the layer; CalibrationError;
     InputShapeError.
@@ -108,6 +110,8 @@ def compile_network(
         allowed_error=_allowed_error(evidence, limits),
         allowed_disagreement=limits.max_disagreement,
         times=times,
+        requests=RequestPrices(times=request_times, link_mbit_s=limits.link_mbit_s),
+        round_trip=limits.objective == "round-trip",
     )
     outcome = search(start, times, seal_times or times, limits, report)
     if outcome.best is None or outcome.times is None:

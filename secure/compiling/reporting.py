@@ -28,13 +28,18 @@ def compile_report(
     plan, sigmas = draft.plan, draft.output_sigmas
     if plan is None or sigmas is None:
         raise ValueError("the draft has no plan or no predicted errors; run all passes first")
+    server_ms = times.milliseconds(sum(_operation_kernels(plan), KernelCounts()))
+    request = draft.requests.plan_cost(plan)
     return {
         "version": REPORT_VERSION,
         "mode": "latency",
         "about": dict(network.about),
         **plan_summary(plan),
         "backend": "engine" if plan.params.fits_engine else "seal",
-        "predicted_server_ms": times.milliseconds(sum(_operation_kernels(plan), KernelCounts())),
+        "objective": "round-trip" if draft.round_trip else "server",
+        "predicted_server_ms": server_ms,
+        "predicted_round_trip_ms": server_ms + request.milliseconds,
+        "request": {**asdict(request), "link_mbit_s": draft.requests.link_mbit_s},
         "predicted_logit_error": BOUND_SIGMAS * float(sigmas.max()),
         "predicted_disagreement": draft.expected_disagreement,
         "calibration_images": int(draft.evidence.atoms[0].shape[1]),

@@ -22,7 +22,7 @@ from compress.dataset import Progress
 from compress.errors import CompileError, PlanError, SlotOverflowError
 from secure.drafting.draft import Choice, Draft, Rescaling
 from secure.drafting.stage_cost import stage_work
-from secure.drafting.work import draft_key_count, draft_milliseconds, draft_seal_milliseconds
+from secure.drafting.work import draft_key_count, draft_milliseconds, draft_seal_milliseconds, request_milliseconds
 from secure.kernels.counts import KernelTimes
 from secure.limits import Limits
 from secure.noise import BOUND_SIGMAS
@@ -133,7 +133,10 @@ def search(
             if degree not in laid_out:
                 report(f"lay out N={degree}", RING_DEGREES.index(degree) / len(RING_DEGREES))
                 laid_out[degree] = list(_laid_out(start, degree, weights))
-            priced = [(price(draft, own_times), number) for number, draft in enumerate(laid_out[degree])]
+            priced = [
+                (price(draft, own_times) + request_milliseconds(draft, prime_bits), number)
+                for number, draft in enumerate(laid_out[degree])
+            ]
             _try_in_order(laid_out[degree], sorted(priced), prime_bits, own_times, limits, outcome, report)
         if outcome.best is not None:
             break

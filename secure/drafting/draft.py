@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secure.kernels.counts import TYPICAL_TIMES, KernelTimes
+from secure.kernels.requests import TYPICAL_PRICES, RequestPrices
 from secure.layout.diagonals import DiagonalTable
 from secure.layout.packing import SlotMap
 from secure.limits import ACCEPTABLE_DISAGREEMENT
@@ -167,6 +168,8 @@ class Draft:
     allowed_error: float = inf  # at six standard deviations, in the outputs' units; infinite: no limit
     allowed_disagreement: float = ACCEPTABLE_DISAGREEMENT  # share of changed classes; counts without an allowed_error
     times: KernelTimes = TYPICAL_TIMES  # of the machine that will run the plan
+    requests: RequestPrices = TYPICAL_PRICES  # what a request costs beside the plan
+    round_trip: bool = False  # whether the search counts that too
     # arrange: atom_maps[0], of the input, is (ciphertexts * planes, slots), the others (ciphertexts, slots)
     atom_maps: tuple[SlotMap, ...] = ()
     tables: tuple[DiagonalTable, ...] = ()

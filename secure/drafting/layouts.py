@@ -74,11 +74,13 @@ def first_layouts(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
         origin = first.grid.origin
         grid = Grid(origin[0], origin[1:], (1,) * len(origin[1:]), origin)
         repeated = grid.channels <= MAX_REPEATED_CHANNELS
-        source = (replicated_grid_map if repeated else grid_map)(grid, raster, slots)
-        yield (
-            source,
-            Placed("on the raster", placed_table(first.maps, {0: source}, grid_map(first.grid, raster, slots))),
-        )
+        maps = [replicated_grid_map] * repeated
+        if not repeated or draft.round_trip:  # fewer ciphertexts, and more diagonals
+            maps.append(grid_map)
+        for source_map in maps:
+            source = source_map(grid, raster, slots)
+            words = f"on the raster, {len(source)} ciphertexts"
+            yield source, Placed(words, placed_table(first.maps, {0: source}, grid_map(first.grid, raster, slots)))
     yield from _tap_by_tap(draft)
 
 

@@ -86,6 +86,20 @@ def draft_seal_milliseconds(draft: Draft, times: KernelTimes) -> float:
     return times.milliseconds(sum(counts, KernelCounts()))
 
 
+def request_milliseconds(draft: Draft, prime_bits: int) -> float:
+    """Predicted time of a draft's messages, in milliseconds; 0 where the plan's time alone counts.
+
+    prime_bits: the largest size of a prime, by which the engine or SEAL runs the plan.
+    """
+    if not draft.round_trip:
+        return 0.0
+    degree, inputs = draft.choice.degree, draft.atom_maps[0].shape[0] // draft.choice.planes
+    outputs = draft.tables[-1].output_map.shape[0]
+    return draft.requests.input_milliseconds(
+        inputs, draft.levels, degree, prime_bits
+    ) + draft.requests.output_milliseconds(outputs, draft.stage_levels[-1], degree, prime_bits)
+
+
 def _works(draft: Draft) -> tuple[StageWork, ...]:
     """The rotations and products of every stage."""
     return tuple(

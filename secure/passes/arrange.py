@@ -35,7 +35,8 @@ class _Sequence:
     """The layouts of the first stages.
 
     sources: where the input lies, then where the result of each of these stages lies. tables, offers: one entry per
-    stage. milliseconds: the predicted time of these stages.
+    stage. milliseconds: the predicted time of these stages,
+    and of sending the input where round trips count.
     """
 
     sources: tuple[Source, ...]
@@ -72,7 +73,7 @@ def arrange(draft: Draft) -> Draft:
     found = [
         one
         for source, placed, _ in firsts
-        for one in _Sequence((source,)).followed_by(draft.stages[0], offers)
+        for one in _Sequence((source,), milliseconds=_sent(draft, source)).followed_by(draft.stages[0], offers)
         if one.tables[0] is placed.table
     ]
     for index in range(1, len(draft.stages)):
@@ -102,6 +103,15 @@ def _milliseconds(draft: Draft, index: int, table: DiagonalTable) -> float:
     outputs = table.output_map.shape[0]
     squares = lone_operation_kernels(Kind.RELINEARIZE, level, degree).times(outputs * draft.stages[index].squared)
     return draft.times.milliseconds(stage_kernels(work, level, degree) + squares)
+
+
+def _sent(draft: Draft, source: Source) -> float:
+    """Predicted time of bringing the input to the server in this layout; 0 where the plan's time alone counts."""
+    if not draft.round_trip:
+        return 0.0
+    level = 1 + sum(stage.squared for stage in draft.stages)
+    ciphertexts = len(source.slot_map) // draft.choice.planes
+    return draft.requests.input_milliseconds(ciphertexts, level, draft.choice.degree, draft.choice.prime_bits)
 
 
 def _check_width(stage: Stage, raster: Shape, slots: int) -> None:
