@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from compress.tasks import SCORE_WORDS
 from hwmodel.architecture import Architecture
 from hwmodel.charts import energy_by_component
 from hwmodel.counts import FLOAT_BITS, PlainWorkload
@@ -33,7 +34,8 @@ PLAN_ROWS = (
     ("ciphertexts out", "output_ciphertexts"),
 )  # fmt: skip
 MEASURED_ROWS = (
-    ("images", "images"), ("accuracy, encrypted", "accuracy_encrypted"), ("answers as in clear", "agreement"),
+    ("images", "images"), ("accuracy, encrypted", "accuracy_encrypted"), ("score, encrypted", "score_encrypted"),
+    ("answers as in clear", "agreement"),
     ("largest error of an output", "max_logit_error"), ("encrypt, ms", "client_encrypt_ms"),
     ("server, ms", "server_ms"), ("decrypt, ms", "client_decrypt_ms"), ("upload, bytes", "upload_bytes"),
     ("download, bytes", "download_bytes"),
@@ -89,18 +91,18 @@ def report_page(
 
 def _accuracy(about: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     rows = []
-    if "accuracy_before" in about:
-        images = about.get("test_images", "the")
-        rows.append(
-            ("before conversion", f"{about['accuracy_before']:.2%}", f"measured in clear, {images} test images")
-        )
-        rows.append(
-            ("converted, in clear", f"{about['accuracy_after']:.2%}", f"measured in clear, {images} test images")
-        )
+    score = about.get("score", "accuracy")
+    if {f"{prefix}_before" for prefix in ("score", "accuracy")} & about.keys():
+        measured = f"measured in clear, {about.get('test_images', 'the')} test images"
+        for words, when in (("before conversion", "before"), ("converted, in clear", "after")):
+            value = about[f"score_{when}"] if f"score_{when}" in about else about[f"accuracy_{when}"]
+            rows.append((words, f"{value:.2%}" if score == "accuracy" else f"{value:.4g}", measured))
     if "predicted_disagreement" in report:
         rows.append(("answers that encryption may change", f"{report['predicted_disagreement']:.3%}", "predicted"))
+    if "predicted_logit_error" in report:
         rows.append(("largest error of an output", f"{report['predicted_logit_error']:.3g}", "predicted, six sigma"))
-    return "<h2>Accuracy</h2>" + _table(("", "", "figure is"), rows) if rows else ""
+    title = SCORE_WORDS[score] if score in SCORE_WORDS else "accuracy"
+    return f"<h2>{title[0].upper()}{title[1:]}</h2>" + _table(("", "", "figure is"), rows) if rows else ""
 
 
 def _network(workload: PlainWorkload) -> str:
@@ -172,7 +174,10 @@ def _costs(comparison: Comparison) -> str:
 
 
 def _measured(measured: Mapping[str, Any]) -> str:
-    rows = [(label, _number(measured[key]), "measured") for label, key in MEASURED_ROWS if key in measured]
+    left_out = {"score_encrypted"} if "accuracy_encrypted" in measured else set()  # the same number
+    rows = [
+        (label, _number(measured[key]), "measured") for label, key in MEASURED_ROWS if key in measured.keys() - left_out
+    ]
     return "<h2>The real run</h2>" + _table(("", "", "figure is"), rows) if rows else ""
 
 
