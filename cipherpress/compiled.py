@@ -57,6 +57,7 @@ def compile(
         data.calibration(CALIBRATION_IMAGES, seed).astype(np.float64),
         times=times.engine,
         seal_times=times.seal,
+        request_times=times.requests,
         limits=limits or Limits(),
         accepted=input_range(data.without_outliers().x_train),
         progress=progress,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import inf
 
 from torch import nn
 
@@ -10,7 +11,7 @@ from cipherpress.compiled import compile as compile_bundle
 from cipherpress.pressed import check_given, settled_rows, with_scores
 from compress.blocks.patterns import parse_patterns
 from compress.checks import is_number, is_whole, tuple_of_names
-from compress.dataset import Progress
+from compress.dataset import Dataset, Progress
 from compress.errors import BudgetError, ConfigError
 from compress.model.compressed import CompressedModel
 from compress.network import Network
@@ -66,7 +67,8 @@ def press_for(
     data: what `as_dataset` takes. target: the least accuracy (or R2), on training images that are held out of all
     training, and the most server time, keys and upload as `compile` predicts them. setting: where the search starts,
     which decides by itself what is pruned (default: nothing compressed). limits: the error or the share of changed
-    classes as of `compile`; the target has the bytes.
+    classes as of `compile`; the target has the bytes. With a target time and limits that name no objective, the plan of
+    the shortest round trip is taken if its server time is within the target.
 
     The result's `met` and `verdict` say whether the target is met. `bundle` is what was found or comes closest, with
     its accuracy on all test images in the report.
@@ -84,12 +86,12 @@ def press_for(
 
     def compiled(network: Network, largest_error: float | None) -> tuple[tuple[Network, Bundle], Costs, float]:
         free = replace(limits, max_error=largest_error)
-        budgets = {"keys_bytes": target.keys_bytes, "upload_bytes": target.upload_bytes}
-        bounded = replace(free, **{name: most for name, most in budgets.items() if most is not None})
+        keys_bytes, upload_bytes = (inf if most is None else most for most in (target.keys_bytes, target.upload_bytes))
+        bounded = replace(free, keys_bytes=keys_bytes, upload_bytes=upload_bytes)
         try:
-            bundle = compile_bundle(network, held, bounded, seed=seed)
+            bundle = _within(network, held, bounded, target, seed)
         except BudgetError:  # a plan without budgets says by how much it misses them
-            bundle = compile_bundle(network, held, free, seed=seed)
+            bundle = _within(network, held, free, target, seed)
         return (network, bundle), _costs(bundle), bundle.client.predicted_logit_error
 
     maker = Candidates(model, held, compiled, max_error=limits.max_error, augment=augment, seed=seed)
@@ -101,6 +103,19 @@ def press_for(
     about = {**bundle.report["about"], "accuracy_held_out": found.best.accuracy}
     finished = replace(bundle, report={**bundle.report, "about": about, "targets": found.as_json()})
     return found.with_bundle(with_scores(finished, network, model, rows))
+
+
+def _within(network: Network, rows: Dataset, limits: Limits, target: Target, seed: int) -> Bundle:
+    """The bundle of the shortest round trip if its server time is within the target, else of the least server time.
+
+    Where limits name an objective, that one alone counts; without a target time the server time does.
+    """
+    if limits.objective is not None or target.server_ms is None:
+        return compile_bundle(network, rows, limits, seed=seed)
+    bundle = compile_bundle(network, rows, replace(limits, objective="round-trip"), seed=seed)
+    if bundle.report["predicted_server_ms"] <= target.server_ms:
+        return bundle
+    return compile_bundle(network, rows, replace(limits, objective="server"), seed=seed)
 
 
 def _costs(bundle: Bundle) -> Costs:

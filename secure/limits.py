@@ -28,8 +28,8 @@ class Limits:
     None and the network has several outputs.
     keys_bytes: the most bytes of all evaluation keys together. upload_bytes: the most bytes of one request.
     objective: what the chosen plan has least of. "server": time of the plan. "round-trip": time from an input to its
-    answer, with encryption, both messages on the link, loading and decryption. link_mbit_s: the speed of that link in
-    Mbit/s, both ways.
+    answer, with encryption, both messages on the link, loading and decryption. None: "server"; in a search for a target
+    time (`press_for`) "round-trip". link_mbit_s: the speed of the link in Mbit/s, both ways.
     Raises: ConfigError.
     """
 
@@ -37,7 +37,7 @@ class Limits:
     max_disagreement: float = ACCEPTABLE_DISAGREEMENT
     keys_bytes: float = inf
     upload_bytes: float = inf
-    objective: str = "server"
+    objective: str | None = None
     link_mbit_s: float = DEFAULT_LINK_MBIT_S
 
     def __post_init__(self) -> None:
@@ -47,8 +47,8 @@ class Limits:
             )
         if not 0 < self.max_disagreement <= 1:
             raise ConfigError("max_disagreement", self.max_disagreement, "above 0, at most 1")
-        if self.objective not in OBJECTIVES:
-            raise ConfigError("objective", self.objective, ", ".join(OBJECTIVES))
+        if self.objective not in (None, *OBJECTIVES):
+            raise ConfigError("objective", self.objective, f"None, {', '.join(OBJECTIVES)}")
         if not 0 < self.link_mbit_s < inf:
             raise ConfigError("link_mbit_s", self.link_mbit_s, "a number above 0, in Mbit/s")
         for field in ("keys_bytes", "upload_bytes"):

@@ -36,7 +36,7 @@ def calibrate_command(out: Output, force: bool) -> None:
     path = cache_path()
     errors, seconds = {}, 0.0
     if force or not path.exists():
-        from cipherpress.timing.measuring import measure_engine, measure_seal
+        from cipherpress.timing.measuring import measure_engine, measure_requests, measure_seal
 
         out.note("measuring on one thread, about half a minute; leave the machine alone meanwhile")
         start = perf_counter()
@@ -45,22 +45,31 @@ def calibrate_command(out: Output, force: bool) -> None:
             engine = measure_engine()
             progress("SEAL", 0.5)
             seal = measure_seal()
+            progress("requests", 0.8)
+            requests = measure_requests()
         seconds = perf_counter() - start
-        save_times(engine.times, seal.times, date.today())
-        errors = {"engine": engine.mean_relative_error, "seal": seal.mean_relative_error}
+        save_times(engine.times, seal.times, requests.times, date.today())
+        errors = {
+            "engine": engine.mean_relative_error,
+            "seal": seal.mean_relative_error,
+            "requests": requests.mean_relative_error,
+        }
     times = load_times(path)
     kernels = {"engine": asdict(times.engine), "seal": asdict(times.seal)}
     result: dict[str, Any] = {"path": str(path), "measured": bool(errors), "times": times.origin, **kernels}
+    result["requests"] = asdict(times.requests)
     if errors:
         result |= {"mean_relative_error": errors, "seconds": seconds}
         summary = (
             f"measured in {seconds:.0f} s; operations are predicted within {errors['engine']:.1%} (engine) and "
-            f"{errors['seal']:.1%} (SEAL) on average"
+            f"{errors['seal']:.1%} (SEAL) on average, steps of a request within {errors['requests']:.1%}"
         )
     else:
         summary = "measured before; --force measures again"
     rows = [{"runtime": name, **values} for name, values in kernels.items()]
-    out.result(result, f"{table(rows, ['runtime', *kernels['engine']])}\n{times.origin}: {summary}; saved {path}")
+    steps = [{"step": name, **values} for name, values in result["requests"].items()]
+    tables = f"{table(rows, ['runtime', *kernels['engine']])}\n\n{table(steps, [*steps[0]])}"
+    out.result(result, f"{tables}\n{times.origin}: {summary}; saved {path}")
 
 
 @command("bench", "cipherpress bench peers -o out/bench")

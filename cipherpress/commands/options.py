@@ -15,6 +15,7 @@ import click
 import cipherpress as cp
 from cipherpress.commands.artifacts import DataSource, Destination, ModelSource
 from compress.tasks import TASKS
+from secure.limits import DEFAULT_LINK_MBIT_S, OBJECTIVES
 
 Option = Callable[[Any], Any]
 
@@ -139,6 +140,19 @@ plan_options = Group(
             type=ByteCount(),
             default=inf,
             help="Most bytes that one request may take, such as 90k.",
+        ),
+        click.option(
+            "--objective",
+            type=click.Choice(OBJECTIVES),
+            help="What the plan has least of: server time, or the whole round trip with encryption and messages.  "
+            "[default: server; round-trip with --target-ms]",
+        ),
+        click.option(
+            "--link-mbit-s",
+            type=float,
+            default=DEFAULT_LINK_MBIT_S,
+            show_default=True,
+            help="Speed of the link, for round trips.",
         ),
     ),
 )

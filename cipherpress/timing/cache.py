@@ -21,8 +21,9 @@ from compress.errors import FormatError
 from hwmodel.architecture import kernel_times
 from hwmodel.architecture_file import load_architecture
 from secure.kernels.counts import KernelTimes
+from secure.kernels.requests import TYPICAL_REQUEST_TIMES, RequestTimes, StepTimes
 
-KIND, VERSION = "cipherpress-kernel-times", 1
+KIND, VERSION = "cipherpress-kernel-times", 2
 FOLDER_VARIABLE = "CIPHERPRESS_CACHE"
 REMEDY = "measure again with `cipherpress calibrate --force`, or delete the file"
 #: No kernel of any machine takes longer in nanoseconds, and no call in microseconds.
@@ -34,10 +35,12 @@ RUNTIMES = ("engine", "seal")
 
 @dataclass(frozen=True)
 class RuntimeTimes:
-    """Kernel times under the engine and under SEAL, and a text that says where they come from."""
+    """Kernel times under the engine and under SEAL, times of the steps of a request, and a text that says where all
+    come from."""
 
     engine: KernelTimes
     seal: KernelTimes
+    requests: RequestTimes
     origin: str
 
 
@@ -51,9 +54,10 @@ def current_times() -> RuntimeTimes:
 
 
 def default_times() -> RuntimeTimes:
-    """The committed table: `hwmodel/architectures/cpu-engine.yaml` and `cpu-seal.yaml`."""
+    """The committed tables: `hwmodel/architectures/cpu-engine.yaml` and `cpu-seal.yaml`, and those of
+    `secure.kernels.requests`."""
     engine, seal = (kernel_times(load_architecture(name)) for name in DEFAULTS)
-    return RuntimeTimes(engine, seal, "default table")
+    return RuntimeTimes(engine, seal, TYPICAL_REQUEST_TIMES, "default table")
 
 
 def cache_path() -> Path:
@@ -70,7 +74,7 @@ def _folder() -> Path:
     return (base if base.is_absolute() else Path.home() / ".cache") / "cipherpress"
 
 
-def save_times(engine: KernelTimes, seal: KernelTimes, day: date) -> Path:
+def save_times(engine: KernelTimes, seal: KernelTimes, requests: RequestTimes, day: date) -> Path:
     """Write the file, whole or not at all, and return its path. An older file is replaced."""
     record = {
         "kind": KIND,
@@ -79,6 +83,7 @@ def save_times(engine: KernelTimes, seal: KernelTimes, day: date) -> Path:
         "date": day.isoformat(),
         "engine": asdict(engine),
         "seal": asdict(seal),
+        "requests": asdict(requests),
     }
     path = cache_path()
     write_file(path, json_bytes(record), force=True)
@@ -96,16 +101,27 @@ def load_times(path: Path) -> RuntimeTimes:
         raise FormatError(f"{error}; {REMEDY}") from error
     if found.get("machine") != dict(identity()):
         raise FormatError(f"{path}: field 'machine' is not this machine with its versions; {REMEDY}")
-    engine, seal = (_times(found.get(name), name, path) for name in RUNTIMES)
+    engine, seal = (KernelTimes(**_numbers(KernelTimes, found.get(name), name, path)) for name in RUNTIMES)
+    requests = _request_times(found.get("requests"), path)
     try:
         day = date.fromisoformat(found["date"])
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{path}: field 'date' is missing or malformed; {REMEDY}") from error
-    return RuntimeTimes(engine, seal, f"calibrated on this machine, {day.isoformat()}")
+    return RuntimeTimes(engine, seal, requests, f"calibrated on this machine, {day.isoformat()}")
 
 
-def _times(found: Any, name: str, path: Path) -> KernelTimes:
-    wanted = [item.name for item in fields(KernelTimes)]
+def _request_times(found: Any, path: Path) -> RequestTimes:
+    steps = [item.name for item in fields(RequestTimes)]
+    if not isinstance(found, Mapping) or sorted(found) != sorted(steps):
+        raise FormatError(f"{path}: field 'requests' does not hold {', '.join(steps)}; {REMEDY}")
+    return RequestTimes(
+        **{step: StepTimes(**_numbers(StepTimes, found[step], f"requests.{step}", path)) for step in steps}
+    )
+
+
+def _numbers(kind: type[KernelTimes] | type[StepTimes], found: Any, name: str, path: Path) -> dict[str, float]:
+    """The fields of one set of times, each a time that a machine can take."""
+    wanted = [item.name for item in fields(kind)]
     if not isinstance(found, Mapping) or sorted(found) != sorted(wanted):
         raise FormatError(f"{path}: field '{name}' does not hold {', '.join(wanted)}; {REMEDY}")
     for key, value in found.items():
@@ -114,4 +130,4 @@ def _times(found: Any, name: str, path: Path) -> KernelTimes:
             raise FormatError(f"{path}: field '{name}.{key}' is {value!r}, which cannot be a time; {REMEDY}")
     if not any(found.values()):
         raise FormatError(f"{path}: field '{name}' says that nothing takes time; {REMEDY}")
-    return KernelTimes(**{key: float(value) for key, value in found.items()})
+    return {key: float(value) for key, value in found.items()}

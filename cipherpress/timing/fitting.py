@@ -93,6 +93,12 @@ def fit_request_times(measured: Sequence[MeasuredStep]) -> RequestTimes:
     return RequestTimes(**{item.name: _fit_step(item.name, measured) for item in fields(RequestTimes)})
 
 
+def predicted_step_us(cell: MeasuredStep, times: RequestTimes) -> float:
+    """The prediction for a step, in microseconds."""
+    step: StepTimes = getattr(times, cell.step)
+    return step.milliseconds(cell.ciphertexts, cell.level, cell.degree) * 1e3
+
+
 def _fit_step(name: str, measured: Sequence[MeasuredStep]) -> StepTimes:
     own = [cell for cell in measured if cell.step == name]
     if not own:

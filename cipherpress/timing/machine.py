@@ -17,7 +17,11 @@ SOURCES = (
     "secure/engine",
     "secure/kernels/counts.py",
     "secure/kernels/engine.py",
+    "secure/kernels/requests.py",
     "secure/kernels/seal.py",
+    "secure/parties/encryptor.py",
+    "secure/seal/saved.py",
+    "secure/seeded",
     "cipherpress/timing",
 )
 

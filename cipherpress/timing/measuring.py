@@ -15,11 +15,22 @@ from typing import Any
 import numpy as np
 
 from cipherpress.timing import engine_operations, seal_operations
-from cipherpress.timing.fitting import Measured, MeasuredPlan, fit_kernel_times, has_kernels, relative_errors
+from cipherpress.timing.fitting import (
+    Measured,
+    MeasuredPlan,
+    MeasuredStep,
+    fit_kernel_times,
+    fit_request_times,
+    has_kernels,
+    predicted_step_us,
+    relative_errors,
+)
+from cipherpress.timing.request_operations import REQUEST_CIPHERTEXTS, REQUEST_RINGS, RequestRings, request_steps
 from cipherpress.timing.sampling import microseconds_in_turn
 from cipherpress.timing.whole_plans import WholePlan, whole_plans
 from secure.kernels.counts import KernelTimes
 from secure.kernels.engine import lone_operation_kernels
+from secure.kernels.requests import RequestTimes
 from secure.plan import Kind
 
 Cell = tuple[Kind, int, int]
@@ -73,6 +84,24 @@ def measure_seal(rings: Rings = SEAL_RINGS, rounds: int = ROUNDS) -> Measurement
     cells = [cell for cell in found.cells if has_kernels(cell)]
     times = fit_kernel_times(cells)
     return Measurement(times, float(np.mean(np.abs(relative_errors(cells, times)))))
+
+
+@dataclass(frozen=True)
+class RequestMeasurement:
+    """Fitted times of a request's steps, and the mean of |predicted / measured - 1| over steps and rings."""
+
+    times: RequestTimes
+    mean_relative_error: float
+
+
+def measure_requests(rings: RequestRings = REQUEST_RINGS, rounds: int = ROUNDS) -> RequestMeasurement:
+    """Times of the steps of a request. The first call on a machine also compiles kernels."""
+    calls = dict(request_steps(rings))
+    took_us, _ = microseconds_in_turn(calls, next(iter(calls)), rounds)
+    cells = [MeasuredStep(*cell, REQUEST_CIPHERTEXTS, took_us[cell]) for cell in calls]
+    times = fit_request_times(cells)
+    errors = [predicted_step_us(cell, times) / cell.microseconds - 1 for cell in cells]
+    return RequestMeasurement(times, float(np.mean(np.abs(errors))))
 
 
 def measured_in_turn(

@@ -16,10 +16,11 @@ from secure.parties.keys import SecretCipher, SecretKey
 from secure.seal.context import Ring, load_ciphertext, make_ring, to_bytes
 from secure.seeded.reading import read_seeded
 
-#: (ring degree, data primes, bits of a prime) that are timed; requests are at the highest level.
-RINGS = ((4096, 1, 40.0), (4096, 2, 30.0), (8192, 3, 40.0), (16384, 2, 47.0), (16384, 5, 47.0))
+#: (ring degree, data primes, bits of a prime); requests are at the highest level.
+RequestRings = tuple[tuple[int, int, float], ...]
+REQUEST_RINGS: RequestRings = ((4096, 1, 40.0), (4096, 2, 30.0), (8192, 3, 40.0), (16384, 2, 47.0), (16384, 5, 47.0))
 #: Ciphertexts of a request.
-CIPHERTEXTS = 4
+REQUEST_CIPHERTEXTS = 4
 SCALE = 2.0**20
 #: Any id: the messages of a measurement belong to no bundle.
 BUNDLE_ID = "0" * 64
@@ -27,9 +28,9 @@ BUNDLE_ID = "0" * 64
 Cell = tuple[str, int, int]
 
 
-def request_steps() -> Iterator[tuple[Cell, Callable[[], object]]]:
-    """Every step of `RequestTimes` in every ring. Each call handles CIPHERTEXTS ciphertexts."""
-    for degree, levels, bits in RINGS:
+def request_steps(rings: RequestRings = REQUEST_RINGS) -> Iterator[tuple[Cell, Callable[[], object]]]:
+    """Every step of `RequestTimes` in every ring. Each call handles REQUEST_CIPHERTEXTS ciphertexts."""
+    for degree, levels, bits in rings:
         params = make_params(degree, [bits] * levels, bits + 0.5)
         for step, call in _steps(params):
             yield (step, degree, levels), call
@@ -41,7 +42,7 @@ def _steps(params: Params) -> Iterator[tuple[str, Callable[[], object]]]:
     key = SecretKey(BUNDLE_ID, bytes(KEY_ID_BYTES), to_bytes(native))
     own, cipher = Encryptor(ring, key, level), SecretCipher(ring, key)
     order, tables = engine_order(degree), make_tables(params)
-    slots = np.random.default_rng(degree).uniform(-1.0, 1.0, (CIPHERTEXTS, degree // 2))
+    slots = np.random.default_rng(degree).uniform(-1.0, 1.0, (REQUEST_CIPHERTEXTS, degree // 2))
     request = _message(ContainerKind.REQUEST, own.encrypt(slots, SCALE))
     values = [read_seeded(ring, order, item, level, "request") for item in _items(request, ContainerKind.REQUEST)]
     loaded = [load_ciphertext(ring, item, level, 2, "request") for item in _items(request, ContainerKind.REQUEST)]

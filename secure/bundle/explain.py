@@ -57,8 +57,23 @@ def _summary(bundle: Bundle) -> str:
     if "predicted_server_ms" in report:
         times = f"; {report['times']}" if "times" in report else ""
         lines.append(f"server    {report['predicted_server_ms']:.1f} ms on one thread (predicted{times})")
+    if "request" in report:
+        lines.append(_round_trip(report))
     lines += [f"warning   {warning}" for warning in report.get("warnings", ())]
     return "\n".join(lines)
+
+
+def _round_trip(report: Mapping[str, Any]) -> str:
+    """What the steps of a request take, and all of them with the plan."""
+    request = report["request"]
+    link = request["upload_ms"] + request["download_ms"]
+    loaded = request["load_ms"] + request["write_ms"]
+    return (
+        f"request   {report['predicted_round_trip_ms']:.1f} ms from input to answer (predicted): "
+        f"{request['client_encrypt_ms']:.1f} encrypt, {link:.1f} link at {request['link_mbit_s']:g} Mbit/s "
+        f"({request['upload_bytes'] / 1e3:,.0f} kB up, {request['download_bytes'] / 1e3:,.0f} kB down), "
+        f"{loaded:.1f} load and write, {request['client_decrypt_ms']:.1f} decrypt, the rest the plan"
+    )
 
 
 def _range(low: NDArray[np.float64], high: NDArray[np.float64]) -> str:

@@ -6,18 +6,30 @@ They are exact with a clock that follows the kernel model, and close with the re
 import pytest
 
 from cipherpress.timing import engine_operations, measuring, seal_operations
-from cipherpress.timing.fitting import Measured, fit_kernel_times, has_kernels, predicted_us, relative_errors
+from cipherpress.timing.fitting import (
+    Measured,
+    MeasuredStep,
+    fit_kernel_times,
+    fit_request_times,
+    has_kernels,
+    predicted_step_us,
+    predicted_us,
+    relative_errors,
+)
 from cipherpress.timing.measuring import (
     ENGINE_RINGS,
     REFERENCE,
     SEAL_RINGS,
     measure_engine,
+    measure_requests,
     measure_seal,
     measured_in_turn,
 )
+from cipherpress.timing.request_operations import REQUEST_CIPHERTEXTS
 from cipherpress.timing.whole_plans import WholePlan
 from secure.kernels.counts import KernelCounts, KernelTimes
 from secure.kernels.engine import lone_operation_kernels
+from secure.kernels.requests import TYPICAL_REQUEST_TIMES, RequestTimes
 from secure.kernels.seal import seal_operation_kernels
 
 TRUTH = KernelTimes(butterfly_ns=0.5, product_ns=0.7, addition_ns=0.1, call_us=4.0)
@@ -83,3 +95,30 @@ def test_kernel_times_explain_what_the_real_clock_says(runtime, rings, counting,
 def test_the_reference_is_among_the_rings(rings):
     _, degree, level = REFERENCE
     assert any(ring[0] == degree and level in ring[2] for ring in rings)
+
+
+SMALL_REQUESTS = ((4096, 1, 40.0), (4096, 2, 30.0), (8192, 2, 40.0), (8192, 3, 47.0))
+
+
+def test_request_steps_of_a_machine_that_follows_the_model_are_measured_exactly(monkeypatch):
+    ran = []
+
+    def microseconds_in_turn(calls, reference, rounds):
+        for key, call in calls.items():
+            call()
+            ran.append(key)
+        cells = {key: MeasuredStep(*key, REQUEST_CIPHERTEXTS, 1.0) for key in calls}
+        return {key: predicted_step_us(cell, TYPICAL_REQUEST_TIMES) for key, cell in cells.items()}, []
+
+    monkeypatch.setattr(measuring, "microseconds_in_turn", microseconds_in_turn)
+    found = measure_requests(SMALL_REQUESTS)
+    assert found.mean_relative_error < 1e-9
+    for step in RequestTimes.__dataclass_fields__:
+        ours, truth = getattr(found.times, step), getattr(TYPICAL_REQUEST_TIMES, step)
+        assert ours.milliseconds(3, 2, 8192) == pytest.approx(truth.milliseconds(3, 2, 8192))
+        assert sum(name == step for name, _, _ in ran) == len(SMALL_REQUESTS)
+
+
+def test_a_step_that_was_not_measured_is_missed():
+    with pytest.raises(ValueError, match="step 'encrypt' was not measured"):
+        fit_request_times([MeasuredStep("load", 4096, 1, 1, 100.0)])
