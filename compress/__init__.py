@@ -7,6 +7,7 @@ errors.py            the error tree of the whole project
 network.py           the frozen Network and its numpy run (everything after it is compared with it)
 convolutions.py      convolutions and windows in numpy
 network_file.py      a Network on disk
+node_shapes.py       do a node's fields fit each other: asked of every network from a file
 checks.py            checks that options share: numbers, names, seeds
 robust.py            which training rows are outliers, and the range of inputs that the others support
 tasks.py             the tasks that a network may have, and the names of scores

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from reprlib import Repr
 from typing import Any
 
+#: The longest message. A name in a file may be megabytes.
+LONGEST_MESSAGE = 2_000
 #: The longest text that a message shows of a value from a file, which may be megabytes.
 LONGEST_SHOWN = 200
 _SHORT = Repr()
@@ -24,8 +26,15 @@ def shown(value: object) -> str:
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
+def _cut(message: str) -> str:
+    return message if len(message) <= LONGEST_MESSAGE else f"{message[:LONGEST_MESSAGE]}..."
+
+
 class CipherpressError(Exception):
     """What a caller may catch. The command line turns it into one line and exit status 1."""
+
+    def __init__(self, message: str = "", *rest: object) -> None:
+        super().__init__(_cut(message), *rest)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (type(self), self.args, self.__dict__)  # __init__ of a subclass takes other arguments

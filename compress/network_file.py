@@ -43,6 +43,7 @@ from compress.network import (
     Reshape,
     Weights,
 )
+from compress.node_shapes import shape_fault
 
 KIND = "network"
 FORMAT_VERSION = 1
@@ -56,6 +57,9 @@ _NODE_TYPES: dict[str, type[Node]] = {
 }
 _TENSOR_FIELDS = frozenset({"bias", "scale", "shift", "coefficients", "indices", "matrix"})
 _TUPLE_FIELDS = frozenset({"shape", "stride", "padding", "dilation", "kernel", "axes"})
+_CODE_TYPES = (np.int8, np.int16, np.int32, np.int64, np.float64)
+#: The longest name of a node.
+LONGEST_NAME = 500
 _HEADER_FIELDS = frozenset({"kind", "version", "tensors_sha256", "header_sha256", "nodes", "ranges", "about"})
 
 
@@ -126,7 +130,7 @@ def network_from_bytes(tensors: bytes, header_bytes: bytes, where: str = "networ
         raise FormatError(f"{tensors_name}: not a safetensors file ({error}); save it again") from error
     nodes = _checked_nodes(header["nodes"], arrays, json_name)
     if arrays:
-        raise FormatError(f"{tensors_name}: tensors that no node reads: {', '.join(sorted(arrays))}; save it again")
+        raise FormatError(f"{tensors_name}: tensors that no node reads: {shown(sorted(arrays))}; save it again")
     network = Network(
         nodes=nodes, ranges=_checked_ranges(header["ranges"], nodes, json_name), about=_about(header, json_name)
     )
@@ -178,21 +182,25 @@ def _checked_nodes(entries: Any, arrays: dict[str, NDArray[Any]], where: str) ->
     if not isinstance(entries, list) or not entries:
         raise FormatError(f"{where}: nodes is empty or no list; save it again")
     nodes: list[Node] = []
-    shapes: set[str] = set()
+    shapes: dict[str, tuple[int, ...]] = {}
     for position, entry in enumerate(entries):
         field_name = f"{where}: nodes[{position}]"
-        if not isinstance(entry, dict) or entry.get("type") not in _NODE_TYPES:
-            kind = entry.get("type") if isinstance(entry, dict) else entry
-            raise FormatError(f"{field_name}.type: got {kind!r}; allowed: {', '.join(_NODE_TYPES)}")
+        kind = entry.get("type") if isinstance(entry, dict) else None
+        if not isinstance(kind, str) or kind not in _NODE_TYPES:
+            raise FormatError(f"{field_name}.type: got {shown(kind)}; allowed: {', '.join(_NODE_TYPES)}")
         node = _node(entry, arrays, field_name)
         if isinstance(node, Input) is not (position == 0):
             raise FormatError(f"{field_name}: the first node, and only it, is the input; save it again")
         unknown = [name for name in node.inputs if name not in shapes]
         if unknown or node.name in shapes:
             raise FormatError(
-                f"{field_name}: reads {unknown} or repeats the name '{node.name}'; nodes stand in execution order"
+                f"{field_name}: reads {shown(unknown)} or repeats the name {shown(node.name)}; "
+                "nodes stand in execution order"
             )
-        shapes.add(node.name)
+        fault = shape_fault(node, [shapes[name] for name in node.inputs])
+        if fault is not None:
+            raise FormatError(f"{field_name}, '{node.name}': {fault}; save it again")
+        shapes[node.name] = node.shape
         nodes.append(node)
     return tuple(nodes)
 
@@ -201,9 +209,12 @@ def _node(entry: dict[str, Any], arrays: dict[str, NDArray[Any]], where: str) ->
     cls = _NODE_TYPES[entry["type"]]
     names = {spec.name for spec in fields(cls)}
     _same_keys(where, entry, ((names - _TENSOR_FIELDS) | {"type"}))
-    if not isinstance(entry["name"], str) or not isinstance(entry["inputs"], list):
-        raise FormatError(f"{where}: name is a text and inputs a list; save it again")
-    values: dict[str, Any] = {"name": entry["name"], "inputs": tuple(map(str, entry["inputs"]))}
+    name, inputs = entry["name"], entry["inputs"]
+    if not isinstance(name, str) or len(name) > LONGEST_NAME or not isinstance(inputs, list):
+        raise FormatError(f"{where}: name is a text of at most {LONGEST_NAME} characters, inputs a list; save it again")
+    if not all(isinstance(source, str) for source in inputs):
+        raise FormatError(f"{where}: inputs are {shown(inputs)}; names of nodes are needed")
+    values: dict[str, Any] = {"name": name, "inputs": tuple(inputs)}
     for name in sorted(names - {"name", "inputs"}):
         if name == "weights":
             values[name] = _weights(entry, arrays, where)
@@ -211,12 +222,14 @@ def _node(entry: dict[str, Any], arrays: dict[str, NDArray[Any]], where: str) ->
             values[name] = _tensor(arrays, entry["name"], name, where)
         elif name in _TUPLE_FIELDS:
             if not isinstance(entry[name], list) or not all(type(item) is int and item >= 0 for item in entry[name]):
-                raise FormatError(f"{where}.{name}: got {entry[name]!r}; a list of whole numbers is needed")
+                raise FormatError(f"{where}.{name}: got {shown(entry[name])}; a list of whole numbers is needed")
             values[name] = tuple(entry[name])
         else:
             least = 0 if name == "axis" else 1
             if type(entry[name]) is not int or entry[name] < least:
-                raise FormatError(f"{where}.{name}: got {entry[name]!r}; a whole number of at least {least} is needed")
+                raise FormatError(
+                    f"{where}.{name}: got {shown(entry[name])}; a whole number of at least {least} is needed"
+                )
             values[name] = entry[name]
     return cls(**values)
 
@@ -224,12 +237,16 @@ def _node(entry: dict[str, Any], arrays: dict[str, NDArray[Any]], where: str) ->
 def _weights(entry: dict[str, Any], arrays: dict[str, NDArray[Any]], where: str) -> Weights:
     facts = entry["weights"]
     if not isinstance(facts, dict):
-        raise FormatError(f"{where}.weights: got {facts!r}; an object is needed")
+        raise FormatError(f"{where}.weights: got {shown(facts)}; an object is needed")
     _same_keys(f"{where}.weights", facts, frozenset({"bits", "masked"}))
     bits = facts["bits"]
     if bits is not None and (type(bits) is not int or not 1 <= bits <= 64):
-        raise FormatError(f"{where}.weights.bits: got {bits!r}; 1 to 64, or null for float weights")
+        raise FormatError(f"{where}.weights.bits: got {shown(bits)}; 1 to 64, or null for float weights")
     codes = _tensor(arrays, entry["name"], "codes", where)
+    if codes.dtype not in _CODE_TYPES or type(facts["masked"]) is not bool:
+        raise FormatError(
+            f"{where}.weights: codes of type {codes.dtype}, masked {shown(facts['masked'])}; save it again"
+        )
     if (codes.dtype.kind == "i") is (bits is None):
         raise FormatError(
             f"{where}.weights.bits: got {bits!r} beside codes of type {codes.dtype}; integer codes carry their bits"
@@ -265,7 +282,7 @@ def _checked_ranges(found: Any, nodes: tuple[Node, ...], where: str) -> Mapping[
             and all(type(v) in (int, float) and math.isfinite(v) for v in edge)
         )
         if not right or not edge[0] <= edge[1] or edge[2] < 0:
-            raise FormatError(f"{where}: ranges.{name}: got {edge!r}; [low, high, rms] is needed")
+            raise FormatError(f"{where}: ranges.{name}: got {shown(edge)}; [low, high, rms] is needed")
     return {name: Range(*map(float, edge)) for name, edge in found.items()}
 
 
@@ -278,4 +295,4 @@ def _about(header: dict[str, Any], where: str) -> dict[str, Any]:
 def _same_keys(where: str, found: Mapping[str, Any], wanted: frozenset[str] | set[str]) -> None:
     missing, extra = sorted(wanted - set(found)), sorted(set(found) - wanted)
     if missing or extra:
-        raise FormatError(f"{where}: missing {missing or 'nothing'}, unknown {extra or 'nothing'}; save it again")
+        raise FormatError(f"{where}: missing {shown(missing or None)}, unknown {shown(extra or None)}; save it again")

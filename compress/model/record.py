@@ -48,7 +48,9 @@ def read_record(folder: str | Path) -> dict[str, Any]:
     header = read_json(path, kind=KIND, version=FORMAT_VERSION)
     missing, extra = sorted(_FIELDS - header.keys()), sorted(header.keys() - _FIELDS - {MASKED_FIELD, TIED_FIELD})
     if missing or extra:
-        raise FormatError(f"{path}: missing {missing or 'nothing'}, unknown {extra or 'nothing'}; save the model again")
+        raise FormatError(
+            f"{path}: missing {shown(missing or None)}, unknown {shown(extra or None)}; save the model again"
+        )
     shape = header["input_shape"]
     if shape is not None and not is_shape(shape):
         raise FormatError(f"{path}: field 'input_shape' is {shown(shape)}; a list of sizes or null is needed")
