@@ -50,7 +50,7 @@ ASKED_ROWS = 5000
 #: An accuracy is better than chance if it exceeds the share of the largest class by so many standard deviations.
 CHANCE_SIGMAS = 3.0
 
-#: Least spread of an output, relative to the root mean square of all spreads, that its errors are divided by.
+#: Least spread of an output, relative to its root mean square, that its errors are divided by.
 LEAST_SPREAD = 1e-3
 
 
@@ -59,12 +59,14 @@ class Objective:
     """A task for outputs of one shape: targets, loss and score.
 
     label_share: weight of the labels in the loss, 0 where they are not used. spread: (outputs,), the standard deviation
-    of each output of the given network, which its errors are divided by.
+    of each output of the given network, which its errors are divided by. units: (outputs,), what the trained network's
+    outputs are multiplied by before they are compared; None for ones.
     """
 
     scoring: Scoring
     label_share: float
     spread: NDArray[np.float64]
+    units: NDArray[np.float64] | None = None
 
     @property
     def task(self) -> Task:
@@ -82,7 +84,7 @@ class Objective:
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The loss of outputs (batch, *output shape), a scalar; targets as `targets` makes them."""
-        flat, width = outputs.reshape(len(outputs), -1), len(self.spread)
+        flat, width = self._flat(outputs), len(self.spread)
         wanted, labels = targets[:, :width], targets[:, width:]
         if self.task == "classes":
             total = TEMPERATURE**2 * F.kl_div(
@@ -101,7 +103,7 @@ class Objective:
 
     def label_loss(self, outputs: Tensor, targets: Tensor, inputs: Tensor) -> Tensor:
         """The loss towards labels alone, (batch, numbers per label); inputs are not looked at."""
-        flat = outputs.reshape(len(outputs), -1)
+        flat = self._flat(outputs)
         if self.task == "classes":
             return F.cross_entropy(flat, targets[:, 0].long())
         if self._is_logit:
@@ -125,6 +127,15 @@ class Objective:
             )
         noise = torch.randn(flat.shape, generator=generator).to(flat.dtype)
         return (noise * flat / torch.as_tensor(self.spread, dtype=flat.dtype)).sum()
+
+    def _flat(self, outputs: Tensor) -> Tensor:
+        flat = outputs.reshape(len(outputs), -1)
+        return flat if self.units is None else flat * torch.as_tensor(self.units, dtype=flat.dtype)
+
+    @property
+    def learns_probabilities(self) -> bool:
+        """Whether outputs are scores of classes, whose unit means something."""
+        return self.task == "classes" or self._is_logit
 
     @property
     def _is_logit(self) -> bool:
@@ -202,11 +213,13 @@ def _spread(values: NDArray[np.float64], alike: bool) -> NDArray[np.float64]:
 
     It is nowhere so small that errors of a column that hardly varies would outweigh all others.
     """
-    spread = values.std(axis=0)
+    spread, size = values.std(axis=0), np.sqrt(np.mean(values**2, axis=0))
     overall = float(np.sqrt(np.mean(spread**2)))
     if overall == 0:
         return np.ones(len(spread))
-    return np.full(len(spread), overall) if alike else np.maximum(spread, LEAST_SPREAD * overall)
+    if alike:
+        return np.full(len(spread), overall)
+    return np.maximum(spread, np.maximum(LEAST_SPREAD * size, LEAST_SPREAD**2 * overall))
 
 
 def _binary_scoring(outputs: NDArray[np.float64], labels: NDArray[Any], trust_labels: bool) -> Scoring:
