@@ -66,12 +66,12 @@ class Params:
         """log2 of the product of all primes, which is what security limits."""
         return sum(log2(prime) for prime in self.all_primes)
 
-    @property
+    @cached_property
     def coeff_modulus_bits(self) -> tuple[int, ...]:
         """The bit length of every prime, in the order of all_primes."""
         return tuple(prime.bit_length() for prime in self.all_primes)
 
-    @property
+    @cached_property
     def fits_engine(self) -> bool:
         """Whether every prime is small enough for `secure.engine`."""
         return max(self.coeff_modulus_bits) <= ENGINE_PRIME_BITS
