@@ -51,15 +51,18 @@ def keygen_command(out: Output, bundle: Path, max_key_bytes: float | None, outpu
 @bundle_argument
 @secret_key_option
 @path_option("--input", "source", required=True, help="An .npy array or an image file.")
+@click.option("--row", type=int, help="Which input of an .npy batch, from 0.")
 @clip_option
 @output_options
-def encrypt_command(out: Output, bundle: Path, key: Path, source: Path, clip: bool, output: Destination) -> None:
-    """Encrypt one input (.npy of the network's shape, or an image file)."""
+def encrypt_command(
+    out: Output, bundle: Path, key: Path, source: Path, row: int | None, clip: bool, output: Destination
+) -> None:
+    """Encrypt one input (.npy of the network's shape or one --row of a batch, or an image file)."""
     from secure.parties.inputs import read_input
 
     output.refuse_existing()
     client = _client(bundle, key)
-    values = read_input(source, client.spec.input_shape)
+    values = read_input(source, client.spec.input_shape, row)
     clipped = client.clip(values) if clip else None
     request = client.encrypt(values if clipped is None else clipped.values)
     output.write(request)

@@ -8,6 +8,7 @@ server.py         Server: runs the plan, holds no secret
 registrations.py  the keys that a server holds: bounded, by key id
 requests.py       a request's ciphertexts as values of a backend
 backends.py       what computes a plan: the engine, SEAL, or the plan in clear
+batches.py        the rows of a batch of inputs
 ranges.py         an input against the range that the bundle accepts
 release.py        decrypted values made safe to show to others
 inputs.py         inputs from .npy and image files

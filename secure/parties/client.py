@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from compress.checks import is_number
 from compress.errors import ConfigError, FormatError, KeyBytesError, KeyMismatchError
 from secure.bundle.specs import ClientSpec
 from secure.layout.packing import input_vectors
+from secure.parties.batches import batch_rows, single
 from secure.parties.container import Container, ContainerKind, check_belongs, parse
 from secure.parties.keys import EvaluationKey, SecretCipher, SecretKey, generate_keys
 from secure.parties.ranges import Clipped, checked_input, clipped_input
@@ -73,13 +75,22 @@ class Client:
     def encrypt(self, image: NDArray[Any], *, clip: bool = False) -> bytes:
         """A request for one input of the network's shape, symmetrically encrypted and seeded.
 
+        A batch of one, of shape (1, *input_shape), is that one input. `encrypt_many` takes larger batches.
         clip: bring values outside the accepted range to its nearest end, and say so in a log line (`clip` tells which).
         Raises: InputShapeError; InputRangeError for values outside the accepted range without `clip`; BackendError.
         """
+        image = single(image, self.spec.input_shape)
         values = self._clipped(image) if clip else checked_input(self.spec, image)
         slots = input_vectors(values.ravel(), self.spec.input_slots)
         items = self._encrypted(slots)
         return Container(ContainerKind.REQUEST, self.spec.bundle_id, self.secret_key.key_id, items).to_bytes()
+
+    def encrypt_many(self, images: NDArray[Any] | Sequence[NDArray[Any]], *, clip: bool = False) -> list[bytes]:
+        """A request for each row of a batch (inputs, *input_shape), in its order. `decrypt` takes the list of replies.
+
+        Raises: InputShapeError for what is no batch; InputRangeError; BackendError.
+        """
+        return [self.encrypt(row, clip=clip) for row in batch_rows(images, self.spec.input_shape)]
 
     def clip(self, image: NDArray[Any]) -> Clipped:
         """The input within the accepted range, with the features that were outside.
@@ -106,13 +117,16 @@ class Client:
 
         return Encryptor(self._ring, self.secret_key, self.spec.input_level)
 
-    def decrypt(self, reply: bytes, name: str = "reply") -> NDArray[np.float64]:
-        """The outputs, float64, in the network's output shape.
+    def decrypt(self, reply: bytes | Sequence[bytes], name: str = "reply") -> NDArray[np.float64]:
+        """The outputs, float64, in the network's output shape; of a list of replies (replies, *output_shape).
 
+        One reply answers one input, so it never has the axis of a batch, also where the input was a batch of one.
         The values contain the encryption's noise. Pass them through `secure.parties.release` before anybody else sees
         them.
         Raises: FormatError, KeyMismatchError, BackendError.
         """
+        if not isinstance(reply, bytes):
+            return self._decrypt_all(reply, name)
         container = parse(reply, ContainerKind.REPLY, name)
         check_belongs(container, self.spec.bundle_id, name)
         if container.key_id != self.secret_key.key_id:
@@ -128,6 +142,10 @@ class Client:
             rows.append(self._cipher.decrypt(load_ciphertext(self._ring, item, level, 2, name), scale))
         values = np.asarray(rows)[self.spec.output_slots[:, 0], self.spec.output_slots[:, 1]]
         return values.reshape(self.spec.output_shape)
+
+    def _decrypt_all(self, replies: Sequence[bytes], name: str) -> NDArray[np.float64]:
+        outputs = [self.decrypt(reply, f"{name} {number}") for number, reply in enumerate(replies)]
+        return np.array(outputs).reshape(-1, *self.spec.output_shape)
 
 
 def _check_key_bytes(spec: ClientSpec, max_bytes: float) -> None:

@@ -9,22 +9,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import InputShapeError
+from secure.parties.batches import batch_size
 
 Shape = tuple[int, ...]
 
 
-def read_input(path: Path, shape: Shape) -> NDArray[np.float64]:
-    """One input of the network's shape; uint8 values are divided by 255.
+def read_input(path: Path, shape: Shape, row: int | None = None) -> NDArray[np.float64]:
+    """One input of the network's shape; uint8 values are divided by 255. row: which one of a batch, from 0.
 
     An image file is read in grey for one channel, in RGB for three; it must have the network's height and width.
     Raises: InputShapeError naming the file.
     """
     values = _read_npy(path) if path.suffix == ".npy" else _read_image(path, shape)
+    size = batch_size(values, shape)
+    if size is not None:
+        values = values[_row(path, size, row)]
+    elif row is not None:
+        raise InputShapeError(f"{path}: it holds an array of shape {values.shape}, no batch of inputs; leave out --row")
     if values.dtype == np.uint8:
         values = values / 255.0
     if values.size == int(np.prod(shape)) and values.shape != shape and values.ndim <= len(shape):
         values = values.reshape(shape)  # (28, 28) for (1, 28, 28): an axis of one was left out
     return np.asarray(values, dtype=np.float64)
+
+
+def _row(path: Path, size: int, row: int | None) -> int:
+    if row is None and size != 1:
+        raise InputShapeError(f"{path}: a batch of {size} inputs; a request carries one: choose it with --row, from 0")
+    if not 0 <= (row or 0) < size:
+        raise InputShapeError(f"{path}: row {row} of {size}; rows count from 0")
+    return row or 0
 
 
 def _read_npy(path: Path) -> NDArray[Any]:

@@ -196,7 +196,7 @@ def test_operations_done_are_those_of_the_plan(client, request_bytes):
     ("found", "message"),
     [
         (np.zeros((8, 4)), r"input: shape \(8, 4\); the network takes \(4, 8\); reshape or crop"),
-        (np.zeros((1, 4, 8)), r"shape \(1, 4, 8\)"),
+        (np.zeros((1, 1, 4, 8)), r"shape \(1, 1, 4, 8\)"),
         (np.full((4, 8), np.nan), "values that are not finite"),
         (
             np.full((4, 8), 255),
