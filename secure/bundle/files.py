@@ -203,6 +203,12 @@ def _constant_slots(tensors: dict[str, NDArray[Any]], complex_constants: list[in
     real, imaginary = tensors["slots"], tensors["imaginary_slots"]
     if real.dtype != np.float32 or imaginary.dtype != np.float32:
         raise ValueError(f"slots are {real.dtype} and {imaginary.dtype}, not float32")
+    if real.ndim != 2 or imaginary.ndim != 2 or real.shape[1] != imaginary.shape[1]:
+        raise ValueError(f"slots have shapes {real.shape} and {imaginary.shape}, not (constants, slots)")
+    if not (np.isfinite(real).all() and np.isfinite(imaginary).all()):
+        raise ValueError("slots hold values that are not finite")
+    if not all(type(index) is int and 0 <= index < len(real) for index in complex_constants):
+        raise ValueError("complex_constants hold an index without a constant")
     slots: list[NDArray[Any]] = list(real)
     for index, other in zip(complex_constants, imaginary, strict=True):
         slots[index] = (real[index] + 1j * other).astype(np.complex64)
