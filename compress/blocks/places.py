@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -17,11 +16,12 @@ from compress.model.compressed import prunable_layers
 from compress.model.folding import fold_batch_norm
 from compress.model.masking import layer_mask
 from compress.model.quantizer import write_out_
+from compress.model.unhooked import unhooked_copy
 
 
 def plain_copy(module: nn.Module) -> tuple[nn.Module, dict[str, Mask]]:
     """A copy with ordinary weights and folded normalizations, and the masks that its layers had, by name."""
-    module = copy.deepcopy(module)
+    module = unhooked_copy(module)
     found = {name: layer_mask(layer) for name, layer in prunable_layers(module)}
     for _, layer in prunable_layers(module):
         write_out_(layer)

@@ -3,6 +3,7 @@
 options.py     how a model is converted, checked
 convert.py     a torch model in, a Network out
 friendly.py    activations to polynomials, max pooling to average pooling
+norms.py       constants in place of LayerNorm, GroupNorm and the like
 combining.py   arithmetic on one value as one polynomial
 exporting.py   layers to Network: torch tensors become numpy arrays here
 calibrate.py   ranges on every edge of a Network

@@ -18,6 +18,7 @@ from compress.graph.layers import Imported, Layer
 from compress.graph.modules import ChannelAffine, PolynomialActivation
 from compress.graph.unsupported import unsupported
 from compress.model.quantizer import layer_codes
+from compress.model.unhooked import unhooked_copy
 from compress.network import (
     Add,
     Affine,
@@ -50,7 +51,7 @@ def export_network(module: nn.Module, input_shape: Shape, calibration_images: Ar
     Raises: UnsupportedLayerError (an activation or max pooling is left: `convert` replaces those), CalibrationError,
     InputShapeError.
     """
-    imported = import_model(module, input_shape)
+    imported = import_model(unhooked_copy(module), input_shape)
     about = {"dropped": list(imported.dropped)} if imported.dropped else {}
     return calibrated(replace(frozen_network(imported), about=about), calibration_images)
 
@@ -161,7 +162,11 @@ def _nodes(layer: Layer) -> list[Node]:
                 shift=np.array(0.0),
             )
             return [minus, Add(**{**base, "inputs": (layer.inputs[0], minus.name)})]
-    raise unsupported(layer.name, layer.kind, "is not exact", "call convert, which replaces it by a fitted polynomial")
+    what = (
+        "constants" if layer.kind == "samplenorm" else "a fitted polynomial" if layer.kind == "activation" else "a mean"
+    )
+    name = type(layer.module).__name__ if layer.kind == "samplenorm" and layer.module is not None else layer.kind
+    raise unsupported(layer.name, name, "is not exact", f"call convert, which replaces it by {what}")
 
 
 def _weighted(layer: Layer) -> dict[str, Any]:

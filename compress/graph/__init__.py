@@ -6,12 +6,15 @@ spellings.py     the modules, functions and methods that mean the same, one set 
 layers.py        Layer and Imported: a model as a list of operations of a few kinds
 building.py      one pass over a graph by a table from spelling to rule
 rules.py         what each spelling turns into: activations, arithmetic, shapes
+normalizing.py   the same for normalizations
 moves.py         the same for slices, padding, concatenation and all that only moves elements
 resampling.py    the same for pools, interpolation, sums and means
 weighted.py      the same for linear layers, convolutions and products with constant matrices
 importing.py     the table, and import_model: the graph as a list of checked layers
 supported.py     the list of supported layers as Markdown, from that table
 unsupported.py   what to use instead of a layer that has no form here
+elementwise.py   functions of one value in several operations, as one activation
+composite.py     the modules of those functions, and of replaced normalizations
 modules.py       the torch modules that conversion puts in
 polynomial.py    least squares and substitution
 """

@@ -62,7 +62,10 @@ class Builder:
                 continue
             if not node.users and not isinstance(self.trace.values[node], Tensor):
                 continue
-            self._check_in_place(node)
+            if spoils_a_reader(self.trace.graph_module, node):
+                raise self.unsupported(
+                    node, "in place on a value that is read again later", "use the out-of-place form (inplace=False)"
+                )
             rule = self._rule(node)
             if rule is None:
                 raise self.unsupported(node)
@@ -161,16 +164,18 @@ class Builder:
         self.names.add(candidate)
         return candidate
 
-    def _check_in_place(self, node: fx.Node) -> None:
-        """An in-place operation also changes what later readers of its input see; the layers here do not."""
-        inplace = node.target in IN_PLACE or node.kwargs.get("inplace") is True
-        if not (inplace or getattr(self.module_of(node), "inplace", False)):
-            return
-        order = {other: position for position, other in enumerate(self.trace.graph_module.graph.nodes)}
-        if any(order[user] > order[node] for user in source_of(node).users):
-            raise self.unsupported(
-                node, "in place on a value that is read again later", "use the out-of-place form (inplace=False)"
-            )
+
+def spoils_a_reader(model: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether an operation changes its input in place, and another one reads that input later.
+
+    The layers here do not change what they read, so the later reader would get another value than in torch.
+    """
+    module = model.get_submodule(str(node.target)) if node.op == "call_module" else None
+    inplace = node.target in IN_PLACE or node.kwargs.get("inplace") is True or getattr(module, "inplace", False)
+    if not inplace:
+        return False
+    order = {other: position for position, other in enumerate(model.graph.nodes)}
+    return any(order[user] > order[node] for user in source_of(node).users)
 
 
 def source_of(node: fx.Node) -> fx.Node:

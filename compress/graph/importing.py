@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from compress.graph import moves, resampling, rules, spellings, weighted
+from compress.graph import moves, normalizing, resampling, rules, spellings, weighted
 from compress.graph.building import Builder, Rule, by_spelling
+from compress.graph.elementwise import fuse_elementwise
 from compress.graph.layers import Imported
 from compress.graph.tracing import trace
 from compress.network import Shape
@@ -33,13 +34,24 @@ RULES: tuple[Rule, ...] = (
     Rule(spellings.EINSUM, weighted.written_out, _PRODUCT),
     Rule(
         spellings.BATCH_NORM,
-        rules.batch_norm,
+        normalizing.batch_norm,
         "folded into the layer before it, otherwise a plain factor and shift per channel",
     ),
-    Rule(spellings.CHANNEL_AFFINE, rules.channel_affine),
+    Rule(spellings.BATCH_NORM_FUNCTION, normalizing.batch_norm_function, "a plain factor and shift per channel"),
+    Rule(
+        spellings.NORM_OF_EACH_INPUT,
+        normalizing.norm_of_each_input,
+        "trained constants in place of the statistics of each input: a plain factor and shift",
+    ),
+    Rule(spellings.CHANNEL_AFFINE, normalizing.channel_affine),
+    Rule(spellings.FITTED_NORM, normalizing.fitted_norm),
     Rule(spellings.POLYNOMIAL, rules.polynomial),
     Rule(spellings.ACTIVATION_MODULES, rules.activation_module, _POLYNOMIAL),
     Rule(spellings.ACTIVATION_FUNCTIONS, rules.activation_function, _POLYNOMIAL),
+    Rule(spellings.COMPOSED, rules.activation_module),
+    Rule(
+        spellings.PARTS, rules.part, "in a function of one value, as in x * (x > 0): the same, for the whole function"
+    ),
     Rule(spellings.SQUARE, rules.square, "one squaring"),
     Rule(
         spellings.POWER,
@@ -85,4 +97,5 @@ def import_model(module: nn.Module, input_shape: Shape, table: Sequence[Rule] = 
     table: what has a form on the target, which is CKKS unless told otherwise; of two rules for one spelling the later.
     Raises: UnsupportedLayerError, InputShapeError.
     """
-    return Builder(trace(module, tuple(input_shape)), by_spelling(table)).run(tuple(input_shape))
+    traced = fuse_elementwise(trace(module, tuple(input_shape)))
+    return Builder(traced, by_spelling(table)).run(tuple(input_shape))

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import fx, nn
 
+from compress.graph.composite import ElementwiseActivation
 from compress.graph.unsupported import unsupported
 from compress.network import Shape
 
@@ -43,10 +44,18 @@ class Layer:
             raise unsupported(self.name, f"{self.kind} layer", "without a module", "write it as a module of torch.nn")
         return self.module
 
-    def evaluated(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """An activation's values at x, any shape, float64."""
+    @property
+    def varies(self) -> bool:
+        """Whether an activation differs from channel to channel, as PReLU does."""
+        return isinstance(self.module, ElementwiseActivation) and self.module.varies
+
+    def evaluated(self, x: NDArray[np.float64], channel: int = 0) -> NDArray[np.float64]:
+        """An activation's values at x, any shape, float64. channel: which one's, where the activation varies."""
+        values = torch.from_numpy(x.copy())
         with torch.no_grad():
-            return np.asarray(self.options["function"](torch.from_numpy(x.copy())).numpy())
+            if isinstance(self.module, ElementwiseActivation) and self.module.varies:
+                return np.asarray(self.module.of_channel(values, channel).to(torch.float64).numpy())
+            return np.asarray(self.options["function"](values).numpy())
 
 
 @dataclass(frozen=True)

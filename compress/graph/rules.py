@@ -15,17 +15,6 @@ from compress.graph.spellings import TRANSPOSE
 from compress.graph.tracing import EXAMPLE_BATCH
 
 
-def batch_norm(build: Builder, node: fx.Node) -> None:
-    module: Any = build.module_of(node)
-    if module.running_mean is None or module.running_var is None:
-        raise build.unsupported(node, "without running statistics normalizes by the batch")
-    build.append(node, "norm", module=module)
-
-
-def channel_affine(build: Builder, node: fx.Node) -> None:
-    build.append(node, "norm", module=build.module_of(node))
-
-
 def polynomial(build: Builder, node: fx.Node) -> None:
     build.append(node, "polynomial", module=build.module_of(node))
 
@@ -48,6 +37,14 @@ def activation_function(build: Builder, node: fx.Node) -> None:
         return result
 
     build.append(node, "activation", function=function)
+
+
+def part(build: Builder, node: fx.Node) -> None:
+    """An operation that `compress.graph.elementwise` has not made a part of a function of one value."""
+    raise build.unsupported(
+        node, "of two encrypted values, or with constants that vary by position",
+        "write it as a function of one value and constants, one per channel at most",
+    )  # fmt: skip
 
 
 def square(build: Builder, node: fx.Node) -> None:

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from compress.graph.composite import ElementwiseActivation, FittedNorm
 from compress.graph.modules import ChannelAffine, PolynomialActivation
 
 Spelling = type[nn.Module] | Callable[..., Any] | str
@@ -26,21 +27,40 @@ ADDED_PRODUCT: Spellings = frozenset({torch.addmm})
 #: Operations that are linear in their one value, if the rest is constant.
 EINSUM: Spellings = frozenset({torch.einsum, torch.tensordot, torch.functional.einsum, torch.baddbmm})
 BATCH_NORM: Spellings = frozenset({nn.BatchNorm1d, nn.BatchNorm2d})
+BATCH_NORM_FUNCTION: Spellings = frozenset({F.batch_norm})
+#: Normalizations by statistics of each input.
+NORM_OF_EACH_INPUT: Spellings = frozenset({
+    nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.RMSNorm, nn.LocalResponseNorm, F.layer_norm,
+    F.group_norm, F.instance_norm, F.rms_norm, F.local_response_norm,
+})  # fmt: skip
 #: The modules that conversion itself puts into a model.
 CHANNEL_AFFINE: Spellings = frozenset({ChannelAffine})
 POLYNOMIAL: Spellings = frozenset({PolynomialActivation})
+FITTED_NORM: Spellings = frozenset({FittedNorm})
 
 #: Element-wise functions that conversion replaces by a fitted polynomial.
 ACTIVATION_MODULES: Spellings = frozenset({
     nn.ReLU, nn.LeakyReLU, nn.SiLU, nn.GELU, nn.Sigmoid, nn.Tanh, nn.ELU, nn.SELU, nn.CELU, nn.Softplus, nn.Hardtanh,
-    nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.Mish, nn.Softsign, nn.LogSigmoid, nn.Tanhshrink,
+    nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.Mish, nn.Softsign, nn.LogSigmoid, nn.Tanhshrink, nn.Hardshrink,
+    nn.Softshrink, nn.Threshold, nn.RReLU,
 })  # fmt: skip
 ACTIVATION_FUNCTIONS: Spellings = frozenset({
     torch.relu, torch.relu_, F.relu, F.relu_, torch.sigmoid, F.sigmoid, torch.tanh, F.tanh, F.leaky_relu, F.silu,
     F.gelu, F.elu, F.selu, torch.selu, F.celu, F.softplus, F.hardtanh, F.relu6, F.hardswish, F.hardsigmoid, F.mish,
-    F.softsign, F.logsigmoid, torch.abs, torch.clamp, torch.sin, torch.cos, torch.erf,
-    "relu", "relu_", "sigmoid", "tanh", "abs", "clamp",
+    F.softsign, F.logsigmoid, F.tanhshrink, F.hardshrink, F.softshrink, F.threshold, torch.abs, torch.clamp, torch.clip,
+    torch.sin, torch.cos, torch.erf, torch.exp, torch.expm1, torch.log, torch.log1p, torch.sqrt, torch.rsqrt,
+    torch.reciprocal, torch.atan, torch.arctan, torch.sinh, torch.cosh, torch.asinh,
+    "relu", "relu_", "sigmoid", "tanh", "abs", "clamp", "clip", "sin", "cos", "erf", "exp", "expm1", "log", "log1p",
+    "sqrt", "rsqrt", "reciprocal", "atan", "clamp_min", "clamp_max",
 })  # fmt: skip
+#: A function of one value that a model writes in several operations, as importing puts it together.
+COMPOSED: Spellings = frozenset({ElementwiseActivation})
+PRELU: Spellings = frozenset({nn.PReLU, F.prelu, torch.prelu, "prelu"})
+#: Element-wise operations that have a form only as a part of a function of one value.
+PARTS: Spellings = PRELU | {
+    torch.maximum, torch.minimum, "maximum", "minimum", operator.gt, operator.ge, operator.lt, operator.le, torch.gt,
+    torch.ge, torch.lt, torch.le, "gt", "ge", "lt", "le", torch.sign, "sign", torch.heaviside,
+}  # fmt: skip
 SQUARE: Spellings = frozenset({torch.square, "square"})
 POWER: Spellings = frozenset({operator.pow, torch.pow, "pow"})
 
@@ -129,4 +149,5 @@ def spelled(spelling: Spelling) -> str:
 _OPERATORS = {
     "add": "x + y", "iadd": "x += y", "sub": "x - y", "isub": "x -= y", "mul": "x * y", "imul": "x *= y",
     "truediv": "x / y", "itruediv": "x /= y", "neg": "-x", "pow": "x ** y", "matmul": "x @ y", "getitem": "x[...]",
+    "gt": "x > y", "ge": "x >= y", "lt": "x < y", "le": "x <= y",
 }  # fmt: skip

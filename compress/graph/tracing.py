@@ -95,7 +95,7 @@ class _Tracer(fx.Tracer):
 
     def is_leaf_module(self, module: nn.Module, module_qualified_name: str) -> bool:
         self.current = module_qualified_name
-        if type(module).__module__ == "compress.graph.modules":
+        if type(module).__module__ in ("compress.graph.modules", "compress.graph.composite"):
             return True
         base: Any = next(kind for kind in type(module).__mro__ if kind.__module__.startswith("torch.nn."))
         containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict)

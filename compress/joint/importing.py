@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from compress.graph import rules
+from compress.graph import resampling, rules
 from compress.graph.building import Builder, Rule, argument, source_of
 from compress.graph.importing import RULES
 from compress.graph.spellings import MEAN, SOFTMAX, Spellings
@@ -64,7 +64,7 @@ def mean(build: Builder, node: fx.Node) -> None:
     given = argument(node, 1, "dim", None)
     axes = sorted(axis % source.ndim for axis in ((given,) if isinstance(given, int) else given or ()))
     if not axes or axes[0] == 0 or axes == list(range(2, source.ndim)):
-        rules.mean(build, node)
+        resampling.mean(build, node)
         return
     count = prod(source.shape[axis] for axis in axes)
     build.append(node, "mean", axes=tuple(axis - 1 for axis in axes), count=count)

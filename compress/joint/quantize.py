@@ -7,7 +7,6 @@ with those of the float network on float inputs, so that later modules correct e
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -72,7 +71,7 @@ def joint_quantize(
             f"model {type(start.module).__name__}: it is jointly quantized already; start from the model before that",
         )
     shape = tuple(data.x_train.shape[1:])
-    module = fold_batch_norm(copy.deepcopy(start.module))
+    module = fold_batch_norm(start.module)
     program = unify(module, shape)
     _check_finite(program)
     calibration = np.asarray(data.calibration(images, seed), dtype=np.float64)

@@ -5,6 +5,7 @@ codebook.py     integer codes, one rounding rule, power-of-two steps
 quantizer.py    the codebook as a torch parametrization
 masking.py      a mask without a codebook as a torch parametrization
 folding.py      normalization folded into the layer before it
+unhooked.py     a copy without the hooks of torch.nn.utils, not in half precision
 precision.py    which floating type a module computes in
 record.py       model.json of a saved CompressedModel, checked
 saved.py        a CompressedModel on disk

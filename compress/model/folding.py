@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 
 from torch import fx, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+from compress.model.unhooked import unhooked_copy
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
@@ -20,7 +21,7 @@ def fold_batch_norm(module: nn.Module) -> nn.Module:
     (quantized already) or called twice keeps its normalization. A module without normalizations, or one that torch.fx
     cannot trace, is only copied.
     """
-    copied = copy.deepcopy(module).eval()
+    copied = unhooked_copy(module)
     if not any(isinstance(part, _NORMS) for part in copied.modules()):
         return copied
     try:

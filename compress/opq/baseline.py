@@ -6,8 +6,6 @@ full range of the layer. There is no allocation and no clipping.
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 from torch import nn
 
@@ -31,7 +29,7 @@ def magnitude(model: nn.Module, *, sparsity: float = 0.9, bits: int = 4) -> Comp
         raise ConfigError("bits", bits, f"a whole number from {LOWEST_BITS} to {HIGHEST_BITS}")
     if not 0 <= sparsity < 1:
         raise ConfigError("sparsity", sparsity, "a share in [0, 1)")
-    module = fold_batch_norm(copy.deepcopy(model))
+    module = fold_batch_norm(model)
     layers = list(prunable_layers(module))
     if not layers:
         raise CompressError(None, f"model {type(model).__name__}: it has no Linear, Conv1d or Conv2d layer to compress")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,8 +12,9 @@ from compress.errors import CalibrationError, ConfigError
 from compress.gathering import as_dataset
 from compress.model.compressed import CompressedModel, module_of, prunable_layers, tied_layers
 from compress.model.folding import fold_batch_norm
-from compress.model.precision import full_precision_, in_precision
+from compress.model.precision import in_precision
 from compress.model.quantizer import write_out_all_
+from compress.model.unhooked import unhooked_copy
 from compress.training.loop import predict
 from compress.training.objective import ASKED_ROWS, settled
 
@@ -42,7 +41,7 @@ def weight_curvature(
     if not (is_whole(images) and images >= 1):
         raise ConfigError("images", images, "a whole number, 1 or more")
     data = as_dataset(data)
-    module = full_precision_(copy.deepcopy(module_of(model)))
+    module = unhooked_copy(module_of(model))
     write_out_all_(layer for _, layer in prunable_layers(module))
     module = fold_batch_norm(module).requires_grad_(True)
     tied = tied_layers(module)

@@ -8,7 +8,6 @@ derived (`laplace`, `allocation`).
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,8 +24,8 @@ from compress.model.codebook import Granularity, bits_levels, power_of_two_step
 from compress.model.compressed import CompressedModel, prunable_layers, source_record, tied_layers
 from compress.model.folding import fold_batch_norm
 from compress.model.masking import Mask
-from compress.model.precision import full_precision_
 from compress.model.quantizer import latent_weight, quantize_layer_, quantizer_of, weight_identity, write_out_all_
+from compress.model.unhooked import unhooked_copy
 from compress.opq.allocation import allocate_bits, allocate_rates, threshold_scales
 from compress.opq.laplace import clip_ratio, fit_quality, laplace_scale
 from compress.opq.masks import exact_counts, rank_mask
@@ -100,7 +99,7 @@ def opq(
     _check_curvature(weighting, curvature)
     start = model if isinstance(model, CompressedModel) else CompressedModel(module=model, source=source_record(model))
     _check(start.module)
-    module = full_precision_(copy.deepcopy(start.module))
+    module = unhooked_copy(start.module)
     write_out_all_(layer for _, layer in prunable_layers(module))
     module = fold_batch_norm(module)
     every, tied = dict(prunable_layers(module)), tied_layers(module)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
@@ -18,6 +17,7 @@ from compress.dataset import Dataset, Progress
 from compress.errors import BudgetError, CompileError
 from compress.graph.importing import import_model
 from compress.model.compressed import CompressedModel, module_of
+from compress.model.unhooked import unhooked_copy
 from compress.network import Network
 from compress.press.pressing import pruned, trained
 from compress.press.setting import Setting
@@ -63,7 +63,7 @@ class Candidates:
     def activations(self) -> tuple[str, ...]:
         """Names of the activations, in the order in which they run."""
         module = module_of(self._model)
-        return tuple(activation_names(import_model(copy.deepcopy(module), tuple(self._data.x_test.shape[1:]))))
+        return tuple(activation_names(import_model(unhooked_copy(module), tuple(self._data.x_test.shape[1:]))))
 
     def estimate(self, setting: Setting) -> Estimate | None:
         """The predicted costs of a setting, before training; None where the family cannot give up the share."""

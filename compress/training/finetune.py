@@ -20,6 +20,7 @@ from compress.gathering import as_dataset
 from compress.model.compressed import CompressedModel, prunable_layers
 from compress.model.precision import full_precision_, in_precision, precision
 from compress.model.quantizer import latent_weight
+from compress.model.unhooked import unhooked_copy
 from compress.scores import Scoring
 from compress.training.augment import DigitAugment, distortable
 from compress.training.distill import distillation_loss
@@ -59,7 +60,7 @@ def finetune(
     data = data.without_outliers()
     augment = augment and distortable(data.x_train)
     module = full_precision_(copy.deepcopy(model.module))
-    guide = None if teacher is None else copy.deepcopy(teacher).eval().to(precision(module))
+    guide = None if teacher is None else unhooked_copy(teacher).to(precision(module))
     data, objective = settled(data, predict(guide or module, data.x_train[:ASKED_ROWS]), trust_labels=guide is None)
     wanted = _wanted(data, guide, objective.scoring)
     before = objective.score(predict(module, data.x_test), wanted)
