@@ -35,7 +35,7 @@ class Trained:
     module: nn.Module
     score_plain: float
     images: int
-    scoring: Scoring
+    scoring: Scoring = Scoring("classes")
 
 
 def train(

@@ -1,5 +1,6 @@
 """A compiled network: what client and server get, on disk and as text.
 
+interface.py      what flat inputs and outputs mean to people
 specs.py          ClientSpec (no weights), ServerSpec (no secret), Bundle
 fields.py         the fields of a JSON object, read by type and range
 client_checks.py  what a client's part may say

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import zlib
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from compress.errors import FormatError
 from compress.json_file import LARGEST_INTEGER
 from secure.bundle.client_checks import MOST_CIPHERTEXTS, MOST_DIMENSIONS, MOST_FEATURES, client_fault
 from secure.bundle.fields import Fields
+from secure.bundle.interface import read_interface
 from secure.bundle.specs import ClientSpec
 from secure.params import Params, check_security
 from secure.plan import KeyManifest
@@ -62,6 +64,7 @@ def load_client(folder: str | Path) -> ClientSpec:
         output_scales=fields.numbers("output_scales", least=1, most=MOST_CIPHERTEXTS),
         predicted_logit_error=fields.number("predicted_logit_error"),
     )
+    spec = replace(spec, interface=read_interface(fields, spec.input_shape, spec.output_shape))
     fault = client_fault(spec)
     if fault is not None:
         raise fields.wrong(*fault)
@@ -124,6 +127,7 @@ def _plain_json(spec: ClientSpec) -> dict[str, Any]:
         "output_levels": list(spec.output_levels),
         "output_scales": list(spec.output_scales),
         "predicted_logit_error": spec.predicted_logit_error,
+        **({"interface": interface} if (interface := spec.interface.as_json()) else {}),
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from secure.bundle.interface import Interface
 from secure.frozen import frozen, read_only, thawed
 from secure.params import Params
 from secure.plan import KeyManifest, Plan
@@ -28,6 +29,7 @@ class ClientSpec:
     The modulus is chosen for them (`secure.bounds.edges`); inputs outside might overflow it silently.
     output_slots: (outputs, 2) int32, the ciphertext and slot where each flat output is read.
     predicted_logit_error: bound at six standard deviations on |encrypted - plan in clear| at any output, in its units.
+    interface: what the flat inputs and outputs mean.
     """
 
     bundle_id: str
@@ -44,6 +46,7 @@ class ClientSpec:
     output_levels: tuple[int, ...]
     output_scales: tuple[float, ...]
     predicted_logit_error: float
+    interface: Interface = Interface()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "input_slots", read_only(self.input_slots))

@@ -1,0 +1,122 @@
+"""Interface: what the flat inputs and outputs of a network mean to the people who use it. A client.json may hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from compress.parts import Part
+from compress.scores import Scoring
+from compress.tasks import TASKS, Task
+from secure.bundle.fields import Fields
+
+Shape = tuple[int, ...]
+
+#: The most parts of an input or output, dimensions and size of one, and characters of a name.
+MOST_PARTS, MOST_DIMENSIONS, MOST_SIZE, MOST_CHARACTERS = 256, 8, 2**24, 200
+#: The most classes that have names.
+MOST_NAMES = 2**16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interface:
+    """Parts of inputs and outputs, and how an answer is read.
+
+    input_parts, output_parts: of a network with several inputs or outputs, in the order of their flat values; empty for
+    one. task, threshold: as `compress.scores.Scoring` has them. class_names: in the order of the class numbers; empty
+    where the numbers are the names.
+    """
+
+    input_parts: tuple[Part, ...] = ()
+    output_parts: tuple[Part, ...] = ()
+    task: Task = "classes"
+    threshold: float = 0.0
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def scoring(self) -> Scoring:
+        """How an answer is read: as a class or as numbers."""
+        return Scoring(self.task, threshold=self.threshold)
+
+    def name_of(self, number: int) -> str:
+        """The name of a class."""
+        return self.class_names[number] if number < len(self.class_names) else str(number)
+
+    def as_json(self) -> dict[str, Any]:
+        """Only what is not as in most networks."""
+        found: dict[str, Any] = {}
+        for name in ("input_parts", "output_parts"):
+            if getattr(self, name):
+                found[name] = [part.as_json() for part in getattr(self, name)]
+        if self.task != "classes":
+            found["task"] = self.task
+        if self.threshold:
+            found["threshold"] = self.threshold
+        if self.class_names:
+            found["class_names"] = list(self.class_names)
+        return found
+
+
+def interface_of(about: Mapping[str, Any]) -> Interface:
+    """The interface that a network's record tells."""
+    parts = {
+        f"{name}_parts": tuple(Part(part["name"], tuple(part["shape"])) for part in about.get(f"{name}s", ()))
+        for name in ("input", "output")
+    }
+    return Interface(
+        **parts,
+        task=about.get("task", "classes"),
+        threshold=float(about.get("threshold", 0.0)),
+        class_names=tuple(about.get("class_names", ())),
+    )
+
+
+def read_interface(fields: Fields, input_shape: Shape, output_shape: Shape) -> Interface:
+    """The interface in a client.json; the usual one for a file without any.
+
+    Raises: FormatError naming the field.
+    """
+    if "interface" not in fields.values:
+        return Interface()
+    inner = fields.inner("interface")
+    task = inner.text("task") if "task" in inner.values else "classes"
+    if task not in TASKS:
+        raise inner.wrong("task", f"one of {', '.join(TASKS)}")
+    names = _names(inner, "class_names", inner.values.get("class_names", []))
+    if len(names) > max(2, prod(output_shape)):
+        raise inner.wrong("class_names", f"at most {max(2, prod(output_shape))} names")
+    return Interface(
+        input_parts=_parts(inner, "input_parts", prod(input_shape)),
+        output_parts=_parts(inner, "output_parts", prod(output_shape)),
+        task=task,
+        threshold=inner.number("threshold") if "threshold" in inner.values else 0.0,
+        class_names=names,
+    )
+
+
+def _names(fields: Fields, name: str, values: Any) -> tuple[str, ...]:
+    allowed = f"at most {MOST_NAMES} texts of at most {MOST_CHARACTERS} characters"
+    if not isinstance(values, list) or len(values) > MOST_NAMES:
+        raise fields.wrong(name, allowed)
+    if not all(isinstance(value, str) and len(value) <= MOST_CHARACTERS for value in values):
+        raise fields.wrong(name, allowed)
+    return tuple(values)
+
+
+def _parts(fields: Fields, name: str, size: int) -> tuple[Part, ...]:
+    if name not in fields.values:
+        return ()
+    rows: Sequence[Any] = fields.values[name]
+    allowed = f"1 to {MOST_PARTS} objects with a name and a shape, whose sizes add up to {size}"
+    if not isinstance(rows, list) or not 1 <= len(rows) <= MOST_PARTS or not all(isinstance(row, dict) for row in rows):
+        raise fields.wrong(name, allowed)
+    parts = []
+    for row in rows:
+        inner = Fields(f"{fields.where}: field '{name}'", row)
+        (label,) = _names(inner, "name", [inner.text("name")])
+        parts.append(Part(label, inner.integers("shape", 1, MOST_SIZE, most=MOST_DIMENSIONS)))
+    if sum(part.size for part in parts) != size or len({part.name for part in parts}) != len(parts):
+        raise fields.wrong(name, f"{allowed}, each with a name of its own")
+    return tuple(parts)
