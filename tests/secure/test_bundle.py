@@ -12,6 +12,7 @@ from compress.errors import FormatError, InsecureParametersError, OverwriteError
 from secure.bundle.client_file import client_digest
 from secure.bundle.explain import RESCALING_WORDS, explain_bundle
 from secure.bundle.files import load_bundle, load_client, load_server, plan_digest, save_bundle
+from secure.bundle.interface import Interface
 from secure.compiling.reporting import plan_summary
 from secure.drafting.draft import Rescaling
 from secure.params import make_params
@@ -141,6 +142,7 @@ def test_the_clients_digest_depends_on_every_field():
         "output_levels": (1, 2),
         "output_scales": spec.output_scales[::-1],
         "predicted_logit_error": 0.06,
+        "interface": Interface(task="regression"),
     }
     assert changes.keys() == vars(spec).keys()
     digests = {client_digest(replace(spec, **{name: value})) for name, value in changes.items()}
