@@ -21,6 +21,8 @@ from compress.graph.importing import import_model
 from compress.graph.layers import Imported
 from compress.graph.modules import polynomial_activations
 from compress.model.compressed import CompressedModel, module_of, source_record
+from compress.model.precision import precision
+from compress.model.unhooked import unhooked_copy
 from compress.network import Network
 from compress.robust import describe_outliers
 from compress.training.augment import DigitAugment, distortable
@@ -28,6 +30,7 @@ from compress.training.distill import distillation_loss
 from compress.training.loop import fit_, predict
 from compress.training.objective import ASKED_ROWS, Objective, settled
 from compress.training.schedule import Schedule
+from compress.training.units import outputs_in_units
 
 logger = logging.getLogger(__name__)
 
@@ -68,14 +71,14 @@ def convert(
     check_seed(seed)
     data = as_dataset(data)
     say = progress or (lambda label, fraction: None)
-    module = copy.deepcopy(module_of(model)).eval()
+    module = unhooked_copy(module_of(model))
     augment = augment and distortable(data.x_train)
     warnings = _warnings(data)
     data = data.without_outliers()
     calibration = data.calibration(CALIBRATION_IMAGES, seed)
     imported = import_model(module, tuple(data.x_test.shape[1:]))
     itself, guide = _given(imported, teacher)
-    dtype = next(module.parameters()).dtype
+    dtype = precision(module)
     asked = predict(guide, data.x_train[:ASKED_ROWS])
     data, objective = settled(data, asked, trust_labels=teacher is None and isinstance(model, CompressedModel))
     say("fit polynomials", 0.0)
@@ -88,7 +91,8 @@ def convert(
     )
     if conversion.epochs and trainable(student):
         distortions = DigitAugment(conversion.distortion) if augment else None
-        _distil(student, guide, data, objective, conversion, dtype=dtype, augment=distortions, seed=seed, say=say)
+        with outputs_in_units(student, objective) as aim:
+            _distil(student, guide, data, aim, conversion, dtype=dtype, augment=distortions, seed=seed, say=say)
     say("freeze", 0.95)
     network = calibrated(frozen_network(reimported(student.eval(), imported)), calibration)
     about = (
@@ -119,7 +123,7 @@ def _given(imported: Imported, teacher: nn.Module | None) -> tuple[nn.Module, nn
     itself = copy.deepcopy(imported.graph_module).eval().requires_grad_(False)
     if teacher is None:
         return itself, itself
-    guide = import_model(copy.deepcopy(teacher).eval(), imported.input_shape).graph_module
+    guide = import_model(unhooked_copy(teacher), imported.input_shape).graph_module
     return itself, guide.eval().requires_grad_(False)
 
 
