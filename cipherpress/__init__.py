@@ -86,7 +86,10 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
     from secure.parties.keys import EvaluationKey as EvaluationKey
     from secure.parties.keys import SecretKey as SecretKey
     from secure.parties.keys import write_keys as write_keys
+    from secure.parties.release import ReleaseCost as ReleaseCost
     from secure.parties.release import release as release
+    from secure.parties.release import release_class as release_class
+    from secure.parties.release import release_cost as release_cost
     from secure.parties.server import Server as Server
     from secure.plan import Plan as Plan
     from secure.verify.roundtrip import round_trip as round_trip
@@ -134,7 +137,7 @@ _DEFINED_IN = {
     "secure.limits": ("ACCEPTABLE_DISAGREEMENT", "Limits"),
     "secure.parties.client": ("Client",),
     "secure.parties.keys": ("EvaluationKey", "SecretKey", "write_keys"),
-    "secure.parties.release": ("release",),
+    "secure.parties.release": ("ReleaseCost", "release", "release_class", "release_cost"),
     "secure.parties.server": ("Server",),
     "secure.plan": ("Plan",),
     "secure.verify.roundtrip": ("round_trip",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from math import log2
+from math import log2, prod
 from types import MappingProxyType
 
 from compress.errors import InsecureParametersError
@@ -90,28 +90,31 @@ class Params:
 def check_security(params: Params) -> None:
     """Refuse a modulus above the 2024 guideline or above SEAL's own table, and malformed prime chains.
 
+    The modulus is the exact product of all primes, the special prime among them. What SEAL checks does not count here:
+    SEAL sees its own context only, and a plan may run without one.
     Raises: InsecureParametersError.
     """
     degree = params.poly_modulus_degree
     if degree not in GUIDELINE_2024_LOG2_QP:
         raise InsecureParametersError(f"poly_modulus_degree: {degree} is not one of {RING_DEGREES}; choose one of them")
     primes = params.all_primes
+    if not all(type(prime) is int for prime in primes):
+        raise InsecureParametersError("coeff_modulus: it holds what is no whole number; give primes")
     if not params.data_primes:
         raise InsecureParametersError("coeff_modulus: no data prime; give one at least")
     if min(primes) < 2:
         raise InsecureParametersError(
             f"coeff_modulus: {min(primes)} is no prime; every entry must be a prime that is 1 modulo {2 * degree}"
         )
-    limit = GUIDELINE_2024_LOG2_QP[degree]
-    if params.log2_qp > limit:
+    modulus, limit = prod(primes), GUIDELINE_2024_LOG2_QP[degree]
+    if modulus > 2**limit:
         raise InsecureParametersError(
-            f"coeff_modulus: {params.log2_qp:.1f} bits at N={degree}; 128-bit security allows {limit}; "
+            f"coeff_modulus: {log2(modulus):.1f} bits at N={degree}; 128-bit security allows {limit}; "
             "use a larger ring or fewer levels"
         )
-    # SEAL compares the bit length of the product, which is log2 rounded up.
-    if int(params.log2_qp) + 1 > SEAL_LOG2_QP[degree]:
+    if modulus.bit_length() > SEAL_LOG2_QP[degree]:
         raise InsecureParametersError(
-            f"coeff_modulus: {params.log2_qp:.1f} bits at N={degree}; SEAL refuses them; "
+            f"coeff_modulus: {log2(modulus):.1f} bits at N={degree}; SEAL refuses them; "
             "use a larger ring or fewer levels"
         )
     if len(set(primes)) != len(primes):

@@ -1,9 +1,10 @@
 """Inputs at the edge of the range that a client accepts. The modulus has to hold them too.
 
-What is reserved for (derived): every feature alone at either end of its range, in the calibration input that comes
-nearest to it; for images and series, where features share a unit, an input as a whole, stretched about the mean until
-its channels fill their range. Inputs with many unrelated features at their ends at once are like no calibration input,
-and nothing is reserved for them.
+What is reserved for (derived), beside what is reserved beyond the calibration inputs themselves: every feature alone at
+either end of its range, in the calibration input that comes nearest to it; and whole inputs stretched about the mean.
+Images and series, whose features share a unit, are stretched until their channels fill their range, rows of features by
+ROW_STRETCH. Inputs with many unrelated features at their ends at once are like no calibration input, and nothing is
+reserved for them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ Array = NDArray[np.float64]
 
 #: The most edge inputs. Of more features, those that can move the first stage's values furthest are taken.
 MOST_EDGES = 64
+#: How many of them are whole rows of features, stretched by how much.
+STRETCHED_ROWS, ROW_STRETCH = 16, 1.5
 
 
 def gather_edges(stages: tuple[Stage, ...], images: Array, low: Array, high: Array) -> Evidence:
@@ -41,19 +44,20 @@ def edge_inputs(flat: Array, low: Array, high: Array, weight: Array, *, channels
     flat: calibration inputs (images, features). weight: how much each feature moves the first stage, (features,).
     channels: of images and series; 0 for rows of features, which are moved one by one.
     """
+    mean = flat.mean(axis=0)
+    furthest = np.argsort((flat - mean) ** 2 @ weight**2)
     if channels:
-        mean = flat.mean(axis=0)
         by_channel = flat.reshape(len(flat), channels, -1)
         width = np.maximum(by_channel.max(axis=(0, 2)) - by_channel.min(axis=(0, 2)), 1e-300)
         accepted = (high - low).reshape(channels, -1)[:, 0]
         stretch = np.repeat(np.maximum(accepted / width, 1.0), flat.shape[1] // channels)
-        furthest = np.argsort((flat - mean) ** 2 @ weight**2)[-MOST_EDGES:]
-        return np.clip(mean + stretch * (flat[furthest] - mean), low, high)
+        return np.clip(mean + stretch * (flat[furthest[-MOST_EDGES:]] - mean), low, high)
     ends = np.stack([low, high])
     nearest = np.stack([flat.argmin(axis=0), flat.argmax(axis=0)])
     moved = np.abs(ends - flat[nearest, np.arange(flat.shape[1])]) * weight
-    chosen = np.argsort(moved.ravel())[-MOST_EDGES:]
+    chosen = np.argsort(moved.ravel())[-(MOST_EDGES - STRETCHED_ROWS) :]
     side, feature = np.unravel_index(chosen, moved.shape)
     edges = flat[nearest[side, feature]].copy()
     edges[np.arange(len(edges)), feature] = ends[side, feature]
-    return edges
+    stretched = np.clip(mean + ROW_STRETCH * (flat[furthest[-STRETCHED_ROWS:]] - mean), low, high)
+    return np.concatenate([edges, stretched])

@@ -59,6 +59,11 @@ def _summary(bundle: Bundle) -> str:
         lines.append(f"server    {report['predicted_server_ms']:.1f} ms on one thread (predicted{times})")
     if "request" in report:
         lines.append(_round_trip(report))
+    if (cost := report.get("release")) is not None and cost["changed_classes"] is not None:
+        lines.append(
+            f"release   scores of {cost['answers']} answers with noise of {cost['noise_std']:.3g}, which changes "
+            f"{cost['changed_classes']:.1%} of classes; the class alone costs no accuracy"
+        )
     lines += [f"warning   {warning}" for warning in report.get("warnings", ())]
     return "\n".join(lines)
 

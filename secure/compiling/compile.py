@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from math import inf
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from compress.errors import (
 )
 from compress.network import Network
 from compress.robust import InputRange, describe_outliers, find_outliers, input_range, without_outliers
+from compress.scores import scoring_of
 from secure.bounds.edges import gather_edges
 from secure.bundle.client_file import client_digest
 from secure.bundle.files import plan_digest
@@ -38,6 +40,7 @@ from secure.layout.packing import SlotMap
 from secure.limits import Limits
 from secure.noise import BOUND_SIGMAS
 from secure.params import GUIDELINE_2024_LOG2_QP, RING_DEGREES
+from secure.parties.release import DEFAULT_ANSWERS, release_cost
 from secure.passes import run_passes
 from secure.passes.emit import emit
 from secure.stages.stages import network_stages
@@ -227,7 +230,16 @@ def bundle_of(
     )
     report = compile_report(network, draft, times, weighed=[alternative.as_json() for alternative in weighed])
     server = ServerSpec(bundle_id=bundle_id, plan=plan, client_digest=client_digest(client))
+    report["release"] = _release_report(network, client, draft.evidence.outputs)
     return Bundle(client=client, server=server, report=report)
+
+
+def _release_report(network: Network, client: ClientSpec, outputs: Array) -> dict[str, Any]:
+    """What releasing scores would cost (`secure.parties.release`), as JSON values. outputs: (outputs, images)."""
+    scoring = scoring_of(network.about)
+    scores = outputs.T - (scoring.threshold if len(outputs) == 1 else 0.0) if scoring.names_classes else None
+    cost = release_cost(client.predicted_logit_error, len(outputs), scores=scores)
+    return {"answers": DEFAULT_ANSWERS, **asdict(cost)}
 
 
 def _read_slots(output_map: SlotMap, size: int) -> NDArray[np.int32]:

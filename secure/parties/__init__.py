@@ -10,7 +10,8 @@ requests.py       a request's ciphertexts as values of a backend
 backends.py       what computes a plan: the engine, SEAL, or the plan in clear
 batches.py        the rows of a batch of inputs
 ranges.py         an input against the range that the bundle accepts
-release.py        decrypted values made safe to show to others
+release.py        decrypted answers made safe to show to others: scores with noise, or the class alone
+flooding.py       how much noise that takes, and what it protects
 inputs.py         inputs from .npy and image files
 inspection.py     what a key or ciphertext file says about itself
 """

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from compress.checks import is_number
 from compress.errors import ConfigError, FormatError, KeyBytesError, KeyMismatchError
+from secure.bundle.client_file import client_digest
 from secure.bundle.specs import ClientSpec
 from secure.layout.packing import input_vectors
 from secure.parties.batches import batch_rows, single
 from secure.parties.container import Container, ContainerKind, check_belongs, parse
-from secure.parties.keys import EvaluationKey, SecretCipher, SecretKey, generate_keys
+from secure.parties.keys import EvaluationKey, SecretCipher, SecretKey, check_client_digest, generate_keys
 from secure.parties.ranges import Clipped, checked_input, clipped_input
 from secure.seal.context import load_ciphertext, make_ring
 from secure.seal.sizes import keys_memory_bytes
@@ -39,7 +40,7 @@ class Client:
         """max_key_bytes: the most memory that new keys may take. The spec says which keys, and it may come from others.
 
         Raises: ConfigError for a spec or key of another type; KeyBytesError before any key is made; KeyMismatchError
-        when the key belongs to another bundle; FormatError, BackendError."""
+        when the key belongs to another bundle or was made with another client.json; FormatError, BackendError."""
         if not isinstance(spec, ClientSpec):
             raise ConfigError("spec", type(spec).__name__, "a ClientSpec; give bundle.client, or load_client(folder)")
         if not isinstance(secret_key, SecretKey | None):
@@ -57,6 +58,7 @@ class Client:
             spec.bundle_id,
             "secret key",
         )
+        check_client_digest(secret_key.client_digest, client_digest(spec), "secret key")
         self.secret_key = secret_key
         self._cipher = SecretCipher(self._ring, secret_key)
 
@@ -121,8 +123,8 @@ class Client:
         """The outputs, float64, in the network's output shape; of a list of replies (replies, *output_shape).
 
         One reply answers one input, so it never has the axis of a batch, also where the input was a batch of one.
-        The values contain the encryption's noise. Pass them through `secure.parties.release` before anybody else sees
-        them.
+        The values contain the encryption's noise. Pass them through `release` or `release_class`
+        (`secure.parties.release`) before anybody else sees them.
         Raises: FormatError, KeyMismatchError, BackendError.
         """
         if not isinstance(reply, bytes):

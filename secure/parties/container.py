@@ -1,7 +1,7 @@
 """The one container for every key file and message: versioned, length-checked, hashed, bound to a bundle and a key.
 
     offset  bytes  field
-    0       8      magic "CIPHPRS1" (the digit is the version)
+    0       8      magic "CIPHPRS2" (the digit is the version)
     8       1      kind: 1 request, 2 reply, 3 evaluation key, 4 secret key
     9       3      zero
     12      4      number of items, little-endian (at most MAX_ITEMS)
@@ -23,7 +23,7 @@ from enum import IntEnum
 
 from compress.errors import FormatError, KeyMismatchError, SecretKeyError
 
-MAGIC = b"CIPHPRS1"
+MAGIC = b"CIPHPRS2"
 HEADER = struct.Struct("<8sB3sI32s16s")
 HASH_BYTES = 32
 KEY_ID_BYTES = 16

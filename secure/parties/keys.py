@@ -15,11 +15,20 @@ import tenseal.sealapi as seal
 from numpy.typing import NDArray
 
 from compress.artifact import FILE_MODE, PRIVATE_FILE_MODE, write_files
-from compress.errors import FormatError
+from compress.errors import FormatError, InsecureParametersError, KeyMismatchError
+from secure.bundle.client_file import client_digest
 from secure.bundle.specs import ClientSpec
-from secure.parties.container import KEY_ID_BYTES, Container, ContainerKind, check_belongs, parse, parse_for_server
+from secure.parties.container import (
+    HASH_BYTES,
+    KEY_ID_BYTES,
+    Container,
+    ContainerKind,
+    check_belongs,
+    parse,
+    parse_for_server,
+)
 from secure.plan import KeyManifest
-from secure.seal.context import RESIDUE_BYTES, Ring, from_bytes, native_errors, to_bytes
+from secure.seal.context import RESIDUE_BYTES, Ring, check_ring, from_bytes, native_errors, to_bytes
 from secure.seal.evaluation_keys import load_all
 from secure.seal.evaluator import EvaluationKeys, encode
 
@@ -30,18 +39,21 @@ class SecretKey:
     """A client's secret key for one bundle. Only `to_bytes` and `native` hand out its content.
 
     It is no dataclass and has no `__dict__`, so that `dataclasses.asdict`, `vars`, `repr`, `copy` and `pickle` show
-    nothing of it. It cannot be changed.
+    nothing of it. It cannot be changed. client_digest: of the client.json that it was made with
+    (`secure.bundle.client_file.client_digest`); empty for a key that was made without one.
     """
 
-    __slots__ = ("_content", "bundle_id", "key_id")
+    __slots__ = ("_content", "bundle_id", "client_digest", "key_id")
 
     bundle_id: str
     key_id: bytes
+    client_digest: str
     _content: Callable[[], bytes]
 
-    def __init__(self, bundle_id: str, key_id: bytes, content: bytes) -> None:
+    def __init__(self, bundle_id: str, key_id: bytes, content: bytes, client_digest: str = "") -> None:
         object.__setattr__(self, "bundle_id", bundle_id)
         object.__setattr__(self, "key_id", key_id)
+        object.__setattr__(self, "client_digest", client_digest)
         # a closure, and not the bytes: whatever prints all attributes prints a function
         object.__setattr__(self, "_content", lambda: content)
 
@@ -68,19 +80,22 @@ class SecretKey:
 
     def to_bytes(self) -> bytes:
         """The container for secret.key. Whoever has it can read every ciphertext."""
-        return Container(ContainerKind.SECRET_KEY, self.bundle_id, self.key_id, (self._content(),)).to_bytes()
+        items = (self._content(), bytes.fromhex(self.client_digest))
+        return Container(ContainerKind.SECRET_KEY, self.bundle_id, self.key_id, items).to_bytes()
 
     @staticmethod
     def from_bytes(content: bytes, name: str = "secret key") -> SecretKey:
         """Raises: FormatError."""
         container = parse(content, ContainerKind.SECRET_KEY, name)
-        return SecretKey(container.bundle_id, container.key_id, container.items[0])
+        (key,), digest = _split(container, 1, name)
+        return SecretKey(container.bundle_id, container.key_id, key, digest)
 
     def native(self, ring: Ring) -> Any:
         """SEAL's object.
 
-        Raises: BackendError.
+        Raises: InsecureParametersError, FormatError.
         """
+        check_ring(ring)
         size_bytes = len(ring.params.all_primes) * ring.params.poly_modulus_degree * RESIDUE_BYTES
         return from_bytes(seal.SecretKey(), ring, self._content(), "secret key", size_bytes)
 
@@ -122,21 +137,37 @@ class SecretCipher:
 
 @dataclass(frozen=True)
 class EvaluationKey:
-    """What a server gets: relinearization and Galois keys, exactly those of the bundle's manifest."""
+    """What a server gets: relinearization and Galois keys, exactly those of the bundle's manifest.
+
+    client_digest: of the client.json that the keys were made with; empty for keys that were made without one.
+    """
 
     bundle_id: str
     key_id: bytes
     items: tuple[bytes, ...] = field(repr=False)
+    client_digest: str = ""
 
     def to_bytes(self) -> bytes:
         """The container for evaluation.key."""
-        return Container(ContainerKind.EVALUATION_KEY, self.bundle_id, self.key_id, self.items).to_bytes()
+        items = (*self.items, bytes.fromhex(self.client_digest))
+        return Container(ContainerKind.EVALUATION_KEY, self.bundle_id, self.key_id, items).to_bytes()
 
     @staticmethod
     def from_bytes(content: bytes, name: str = "evaluation key") -> EvaluationKey:
         """Raises: SecretKeyError for a secret key, FormatError."""
         container = parse_for_server(content, ContainerKind.EVALUATION_KEY, name)
-        return EvaluationKey(container.bundle_id, container.key_id, container.items)
+        keys, digest = _split(container, 2, name)
+        return EvaluationKey(container.bundle_id, container.key_id, keys, digest)
+
+
+def _split(container: Container, keys: int, name: str) -> tuple[tuple[bytes, ...], str]:
+    """The keys of a container, and the client's digest (hex), which is its last item.
+
+    Raises: FormatError.
+    """
+    if len(container.items) != keys + 1 or len(container.items[-1]) not in (0, HASH_BYTES):
+        raise FormatError(f"{name}: field 'items' is not {keys} and a sha256; the file is altered, make new keys")
+    return container.items[:-1], container.items[-1].hex()
 
 
 def content_digest(bundle_id: str, items: tuple[bytes, ...]) -> bytes:
@@ -152,8 +183,11 @@ def generate_keys(spec: ClientSpec, ring: Ring) -> tuple[SecretKey, EvaluationKe
     """Fresh keys for a bundle: the secret key, and the evaluation keys that its plan uses, in SEAL's seeded form.
 
     Their key id is the start of the evaluation key's digest; it is drawn where the plan uses no evaluation key.
-    Raises: BackendError.
+    Raises: InsecureParametersError, BackendError.
     """
+    check_ring(ring)
+    if ring.params != spec.params:
+        raise InsecureParametersError("coeff_modulus: the ring's is not the bundle's; make the ring of its parameters")
     with native_errors("make keys"):
         generator = seal.KeyGenerator(ring.context)
         native = generator.secret_key()
@@ -163,16 +197,29 @@ def generate_keys(spec: ClientSpec, ring: Ring) -> tuple[SecretKey, EvaluationKe
         galois = to_bytes(generator.create_galois_keys(elements)) if elements else b""
     items = (relin, galois)
     key_id = content_digest(spec.bundle_id, items)[:KEY_ID_BYTES] if any(items) else secrets.token_bytes(KEY_ID_BYTES)
-    secret = SecretKey(spec.bundle_id, key_id, to_bytes(native))
-    return secret, EvaluationKey(spec.bundle_id, key_id, items)
+    made_with = client_digest(spec)
+    secret = SecretKey(spec.bundle_id, key_id, to_bytes(native), made_with)
+    return secret, EvaluationKey(spec.bundle_id, key_id, items, made_with)
 
 
-def check_evaluation_key(key: EvaluationKey, bundle_id: str, manifest: KeyManifest) -> bytes:
+def check_client_digest(found: str, wanted: str, name: str) -> None:
+    """Raises: KeyMismatchError for keys that were made with another client.json."""
+    if found != wanted:
+        raise KeyMismatchError(
+            f"{name}: it was made with client.json {found[:12] or '(unknown)'}, this bundle's is {wanted[:12]}; one of "
+            "the two files is altered; take client.json from a source that you trust, and make new keys with keygen"
+        )
+
+
+def check_evaluation_key(key: EvaluationKey, bundle_id: str, manifest: KeyManifest, client: str | None = None) -> bytes:
     """The digest of a key for this bundle that has the id of its content and the items that the plan uses.
 
-    Raises: KeyMismatchError for the key of another bundle; FormatError.
+    client: the digest of the bundle's client.json, which the key must have been made with; None does not ask.
+    Raises: KeyMismatchError for the key of another bundle or another client.json; FormatError.
     """
     check_belongs(Container(ContainerKind.EVALUATION_KEY, key.bundle_id, key.key_id, ()), bundle_id, "evaluation key")
+    if client is not None:
+        check_client_digest(key.client_digest, client, "evaluation key")
     if (
         len(key.items) != 2
         or bool(key.items[0]) != manifest.relinearize

@@ -1,49 +1,132 @@
-"""release: decrypted values made safe to show to others; noise and rounding hide traces of the secret key (IND-CPA-D).
+"""Decrypted answers made safe to show to others: scores with noise, or the class alone.
 
-Results that stay with the key holder do not need this. A result that anybody else sees, the server included, does: an
-observer who knows the exact input can learn the encryption's noise from it, and from many such answers the key (Li and
-Micciancio, Eurocrypt 2021). The remedy here is noise flooding, then rounding. The user has to limit how many answers
-one key gives. Publishing only the class leaks less than publishing scores, but it still leaks something.
+Answers that stay with the key holder need none of this. An answer that anybody else sees, the server included, does:
+an observer who knows the exact input learns the encryption's noise from it, and from many answers the key.
+`secure.parties.flooding` has the maths and the papers. The user has to count how many answers of one key are shown:
+whoever shows more than `answers` makes new keys.
 """
 
 from __future__ import annotations
 
-from math import inf
-from numbers import Real
+from dataclasses import dataclass
+from math import inf, isfinite, sqrt
 from random import SystemRandom
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from compress.checks import is_number
 from compress.errors import ConfigError
+from secure.parties.flooding import changed_classes, noise_ratio, recovery_bits, statistical_distance
 
-#: log2 of the flooding noise's standard deviation over the predicted error bound.
-DEFAULT_FLOOD_BITS = 8
+#: How many answers of one key are shown, unless the caller says otherwise: a few.
+DEFAULT_ANSWERS = 10
+MOST_ANSWERS = 2**40
+#: How many of the key's 128 bits of security all answers together may cost.
+LOST_BITS = 10.0
+#: More distance bits than this leave nothing of any answer.
+MOST_DISTANCE_BITS = 64
+#: Values are rounded to this share of the noise's standard deviation, which hides how the noise was computed.
+STEP_SHARE = 0.125
 
-#: More bits than this leave nothing of any answer.
-MOST_FLOOD_BITS = 64
+
+@dataclass(frozen=True)
+class ReleaseCost:
+    """What `release` does to answers, and what it protects.
+
+    noise_std: standard deviation of the noise, in the outputs' units. step: released values are multiples of it.
+    recovery_bits: of security that are left against finding the key after all answers. distance: the largest advantage
+    of any test that tells the answers from answers without the encryption's noise. changed_classes: the expected share
+    of rows whose class changes; None where no scores were given.
+    """
+
+    noise_std: float
+    step: float
+    recovery_bits: float
+    distance: float
+    changed_classes: float | None
 
 
 def release(
-    values: ArrayLike, predicted_error: float, *, flood_bits: float = DEFAULT_FLOOD_BITS
+    values: ArrayLike,
+    predicted_error: float,
+    *,
+    answers: int = DEFAULT_ANSWERS,
+    distance_bits: float | None = None,
 ) -> NDArray[np.float64]:
-    """The values plus Gaussian noise of standard deviation 2^flood_bits * predicted_error, rounded to multiples of
-    that.
+    """One answer plus Gaussian noise, rounded: what may be shown of it.
 
-    flood_bits: more bits cover more answers per key, but disturb every answer more. The statistical distance of one
-    answer is of the order of 2^-flood_bits, so about 4^flood_bits answers are covered (derived). Large values may
-    change the class.
+    predicted_error: ClientSpec.predicted_logit_error. answers: how many answers of this key are shown in all, this one
+    included. Finding the key from all of them stays 118 bits hard (LOST_BITS of 128). distance_bits: the noise also
+    keeps the statistical distance of all answers, from answers without the encryption's noise, below 2^-distance_bits;
+    without it only the key is protected. `release_cost` says what that costs.
     Raises: ConfigError.
     """
     exact = _numbers(values)
-    if not isinstance(predicted_error, Real) or not 0 < predicted_error < inf:
-        raise ConfigError("predicted_error", predicted_error, "a positive number (ClientSpec.predicted_logit_error)")
-    if not isinstance(flood_bits, Real) or not 0 <= flood_bits <= MOST_FLOOD_BITS:
-        raise ConfigError("flood_bits", flood_bits, f"0 to {MOST_FLOOD_BITS}")
-    step = predicted_error * 2.0**flood_bits
+    cost = release_cost(predicted_error, max(exact.size, 1), answers=answers, distance_bits=distance_bits)
     random = SystemRandom()  # an observer must not be able to predict it
-    noise = np.array([random.gauss(0.0, step) for _ in range(exact.size)]).reshape(exact.shape)
-    return np.asarray(np.round((exact + noise) / step) * step)
+    noise = np.array([random.gauss(0.0, cost.noise_std) for _ in range(exact.size)]).reshape(exact.shape)
+    return np.asarray(np.round((exact + noise) / cost.step) * cost.step)
+
+
+def release_cost(
+    predicted_error: float,
+    outputs: int,
+    *,
+    answers: int = DEFAULT_ANSWERS,
+    distance_bits: float | None = None,
+    scores: ArrayLike | None = None,
+) -> ReleaseCost:
+    """What `release` adds to answers of so many outputs, before any answer is released.
+
+    scores: (rows, outputs), answers to inputs like those that will be sent, to count the classes that change.
+    Raises: ConfigError.
+    """
+    if not is_number(predicted_error) or not 0 < predicted_error < inf:
+        raise ConfigError("predicted_error", predicted_error, "a positive number (ClientSpec.predicted_logit_error)")
+    _check_count("outputs", outputs, inf)
+    _check_count("answers", answers, MOST_ANSWERS)
+    if distance_bits is not None and (not is_number(distance_bits) or not 0 <= distance_bits <= MOST_DISTANCE_BITS):
+        raise ConfigError("distance_bits", distance_bits, f"None, or 0 to {MOST_DISTANCE_BITS}")
+    ratio = noise_ratio(outputs, answers, lost_bits=LOST_BITS, distance_bits=distance_bits)
+    noise_std = ratio * float(predicted_error)
+    changed = None
+    if scores is not None:
+        known = _numbers(scores)
+        if known.size == 0 or known.size % outputs or not np.isfinite(known).all():
+            raise ConfigError("scores", f"an array of shape {known.shape}", f"finite numbers (rows, {outputs})")
+        changed = changed_classes(known.reshape(-1, outputs), noise_std * sqrt(1 + STEP_SHARE**2 / 12))
+    return ReleaseCost(
+        noise_std=noise_std,
+        step=STEP_SHARE * noise_std,
+        recovery_bits=recovery_bits(ratio, outputs, answers),
+        distance=statistical_distance(ratio, outputs, answers),
+        changed_classes=changed,
+    )
+
+
+def release_class(values: ArrayLike, *, threshold: float = 0.0) -> int:
+    """The class of one answer: the index of its largest score; with one output 1 if it is above the threshold, else 0.
+
+    What it protects: q classes out of d cost at most q log2(d) of the key's 128 bits of security, whatever the inputs
+    (`secure.parties.flooding.class_recovery_bits`): three classes out of ten cost 10 bits, as much as `release` allows.
+    For inputs like the data, a class tells nothing of the encryption unless encryption changed it, which happens to the
+    predicted share of classes only.
+    What it does not protect: an observer who chooses inputs on the border between two classes sees the sign of the
+    encryption's noise. Many such answers narrow the key down, and no noise is added here against that. Nor is the input
+    or the network protected from whoever sees classes.
+    Raises: ConfigError.
+    """
+    scores = _numbers(values).ravel()
+    if not scores.size or not np.isfinite(scores).all():
+        raise ConfigError("values", f"{scores.size} numbers", "the scores of one answer, finite")
+    return int(scores.argmax()) if scores.size > 1 else int(scores[0] > threshold)
+
+
+def _check_count(field: str, value: Any, most: float) -> None:
+    if not is_number(value) or not isfinite(value) or int(value) != value or not 1 <= value <= most:
+        raise ConfigError(field, value, "a whole number, 1 or more" + (f", at most {most}" if most < inf else ""))
 
 
 def _numbers(values: ArrayLike) -> NDArray[np.float64]:

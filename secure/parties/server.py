@@ -82,7 +82,7 @@ class Server:
                 "give client.evaluation_key"
             )
         manifest, key_id = self.spec.plan.key_manifest, evaluation_key.key_id
-        digest = check_evaluation_key(evaluation_key, self.spec.bundle_id, manifest)
+        digest = check_evaluation_key(evaluation_key, self.spec.bundle_id, manifest, self.spec.client_digest)
         with self._registering:  # one at a time, so that one key at most is in memory beside those that are kept
             if not self._registrations.holds(key_id, digest):
                 load = load_in_turn if self.backend is BackendName.ENGINE else load_all

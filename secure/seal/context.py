@@ -57,7 +57,22 @@ def make_ring(params: Params) -> Ring:
     while data is not None:
         ids[len(data.parms().coeff_modulus())] = data.parms_id()
         data = data.next_context_data()
-    return Ring(params, context, tuple(ids))
+    ring = Ring(params, context, tuple(ids))
+    check_ring(ring)
+    return ring
+
+
+def check_ring(ring: Ring) -> None:
+    """Refuse a context that is not the one of its parameters, or whose modulus is too large.
+
+    Whatever makes or takes a key calls this, so that no key is ever used in another ring than `make_ring` gives.
+    Raises: InsecureParametersError.
+    """
+    check_security(ring.params)
+    native = ring.context.key_context_data().parms()
+    held = (native.poly_modulus_degree(), *(modulus.value() for modulus in native.coeff_modulus()))
+    if held != (ring.params.poly_modulus_degree, *ring.params.all_primes):
+        raise InsecureParametersError("coeff_modulus: SEAL's context has other moduli than the parameters state")
 
 
 def to_bytes(native: Any) -> bytes:

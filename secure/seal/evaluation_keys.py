@@ -11,7 +11,7 @@ from typing import Any
 import tenseal.sealapi as seal
 
 from secure.plan import KeyManifest
-from secure.seal.context import RESIDUE_BYTES, Ring, from_bytes
+from secure.seal.context import RESIDUE_BYTES, Ring, check_ring, from_bytes
 from secure.seal.evaluator import EvaluationKeys
 from secure.seal.key_frames import RELIN_INDEX, galois_index, key_bytes, split_keys
 
@@ -23,8 +23,9 @@ SQUARE_POWER = 2
 def load_all(items: Sequence[bytes], manifest: KeyManifest, ring: Ring) -> EvaluationKeys:
     """SEAL's objects of both items (relinearization, rotations): exactly the keys of the manifest.
 
-    Raises: FormatError.
+    Raises: FormatError; InsecureParametersError for a ring that no key may be used in.
     """
+    check_ring(ring)
     relin, galois = seal.RelinKeys(), seal.GaloisKeys()
     one_bytes = key_bytes(ring)
     indices = _galois_indices(manifest)
@@ -45,6 +46,7 @@ def load_in_turn(items: Sequence[bytes], manifest: KeyManifest, ring: Ring) -> E
 
     Each is checked and loaded when it is taken, and the reader's last one stands for the whole item.
     """
+    check_ring(ring)
     relin = KeysInTurn(items[0], ring, _relin_indices(manifest), lambda power: power - SQUARE_POWER, RELIN_NAME)
     return EvaluationKeys(KeysInTurn(items[1], ring, _galois_indices(manifest), galois_index, GALOIS_NAME), relin)
 

@@ -110,7 +110,7 @@ def compressed() -> CompressedModel:
 
 def container() -> Container:
     """An evaluation key with short items, which SEAL would not read."""
-    items = (b"relinearization key", b"Galois keys")
+    items = (b"relinearization key", b"Galois keys", bytes(range(32)))
     return Container(ContainerKind.EVALUATION_KEY, "0123456789abcdef" * 4, bytes(range(16)), items)
 
 

@@ -167,7 +167,7 @@ def test_the_container_is_laid_out_as_the_page_says():
     content, made = (GOLDEN / "evaluation.key").read_bytes(), make.container()
     lengths = struct.pack(f"<{len(made.items)}Q", *map(len, made.items))
     expected = {
-        "magic": b"CIPHPRS1",
+        "magic": b"CIPHPRS2",
         "kind": bytes([ContainerKind.EVALUATION_KEY]),
         "padding": bytes(3),
         "number of items, n": len(made.items).to_bytes(4, "little"),

@@ -45,7 +45,7 @@ def test_the_content_is_read_back(kind, bundle, key, items):
 
 
 def test_the_bytes_are_those_of_the_specification():
-    body = b"CIPHPRS1" + bytes([1, 0, 0, 0]) + struct.pack("<I", 3) + bytes.fromhex(BUNDLE) + KEY
+    body = b"CIPHPRS2" + bytes([1, 0, 0, 0]) + struct.pack("<I", 3) + bytes.fromhex(BUNDLE) + KEY
     body += struct.pack("<3Q", 5, 0, 10) + b"first" + b"third item"
     assert VALID == body + hashlib.sha256(body).digest()
 
@@ -85,7 +85,7 @@ def test_sealed_bytes_with_other_counts_and_lengths_are_a_format_error(count, le
     ("content", "message"),
     [
         (b"", "x.ct: 0 bytes are too few for a cipherpress file"),
-        (resealed(b"CIPHPRS2" + VALID[8:]), "field 'magic' is not CIPHPRS1"),
+        (resealed(b"CIPHPRS3" + VALID[8:]), "field 'magic' is not CIPHPRS2"),
         (resealed(VALID[:8] + b"\x02" + VALID[9:]), "field 'kind' is reply, expected request; give the right file"),
         (resealed(VALID[:8] + b"\x63" + VALID[9:]), r"field 'kind' is unknown \(99\), expected request"),
         (resealed(VALID[:9] + b"\x01" + VALID[10:]), "field 'kind' is request"),

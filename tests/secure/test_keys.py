@@ -13,6 +13,7 @@ import pytest
 
 from compress import artifact
 from compress.errors import FormatError, KeyMismatchError, OverwriteError, SecretKeyError
+from secure.bundle.client_file import client_digest
 from secure.parties.client import Client
 from secure.parties.container import ContainerKind, parse
 from secure.parties.keys import (
@@ -23,6 +24,7 @@ from secure.parties.keys import (
     load_evaluation_key,
     write_keys,
 )
+from secure.parties.server import Server
 from secure.plan import KeyManifest
 from secure.seal.context import make_ring
 from tests.secure.plans import FLAT, Builder, small_bundle
@@ -96,7 +98,7 @@ def test_generic_object_walks_do_not_reveal_a_secret_keys_content(keys):
     with pytest.raises(TypeError, match="not JSON serializable"):
         json.dumps(secret)
     values = [getattr(secret, name) for name in SecretKey.__slots__[1:]]
-    assert values == [secret.bundle_id, secret.key_id]
+    assert values == [secret.bundle_id, secret.client_digest, secret.key_id]
 
 
 def test_a_client_reveals_no_secret_key(spec):
@@ -217,3 +219,46 @@ def test_a_bundle_without_key_switches_has_empty_evaluation_keys(spec):
 def test_a_secret_key_of_other_parameters_is_refused(keys):
     with pytest.raises(FormatError, match="secret key: SEAL cannot read it"):
         SecretCipher(make_ring(FLAT), keys[0])
+
+
+# -- keys and the client.json that they were made with
+
+
+def test_keys_say_which_client_file_they_were_made_with(keys, spec):
+    secret, evaluation = keys
+    assert secret.client_digest == evaluation.client_digest == client_digest(spec)
+    assert SecretKey.from_bytes(secret.to_bytes()).client_digest == secret.client_digest
+    assert EvaluationKey.from_bytes(evaluation.to_bytes()) == evaluation
+
+
+def test_a_server_refuses_keys_that_were_made_with_another_client_file():
+    bundle = small_bundle()
+    server = Server(replace(bundle.server, client_digest=client_digest(bundle.client)))
+    assert server.register(Client(bundle.client).evaluation_key)
+    altered = replace(bundle.client, predicted_logit_error=0.001)
+    with pytest.raises(KeyMismatchError) as caught:
+        server.register(Client(altered).evaluation_key)
+    assert str(caught.value) == (
+        f"evaluation key: it was made with client.json {client_digest(altered)[:12]}, this bundle's is "
+        f"{client_digest(bundle.client)[:12]}; one of the two files is altered; take client.json from a source that "
+        "you trust, and make new keys with keygen"
+    )
+    assert Server(bundle.server).register(Client(altered).evaluation_key)  # a server that does not know the file
+
+
+def test_a_client_refuses_a_secret_key_that_was_made_with_another_client_file(keys, spec):
+    with pytest.raises(KeyMismatchError, match="secret key: it was made with client.json"):
+        Client(replace(spec, predicted_logit_error=0.001), keys[0])
+    assert Client(spec, keys[0]).secret_key is keys[0]
+
+
+@pytest.mark.parametrize("kind", [ContainerKind.SECRET_KEY, ContainerKind.EVALUATION_KEY])
+def test_a_key_file_without_a_whole_digest_is_refused(keys, kind):
+    secret, evaluation = keys
+    content = secret.to_bytes() if kind is ContainerKind.SECRET_KEY else evaluation.to_bytes()
+    container = parse(content, kind, "key")
+    read = SecretKey.from_bytes if kind is ContainerKind.SECRET_KEY else EvaluationKey.from_bytes
+    for items in (container.items[:-1], (*container.items[:-1], bytes(31)), (*container.items, b"")):
+        with pytest.raises(FormatError, match="field 'items' is not . and a sha256"):
+            read(replace(container, items=items).to_bytes())
+    assert read(replace(container, items=(*container.items[:-1], b"")).to_bytes()).client_digest == ""

@@ -44,3 +44,26 @@ def test_malformed_chains_are_refused():
         InsecureParametersError, match=r"no prime of 21\.0 bits is left for N=32768; ask for larger primes"
     ):
         make_params(32768, [21] * 200, None)
+
+
+def test_the_modulus_is_the_exact_product_of_all_primes_whatever_the_parameters_say_of_themselves():
+    params = make_params(4096, [50, 50], 50)
+    params.__dict__["log2_qp"] = 1.0  # a cached value is not believed
+    with pytest.raises(
+        InsecureParametersError, match="coeff_modulus: 150.0 bits at N=4096; 128-bit security allows 106"
+    ):
+        check_security(params)
+    alone = Params(
+        poly_modulus_degree=4096, data_primes=make_params(4096, [36, 30], 40).data_primes, special_prime=None
+    )
+    check_security(alone)
+    special = ntt_prime_below(60, 4096)  # counts as much as a data prime
+    with pytest.raises(InsecureParametersError, match="128-bit security allows 106"):
+        check_security(Params(poly_modulus_degree=4096, data_primes=alone.data_primes, special_prime=special))
+
+
+def test_what_is_no_whole_number_is_refused():
+    prime = ntt_prime_below(30, 4096)
+    for wrong in (float(prime), True, None, str(prime)):
+        with pytest.raises(InsecureParametersError, match="it holds what is no whole number"):
+            check_security(Params(poly_modulus_degree=4096, data_primes=(prime, wrong), special_prime=None))

@@ -10,6 +10,7 @@ from math import log2, prod
 
 import numpy as np
 import pytest
+import tenseal.sealapi as seal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,8 +23,10 @@ from secure.kernels.counts import KernelTimes
 from secure.limits import Limits
 from secure.params import Params, check_security, make_params, ntt_prime_below
 from secure.parties.client import Client
+from secure.parties.keys import generate_keys
 from secure.parties.server import Server
-from secure.seal.context import make_ring
+from secure.seal.context import Ring, make_ring
+from secure.seal.evaluation_keys import load_all, load_in_turn
 from tests.secure.plans import SMALL, small_bundle
 
 #: eprint 2024/463, ternary secret, 128 bits classical: the largest log2 of the product of all primes.
@@ -261,3 +264,38 @@ def test_neither_party_starts_with_an_insecure_spec_of_its_own(name):
     plan = replace(bundle.server.plan, params=params)
     with pytest.raises(InsecureParametersError, match="128-bit security allows 106"):
         Server(ServerSpec(bundle_id=plan_digest(plan), plan=plan))
+
+
+# -- every key that is made or taken
+
+
+def weak_ring():
+    """A ring that SEAL made without its own check, for parameters far above the table."""
+    params = make_params(4096, [50, 50], 50)
+    native = seal.EncryptionParameters(seal.SCHEME_TYPE.CKKS)
+    native.set_poly_modulus_degree(4096)
+    native.set_coeff_modulus([seal.Modulus(prime) for prime in params.all_primes])
+    return Ring(params, seal.SEALContext(native, True, seal.SEC_LEVEL_TYPE.NONE), (None,))
+
+
+def test_no_key_is_made_or_taken_in_a_ring_that_seal_alone_accepts():
+    ring, bundle = weak_ring(), small_bundle()
+    spec = replace(bundle.client, params=ring.params)
+    key = Client(bundle.client)
+    with pytest.raises(InsecureParametersError, match="150.0 bits at N=4096"):
+        generate_keys(spec, ring)
+    with pytest.raises(InsecureParametersError, match="150.0 bits at N=4096"):
+        key.secret_key.native(ring)
+    for load in (load_all, load_in_turn):
+        with pytest.raises(InsecureParametersError, match="150.0 bits at N=4096"):
+            load(key.evaluation_key.items, bundle.client.keys, ring)
+
+
+def test_a_ring_that_lies_about_its_modulus_is_refused():
+    ring, bundle = weak_ring(), small_bundle()
+    lying = replace(ring, params=bundle.client.params)  # secure parameters around a weak context
+    with pytest.raises(InsecureParametersError, match="SEAL's context has other moduli than the parameters state"):
+        generate_keys(bundle.client, lying)
+    other = make_ring(make_params(4096, [36, 30], 39))
+    with pytest.raises(InsecureParametersError, match="the ring's is not the bundle's"):
+        generate_keys(bundle.client, other)
