@@ -15,7 +15,9 @@ from torch import Tensor, fx, nn
 
 from compress.conversion.calibrate import check_samples
 from compress.conversion.exporting import norm_factors
+from compress.conversion.norms import fitted_norm
 from compress.errors import ConfigError
+from compress.graph.composite import ElementwiseActivation
 from compress.graph.importing import import_model
 from compress.graph.layers import Imported, Layer
 from compress.graph.modules import ChannelAffine, PolynomialActivation
@@ -67,6 +69,11 @@ def replace_operations(
             pool = nn.AvgPool1d if len(kernel) == 1 else nn.AvgPool2d
             _swap(model, layer, pool(kernel, stride, padding))
             said.append(f"{layer.name}: max pooling -> average pooling {'x'.join(map(str, kernel))}")
+        elif layer.kind == "samplenorm":
+            values = (node_inputs(model, layer.fx_node, images), node_values(model, layer.fx_node, images))
+            norm, share = fitted_norm(layer, *values, next(model.parameters()).dtype)
+            _swap(model, layer, norm)
+            said.append(f"{layer.name}: {_spelling(layer)} -> trained factors and shifts (R2 {share:.2f} when fitted)")
         elif layer.kind == "unevenmaxpool":
             _swap(model, layer, layer.options["average"])
             said.append(f"{layer.name}: max pooling -> average pooling of windows of different sizes")
@@ -82,8 +89,12 @@ def replace_operations(
 
 def node_inputs(model: fx.GraphModule, node: fx.Node, images: Tensor, batch: int = 512) -> Array:
     """Values of `node`'s input over the images, (count, *shape), float64."""
-    source = node.all_input_nodes[0]
-    runner = fx.Interpreter(_up_to(model, source))
+    return node_values(model, node.all_input_nodes[0], images, batch)
+
+
+def node_values(model: fx.GraphModule, node: fx.Node, images: Tensor, batch: int = 512) -> Array:
+    """Values of `node` over the images, (count, *shape), float64."""
+    runner = fx.Interpreter(_up_to(model, node))
     with torch.no_grad():
         parts = [runner.run(images[start : start + batch]) for start in range(0, len(images), batch)]
     return np.asarray(torch.cat(parts).to(torch.float64).numpy())
@@ -97,14 +108,15 @@ def fitted_activation(layer: Layer, samples: Array, *, degree: int, per_channel:
     check_samples(layer.name, samples)
     centre = float(samples.max() + samples.min()) / 2.0
     width = MARGIN * float(samples.max() - samples.min()) / 2.0
+    per_channel = per_channel or layer.varies
     groups = np.moveaxis(samples, 1, 0).reshape(samples.shape[1], -1) if per_channel else samples.reshape(1, -1)
     columns = []
-    for group in groups:
+    for channel, group in enumerate(groups):
         x = _thinned(group)
         grid = np.linspace(centre - width, centre + width, 201)
         points = np.concatenate([x, grid])
         weights = np.concatenate([np.full(x.shape, 1.0 / len(x)), np.full(grid.shape, SPREAD_SHARE / len(grid))])
-        values = layer.evaluated(points)
+        values = layer.evaluated(points, channel)
         check_samples(layer.name, values)
         columns.append(fit_polynomial((points - centre) / width, values, degree, weights))
     return PolynomialActivation(guard_leading(np.stack(columns, axis=1)), centre, width)
@@ -117,7 +129,11 @@ def fitted_lines(layer: Layer, samples: Array) -> ChannelAffine:
     """
     check_samples(layer.name, samples)
     x = np.moveaxis(samples, 1, 0).reshape(samples.shape[1], -1)
-    y = layer.evaluated(x)
+    y = (
+        np.stack([layer.evaluated(row, channel) for channel, row in enumerate(x)])
+        if layer.varies
+        else layer.evaluated(x)
+    )
     check_samples(layer.name, y)
     centred = x - x.mean(axis=1, keepdims=True)
     spread = (centred**2).sum(axis=1)
@@ -143,6 +159,8 @@ def _thinned(values: Array, limit: int = 20_000) -> Array:
 
 
 def _spelling(layer: Layer) -> str:
+    if isinstance(layer.module, ElementwiseActivation):
+        return layer.module.words
     return type(layer.module).__name__ if layer.module is not None else str(layer.fx_node.name).rstrip("_0123456789")
 
 

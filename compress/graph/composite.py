@@ -13,11 +13,12 @@ class ElementwiseActivation(nn.Module):
     """An element-wise function that a model writes in several operations, as one activation.
 
     parts: the constants and modules that the graph reads by name. Constants are () or (channels, 1, ...); where one has
-    several channels, the function differs from channel to channel.
+    several channels, the function differs from channel to channel. words: what it is made of, for people.
     """
 
-    def __init__(self, graph: fx.Graph, parts: Mapping[str, Any]) -> None:
+    def __init__(self, graph: fx.Graph, parts: Mapping[str, Any], words: str) -> None:
         super().__init__()
+        self.words = words
         self.inner = fx.GraphModule(dict(parts), graph)
         self.constants = tuple(name for name, part in parts.items() if isinstance(part, Tensor))
 

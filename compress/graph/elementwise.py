@@ -133,7 +133,9 @@ def _activation(traced: Trace, node: fx.Node, root: fx.Node, region: list[fx.Nod
     if any(part is None for part in copied.parts.values()):
         return None
     copied.graph.output(copied.nodes[node])
-    return ElementwiseActivation(copied.graph, copied.parts)
+    names = list(dict.fromkeys(traced.operation(step).removeprefix("_") for step in region))
+    words = names[0] if len(names) == 1 else f"function of one value ({', '.join(names)})"
+    return ElementwiseActivation(copied.graph, copied.parts, words)
 
 
 class _Copy:
