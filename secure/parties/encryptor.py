@@ -93,7 +93,8 @@ class Encryptor:
         hidden = np.empty_like(random)
         errors = fresh_errors(self._degree)
         hide(rows, errors, random, self._secret, self._order, hidden, scratch, self._tables)
-        return seeded_bytes(hidden, seed, self._ring.parms_ids[self._level])
+        bits = [prime.bit_length() for prime in self._primes]
+        return seeded_bytes(hidden, seed, self._ring.parms_ids[self._level], bits)
 
 
 @inlined

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from math import log2
 
 from secure.params import Params
+from secure.seal.short_frame import MOST_BYTES, bytes_needed, short_frame_bytes
 
 RESIDUE_BYTES = 8
 BYTE_VALUES = 256
@@ -20,7 +21,10 @@ HEADER_BYTES = 200
 
 
 def ciphertext_bytes(params: Params, level: int, *, seeded: bool) -> float:
-    """One ciphertext: two parts, or one part and a seed."""
+    """One ciphertext: two parts, or one part and a seed. Seeded ones are written by our own encryptor."""
+    kept = [bytes_needed(bits) for bits in params.coeff_modulus_bits[:level]]
+    if seeded and max(kept) <= MOST_BYTES:
+        return short_frame_bytes(params.poly_modulus_degree, kept) + HEADER_BYTES
     return (1 if seeded else 2) * _polynomial_bytes(params, params.data_primes[:level]) + HEADER_BYTES
 
 

@@ -15,6 +15,7 @@ from secure.parties import encryptor as module
 from secure.parties.encryptor import COINS, ERROR_BYTES, Encryptor, centred_binomial
 from secure.parties.keys import SecretCipher, SecretKey
 from secure.seal.context import load_ciphertext, make_ring, to_bytes
+from secure.seal.sizes import ciphertext_bytes
 from tests.secure.plans import FLAT, SMALL
 
 SCALE = 2.0**20
@@ -171,11 +172,21 @@ def test_a_value_beyond_the_modulus_is_refused(party):
         party.own.encrypt(np.full((1, party.params.slots), np.nan), SCALE)
 
 
-def test_the_bytes_are_as_many_as_those_of_seal(party):
-    slots = np.random.default_rng(0).normal(size=(8, party.params.slots))
-    ours = np.mean([len(item) for item in party.own.encrypt(slots, SCALE)])
-    theirs = np.mean([len(party.cipher.encrypt(row, party.level, SCALE)) for row in slots])
-    assert ours == pytest.approx(theirs, rel=0.01)
+@pytest.mark.parametrize(
+    ("bits", "most"),
+    [((36, 29), 0.97), ((40, 40), 0.91), ((50, 50), 1.001), ((47, 46), 1.001), ((43, 43), 1.05), ((20, 20), 1.0)],
+)
+def test_the_bytes_are_hardly_more_than_those_of_seal_and_as_many_as_predicted(bits, most):
+    params = make_params(8192, [*bits], 50)
+    party = Party(params)
+    slots = np.random.default_rng(0).normal(size=(2, params.slots))
+    items = party.own.encrypt(slots, 2.0**10)
+    ours = np.mean([len(item) for item in items])
+    theirs = np.mean([len(party.cipher.encrypt(row, party.level, 2.0**10)) for row in slots])
+    assert 0.8 * most * theirs < ours < most * theirs
+    assert ours == pytest.approx(ciphertext_bytes(params, 2, seeded=True), rel=0.03)
+    for row, item in zip(slots, items, strict=True):
+        counted(party.polynomial(item) - np.rint(coefficients(row) * 2.0**10))
 
 
 def test_an_encryptor_is_never_pickled(party):

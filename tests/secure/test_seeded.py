@@ -105,7 +105,7 @@ def packed(body, compression=ZSTD):
 def test_what_is_written_is_what_seal_writes(ring, encryptor):
     content = fresh(ring, encryptor)
     words, seed = seeded_parts(content, LEVEL, DEGREE, ring.parms_ids[LEVEL])
-    assert inflated(seeded_bytes(words, seed, ring.parms_ids[LEVEL])) == inflated(content)
+    assert inflated(seeded_bytes(words, seed, ring.parms_ids[LEVEL], [50] * LEVEL)) == inflated(content)
 
 
 def test_bytes_without_compression_are_read(ring, encryptor, order):
