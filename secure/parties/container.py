@@ -53,8 +53,10 @@ class Container:
         """The bytes of the container, hash included."""
         head = HEADER.pack(MAGIC, self.kind, b"\0\0\0", len(self.items), bytes.fromhex(self.bundle_id), self.key_id)
         lengths = struct.pack(f"<{len(self.items)}Q", *(len(item) for item in self.items))
-        body = b"".join((head, lengths, *self.items))
-        return body + hashlib.sha256(body).digest()
+        digest = hashlib.sha256()
+        for part in (head, lengths, *self.items):
+            digest.update(part)
+        return b"".join((head, lengths, *self.items, digest.digest()))
 
 
 def kind_of(content: bytes) -> ContainerKind | None:
