@@ -21,6 +21,7 @@ completed_square.py  quadratics with their square completed
 pareto.py            undominated points
 artifact.py          files and folders on disk: written whole or not at all, checked when read
 json_file.py         the one reader of JSON from outside: bounded in size, nesting and numbers
+npy_file.py          the one reader of .npy and .npz from outside: headers that tell the truth, no pickles
 artifact_kinds.py    which folders are artifacts of cipherpress
 model/               a compressed torch module, and that module on disk
 graph/               a torch module read as a graph of known layers

@@ -295,4 +295,4 @@ def _about(header: dict[str, Any], where: str) -> dict[str, Any]:
 def _same_keys(where: str, found: Mapping[str, Any], wanted: frozenset[str] | set[str]) -> None:
     missing, extra = sorted(wanted - set(found)), sorted(set(found) - wanted)
     if missing or extra:
-        raise FormatError(f"{where}: missing {shown(missing or None)}, unknown {shown(extra or None)}; save it again")
+        raise FormatError(f"{where}: missing {missing or 'nothing'}, unknown {extra or 'nothing'}; save it again")

@@ -3,6 +3,7 @@
 band.py               a value with its low and high; the only arithmetic that prices use
 architecture.py       the families of machines and their coefficients (value, unit, band, source, kind)
 architecture_file.py  architecture files: read and checked, errors name the field
+yaml_file.py          the one reader of YAML from outside: bounded, without aliases and tags
 architectures/        one YAML file per machine
 scaling.py            published laws of energy over bit width and technology node (pure)
 node.py               a machine as if it were built at another node (pure)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from compress.errors import CostModelError
+from compress.errors import CostModelError, shown
 from hwmodel.architecture import (
     FAMILIES,
     FLAG,
@@ -24,9 +21,12 @@ from hwmodel.architecture import (
     coefficient_units,
     kernel_units,
 )
+from hwmodel.yaml_file import read_yaml
 
 ARCHITECTURES = Path(__file__).parent / "architectures"
 FORMAT_VERSION = 1
+#: No coefficient of a machine in its unit is near this.
+LARGEST_NUMBER = 1e30
 
 
 def list_architectures() -> tuple[str, ...]:
@@ -48,11 +48,7 @@ def load_architecture(name_or_path: str | Path) -> Architecture:
         raise CostModelError(
             f"architecture '{name}' is unknown; use one of {', '.join(list_architectures())} or the path of a YAML file"
         )
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise CostModelError(f"{path}: not a readable YAML file: {' '.join(str(error).split())}") from error
-    return parse_architecture(document, str(path))
+    return parse_architecture(read_yaml(path), str(path))
 
 
 def parse_architecture(document: object, where: str) -> Architecture:
@@ -63,11 +59,11 @@ def parse_architecture(document: object, where: str) -> Architecture:
     top = _mapping(document, where, "the file")
     family = FAMILIES.get(str(top.get("family")))
     if family is None:
-        raise CostModelError(f"{where}: family: got {top.get('family')!r}; allowed: {', '.join(FAMILIES)}")
+        raise CostModelError(f"{where}: family: got {shown(top.get('family'))}; allowed: {', '.join(FAMILIES)}")
     own = {CpuSeal: {"kernels"}, CpuEngine: {"kernels"}, PlainArray: {"mapping"}}.get(family, set())
     _exact_fields(top, {"format", "name", "family", "title", "about", "coefficients"} | own, where, "the file")
     if top["format"] != FORMAT_VERSION:
-        raise CostModelError(f"{where}: format: got {top['format']!r}; this version reads {FORMAT_VERSION}")
+        raise CostModelError(f"{where}: format: got {shown(top['format'])}; this version reads {FORMAT_VERSION}")
     texts = {key: _text(top[key], f"{where}: {key}") for key in ("name", "title", "about")}
     values: dict[str, Any] = _coefficients(top["coefficients"], coefficient_units(family), f"{where}: coefficients")
     for item in fields(family):
@@ -77,7 +73,7 @@ def parse_architecture(document: object, where: str) -> Architecture:
             )
     if family is PlainArray:
         if top["mapping"] not in MAPPINGS:
-            raise CostModelError(f"{where}: mapping: got {top['mapping']!r}; allowed: {', '.join(MAPPINGS)}")
+            raise CostModelError(f"{where}: mapping: got {shown(top['mapping'])}; allowed: {', '.join(MAPPINGS)}")
         values["mapping"] = top["mapping"]
     if issubclass(family, CpuSeal):
         values["kernels"] = _coefficients(top["kernels"], kernel_units(), f"{where}: kernels")
@@ -94,9 +90,11 @@ def _coefficient(entry: object, unit: str, where: str) -> Coefficient:
     entries = _mapping(entry, where, "the coefficient")
     _exact_fields(entries, {item.name for item in fields(Coefficient)}, where, "the coefficient")
     if entries["unit"] != unit:
-        raise CostModelError(f"{where}: unit: got {entries['unit']!r}; allowed: {unit!r}; convert value, low and high")
+        raise CostModelError(
+            f"{where}: unit: got {shown(entries['unit'])}; allowed: {unit!r}; convert value, low and high"
+        )
     if entries["kind"] not in KINDS:
-        raise CostModelError(f"{where}: kind: got {entries['kind']!r}; allowed: {', '.join(KINDS)}")
+        raise CostModelError(f"{where}: kind: got {shown(entries['kind'])}; allowed: {', '.join(KINDS)}")
     value, low, high = (_number(entries[key], f"{where}: {key}") for key in ("value", "low", "high"))
     if not low <= value <= high:
         raise CostModelError(f"{where}: got low {low:g}, value {value:g}, high {high:g}; allowed: low <= value <= high")
@@ -108,16 +106,19 @@ def _coefficient(entry: object, unit: str, where: str) -> Coefficient:
 
 
 def _number(value: object, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LARGEST_NUMBER:
         raise CostModelError(
-            f"{where}: got {value!r}; allowed: a finite number, at least 0 (YAML wants 2.0e+8, not 200e6)"
+            f"{where}: got {shown(value)}; allowed: a finite number, at least 0 and at most {LARGEST_NUMBER:g} "
+            "(YAML wants 2.0e+8, not 200e6)"
         )
     return float(value)
 
 
 def _text(value: object, where: str) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise CostModelError(f"{where}: got {value!r}; allowed: a text that is not empty")
+    if not isinstance(value, str) or not value.strip() or not value.replace("\n", " ").isprintable():
+        raise CostModelError(
+            f"{where}: got {shown(value)}; allowed: a text that is not empty, without control characters"
+        )
     return value.strip()
 
 
@@ -130,6 +131,6 @@ def _mapping(value: object, where: str, what: str) -> dict[str, Any]:
 def _exact_fields(found: Mapping[str, Any], wanted: set[str], where: str, what: str) -> None:
     unknown, missing = sorted(set(found) - wanted), sorted(wanted - set(found))
     if unknown:
-        raise CostModelError(f"{where}: unknown field '{unknown[0]}'; {what} allows {', '.join(sorted(wanted))}")
+        raise CostModelError(f"{where}: unknown field {shown(unknown[0])}; {what} allows {', '.join(sorted(wanted))}")
     if missing:
         raise CostModelError(f"{where}: missing field '{missing[0]}'; {what} needs {', '.join(sorted(wanted))}")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from compress.dataset import Dataset
 from compress.errors import DataError
 from compress.gathering import as_dataset
+from compress.npy_file import read_npz
 
 SHIPPED = Path(__file__).parent / "data"
 DATA_VARIABLE = "CIPHERPRESS_DATA"
@@ -95,9 +96,8 @@ def _npz(path: Path) -> Dataset:
     if not zipfile.is_zipfile(path):  # np.load would also read a plain .npy file
         raise DataError(f"{path}: cannot be read as an .npz file (no complete zip archive); write it with np.savez")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        arrays = read_npz(path)
+    except (OSError, ValueError) as error:
         raise DataError(
             f"{path}: cannot be read as an .npz file without pickled objects ({error}); "
             "write plain arrays with np.savez"

@@ -35,6 +35,10 @@ Array = NDArray[np.float64]
 Coded = tuple[Integers, Grid]
 
 
+#: The exceptions that a record with fields of wrong types or sizes causes when its numbers are put to use.
+MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError)
+
+
 @dataclass(frozen=True)
 class JointNetwork:
     """A program with the grid of its input and the integers of every module."""
@@ -74,7 +78,7 @@ class JointNetwork:
 def joint_network(model: CompressedModel) -> JointNetwork:
     """The executable network of a model whose last quantization step was joint.
 
-    Raises: CompressError for a model without one.
+    Raises: CompressError for a model without one, or whose record of that step does not fit it.
     """
     record = next((step for step in reversed(model.history) if step["method"] == "joint"), None)
     if record is None or model.input_shape is None:
@@ -91,7 +95,10 @@ def joint_network(model: CompressedModel) -> JointNetwork:
             continue
         if step.name not in rows:
             raise CompressError(step.name, "was not there when the model was jointly quantized; quantize it again")
-        modules[step.name] = step_codes(step, rows[step.name], grids, int(record["options"]["bits"]))
+        try:
+            modules[step.name] = step_codes(step, rows[step.name], grids, int(record["options"]["bits"]))
+        except MALFORMED as error:
+            raise CompressError(step.name, f"the record of its joint quantization is malformed ({error!r})") from error
         grids[step.name] = modules[step.name].output
     return JointNetwork(program, input_grid, modules)
 

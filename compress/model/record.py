@@ -14,6 +14,7 @@ from compress.artifact import read_json
 from compress.checks import is_shape
 from compress.errors import FormatError, shown
 from compress.model.codebook import LayerCodes, level_bits
+from compress.model.history import step_fault
 
 KIND = "compressed"
 FORMAT_VERSION = 1
@@ -48,9 +49,7 @@ def read_record(folder: str | Path) -> dict[str, Any]:
     header = read_json(path, kind=KIND, version=FORMAT_VERSION)
     missing, extra = sorted(_FIELDS - header.keys()), sorted(header.keys() - _FIELDS - {MASKED_FIELD, TIED_FIELD})
     if missing or extra:
-        raise FormatError(
-            f"{path}: missing {shown(missing or None)}, unknown {shown(extra or None)}; save the model again"
-        )
+        raise FormatError(f"{path}: missing {missing or 'nothing'}, unknown {extra or 'nothing'}; save the model again")
     shape = header["input_shape"]
     if shape is not None and not is_shape(shape):
         raise FormatError(f"{path}: field 'input_shape' is {shown(shape)}; a list of sizes or null is needed")
@@ -62,8 +61,10 @@ def read_record(folder: str | Path) -> dict[str, Any]:
     _check_source(header["source"], path)
     if not all(isinstance(layer, str) for layer in header["architecture"].values()):
         raise FormatError(f"{path}: field 'architecture' gives for each layer a text; save the model again")
-    if not all(isinstance(step, dict) and isinstance(step.get("method"), str) for step in header["history"]):
-        raise FormatError(f"{path}: field 'history' holds an entry without a method; save the model again")
+    for position, step in enumerate(header["history"]):
+        fault = step_fault(step)
+        if fault is not None:
+            raise FormatError(f"{path}: field 'history[{position}]' {fault}; save the model again")
     for position, entry in enumerate(header["layers"]):
         _check_layer_entry(entry, f"{path}: field 'layers[{position}]'")
     masked = header.setdefault(MASKED_FIELD, [])

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import InputShapeError
+from compress.npy_file import read_npy
 from secure.parties.batches import batch_size
 
 Shape = tuple[int, ...]
@@ -43,12 +44,14 @@ def _row(path: Path, size: int, row: int | None) -> int:
 
 def _read_npy(path: Path) -> NDArray[Any]:
     try:
-        with path.open("rb") as file:
-            return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
-    except (ValueError, EOFError) as error:
+        values = read_npy(path)
+    except ValueError as error:
         raise InputShapeError(
             f"{path}: not a complete .npy file of numbers ({error}); save it with numpy.save"
         ) from error
+    if values.dtype.kind not in "biuf":
+        raise InputShapeError(f"{path}: an array of type {values.dtype}; an input has real numbers")
+    return values
 
 
 def _read_image(path: Path, shape: Shape) -> NDArray[Any]:

@@ -207,7 +207,7 @@ def layer_with(**changes):
         ({"input_shape": lambda _: [0, "x"]}, "field 'input_shape' is"),
         ({"dtype": lambda _: "object"}, "field 'dtype' is 'object'; allowed: float32, float64"),
         ({"layers": lambda _: {}}, "field 'layers' is dict, expected list"),
-        ({"history": lambda _: [1]}, "field 'history' holds an entry without a method"),
+        ({"history": lambda _: [1]}, r"field 'history\[0\]' has no method"),
         ({"layers": lambda layers: [{"layer": "0"}]}, r"field 'layers\[0\]': needs exactly bits, granularity"),
         ({"layers": layer_with(shape=[-1])}, "shape a list of whole numbers"),
         ({"layers": layer_with(levels=0)}, "levels 0 and bits 4; levels 1 to 32767 with their bits"),
@@ -262,3 +262,22 @@ def test_altered_tensors_are_refused(folder, change, text):
     rewrite_tensors(folder, change)
     with pytest.raises(FormatError, match=text):
         load_model_folder(folder, net())
+
+
+HISTORIES = [
+    ([3], "has no method"),
+    ([{"method": 3}], "has no method"),
+    ([{"method": "opq", "original_parameters": "151"}], "malformed field 'original_parameters': '151'"),
+    ([{"method": "finetune", "options": []}], r"malformed field 'options': \[\]"),
+    ([{"method": "blocks"}], "malformed field 'allocation': None"),
+    ([{"method": "blocks", "allocation": [{"layer": "0", "blocks": 1, "kept": -1}]}], "malformed field 'allocation'"),
+    ([{"method": "joint", "options": {"bits": 65}}], r"malformed field 'options': \{'bits': 65\}"),
+    ([{"method": "joint", "options": {"bits": 8}, "modules": [{"module": "2"}]}], "malformed field 'modules'"),
+]
+
+
+@pytest.mark.parametrize(("history", "message"), HISTORIES)
+def test_a_history_that_code_could_not_read_is_refused(folder, history, message):
+    rewrite(folder, history=lambda _: history)
+    with pytest.raises(FormatError, match=rf"field 'history\[0\]' .*{message}.*; save the model again"):
+        read_record(folder)

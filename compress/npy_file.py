@@ -1,0 +1,113 @@
+"""The one reader of .npy and .npz from outside: plain arrays of numbers or texts, whose headers tell the truth.
+
+numpy believes a header: it allocates what the header states before it reads, and its own reader of headers fails in
+ways of its own. Here the header has to state exactly the bytes that follow it. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from io import BytesIO
+from math import prod
+from pathlib import Path
+from tokenize import TokenError
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: The most bytes of all arrays of a file. A compressed file can hold a thousand times its size.
+MAX_ARRAY_BYTES = 8 * 2**30
+#: The most axes of an array, and the kinds of its elements: bool, integers, floats, complex numbers, texts.
+MAX_AXES, KINDS = 32, "biufcUS"
+#: What numpy's reader of headers raises for what is no header.
+_MALFORMED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, SyntaxError, TokenError)
+#: What zipfile raises for a damaged archive, one with a password, and one with a method that it does not have.
+_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError, ArithmeticError)
+
+
+def read_npy(path: Path) -> NDArray[Any]:
+    """The array in an .npy file.
+
+    Raises: ValueError saying what is wrong; OSError.
+    """
+    if not path.is_file():  # a device or a pipe has no end
+        raise FileNotFoundError(2, "no such file", str(path))
+    if path.stat().st_size > MAX_ARRAY_BYTES:
+        raise ValueError(f"{path.stat().st_size} bytes; allowed are {MAX_ARRAY_BYTES}")
+    return parse_npy(bytearray(path.read_bytes()))
+
+
+def read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays in an .npz file by name.
+
+    Raises: ValueError saying what is wrong; OSError.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            total = sum(entry.file_size for entry in entries)
+            if total > MAX_ARRAY_BYTES:
+                raise ValueError(f"its arrays take {total} bytes; allowed are {MAX_ARRAY_BYTES}")
+            found: dict[str, NDArray[Any]] = {}
+            for entry in entries:
+                name = entry.filename.removesuffix(".npy")
+                if name in found:
+                    raise ValueError(f"it holds two arrays named '{name[:80]}'")
+                found[name] = _member(archive, entry, name)
+            return found
+    except _ARCHIVE as error:
+        raise ValueError(f"no complete zip archive of arrays: {type(error).__name__} {error}") from error
+    except MemoryError as error:
+        raise ValueError("its arrays do not fit into memory") from error
+
+
+def parse_npy(content: bytearray) -> NDArray[Any]:
+    """The array of these bytes, which share its memory.
+
+    Raises: ValueError.
+    """
+    stream = BytesIO(content)
+    try:
+        version = np.lib.format.read_magic(stream)
+        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        if version not in readers:
+            raise ValueError(f"format version {version}; allowed are 1.0 and 2.0")
+        shape, fortran, dtype = readers[version](stream)
+    except RecursionError as error:
+        raise ValueError("its header is nested too deep") from error
+    except _MALFORMED as error:
+        raise ValueError(f"its header cannot be read: {str(error)[:200]}") from error
+    if dtype.hasobject or dtype.kind not in KINDS:
+        raise ValueError(f"an array of type {str(dtype)[:80]}; allowed are numbers and texts, and no pickled objects")
+    if len(shape) > MAX_AXES or not all(type(size) is int and size >= 0 for size in shape):
+        raise ValueError(f"an array of shape {str(shape)[:80]}")
+    size_bytes, start = prod(shape) * dtype.itemsize, stream.tell()
+    if size_bytes != len(content) - start:
+        raise ValueError(
+            f"its header states {size_bytes} bytes, {len(content) - start} follow; it is truncated or altered"
+        )
+    if size_bytes == 0:
+        return np.zeros(shape if prod(shape) == 0 else 0, dtype=dtype)
+    flat = np.frombuffer(content, dtype=dtype, offset=start)
+    return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> NDArray[Any]:
+    """One array of an archive; what the archive states as its size is what is allocated."""
+    content = bytearray(entry.file_size)
+    view, filled = memoryview(content), 0
+    with archive.open(entry) as stream:
+        while filled < len(content):
+            read = stream.readinto(view[filled:])  # type: ignore[attr-defined]
+            if not read:
+                raise ValueError(f"array '{name[:80]}' is cut off")
+            filled += read
+        if stream.read(1):
+            raise ValueError(f"array '{name[:80]}' is longer than the archive states")
+    view.release()
+    try:
+        return parse_npy(content)
+    except ValueError as error:
+        raise ValueError(f"array '{name[:80]}': {error}") from error
