@@ -14,6 +14,7 @@ from compress.conversion.calibrate import network_outputs
 from compress.dataset import Dataset, Progress
 from compress.errors import ConfigError, ModelError
 from compress.gathering import as_dataset
+from compress.graph.joined import joined
 from compress.model.compressed import CompressedModel, module_of
 from compress.network import Network
 from compress.press.pressing import pressed
@@ -46,19 +47,20 @@ def press(
     Raises: ModelError for a model of another type; ConfigError; what the steps raise.
     """
     check_given(model, setting, limits, seed)
-    rows = settled_rows(model, data)
+    model, rows = settled_rows(model, data)
     current_times()  # a damaged file is refused before anything is trained
     network = pressed(model, rows, setting or Setting(), augment=augment, seed=seed, progress=progress)
     bundle = compile_bundle(network, rows, limits, seed=seed, progress=progress)
     return with_scores(bundle, network, model, rows)
 
 
-def settled_rows(model: nn.Module | CompressedModel, data: object) -> Dataset:
-    """The data with labels and task as the model needs them.
+def settled_rows(model: nn.Module | CompressedModel, data: object) -> tuple[nn.Module | CompressedModel, Dataset]:
+    """The model as one of one input and output, and the data with labels and task as it needs them.
 
     Raises: DataError, InputShapeError.
     """
-    return settled_for(module_of(model), as_dataset(data), trust_labels=isinstance(model, CompressedModel))[0]
+    model, rows = joined(model, as_dataset(data))
+    return model, settled_for(module_of(model), rows, trust_labels=isinstance(model, CompressedModel))[0]
 
 
 def with_scores(bundle: Bundle, network: Network, model: nn.Module | CompressedModel, data: Dataset) -> Bundle:

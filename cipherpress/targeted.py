@@ -81,7 +81,7 @@ def press_for(
     if not isinstance(search, Search | None):
         raise ConfigError("search", type(search).__name__, "None or a Search, such as Search(max_trials=4)")
     search, limits = search or Search(), limits or Limits()
-    rows = settled_rows(model, data)
+    model, rows = settled_rows(model, data)
     held = hold_out(rows, seed=seed)
 
     def compiled(network: Network, largest_error: float | None) -> tuple[tuple[Network, Bundle], Costs, float]:

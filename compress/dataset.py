@@ -41,7 +41,8 @@ class Dataset:
     derives it from labels and outputs, as `compress.labels` says. class_names: of the classes, in the order of their
     numbers; text is mapped to numbers in this order. fitted_to: the shape of outputs that the labels are fitted to, set
     by `for_outputs`. input_parts: for networks of several inputs, whose flat values lie
-    side by side in rows (count, features).
+    side by side in rows (count, features). output_parts: the same of a network with several outputs, set by
+    `compress.graph.joined`.
     Raises: DataError naming the field; ConfigError for an unknown task.
     """
 
@@ -53,6 +54,7 @@ class Dataset:
     task: Task | None = None
     class_names: tuple[str, ...] = ()
     input_parts: tuple[Part, ...] = ()
+    output_parts: tuple[Part, ...] = ()
     fitted_to: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:

@@ -224,13 +224,14 @@ def compress_command(
 ) -> None:
     """Compress MODEL; prints sparsity, bits and rate by layer and the score before and after."""
     from compress.account.accounting import account
+    from compress.graph.joined import joined
     from compress.model.compressed import module_of
     from compress.training.loop import predict
     from compress.training.objective import settled_for
 
     output.check_folder()
-    start = model.trainable()
-    data, objective = settled_for(module_of(start), source.load(), trust_labels=isinstance(start, cp.CompressedModel))
+    start, rows = joined(model.trainable(), source.load())
+    data, objective = settled_for(module_of(start), rows, trust_labels=isinstance(start, cp.CompressedModel))
     answers = predict(module_of(start), data.x_test)
     wanted = objective.scoring.wanted(answers) if data.y_test is None else data.y_test
     before = objective.score(answers, wanted)

@@ -19,6 +19,7 @@ from compress.checks import check_seed
 from compress.dataset import Dataset, Progress
 from compress.errors import DataError
 from compress.gathering import as_dataset
+from compress.graph.joined import joined
 from compress.scores import Scoring
 from compress.training.augment import DigitAugment
 from compress.training.loop import fit_, predict
@@ -48,7 +49,8 @@ def train(
     Raises: CalibrationError when training diverges; DataError for labels that do not fit the outputs.
     """
     check_seed(seed)
-    data, objective = settled_for(module, as_dataset(data), trust_labels=True)
+    own, data = joined(module, as_dataset(data))
+    data, objective = settled_for(own, data, trust_labels=True)
     if data.y_train is None or data.y_test is None:
         raise DataError(f"data '{data.name}': training needs labels that fit the network's outputs; give labels")
 
@@ -58,7 +60,7 @@ def train(
         return F.cross_entropy(outputs, targets[:, 0].long(), label_smoothing=recipe.label_smoothing)
 
     fit_(
-        module,
+        own,
         torch.from_numpy(data.x_train),
         objective.labels(data, torch.float32),
         Schedule(
@@ -72,7 +74,7 @@ def train(
         seed=seed,
         progress=progress,
     )
-    reached = objective.score(predict(module, data.x_test), data.y_test)
+    reached = objective.score(predict(own, data.x_test), data.y_test)
     return Trained(module, reached, len(data.x_test), objective.scoring)
 
 

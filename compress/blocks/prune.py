@@ -29,6 +29,7 @@ from compress.checks import check_seed
 from compress.dataset import Dataset, Progress, part_of
 from compress.errors import CompressError
 from compress.gathering import as_dataset
+from compress.graph.joined import joined
 from compress.model.compressed import CompressedModel, prunable_layers, source_record
 from compress.model.masking import mask_layer_
 from compress.model.quantizer import latent_weight, quantizer_of
@@ -102,7 +103,7 @@ def prune_blocks(
     """
     check_blocks(sparsity=sparsity, block=block, cost=cost)
     check_seed(seed)
-    data = as_dataset(data)
+    model, data = joined(model, as_dataset(data))
     model_of_cost = CkksDiagonals(slots=config.slots) if cost == CkksDiagonals.name else cost_model(cost)
     start = model if isinstance(model, CompressedModel) else CompressedModel(module=model, source=source_record(model))
     _check_model(start.module)

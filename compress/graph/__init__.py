@@ -10,6 +10,7 @@ normalizing.py   the same for normalizations
 moves.py         the same for slices, padding, concatenation and all that only moves elements
 resampling.py    the same for pools, interpolation, sums and means
 weighted.py      the same for linear layers, convolutions and products with constant matrices
+joined.py        a module of several inputs or outputs as one of flat rows
 importing.py     the table, and import_model: the graph as a list of checked layers
 supported.py     the list of supported layers as Markdown, from that table
 unsupported.py   what to use instead of a layer that has no form here

@@ -57,10 +57,11 @@ class Builder:
 
         Raises: UnsupportedLayerError, InputShapeError.
         """
+        needed = _needed(self.trace.graph_module.graph)
         for node in list(self.trace.graph_module.graph.nodes):
             if node.op in ("placeholder", "output") or node not in self.trace.encrypted:
                 continue
-            if not node.users and not isinstance(self.trace.values[node], Tensor):
+            if node not in needed and not changes_in_place(self.trace.graph_module, node):
                 continue
             if spoils_a_reader(self.trace.graph_module, node):
                 raise self.unsupported(
@@ -170,12 +171,25 @@ def spoils_a_reader(model: fx.GraphModule, node: fx.Node) -> bool:
 
     The layers here do not change what they read, so the later reader would get another value than in torch.
     """
-    module = model.get_submodule(str(node.target)) if node.op == "call_module" else None
-    inplace = node.target in IN_PLACE or node.kwargs.get("inplace") is True or getattr(module, "inplace", False)
-    if not inplace:
+    if not changes_in_place(model, node):
         return False
     order = {other: position for position, other in enumerate(model.graph.nodes)}
     return any(order[user] > order[node] for user in source_of(node).users)
+
+
+def changes_in_place(model: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether an operation writes its result over its input."""
+    module = model.get_submodule(str(node.target)) if node.op == "call_module" else None
+    return node.target in IN_PLACE or node.kwargs.get("inplace") is True or bool(getattr(module, "inplace", False))
+
+
+def _needed(graph: fx.Graph) -> set[fx.Node]:
+    """The nodes that the output is made of. A model may compute more, such as a head that it does not return."""
+    found: set[fx.Node] = set()
+    for node in reversed(list(graph.nodes)):
+        if node.op == "output" or node in found:
+            found.update(node.all_input_nodes)
+    return found
 
 
 def source_of(node: fx.Node) -> fx.Node:

@@ -20,6 +20,7 @@ from compress.checks import check_seed
 from compress.dataset import Dataset, Progress
 from compress.errors import CompressError
 from compress.gathering import as_dataset
+from compress.graph.joined import joined
 from compress.joint.arithmetic import after, along_channels, module_sum, view
 from compress.joint.codes import constant_tensor, norm_parameters, step_codes, total_bias, total_constant
 from compress.joint.executable import joint_network, simulated
@@ -62,7 +63,7 @@ def joint_quantize(
     """
     check_joint(bits=bits, bias_bits=bias_bits, images=images)
     check_seed(seed)
-    data = as_dataset(data)
+    model, data = joined(model, as_dataset(data))
     width = bits if bias_bits is None else bias_bits
     start = model if isinstance(model, CompressedModel) else CompressedModel(module=model, source=source_record(model))
     if any(step["method"] == "joint" for step in start.history):

@@ -80,5 +80,5 @@ def source_record(module: nn.Module) -> dict[str, Any]:
     """Where a module came from, in plain JSON values: as the loader recorded it, else of kind "python"."""
     source = getattr(module, "cipherpress_source", None)
     if source is None:
-        return {"kind": "python", "name": type(module).__name__}
+        return {"kind": "python", "name": type(getattr(module, "joined_module", module)).__name__}
     return {key: value for key, value in vars(source).items() if value is not None}

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from compress.checks import check_seed, is_whole
 from compress.errors import CalibrationError, ConfigError
 from compress.gathering import as_dataset
+from compress.graph.joined import joined
 from compress.model.compressed import CompressedModel, module_of, prunable_layers, tied_layers
 from compress.model.folding import fold_batch_norm
 from compress.model.precision import in_precision
@@ -40,7 +41,7 @@ def weight_curvature(
     check_seed(seed)
     if not (is_whole(images) and images >= 1):
         raise ConfigError("images", images, "a whole number, 1 or more")
-    data = as_dataset(data)
+    model, data = joined(model, as_dataset(data))
     module = unhooked_copy(module_of(model))
     write_out_all_(layer for _, layer in prunable_layers(module))
     module = fold_batch_norm(module).requires_grad_(True)

@@ -17,6 +17,7 @@ from compress.checks import check_seed
 from compress.dataset import Dataset, Progress
 from compress.errors import CompressError, DataError, InputShapeError
 from compress.gathering import as_dataset
+from compress.graph.joined import joined
 from compress.model.compressed import CompressedModel, prunable_layers
 from compress.model.precision import full_precision_, in_precision, precision
 from compress.model.quantizer import latent_weight
@@ -53,7 +54,8 @@ def finetune(
     CalibrationError when training diverges.
     """
     check_seed(seed)
-    data = as_dataset(data)
+    model, data = joined(model, as_dataset(data))
+    teacher = None if teacher is None else joined(teacher, data)[0]
     schedule = Schedule(epochs=epochs, learning_rate=learning_rate, shrinkage=shrinkage)
     _check_trainable(model)
     _check_shapes(model.module, teacher, data)

@@ -16,6 +16,7 @@ does.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +28,7 @@ from torch import Tensor, nn
 
 from compress.dataset import Dataset
 from compress.errors import InputShapeError
+from compress.parts import Part, places
 from compress.scores import Scoring
 from compress.tasks import Task
 from compress.training.loop import predict
@@ -169,9 +171,11 @@ def settled(data: Dataset, outputs: NDArray[Any], *, trust_labels: bool = False)
     fitted = data.for_outputs(outputs.shape[1:])
     flat = np.asarray(outputs, dtype=np.float64).reshape(len(outputs), -1)
     alike = outputs.ndim > 2 or outputs.shape[1:] == data.input_shape
+    units = _units(data.output_parts, flat.shape[1], alike)
+    alike = alike or any(len(part.shape) > 1 for part in data.output_parts)
     labels = None if fitted.y_train is None else fitted.y_train[: len(flat)]
     if labels is not None and fitted.task == "regression":
-        spread = _spread(labels.reshape(len(flat), -1) if trust_labels else flat, alike)
+        spread = _spread(labels.reshape(len(flat), -1) if trust_labels else flat, units)
         scoring = Scoring("regression", "mse" if alike else "r2", pooled=alike)
         return fitted, Objective(scoring, TRUSTED_SHARE if trust_labels else 0.0, spread)
     if labels is not None:
@@ -179,17 +183,17 @@ def settled(data: Dataset, outputs: NDArray[Any], *, trust_labels: bool = False)
         scoring = _binary_scoring(flat, labels, trust_labels) if binary else Scoring("classes")
         if trust_labels or _better_than_chance(scoring.measured(flat, labels), labels):
             share = TRUSTED_SHARE if trust_labels or not binary else 0.0
-            return fitted, Objective(scoring, share, _spread(flat, alike))
+            return fitted, Objective(scoring, share, _spread(flat, units))
         logger.warning(
             "labels are not used: the given network's accuracy on them is no better than chance; "
             "the network learns from what the given one answers"
         )
         if data.task is not None:
-            return fitted, Objective(scoring, 0.0, _spread(flat, alike))
+            return fitted, Objective(scoring, 0.0, _spread(flat, units))
     if labels is None and fitted.task in ("classes", "binary"):  # said by the user: answers are classes
-        return fitted, Objective(Scoring(fitted.task), 0.0, _spread(flat, alike))
+        return fitted, Objective(Scoring(fitted.task), 0.0, _spread(flat, units))
     fitted = replace(fitted, y_train=None, y_test=None, task="none", class_names=())
-    return fitted, Objective(Scoring("none", "r2", pooled=alike), 0.0, _spread(flat, alike))
+    return fitted, Objective(Scoring("none", "r2", pooled=alike), 0.0, _spread(flat, units))
 
 
 def settled_for(module: nn.Module, data: Dataset, *, trust_labels: bool = False) -> tuple[Dataset, Objective]:
@@ -208,18 +212,30 @@ def settled_for(module: nn.Module, data: Dataset, *, trust_labels: bool = False)
     return settled(data, outputs, trust_labels=trust_labels)
 
 
-def _spread(values: NDArray[np.float64], alike: bool) -> NDArray[np.float64]:
-    """What errors of each column are divided by: its standard deviation, or that of all where they share a unit.
+def _units(parts: Sequence[Part], outputs: int, alike: bool) -> list[NDArray[np.intp]]:
+    """The outputs that share a unit: all of one image, otherwise each by itself."""
+    whole = [Part("output", (outputs, 1) if alike else (outputs,))] if not parts else parts
+    found: list[NDArray[np.intp]] = []
+    for part, place in zip(whole, places(whole), strict=True):
+        own = np.arange(outputs)[place]
+        found += [own] if len(part.shape) > 1 else list(own[:, None])
+    return found
+
+
+def _spread(values: NDArray[np.float64], units: Sequence[NDArray[np.intp]]) -> NDArray[np.float64]:
+    """What errors of each column are divided by: its standard deviation, or that of all that share its unit.
 
     It is nowhere so small that errors of a column that hardly varies would outweigh all others.
     """
-    spread, size = values.std(axis=0), np.sqrt(np.mean(values**2, axis=0))
-    overall = float(np.sqrt(np.mean(spread**2)))
+    deviation, size = values.std(axis=0), np.sqrt(np.mean(values**2, axis=0))
+    overall = float(np.sqrt(np.mean(deviation**2)))
     if overall == 0:
-        return np.ones(len(spread))
-    if alike:
-        return np.full(len(spread), overall)
-    return np.maximum(spread, np.maximum(LEAST_SPREAD * size, LEAST_SPREAD**2 * overall))
+        return np.ones(len(deviation))
+    spread = np.empty(len(deviation))
+    for columns in units:
+        own, whole = (float(np.sqrt(np.mean(part[columns] ** 2))) for part in (deviation, size))
+        spread[columns] = max(own, LEAST_SPREAD * whole, LEAST_SPREAD**2 * overall)
+    return spread
 
 
 def _binary_scoring(outputs: NDArray[np.float64], labels: NDArray[Any], trust_labels: bool) -> Scoring:
