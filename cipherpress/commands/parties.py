@@ -134,6 +134,9 @@ def decrypt_command(out: Output, bundle: Path, key: Path, source: Path, path: Pa
 
 
 def _client(bundle: Path, key: Path) -> Client:
+    from secure.parties.backends import BackendName
     from secure.parties.keys import SecretKey
 
-    return cp.Client(cp.load_client(bundle), SecretKey.from_bytes(key.read_bytes(), str(key)))
+    # one request per process: SEAL has it encrypted before the engine's kernels are loaded
+    secret_key = SecretKey.from_bytes(key.read_bytes(), str(key))
+    return cp.Client(cp.load_client(bundle), secret_key, backend=BackendName.SEAL)

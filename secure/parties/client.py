@@ -15,6 +15,7 @@ from compress.errors import ConfigError, FormatError, KeyBytesError, KeyMismatch
 from secure.bundle.client_file import client_digest
 from secure.bundle.specs import ClientSpec
 from secure.layout.packing import input_vectors
+from secure.parties.backends import BackendName, choose_backend
 from secure.parties.batches import batch_rows, single
 from secure.parties.container import Container, ContainerKind, check_belongs, parse
 from secure.parties.keys import EvaluationKey, SecretCipher, SecretKey, check_client_digest, generate_keys
@@ -35,9 +36,16 @@ class Client:
     """One client of one bundle. Without a secret key it makes its own keys."""
 
     def __init__(
-        self, spec: ClientSpec, secret_key: SecretKey | None = None, *, max_key_bytes: float = DEFAULT_MAX_KEY_BYTES
+        self,
+        spec: ClientSpec,
+        secret_key: SecretKey | None = None,
+        *,
+        max_key_bytes: float = DEFAULT_MAX_KEY_BYTES,
+        backend: str | None = None,
     ) -> None:
         """max_key_bytes: the most memory that new keys may take. The spec says which keys, and it may come from others.
+        backend: what encrypts: "engine", our own encryptor, or "seal". None takes the engine, or SEAL where the primes
+        are too large for it. The engine is faster from the second request on; its first one loads compiled kernels.
 
         Raises: ConfigError for a spec or key of another type; KeyBytesError before any key is made; KeyMismatchError
         when the key belongs to another bundle or was made with another client.json; FormatError, BackendError."""
@@ -60,6 +68,7 @@ class Client:
         )
         check_client_digest(secret_key.client_digest, client_digest(spec), "secret key")
         self.secret_key = secret_key
+        self._backend = backend if backend == BackendName.SEAL else choose_backend(backend, spec.params)
         self._cipher = SecretCipher(self._ring, secret_key)
 
     @cached_property
@@ -109,7 +118,7 @@ class Client:
 
     def _encrypted(self, slots: NDArray[Any]) -> tuple[bytes, ...]:
         """SEAL's bytes of one ciphertext per row of slots, by our own encryptor where the primes allow it."""
-        if self.spec.params.fits_engine:
+        if self._backend == BackendName.ENGINE:
             return self._encryptor.encrypt(slots, self.spec.input_scale)
         return tuple(self._cipher.encrypt(row, self.spec.input_level, self.spec.input_scale) for row in slots)
 

@@ -1,6 +1,7 @@
 """The client's own encryptor: what SEAL decrypts of it, and that its errors are distributed as SEAL's are."""
 
 import pickle
+from dataclasses import replace
 from math import comb
 
 import numpy as np
@@ -8,15 +9,17 @@ import pytest
 import tenseal.sealapi as seal
 from scipy import stats
 
-from compress.errors import BackendError
+from compress.errors import BackendError, ConfigError
 from secure.encoding import coefficients
 from secure.params import make_params
 from secure.parties import encryptor as module
+from secure.parties.client import Client
 from secure.parties.encryptor import COINS, ERROR_BYTES, Encryptor, centred_binomial
 from secure.parties.keys import SecretCipher, SecretKey
+from secure.parties.server import Server
 from secure.seal.context import load_ciphertext, make_ring, to_bytes
 from secure.seal.sizes import ciphertext_bytes
-from tests.secure.plans import FLAT, SMALL
+from tests.secure.plans import FLAT, SMALL, small_bundle, small_bundle_by_hand
 
 SCALE = 2.0**20
 #: Probability of each error from -21 to 21: heads of 21 coins minus heads of 21 others (Vandermonde's identity).
@@ -187,6 +190,25 @@ def test_the_bytes_are_hardly_more_than_those_of_seal_and_as_many_as_predicted(b
     assert ours == pytest.approx(ciphertext_bytes(params, 2, seeded=True), rel=0.03)
     for row, item in zip(slots, items, strict=True):
         counted(party.polynomial(item) - np.rint(coefficients(row) * 2.0**10))
+
+
+@pytest.mark.parametrize("backend", [None, "engine", "seal"])
+def test_a_client_encrypts_with_the_backend_that_it_is_given(backend):
+    bundle = small_bundle()
+    client, server = Client(bundle.client, backend=backend), Server(bundle.server)
+    server.register(client.evaluation_key)
+    image = np.random.default_rng(0).uniform(-1, 1, bundle.client.input_shape)
+    found = client.decrypt(server.run(client.encrypt(image)))
+    assert np.abs(found - small_bundle_by_hand(bundle, image)).max() < bundle.client.predicted_logit_error
+    assert ("_encryptor" in vars(client)) is (backend != "seal")
+
+
+def test_another_backend_of_a_client_is_refused():
+    with pytest.raises(ConfigError, match="backend: got 'clear'; allowed: engine, seal"):
+        Client(small_bundle().client, backend="clear")
+    large = replace(small_bundle().client, params=make_params(8192, [55, 40], 60))
+    with pytest.raises(BackendError, match="'engine' cannot run this bundle: it takes primes of up to 50 bits"):
+        Client(large, backend="engine")
 
 
 def test_an_encryptor_is_never_pickled(party):
