@@ -84,6 +84,10 @@ class CalibrationError(CompressError):
     """The calibration data cannot support what was asked."""
 
 
+class CollapseError(CompressError):
+    """Conversion lost what the network knew, or its values explode; nothing was made."""
+
+
 class BudgetError(CompressError):
     """A sparsity, bit, rate or target cannot be met; the message names what can be reached."""
 

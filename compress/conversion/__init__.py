@@ -2,6 +2,9 @@
 
 options.py     how a model is converted, checked
 convert.py     a torch model in, a Network out
+recipes.py     how a network of polynomials learns from the given one
+stable.py      training of deep networks, by normalizing every activation's input
+collapse.py    what is refused: lost accuracy, values that explode
 friendly.py    activations to polynomials, max pooling to average pooling
 norms.py       constants in place of LayerNorm, GroupNorm and the like
 combining.py   arithmetic on one value as one polynomial

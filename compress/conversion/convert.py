@@ -7,30 +7,29 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import nn
 
 from compress.checks import check_seed
-from compress.conversion.calibrate import calibrated, network_outputs
+from compress.conversion.calibrate import calibrated
+from compress.conversion.collapse import check_score, checked_outputs
 from compress.conversion.exporting import frozen_network
-from compress.conversion.friendly import reimported, replace_operations
+from compress.conversion.friendly import reimported
 from compress.conversion.options import Conversion as Conversion
+from compress.conversion.recipes import RECIPES, Lesson, recipe_names
 from compress.dataset import Dataset, Progress
+from compress.errors import CalibrationError, CollapseError
 from compress.gathering import as_dataset
 from compress.graph.importing import import_model
 from compress.graph.layers import Imported
-from compress.graph.modules import polynomial_activations
 from compress.model.compressed import CompressedModel, module_of, source_record
 from compress.model.precision import precision
 from compress.model.unhooked import unhooked_copy
 from compress.network import Network
 from compress.robust import describe_outliers
 from compress.training.augment import DigitAugment, distortable
-from compress.training.distill import distillation_loss
-from compress.training.loop import fit_, predict
-from compress.training.objective import ASKED_ROWS, Objective, settled
-from compress.training.schedule import Schedule
-from compress.training.units import outputs_in_units
+from compress.training.loop import predict
+from compress.training.objective import ASKED_ROWS, settled
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +38,8 @@ DEFAULT = Conversion()
 #: How many images the polynomials are fitted and the ranges measured on.
 CALIBRATION_IMAGES = 1024
 
-#: Gradients of a polynomial grow with its input; clipping keeps one outlier from deciding a step.
-GRADIENT_CLIP = 1.0
+#: How many training rows are looked at for values that explode, beside all test rows.
+CHECKED_ROWS = 5000
 
 
 def convert(
@@ -65,8 +64,12 @@ def convert(
     network to distil from, for example the one before compression; without it the model itself. Training rows that are
     outliers (`compress.robust`) are left out; `about["warnings"]` and a log line name them.
 
-    Raises: UnsupportedLayerError, CalibrationError, InputShapeError; DataError for labels that do not fit the outputs;
-    ConfigError for a name in `straight` that is no activation.
+    Networks with few activations in a row are distilled plainly, deeper ones and those for which that fails by
+    `compress.conversion.stable`; `about["recipe"]` says which.
+
+    Raises: UnsupportedLayerError, CalibrationError, InputShapeError; CollapseError when the result has lost what the
+    model knew, or its values explode; DataError for labels that do not fit the outputs; ConfigError for a name in
+    `straight` that is no activation.
     """
     check_seed(seed)
     data = as_dataset(data)
@@ -80,30 +83,26 @@ def convert(
     itself, guide = _given(imported, teacher)
     dtype = precision(module)
     asked = predict(guide, data.x_train[:ASKED_ROWS])
-    data, objective = settled(data, asked, trust_labels=teacher is None and isinstance(model, CompressedModel))
+    compressed = isinstance(model, CompressedModel)
+    data, objective = settled(data, asked, trust_labels=teacher is None and compressed)
+    lesson = Lesson(
+        data=data,
+        objective=objective,
+        guide=guide,
+        calibration=calibration,
+        conversion=conversion,
+        dtype=dtype,
+        augment=DigitAugment(conversion.distortion) if augment else None,
+        seed=seed,
+        exact=teacher is None and not compressed,
+        progress=lambda label, fraction: say("distil", 0.05 + 0.85 * fraction),
+    )
     say("fit polynomials", 0.0)
-    student, replaced = replace_operations(
-        imported,
-        torch.as_tensor(calibration, dtype=dtype),
-        degree=conversion.degree,
-        per_channel=conversion.per_channel,
-        straight=conversion.straight,
-    )
-    if conversion.epochs and trainable(student):
-        distortions = DigitAugment(conversion.distortion) if augment else None
-        with outputs_in_units(student, objective) as aim:
-            _distil(student, guide, data, aim, conversion, dtype=dtype, augment=distortions, seed=seed, say=say)
-    say("freeze", 0.95)
-    network = calibrated(frozen_network(reimported(student.eval(), imported)), calibration)
-    about = (
-        _about(model, imported, replaced)
-        | _options(conversion, data.name, augment, seed)
-        | _scores(network, itself, guide, data, objective)
-        | warnings
-    )
+    made = _first_sound(imported, module_of(model), lesson, predict(itself, data.x_test), say)
+    about = _about(model, imported) | _options(conversion, data.name, augment, seed) | dict(made.about) | warnings
     say("convert", 1.0)
     logger.info("converted: %s %.4f -> %.4f", about["score"], about["score_before"], about["score_after"])
-    return replace(network, about=about)
+    return replace(made, about=about)
 
 
 def _warnings(data: Dataset) -> dict[str, Any]:
@@ -127,17 +126,44 @@ def _given(imported: Imported, teacher: nn.Module | None) -> tuple[nn.Module, nn
     return itself, guide.eval().requires_grad_(False)
 
 
-def _scores(
-    network: Network, given: nn.Module, guide: nn.Module, data: Dataset, objective: Objective
-) -> dict[str, Any]:
-    """Task and scores of the given model and of the network on all test images.
+def _first_sound(imported: Imported, model: nn.Module, lesson: Lesson, given: NDArray[Any], say: Progress) -> Network:
+    """The network by the first recipe whose result has not collapsed; about: what was replaced, recipe and scores.
 
-    Without labels the scores compare with the answers of `guide`, which the network was distilled from.
+    given: outputs of the model on the test rows.
+    Raises: CalibrationError, CollapseError of the last recipe.
     """
-    wanted = objective.scoring.wanted(predict(guide, data.x_test)) if data.y_test is None else data.y_test
-    before = objective.score(predict(given, data.x_test), wanted)
-    after = objective.score(network_outputs(network, data.x_test), wanted)
-    found = objective.scores(before, after) | {
+    *others, last = recipe_names(imported, lesson.conversion)
+    for recipe in others:
+        try:
+            return _made(recipe, imported, lesson, given, say)
+        except (CalibrationError, CollapseError) as error:
+            logger.warning("%s training failed (%s); stable training follows", recipe, error)
+            imported = import_model(unhooked_copy(model), imported.input_shape)  # its modules were trained
+    return _made(last, imported, lesson, given, say)
+
+
+def _made(recipe: str, imported: Imported, lesson: Lesson, given: NDArray[Any], say: Progress) -> Network:
+    """Raises: CalibrationError, CollapseError."""
+    student, replaced = RECIPES[recipe](imported, lesson)
+    say("freeze", 0.95)
+    network = calibrated(frozen_network(reimported(student.eval(), imported)), lesson.calibration)
+    about = {"replaced": replaced, "recipe": recipe} | _checked_scores(network, given, lesson)
+    return replace(network, about=about)
+
+
+def _checked_scores(network: Network, given: NDArray[Any], lesson: Lesson) -> dict[str, Any]:
+    """Task and scores of the given model and of the network on all test images. given: the model's outputs on them.
+
+    Without labels the scores compare with the answers of the guide, which the network was distilled from.
+    Raises: CollapseError when the network has lost what it knew, or its values explode.
+    """
+    data, objective, guide = lesson.data, lesson.objective, lesson.guide
+    scoring = objective.scoring
+    wanted = scoring.wanted(predict(guide, data.x_test)) if data.y_test is None else data.y_test
+    checked_outputs(network, data.x_train[:CHECKED_ROWS], "training")
+    outputs = checked_outputs(network, data.x_test, "test")
+    check_score(scoring, given, outputs, wanted)
+    found = objective.scores(objective.score(given, wanted), objective.score(outputs, wanted)) | {
         "labels_used": objective.label_share > 0,
         "test_images": len(data.x_test),
     }
@@ -159,57 +185,9 @@ def _options(conversion: Conversion, data_name: str, augment: bool, seed: int) -
     }
 
 
-def trainable(module: nn.Module) -> bool:
-    """Whether there is anything for distillation to move."""
-    return any(parameter.requires_grad for parameter in module.parameters())
-
-
-def _distil(
-    student: nn.Module,
-    teacher: nn.Module,
-    data: Dataset,
-    objective: Objective,
-    conversion: Conversion,
-    *,
-    dtype: torch.dtype,
-    augment: DigitAugment | None,
-    seed: int,
-    say: Progress,
-) -> None:
-    inputs = torch.as_tensor(data.x_train, dtype=dtype)
-    labels = objective.labels(data, dtype)
-    polynomials = list(polynomial_activations(student))
-
-    def guard(*_: Any) -> None:
-        for polynomial in polynomials:
-            polynomial.guard()
-
-    fit_(
-        student,
-        inputs,
-        labels if augment else objective.targets(_outputs(teacher, inputs), labels),
-        Schedule(
-            epochs=conversion.epochs,
-            learning_rate=conversion.learning_rate,
-            batch_size=conversion.batch_size,
-            gradient_clip=GRADIENT_CLIP,
-        ),
-        loss=distillation_loss(student, objective, teacher if augment else None),
-        seed=seed,
-        augment=augment,
-        after_step=guard,
-        progress=lambda label, fraction: say("distil", 0.05 + 0.85 * fraction),
-    )
-
-
-def _outputs(module: nn.Module, inputs: Tensor, batch: int = 1000) -> Tensor:
-    with torch.no_grad():
-        return torch.cat([module(inputs[start : start + batch]) for start in range(0, len(inputs), batch)])
-
-
-def _about(model: nn.Module | CompressedModel, imported: Imported, replaced: list[str]) -> dict[str, Any]:
-    """Where the model came from and what was replaced or dropped, in plain JSON values."""
-    about: dict[str, Any] = {"replaced": replaced}
+def _about(model: nn.Module | CompressedModel, imported: Imported) -> dict[str, Any]:
+    """Where the model came from and what was dropped, in plain JSON values."""
+    about: dict[str, Any] = {}
     if imported.dropped:
         about["dropped"] = list(imported.dropped)
     if isinstance(model, CompressedModel):

@@ -6,7 +6,7 @@ layers that have been replaced already.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import numpy as np
 import torch
@@ -20,11 +20,15 @@ from compress.errors import ConfigError
 from compress.graph.composite import ElementwiseActivation
 from compress.graph.importing import import_model
 from compress.graph.layers import Imported, Layer
-from compress.graph.modules import ChannelAffine, PolynomialActivation
+from compress.graph.modules import ChannelAffine, NormalizedActivation, PolynomialActivation
 from compress.graph.polynomial import fit_polynomial, guard_leading
 from compress.graph.spellings import DROPOUT_MODULES
 
 Array = NDArray[np.float64]
+Activation = PolynomialActivation | NormalizedActivation
+
+#: Makes the module in the place of an activation from samples of its input (count, channels, ...).
+Fit = Callable[[Layer, Array], Activation]
 
 #: Share of the weight of a fit that is spread evenly over the range, so that rare large inputs are fitted too.
 SPREAD_SHARE = 0.1
@@ -37,15 +41,14 @@ def replace_operations(
     imported: Imported,
     images: Tensor,
     *,
-    degree: int = 2,
-    per_channel: bool = False,
+    fit: Fit | None = None,
     straight: Collection[str] = (),
 ) -> tuple[fx.GraphModule, list[str]]:
     """The model with every activation, max pooling, normalization and dropout replaced by what CKKS can run.
 
-    images: calibration images, (count, *input_shape). straight: names of activations that become straight lines, one
-    line per channel. Returns the rewritten graph, which shares its modules with `imported.graph_module`, and one line
-    of text per replacement.
+    images: calibration images, (count, *input_shape). fit: makes the module of an activation; by default
+    `fitted_activation`. straight: names of activations that become straight lines, one line per channel. Returns the
+    rewritten graph, which shares its modules with `imported.graph_module`, and one line of text per replacement.
 
     Raises: CalibrationError when the inputs of an activation are constant or not finite; ConfigError for a name that is
     no activation.
@@ -61,9 +64,9 @@ def replace_operations(
             said.append(f"{layer.name}: {_spelling(layer)} -> one straight line per channel")
         elif layer.kind == "activation":
             samples = node_inputs(model, layer.fx_node, images)
-            polynomial = fitted_activation(layer, samples, degree=degree, per_channel=per_channel)
+            polynomial = (fit or fitted_activation)(layer, samples)
             _swap(model, layer, polynomial)
-            said.append(f"{layer.name}: {_spelling(layer)} -> polynomial of degree {degree}")
+            said.append(f"{layer.name}: {_spelling(layer)} -> polynomial of degree {polynomial.degree}")
         elif layer.kind == "maxpool":
             kernel, stride, padding = (layer.options[key] for key in ("kernel", "stride", "padding"))
             pool = nn.AvgPool1d if len(kernel) == 1 else nn.AvgPool2d
@@ -100,7 +103,9 @@ def node_values(model: fx.GraphModule, node: fx.Node, images: Tensor, batch: int
     return np.asarray(torch.cat(parts).to(torch.float64).numpy())
 
 
-def fitted_activation(layer: Layer, samples: Array, *, degree: int, per_channel: bool) -> PolynomialActivation:
+def fitted_activation(
+    layer: Layer, samples: Array, *, degree: int = 2, per_channel: bool = False
+) -> PolynomialActivation:
     """The least-squares polynomial of an activation over its input samples (count, channels, ...).
 
     Raises: CalibrationError.

@@ -1,6 +1,7 @@
 """Conversion fits and trains polynomials and keeps the codebook; numpy computes the same function."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from torch import nn
 
 from compress.conversion.convert import convert
 from compress.conversion.exporting import export_network, layer_weights
-from compress.conversion.friendly import reimported, replace_operations
+from compress.conversion.friendly import fitted_activation, reimported, replace_operations
 from compress.conversion.options import Conversion
 from compress.dataset import Dataset
 from compress.errors import CalibrationError, ConfigError, DataError, InputShapeError, UnsupportedLayerError
@@ -203,7 +204,7 @@ def test_degree_4_is_closer_than_degree_2_and_channels_closer_than_one_for_all()
     images = torch.randn(500, 4)
 
     def error(**options):
-        student, _ = replace_operations(import_model(module, (4,)), images, **options)
+        student, _ = replace_operations(import_model(module, (4,)), images, fit=partial(fitted_activation, **options))
         with torch.no_grad():
             return float((student(images) - module(images)).square().mean())
 

@@ -1,0 +1,149 @@
+"""How a network of polynomials learns from the given one: plain distillation, or stable training for deep networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, fx, nn
+
+from compress.conversion.friendly import fitted_activation, replace_operations
+from compress.conversion.options import Conversion
+from compress.conversion.stable import PLAIN_DEPTH, depth, distil_stably, normalized_activation
+from compress.dataset import Dataset, Progress
+from compress.graph.layers import Imported
+from compress.graph.modules import polynomial_activations
+from compress.training.augment import DigitAugment
+from compress.training.distill import distillation_loss
+from compress.training.loop import Loss, fit_
+from compress.training.objective import Objective
+from compress.training.schedule import Schedule
+from compress.training.units import outputs_in_units
+
+#: Gradients of a polynomial grow with its input; clipping keeps one outlier from deciding a step.
+GRADIENT_CLIP = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lesson:
+    """What the student learns from and how.
+
+    data, objective: see `compress.training.objective`. guide: the network to distil from, in evaluation mode.
+    calibration: rows (count, *input_shape) that polynomials are fitted on. dtype: of the student's weights. augment:
+    distortions of training rows. exact: the guide is what is converted, so that there is nothing to learn where nothing
+    was replaced.
+    """
+
+    data: Dataset
+    objective: Objective
+    guide: nn.Module
+    calibration: NDArray[Any]
+    conversion: Conversion
+    dtype: torch.dtype
+    augment: DigitAugment | None
+    seed: int
+    exact: bool
+    progress: Progress
+
+    def examples(self, objective: Objective) -> tuple[Tensor, Tensor]:
+        """Training rows and their targets; with distortions labels alone, because the guide sees the distorted rows."""
+        inputs = torch.as_tensor(self.data.x_train, dtype=self.dtype)
+        labels = objective.labels(self.data, self.dtype)
+        return inputs, labels if self.augment else objective.targets(_outputs(self.guide, inputs), labels)
+
+    def loss(self, student: nn.Module, objective: Objective) -> Loss:
+        """The loss of a student as it is now."""
+        return distillation_loss(student, objective, self.guide if self.augment else None)
+
+
+#: Makes a student of a model's layers: it and one line of text per replacement.
+Recipe = Callable[[Imported, Lesson], tuple[fx.GraphModule, list[str]]]
+
+
+def recipe_names(imported: Imported, conversion: Conversion) -> tuple[str, ...]:
+    """The recipes to try in order; a further one is tried when what the one before made has collapsed."""
+    fitted = any(layer.kind == "activation" and layer.name not in conversion.straight for layer in imported.layers)
+    if conversion.degree != 2 or not conversion.epochs or not fitted:
+        return ("plain",)
+    return ("stable",) if depth(imported.layers, conversion.straight) > PLAIN_DEPTH else ("plain", "stable")
+
+
+def plain(imported: Imported, lesson: Lesson) -> tuple[fx.GraphModule, list[str]]:
+    """Fit polynomials, then distil all at once.
+
+    Raises: CalibrationError when training diverges, ConfigError.
+    """
+    conversion = lesson.conversion
+    student, replaced = replace_operations(
+        imported,
+        torch.as_tensor(lesson.calibration, dtype=lesson.dtype),
+        fit=partial(fitted_activation, degree=conversion.degree, per_channel=conversion.per_channel),
+        straight=conversion.straight,
+    )
+    if not _learns(student, replaced, lesson):
+        return student, replaced
+    polynomials = list(polynomial_activations(student))
+
+    def guard() -> None:
+        for polynomial in polynomials:
+            polynomial.guard()
+
+    with outputs_in_units(student, lesson.objective) as objective:
+        fit_(
+            student,
+            *lesson.examples(objective),
+            Schedule(
+                epochs=conversion.epochs,
+                learning_rate=conversion.learning_rate,
+                batch_size=conversion.batch_size,
+                gradient_clip=GRADIENT_CLIP,
+            ),
+            loss=lesson.loss(student, objective),
+            seed=lesson.seed,
+            augment=lesson.augment,
+            after_step=guard,
+            progress=lesson.progress,
+        )
+    return student, replaced
+
+
+def stable(imported: Imported, lesson: Lesson) -> tuple[fx.GraphModule, list[str]]:
+    """Normalize the input of every activation, blend it into a quadratic, then fold (`compress.conversion.stable`).
+
+    Raises: CalibrationError when training diverges, ConfigError.
+    """
+    calibration = torch.as_tensor(lesson.calibration, dtype=lesson.dtype)
+    student, replaced = replace_operations(
+        imported, calibration, fit=normalized_activation, straight=lesson.conversion.straight
+    )
+    student.to(lesson.dtype)
+    with outputs_in_units(student, lesson.objective) as objective:
+        distil_stably(
+            student,
+            *lesson.examples(objective),
+            calibration,
+            lesson.conversion,
+            loss=lambda module: lesson.loss(module, objective),
+            seed=lesson.seed,
+            augment=lesson.augment,
+            progress=lesson.progress,
+        )
+    return student, replaced
+
+
+RECIPES: Mapping[str, Recipe] = {"plain": plain, "stable": stable}
+
+
+def _learns(student: nn.Module, replaced: list[str], lesson: Lesson) -> bool:
+    """Whether there is anything to learn, and anything that can."""
+    trainable = any(parameter.requires_grad for parameter in student.parameters())
+    return lesson.conversion.epochs > 0 and trainable and not (lesson.exact and not replaced)
+
+
+def _outputs(module: nn.Module, inputs: Tensor, batch: int = 1000) -> Tensor:
+    with torch.no_grad():
+        return torch.cat([module(inputs[start : start + batch]) for start in range(0, len(inputs), batch)])
