@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 #: Training images that ranges and noise are calibrated on.
 CALIBRATION_IMAGES = 512
+#: The most test images that the errors and the changed classes of a plan are judged on.
+HELD_OUT_ROWS = 10_000
 
 
 def compile(
@@ -55,6 +57,7 @@ def compile(
     bundle = compile_network(
         network,
         data.calibration(CALIBRATION_IMAGES, seed).astype(np.float64),
+        held_out=data.x_test[:: -(-len(data.x_test) // HELD_OUT_ROWS)],
         times=times.engine,
         seal_times=times.seal,
         request_times=times.requests,

@@ -93,14 +93,27 @@ def _key_switch(params: Params, level: int, digit_variance: float) -> float:
 
 
 def predicted_disagreement(outputs: Array, sigmas: Array) -> float:
-    """The expected share of images whose largest output changes under independent Gaussian errors (derived).
+    """The expected share of images whose largest output changes under independent Gaussian errors.
 
-    outputs: (outputs, images). sigmas: their standard deviations, of the same shape. Only the two largest outputs of an
-    image count: P = Phi(-margin / sqrt(sigma_1^2 + sigma_2^2)). Zero for a network with one output.
+    outputs: (outputs, images). sigmas: their standard deviations, of the same shape. Zero for one output.
+    """
+    return float(np.mean(changed_class_probabilities(outputs, np.zeros_like(outputs), sigmas)))
+
+
+def changed_class_probabilities(outputs: Array, shifts: Array, sigmas: Array) -> Array:
+    """For every image, the probability that another output is the largest under encryption, (images,) (derived).
+
+    Output k gets the known error shifts[k] and an independent Gaussian one of deviation sigmas[k]. Output j overtakes
+    the largest one, t, with the probability Phi(-margin / sqrt(sigma_t^2 + sigma_j^2)), the margin being the shifted
+    output t minus the shifted output j. The sum over all j, at most 1, is an upper bound, close where it is small.
+    outputs, shifts, sigmas: (outputs, images). Zero for one output.
     """
     if outputs.shape[0] < 2:
-        return 0.0
-    order = np.argsort(outputs, axis=0)[-2:]
-    top = np.take_along_axis(outputs, order, axis=0)
-    spread = np.sqrt((np.take_along_axis(sigmas, order, axis=0) ** 2).sum(axis=0))
-    return float(np.mean(ndtr(-(top[1] - top[0]) / np.maximum(spread, 1e-300))))
+        return np.zeros(outputs.shape[1])
+    top = outputs.argmax(axis=0)[None]
+    shifted = outputs + shifts
+    margins = np.take_along_axis(shifted, top, axis=0) - shifted
+    spread = np.sqrt(np.take_along_axis(sigmas, top, axis=0) ** 2 + sigmas**2)
+    overtaken = ndtr(-margins / np.maximum(spread, 1e-300))
+    np.put_along_axis(overtaken, top, 0.0, axis=0)
+    return np.asarray(np.minimum(overtaken.sum(axis=0), 1.0))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,11 @@ class Constant:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "slots", read_only(self.slots))
+
+
+def stored(slots: NDArray[Any]) -> NDArray[np.float32] | NDArray[np.complex64]:
+    """Slots of a plaintext in the precision that plans keep: float32 or complex64."""
+    return slots.astype(np.complex64) if np.iscomplexobj(slots) else slots.astype(np.float32)
 
 
 @dataclass(frozen=True)

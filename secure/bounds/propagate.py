@@ -1,7 +1,11 @@
-"""The noise of a draft, stage by stage, on calibration images: the variance of every feature of every atom. Pure.
+"""The noise of a draft, from the chain of primes that it is given: standard deviations at the outputs. Pure.
 
-Variances of independent errors add up. A linear map multiplies them by its squared entries. Squaring a number z with an
-error of variance v gives an error of variance 4 z^2 v + 2 v^2 (derived).
+Variances of independent errors add up. So the variance at an output is a weighted sum of a few dozen numbers: the
+variances that enter at each stage (`secure.bounds.sources`), weighed by how far they reach (`secure.bounds.reach`).
+The weights do not depend on the chain, so a search can ask for thousands of chains.
+
+The rounding errors of plaintexts are drawn once, when the plan is made. Here they count with the variance that such a
+draw has. `secure.bounds.rounding` computes the errors of one plan.
 
 The errors of key switches and rescales depend on the secret key. Under one key, single slots may have about twice the
 mean variance of all slots, and a bound must hold for every slot that is read. So for these errors the variance of the
@@ -13,50 +17,60 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from secure.bounds.floor import NoiseFloor, noise_floor
 from secure.bounds.met_power import MetPower, by_feature, measured_keys
-from secure.bounds.sources import StageRules, stage_noises, stage_rules
+from secure.bounds.reach import Reach, reach
+from secure.bounds.rounding import plane_parts
+from secure.bounds.slot_reach import slot_weights
+from secure.bounds.sources import StageRules, source_variances, stage_rules
 from secure.drafting.draft import Draft, StageScales
 from secure.encoding import encoding_error
 from secure.layout.diagonals import DiagonalKey, apply_table, is_conjugated, plane_constants
-from secure.noise import encoding_variance, fresh_real_variance
+from secure.noise import encoding_variance
 from secure.params import Params
 
 Array = NDArray[np.float64]
 
 #: Up to this factor, a measured variance above that of white errors counts as chance, since few images are measured.
 CHANCE = 3.0
+#: Of more outputs than this, only evenly spaced ones are computed. The others get the largest error among these.
+WATCHED_OUTPUTS = 64
+#: The most outputs and images whose derivatives by slots are computed.
+SLOT_OUTPUTS, SLOT_IMAGES = 16, 4
 
 
 @dataclass(frozen=True)
 class NoiseModel:
     """All that the noise of a draft depends on besides primes and scales.
 
-    met: the met power of the draft's layout. excess: for each stage, the variance that the rounding errors of encoded
-    weights cause in its value, over the variance that white errors would cause, (features,). White errors are
-    independent, with variance 1/12 per coefficient.
+    met: the met power of the draft's layout. reach: of errors on the same images, at the outputs of `watched_outputs`.
+    excess: for each stage, the variance that the rounding errors of encoded weights cause in its value, over the
+    variance that white errors would cause, (features,). White errors are independent, with variance 1/12 per
+    coefficient. shares: for each source, what the copies of features in the layout's slots leave of the reach,
+    (sources, outputs, 1); 1 where it was not computed.
     """
 
     draft: Draft
     met: MetPower
+    reach: Reach
     excess: tuple[Array, ...]
+    shares: Array | float = 1.0
 
     @cached_property
     def _rules(self) -> tuple[StageRules, ...]:
         return stage_rules(self.draft)
 
     @cached_property
-    def _floor(self) -> NoiseFloor:
+    def _weights(self) -> Array:
+        """(sources, watched outputs, images): the variance at the outputs per unit of each source."""
         rounded = [
-            {atom: power * excess for atom, power in by_atom.items()}
+            {atom: np.outer(met * excess, self.met.by_image[atom]) for atom, met in by_atom.items()}
             for by_atom, excess in zip(self.met.all_diagonals, self.excess, strict=True)
         ]
-        return noise_floor(self.draft.stages, self.met.evidence, rounded, self.met.by_image)
+        return np.asarray(self.shares * self.reach.weights(self._rules, rounded))
 
     @cached_property
     def _typical_power(self) -> tuple[dict[int, float], ...]:
@@ -82,30 +96,30 @@ class NoiseModel:
     def output_sigmas(
         self, params: Params, input_scale: float, scales: Sequence[StageScales], key_share: float = 1.0
     ) -> Array:
-        """Standard deviation of the error at every output for every image, (outputs, images).
+        """Standard deviation of the error at every output for every image, (outputs, images), to first order.
 
         key_share: how much of a complex slot's variance counts, for errors that depend on the key. 1 gives a bound;
         1/2, the share of the real part, gives the average over keys.
         """
-        draft, evidence = self.draft, self.met.evidence
-        size, images = evidence.atoms[0].shape
-        variances = [np.full((size, images), fresh_real_variance(draft.choice.degree) / input_scale**2)]
-        value_variance = variances[0]
-        noises = stage_noises(draft, self._rules, params, input_scale, scales, key_share)
-        for index, (stage, noise) in enumerate(zip(draft.stages, noises, strict=True)):
-            value_variance = np.full((stage.size, images), noise.value)
-            for atom, met in self.met.all_diagonals[index].items():
-                value_variance += stage.squared_maps[atom] @ (variances[atom] + noise.reading[atom])
-                value_variance += noise.rounding[atom] * np.outer(met * self.excess[index], self.met.by_image[atom])
-            if stage.squared:
-                variance = 4 * evidence.values[index] ** 2 * value_variance + 2 * value_variance**2
-                variances.append(variance + noise.square)
-        return np.asarray(np.sqrt(value_variance))
+        sources = source_variances(self.draft, params, input_scale, scales, key_share)
+        watched = np.sqrt(np.tensordot(sources, self._weights, 1))
+        size = self.draft.stages[-1].size
+        result = np.broadcast_to(watched.max(axis=0), (size, watched.shape[1])).copy()
+        result[watched_outputs(size)] = watched
+        return result
 
-    def least_sigmas(self, params: Params, input_scale: float, scales: Sequence[StageScales]) -> Array:
-        """A lower bound of `output_sigmas`, (outputs, images). Every call but the first is much cheaper than that."""
-        fresh = fresh_real_variance(self.draft.choice.degree) / input_scale**2
-        return self._floor.sigmas(fresh, stage_noises(self.draft, self._rules, params, input_scale, scales, 1.0))
+    def in_slots(self) -> NoiseModel:
+        """The model with the shares of this layout, from derivatives by slots on a few images."""
+        outputs = watched_outputs(self.draft.stages[-1].size)
+        chosen = list(range(0, len(outputs), -(-len(outputs) // SLOT_OUTPUTS)))
+        evidence = self.met.evidence.subset(SLOT_IMAGES)
+        exact = slot_weights(self.draft, evidence, [outputs[place] for place in chosen]).mean(axis=2)
+        white = replace(self, excess=tuple(np.ones(len(own)) for own in self.excess), shares=1.0)
+        rough = white._weights[:, chosen, :SLOT_IMAGES].mean(axis=2)
+        tiny = np.finfo(float).tiny
+        shares = np.repeat((exact.sum(axis=1) / np.maximum(rough.sum(axis=1), tiny))[:, None], len(outputs), axis=1)
+        shares[:, chosen] = exact / np.maximum(rough, tiny)
+        return replace(self, shares=shares[:, :, None])
 
     def measured(self, input_scale: float, scales: Sequence[StageScales]) -> NoiseModel:
         """The model with the excess that the plaintexts really have when they are encoded at these scales."""
@@ -123,7 +137,7 @@ class NoiseModel:
         errors: dict[DiagonalKey, Array] = {}
         for key, constant in constants.items():  # without giant steps: they only permute coefficients
             error = encoding_error(constant, value_scale / atom_scales[key.atom])
-            errors |= _plane_errors(key, error, planes, is_conjugated(table, planes))
+            errors |= plane_parts(key, error, planes, is_conjugated(table, planes))
         found = apply_table(replace(table, diagonals=errors), dict(enumerate(self.met.slots)))
         actual = by_feature(np.mean(found**2, axis=0), table.output_map, draft.stages[stage].size)
         white = np.zeros(len(actual))
@@ -140,18 +154,13 @@ def noise_model(draft: Draft, images: int) -> NoiseModel:
     It assumes that the rounding errors of encoded weights are white. `NoiseModel.measured` gives a model without this
     assumption.
     """
-    met = MetPower(draft, draft.evidence.subset(images))
-    return NoiseModel(draft, met, tuple(np.ones(stage.size) for stage in draft.stages))
+    evidence = draft.evidence.subset(images)
+    known = draft.reach
+    if known is None or known.fresh.shape[1] != evidence.outputs.shape[1]:
+        known = reach(draft.stages, evidence, watched_outputs(draft.stages[-1].size))
+    return NoiseModel(draft, MetPower(draft, evidence), known, tuple(np.ones(stage.size) for stage in draft.stages))
 
 
-def _plane_errors(key: DiagonalKey, error: NDArray[Any], planes: int, conjugated: bool) -> dict[DiagonalKey, Array]:
-    """The error of an encoded constant, as errors of the diagonals that the constant combines.
-
-    conjugated: whether the conjugate is added later, which doubles the real part.
-    """
-    if not conjugated:
-        return {key: error}
-    if key.atom != 0:
-        return {key: 2 * error}
-    first = replace(key, input=key.input * planes)
-    return {first: 2 * error.real, replace(first, input=first.input + 1): -2 * error.imag}
+def watched_outputs(size: int) -> list[int]:
+    """The outputs whose errors are computed: all, or at most WATCHED_OUTPUTS evenly spaced ones of a larger number."""
+    return list(range(0, size, -(-size // WATCHED_OUTPUTS)))

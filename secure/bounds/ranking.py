@@ -1,8 +1,4 @@
-"""Which of two drafts with parameters is better, and which is good enough. Pure.
-
-Every measure here grows with the predicted errors. So a draft that holds a lower bound of its errors never ranks worse
-than the same draft with its exact errors.
-"""
+"""Which of two drafts with parameters is better, and which is good enough. Pure."""
 
 from __future__ import annotations
 
@@ -24,6 +20,8 @@ HOPELESS_ERROR, HOPELESS_DISAGREEMENT = 100.0, 0.25
 #: comfortable drafts the smaller modulus is better, not the smaller error.
 COMFORTABLE_DISAGREEMENT = 5e-5
 COMFORTABLE_ERROR = 0.02
+#: The most rows whose classes the search looks at.
+SEARCH_ROWS = 512
 
 
 def rank(draft: Draft) -> tuple[bool, float]:
@@ -41,13 +39,28 @@ def typical_sigma(draft: Draft) -> float:
 
 
 def disagreement(draft: Draft) -> float:
-    """The expected share of calibration images whose class changes.
+    """The share of rows whose class is expected to change, as the search estimates it.
 
-    Errors are known for a few images only. Their mean square over these stands for that on every image.
+    Errors are predicted for a few images only. Their mean square over these stands for that on every row.
     """
-    outputs = draft.evidence.outputs
+    outputs = draft.rows.outputs[:, :SEARCH_ROWS]
     typical = np.sqrt(np.mean(sigmas_of(draft) ** 2, axis=1, keepdims=True))
     return predicted_disagreement(outputs, np.broadcast_to(typical, outputs.shape))
+
+
+def predicted_error(draft: Draft) -> float:
+    """The bound of an output's error, in its units; before the assessment, as the search predicts it."""
+    found = draft.assessment
+    return BOUND_SIGMAS * float(sigmas_of(draft).max()) if found is None else found.error
+
+
+def excess(draft: Draft) -> float:
+    """The error divided by the acceptable error, or the expected share of changed classes divided by the acceptable
+    share; at most 1 is acceptable."""
+    if draft.allowed_error < inf:
+        return predicted_error(draft) / draft.allowed_error
+    found = draft.assessment
+    return (disagreement(draft) if found is None else found.disagreement) / draft.allowed_disagreement
 
 
 def is_hopeless(draft: Draft) -> bool:

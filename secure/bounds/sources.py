@@ -1,7 +1,16 @@
-"""Where the noise of a draft comes from: the variances that each stage adds, from primes and scales. Pure.
+"""Where the noise of a draft comes from: the variance that every source has, from primes and scales. Pure.
 
-`secure.bounds.propagate` computes what these variances cause at the outputs, and `secure.bounds.floor` a lower bound of
-that.
+The sources of a draft have one order, here and wherever their reach is given: the fresh input first, then by stage
+
+    switch      a key switch after the products: giant steps, folds, the conjugation; in a slot of the stage's value
+    constant    the plaintext that is added; in a slot of the value
+    for each atom that the stage reads
+        moved       a baby step; in a slot of what it rotates
+        summed      a key switch of the folds before the products; in a slot of the atom
+        rounding    a plaintext of weights; in a slot of the value, per unit of the square that it is multiplied with
+    square      relinearization and rescale; in a slot of the square
+
+`secure.bounds.reach` and `secure.bounds.slot_reach` say what one unit of each causes at the outputs.
 """
 
 from __future__ import annotations
@@ -9,41 +18,37 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from secure.drafting.draft import Draft, StageScales
 from secure.layout.diagonals import is_conjugated
 from secure.layout.folds import fold_groups, switches_after_folds
-from secure.noise import encoding_variance, planned_baby_variance, planned_key_switch_variance, rescale_variance
+from secure.noise import (
+    encoding_variance,
+    fresh_real_variance,
+    planned_baby_variance,
+    planned_key_switch_variance,
+    rescale_variance,
+)
 from secure.params import Params
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class StageRules:
-    """The part of a stage's noise that depends on neither primes nor scales.
+    """How often the sources of a stage occur, per feature; independent of primes and scales.
 
-    switches: variance that giant steps, folds and the conjugation add to a slot of the stage's value. moved: whether
-    the stage has baby steps, which rotate inputs before they are multiplied. summed: for each atom, variance that its
-    folds before the products add to a feature. rounding: for each atom, variance that rounding the weights adds, in
-    units of that of real constants. switches and summed are in units of the variance of one key switch.
+    switches: key switches that reach a slot of the stage's value. moved: whether the stage has baby steps. summed: for
+    each atom, the key switches that its folds before the products add to a feature. rounding: for each atom, what the
+    rounding of its constants adds, in units of that of real constants.
     """
 
     switches: float
     moved: bool
     summed: Mapping[int, float]
     rounding: Mapping[int, float]
-
-
-@dataclass(frozen=True)
-class StageNoise:
-    """Variances that one stage adds, after division by the scales.
-
-    value: to every slot of its value. reading: for each atom, to every feature that the stage reads. rounding: for
-    each atom, to a feature of the value, per unit of met power. square: to every slot of the value's square.
-    """
-
-    value: float
-    reading: Mapping[int, float]
-    rounding: Mapping[int, float]
-    square: float
 
 
 def stage_rules(draft: Draft) -> tuple[StageRules, ...]:
@@ -63,29 +68,34 @@ def stage_rules(draft: Draft) -> tuple[StageRules, ...]:
     return tuple(result)
 
 
-def stage_noises(
-    draft: Draft,
-    rules: Sequence[StageRules],
-    params: Params,
-    input_scale: float,
-    scales: Sequence[StageScales],
-    key_share: float,
-) -> tuple[StageNoise, ...]:
-    """The noise that every stage adds. key_share: see `NoiseModel.output_sigmas`."""
+def source_variances(
+    draft: Draft, params: Params, input_scale: float, scales: Sequence[StageScales], key_share: float
+) -> Array:
+    """The variance of every source after division by the scales, (sources,).
+
+    key_share: how much of a complex slot's variance counts, for errors that depend on the key; see
+    `NoiseModel.output_sigmas`.
+    """
     degree = draft.choice.degree
     atom_scales = [input_scale, *(scale.atom for scale in scales)]
-    result = []
-    for index, (stage, rule, scale) in enumerate(zip(draft.stages, rules, scales, strict=True)):
+    result = [fresh_real_variance(degree) / input_scale**2]
+    for index, (stage, scale) in enumerate(zip(draft.stages, scales, strict=True)):
         switch = key_share * planned_key_switch_variance(params, draft.stage_levels[index])
-        baby = key_share * planned_baby_variance(params, draft.stage_levels[index]) if rule.moved else 0.0
-        reading = {atom: (baby + rule.summed[atom] * switch) / atom_scales[atom] ** 2 for atom in stage.maps}
-        rounding = {
-            atom: rule.rounding[atom] * encoding_variance(degree) * (atom_scales[atom] / scale.value) ** 2
-            for atom in stage.maps
-        }
+        baby = key_share * planned_baby_variance(params, draft.stage_levels[index])
+        result += [switch / scale.value**2, encoding_variance(degree) / scale.value**2]
+        for atom in stage.maps:
+            rounding = encoding_variance(degree) * (atom_scales[atom] / scale.value) ** 2
+            result += [baby / atom_scales[atom] ** 2, switch / atom_scales[atom] ** 2, rounding]
         square = switch / scale.value**4 if stage.squared else 0.0
         if draft.rescaled[index]:  # of two rescales in a row, the second divides the rounding error of the first
             square += key_share * rescale_variance(degree) / scale.atom**2
-        value = (rule.switches * switch + encoding_variance(degree)) / scale.value**2
-        result.append(StageNoise(value, reading, rounding, square))
-    return tuple(result)
+        result.append(square)
+    return np.array(result)
+
+
+def random_sources(draft: Draft) -> NDArray[np.bool_]:
+    """Which sources are drawn anew in every run, (sources,). Those of rounded plaintexts are not."""
+    result = [True]
+    for stage in draft.stages:
+        result += [True, False, *([True, True, False] * len(stage.maps)), True]
+    return np.array(result)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from math import inf
 from typing import Any
 
 import numpy as np
@@ -28,17 +27,21 @@ from compress.network import Network
 from compress.robust import InputRange, describe_outliers, find_outliers, input_range, without_outliers
 from compress.scores import scoring_of
 from secure.bounds.edges import gather_edges
+from secure.bounds.ranking import predicted_error
 from secure.bundle.client_file import client_digest
 from secure.bundle.files import plan_digest
+from secure.bundle.interface import interface_of
 from secure.bundle.specs import Bundle, ClientSpec, ServerSpec
+from secure.compiling.allowed import allowed_error
+from secure.compiling.estimate import check_size
+from secure.compiling.judging import judged_rows, promise_warnings, search_reach
 from secure.compiling.reporting import compile_report
 from secure.compiling.search import START, Alternative, Outcome, search
-from secure.drafting.draft import Draft, Evidence, gather_evidence
+from secure.drafting.draft import Draft, gather_evidence
 from secure.kernels.counts import KernelTimes
 from secure.kernels.requests import TYPICAL_REQUEST_TIMES, RequestPrices, RequestTimes
-from secure.layout.packing import SlotMap
+from secure.layout.packing import read_slots
 from secure.limits import Limits
-from secure.noise import BOUND_SIGMAS
 from secure.params import GUIDELINE_2024_LOG2_QP, RING_DEGREES
 from secure.parties.release import DEFAULT_ANSWERS, release_cost
 from secure.passes import run_passes
@@ -47,14 +50,12 @@ from secure.stages.stages import network_stages
 from secure.stages.trim import trimmed
 
 Array = NDArray[np.float64]
+Rows = NDArray[np.floating[Any]]
 
 logger = logging.getLogger(__name__)
 
 #: The limits of a call that names none.
 DEFAULT_LIMITS = Limits()
-
-#: For a network with one output: the largest acceptable error relative to the output's root mean square.
-ACCEPTABLE_RELATIVE_ERROR = 0.05
 
 #: For a useful answer of a deep network, the fewest bits of a rescaling prime, of the modulus that is left at the end,
 #: and of the special prime.
@@ -70,19 +71,23 @@ def compile_network(
     times: KernelTimes,
     seal_times: KernelTimes | None = None,
     request_times: RequestTimes = TYPICAL_REQUEST_TIMES,
+    held_out: Rows | None = None,
     limits: Limits = DEFAULT_LIMITS,
     accepted: InputRange | None = None,
     progress: Progress | None = None,
 ) -> Bundle:
     """The bundle of a network, calibrated on images of shape (images, *input_shape).
 
-    accepted: the inputs that clients may encrypt; by default what the images support (`compress.robust`). Images that
-    are outliers are left out, and the report's `warnings` name them.
+    held_out: rows of the same shape that the network was not trained on. Errors and changed classes are judged on them;
+    without them on the calibration images, and the report's `warnings` say what that leaves open. accepted: the inputs
+    that clients may encrypt; by default what the images support (`compress.robust`). Images that are outliers are left
+    out, and the report's `warnings` name them.
 
     times: kernel times of the server's machine under the engine. seal_times: those under SEAL, for networks that need
     larger primes than the engine takes; by default `times`. request_times: those of encryption, loading and decryption.
     limits: see `secure.limits`. progress: called with the name of a step and the share done, from 0 to 1.
-    Raises: PlanBudgetError when every plan that is precise enough exceeds a limit in bytes; CompileError
+    Raises: CompilationSizeError, before any work, when compiling is estimated to take more memory or time than the
+    limits allow; PlanBudgetError when every plan that is precise enough exceeds a limit in bytes; CompileError
     (LevelBudgetError, SlotOverflowError, PrecisionError, PlanError) naming the layer; CalibrationError;
     InputShapeError.
     """
@@ -95,26 +100,15 @@ def compile_network(
             f"calibration images: shape {images.shape[1:]}; the network takes {network.input_shape}; "
             "compile with the data it was converted with"
         )
+    check_size(network, len(images), limits)
     outliers = find_outliers(images)
     given, images = len(images), np.asarray(without_outliers(images))
     accepted = accepted or input_range(images)
-    stages = trimmed(network_stages(network))
-    evidence = gather_evidence(stages, images)
-    if not all(np.isfinite(value).all() for value in evidence.values):
-        raise CalibrationError(
-            stages[-1].layer, "its value overflows on calibration inputs; convert it with smaller ranges"
-        )
     report("lay out", 0.0)
-    start = Draft(
-        stages=stages,
-        evidence=evidence,
-        choice=START,
-        edges=gather_edges(stages, images, accepted.low, accepted.high),
-        allowed_error=_allowed_error(evidence, limits),
-        allowed_disagreement=limits.max_disagreement,
+    start = replace(
+        _first_draft(network, images, held_out, accepted, limits),
         times=times,
         requests=RequestPrices(times=request_times, link_mbit_s=limits.link_mbit_s),
-        round_trip=limits.objective == "round-trip",
     )
     outcome = search(start, times, seal_times or times, limits, report)
     if outcome.best is None or outcome.times is None:
@@ -122,24 +116,42 @@ def compile_network(
     report("write the plan", 0.95)
     final = run_passes(outcome.best, start=emit)
     if final is None:
-        raise CompileError(stages[-1].layer, "a pass gave up after the parameters were chosen; this is a defect of it")
+        raise CompileError(
+            start.stages[-1].layer, "a pass gave up after the parameters were chosen; this is a defect of it"
+        )
     logger.info("chose %s of %d alternatives", final.choice, len(outcome.weighed))
     bundle = bundle_of(network, final, outcome.weighed, outcome.times, accepted)
+    warnings = promise_warnings(final)
     if outliers:
-        said = f"calibration inputs: {describe_outliers(outliers, given)}"
-        bundle = replace(bundle, report={**bundle.report, "warnings": [said]})
+        warnings.append(f"calibration inputs: {describe_outliers(outliers, given)}")
+    if warnings:
+        bundle = replace(bundle, report={**bundle.report, "warnings": warnings})
     report("compiled", 1.0)
     return bundle
 
 
-def _allowed_error(evidence: Evidence, limits: Limits) -> float:
-    """The largest acceptable error of an output, in its units, at six standard deviations.
+def _first_draft(network: Network, images: Array, held_out: Rows | None, accepted: InputRange, limits: Limits) -> Draft:
+    """The draft that the search starts from: stages, and all that is known of the values that they take.
 
-    Infinite if only the share of changed classes is limited.
+    Raises: CalibrationError where values overflow; what `judged_rows` raises.
     """
-    if limits.max_error is not None:
-        return limits.max_error
-    return ACCEPTABLE_RELATIVE_ERROR * evidence.value_rms[-1] if evidence.outputs.shape[0] == 1 else inf
+    stages = trimmed(network_stages(network))
+    evidence = gather_evidence(stages, images)
+    if not all(np.isfinite(value).all() for value in evidence.values):
+        raise CalibrationError(
+            stages[-1].layer, "its value overflows on calibration inputs; convert it with smaller ranges"
+        )
+    return Draft(
+        stages=stages,
+        evidence=evidence,
+        choice=START,
+        judged=judged_rows(stages, images, held_out, accepted, network.input_shape),
+        reach=search_reach(stages, evidence),
+        edges=gather_edges(stages, images, accepted.low, accepted.high),
+        allowed_error=allowed_error(evidence.outputs, limits, scoring_of(network.about)),
+        allowed_disagreement=limits.max_disagreement,
+        round_trip=limits.objective == "round-trip",
+    )
 
 
 def _failure(outcome: Outcome, limits: Limits) -> CipherpressError:
@@ -152,9 +164,9 @@ def _failure(outcome: Outcome, limits: Limits) -> CipherpressError:
             f"no plan that is precise enough keeps to the budget; the first one found has {outcome.over_budget}; "
             "raise --budget-keys or --budget-upload, or allow a larger error with --max-error or --max-disagreement"
         )
-    if outcome.closest is not None and (sigmas := outcome.closest[1].output_sigmas) is not None:
+    if outcome.closest is not None:
         excess, draft = outcome.closest
-        bound = BOUND_SIGMAS * float(sigmas.max())
+        bound = predicted_error(draft)
         wanted = f"{limits.max_error:g}" if limits.max_error is not None else f"{bound / excess:.3g}"
         return PrecisionError(
             draft.stages[-1].layer,
@@ -206,9 +218,8 @@ def bundle_of(
     the inputs that clients may encrypt; by default what the calibration inputs support.
     Raises: CompileError for a draft without a plan or without predicted errors.
     """
-    plan = draft.plan
-    sigmas = draft.output_sigmas
-    if plan is None or sigmas is None:
+    plan, found = draft.plan, draft.assessment
+    if plan is None or found is None:
         raise CompileError(draft.stages[-1].layer, "its draft has no plan or no predicted errors; run all passes first")
     bundle_id = plan_digest(plan)
     accepted = accepted or input_range(draft.evidence.atoms[0].T.reshape(-1, *network.input_shape))
@@ -223,10 +234,11 @@ def bundle_of(
         input_low=accepted.low,
         input_high=accepted.high,
         output_shape=network.output_shape,
-        output_slots=_read_slots(draft.tables[-1].output_map, draft.stages[-1].size),
+        output_slots=read_slots(draft.tables[-1].output_map, draft.stages[-1].size),
         output_levels=tuple(plan.level_of(value) for value in plan.outputs),
         output_scales=tuple(plan.scale_of(value) for value in plan.outputs),
-        predicted_logit_error=BOUND_SIGMAS * float(sigmas.max()),
+        predicted_logit_error=found.error,
+        interface=interface_of(network.about),
     )
     report = compile_report(network, draft, times, weighed=[alternative.as_json() for alternative in weighed])
     server = ServerSpec(bundle_id=bundle_id, plan=plan, client_digest=client_digest(client))
@@ -240,17 +252,3 @@ def _release_report(network: Network, client: ClientSpec, outputs: Array) -> dic
     scores = outputs.T - (scoring.threshold if len(outputs) == 1 else 0.0) if scoring.names_classes else None
     cost = release_cost(client.predicted_logit_error, len(outputs), scores=scores)
     return {"answers": DEFAULT_ANSWERS, **asdict(cost)}
-
-
-def _read_slots(output_map: SlotMap, size: int) -> NDArray[np.int32]:
-    """(size, 2): the ciphertext and the slot where the client reads each output.
-
-    Of several copies, the one nearest to the middle slot is read, since the first slots have most noise under SEAL.
-    """
-    slots = output_map.shape[1]
-    result = np.zeros((size, 2), dtype=np.int32)
-    for feature in range(size):
-        ciphertext, slot = np.nonzero(output_map == feature)
-        best = int(np.argmin(np.abs(slot - slots // 2)))
-        result[feature] = ciphertext[best], slot[best]
-    return result

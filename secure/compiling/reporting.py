@@ -7,11 +7,12 @@ from dataclasses import asdict
 from typing import Any
 
 from compress.network import Network
+from compress.scores import scoring_of
+from secure.compiling.allowed import names_a_class
 from secure.drafting.draft import Draft
 from secure.kernels.counts import KernelCounts, KernelTimes
 from secure.kernels.engine import engine_kernels
 from secure.kernels.seal import plan_seal_kernels
-from secure.noise import BOUND_SIGMAS
 from secure.params import SECURITY_BITS
 from secure.plan import Kind, Plan
 
@@ -25,11 +26,16 @@ def compile_report(
 
     Raises: ValueError for a draft without a plan or without predicted errors.
     """
-    plan, sigmas = draft.plan, draft.output_sigmas
-    if plan is None or sigmas is None:
+    plan, found = draft.plan, draft.assessment
+    if plan is None or found is None:
         raise ValueError("the draft has no plan or no predicted errors; run all passes first")
     server_ms = times.milliseconds(sum(_operation_kernels(plan), KernelCounts()))
     request = draft.requests.plan_cost(plan)
+    changes = {
+        "predicted_disagreement": found.disagreement_limit,
+        "expected_disagreement": found.disagreement,
+        "disagreement_rows": found.class_rows,
+    }
     return {
         "version": REPORT_VERSION,
         "mode": "latency",
@@ -40,8 +46,12 @@ def compile_report(
         "predicted_server_ms": server_ms,
         "predicted_round_trip_ms": server_ms + request.milliseconds,
         "request": {**asdict(request), "link_mbit_s": draft.requests.link_mbit_s},
-        "predicted_logit_error": BOUND_SIGMAS * float(sigmas.max()),
-        "predicted_disagreement": draft.expected_disagreement,
+        "predicted_logit_error": found.error,
+        "predicted_systematic_error": found.systematic_error,
+        "predicted_random_error": found.random_error,
+        "error_rows": found.rows,
+        **(changes if names_a_class(scoring_of(network.about), len(draft.evidence.outputs)) else {}),
+        "held_out": draft.rows.held_out,
         "calibration_images": int(draft.evidence.atoms[0].shape[1]),
         "layers": _layers(plan, times),
         "layouts": [

@@ -15,17 +15,14 @@ from itertools import groupby, product
 from math import inf
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from compress.dataset import Progress
 from compress.errors import CompileError, PlanError, SlotOverflowError
+from secure.bounds.ranking import excess
 from secure.drafting.draft import Choice, Draft, Rescaling
 from secure.drafting.stage_cost import stage_work
 from secure.drafting.work import draft_key_count, draft_milliseconds, draft_seal_milliseconds, request_milliseconds
 from secure.kernels.counts import KernelTimes
 from secure.limits import Limits
-from secure.noise import BOUND_SIGMAS
 from secure.params import ENGINE_PRIME_BITS, GUIDELINE_2024_LOG2_QP, MAX_PRIME_BITS, MIN_PRIME_BITS, RING_DEGREES
 from secure.passes import Pass, run_passes
 from secure.passes.choose_parameters import choose_parameters
@@ -33,8 +30,6 @@ from secure.passes.choose_rotations import choose_rotations
 from secure.passes.emit import emit
 from secure.passes.place_rescales import place_rescales
 from secure.seal.sizes import ciphertext_bytes, evaluation_keys_bytes
-
-Array = NDArray[np.float64]
 
 logger = logging.getLogger(__name__)
 
@@ -183,10 +178,10 @@ def _verdict(done: Draft | None, limits: Limits, outcome: Outcome) -> str:
     """
     if done is None or done.output_sigmas is None:
         return "modulus does not fit"
-    excess = _excess(done, done.output_sigmas)
-    if excess > 1:
-        outcome.closest = min(outcome.closest or (excess, done), (excess, done), key=lambda pair: pair[0])
-        return f"error {excess:.1f} times too large"
+    times = excess(done)
+    if times > 1:
+        outcome.closest = min(outcome.closest or (times, done), (times, done), key=lambda pair: pair[0])
+        return f"error {times:.1f} times too large"
     exceeded = exceeded_bytes(limits, done)
     outcome.over_budget = outcome.over_budget or exceeded
     return exceeded or ""
@@ -279,11 +274,4 @@ def _narrow_enough(start: Draft) -> Draft:
 
 def is_right(draft: Draft) -> bool:
     """Whether a draft's predicted error is acceptable."""
-    return draft.output_sigmas is not None and _excess(draft, draft.output_sigmas) <= 1
-
-
-def _excess(draft: Draft, sigmas: Array) -> float:
-    """The predicted error divided by the acceptable error; at most 1 is acceptable."""
-    if draft.allowed_error < inf:
-        return BOUND_SIGMAS * float(sigmas.max()) / draft.allowed_error
-    return draft.expected_disagreement / draft.allowed_disagreement
+    return draft.output_sigmas is not None and excess(draft) <= 1

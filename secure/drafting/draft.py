@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from math import inf
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,10 @@ from secure.limits import ACCEPTABLE_DISAGREEMENT
 from secure.params import ENGINE_PRIME_BITS, Params
 from secure.plan import Plan
 from secure.stages.stages import Stage, run_stages
+
+if TYPE_CHECKING:
+    from secure.bounds.assessment import Assessment
+    from secure.bounds.reach import Reach
 
 Array = NDArray[np.float64]
 
@@ -101,6 +106,19 @@ class Evidence:
         return tuple(max(float(np.sqrt(np.mean(value**2))), 1e-12) for value in self.values)
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Inputs on which a draft's errors and its classes are judged.
+
+    inputs: (rows, features). outputs: those of the network, (outputs, rows). held_out: whether the network was not
+    trained on them.
+    """
+
+    inputs: Array
+    outputs: Array
+    held_out: bool
+
+
 def gather_evidence(stages: tuple[Stage, ...], images: Array) -> Evidence:
     """Run the stages in clear on calibration images (images, *input_shape)."""
     atoms, values = run_stages(stages, images)
@@ -164,6 +182,8 @@ class Draft:
     stages: tuple[Stage, ...]
     evidence: Evidence
     choice: Choice
+    judged: Rows | None = None  # see `rows`
+    reach: Reach | None = None  # of errors on the calibration images that the search looks at; None: computed at need
     edges: Evidence | None = None  # values on inputs at the edge of the accepted range (`secure.bounds.edges`)
     allowed_error: float = inf  # at six standard deviations, in the outputs' units; infinite: no limit
     allowed_disagreement: float = ACCEPTABLE_DISAGREEMENT  # share of changed classes; counts without an allowed_error
@@ -185,10 +205,16 @@ class Draft:
     params: Params | None = None
     input_scale: float = 0.0
     scales: tuple[StageScales, ...] = ()
-    output_sigmas: Array | None = None  # (outputs, images), standard deviations of the outputs' errors, for a bound
-    expected_disagreement: float = 1.0  # share of calibration images whose class changes, on average over keys
+    output_sigmas: Array | None = None  # (outputs, images), standard deviations of errors, as the search predicts them
+    shares: Array | float = 1.0  # see `secure.bounds.propagate.NoiseModel`
+    assessment: Assessment | None = None  # what the errors and the share of changed classes are, from `rows`
     # emit
     plan: Plan | None = None
+
+    @property
+    def rows(self) -> Rows:
+        """The inputs that the draft is judged on: the given ones, or those of calibration."""
+        return self.judged or Rows(self.evidence.atoms[0].T, self.evidence.outputs, held_out=False)
 
     @property
     def levels(self) -> int:

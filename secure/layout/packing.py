@@ -165,3 +165,17 @@ def spread(values: NDArray, slot_map: SlotMap) -> NDArray[np.float64]:
     """The slots (..., ciphertexts, slots) of flat features (..., features); zero where the map is EMPTY."""
     padded = np.concatenate([values, np.zeros((*values.shape[:-1], 1))], axis=-1)
     return np.asarray(padded[..., slot_map], dtype=np.float64)
+
+
+def read_slots(output_map: SlotMap, size: int) -> NDArray[np.int32]:
+    """(size, 2): the ciphertext and the slot where the client reads each output.
+
+    Of several copies, the one nearest to the middle slot is read, since the first slots have most noise under SEAL.
+    """
+    slots = output_map.shape[1]
+    result = np.zeros((size, 2), dtype=np.int32)
+    for feature in range(size):
+        ciphertext, slot = np.nonzero(output_map == feature)
+        best = int(np.argmin(np.abs(slot - slots // 2)))
+        result[feature] = ciphertext[best], slot[best]
+    return result

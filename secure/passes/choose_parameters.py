@@ -2,21 +2,22 @@
 
 First all atoms get the same precision, and all stages get the same (`secure.passes.chains`). For every number of weight
 bits and every margin of the special prime, the activations get all bits that the modulus has left. Then the best chain
-is refined: bits are added, or moved from one atom or stage to another, as long as the predicted errors improve. This
-considers thousands of chains. Noise is propagated only for those whose lower bound (`secure.bounds.floor`) may win.
+is refined: bits are added, or moved from one atom or stage to another, as long as the predicted errors improve. The
+result is assessed: the errors of its rounded plaintexts are computed on many rows (`secure.bounds.assessment`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from compress.errors import InsecureParametersError, PlanError
+from secure.bounds.assessment import FEW_ROWS, assess
 from secure.bounds.propagate import NoiseModel, noise_model
-from secure.bounds.ranking import disagreement, is_allowed, is_hopeless, rank, sigmas_of, typical_sigma
+from secure.bounds.ranking import disagreement, excess, is_hopeless, rank, sigmas_of, typical_sigma
 from secure.drafting.draft import Draft
 from secure.params import ENGINE_PRIME_BITS, GUIDELINE_2024_LOG2_QP, MIN_PRIME_BITS, Params
 from secure.passes.chains import Precision, apply_chain, wanted_chain
@@ -30,26 +31,24 @@ SEAL_MARGIN_BITS = (10, 7, 5, 4)
 #: How many bits refinement moves at a time, and how often it tries all moves.
 REFINING_BITS = (2.0, 1.0, 0.5, 0.25)
 REFINING_ROUNDS = 3
+#: The most moves of one turn.
+MOST_MOVES = 144
 #: A chain with a larger share of changed classes than this is not refined.
 WORTH_REFINING = 0.1
+#: A draft whose error is so many times too large on few rows is not assessed on more.
+CLEARLY_TOO_LARGE = 1.5
 #: Bits kept free below the security guideline, for the rounding from wanted sizes to actual primes.
 ROUNDING_BITS = 0.01
 #: How often the search runs at most. Each run after the first assumes the rounding errors that the plaintexts really
 #: have at the scales found before (`NoiseModel.measured`).
 EXCESS_ROUNDS = 4
-#: The share of the real part in the variance of a complex slot, on average over keys.
-REAL_SHARE = 0.5
-#: Calibration images for which noise is propagated: while searching, and for the report.
+#: Calibration images on which the noise of chains is predicted.
 SEARCH_IMAGES = 8
-REPORT_IMAGES = 64
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A draft with parameters, and the precision that they were made for.
-
-    The draft's output_sigmas are the predicted errors or, for a floor, a lower bound of them.
-    """
+    """A draft with parameters and predicted errors, and the precision that they were made for."""
 
     draft: Draft
     precision: Precision
@@ -60,52 +59,52 @@ class Candidate:
 
 
 def choose_parameters(draft: Draft) -> Draft | None:
-    """Fill params, input_scale, scales, output_sigmas and expected_disagreement.
+    """Fill params, input_scale, scales, output_sigmas and, for a draft that is not hopeless, the assessment.
 
     Returns: None when no chain fits this ring.
     """
     if (draft.levels + 1) * MIN_PRIME_BITS > _limit(draft):
         return None  # not even the smallest primes fit, one for every level and the special one
     model = noise_model(draft, SEARCH_IMAGES)
+    rough = min(_uniform(model), key=lambda one: one.rank, default=None)
+    if rough is None or is_hopeless(rough.draft):
+        return None if rough is None else rough.draft
+    model = model.in_slots()
     found: list[Draft] = []
     chosen: Candidate | None = None
     for _ in range(EXCESS_ROUNDS):
-        assumed, floors = model, list(_uniform_floors(model))
-        least = _least(model, floors, lambda one: one.rank)
-        if least is None:
+        assumed, tried = model, list(_uniform(model))
+        if not tried:
             break
-        chosen, model = least, model.measured(least.draft.input_scale, least.draft.scales)
+        chosen = min(tried, key=lambda one: one.rank)
+        model = model.measured(chosen.draft.input_scale, chosen.draft.scales)
         found.append(_rated(model, chosen.draft))
         if is_hopeless(chosen.draft):
-            return _with_disagreement(model, found[-1])
+            return found[-1]
         if all((new <= old).all() for new, old in zip(model.excess, assumed.excess, strict=True)):
             break
     if chosen is None:
         return None
     refined = _refined(model, replace(chosen, draft=found[-1])).draft
     found.append(_rated(model.measured(refined.input_scale, refined.scales), refined))
-    report = noise_model(draft, REPORT_IMAGES)
-    reported = _reported(report, min(found, key=rank))
-    # On the report's images, which are more than the search's, the error may be too large. Then precision comes first.
-    if not is_allowed(reported):
-        precise = _least(assumed, floors, lambda one: (False, typical_sigma(one.draft)))
-        reported = _reported(report, found[-1] if precise is None else precise.draft)
-    return reported
+    best = _assessed(min(found, key=rank))
+    if excess(best) <= 1:
+        return best
+    # The search looks at few images and at the mean over draws of rounding errors. Where that was too optimistic,
+    # precision comes first.
+    precise = min(tried, key=lambda one: typical_sigma(one.draft)).draft
+    if precise.scales == best.scales:
+        return best
+    again = _assessed(_rated(model.measured(precise.input_scale, precise.scales), precise))
+    return min(best, again, key=excess)
 
 
-def _reported(model: NoiseModel, draft: Draft) -> Draft:
-    """The draft with the errors and the changed classes that are predicted on the model's images.
-
-    The rounding errors of plaintexts are those of the draft's own scales.
-    """
-    measured = model.measured(draft.input_scale, draft.scales)
-    return _with_disagreement(measured, _rated(measured, draft))
-
-
-def _with_disagreement(model: NoiseModel, draft: Draft) -> Draft:
-    """The draft with the expected share of changed classes, on average over keys."""
-    sigmas = model.output_sigmas(_params(draft), draft.input_scale, draft.scales, REAL_SHARE)
-    return replace(draft, expected_disagreement=disagreement(replace(draft, output_sigmas=sigmas)))
+def _assessed(draft: Draft) -> Draft:
+    """The draft with its assessment, from few rows where these show that it is too imprecise."""
+    few = replace(draft, assessment=assess(draft, FEW_ROWS))
+    if excess(few) > CLEARLY_TOO_LARGE:
+        return few
+    return replace(draft, assessment=assess(draft))
 
 
 def _limit(draft: Draft) -> float:
@@ -113,17 +112,17 @@ def _limit(draft: Draft) -> float:
     return GUIDELINE_2024_LOG2_QP[draft.choice.degree] - ROUNDING_BITS
 
 
-def _uniform_floors(model: NoiseModel) -> Iterator[Candidate]:
-    """Floors with one precision for all atoms and one for all stages, the atoms as precise as fits."""
+def _uniform(model: NoiseModel) -> Iterator[Candidate]:
+    """Candidates with one precision for all atoms and one for all stages, the atoms as precise as fits."""
     stages = len(model.draft.stages)
     atoms = 1 + sum(stage.squared for stage in model.draft.stages)
     margins = ENGINE_MARGIN_BITS if model.draft.choice.prime_bits <= ENGINE_PRIME_BITS else SEAL_MARGIN_BITS
     for weight_bits in WEIGHT_BITS:
         for margin in margins:
             precision = _most_precise(model, Precision((0.0,) * atoms, (weight_bits,) * stages, margin))
-            floor = None if precision is None else _floor(model, precision)
-            if floor is not None:
-                yield floor
+            candidate = None if precision is None else _candidate(model, precision)
+            if candidate is not None:
+                yield candidate
 
 
 def _most_precise(model: NoiseModel, precision: Precision) -> Precision | None:
@@ -144,8 +143,8 @@ def _most_precise(model: NoiseModel, precision: Precision) -> Precision | None:
     return found
 
 
-def _floor(model: NoiseModel, precision: Precision) -> Candidate | None:
-    """The candidate for a precision, with a lower bound of its errors. None if its chain does not fit this ring."""
+def _candidate(model: NoiseModel, precision: Precision) -> Candidate | None:
+    """The candidate for a precision. None if its chain does not fit this ring or its errors overflow."""
     limit = _limit(model.draft)
     chain = wanted_chain(model, precision)
     if chain is None or chain.log2_qp > limit:
@@ -157,34 +156,8 @@ def _floor(model: NoiseModel, precision: Precision) -> Candidate | None:
     if draft.log2_qp > limit:
         return None
     with np.errstate(over="ignore", invalid="ignore"):  # a hopeless chain's noise overflows, and is dropped
-        least = model.least_sigmas(_params(draft), draft.input_scale, draft.scales)
-    return Candidate(replace(draft, output_sigmas=least), precision) if np.isfinite(least).all() else None
-
-
-def _exact(model: NoiseModel, floor: Candidate) -> Candidate | None:
-    """The candidate with the errors that the model predicts; None if they overflow."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        draft = _rated(model, floor.draft)
-    return replace(floor, draft=draft) if np.isfinite(sigmas_of(draft)).all() else None
-
-
-def _least(
-    model: NoiseModel, floors: Sequence[Candidate], key: Callable[[Candidate], tuple[bool, float]]
-) -> Candidate | None:
-    """The candidate whose key is least; of equal ones the first. None if the errors of all candidates overflow.
-
-    Keys are compared for the predicted errors, not for the lower bounds that the floors hold.
-    key: must grow with the errors, so that the key of a floor is a lower bound. Floors are tried in the order of their
-    keys, until the key of a floor exceeds the best key found.
-    """
-    best: tuple[tuple[bool, float], int, Candidate] | None = None
-    for lowest, place in sorted((key(floor), place) for place, floor in enumerate(floors)):
-        if best is not None and lowest > best[0]:
-            break
-        exact = _exact(model, floors[place])
-        if exact is not None and (best is None or (key(exact), place) < best[:2]):
-            best = key(exact), place, exact
-    return None if best is None else best[2]
+        rated = _rated(model, draft)
+    return Candidate(rated, precision) if np.isfinite(sigmas_of(rated)).all() else None
 
 
 def _refined(model: NoiseModel, best: Candidate) -> Candidate:
@@ -195,13 +168,10 @@ def _refined(model: NoiseModel, best: Candidate) -> Candidate:
     if disagreement(best.draft) > WORTH_REFINING or best.rank[0] is False:
         return best
     for bits in REFINING_BITS:
-        for _ in range(REFINING_ROUNDS):
+        for turn in range(REFINING_ROUNDS):
             start = best
-            for precision in _moves(best.precision, bits):
-                floor = _floor(model, precision)
-                if floor is None or floor.rank >= best.rank:
-                    continue
-                candidate = _exact(model, floor)
+            for precision in _moves(best.precision, bits, turn):
+                candidate = _candidate(model, precision)
                 if candidate is not None and candidate.rank < best.rank:
                     best = candidate
             if best is start:
@@ -209,17 +179,23 @@ def _refined(model: NoiseModel, best: Candidate) -> Candidate:
     return best
 
 
-def _moves(precision: Precision, bits: float) -> Iterator[Precision]:
-    """Every precision with one number raised by `bits`, or with one raised and another lowered."""
-    for up in precision.coordinates:
+def _moves(precision: Precision, bits: float, turn: int) -> Iterator[Precision]:
+    """Every precision with one number raised by `bits`, or with one raised and another lowered.
+
+    Of more than MOST_MOVES, evenly spaced ones, in every turn others: pairs grow with the square of the depth.
+    """
+    every = precision.coordinates
+    moves = [(up, down) for up in every for down in (up, *(other for other in every if other != up))]
+    step = -(-len(moves) // MOST_MOVES)
+    for up, down in moves[turn % step :: step]:
         raised = precision.moved(up, bits)
-        yield raised
-        yield from (raised.moved(down, -bits) for down in precision.coordinates if down != up)
+        yield raised if up == down else raised.moved(down, -bits)
 
 
 def _rated(model: NoiseModel, draft: Draft) -> Draft:
     """The draft with the errors that a model predicts for its parameters."""
-    return replace(draft, output_sigmas=model.output_sigmas(_params(draft), draft.input_scale, draft.scales))
+    sigmas = model.output_sigmas(_params(draft), draft.input_scale, draft.scales)
+    return replace(draft, output_sigmas=sigmas, shares=model.shares)
 
 
 def _params(draft: Draft) -> Params:

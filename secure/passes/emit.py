@@ -14,7 +14,7 @@ from secure.drafting.draft import Draft, Split
 from secure.layout.diagonals import DiagonalKey, is_conjugated, plane_constants
 from secure.layout.folds import Move, fold_groups
 from secure.params import Params
-from secure.plan import Constant, Kind, Op, Plan
+from secure.plan import Constant, Kind, Op, Plan, stored
 
 Array = NDArray[np.float64]
 
@@ -81,7 +81,7 @@ class PlanWriter:
         return value
 
     def _constant(self, slots: NDArray[Any], level: int, scale: float) -> int:
-        kept: NDArray[Any] = slots.astype(np.complex64 if np.iscomplexobj(slots) else np.float32)
+        kept = stored(slots)
         kept.setflags(write=False)  # saves Constant a copy
         self.constants.append(Constant(kept, level, scale))
         return len(self.constants) - 1
