@@ -13,6 +13,7 @@ blocks.py              block pruning: allocations, power terms, families and the
 savings.py             what each method saves under encryption
 objective.py           OPQ's objective "encrypted" beside "storage"
 fixed_plans.py         the plan that the search chooses beside ten fixed ones
+requests.py            what a request costs beside the plan, through SEAL and without it
 threads.py             one request on one thread and on two
 joint.py               joint quantization of every zoo network, and integers against simulation
 train_tutorial.py      trains the tutorial's network; its weights are committed
@@ -43,4 +44,5 @@ BENCHMARKS = {
     "methods": "benchmarks.costmodel_methods",
     "noise": "benchmarks.noise",
     "threads": "benchmarks.threads",
+    "requests": "benchmarks.requests",
 }
