@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compress.errors import FormatError
-from compress.json_file import read_object
 
 if TYPE_CHECKING:
     from torch import nn
@@ -73,6 +72,8 @@ def load(folder: str | Path, module: nn.Module | None = None) -> CompressedModel
 
 def artifact_kind(folder: str | Path) -> str | None:
     """ "bundle", "network", "compressed" or "weights", by what lies in the folder; None for anything else."""
+    from compress.json_file import read_object
+
     path = Path(folder)
     if (path / "client.json").is_file():
         return "bundle"

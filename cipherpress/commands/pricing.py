@@ -14,7 +14,6 @@ from cipherpress.commands.command import command
 from cipherpress.commands.console import Output, size
 from cipherpress.commands.options import bundle_argument, force_option, output_options, path_option
 from compress.errors import FormatError, ModelError
-from compress.json_file import read_object
 
 if TYPE_CHECKING:
     from hwmodel.architecture import Architecture
@@ -164,6 +163,8 @@ def report_command(
 
 
 def _measured_run(path: Path) -> dict[str, Any]:
+    from compress.json_file import read_object
+
     try:
         run = read_object(path)
     except FormatError as error:
