@@ -104,6 +104,10 @@ class _Tracer(fx.Tracer):
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **named: Any) -> Any:
         if kind == "placeholder" and args and self.values:
             return args[0]  # an argument of forward after the input has its default
+        if target in ("squeeze", torch.squeeze) and len(args) == 1 and not kwargs and args[0].batched:
+            # without an axis the batch would go too where it has one input
+            kept = (size for size in args[0].example.shape[1:] if size != 1)
+            kind, target, args = "call_method", "reshape", (args[0], args[0].size(0), *kept)
         if kind == "call_function" and target is not operator.getitem:
             args = tuple(_spread(part) for part in args)
             kwargs = {name: _spread(part) for name, part in kwargs.items()}
