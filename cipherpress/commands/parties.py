@@ -21,6 +21,10 @@ from cipherpress.commands.options import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from secure.bundle.interface import Interface
     from secure.parties.client import Client
 
 secret_key_option = path_option("--key", required=True, help="secret.key")
@@ -50,7 +54,12 @@ def keygen_command(out: Output, bundle: Path, max_key_bytes: float | None, outpu
 @command("encrypt", "cipherpress encrypt out/bundle --key out/keys/secret.key --input x.npy -o x.ct")
 @bundle_argument
 @secret_key_option
-@path_option("--input", "source", required=True, help="An .npy array or an image file.")
+@path_option(
+    "--input",
+    "source",
+    required=True,
+    help="An .npy array or an image file; an .npz with several inputs.",
+)
 @click.option("--row", type=int, help="Which input of an .npy batch, from 0.")
 @clip_option
 @output_options
@@ -62,7 +71,7 @@ def encrypt_command(
 
     output.refuse_existing()
     client = _client(bundle, key)
-    values = read_input(source, client.spec.input_shape, row)
+    values = read_input(source, client.spec.input_shape, row, client.spec.interface.input_parts)
     clipped = client.clip(values) if clip else None
     request = client.encrypt(values if clipped is None else clipped.values)
     output.write(request)
@@ -114,7 +123,7 @@ def run_command(out: Output, bundle: Path, key: Path, source: Path, output: Dest
 @path_option("-o", "--output", "path", help="Also save the scores as .npy.")
 @force_option
 def decrypt_command(out: Output, bundle: Path, key: Path, source: Path, path: Path | None, force: bool) -> None:
-    """Decrypt an answer; prints the classes with their scores, best first."""
+    """Decrypt an answer; prints the classes with their scores, best first, or the outputs where they are numbers."""
     from io import BytesIO
 
     import numpy as np
@@ -122,15 +131,31 @@ def decrypt_command(out: Output, bundle: Path, key: Path, source: Path, path: Pa
     output = None if path is None else Destination(path, force)
     if output is not None:
         output.refuse_existing()
-    scores = _client(bundle, key).decrypt(source.read_bytes(), str(source))
+    client = _client(bundle, key)
+    scores = client.outputs(source.read_bytes(), str(source))
     if output is not None:
         buffer = BytesIO()
         np.save(buffer, scores)
         output.write(buffer.getvalue())
+    _show_answer(out, client.spec.interface, scores)
+
+
+def _show_answer(out: Output, interface: Interface, scores: NDArray[np.float64]) -> None:
+    """The classes with their scores; of a single logit the class alone; of numbers the numbers."""
     flat = scores.ravel().tolist()
+    if not interface.scoring.names_classes:
+        values = [{"output": index, "value": value} for index, value in enumerate(flat)]
+        out.result({"task": interface.task, "outputs": scores.tolist()}, table(values, ["output", "value"]))
+        return
+    number = int(interface.scoring.classes(scores.reshape(1, -1))[0])
+    named = {"class": number, **({"class_name": interface.name_of(number)} if interface.class_names else {})}
+    if interface.task == "binary":
+        text = f"class {interface.name_of(number)}, score {flat[0]:.4g} (class {interface.name_of(1)} is above "
+        out.result({**named, "scores": scores.tolist()}, f"{text}{interface.threshold:g})")
+        return
     order = sorted(range(len(flat)), key=lambda index: flat[index], reverse=True)
-    rows = [{"class": index, "score": flat[index]} for index in order]
-    out.result({"class": order[0], "scores": scores.tolist()}, table(rows, ["class", "score"]))
+    rows = [{"class": interface.name_of(index), "score": flat[index]} for index in order]
+    out.result({**named, "scores": scores.tolist()}, table(rows, ["class", "score"]))
 
 
 def _client(bundle: Path, key: Path) -> Client:

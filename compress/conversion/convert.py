@@ -21,6 +21,7 @@ from compress.dataset import Dataset, Progress
 from compress.errors import CalibrationError, CollapseError
 from compress.gathering import as_dataset
 from compress.graph.importing import import_model
+from compress.graph.joined import joined, parts_record
 from compress.graph.layers import Imported
 from compress.model.compressed import CompressedModel, module_of, source_record
 from compress.model.precision import precision
@@ -72,7 +73,8 @@ def convert(
     `straight` that is no activation.
     """
     check_seed(seed)
-    data = as_dataset(data)
+    model, data = joined(model, as_dataset(data))
+    teacher = None if teacher is None else joined(teacher, data)[0]
     say = progress or (lambda label, fraction: None)
     module = unhooked_copy(module_of(model))
     augment = augment and distortable(data.x_train)
@@ -100,6 +102,7 @@ def convert(
     say("fit polynomials", 0.0)
     made = _first_sound(imported, module_of(model), lesson, predict(itself, data.x_test), say)
     about = _about(model, imported) | _options(conversion, data.name, augment, seed) | dict(made.about) | warnings
+    about |= parts_record(module_of(model))
     say("convert", 1.0)
     logger.info("converted: %s %.4f -> %.4f", about["score"], about["score_before"], about["score_after"])
     return replace(made, about=about)

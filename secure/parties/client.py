@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from compress.checks import is_number
 from compress.errors import ConfigError, FormatError, KeyBytesError, KeyMismatchError
+from compress.parts import join, split
 from secure.bundle.client_file import client_digest
 from secure.bundle.specs import ClientSpec
 from secure.layout.packing import input_vectors
@@ -25,6 +26,9 @@ from secure.seal.sizes import keys_memory_bytes
 
 if TYPE_CHECKING:
     from secure.parties.encryptor import Encryptor
+
+#: One input, or the inputs of a network with several, in order or by name.
+Input = NDArray[Any] | tuple[Any, ...] | Mapping[str, Any]
 
 logger = logging.getLogger(__name__)
 
@@ -83,25 +87,38 @@ class Client:
             )
         return self._evaluation_key
 
-    def encrypt(self, image: NDArray[Any], *, clip: bool = False) -> bytes:
+    def encrypt(self, image: Input, *, clip: bool = False) -> bytes:
         """A request for one input of the network's shape, symmetrically encrypted and seeded.
 
+        Of a network with several inputs, a tuple of them in their order, or a mapping by name (`spec.interface`).
         A batch of one, of shape (1, *input_shape), is that one input. `encrypt_many` takes larger batches.
         clip: bring values outside the accepted range to its nearest end, and say so in a log line (`clip` tells which).
         Raises: InputShapeError; InputRangeError for values outside the accepted range without `clip`; BackendError.
         """
-        image = single(image, self.spec.input_shape)
-        values = self._clipped(image) if clip else checked_input(self.spec, image)
+        given = single(self.joined(image), self.spec.input_shape)
+        values = self._clipped(given) if clip else checked_input(self.spec, given)
         slots = input_vectors(values.ravel(), self.spec.input_slots)
         items = self._encrypted(slots)
         return Container(ContainerKind.REQUEST, self.spec.bundle_id, self.secret_key.key_id, items).to_bytes()
 
-    def encrypt_many(self, images: NDArray[Any] | Sequence[NDArray[Any]], *, clip: bool = False) -> list[bytes]:
+    def joined(self, values: Any) -> Any:
+        """One flat input, or a batch, of a network with several inputs; what is no tuple or mapping stays as it is.
+
+        Raises: InputShapeError naming the part that does not fit.
+        """
+        parts = self.spec.interface.input_parts
+        if isinstance(values, np.ndarray) or not (parts and isinstance(values, tuple | Mapping)):
+            return values
+        return join(values, parts)
+
+    def encrypt_many(self, images: Input | Sequence[NDArray[Any]], *, clip: bool = False) -> list[bytes]:
         """A request for each row of a batch (inputs, *input_shape), in its order. `decrypt` takes the list of replies.
+
+        Of a network with several inputs, a tuple of their batches, or a mapping.
 
         Raises: InputShapeError for what is no batch; InputRangeError; BackendError.
         """
-        return [self.encrypt(row, clip=clip) for row in batch_rows(images, self.spec.input_shape)]
+        return [self.encrypt(row, clip=clip) for row in batch_rows(self.joined(images), self.spec.input_shape)]
 
     def clip(self, image: NDArray[Any]) -> Clipped:
         """The input within the accepted range, with the features that were outside.
@@ -128,14 +145,20 @@ class Client:
 
         return Encryptor(self._ring, self.secret_key, self.spec.input_level)
 
-    def decrypt(self, reply: bytes | Sequence[bytes], name: str = "reply") -> NDArray[np.float64]:
+    def decrypt(self, reply: bytes | Sequence[bytes], name: str = "reply") -> Any:
         """The outputs, float64, in the network's output shape; of a list of replies (replies, *output_shape).
 
+        Of a network with several outputs, a tuple of arrays in the shapes of `spec.interface.output_parts`.
         One reply answers one input, so it never has the axis of a batch, also where the input was a batch of one.
         The values contain the encryption's noise. Pass them through `release` or `release_class`
         (`secure.parties.release`) before anybody else sees them.
         Raises: FormatError, KeyMismatchError, BackendError.
         """
+        outputs, parts = self.outputs(reply, name), self.spec.interface.output_parts
+        return split(outputs, parts) if parts else outputs
+
+    def outputs(self, reply: bytes | Sequence[bytes], name: str = "reply") -> NDArray[np.float64]:
+        """The same as one array, in which several outputs lie flat one after the other."""
         if not isinstance(reply, bytes):
             return self._decrypt_all(reply, name)
         container = parse(reply, ContainerKind.REPLY, name)
@@ -155,7 +178,7 @@ class Client:
         return values.reshape(self.spec.output_shape)
 
     def _decrypt_all(self, replies: Sequence[bytes], name: str) -> NDArray[np.float64]:
-        outputs = [self.decrypt(reply, f"{name} {number}") for number, reply in enumerate(replies)]
+        outputs = [self.outputs(reply, f"{name} {number}") for number, reply in enumerate(replies)]
         return np.array(outputs).reshape(-1, *self.spec.output_shape)
 
 

@@ -9,19 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import InputShapeError
-from compress.npy_file import read_npy
+from compress.npy_file import read_npy, read_npz
+from compress.parts import Part, join
 from secure.parties.batches import batch_size
 
 Shape = tuple[int, ...]
 
 
-def read_input(path: Path, shape: Shape, row: int | None = None) -> NDArray[np.float64]:
+def read_input(path: Path, shape: Shape, row: int | None = None, parts: tuple[Part, ...] = ()) -> NDArray[np.float64]:
     """One input of the network's shape; uint8 values are divided by 255. row: which one of a batch, from 0.
 
+    parts: of a network with several inputs, which an .npz file holds by name.
     An image file is read in grey for one channel, in RGB for three; it must have the network's height and width.
     Raises: InputShapeError naming the file.
     """
-    values = _read_npy(path) if path.suffix == ".npy" else _read_image(path, shape)
+    if path.suffix == ".npz":
+        values = _read_npz(path, parts)
+    else:
+        values = _read_npy(path) if path.suffix == ".npy" else _read_image(path, shape)
     size = batch_size(values, shape)
     if size is not None:
         values = values[_row(path, size, row)]
@@ -52,6 +57,17 @@ def _read_npy(path: Path) -> NDArray[Any]:
     if values.dtype.kind not in "biuf":
         raise InputShapeError(f"{path}: an array of type {values.dtype}; an input has real numbers")
     return values
+
+
+def _read_npz(path: Path, parts: tuple[Part, ...]) -> NDArray[Any]:
+    if not parts:
+        raise InputShapeError(f"{path}: an .npz file holds several inputs, and the network takes one; give .npy")
+    try:
+        arrays = read_npz(path)
+    except ValueError as error:
+        raise InputShapeError(f"{path}: not a complete .npz file of numbers ({error}); use numpy.savez") from error
+    scaled = {name: array / 255.0 if array.dtype == np.uint8 else array for name, array in arrays.items()}
+    return join(scaled, parts, str(path))
 
 
 def _read_image(path: Path, shape: Shape) -> NDArray[Any]:
