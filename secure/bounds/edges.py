@@ -1,7 +1,8 @@
 """Inputs at the edge of the range that a client accepts. The modulus has to hold them too.
 
 What is reserved for (derived), beside what is reserved beyond the calibration inputs themselves: every feature alone at
-either end of its range, in the calibration input that comes nearest to it; and whole inputs stretched about the mean.
+either end of its range, in the calibration input that comes nearest to it and in a few others; and whole inputs
+stretched about the mean.
 Images and series, whose features share a unit, are stretched until their channels fill their range, rows of features by
 ROW_STRETCH. Inputs with many unrelated features at their ends at once are like no calibration input, and nothing is
 reserved for them.
@@ -12,15 +13,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from secure.bounds.headroom import largest_images
+from secure.bounds.slot_values import chosen_images
 from secure.drafting.draft import Evidence
 from secure.stages.stages import Stage, run_stages
 
 Array = NDArray[np.float64]
 
 #: The most edge inputs. Of more features, those that can move the first stage's values furthest are taken.
-MOST_EDGES = 64
-#: How many of them are whole rows of features, stretched by how much.
-STRETCHED_ROWS, ROW_STRETCH = 16, 1.5
+MOST_EDGES = 256
+#: In how many calibration inputs a feature is brought to each of its ends.
+INPUTS_PER_END = 4
+#: How many edge inputs are whole rows of features or images, stretched, and by how much rows are.
+STRETCHED_ROWS, ROW_STRETCH = 64, 1.5
+#: For every stage, so many edge inputs are kept: those with the stage's largest values.
+KEPT_PER_STAGE = 8
 
 
 def gather_edges(stages: tuple[Stage, ...], images: Array, low: Array, high: Array) -> Evidence:
@@ -35,7 +42,8 @@ def gather_edges(stages: tuple[Stage, ...], images: Array, low: Array, high: Arr
             weight += np.asarray(stage.maps[0].power(2).sum(axis=0)).ravel()
     edges = edge_inputs(flat, low, high, np.sqrt(weight), channels=images.shape[1] if images.ndim > 2 else 0)
     atoms, values = run_stages(stages, edges.reshape(len(edges), *images.shape[1:]))
-    return Evidence(tuple(atoms), tuple(values))
+    found = Evidence(tuple(atoms), tuple(values))
+    return chosen_images(found, largest_images(found, KEPT_PER_STAGE))
 
 
 def edge_inputs(flat: Array, low: Array, high: Array, weight: Array, *, channels: int) -> Array:
@@ -51,13 +59,16 @@ def edge_inputs(flat: Array, low: Array, high: Array, weight: Array, *, channels
         width = np.maximum(by_channel.max(axis=(0, 2)) - by_channel.min(axis=(0, 2)), 1e-300)
         accepted = (high - low).reshape(channels, -1)[:, 0]
         stretch = np.repeat(np.maximum(accepted / width, 1.0), flat.shape[1] // channels)
-        return np.clip(mean + stretch * (flat[furthest[-MOST_EDGES:]] - mean), low, high)
+        return np.clip(mean + stretch * (flat[furthest[-STRETCHED_ROWS:]] - mean), low, high)
     ends = np.stack([low, high])
     nearest = np.stack([flat.argmin(axis=0), flat.argmax(axis=0)])
     moved = np.abs(ends - flat[nearest, np.arange(flat.shape[1])]) * weight
-    chosen = np.argsort(moved.ravel())[-(MOST_EDGES - STRETCHED_ROWS) :]
+    chosen = np.argsort(moved.ravel())[-((MOST_EDGES - STRETCHED_ROWS) // INPUTS_PER_END) :]
     side, feature = np.unravel_index(chosen, moved.shape)
-    edges = flat[nearest[side, feature]].copy()
+    others = np.linspace(0, len(flat) - 1, INPUTS_PER_END - 1).astype(int)
+    bases = np.concatenate([nearest[side, feature], np.repeat(others, len(chosen))])
+    side, feature = np.tile(side, INPUTS_PER_END), np.tile(feature, INPUTS_PER_END)
+    edges = flat[bases].copy()
     edges[np.arange(len(edges)), feature] = ends[side, feature]
     stretched = np.clip(mean + ROW_STRETCH * (flat[furthest[-STRETCHED_ROWS:]] - mean), low, high)
     return np.concatenate([edges, stretched])

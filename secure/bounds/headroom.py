@@ -21,10 +21,10 @@ from secure.plan import Kind, Plan
 #: For every stage, coefficients are computed on this many calibration inputs: those with the stage's largest values.
 MEASURED_IMAGES = 12
 #: The same for inputs at the edge of the accepted range.
-MEASURED_EDGES = 4
+MEASURED_EDGES = 8
 #: Edge inputs are the most extreme ones that are accepted, so beyond them less headroom is left than beyond calibration
 #: inputs: by this many bits.
-EDGE_CREDIT_BITS = 1.25
+EDGE_CREDIT_BITS = 1.0
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from math import isfinite, log2, prod, sqrt
 import numpy as np
 
 from secure.bundle.specs import ClientSpec
-from secure.noise import BOUND_SIGMAS, fresh_real_variance
 
 #: The most numbers of one input or output, and the most dimensions of their shapes.
 MOST_FEATURES, MOST_DIMENSIONS = 2**24, 8
@@ -48,6 +47,8 @@ def is_sha256(text: str) -> bool:
 
 def least_error(spec: ClientSpec) -> float:
     """The least predicted error that is believed, in the outputs' units."""
+    from secure.noise import BOUND_SIGMAS, fresh_real_variance  # loads scipy, which a server that starts does not need
+
     fresh = BOUND_SIGMAS * sqrt(fresh_real_variance(spec.params.poly_modulus_degree))
     return LEAST_ERROR_SHARE * fresh / min(spec.output_scales)
 
