@@ -1,0 +1,159 @@
+"""Keys and messages, mutated: fields of the container, items, and SEAL's bytes inside, with hashes computed again."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import zstandard
+
+from secure.parties.client import Client
+from secure.parties.container import HASH_BYTES, HEADER, Container, ContainerKind, parse
+from secure.parties.keys import KEY_ID_BYTES, SecretKey, content_digest
+from secure.parties.server import Server
+from secure.seal.frame import HEADER as SEAL_HEADER
+from tests.fuzz.byte_mutations import mutated_bytes
+from tests.fuzz.trial import Case
+from tests.secure.key_items import sealed
+from tests.secure.plans import small_bundle
+
+#: The items of an evaluation key that its id is the hash of; the digest of client.json follows them.
+KEY_ITEMS = 2
+
+
+@cache
+def _parties() -> tuple[Client, Server, bytes, bytes]:
+    """A client, a server that knows it, a request and its reply."""
+    bundle = small_bundle()
+    client, server = Client(bundle.client), Server(bundle.server)
+    server.register(client.evaluation_key)
+    request = client.encrypt(np.full((4, 8), 0.5))
+    return client, server, request, server.run(request)
+
+
+def evaluation_keys(folder: Path) -> Case:
+    """An evaluation key that is offered to servers of both backends."""
+    client, *_ = _parties()
+    servers = [Server(small_bundle().server, backend=name) for name in ("engine", "seal")]
+    content = client.evaluation_key.to_bytes()
+
+    def use(changed: bytes, random: Random) -> Callable[[], object]:
+        return lambda: random.choice(servers).register(changed)
+
+    return _case(content, ContainerKind.EVALUATION_KEY, use)
+
+
+def secret_keys(folder: Path) -> Case:
+    """A secret key that a client is made from; and no server takes it."""
+    client, *_ = _parties()
+
+    def use(changed: bytes, random: Random) -> Callable[[], object]:
+        def act() -> None:
+            again = Client(client.spec, SecretKey.from_bytes(changed))
+            again.encrypt(np.full((4, 8), 0.5))
+
+        return act
+
+    return _case(client.secret_key.to_bytes(), ContainerKind.SECRET_KEY, use)
+
+
+def requests(folder: Path) -> Case:
+    """A request that a server runs."""
+    _, server, request, _ = _parties()
+    return _case(request, ContainerKind.REQUEST, lambda changed, random: lambda: server.run(changed))
+
+
+def replies(folder: Path) -> Case:
+    """A reply that a client decrypts."""
+    client, _, _, reply = _parties()
+    return _case(reply, ContainerKind.REPLY, lambda changed, random: lambda: client.decrypt(changed))
+
+
+def _case(content: bytes, kind: ContainerKind, use: Callable[[bytes, Random], Callable[[], object]]) -> Case:
+    container = parse(content, kind, "file")
+
+    def case(random: Random) -> tuple[str, Callable[[], object]]:
+        way = random.choice(("item", "item", "item", "container", "bytes"))
+        if way == "bytes":
+            changed, note = mutated_bytes(content, random)
+        elif way == "container":
+            changed, note = _container(container, random)
+        else:
+            changed, note = _items(container, random)
+        if random.random() < 0.9 and len(changed) > HASH_BYTES:
+            body = changed[:-HASH_BYTES]
+            changed = body + hashlib.sha256(body).digest()
+        return f"{way}: {note}", use(changed, random)
+
+    return case
+
+
+def _container(container: Container, random: Random) -> tuple[bytes, str]:
+    """Other fields, items that are missing, repeated, empty or exchanged."""
+    body = bytearray(container.to_bytes())
+    change = random.choice(("number", "length", "kind", "id", "fewer", "more", "empty", "exchange", "padding"))
+    items = list(container.items)
+    if change == "number":
+        struct.pack_into("<I", body, 12, random.choice((0, 2, 3, 4096, 4097, 2**32 - 1)))
+    elif change == "length":
+        struct.pack_into("<Q", body, HEADER.size, random.choice((0, 1, 2**34, 2**63, 2**64 - 1)))
+    elif change == "kind":
+        body[8] = random.randrange(6)
+    elif change == "id":
+        body[16 + random.randrange(48)] ^= 1
+    elif change == "padding":
+        body[9 + random.randrange(3)] = 7
+    else:
+        items = {
+            "fewer": items[1:], "more": [*items, items[0]], "empty": [b"", *items[1:]], "exchange": items[::-1],
+        }[change]  # fmt: skip
+        return _packed(container, items), change
+    return bytes(body), change
+
+
+def _items(container: Container, random: Random) -> tuple[bytes, str]:
+    """One item with other bytes inside its compression, or around it."""
+    items = list(container.items)
+    place = random.randrange(len(items))
+    head, packed = items[place][: SEAL_HEADER.size], items[place][SEAL_HEADER.size :]
+    way = random.choice(("fields", "fields", "fields", "inside", "around", "bomb"))
+    if way == "around" or not packed:
+        items[place], note = mutated_bytes(items[place], random)
+    elif way == "bomb":
+        items[place], note = sealed(bytes(random.choice((10, 10**6, 10**8)))), "zeros"
+    else:
+        body = bytearray(zstandard.ZstdDecompressor().decompressobj().decompress(packed) if head[5] == 2 else packed)
+        if way == "fields":
+            # SEAL's fields stand in the first hundred bytes, and again before every polynomial of a key
+            offset = random.choice(
+                (random.randrange(0, 120), random.randrange(0, len(body) - 8), 32, 40, 41, 49, 57, 65)
+            )
+            form, value = random.choice(
+                (
+                    ("<Q", random.choice((0, 1, 2, 3, 8, 4096, 2**32, 2**60, 2**64 - 1))),
+                    ("<d", float("nan")),
+                    ("<B", 0),
+                    ("<B", 9),
+                )
+            )
+            struct.pack_into(form, body, min(offset, len(body) - 8), value)
+            note = f"{form} {value} at {offset}"
+            changed: Any = bytes(body)
+        else:
+            changed, note = mutated_bytes(bytes(body), random)
+        items[place] = sealed(changed)
+    return _packed(container, items), f"item {place}, {way}, {note}"
+
+
+def _packed(container: Container, items: list[bytes]) -> bytes:
+    """The container of these items; an evaluation key has the id that they give it."""
+    key_id = container.key_id
+    if container.kind is ContainerKind.EVALUATION_KEY:
+        key_id = content_digest(container.bundle_id, tuple(items[:KEY_ITEMS]))[:KEY_ID_BYTES]
+    return Container(container.kind, container.bundle_id, key_id, tuple(items)).to_bytes()
