@@ -176,7 +176,7 @@ def _swap(model: fx.GraphModule, layer: Layer, module: nn.Module) -> None:
     calls = sum(1 for other in model.graph.nodes if other.op == "call_module" and other.target == path)
     if node.op != "call_module" or calls > 1:
         path = _free_path(model, path)
-    model.add_submodule(path, module)
+    model.add_submodule(path, module.eval())  # what follows is fitted on its outputs
     with model.graph.inserting_after(node):
         new = model.graph.call_module(path, (node.all_input_nodes[0],))
     node.replace_all_uses_with(new)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
@@ -15,8 +16,8 @@ from compress.conversion.friendly import fitted_activation, replace_operations
 from compress.conversion.options import Conversion
 from compress.conversion.stable import PLAIN_DEPTH, depth, distil_stably, normalized_activation
 from compress.dataset import Dataset, Progress
-from compress.graph.layers import Imported
-from compress.graph.modules import polynomial_activations
+from compress.graph.layers import Imported, Layer
+from compress.graph.modules import NormalizedActivation, polynomial_activations
 from compress.training.augment import DigitAugment
 from compress.training.distill import distillation_loss
 from compress.training.loop import Loss, fit_
@@ -117,10 +118,11 @@ def stable(imported: Imported, lesson: Lesson) -> tuple[fx.GraphModule, list[str
     Raises: CalibrationError when training diverges, ConfigError.
     """
     calibration = torch.as_tensor(lesson.calibration, dtype=lesson.dtype)
-    student, replaced = replace_operations(
-        imported, calibration, fit=normalized_activation, straight=lesson.conversion.straight
-    )
-    student.to(lesson.dtype)
+
+    def fit(layer: Layer, samples: NDArray[np.float64]) -> NormalizedActivation:
+        return normalized_activation(layer, samples).to(lesson.dtype)
+
+    student, replaced = replace_operations(imported, calibration, fit=fit, straight=lesson.conversion.straight)
     with outputs_in_units(student, lesson.objective) as objective:
         distil_stably(
             student,

@@ -100,7 +100,7 @@ class NormalizedActivation(nn.Module):
         deviation: NDArray[np.float64],
         peak_weight: float,
     ) -> None:
-        """coefficients: (3, channels), in z. mean, deviation: (channels,)."""
+        """coefficients: (3, channels), in z. mean, deviation: (channels,), the latter with EPSILON in its variance."""
         super().__init__()
         dtype = torch.get_default_dtype()
         self.function = function
@@ -108,7 +108,7 @@ class NormalizedActivation(nn.Module):
         self.register_buffer("start_mean", torch.as_tensor(mean, dtype=dtype))
         self.register_buffer("start_deviation", torch.as_tensor(deviation, dtype=dtype))
         self.register_buffer("running_mean", torch.as_tensor(mean, dtype=dtype))
-        self.register_buffer("running_var", torch.as_tensor(deviation, dtype=dtype) ** 2)
+        self.register_buffer("running_var", torch.as_tensor(deviation**2 - EPSILON, dtype=dtype))
         self.peak_weight = peak_weight
         self.blend, self.momentum = 0.0, 0.1
         self.excess: Tensor | None = None
