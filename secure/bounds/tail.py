@@ -10,12 +10,33 @@ Array = NDArray[np.float64]
 
 #: The share of inputs that may exceed the bound.
 EXCEEDING = 1e-4
-#: The level of one-sided confidence limits.
+#: The level of one-sided confidence limits of means.
 CONFIDENCE = 0.95
+#: The share of the values that count as the tail, and their least number.
+TAIL_SHARE, LEAST_TAIL = 0.1, 10
+#: How many standard errors are added to the estimated exponent of the tail.
+TAIL_STANDARD_ERRORS = 1.0
+#: The margin of a bound from fewer values than a tail can be estimated from.
+LONE_MARGIN = 4.0
 
 
 def upper_tail(values: Array) -> float:
-    return float(values.max())
+    """What at most a share of EXCEEDING of the distribution is expected to exceed that positive values are drawn from.
+
+    The k largest of n values estimate the exponent a of a tail P(x) ~ x^(-1 / a): a is the mean of log(x_i / x_k+1)
+    (Hill 1975), with the standard error a / sqrt(k). Beyond x_k+1, with the share k / n, the share p is exceeded at
+    x_k+1 (k / (n p))^a (Weissman 1978). Lighter tails are overestimated by some ten percent. TAIL_STANDARD_ERRORS are
+    added to a, so few values get a wider margin. The bound is never below the largest value.
+    """
+    ordered = np.sort(values)[::-1]
+    count = min(max(LEAST_TAIL, int(TAIL_SHARE * len(ordered))), len(ordered) - 1)
+    if count < 2:
+        return LONE_MARGIN * float(ordered[0])
+    start = ordered[count]
+    if start <= 0:
+        return float(ordered[0])
+    exponent = float(np.mean(np.log(ordered[:count] / start))) * (1 + TAIL_STANDARD_ERRORS / np.sqrt(count))
+    return max(float(ordered[0]), float(start * (count / (len(ordered) * EXCEEDING)) ** exponent))
 
 
 def upper_mean(values: Array) -> float:
