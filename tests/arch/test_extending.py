@@ -49,7 +49,8 @@ LAYER = (
         '            return sparse.identity(node.size, format="csr")[order], np.zeros(node.size)\n',
     ),
     ("secure/stages/stages.py", "Permute():\n            matrix", "Flip() | "),
-    ("secure/stages/stages.py", "Permute)):\n        return None", "Flip, "),
+    ("secure/stages/grids.py", "Permute)):\n        return None", "Flip, "),
+    ("compress/node_shapes.py", "    Permute: _permute,\n", "    Flip: _element_wise,\n"),
     (
         "hwmodel/counts.py",
         "        case _:\n            return LayerWork(",
@@ -61,7 +62,7 @@ FUTURE = "from __future__ import annotations\n"
 IMPORTERS = (
     "compress/conversion/exporting.py", "compress/network_file.py",
     "secure/stages/matrices.py", "secure/stages/stages.py",
-    "hwmodel/counts.py",
+    "secure/stages/grids.py", "compress/node_shapes.py", "hwmodel/counts.py",
 )  # fmt: skip
 
 #: A pass that counts diagonals, and its checker.
