@@ -50,7 +50,11 @@ LAYER = (
     ),
     ("secure/stages/stages.py", "Permute():\n            matrix", "Flip() | "),
     ("secure/stages/grids.py", "Permute)):\n        return None", "Flip, "),
-    ("compress/node_shapes.py", "    Permute: _permute,\n", "    Flip: _element_wise,\n"),
+    (
+        "compress/node_shapes.py",
+        "    Permute: _permute,\n",
+        "    Flip: lambda node, sources: _result(node, sources[0]),\n",
+    ),
     (
         "hwmodel/counts.py",
         "        case _:\n            return LayerWork(",
@@ -103,7 +107,7 @@ class Net(nn.Module):
         self.conv, self.dense = nn.Conv2d(1, 2, 3, stride=2), nn.Linear(18, 4)
 
     def forward(self, x):
-        x = torch.relu(self.conv(torch.flip(x, [2])))
+        x = torch.square(self.conv(torch.flip(x, [2])))
         return self.dense(x.flip([3]).flatten(1))
 
 torch.manual_seed(0)
