@@ -13,6 +13,8 @@ blocks.py              block pruning: allocations, power terms, families and the
 savings.py             what each method saves under encryption
 objective.py           OPQ's objective "encrypted" beside "storage"
 fixed_plans.py         the plan that the search chooses beside ten fixed ones
+compiling.py           time and peak memory of compiling, network by network
+compile_networks.py    the networks of that table, with random weights
 requests.py            what a request costs beside the plan, through SEAL and without it
 threads.py             one request on one thread and on two
 joint.py               joint quantization of every zoo network, and integers against simulation
@@ -45,4 +47,5 @@ BENCHMARKS = {
     "noise": "benchmarks.noise",
     "threads": "benchmarks.threads",
     "requests": "benchmarks.requests",
+    "compiling": "benchmarks.compiling",
 }

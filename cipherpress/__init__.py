@@ -41,6 +41,8 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
     from compress.errors import BudgetError as BudgetError
     from compress.errors import CalibrationError as CalibrationError
     from compress.errors import CipherpressError as CipherpressError
+    from compress.errors import CollapseError as CollapseError
+    from compress.errors import CompilationSizeError as CompilationSizeError
     from compress.errors import CompileError as CompileError
     from compress.errors import CompressError as CompressError
     from compress.errors import ConfigError as ConfigError
@@ -115,7 +117,8 @@ _DEFINED_IN = {
     "compress.conversion.options": ("Conversion",),
     "compress.dataset": ("Dataset",),
     "compress.errors": (
-        "BackendError", "BudgetError", "CalibrationError", "CipherpressError", "CompileError", "CompressError",
+        "BackendError", "BudgetError", "CalibrationError", "CipherpressError", "CollapseError",
+        "CompilationSizeError", "CompileError", "CompressError",
         "ConfigError", "CostModelError", "DataError", "FormatError", "InputRangeError", "InputShapeError",
         "InsecureParametersError", "KeyBytesError",
         "KeyMismatchError", "KeyNotRegisteredError", "LevelBudgetError", "ModelError", "OverwriteError",

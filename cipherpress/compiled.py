@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from hwmodel.counts import plain_workload
 from secure.bundle.specs import Bundle
 from secure.compiling.compile import compile_network
 from secure.limits import Limits
+from secure.verify.memory import peak_rss_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -41,10 +43,13 @@ def compile(
     limits: the largest error or share of changed classes, and the most bytes of keys and of a request; the defaults
     of `Limits` without them. Training rows that are outliers (`compress.robust`) are left out; the report's `warnings`
     and a log line name them. Plans are priced with the kernel times that `cipherpress calibrate` measured on this
-    machine, or with the committed table where it was not run; the report's `times` says which.
+    machine, or with the committed table where it was not run; the report's `times` says which. Its `compile_seconds` is
+    the time of this call. `compile_peak_bytes` is the largest resident set of this process until now: of everything it
+    did, not of this call alone. If it equals `peak_bytes_before_compile`, compiling stayed below an earlier peak.
 
     Raises: ModelError for a model that is not converted; DataError; ConfigError for limits of another type;
-    CompileError, InsecureParametersError, BudgetError, InputShapeError; FormatError for a damaged file of kernel times.
+    CompilationSizeError, before any work, for a network too large to compile within the limits; CompileError,
+    InsecureParametersError, BudgetError, InputShapeError; FormatError for a damaged file of kernel times.
     """
     if not isinstance(network, Network):
         raise ModelError(
@@ -53,6 +58,7 @@ def compile(
         )
     check_limits(limits)
     data = as_dataset(data)
+    started, peak_before = perf_counter(), peak_rss_bytes()
     times = current_times()
     bundle = compile_network(
         network,
@@ -65,7 +71,13 @@ def compile(
         accepted=input_range(data.without_outliers().x_train),
         progress=progress,
     )
-    added: dict[str, Any] = {"times": times.origin, "plain_workload": plain_workload(network).to_json()}
+    added: dict[str, Any] = {
+        "times": times.origin,
+        "plain_workload": plain_workload(network).to_json(),
+        "compile_seconds": perf_counter() - started,
+        "compile_peak_bytes": peak_rss_bytes(),
+        "peak_bytes_before_compile": peak_before,
+    }
     if data.outliers:
         said = f"data '{data.name}': {describe_outliers(data.outliers, len(data.x_train))}"
         logger.warning("%s", said)

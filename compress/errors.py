@@ -118,6 +118,15 @@ class PlanBudgetError(CompileError, BudgetError):
         LayerError.__init__(self, layer, message)
 
 
+class CompilationSizeError(CompileError, BudgetError):
+    """Compiling the network would take more memory or time than allowed; attributes estimated_bytes and
+    estimated_seconds. Raised before any work."""
+
+    def __init__(self, layer: str | None, message: str, *, estimated_bytes: float, estimated_seconds: float) -> None:
+        LayerError.__init__(self, layer, message)
+        self.estimated_bytes, self.estimated_seconds = estimated_bytes, estimated_seconds
+
+
 class InsecureParametersError(CompileError):
     """Encryption parameters are outside the security table, or SEAL does not take them."""
 

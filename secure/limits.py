@@ -15,6 +15,9 @@ ACCEPTABLE_DISAGREEMENT = 2.5e-3
 OBJECTIVES = ("server", "round-trip")
 #: The link that a round trip is priced with unless another is named: an ordinary wired or mobile connection.
 DEFAULT_LINK_MBIT_S = 100.0
+#: What compiling may take unless another limit is named: the memory of an ordinary machine, and an hour.
+DEFAULT_COMPILE_BYTES = 8e9
+DEFAULT_COMPILE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,8 @@ class Limits:
     objective: what the chosen plan has least of. "server": time of the plan. "round-trip": time from an input to its
     answer, with encryption, both messages on the link, loading and decryption. None: "server"; in a search for a target
     time (`press_for`) "round-trip". link_mbit_s: the speed of the link in Mbit/s, both ways.
+    compile_bytes, compile_seconds: the most memory and time that compiling may be estimated to take
+    (`secure.compiling.estimate`). They bound the work of the compiler, not of the plan.
     Raises: ConfigError.
     """
 
@@ -39,6 +44,8 @@ class Limits:
     upload_bytes: float = inf
     objective: str | None = None
     link_mbit_s: float = DEFAULT_LINK_MBIT_S
+    compile_bytes: float = DEFAULT_COMPILE_BYTES
+    compile_seconds: float = DEFAULT_COMPILE_SECONDS
 
     def __post_init__(self) -> None:
         if self.max_error is not None and not self.max_error > 0:
@@ -51,6 +58,6 @@ class Limits:
             raise ConfigError("objective", self.objective, f"None, {', '.join(OBJECTIVES)}")
         if not 0 < self.link_mbit_s < inf:
             raise ConfigError("link_mbit_s", self.link_mbit_s, "a number above 0, in Mbit/s")
-        for field in ("keys_bytes", "upload_bytes"):
+        for field in ("keys_bytes", "upload_bytes", "compile_bytes", "compile_seconds"):
             if not getattr(self, field) > 0:
                 raise ConfigError(field, getattr(self, field), "above 0; infinity sets no limit")

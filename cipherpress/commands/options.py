@@ -15,7 +15,7 @@ import click
 import cipherpress as cp
 from cipherpress.commands.artifacts import DataSource, Destination, ModelSource
 from compress.tasks import TASKS
-from secure.limits import DEFAULT_LINK_MBIT_S, OBJECTIVES
+from secure.limits import DEFAULT_COMPILE_BYTES, DEFAULT_COMPILE_SECONDS, DEFAULT_LINK_MBIT_S, OBJECTIVES
 
 Option = Callable[[Any], Any]
 
@@ -153,6 +153,20 @@ plan_options = Group(
             default=DEFAULT_LINK_MBIT_S,
             show_default=True,
             help="Speed of the link, for round trips.",
+        ),
+        click.option(
+            "--compile-memory",
+            "compile_bytes",
+            type=ByteCount(),
+            default=DEFAULT_COMPILE_BYTES,
+            help="Most bytes that compiling itself may be estimated to take, such as 8G.  [default: 8G]",
+        ),
+        click.option(
+            "--compile-seconds",
+            type=float,
+            default=DEFAULT_COMPILE_SECONDS,
+            show_default=True,
+            help="Most seconds that compiling itself may be estimated to take.",
         ),
     ),
 )

@@ -15,12 +15,13 @@ from itertools import groupby, product
 from math import inf
 from typing import Any
 
-from compress.dataset import Progress
-from compress.errors import CompileError, PlanError, SlotOverflowError
+from compress.dataset import Progress, part_of
+from compress.errors import PlanError, SlotOverflowError
 from secure.bounds.ranking import excess
+from secure.compiling.affordable import ByteBounds, exceeded_bytes
 from secure.drafting.draft import Choice, Draft, Rescaling
 from secure.drafting.stage_cost import stage_work
-from secure.drafting.work import draft_key_count, draft_milliseconds, draft_seal_milliseconds, request_milliseconds
+from secure.drafting.work import draft_milliseconds, draft_seal_milliseconds, request_milliseconds
 from secure.kernels.counts import KernelTimes
 from secure.limits import Limits
 from secure.params import ENGINE_PRIME_BITS, GUIDELINE_2024_LOG2_QP, MAX_PRIME_BITS, MIN_PRIME_BITS, RING_DEGREES
@@ -29,7 +30,6 @@ from secure.passes.choose_parameters import choose_parameters
 from secure.passes.choose_rotations import choose_rotations
 from secure.passes.emit import emit
 from secure.passes.place_rescales import place_rescales
-from secure.seal.sizes import ciphertext_bytes, evaluation_keys_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -42,31 +42,11 @@ MOST_SQUARES_UNRESCALED = 3
 #: Rings with more than this many times the degree of the best draft's ring are not laid out.
 LARGER_RINGS = 2
 
+#: The share of a ring's part of the progress that laying out takes; choosing parameters takes the rest.
+LAYOUT_SHARE = 0.1
+
 #: The values of Choice.key_weight that are tried if the bytes of keys are limited.
 KEY_WEIGHTS = (0, 1, 4, 16)
-
-
-def exceeded_bytes(limits: Limits, draft: Draft) -> str | None:
-    """In words, the limit in bytes that a draft with parameters exceeds; None when it keeps to both."""
-    keys, upload = predicted_bytes(draft)
-    if keys > limits.keys_bytes:
-        return f"keys of {keys / 1e6:.2f} MB where {limits.keys_bytes / 1e6:.2f} MB are allowed"
-    if upload > limits.upload_bytes:
-        return f"upload of {upload / 1e3:.0f} kB where {limits.upload_bytes / 1e3:.0f} kB are allowed"
-    return None
-
-
-def predicted_bytes(draft: Draft) -> tuple[float, float]:
-    """(bytes of all evaluation keys, bytes of one request) of a draft with parameters, as SEAL writes them.
-
-    Raises: CompileError for a draft without parameters.
-    """
-    if draft.params is None:
-        raise CompileError(draft.stages[-1].layer, "asked for its bytes before its parameters were chosen")
-    relinearizes = any(stage.squared for stage in draft.stages)
-    keys = evaluation_keys_bytes(draft.params, draft_key_count(draft), relinearizes=relinearizes)
-    ciphertexts = draft.atom_maps[0].shape[0] // draft.choice.planes
-    return keys, ciphertexts * ciphertext_bytes(draft.params, draft.levels, seeded=True)
 
 
 @dataclass(frozen=True)
@@ -116,23 +96,27 @@ def search(
     Raises: SlotOverflowError when no ring holds the network; what a pass or its checker raises.
     """
     outcome = Outcome()
+    bounds = ByteBounds(limits)
     weights = (0,) if limits.keys_bytes == inf else KEY_WEIGHTS
     laid_out: dict[int, list[Draft]] = {}
-    for prime_bits, price, own_times in (
-        (ENGINE_PRIME_BITS, draft_milliseconds, times),
-        (MAX_PRIME_BITS, draft_seal_milliseconds, seal_times),
+    for round_start, prime_bits, price, own_times in (
+        (0.0, ENGINE_PRIME_BITS, draft_milliseconds, times),
+        (0.5, MAX_PRIME_BITS, draft_seal_milliseconds, seal_times),
     ):
-        for degree in RING_DEGREES:
+        for place, degree in enumerate(RING_DEGREES):
             if outcome.best is not None and degree > LARGER_RINGS * outcome.best.choice.degree:
                 break
+            share = 0.5 / len(RING_DEGREES)
+            begin = round_start + place * share
             if degree not in laid_out:
-                report(f"lay out N={degree}", RING_DEGREES.index(degree) / len(RING_DEGREES))
+                report(f"lay out N={degree}", begin)
                 laid_out[degree] = list(_laid_out(start, degree, weights))
             priced = [
                 (price(draft, own_times) + request_milliseconds(draft, prime_bits), number)
                 for number, draft in enumerate(laid_out[degree])
             ]
-            _try_in_order(laid_out[degree], sorted(priced), prime_bits, own_times, limits, outcome, report)
+            part = part_of(report, begin + share * LAYOUT_SHARE, share * (1 - LAYOUT_SHARE)) or report
+            _try_in_order(laid_out[degree], sorted(priced), prime_bits, own_times, bounds, outcome, part)
         if outcome.best is not None:
             break
     drafts = [draft for ring in laid_out.values() for draft in ring]
@@ -146,7 +130,7 @@ def _try_in_order(
     priced: Sequence[tuple[float, int]],
     prime_bits: int,
     times: KernelTimes,
-    limits: Limits,
+    bounds: ByteBounds,
     outcome: Outcome,
     report: Progress,
 ) -> None:
@@ -155,13 +139,26 @@ def _try_in_order(
     Stops when a draft wins, or when no other draft can be faster than the best so far.
     priced: (milliseconds, index into drafts), in ascending order.
     """
+    # by what decides about noise: a draft with parameters, and which passes gave up
+    chosen: dict[tuple[object, ...], tuple[Draft | None, Counter[str]]] = {}
     for position, (predicted_ms, number) in enumerate(priced):
         draft = replace(drafts[number], choice=replace(drafts[number].choice, prime_bits=prime_bits))
         if predicted_ms >= outcome.best_ms:
             return
         report(f"choose parameters, N={draft.choice.degree}", position / len(drafts))
-        done = run_passes(draft, start=choose_parameters, stop=emit, gave_up=outcome.gave_up)
-        verdict = _verdict(done, limits, outcome)
+        verdict = bounds.exceeded(draft)
+        done = None
+        if verdict:
+            outcome.over_budget = outcome.over_budget or verdict
+        else:
+            noise = _noise_of(draft)
+            if noise not in chosen:
+                gave_up: Counter[str] = Counter()
+                chosen[noise] = run_passes(draft, start=choose_parameters, stop=emit, gave_up=gave_up), gave_up
+            found = chosen[noise][0]
+            outcome.gave_up += chosen[noise][1]
+            done = None if found is None else replace(found, splits=draft.splits, choice=draft.choice)
+            verdict = _verdict(done, bounds, outcome)
         if done is None or verdict:
             outcome.weighed.append(Alternative(draft.choice, predicted_ms, verdict))
             continue
@@ -171,8 +168,8 @@ def _try_in_order(
         return
 
 
-def _verdict(done: Draft | None, limits: Limits, outcome: Outcome) -> str:
-    """Why a draft loses; empty if it does not. Updates closest and over_budget of the outcome.
+def _verdict(done: Draft | None, bounds: ByteBounds, outcome: Outcome) -> str:
+    """Why a draft loses; empty if it does not. Updates the bounds, and closest and over_budget of the outcome.
 
     done: None if choose_parameters found no chain that fits.
     """
@@ -182,7 +179,8 @@ def _verdict(done: Draft | None, limits: Limits, outcome: Outcome) -> str:
     if times > 1:
         outcome.closest = min(outcome.closest or (times, done), (times, done), key=lambda pair: pair[0])
         return f"error {times:.1f} times too large"
-    exceeded = exceeded_bytes(limits, done)
+    bounds.learn(done)
+    exceeded = exceeded_bytes(bounds.limits, done)
     outcome.over_budget = outcome.over_budget or exceeded
     return exceeded or ""
 
@@ -239,6 +237,16 @@ def _may_fit(draft: Draft) -> bool:
         return False
     levels = place_rescales(draft).levels
     return (levels + 1) * MIN_PRIME_BITS <= GUIDELINE_2024_LOG2_QP[draft.choice.degree]
+
+
+def _noise_of(draft: Draft) -> tuple[object, ...]:
+    """What of a draft decides about its noise. Drafts of one ring that agree in it get the same parameters.
+
+    They may differ in their keys: Horner's rule uses fewer keys and makes the same noise.
+    """
+    tables = tuple(id(table) for table in draft.tables)  # drafts with the same layout share its tables
+    parts = tuple(tuple(sorted(split.parts.items())) for split in draft.splits)
+    return draft.choice.planes, draft.choice.paired_folds, tables, parts, draft.stage_levels, draft.rescaled
 
 
 def _rotations(draft: Draft) -> tuple[object, ...]:

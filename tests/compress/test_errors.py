@@ -85,12 +85,16 @@ def test_a_new_class_appears_in_the_drawing(monkeypatch):
     assert re.search(r"\|  `- FrostError +It is too cold$", error_tree(), re.MULTILINE)
 
 
-COMPILE = "LevelBudgetError SlotOverflowError PrecisionError PlanBudgetError InsecureParametersError PlanError"
-COMPRESS = "UnsupportedLayerError CalibrationError BudgetError PlanBudgetError"
+COMPILE = (
+    "LevelBudgetError SlotOverflowError PrecisionError PlanBudgetError CompilationSizeError InsecureParametersError "
+    "PlanError"
+)
+COMPRESS = "UnsupportedLayerError CalibrationError CollapseError BudgetError PlanBudgetError CompilationSizeError"
 
 
 @pytest.mark.parametrize(
-    ("parent", "names"), [(CompileError, COMPILE), (CompressError, COMPRESS), (BudgetError, "PlanBudgetError")]
+    ("parent", "names"),
+    [(CompileError, COMPILE), (CompressError, COMPRESS), (BudgetError, "PlanBudgetError CompilationSizeError")],
 )
 def test_a_parent_catches_what_belongs_under_it(parent, names):
     below = {name for name, cls in CLASSES.items() if issubclass(cls, parent) and cls is not parent}

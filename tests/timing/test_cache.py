@@ -136,6 +136,14 @@ def test_times_of_another_machine_are_refused():
         current_times()
 
 
+def without_effort(bundle):
+    """The report without what compiling itself took, which differs from run to run."""
+    effort = ("compile_seconds", "compile_peak_bytes", "peak_bytes_before_compile")
+    assert bundle.report["compile_seconds"] > 0
+    assert bundle.report["compile_peak_bytes"] >= bundle.report["peak_bytes_before_compile"] > 1e7
+    return {key: value for key, value in bundle.report.items() if key not in effort}
+
+
 def test_a_compilation_uses_measured_times_and_says_so():
     network = small_network()
     default = cp.compile(network, data(), cp.Limits(max_error=0.5))
@@ -146,7 +154,7 @@ def test_a_compilation_uses_measured_times_and_says_so():
     first, second = (cp.compile(network, data(), cp.Limits(max_error=0.5)) for _ in range(2))
     assert first.report["times"] == "calibrated on this machine, 2026-11-25"
     assert first.report["predicted_server_ms"] > 100 * default.report["predicted_server_ms"]
-    assert first.report == second.report and first.client.bundle_id == second.client.bundle_id
+    assert without_effort(first) == without_effort(second) and first.client.bundle_id == second.client.bundle_id
     cache_path().write_text("{}")
     with pytest.raises(FormatError, match="calibrate --force"):
         cp.compile(network, data(), cp.Limits(max_error=0.5))
