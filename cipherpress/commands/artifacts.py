@@ -105,14 +105,17 @@ class DataSource:
     def load_for(self, bundle: Bundle) -> Dataset:
         """Data with labels as the bundle's task has them; without labels for task none.
 
+        Data of another shape than the bundle's inputs stays as it is, and is refused where it is used.
         Raises: DataError for labels that do not fit; ConfigError for a damaged report.
         """
         from compress.scores import scoring_of
 
-        about = bundle.report.get("about", {})
+        about, data = bundle.report.get("about", {}), self.load()
+        if data.input_shape != bundle.client.input_shape:
+            return data
         task = self.task or scoring_of(about).task
-        data = cp.as_dataset(self.load(), task=task, class_names=tuple(about.get("class_names", ())))
-        return data.for_outputs(bundle.client.output_shape)
+        named = cp.as_dataset(data, task=task, class_names=tuple(about.get("class_names", ())))
+        return named.for_outputs(bundle.client.output_shape)
 
 
 @dataclass(frozen=True)
