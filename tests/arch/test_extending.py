@@ -112,9 +112,10 @@ class Net(nn.Module):
 
 torch.manual_seed(0)
 random = np.random.default_rng(0)
-images, labels = random.random((96, 1, 8, 8), dtype=np.float32), random.integers(0, 4, 96)
+images, net = random.random((96, 1, 8, 8), dtype=np.float32), Net().eval()
+labels = net(torch.from_numpy(images)).argmax(1).numpy()
 data = cp.Dataset("random", images[:64], labels[:64], images[64:], labels[64:])
-network = cp.convert(Net().eval(), data, cp.Conversion(epochs=0))
+network = cp.convert(net, data, cp.Conversion(epochs=0))
 cp.save(network, sys.argv[1])
 again = cp.load(sys.argv[1])
 bundle = cp.compile(again, data, cp.Limits(max_error=0.05))
