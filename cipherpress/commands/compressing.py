@@ -261,9 +261,9 @@ conversion_options = Group(
             "--degree",
             default="2",
             show_default=True,
-            type=click.Choice(["2", "4"]),
+            type=click.Choice(["2", "3", "4"]),
             callback=lambda context, parameter, value: int(value),
-            help="Degree of the polynomials.",
+            help="Largest degree of the polynomials; 3 and 4 cost twice the levels of 2.",
         ),
         click.option("--per-channel", is_flag=True, help="One polynomial per channel."),
         click.option(

@@ -40,7 +40,7 @@ DEFAULT = Conversion()
 CALIBRATION_IMAGES = 1024
 
 #: How many training rows are looked at for values that explode, beside all test rows.
-CHECKED_ROWS = 5000
+CHECKED_ROWS = 2000
 
 
 def convert(

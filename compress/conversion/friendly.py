@@ -21,7 +21,7 @@ from compress.graph.composite import ElementwiseActivation
 from compress.graph.importing import import_model
 from compress.graph.layers import Imported, Layer
 from compress.graph.modules import ChannelAffine, NormalizedActivation, PolynomialActivation
-from compress.graph.polynomial import fit_polynomial, guard_leading
+from compress.graph.polynomial import DEGREES, fit_polynomial, guard_leading
 from compress.graph.spellings import DROPOUT_MODULES
 
 Array = NDArray[np.float64]
@@ -32,6 +32,9 @@ Fit = Callable[[Layer, Array], Activation]
 
 #: Share of the weight of a fit that is spread evenly over the range, so that rare large inputs are fitted too.
 SPREAD_SHARE = 0.1
+
+#: A polynomial of smaller degree is taken if its root mean square error is at most so many times as large.
+CLOSE_ENOUGH = 1.05
 
 #: How far the range of a fit reaches beyond the extremes that calibration saw.
 MARGIN = 1.1
@@ -108,6 +111,8 @@ def fitted_activation(
 ) -> PolynomialActivation:
     """The least-squares polynomial of an activation over its input samples (count, channels, ...).
 
+    degree: the largest one. A smaller one is taken if its error is at most CLOSE_ENOUGH times that of the largest, for
+    example degree 3 instead of 4 for an odd function.
     Raises: CalibrationError.
     """
     check_samples(layer.name, samples)
@@ -115,7 +120,8 @@ def fitted_activation(
     width = MARGIN * float(samples.max() - samples.min()) / 2.0
     per_channel = per_channel or layer.varies
     groups = np.moveaxis(samples, 1, 0).reshape(samples.shape[1], -1) if per_channel else samples.reshape(1, -1)
-    columns = []
+    columns: dict[int, list[Array]] = {tried: [] for tried in DEGREES if tried <= degree}
+    errors = dict.fromkeys(columns, 0.0)
     for channel, group in enumerate(groups):
         x = _thinned(group)
         grid = np.linspace(centre - width, centre + width, 201)
@@ -123,8 +129,13 @@ def fitted_activation(
         weights = np.concatenate([np.full(x.shape, 1.0 / len(x)), np.full(grid.shape, SPREAD_SHARE / len(grid))])
         values = layer.evaluated(points, channel)
         check_samples(layer.name, values)
-        columns.append(fit_polynomial((points - centre) / width, values, degree, weights))
-    return PolynomialActivation(guard_leading(np.stack(columns, axis=1)), centre, width)
+        z = (points - centre) / width
+        for tried, found in columns.items():
+            found.append(fit_polynomial(z, values, tried, weights))
+            errors[tried] += float(weights @ (np.polynomial.polynomial.polyval(z, found[-1]) - values) ** 2)
+    best = next(tried for tried, error in errors.items() if error <= CLOSE_ENOUGH**2 * errors[degree])
+    coefficients = np.stack(columns[best], axis=1)
+    return PolynomialActivation(guard_leading(coefficients) if best == 2 else coefficients, centre, width)
 
 
 def fitted_lines(layer: Layer, samples: Array) -> ChannelAffine:

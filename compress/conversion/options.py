@@ -17,8 +17,9 @@ LARGEST_DISTORTION = 2.0
 class Conversion:
     """How `convert` turns a model into a Network.
 
-    degree: of the polynomials that replace activations. per_channel: fit one polynomial per channel, not one per
-    activation. straight: names of activations that become straight lines instead of polynomials; each saves a level,
+    degree: the largest one of the polynomials that replace activations: 2, or 3 or 4 with twice the levels. A smaller
+    one is taken where its fit is about as close. per_channel: fit one polynomial per channel, not one per activation.
+    straight: names of activations that become straight lines instead of polynomials; each saves a level,
     and the layers around it merge when the network is compiled. epochs: passes over the training images; 0 keeps the
     polynomials as they were fitted. learning_rate: the highest one of the one-cycle schedule. distortion: strength of
     the random distortions of training images, relative to those of fine-tuning.

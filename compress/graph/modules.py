@@ -72,9 +72,10 @@ class PolynomialActivation(nn.Module):
 
     @torch.no_grad()
     def guard(self) -> None:
-        """Keep the leading coefficient away from zero (see `guard_leading`); to be called after each training step."""
-        values = guard_leading(self.coefficients.to(torch.float64).numpy())
-        self.coefficients.copy_(torch.as_tensor(values))
+        """Keep the leading coefficient of a quadratic away from zero (see `guard_leading`); called after each step."""
+        if self.degree == 2:
+            values = guard_leading(self.coefficients.to(torch.float64).numpy())
+            self.coefficients.copy_(torch.as_tensor(values))
 
 
 class NormalizedActivation(nn.Module):

@@ -12,8 +12,8 @@ from compress.errors import ConfigError
 
 Array = NDArray[np.float64]
 
-#: Degrees that conversion offers: one or two squarings per layer.
-DEGREES = (2, 4)
+#: Degrees that conversion offers, in ascending order: 2 is one squaring per layer, 3 and 4 are two.
+DEGREES = (2, 3, 4)
 
 #: Smallest leading coefficient relative to the others, over the unit range (see `guard_leading`).
 LEAST_CURVATURE = 0.02
@@ -40,8 +40,9 @@ def fit_polynomial(x: Array, y: Array, degree: int, weights: Array | None = None
 def guard_leading(coefficients: Array, least: float = LEAST_CURVATURE) -> Array:
     """The coefficients with a leading one of at least `least` times the largest other non-constant one; signs are kept.
 
-    Completing the square divides by the leading coefficient. Near zero that turns a nearly straight line into the
-    difference of two huge numbers, which drowns in CKKS noise. Meant for coefficients over the unit range.
+    Completing the square of a quadratic divides by the leading coefficient. Near zero that turns a nearly straight line
+    into the difference of two huge numbers, which drowns in CKKS noise. Meant for coefficients over the unit range.
+    Cubics and quartics have a form for every leading coefficient and need no guard.
     """
     guarded = np.array(coefficients, dtype=np.float64)
     floor = least * np.abs(guarded[1:-1]).max(axis=0)

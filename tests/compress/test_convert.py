@@ -212,6 +212,33 @@ def test_degree_4_is_closer_than_degree_2_and_channels_closer_than_one_for_all()
     assert error(per_channel=True) < error()
 
 
+@pytest.mark.parametrize(
+    ("activation", "largest", "taken"),
+    [
+        (nn.Tanh(), 4, 3),
+        (nn.Tanh(), 3, 3),
+        (nn.Sigmoid(), 4, 3),
+        (nn.ReLU(), 3, 2),
+        (nn.ReLU(), 4, 4),
+        (nn.GELU(), 4, 4),
+    ],
+)
+def test_the_smallest_degree_whose_fit_is_about_as_close_is_taken(activation, largest, taken):
+    module = nn.Sequential(nn.Linear(1, 1), activation).eval()
+    with torch.no_grad():
+        module[0].weight.fill_(1.0)
+        module[0].bias.zero_()
+    images = torch.linspace(-3, 3, 400)[:, None]
+    student, said = replace_operations(
+        import_model(module, (1,)), images, fit=partial(fitted_activation, degree=largest)
+    )
+    assert said[0].endswith(f"polynomial of degree {taken}")
+    with torch.no_grad():
+        error = float((student(images) - module(images)).abs().max())
+        quadratic, _ = replace_operations(import_model(nn.Sequential(*module), (1,)), images)
+        assert error <= float((quadratic(images) - activation(images)).abs().max()) * (1.0 if taken == 2 else 0.8)
+
+
 def test_an_even_leading_coefficient_never_vanishes():
     module = nn.Sequential(nn.Linear(1, 1), nn.Tanh()).eval()  # odd: its quadratic part is zero on even data
     student, _ = replace_operations(import_model(module, (1,)), torch.linspace(-3, 3, 100)[:, None])
@@ -275,8 +302,8 @@ def test_augmented_training_asks_the_teacher_about_the_distorted_images(plain):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"degree": 3}, "^degree: got 3; allowed: one of 2, 4$"),
-        ({"degree": 2.0}, "^degree: got 2.0; allowed: one of 2, 4$"),
+        ({"degree": 5}, "^degree: got 5; allowed: one of 2, 3, 4$"),
+        ({"degree": 2.0}, "^degree: got 2.0; allowed: one of 2, 3, 4$"),
         ({"per_channel": "no"}, "^per_channel: got 'no'; allowed: True or False$"),
         ({"straight": "abc"}, r"^straight: got 'abc'; allowed: a sequence of names, such as \('2', '5'\)$"),
         ({"epochs": 1.5}, "^epochs: got 1.5; allowed: a whole number, 0 or more$"),
