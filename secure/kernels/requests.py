@@ -127,7 +127,7 @@ def _step(ciphertext_us: float, coefficient_ns: float, residue_ns: float) -> Ste
 
 #: Times of a core of 2026 (AMD EPYC, `cipherpress calibrate`), where none were measured.
 TYPICAL_REQUEST_TIMES = RequestTimes(
-    encrypt=_step(285, 0, 59),
+    encrypt=_step(57, 42, 36),
     load=_step(67, 1.7, 30),
     write=_step(115, 0, 52),
     decrypt=_step(167, 9.8, 95),

@@ -72,10 +72,12 @@ def choose_parameters(draft: Draft) -> Draft | None:
     model = model.in_slots()
     found: list[Draft] = []
     chosen: Candidate | None = None
+    tried: list[Candidate] = []
     for _ in range(EXCESS_ROUNDS):
-        assumed, tried = model, list(_uniform(model))
-        if not tried:
+        assumed, candidates = model, list(_uniform(model))
+        if not candidates:  # none fits any more: those of the round before stand
             break
+        tried = candidates
         chosen = min(tried, key=lambda one: one.rank)
         model = model.measured(chosen.draft.input_scale, chosen.draft.scales)
         found.append(_rated(model, chosen.draft))
