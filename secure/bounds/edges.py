@@ -25,7 +25,7 @@ MOST_EDGES = 256
 #: In how many calibration inputs a feature is brought to each of its ends.
 INPUTS_PER_END = 4
 #: How many edge inputs are whole rows of features or images, stretched, and by how much rows are.
-STRETCHED_ROWS, ROW_STRETCH = 64, 1.5
+STRETCHED_ROWS, ROW_STRETCH = 64, 1.25
 #: For every stage, so many edge inputs are kept: those with the stage's largest values.
 KEPT_PER_STAGE = 8
 

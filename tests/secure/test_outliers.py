@@ -51,7 +51,7 @@ def encrypted(model, data):
 def test_one_row_of_a_million_costs_no_accuracy_and_is_named_in_a_warning(model, data, caplog):
     _, clean, wanted = encrypted(model, data)
     assert wanted["accuracy_encrypted"] > 0.95
-    assert not clean.report.get("warnings")
+    assert not any("left out" in warning for warning in clean.report.get("warnings", ()))
     with caplog.at_level(logging.WARNING):
         network, bundle, found = encrypted(model, damaged(data))
     assert found["accuracy_encrypted"] >= wanted["accuracy_encrypted"] - 0.01
@@ -96,7 +96,8 @@ def test_compile_network_leaves_out_outliers_among_the_inputs_that_it_is_given(m
 
     network = cp.convert(model, data, cp.Conversion(epochs=0))
     bundle = compile_network(network, damaged(data).x_train.astype(float), times=TYPICAL_TIMES)
-    assert bundle.report["warnings"][0].startswith("calibration inputs: 1 row that lies far outside the others, of 300")
+    said = "calibration inputs: 1 row that lies far outside the others, of 300"
+    assert sum(warning.startswith(said) for warning in bundle.report["warnings"]) == 1
     assert bundle.client.input_high.max() < 100
     with pytest.raises(CalibrationError, match="a range needs finite values that vary"):
         compile_network(network, np.zeros((20, 6)), times=TYPICAL_TIMES)
