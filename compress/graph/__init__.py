@@ -14,6 +14,8 @@ joined.py        a module of several inputs or outputs as one of flat rows
 importing.py     the table, and import_model: the graph as a list of checked layers
 supported.py     the list of supported layers as Markdown, from that table
 unsupported.py   what to use instead of a layer that has no form here
+contractions.py  the same for products of two values with sums: matmul and einsum
+in_parts.py      functions that are written out as operations with a form of their own
 elementwise.py   functions of one value in several operations, as one activation
 composite.py     the modules of those functions, and of replaced normalizations
 modules.py       the torch modules that conversion puts in

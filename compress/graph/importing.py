@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from compress.graph import moves, normalizing, resampling, rules, spellings, weighted
+from compress.graph import contractions, moves, normalizing, resampling, rules, spellings, weighted
 from compress.graph.building import Builder, Rule, by_spelling
 from compress.graph.elementwise import fuse_elementwise
 from compress.graph.layers import Imported
@@ -19,7 +19,7 @@ from compress.network import Shape
 
 _POOL = "average pooling: a fixed linear map"
 _POLYNOMIAL = "a polynomial of degree 2 or 4, fitted on calibration images and then trained: one or two squarings"
-_PRODUCT = "with constants: a product with a plain matrix"
+_PRODUCT = "with constants: a product with a plain matrix; of two values: their products side by side, then sums"
 _SUM = "over any axes but the batch: a fixed linear map; the mean over all spatial axes is average pooling"
 _CHOICE = "a choice of the same values and constants, merged with the linear map that reads them"
 _ORDER = "another order of the same values, merged with the linear map that reads them"
@@ -29,9 +29,10 @@ RULES: tuple[Rule, ...] = (
     Rule(spellings.LINEAR, weighted.linear, "a product of the encrypted vector with a plain matrix"),
     Rule(spellings.CONVOLUTION, weighted.convolution, "a product with the plain matrix of the convolution"),
     Rule(spellings.TRANSPOSED, weighted.transposed_convolution, "a product with the plain matrix of the convolution"),
-    Rule(spellings.MATRIX_PRODUCT, weighted.matrix_product, _PRODUCT),
+    Rule(spellings.MATRIX_PRODUCT, contractions.product, _PRODUCT),
     Rule(spellings.ADDED_PRODUCT, weighted.added_product, _PRODUCT),
-    Rule(spellings.EINSUM, weighted.written_out, _PRODUCT),
+    Rule(spellings.EINSUM, contractions.einsum, _PRODUCT),
+    Rule(spellings.LINEAR_IN_ONE_VALUE, weighted.written_out, "a product with the matrix of the operation"),
     Rule(
         spellings.BATCH_NORM,
         normalizing.batch_norm,

@@ -24,8 +24,9 @@ CONVOLUTION: Spellings = frozenset({nn.Conv1d, nn.Conv2d, F.conv1d, F.conv2d})
 TRANSPOSED: Spellings = frozenset({nn.ConvTranspose1d, nn.ConvTranspose2d, F.conv_transpose1d, F.conv_transpose2d})
 MATRIX_PRODUCT: Spellings = frozenset({operator.matmul, torch.matmul, torch.mm, torch.bmm, "matmul", "mm", "bmm"})
 ADDED_PRODUCT: Spellings = frozenset({torch.addmm})
+EINSUM: Spellings = frozenset({torch.einsum})
 #: Operations that are linear in their one value, if the rest is constant.
-EINSUM: Spellings = frozenset({torch.einsum, torch.tensordot, torch.functional.einsum, torch.baddbmm})
+LINEAR_IN_ONE_VALUE: Spellings = frozenset({torch.tensordot, torch.baddbmm, torch.cumsum, "cumsum", torch.diff, "diff"})
 BATCH_NORM: Spellings = frozenset({nn.BatchNorm1d, nn.BatchNorm2d})
 BATCH_NORM_FUNCTION: Spellings = frozenset({F.batch_norm})
 #: Normalizations by statistics of each input.

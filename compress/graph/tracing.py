@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from compress.errors import InputShapeError, UnsupportedLayerError
+from compress.graph.in_parts import IN_PARTS
 from compress.graph.shaped import ShapedProxy, SizeProxy
 from compress.graph.unsupported import unsupported
 from compress.network import Shape
@@ -98,8 +99,8 @@ class _Tracer(fx.Tracer):
         if type(module).__module__ in ("compress.graph.modules", "compress.graph.composite"):
             return True
         base: Any = next(kind for kind in type(module).__mro__ if kind.__module__.startswith("torch.nn."))
-        containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-        return base is not nn.Module and not isinstance(module, containers) and type(module).forward is base.forward
+        opened = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.GLU, nn.Bilinear)
+        return base is not nn.Module and not isinstance(module, opened) and type(module).forward is base.forward
 
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **named: Any) -> Any:
         if kind == "placeholder" and args and self.values:
@@ -108,6 +109,8 @@ class _Tracer(fx.Tracer):
             # without an axis the batch would go too where it has one input
             kept = (size for size in args[0].example.shape[1:] if size != 1)
             kind, target, args = "call_method", "reshape", (args[0], args[0].size(0), *kept)
+        if kind == "call_function" and target in IN_PARTS:
+            return IN_PARTS[target](*args, **kwargs)
         if kind == "call_function" and target is not operator.getitem:
             args = tuple(_spread(part) for part in args)
             kwargs = {name: _spread(part) for name, part in kwargs.items()}

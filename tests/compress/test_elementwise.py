@@ -123,6 +123,24 @@ def test_polynomials_are_not_activations():
     assert "activation" not in [layer.kind for layer in import_model(net, (4,)).layers]
 
 
+@pytest.mark.parametrize("unit", [nn.GLU(1), lambda x: F.glu(x, 1)], ids=["module", "function"])
+def test_a_gated_unit_is_a_product_with_a_sigmoid(unit):
+    net = nn.Sequential(nn.Linear(4, 6), unit if isinstance(unit, nn.Module) else Applies(unit)).eval()
+    found = import_model(net, (4,))
+    x = torch.randn(3, 4)
+    torch.testing.assert_close(found.graph_module(x), net(x))
+    assert [layer.kind for layer in found.layers] == ["linear", "gather", "gather", "activation", "multiply"]
+
+
+class Applies(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
 def test_a_module_keeps_its_name():
     net = Net(lambda m, x: m.prelu(x), images=True).eval()
     assert [layer.name for layer in import_model(net, (2, 6, 6)).layers][1] == "prelu"

@@ -190,7 +190,7 @@ class Branches(nn.Module):
 class Nested(nn.Module):
     def __init__(self):
         super().__init__()
-        self.inner = Calls(lambda m, x: torch.cumsum(x, 1))
+        self.inner = Calls(lambda m, x: torch.cumprod(x, 1))
 
     def forward(self, x):
         return self.inner(x)
@@ -212,7 +212,7 @@ REFUSED = [
     (stack(nn.LSTM(6, 6)), (4, 6), "layer '0': LSTM .* unroll to linear layers"),
     (stack(nn.Conv3d(2, 2, 2)), (2, 6, 6, 6), "layer '0': Conv3d .* use Conv2d"),
     (stack(nn.MaxPool2d(2, dilation=2)), (2, 6, 6), "MaxPool2d with dilation; use dilation=1"),
-    (Nested(), (6,), "layer 'inner.cumsum': cumsum has no encrypted form"),
+    (Nested(), (6,), "layer 'inner.cumprod': cumprod has no encrypted form"),
     (Branches(), (6,), "layer 'Branches': control flow that depends on the data .*; compute on the whole tensor"),
     (Two(), (6,), r"forward takes 2 inputs \(x, y\); write a module whose forward takes one tensor"),
     (Calls(lambda m, x: (x, x)), (6,), "forward returns several values; return one tensor"),
@@ -228,8 +228,13 @@ REFUSED = [
     (Calls(lambda m, x: x.masked_fill(m.mean > 0.3, -math.inf)), (6,), "masked_fill fills in values that are not fin"),
     (Calls(lambda m, x: x.unsqueeze(1) + torch.ones(3, 3, 1, 6)), (6,), "mixes the inputs of a batch; give both"),
     (Calls(lambda m, x: x + m.other(x).unsqueeze(1)), (6,), "of shapes .6,. and .3, 6. mixes the inputs of a batch"),
-    (Calls(lambda m, x: x @ m.other(x).unsqueeze(2)), (6,), "matmul of two encrypted values; multiply a value by"),
-    (Calls(lambda m, x: torch.einsum("bi,bi->b", x, m.other(x))), (6,), "einsum of two encrypted values; multiply"),
+    (
+        Calls(lambda m, x: x @ m.other(x).unsqueeze(2)),
+        (6,),
+        "matmul along the batch axis mixes inputs; multiply .batch",
+    ),
+    (Calls(lambda m, x: torch.einsum("bi,ci->bc", x, m.other(x))), (6,), "einsum 'bi,ci->bc' of two encrypted values"),
+    (Calls(lambda m, x: torch.einsum("b...,b...->b...", x, m.other(x))), (6,), "every label once, the batch first"),
     (
         Calls(lambda m, x: F.linear(m.other.weight, x)),
         (6,),

@@ -116,6 +116,18 @@ VECTORS = {
     "x @ W of tokens": lambda m, x: x.view(-1, 3, 2) @ m.weight[:2, :3],
     "bmm": lambda m, x: torch.bmm(x.view(-1, 3, 2), m.weight[:2, :3].unsqueeze(0).expand(x.shape[0], 2, 3)),
     "matrix times vector": lambda m, x: (x @ m.gate).unsqueeze(1),
+    "matmul of two values": lambda m, x: x.view(-1, 2, 3) @ m.other(x).view(-1, 3, 2),
+    "attention without softmax": lambda m, x: (lambda t: torch.bmm(torch.bmm(t, t.transpose(1, 2)), t))(
+        x.view(-1, 3, 2)
+    ),
+    "einsum of two values": lambda m, x: torch.einsum("bi,bi->b", x, m.other(x)),
+    "einsum outer of two values": lambda m, x: torch.einsum(
+        "bij,bkj->bik", x.view(-1, 2, 3), m.other(x).view(-1, 2, 3)
+    ),
+    "einsum in another order": lambda m, x: torch.einsum("bi, bj -> bji", x, m.other(x)[:, :2]),
+    "cumsum": lambda m, x: x.cumsum(1),
+    "diff": lambda m, x: torch.diff(x, dim=1),
+    "bilinear": lambda m, x: F.bilinear(x, m.other(x), m.weight[:, :, None] * m.gate, m.bias),
     "sum": lambda m, x: x.sum(1, keepdim=True),
     "sum of tokens": lambda m, x: torch.sum(x.view(-1, 2, 3), dim=(1,)),
     "sum over all": lambda m, x: x.view(-1, 2, 3).sum((1, 2)).unsqueeze(1),
