@@ -14,19 +14,24 @@ from typing import Any
 
 from compress.checks import is_number
 from compress.errors import ConfigError, KeyMismatchError, KeyNotRegisteredError
+from secure.engine.buffers import PIECE_BYTES
 from secure.plan import Plan
 from secure.seal.context import RESIDUE_BYTES
 
 #: Memory for registered keys unless the server is given another: hundreds of clients of a small network.
 DEFAULT_KEYS_BYTES = 2 * 2**30
-#: What a client's evaluator takes beside its keys, for each operation of the plan (measured: 250 to 420 bytes).
-OPERATION_BYTES = 420
+#: What a client's evaluator takes beside its keys, for each operation of the plan (measured: 92 to 183 bytes).
+OPERATION_BYTES = 200
 
 
 def registration_bytes(plan: Plan) -> int:
-    """What one registered key takes in memory, about: its residues, eight bytes each, and the addresses of a run."""
+    """What one registered key takes in memory, about: its residues, eight bytes each, and the addresses of a run.
+
+    The engine cuts its arrays from pieces of PIECE_BYTES, so a key that is somewhat smaller takes a whole piece.
+    """
     params, manifest = plan.params, plan.key_manifest
     one_key = params.levels * 2 * len(params.all_primes) * params.poly_modulus_degree * RESIDUE_BYTES
+    one_key = max(one_key, PIECE_BYTES // max(1, PIECE_BYTES // one_key))
     return (len(manifest.galois_elements) + manifest.relinearize) * one_key + OPERATION_BYTES * len(plan.ops)
 
 

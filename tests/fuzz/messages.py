@@ -40,7 +40,7 @@ def _parties() -> tuple[Client, Server, bytes, bytes]:
 def evaluation_keys(folder: Path) -> Case:
     """An evaluation key that is offered to servers of both backends."""
     client, *_ = _parties()
-    servers = [Server(small_bundle().server, backend=name) for name in ("engine", "seal")]
+    servers = [Server(small_bundle().server, backend=name, keys_bytes=10e6) for name in ("engine", "seal")]
     content = client.evaluation_key.to_bytes()
 
     def use(changed: bytes, random: Random) -> Callable[[], object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -14,11 +15,13 @@ from arch.rooms import ROOT
 from compress.errors import ConfigError, KeyMismatchError, KeyNotRegisteredError
 from secure.bundle.files import plan_digest
 from secure.bundle.specs import ServerSpec
+from secure.parties.backends import make_backend
 from secure.parties.client import Client
 from secure.parties.keys import KEY_ID_BYTES, content_digest, generate_keys
 from secure.parties.registrations import Registration, Registrations, most_registrations, registration_bytes
 from secure.parties.server import Server
 from secure.seal.context import make_ring
+from secure.seal.evaluation_keys import load_all
 from tests.secure.plans import FLAT, Builder, small_bundle, small_bundle_by_hand
 
 BUNDLE = small_bundle()
@@ -137,6 +140,25 @@ def test_threads_that_register_forget_and_run_at_once_see_answers_or_the_typed_e
         counts = np.array(list(pool.map(work, range(6))))
     assert counts.sum(axis=0).min() > 0
     assert len(server._registrations) <= 2
+
+
+def test_what_a_registration_takes_is_known_beforehand():
+    builder = Builder()
+    total = builder.rotate(0, 1)
+    for steps in range(2, 43):
+        total = builder.add(total, builder.rotate(0, steps))
+    plan = builder.build(total)
+    spec = replace(BUNDLE.client, bundle_id=plan_digest(plan), keys=plan.key_manifest)
+    ring = make_ring(spec.params)
+    keys = load_all(generate_keys(spec, ring)[1].items, plan.key_manifest, ring)
+    backend = make_backend("engine", ring, plan, 2**26)
+    backend.evaluator(keys)  # tables that all clients share are made now
+    tracemalloc.start()
+    kept = backend.evaluator(keys)
+    found, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept is not None
+    assert abs(registration_bytes(plan) - found) < 0.05 * found
 
 
 MEMORY = """
