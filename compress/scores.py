@@ -8,7 +8,7 @@ none        no labels: what the given network answers is wanted        r2 agains
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,6 +46,28 @@ class Scoring:
         if self.task == "binary":
             return np.asarray(flat[:, 0] > self.threshold, dtype=np.int64)
         return np.asarray(flat.argmax(axis=1), dtype=np.int64)
+
+    def numbered(self, labels: NDArray[Any], outputs: int, names: Sequence[str] = ()) -> NDArray[Any]:
+        """Labels as `measured` takes them: text by the names of classes, numbers as they are.
+
+        Raises: DataError for text that is no name, and for numbers that are no classes of so many outputs.
+        """
+        if not self.names_classes:
+            return labels
+        found = np.asarray(labels)
+        if found.dtype.kind in "UO":
+            unknown = [value for value in np.unique(found.astype(np.str_)) if value not in names]
+            if unknown:
+                known = ", ".join(names) or "none"
+                raise DataError(f"labels hold '{unknown[0]}', which is no name of a class; the names are {known}")
+            return np.array([names.index(str(value)) for value in found], dtype=np.int64)
+        count = 2 if self.task == "binary" else outputs
+        if found.size and not (0 <= found.min() and found.max() < count):
+            raise DataError(
+                f"labels go from {found.min():g} to {found.max():g}, and the network has the classes 0 to {count - 1}; "
+                "number them from 0, as Dataset.for_outputs does"
+            )
+        return found
 
     def measured(self, outputs: NDArray[Any], labels: NDArray[Any]) -> float:
         """The score of outputs (count, ...) against labels: class numbers (count,), or numbers of the outputs' shape.

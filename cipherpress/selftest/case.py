@@ -153,7 +153,7 @@ def _encrypted(bundle: Bundle, rows: NDArray[np.float32], clear: Array, inputs: 
 
 def score(outputs: Array, data: Dataset) -> float:
     """Accuracy for classes, R2 over all outputs for numbers."""
-    labels = data.y_test
+    labels = np.asarray(data.y_test)
     if labels.dtype.kind != "f":
         flat = outputs.reshape(len(outputs), -1)
         named = flat.argmax(axis=1) if flat.shape[1] > 1 else (flat[:, 0] > 0).astype(np.int64)

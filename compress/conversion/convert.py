@@ -74,7 +74,6 @@ def convert(
     """
     check_seed(seed)
     model, data = joined(model, as_dataset(data))
-    teacher = None if teacher is None else joined(teacher, data)[0]
     say = progress or (lambda label, fraction: None)
     module = unhooked_copy(module_of(model))
     augment = augment and distortable(data.x_train)
@@ -82,8 +81,7 @@ def convert(
     data = data.without_outliers()
     calibration = data.calibration(CALIBRATION_IMAGES, seed)
     imported = import_model(module, tuple(data.x_test.shape[1:]))
-    itself, guide = _given(imported, teacher)
-    dtype = precision(module)
+    itself, guide = _given(imported, teacher, data)
     asked = predict(guide, data.x_train[:ASKED_ROWS])
     compressed = isinstance(model, CompressedModel)
     data, objective = settled(data, asked, trust_labels=teacher is None and compressed)
@@ -93,7 +91,7 @@ def convert(
         guide=guide,
         calibration=calibration,
         conversion=conversion,
-        dtype=dtype,
+        dtype=precision(module),
         augment=DigitAugment(conversion.distortion) if augment else None,
         seed=seed,
         exact=teacher is None and not compressed,
@@ -102,7 +100,6 @@ def convert(
     say("fit polynomials", 0.0)
     made = _first_sound(imported, module_of(model), lesson, predict(itself, data.x_test), say)
     about = _about(model, imported) | _options(conversion, data.name, augment, seed) | dict(made.about) | warnings
-    about |= parts_record(module_of(model))
     say("convert", 1.0)
     logger.info("converted: %s %.4f -> %.4f", about["score"], about["score_before"], about["score_after"])
     return replace(made, about=about)
@@ -117,7 +114,7 @@ def _warnings(data: Dataset) -> dict[str, Any]:
     return {"warnings": [said]}
 
 
-def _given(imported: Imported, teacher: nn.Module | None) -> tuple[nn.Module, nn.Module]:
+def _given(imported: Imported, teacher: nn.Module | None, data: Dataset) -> tuple[nn.Module, nn.Module]:
     """Copies of the given model and of the network to distil from, which may be the same; neither is trained.
 
     Raises: UnsupportedLayerError, InputShapeError for a teacher that does not take the inputs.
@@ -125,7 +122,7 @@ def _given(imported: Imported, teacher: nn.Module | None) -> tuple[nn.Module, nn
     itself = copy.deepcopy(imported.graph_module).eval().requires_grad_(False)
     if teacher is None:
         return itself, itself
-    guide = import_model(unhooked_copy(teacher), imported.input_shape).graph_module
+    guide = import_model(unhooked_copy(joined(teacher, data)[0]), imported.input_shape).graph_module
     return itself, guide.eval().requires_grad_(False)
 
 
@@ -190,7 +187,7 @@ def _options(conversion: Conversion, data_name: str, augment: bool, seed: int) -
 
 def _about(model: nn.Module | CompressedModel, imported: Imported) -> dict[str, Any]:
     """Where the model came from and what was dropped, in plain JSON values."""
-    about: dict[str, Any] = {}
+    about: dict[str, Any] = parts_record(module_of(model))
     if imported.dropped:
         about["dropped"] = list(imported.dropped)
     if isinstance(model, CompressedModel):

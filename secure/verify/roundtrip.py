@@ -40,15 +40,17 @@ def round_trip(
 ) -> dict[str, Any]:
     """Scores, agreement, errors, medians of times and sizes over images (count, *input_shape), by the interface's keys.
 
-    labels: as the bundle's task has them, class numbers or wanted numbers; without any there is no score. The score is
-    the one that the report's `about` names; accuracies also stand under their own names. agreement: with the plan in
+    labels: as the bundle's task has them: class numbers from 0 or names of classes, or wanted numbers. Without any, and
+    for task none, there is no score. The score is the one that the report's `about` names; accuracies also stand under
+    their own names. agreement: with the plan in
     clear, the share of equal classes, or R2.
     backend: "engine", "seal" or "clear"; None takes what `Server` takes. The result's `backend` says which one ran. In
     clear nothing is encrypted, and the keys about encryption are left out.
     threads: of the server, for each request. `classes` holds the decrypted answer for each image, where answers are
     classes. `score_compressed` is that of the plan in clear on these images. clip: bring values outside the accepted
     range to its nearest end; `clipped_images` and `clipped_features` count them.
-    Raises: ConfigError, InputShapeError, BackendError; InputRangeError naming the image, without `clip`.
+    Raises: ConfigError, InputShapeError, BackendError; DataError for labels that do not fit; InputRangeError naming the
+    image, without `clip`.
     """
     if backend is not None:
         backend_named(backend)
@@ -58,7 +60,12 @@ def round_trip(
             "give the data it was made with"
         )
     images, clipped = _accepted(bundle, images, clip)
-    clear, scoring = clear_outputs(bundle, images), scoring_of(bundle.report.get("about", {}))
+    about = bundle.report.get("about", {})
+    scoring = scoring_of(about)
+    if labels is not None:
+        names = tuple(about.get("class_names", ()))
+        labels = None if scoring.task == "none" else scoring.numbered(labels, len(bundle.client.output_slots), names)
+    clear = clear_outputs(bundle, images)
     result: dict[str, Any] = {
         "images": len(images),
         **scoring.as_json(),

@@ -63,3 +63,16 @@ def test_an_old_record_is_one_of_classes_and_a_damaged_one_is_refused():
     ):
         with pytest.raises(ConfigError, match=message):
             scoring_of(record)
+
+
+def test_labels_are_numbered_by_the_names_of_classes_or_checked():
+    scoring = Scoring("classes")
+    np.testing.assert_array_equal(scoring.numbered(np.array(["b", "a"]), 2, ("a", "b")), [1, 0])
+    labels = np.array([0, 2])
+    assert scoring.numbered(labels, 3) is labels
+    with pytest.raises(DataError, match="labels hold 'c', which is no name of a class; the names are a, b"):
+        scoring.numbered(np.array(["c"]), 2, ("a", "b"))
+    with pytest.raises(DataError, match="labels go from 1 to 3, and the network has the classes 0 to 2; number them"):
+        scoring.numbered(np.array([1, 3]), 3)
+    with pytest.raises(DataError, match="the network has the classes 0 to 1"):
+        Scoring("binary").numbered(np.array([-1, 1]), 1)
