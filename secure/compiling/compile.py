@@ -92,17 +92,8 @@ def compile_network(
     InputShapeError.
     """
     report = progress or (lambda label, fraction: None)
-    images = np.asarray(calibration_images, dtype=np.float64)
-    if len(images) == 0 or not np.isfinite(images).all():
-        raise CalibrationError(network.nodes[0].name, "calibration needs at least one image of finite numbers")
-    if images.shape[1:] != network.input_shape:
-        raise InputShapeError(
-            f"calibration images: shape {images.shape[1:]}; the network takes {network.input_shape}; "
-            "compile with the data it was converted with"
-        )
+    images, left_out = _usable(calibration_images, network)
     check_size(network, len(images), limits)
-    outliers = find_outliers(images)
-    given, images = len(images), np.asarray(without_outliers(images))
     accepted = accepted or input_range(images)
     report("lay out", 0.0)
     start = replace(
@@ -121,13 +112,29 @@ def compile_network(
         )
     logger.info("chose %s of %d alternatives", final.choice, len(outcome.weighed))
     bundle = bundle_of(network, final, outcome.weighed, outcome.times, accepted)
-    warnings = promise_warnings(final)
-    if outliers:
-        warnings.append(f"calibration inputs: {describe_outliers(outliers, given)}")
+    warnings = [*promise_warnings(final), *left_out]
     if warnings:
         bundle = replace(bundle, report={**bundle.report, "warnings": warnings})
     report("compiled", 1.0)
     return bundle
+
+
+def _usable(calibration_images: Array, network: Network) -> tuple[Array, list[str]]:
+    """The calibration images that are no outliers, and what was left out, for the report's warnings.
+
+    Raises: CalibrationError, InputShapeError.
+    """
+    images = np.asarray(calibration_images, dtype=np.float64)
+    if len(images) == 0 or not np.isfinite(images).all():
+        raise CalibrationError(network.nodes[0].name, "calibration needs at least one image of finite numbers")
+    if images.shape[1:] != network.input_shape:
+        raise InputShapeError(
+            f"calibration images: shape {images.shape[1:]}; the network takes {network.input_shape}; "
+            "compile with the data it was converted with"
+        )
+    outliers = find_outliers(images)
+    said = [f"calibration inputs: {describe_outliers(outliers, len(images))}"] if outliers else []
+    return np.asarray(without_outliers(images)), said
 
 
 def _first_draft(network: Network, images: Array, held_out: Rows | None, accepted: InputRange, limits: Limits) -> Draft:
