@@ -11,7 +11,6 @@ from math import pi
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from secure.params import ERROR_STD, Params
 
@@ -108,6 +107,8 @@ def changed_class_probabilities(outputs: Array, shifts: Array, sigmas: Array) ->
     output t minus the shifted output j. The sum over all j, at most 1, is an upper bound, close where it is small.
     outputs, shifts, sigmas: (outputs, images). Zero for one output.
     """
+    from scipy.special import ndtr  # a server checks bundles by this file's other rules, without scipy
+
     if outputs.shape[0] < 2:
         return np.zeros(outputs.shape[1])
     top = outputs.argmax(axis=0)[None]
