@@ -57,6 +57,9 @@ logger = logging.getLogger(__name__)
 #: The limits of a call that names none.
 DEFAULT_LIMITS = Limits()
 
+#: The largest value of a stage: 60 bits leave no room in the modulus for its error to be a useful share of it.
+LARGEST_VALUE = 2.0**60
+
 #: For a useful answer of a deep network, the fewest bits of a rescaling prime, of the modulus that is left at the end,
 #: and of the special prime.
 LEAST_LEVEL_BITS = 24
@@ -144,10 +147,14 @@ def _first_draft(network: Network, images: Array, held_out: Rows | None, accepte
     """
     stages = trimmed(network_stages(network))
     evidence = gather_evidence(stages, images)
-    if not all(np.isfinite(value).all() for value in evidence.values):
-        raise CalibrationError(
-            stages[-1].layer, "its value overflows on calibration inputs; convert it with smaller ranges"
-        )
+    for stage, value in zip(stages, evidence.values, strict=True):
+        largest = float(np.abs(value).max())
+        if not largest <= LARGEST_VALUE:  # as is true of what is not a number
+            raise CalibrationError(
+                stage.layer,
+                f"its values reach {largest:.3g} on calibration inputs, where {LARGEST_VALUE:.3g} is the most; they "
+                "explode from layer to layer; convert the network again, or scale its weights",
+            )
     return Draft(
         stages=stages,
         evidence=evidence,

@@ -180,3 +180,21 @@ def test_a_share_of_changed_classes_is_a_constraint_of_its_own():
     assert loose.report["expected_disagreement"] <= 0.05
     assert strict.report["expected_disagreement"] <= 0.0005
     assert loose.report["predicted_server_ms"] <= strict.report["predicted_server_ms"]
+
+
+@pytest.mark.parametrize(("start", "layer", "reached"), [(10.0, "d5", "1e\\+32"), (1e60, "d0", "1e\\+60")])
+def test_values_that_explode_are_refused_at_the_first_layer_where_they_do(start, layer, reached):
+    nodes = [Input(name="x", inputs=(), shape=(2,))]
+    for number in range(6):
+        weights = Weights(np.eye(2), np.array(1.0))
+        dense = Dense(name=f"d{number}", inputs=(nodes[-1].name,), shape=(2,), weights=weights, bias=np.zeros(2))
+        square = np.array([[0.0], [0.0], [1.0]])
+        act = Polynomial(name=f"a{number}", inputs=(dense.name,), shape=(2,), coefficients=square)
+        nodes += [dense, act]
+    images = start * np.random.default_rng(0).uniform(0.5, 1.0, (8, 2))
+    images[0] = start
+    with (
+        np.errstate(over="ignore"),
+        pytest.raises(CalibrationError, match=rf"layer '{layer}': its values reach {reached}"),
+    ):
+        compile_network(Network(nodes=tuple(nodes)), images, times=TIMES)
