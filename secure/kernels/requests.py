@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from secure.limits import DEFAULT_LINK_MBIT_S
-from secure.params import ENGINE_PRIME_BITS, Params
+from secure.params import ENGINE_PRIME_BITS, GUIDELINE_2024_LOG2_QP, Params
 from secure.plan import Plan
 from secure.seal.sizes import ciphertext_bytes
 
-#: The size of a prime, in bits, with which bytes are estimated before primes are chosen.
+#: The size of a prime, in bits, with which bytes are estimated before primes are chosen, where the ring has room.
 TYPICAL_PRIME_BITS = 43
 
 
@@ -140,6 +140,7 @@ TYPICAL_PRICES = RequestPrices(times=TYPICAL_REQUEST_TIMES, link_mbit_s=DEFAULT_
 
 
 def _typical_bytes(level: int, degree: int, *, seeded: bool) -> float:
-    primes = (2**TYPICAL_PRIME_BITS - 1,) * level  # of the right size; nothing else of them matters for a length
+    room = GUIDELINE_2024_LOG2_QP[degree] // (level + 1)  # where the modulus must hold many, each is smaller
+    primes = (2 ** min(TYPICAL_PRIME_BITS, room) - 1,) * level  # of the right size; nothing else matters for a length
     params = Params(poly_modulus_degree=degree, data_primes=primes, special_prime=None)
     return ciphertext_bytes(params, level, seeded=seeded)

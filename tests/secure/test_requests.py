@@ -77,6 +77,14 @@ def test_the_estimate_before_primes_are_chosen_is_near_the_price_after():
     assert before == pytest.approx(cost.client_encrypt_ms + cost.upload_ms + cost.load_ms, rel=0.02)
 
 
+def test_the_estimate_follows_the_room_of_a_small_ring():
+    """Three primes and a special one share 106 bits: 26 each, in four bytes."""
+    params = make_params(4096, [26, 26, 26], 28)
+    cost = TYPICAL_PRICES.plan_cost(plan(params))
+    before = TYPICAL_PRICES.input_milliseconds(2, 3, 4096, ENGINE_PRIME_BITS)
+    assert before == pytest.approx(cost.client_encrypt_ms + cost.upload_ms + cost.load_ms, rel=0.02)
+
+
 @pytest.mark.parametrize("objective", ["latency", "", 3])
 def test_another_objective_is_refused(objective):
     with pytest.raises(ConfigError, match="objective.*server, round-trip"):
