@@ -8,7 +8,7 @@ Time grows with the entries and with the square of the depth. The factors below 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from compress.errors import CompilationSizeError
 from compress.network import (
     Add,
+    Affine,
     AvgPool,
     AxisMap,
     Conv,
@@ -26,6 +27,7 @@ from compress.network import (
     Network,
     Node,
     Polynomial,
+    Shape,
 )
 from secure.limits import Limits
 
@@ -58,33 +60,75 @@ class Estimate:
 
 @dataclass(frozen=True)
 class _Read:
-    """A value before it is squared: the entries of each of its rows, the atoms that it reads, by name their sizes."""
+    """How a value reads one atom: the input, or a square.
 
-    entries: float
-    atoms: dict[str, int]
-    layer: str
+    shape: of the atom. entries: how many of its features one feature of the value reads, at most. reach: the extent of
+    the window that these lie in, along each spatial axis; None where they may lie anywhere. step: positions of the atom
+    between neighbours of the value.
+    """
+
+    shape: Shape
+    entries: float = 1.0
+    reach: Shape | None = None
+    step: Shape = ()
+
+    def limited(self) -> _Read:
+        """The same with no more entries than the window, or the atom, has."""
+        most = prod(self.shape)
+        if self.reach is not None:
+            most = self.shape[0] * prod(map(min, self.reach, self.shape[1:]))
+        return replace(self, entries=min(self.entries, float(most)))
+
+    def through(self, node: Node, network: Network) -> _Read:
+        """How the value of a linear node reads the atom, whose input reads it like this."""
+        entries = self.entries * _row_entries(node, network)
+        window = isinstance(node, (Conv, AvgPool))
+        if self.reach is None or not (window or isinstance(node, (Affine, Add, Polynomial))):
+            return replace(self, entries=entries, reach=None).limited()
+        if isinstance(node, (Conv, AvgPool)):
+            kernel = node.weights.codes.shape[2:] if isinstance(node, Conv) else node.kernel
+            dilation = node.dilation if isinstance(node, Conv) else (1,) * len(kernel)
+            grown = zip(self.reach, kernel, dilation, self.step, strict=True)
+            reach = tuple(own + (size - 1) * gap * step for own, size, gap, step in grown)
+            step = tuple(own * stride for own, stride in zip(self.step, node.stride, strict=True))
+            return replace(self, entries=entries, reach=reach, step=step).limited()
+        return replace(self, entries=entries)
+
+    def beside(self, other: _Read) -> _Read:
+        """How the sum of two values reads an atom that both read."""
+        reach = None
+        if self.reach is not None and other.reach is not None:
+            reach = tuple(map(max, self.reach, other.reach))
+        return replace(self, entries=self.entries + other.entries, reach=reach).limited()
+
+
+def _atom(shape: Shape) -> _Read:
+    return _Read(shape, reach=(1,) * (len(shape) - 1), step=(1,) * (len(shape) - 1))
 
 
 def stage_sizes(network: Network) -> tuple[StageSize, ...]:
     """The stages of a network. Entries are an upper limit: a product of sparse matrices may have fewer."""
-    reads: dict[str, _Read] = {}
+    values: dict[str, dict[str, _Read]] = {}  # by node, how it reads each atom
+    layers: dict[str, str] = {}
     stages: list[StageSize] = []
     for node in network.nodes:
         if isinstance(node, Input):
-            reads[node.name] = _Read(1.0, {node.name: node.size}, node.name)
+            values[node.name], layers[node.name] = {node.name: _atom(node.shape)}, node.name
             continue
-        inputs = [reads[name] for name in node.inputs]
-        atoms = {name: size for one in inputs for name, size in one.atoms.items()}
-        together = sum if isinstance(node, (Add, Multiply)) else max
-        layer = node.name if isinstance(node, (Dense, Conv, ConvTranspose)) else inputs[0].layer
-        read = _Read(_row_entries(node, network) * together(one.entries for one in inputs), atoms, layer)
-        read = _Read(min(read.entries, float(sum(atoms.values()))), atoms, layer)
+        weighted = isinstance(node, (Dense, Conv, ConvTranspose))
+        layers[node.name] = node.name if weighted else layers[node.inputs[0]]
+        read: dict[str, _Read] = {}
+        for name in node.inputs:
+            for atom, own in values[name].items():
+                passed = own.through(node, network)
+                read[atom] = read[atom].beside(passed) if atom in read else passed
         squares = _squares(node)
-        for _ in range(squares):
-            stages.append(StageSize(layer, node.size, read.entries * node.size))
-        reads[node.name] = _Read(float(squares), {node.name: node.size}, layer) if squares else read
+        entries = sum(own.entries for own in read.values()) * node.size
+        stages += [StageSize(layers[node.name], node.size, entries)] * squares
+        values[node.name] = {node.name: replace(_atom(node.shape), entries=float(squares))} if squares else read
     last = network.nodes[-1]
-    return (*stages, StageSize(reads[last.name].layer, last.size, reads[last.name].entries * last.size))
+    entries = sum(own.entries for own in values[last.name].values()) * last.size
+    return (*stages, StageSize(layers[last.name], last.size, entries))
 
 
 def estimate(network: Network, images: int) -> Estimate:
