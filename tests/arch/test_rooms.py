@@ -61,7 +61,17 @@ TAKES: Mapping[str, frozenset[str]] = {
         }
     ),
     "cipherpress.timing": frozenset(
-        {"compress", "hwmodel", "secure", "secure.compiling", "secure.engine", "secure.kernels", "secure.parties"}
+        {
+            "compress",
+            "hwmodel",
+            "secure",
+            "secure.compiling",
+            "secure.engine",
+            "secure.kernels",
+            "secure.parties",
+            "secure.seal.context",
+            "secure.seeded.reading",
+        }
     ),
 }
 HEAVY_OF_TAKERS = {"secure": {"torch", "torchvision"}, "hwmodel": {"torch", "tenseal"}, "cipherpress.timing": {"torch"}}
