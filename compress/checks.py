@@ -1,4 +1,4 @@
-"""Checks that options share: is a value a number of the wanted kind, is a seed one that every generator takes."""
+"""Checks that options and files share: numbers of the wanted kind, shapes, seeds that every generator takes."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ def is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
+#: What values from a file that are of a wrong type or size raise when they are put to use.
+MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError)
 #: Axes of a value and elements in it: a file that states more is damage or an attack. 2^31 float64 take 16 GiB.
 MOST_AXES, MOST_ELEMENTS = 8, 2**31
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from compress.checks import MALFORMED
+from compress.errors import FormatError
 from compress.tasks import SCORE_WORDS
 from hwmodel.architecture import Architecture
 from hwmodel.charts import energy_by_component
@@ -64,8 +66,21 @@ def report_page(
 
     measured: what `cipherpress infer --json` printed for the bundle; the page shows it beside the estimates.
 
-    Raises: CostModelError when the report's plain workload is malformed.
+    Raises: CostModelError when the report's plain workload is malformed; FormatError for other values than the compiler
+    writes.
     """
+    try:
+        return _page(report, comparison, machines, measured)
+    except MALFORMED as error:
+        raise FormatError(f"report: it holds a value that cannot be shown ({error!r}); the file is altered") from error
+
+
+def _page(
+    report: Mapping[str, Any],
+    comparison: Comparison,
+    machines: Sequence[Architecture],
+    measured: Mapping[str, Any] | None,
+) -> str:
     about = report.get("about", {})
     name = about.get("source", {}).get("name", "network")
     workload = PlainWorkload.from_json(report["plain_workload"]) if "plain_workload" in report else None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.checks import MALFORMED
 from compress.errors import CompressError
 from compress.joint.arithmetic import (
     after,
@@ -33,10 +34,6 @@ from compress.network import Images
 
 Array = NDArray[np.float64]
 Coded = tuple[Integers, Grid]
-
-
-#: The exceptions that a record with fields of wrong types or sizes causes when its numbers are put to use.
-MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError)
 
 
 @dataclass(frozen=True)

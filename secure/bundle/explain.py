@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.checks import MALFORMED
+from compress.errors import FormatError
 from secure.evaluators.dry import dry_run
 from secure.plan import Kind, Plan, rotation_count
 from secure.seal.sizes import ciphertext_bytes, evaluation_keys_bytes
@@ -24,7 +26,17 @@ RESCALING_WORDS: Mapping[str, str] = {"every": "after every square", "not_last":
 
 
 def explain_bundle(bundle: Bundle) -> str:
-    """Parameters, work per layer, keys, sizes and predictions. Parts that the report lacks are left out."""
+    """Parameters, work per layer, keys, sizes and predictions. Parts that the report lacks are left out.
+
+    Raises: FormatError for a report that holds other values than the compiler writes.
+    """
+    try:
+        return _explained(bundle)
+    except MALFORMED as error:
+        raise FormatError(f"report: it holds a value that cannot be shown ({error!r}); the file is altered") from error
+
+
+def _explained(bundle: Bundle) -> str:
     blocks = [
         _summary(bundle),
         _sizes(bundle),
@@ -49,11 +61,10 @@ def _summary(bundle: Bundle) -> str:
         f"memory    {_count(dry_run(plan).peak_ciphertexts, 'ciphertext')} at once, "
         f"{_count(len(plan.constants), 'plaintext')}",
         f"inputs    {_range(client.input_low, client.input_high)} are accepted",
-        f"error     at most {client.predicted_logit_error:.3g} at an output (six sigma, predicted)",
+        f"error     at most {client.predicted_logit_error:.3g} at an output (six sigma, predicted{_parts(report)})",
     ]
     if "predicted_disagreement" in report:
-        changed = f"{report['predicted_disagreement']:.2%} of inputs"
-        lines.append(f"classes   encryption changes the class of {changed} (predicted)")
+        lines.append(f"classes   {_changed_classes(report)}")
     if "predicted_server_ms" in report:
         times = f"; {report['times']}" if "times" in report else ""
         lines.append(f"server    {report['predicted_server_ms']:.1f} ms on one thread (predicted{times})")
@@ -88,6 +99,27 @@ def _range(low: NDArray[np.float64], high: NDArray[np.float64]) -> str:
     widths = high - low
     ends = [f"{low[i]:.4g} to {high[i]:.4g} (feature {i})" for i in (int(widths.argmin()), int(widths.argmax()))]
     return f"by feature, from {ends[0]} up to {ends[1]}"
+
+
+def _parts(report: Mapping[str, Any]) -> str:
+    """The bounds of either kind of error alone, for the line about the error; empty for a report without them."""
+    if "predicted_systematic_error" not in report:
+        return ""
+    return (
+        f"; alone, rounded weights at most {report['predicted_systematic_error']:.3g} "
+        f"and encryption {report['predicted_random_error']:.3g}"
+    )
+
+
+def _changed_classes(report: Mapping[str, Any]) -> str:
+    """The share of inputs whose class encryption changes: the upper limit, and what is expected."""
+    limit = report["predicted_disagreement"]
+    if "expected_disagreement" not in report:
+        return f"encryption changes the class of {limit:.2%} of inputs (predicted)"
+    return (
+        f"encryption changes the class of at most {limit:.2%} of inputs, {report['expected_disagreement']:.2%} expected "
+        f"(predicted from {report['disagreement_rows']} rows, 95 % confidence)"
+    )
 
 
 def _work(plan: Plan) -> str:

@@ -14,12 +14,14 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from compress.artifact import json_bytes, read_hashed, read_json, write_folder
-from compress.errors import FormatError, PlanError
+from compress.checks import MALFORMED
+from compress.errors import FormatError, PlanError, shown
 from secure.bundle.client_checks import is_sha256
 from secure.bundle.client_file import CLIENT_FILE as CLIENT_FILE
 from secure.bundle.client_file import VERSION, client_digest, client_json, params_json, read_params
 from secure.bundle.client_file import load_client as load_client
 from secure.bundle.fields import Fields
+from secure.bundle.report_checks import report_fault
 from secure.bundle.specs import Bundle, ClientSpec, ServerSpec
 from secure.evaluators.dry import dry_run
 from secure.params import check_security
@@ -36,8 +38,6 @@ PLAN_VERSION = 2
 #: What plan.json says of the other files. It is no part of the plan, nor of the bundle id.
 BINDINGS = ("bundle_id", "client_digest", "report_sha256")
 OP_FIELDS = tuple(field.name for field in fields(Op))
-#: The exceptions that JSON values of a wrong type or shape cause when they are put into a spec.
-MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError)
 
 
 def plan_digest(plan: Plan) -> str:
@@ -87,7 +87,11 @@ def load_bundle(folder: str | Path) -> Bundle:
         raise FormatError(
             f"{Path(folder) / REPORT_FILE}: its sha256 is not the one in {PLAN_FILE}; the file is altered"
         )
-    return Bundle(client=client, server=server, report=_field(report, "report", dict, REPORT_FILE))
+    content = _field(report, "report", dict, REPORT_FILE)
+    fault = report_fault(content)
+    if fault is not None:
+        raise FormatError(f"{Path(folder) / REPORT_FILE}: {fault}; the file is altered")
+    return Bundle(client=client, server=server, report=content)
 
 
 def load_server(folder: str | Path) -> ServerSpec:
@@ -104,24 +108,28 @@ def load_server(folder: str | Path) -> ServerSpec:
         rows = zip(*(columns[name] for name in OP_FIELDS), strict=True)
         ops = tuple(_op(dict(zip(OP_FIELDS, row, strict=True))) for row in rows)
         constants = tuple(
-            Constant(row, int(level), float(scale))
+            Constant(row, _whole(level), _real(scale))
             for row, level, scale in zip(slots, found["constant_levels"], found["constant_scales"], strict=True)
         )
         plan = Plan(
             params=read_params(Fields(str(path), found).inner("params")),
-            inputs=int(found["inputs"]),
-            input_level=int(found["input_level"]),
-            input_scale=float(found["input_scale"]),
+            inputs=_whole(found["inputs"]),
+            input_level=_whole(found["input_level"]),
+            input_scale=_real(found["input_scale"]),
             ops=ops,
             constants=constants,
-            outputs=tuple(map(int, found["outputs"])),
+            outputs=tuple(map(_whole, found["outputs"])),
         )
     except (*MALFORMED, SafetensorError) as error:
         raise FormatError(f"{path}: field {error} is missing or malformed; the file is altered") from error
+    check_security(plan.params)
+    if any(constant.slots.shape != (plan.params.slots,) for constant in plan.constants):
+        raise FormatError(
+            f"{Path(folder) / CONSTANTS_FILE}: constants are not of {plan.params.slots} slots; compile again"
+        )
     bundle_id = plan_digest(plan)
     if found.get("bundle_id") != bundle_id:
         raise FormatError(f"{path}: field 'bundle_id' is not the digest of the plan; the file is altered")
-    check_security(plan.params)
     try:
         dry_run(plan)
     except PlanError as error:
@@ -154,14 +162,32 @@ def client_disagreement(spec: ClientSpec, plan: Plan) -> str | None:
 
 
 def _op(row: dict[str, Any]) -> Op:
-    integers = {name: int(row[name]) for name in ("level", "parts", "steps", "constant")}
+    integers = {name: _whole(row[name]) for name in ("level", "parts", "steps", "constant")}
     return Op(
         kind=Kind(row["kind"]),
-        args=tuple(map(int, row["args"])),
-        layer=str(row["layer"]),
-        scale=float(row["scale"]),
+        args=tuple(map(_whole, row["args"])),
+        layer=_text(row["layer"]),
+        scale=_real(row["scale"]),
         **integers,
     )
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError(f"{shown(value)}, which is no whole number,")
+    return int(value)
+
+
+def _real(value: Any) -> float:
+    if type(value) not in (int, float):
+        raise TypeError(f"{shown(value)}, which is no number,")
+    return float(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{shown(value)}, which is no text,")
+    return value
 
 
 def _plan_json(plan: Plan, constants: bytes) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from random import Random
@@ -27,6 +28,7 @@ from compress.errors import CipherpressError
 from compress.model.saved import load_model_folder
 from compress.network_file import load_network, network_bytes
 from hwmodel.architecture_file import load_architecture
+from hwmodel.page import report_page
 from secure.bundle import files
 from secure.bundle.client_file import client_digest, load_client
 from secure.parties.client import Client
@@ -144,15 +146,32 @@ def trained_weights(folder: Path) -> Case:
     return model_folder(target, seal, use, share=0.4)
 
 
+#: A report with all the fields that text makers and pages read.
+REPORT: Mapping[str, Any] = {
+    "mode": "latency", "times": "default table", "backend": "engine", "predicted_disagreement": 0.001,
+    "predicted_logit_error": 0.0625, "predicted_server_ms": 3.5, "plain_workload": [],
+    "layers": [{"layer": "fc", "level": 2, "rotate": 3, "multiply_plain": 2, "square": 1, "predicted_ms": 1.5}],
+    "layouts": [{"layer": "fc", "offers": [{"milliseconds": 1.5, "layout": "rows", "taken": True}]}],
+    "weighed": [{"degree": 4096, "planes": 1, "rescaling": "every", "predicted_ms": 2.5, "verdict": "chosen"}],
+    "about": {
+        "source": {"kind": "zoo", "name": "mlp"}, "task": "classes", "score": "accuracy", "test_images": 100,
+        "accuracy_before": 0.98, "accuracy_after": 0.97, "replaced": {"relu": 1},
+        "history": [{"method": "opq", "options": {"sparsity": 0.5}}],
+    },
+}  # fmt: skip
+
+
 def bundles(folder: Path) -> Case:
     """A bundle; it is loaded and explained, and its client and server are made."""
     target = folder / "b"
-    cp.save(make.bundle(), target, force=True)
+    cp.save(replace(make.bundle(), report=REPORT), target, force=True)
+    machines = [load_architecture("cpu-seal")]
     contents = saved_bytes(target)
     documents = {name: json.loads(content) for name, content in contents.items() if name.endswith(".json")}
     arrays = load_tensors(contents[files.CONSTANTS_FILE])
     plan_id = documents[files.PLAN_FILE]["bundle_id"]
     digest_of = files.plan_digest
+    comparison = cp.compare(make.bundle(), machines)
 
     def case(random: Random) -> tuple[str, Callable[[], object]]:
         changed = dict(contents)
@@ -185,6 +204,7 @@ def bundles(folder: Path) -> Case:
             bundle = files.load_bundle(target)
         bundle.explain()
         bundle.report_json()
+        report_page(bundle.report, comparison, machines)
         Server(bundle.server, keys_bytes=None, cache_bytes=2**20)
         Client(bundle.client)
 
