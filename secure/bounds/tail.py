@@ -14,6 +14,9 @@ EXCEEDING = 1e-4
 CONFIDENCE = 0.95
 #: The share of the values that count as the tail, and their least number.
 TAIL_SHARE, LEAST_TAIL = 0.1, 10
+#: The exponent that tails of errors usually have (measured on networks of one to four activations), and how many values
+#: of the tail it counts for. It keeps a bound from few values near what is usual.
+USUAL_EXPONENT, USUAL_VALUES = 0.2, 20
 #: How many standard errors are added to the estimated exponent of the tail.
 TAIL_STANDARD_ERRORS = 1.0
 #: The margin of a bound from fewer values than a tail can be estimated from.
@@ -24,9 +27,9 @@ def upper_tail(values: Array) -> float:
     """What at most a share of EXCEEDING of the distribution is expected to exceed that positive values are drawn from.
 
     The k largest of n values estimate the exponent a of a tail P(x) ~ x^(-1 / a): a is the mean of log(x_i / x_k+1)
-    (Hill 1975), with the standard error a / sqrt(k). Beyond x_k+1, with the share k / n, the share p is exceeded at
-    x_k+1 (k / (n p))^a (Weissman 1978). Lighter tails are overestimated by some ten percent. TAIL_STANDARD_ERRORS are
-    added to a, so few values get a wider margin. The bound is never below the largest value.
+    (Hill 1975), with the standard error a / sqrt(k). Here the usual exponent counts like USUAL_VALUES more values, and
+    TAIL_STANDARD_ERRORS are added. Beyond x_k+1, with the share k / n, the share p is exceeded at x_k+1 (k / (n p))^a
+    (Weissman 1978). Lighter tails are overestimated. The bound is never below the largest value.
     """
     ordered = np.sort(values)[::-1]
     count = min(max(LEAST_TAIL, int(TAIL_SHARE * len(ordered))), len(ordered) - 1)
@@ -35,7 +38,9 @@ def upper_tail(values: Array) -> float:
     start = ordered[count]
     if start <= 0:
         return float(ordered[0])
-    exponent = float(np.mean(np.log(ordered[:count] / start))) * (1 + TAIL_STANDARD_ERRORS / np.sqrt(count))
+    weight = count + USUAL_VALUES
+    exponent = (float(np.sum(np.log(ordered[:count] / start))) + USUAL_VALUES * USUAL_EXPONENT) / weight
+    exponent *= 1 + TAIL_STANDARD_ERRORS / np.sqrt(weight)
     return max(float(ordered[0]), float(start * (count / (len(ordered) * EXCEEDING)) ** exponent))
 
 

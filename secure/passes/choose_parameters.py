@@ -104,9 +104,7 @@ def choose_parameters(draft: Draft) -> Draft | None:
 def _assessed(draft: Draft) -> Draft:
     """The draft with its assessment, from few rows where these show that it is too imprecise."""
     few = replace(draft, assessment=assess(draft, FEW_ROWS))
-    if excess(few) > CLEARLY_TOO_LARGE:
-        return few
-    return replace(draft, assessment=assess(draft))
+    return few if excess(few) > CLEARLY_TOO_LARGE else replace(draft, assessment=assess(draft))
 
 
 def _limit(draft: Draft) -> float:
