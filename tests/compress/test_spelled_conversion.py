@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 from compress.conversion.convert import convert
+from compress.conversion.exporting import export_network
 from compress.conversion.norms import fitted_norm
 from compress.conversion.options import Conversion
 from compress.dataset import Dataset
@@ -157,3 +158,14 @@ def test_inputs_that_do_not_vary_are_refused():
     (layer,) = import_model(Normed(nn.LayerNorm(3)).eval(), (3,)).layers
     with pytest.raises(CalibrationError, match="layer 'norm': every calibration value is 1"):
         fitted_norm(layer, np.ones((4, 3)), np.zeros((4, 3)), torch.float32)
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_a_norm_is_exported_as_the_module_that_took_its_place(name):
+    norm, shape, _, _ = NORMS[name]
+    module, *_ = fitted(norm, shape)
+    images = np.random.default_rng(1).normal(size=(7, *shape))
+    network = export_network(Normed(module).eval(), shape, images)
+    with torch.no_grad():
+        wanted = module(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(network.run(images), wanted, atol=1e-12)
