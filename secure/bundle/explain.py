@@ -117,8 +117,8 @@ def _changed_classes(report: Mapping[str, Any]) -> str:
     if "expected_disagreement" not in report:
         return f"encryption changes the class of {limit:.2%} of inputs (predicted)"
     return (
-        f"encryption changes the class of at most {limit:.2%} of inputs, {report['expected_disagreement']:.2%} expected "
-        f"(predicted from {report['disagreement_rows']} rows, 95 % confidence)"
+        f"encryption changes the class of at most {limit:.2%} of inputs (95 % confidence, "
+        f"{report['disagreement_rows']} rows); {report['expected_disagreement']:.2%} are expected"
     )
 
 

@@ -1,0 +1,133 @@
+"""What compile promises, on inputs that it has not seen: the bound of errors and the share of changed classes."""
+
+import numpy as np
+import pytest
+
+import secure.compiling.compile as compiling
+from compress.errors import CalibrationError, InputShapeError
+from secure.bounds.assessment import row_errors
+from secure.bounds.tail import upper_mean
+from secure.compiling.compile import compile_network
+from secure.kernels.counts import TYPICAL_TIMES
+from secure.limits import Limits
+from secure.verify.roundtrip import encrypted_outputs
+from tests.secure.random_networks import network, rows
+
+#: Distribution of inputs, sizes of the network, held-out rows, residual additions.
+FAST = {
+    "one output": ("plain", (12, 10, 1), 500, False),
+    "deep": ("correlated", (12, 8, 8, 8, 3), 500, False),
+}
+SLOW = {
+    "linear": ("plain", (30, 5), 500, False),
+    "few rows": ("plain", (24, 16, 3), 60, False),
+    "skewed": ("skewed", (20, 16, 16, 4), 1000, False),
+    "scaled": ("scaled", (20, 16, 4), 1000, False),
+    "residual": ("correlated", (16, 16, 16, 16, 4), 1000, True),
+    "wide": ("plain", (200, 64, 10), 1000, False),
+    "eight activations": ("correlated", (8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 3), 1000, False),
+}
+
+
+def compiled(monkeypatch, case, seed=0, limits=None, count=10):
+    """(bundle, the draft that it was made from, the network, so many new inputs)."""
+    kind, sizes, held_out, residual = case
+    drafts, bundle_of = [], compiling.bundle_of
+    monkeypatch.setattr(
+        compiling, "bundle_of", lambda net, draft, *more: drafts.append(draft) or bundle_of(net, draft, *more)
+    )
+    seen = rows(kind, 512 + held_out, sizes[0], seed)
+    made = network(sizes, seen[:512], seed, residual=residual)
+    bundle = compile_network(
+        made, seen[:512], times=TYPICAL_TIMES, held_out=seen[512:], limits=limits or Limits(max_disagreement=0.02)
+    )
+    new = rows(kind, count, sizes[0], seed + 100)
+    spec = bundle.client
+    accepted = new[((new >= spec.input_low) & (new <= spec.input_high)).all(axis=1)]
+    return bundle, drafts[0], made, accepted
+
+
+def check(monkeypatch, case, count, seed=0):
+    bundle, draft, made, inputs = compiled(monkeypatch, case, seed, count=count)
+    errors, rng = row_errors(draft, inputs), np.random.default_rng(1)
+    found = errors.systematic + errors.mean_sigma * rng.normal(size=errors.systematic.shape)
+    largest = np.abs(found).max(axis=0)
+    bound, report = bundle.client.predicted_logit_error, bundle.report
+    assert np.mean(largest > bound) <= 1e-4
+    assert bound <= 5 * largest.max()
+    assert max(report["predicted_systematic_error"], report["predicted_random_error"]) <= bound * (1 + 1e-9)
+    plain = made.run(inputs).T
+    if len(plain) > 1:
+        changed = (plain + found).argmax(axis=0) != plain.argmax(axis=0)
+        assert changed.mean() <= report["predicted_disagreement"]
+    sent = inputs[:6]
+    encrypted = encrypted_outputs(bundle, sent, lambda label, share: None)[0]
+    off = np.abs(encrypted - made.run(sent))
+    assert off.max() <= bound
+    assert np.sqrt(np.mean(off**2)) < 3 * np.sqrt(np.mean(found[:, :6] ** 2))  # the simulation is of that size
+    assert np.sqrt(np.mean(off**2)) > np.sqrt(np.mean(found[:, :6] ** 2)) / 3
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_at_most_one_input_in_ten_thousand_exceeds_the_bound_and_it_is_not_loose(monkeypatch, name):
+    check(monkeypatch, FAST[name], 1000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("name", SLOW)
+def test_the_same_for_networks_and_inputs_of_many_kinds(monkeypatch, name, seed):
+    check(monkeypatch, SLOW[name], 10_000, seed)
+
+
+def test_few_rows_compile_with_a_promise_that_says_how_little_they_show(monkeypatch):
+    bundle = compiled(monkeypatch, ("plain", (24, 16, 3), 60, False), limits=Limits())[0]
+    report = bundle.report
+    assert report["held_out"] and report["disagreement_rows"] <= 60
+    least = upper_mean(np.zeros(report["disagreement_rows"]))
+    assert report["expected_disagreement"] <= 0.0025 < least <= report["predicted_disagreement"]
+    (warning,) = report["warnings"]
+    assert warning.startswith("classes: encryption may change up to ")
+    assert f"cannot show less than {least:.2%}; give more test rows" in warning
+    assert f"warning   {warning}" in bundle.explain()
+
+
+def test_without_held_out_rows_the_report_says_where_the_margins_come_from():
+    seen = rows("plain", 1500, 10, 0)
+    made = network((10, 4), seen, 0)
+    (warning,) = compile_network(made, seen, times=TYPICAL_TIMES).report["warnings"]
+    assert warning.startswith("classes: their margins come from 1500 calibration rows")
+    held_out = rows("plain", 1500, 10, 1)
+    assert "warnings" not in compile_network(made, seen, times=TYPICAL_TIMES, held_out=held_out).report
+
+
+def test_margins_of_held_out_rows_count_not_those_of_calibration():
+    rng = np.random.default_rng(0)
+    made = network((10, 3), rows("plain", 600, 10, 0), 0)
+    seen = rows("plain", 4000, 10, 1)
+    ordered = np.sort(made.run(seen), axis=1)
+    sure = seen[np.argsort(ordered[:, -1] - ordered[:, -2])[2000:]]
+    judged = [
+        compile_network(made, sure[:1000], times=TYPICAL_TIMES, held_out=held_out, limits=Limits(max_disagreement=0.3))
+        for held_out in (sure[1000:], seen[rng.permutation(4000)[:1000]])
+    ]
+    least, typical = (bundle.report["expected_disagreement"] for bundle in judged)
+    assert typical > 3 * least
+
+
+def test_held_out_rows_that_a_client_would_refuse_are_left_out():
+    seen = rows("plain", 200, 10, 0)
+    made = network((10, 3), seen, 0)
+    far = np.vstack([rows("plain", 100, 10, 1), np.full((7, 10), 1e6)])
+    report = compile_network(made, seen, times=TYPICAL_TIMES, held_out=far).report
+    assert report["disagreement_rows"] <= 100
+    assert report["predicted_logit_error"] < 10
+
+
+def test_unusable_held_out_rows_are_refused():
+    seen = rows("plain", 50, 10, 0)
+    made = network((10, 3), seen, 0)
+    with pytest.raises(InputShapeError, match=r"held-out rows: shape \(9,\); the network takes \(10,\)"):
+        compile_network(made, seen, times=TYPICAL_TIMES, held_out=seen[:, :9])
+    with pytest.raises(CalibrationError, match="held-out rows hold values that are not finite"):
+        compile_network(made, seen, times=TYPICAL_TIMES, held_out=seen * np.nan)
