@@ -10,7 +10,8 @@ COEFFICIENTS = np.array([[0.1], [0.5], [0.15]])
 
 
 def rows(kind: str, count: int, features: int, seed: int) -> np.ndarray:
-    """Rows (count, features) with independent, scaled, skewed or correlated features."""
+    """Rows (count, features) with independent, scaled or skewed features, or with features that follow three bounded
+    ones."""
     rng = np.random.default_rng(seed)
     plain = rng.normal(size=(count, features))
     if kind == "scaled":
@@ -18,7 +19,8 @@ def rows(kind: str, count: int, features: int, seed: int) -> np.ndarray:
     if kind == "skewed":
         return np.exp(0.5 * plain)
     if kind == "correlated":
-        return rng.normal(size=(count, 3)) @ np.random.default_rng(7).normal(size=(3, features)) + 0.3 * plain
+        few = rng.uniform(-1.7, 1.7, size=(count, 3))
+        return few @ np.random.default_rng(7).normal(size=(3, features)) + 0.1 * plain
     return plain
 
 
