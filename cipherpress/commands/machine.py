@@ -25,7 +25,7 @@ from compress.errors import ConfigError
 def calibrate_command(out: Output, force: bool) -> None:
     """Measure what operations take on this machine, for compile and press to choose plans by.
 
-    Takes about half a minute on one thread; the first time also a minute or two for compiling the engine's kernels.
+    Takes about a minute on one thread; the first time also a minute or two for compiling the engine's kernels.
     Leave the machine alone meanwhile. The times are kept per user, for this processor and these versions;
     CIPHERPRESS_CACHE names another folder than the user's cache.
     """
@@ -38,7 +38,7 @@ def calibrate_command(out: Output, force: bool) -> None:
     if force or not path.exists():
         from cipherpress.timing.measuring import measure_engine, measure_requests, measure_seal
 
-        out.note("measuring on one thread, about half a minute; leave the machine alone meanwhile")
+        out.note("measuring on one thread, about a minute; leave the machine alone meanwhile")
         start = perf_counter()
         with out.progress("calibrate") as progress:
             progress("engine", 0.0)
