@@ -1,21 +1,22 @@
-"""The search for the cheapest plan that is precise enough: ring by ring, in the order of predicted time.
+"""The search for the cheapest plan that is precise enough, in the order of predicted time.
 
-In a ring of twice the degree every operation costs more than twice as much, and at best half as many are needed. So
-rings much larger than that of the best draft so far are not laid out. Within a ring, drafts are tried in the order of
-their predicted time. The first one that is precise enough and keeps to the limits in bytes wins.
+Drafts of all rings are tried in the order of their predicted time. The first one that is precise enough and keeps to
+the limits in bytes wins. In a ring of twice the degree every operation costs more than twice as much, and at best half
+as many are needed. So a ring is laid out only when drafts of the ring below it are next.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from heapq import heappop, heappush
 from itertools import groupby, product
 from math import inf
 from typing import Any
 
-from compress.dataset import Progress, part_of
+from compress.dataset import Progress
 from compress.errors import PlanError, SlotOverflowError
 from secure.bounds.ranking import excess
 from secure.compiling.affordable import ByteBounds, exceeded_bytes
@@ -33,17 +34,14 @@ from secure.passes.place_rescales import place_rescales
 
 logger = logging.getLogger(__name__)
 
+#: Predicted milliseconds of a draft on a machine with these kernel times.
+Price = Callable[[Draft, KernelTimes], float]
+
 #: The choice of the draft that a search starts from. The search replaces all of its fields.
 START = Choice(degree=RING_DEGREES[0], rescaling=Rescaling.EVERY, base_primes=1, rotate_input=True)
 
 #: The most squares in a draft without rescales. After k of them, a scale has 2^k times as many bits.
 MOST_SQUARES_UNRESCALED = 3
-
-#: Rings with more than this many times the degree of the best draft's ring are not laid out.
-LARGER_RINGS = 2
-
-#: The share of a ring's part of the progress that laying out takes; choosing parameters takes the rest.
-LAYOUT_SHARE = 0.1
 
 #: The values of Choice.key_weight that are tried if the bytes of keys are limited.
 KEY_WEIGHTS = (0, 1, 4, 16)
@@ -66,15 +64,14 @@ class Alternative:
 class Outcome:
     """What a search found.
 
-    best: the best draft, with parameters; None if no draft is good enough. best_ms: its predicted time. times: the
-    kernel times that the prediction uses. weighed: the choices tried. closest: the most precise of the drafts that are
+    best: the best draft, with parameters; None if no draft is good enough. times: the kernel times that its predicted
+    time uses. weighed: the choices tried. closest: the most precise of the drafts that are
     too imprecise, as (error over acceptable error, draft). over_budget: in words, the limit in bytes that the first
     precise draft exceeds. deepest: a draft of the largest ring that was laid out, for the message about levels.
     gave_up: by name of the pass, the drafts for which it found nothing that fits.
     """
 
     best: Draft | None = None
-    best_ms: float = inf
     times: KernelTimes | None = None
     weighed: list[Alternative] = field(default_factory=list)
     closest: tuple[float, Draft] | None = None
@@ -97,27 +94,20 @@ def search(
     """
     outcome = Outcome()
     bounds = ByteBounds(limits)
-    weights = (0,) if limits.keys_bytes == inf else KEY_WEIGHTS
     laid_out: dict[int, list[Draft]] = {}
-    for round_start, prime_bits, price, own_times in (
-        (0.0, ENGINE_PRIME_BITS, draft_milliseconds, times),
-        (0.5, MAX_PRIME_BITS, draft_seal_milliseconds, seal_times),
+    shares = [0.0]
+    for prime_bits, price, own_times in (
+        (ENGINE_PRIME_BITS, draft_milliseconds, times),
+        (MAX_PRIME_BITS, draft_seal_milliseconds, seal_times),
     ):
-        for place, degree in enumerate(RING_DEGREES):
-            if outcome.best is not None and degree > LARGER_RINGS * outcome.best.choice.degree:
-                break
-            share = 0.5 / len(RING_DEGREES)
-            begin = round_start + place * share
-            if degree not in laid_out:
-                report(f"lay out N={degree}", begin)
-                laid_out[degree] = list(_laid_out(start, degree, weights))
-            priced = [
-                (price(draft, own_times) + request_milliseconds(draft, prime_bits), number)
-                for number, draft in enumerate(laid_out[degree])
-            ]
-            part = part_of(report, begin + share * LAYOUT_SHARE, share * (1 - LAYOUT_SHARE)) or report
-            _try_in_order(laid_out[degree], sorted(priced), prime_bits, own_times, bounds, outcome, part)
+
+        def priced(draft: Draft, price: Price = price, bits: int = prime_bits, own: KernelTimes = own_times) -> float:
+            return price(draft, own) + request_milliseconds(draft, bits)
+
+        part = _forward(report, shares, 0.0 if prime_bits == ENGINE_PRIME_BITS else 0.5, 0.5)
+        _try_in_order(_by_price(start, laid_out, priced, limits, part), prime_bits, bounds, outcome, part)
         if outcome.best is not None:
+            outcome.times = own_times
             break
     drafts = [draft for ring in laid_out.values() for draft in ring]
     outcome.deepest = drafts[-1] if drafts else _narrow_enough(start)
@@ -125,27 +115,58 @@ def search(
     return outcome
 
 
+def _forward(report: Progress, shares: list[float], start: float, length: float) -> Progress:
+    """A callback for a part of the work that never goes back. shares: those reported so far."""
+
+    def forward(label: str, share: float) -> None:
+        shares.append(max(shares[-1], start + length * share))
+        report(label, shares[-1])
+
+    return forward
+
+
+def _by_price(
+    start: Draft, laid_out: dict[int, list[Draft]], price: Callable[[Draft], float], limits: Limits, report: Progress
+) -> Iterator[tuple[float, float, Draft]]:
+    """(milliseconds, share of the drafts so far, draft), the cheapest draft first, over all rings.
+
+    A ring is laid out before any draft of the next smaller ring is tried: a value that needs many ciphertexts in the
+    smaller ring may be cheaper in it. Rings that are laid out are kept in `laid_out`.
+    """
+    weights = (0,) if limits.keys_bytes == inf else KEY_WEIGHTS
+    waiting: list[tuple[float, int, int]] = []  # (milliseconds, degree, index into the drafts of the ring)
+    larger = list(RING_DEGREES)
+    tried = 0
+    while waiting or larger:
+        if larger and (not waiting or 2 * waiting[0][1] >= larger[0]):
+            degree = larger.pop(0)
+            if degree not in laid_out:
+                report(f"lay out N={degree}", tried / (tried + len(waiting) + 1))
+                laid_out[degree] = list(_laid_out(start, degree, weights))
+            for number, draft in enumerate(laid_out[degree]):
+                heappush(waiting, (price(draft), degree, number))
+            continue
+        milliseconds, degree, number = heappop(waiting)
+        yield milliseconds, tried / (tried + len(waiting) + 1), laid_out[degree][number]
+        tried += 1
+
+
 def _try_in_order(
-    drafts: Sequence[Draft],
-    priced: Sequence[tuple[float, int]],
+    drafts: Iterable[tuple[float, float, Draft]],
     prime_bits: int,
-    times: KernelTimes,
     bounds: ByteBounds,
     outcome: Outcome,
     report: Progress,
 ) -> None:
-    """Choose parameters for the drafts of one ring, the fastest first, and write what happens into the outcome.
+    """Choose parameters for drafts in the order of their price, and write what happens into the outcome.
 
-    Stops when a draft wins, or when no other draft can be faster than the best so far.
-    priced: (milliseconds, index into drafts), in ascending order.
+    Stops when a draft wins. drafts: see `_by_price`.
     """
     # by what decides about noise: a draft with parameters, and which passes gave up
     chosen: dict[tuple[object, ...], tuple[Draft | None, Counter[str]]] = {}
-    for position, (predicted_ms, number) in enumerate(priced):
-        draft = replace(drafts[number], choice=replace(drafts[number].choice, prime_bits=prime_bits))
-        if predicted_ms >= outcome.best_ms:
-            return
-        report(f"choose parameters, N={draft.choice.degree}", position / len(drafts))
+    for predicted_ms, share, laid_out in drafts:
+        draft = replace(laid_out, choice=replace(laid_out.choice, prime_bits=prime_bits))
+        report(f"choose parameters, N={draft.choice.degree}", share)
         verdict = bounds.exceeded(draft)
         done = None
         if verdict:
@@ -159,13 +180,10 @@ def _try_in_order(
             outcome.gave_up += chosen[noise][1]
             done = None if found is None else replace(found, splits=draft.splits, choice=draft.choice)
             verdict = _verdict(done, bounds, outcome)
-        if done is None or verdict:
-            outcome.weighed.append(Alternative(draft.choice, predicted_ms, verdict))
-            continue
-        outcome.weighed = [replace(one, verdict=one.verdict or "slower than the chosen") for one in outcome.weighed]
-        outcome.weighed.append(Alternative(draft.choice, predicted_ms, ""))
-        outcome.best, outcome.best_ms, outcome.times = done, predicted_ms, times
-        return
+        outcome.weighed.append(Alternative(draft.choice, predicted_ms, verdict))
+        if done is not None and not verdict:
+            outcome.best = done
+            return
 
 
 def _verdict(done: Draft | None, bounds: ByteBounds, outcome: Outcome) -> str:

@@ -101,9 +101,9 @@ def test_no_plan_within_the_bound_is_faster_than_the_chosen_one():
     weighed = bundle.report["weighed"]
     *lost, chosen = weighed
     assert chosen["verdict"] == "chosen"
-    right = [row for row in lost if row["verdict"] == "slower than the chosen"]
-    assert all(row["predicted_ms"] >= chosen["predicted_ms"] for row in right)
+    assert all(row["predicted_ms"] <= chosen["predicted_ms"] for row in lost)  # nothing slower was computed
     assert any(row["predicted_ms"] < chosen["predicted_ms"] for row in lost)
+    assert all("times too large" in row["verdict"] or "fit" in row["verdict"] for row in lost)
     assert bundle.report["predicted_server_ms"] == pytest.approx(
         TIMES.milliseconds(sum(engine_kernels(bundle.server.plan), KernelCounts()))
     )
