@@ -80,12 +80,12 @@ def test_normalization_of_a_value_read_twice_stays_a_node_of_its_own():
     class Net(nn.Module):
         def __init__(self):
             super().__init__()
-            self.conv = nn.Conv1d(2, 2, 1)
+            self.conv, self.other = nn.Conv1d(2, 2, 1), nn.Conv1d(2, 2, 1)
             self.norm = nn.BatchNorm1d(2)
 
         def forward(self, x):
             y = self.conv(x)
-            return y + self.norm(y)
+            return self.other(y) + self.norm(y)
 
     module = Net().double().eval()
     network = SmallNetwork(module, (2, 5))
