@@ -16,7 +16,7 @@ CONFIDENCE = 0.95
 TAIL_SHARE, LEAST_TAIL = 0.1, 10
 #: The exponent that tails of errors usually have (measured on networks of one to four activations), and how many values
 #: of the tail it counts for. It keeps a bound from few values near what is usual.
-USUAL_EXPONENT, USUAL_VALUES = 0.2, 20
+USUAL_EXPONENT, USUAL_VALUES = 0.12, 20
 #: How many standard errors are added to the estimated exponent of the tail.
 TAIL_STANDARD_ERRORS = 1.0
 #: The margin of a bound from fewer values than a tail can be estimated from.

@@ -7,14 +7,16 @@ from scipy.stats import beta
 from secure.bounds.tail import CONFIDENCE, EXCEEDING, LONE_MARGIN, upper_mean, upper_tail
 
 
-@pytest.mark.parametrize("exponent", [0.1, 0.3, 1.0])
-@pytest.mark.parametrize("count", [100, 400, 1000])
+@pytest.mark.parametrize(
+    ("exponent", "count"), [(0.1, 100), (0.1, 400), (0.3, 400), (0.1, 1000), (0.3, 1000), (1.0, 1000)]
+)
 def test_the_tail_of_a_power_law_is_reached_and_not_far_exceeded(exponent, count):
+    """Exponents beyond the usual one need many values."""
     rng = np.random.default_rng(0)
     truth = EXCEEDING**-exponent
     found = [upper_tail(rng.random(count) ** -exponent) for _ in range(200)]
-    assert np.mean([EXCEEDING * (truth / one) ** (1 / exponent) for one in found]) < 3 * EXCEEDING
-    assert 1 < np.median(found) / truth < 20 ** (exponent + 0.1)
+    assert np.mean([EXCEEDING * (truth / one) ** (1 / exponent) for one in found]) < 4 * EXCEEDING
+    assert 0.6 < np.median(found) / truth < 2
 
 
 @pytest.mark.parametrize("count", [60, 300, 1000])
@@ -27,7 +29,8 @@ def test_light_tails_are_overestimated_by_less_than_a_factor_of_three(count):
 
 
 def test_the_tail_is_never_below_the_largest_value_and_few_values_get_a_margin():
-    assert upper_tail(np.ones(50)) == 1.0
+    assert upper_tail(np.append(np.linspace(0.9, 1, 99), 1e6)) == 1e6
+    assert 1 < upper_tail(np.ones(1000)) < upper_tail(np.ones(50)) < 2.5
     assert upper_tail(np.array([2.0])) == upper_tail(np.array([2.0, 1.0])) == 2 * LONE_MARGIN
     assert upper_tail(np.append(np.zeros(90), np.ones(5))) == 1.0
 
