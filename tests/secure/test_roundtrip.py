@@ -15,9 +15,11 @@ from tests.secure.plans import small_bundle
 
 TIMES = KernelTimes(butterfly_ns=1.0, product_ns=3.0, addition_ns=1.0)
 
-CLEAR_KEYS = {"images", "accuracy_compressed", "predicted_logit_error", "backend"}
+CLEAR_KEYS = {
+    "images", "task", "score", "score_compressed", "accuracy_compressed", "predicted_logit_error", "backend",
+}  # fmt: skip
 ENCRYPTION_KEYS = {
-    "accuracy_encrypted", "agreement", "classes", "max_logit_error",
+    "score_encrypted", "accuracy_encrypted", "agreement", "classes", "max_logit_error",
     "client_encrypt_ms", "server_ms", "client_decrypt_ms",
     "upload_bytes", "download_bytes", "evaluation_key_bytes", "peak_rss_bytes",
     "threads",
@@ -76,7 +78,9 @@ def test_an_encrypted_round_trip_reports_agreement_errors_times_and_sizes(bundle
     assert len(result["classes"]) == 2
     assert result["backend"] == "engine"
     assert result["agreement"] == np.mean(np.array(result["classes"]) == labels) == result["accuracy_encrypted"]
-    assert all(result[key] > 0 for key in ENCRYPTION_KEYS - {"agreement", "accuracy_encrypted", "classes"})
+    assert all(
+        result[key] > 0 for key in ENCRYPTION_KEYS - {"agreement", "accuracy_encrypted", "score_encrypted", "classes"}
+    )
     assert seen == [("keys", 0.0), ("encrypted images", 0.5), ("encrypted images", 1.0)]
 
 
