@@ -92,11 +92,16 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def import_model(module: nn.Module, input_shape: Shape, table: Sequence[Rule] = RULES) -> Imported:
+def import_model(
+    module: nn.Module, input_shape: Shape, table: Sequence[Rule] = RULES, *, compose: bool = True
+) -> Imported:
     """The layers of an evaluation-mode module for inputs of `input_shape` (without the batch axis).
 
     table: what has a form on the target, which is CKKS unless told otherwise; of two rules for one spelling the later.
+    compose: whether element-wise functions of one value in several operations become one activation.
     Raises: UnsupportedLayerError, InputShapeError.
     """
-    traced = fuse_elementwise(trace(module, tuple(input_shape)))
+    traced = trace(module, tuple(input_shape))
+    if compose:
+        traced = fuse_elementwise(traced)
     return Builder(traced, by_spelling(table)).run(tuple(input_shape))

@@ -27,7 +27,7 @@ def quantization_points(module: nn.Module, input_shape: Shape) -> tuple[int, int
     The quantization of the input is not counted, nor are reshapes, permutations and factors, after which nobody rounds.
     Raises: UnsupportedLayerError.
     """
-    layers = import_model(module, input_shape, INTEGER_RULES).layers
+    layers = import_model(module, input_shape, INTEGER_RULES, compose=False).layers
     before = sum(layer.kind not in VIEWS and factor(layer) is None for layer in layers)
     return before, len(unify(fold_batch_norm(module), input_shape).modules)
 
@@ -37,7 +37,7 @@ def unify(module: nn.Module, input_shape: Shape) -> Program:
 
     Raises: UnsupportedLayerError naming the layer that integers and shifts cannot do.
     """
-    return _Unifier(import_model(module, input_shape, INTEGER_RULES)).run()
+    return _Unifier(import_model(module, input_shape, INTEGER_RULES, compose=False)).run()
 
 
 @dataclass(frozen=True)

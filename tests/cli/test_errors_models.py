@@ -28,8 +28,8 @@ def recurrent() -> nn.Module:
     return Last()
 
 
-def normalized() -> nn.Module:
-    return nn.Sequential(nn.Flatten(), nn.LayerNorm(64), nn.Linear(64, 4))
+def choosing() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.Softmax(1), nn.Linear(8, 4))
 
 
 def deep() -> nn.Module:
@@ -55,7 +55,7 @@ def models(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("factory", "named"), [("recurrent", "lstm"), ("normalized", "LayerNorm")])
+@pytest.mark.parametrize(("factory", "named"), [("recurrent", "lstm"), ("choosing", "Softmax")])
 def test_an_unsupported_layer_is_refused(road: Road, models: Path, factory: str, named: str) -> None:
     arguments = ("--random-weights", "--data", road.data, "-o", models.parent / "out")
     line = fails(models.parent, "convert", f"{models}:{factory}", *arguments)
