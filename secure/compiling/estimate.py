@@ -2,7 +2,7 @@
 
 A stage is what the compiler makes of an activation: the linear maps before it as one sparse matrix, then a square
 (`secure.stages.stages`). Memory grows with the entries of these matrices and with the values on calibration inputs.
-Time grows with the entries and with the square of the depth. The factors below were fitted to measured compilations
+Time grows with the entries and with the depth. The factors below were fitted to measured compilations
 (`benchmarks/compiling.py`). The estimate is right within a factor of about three.
 """
 
@@ -36,8 +36,8 @@ from secure.limits import Limits
 BASE_BYTES, ENTRY_BYTES, LARGEST_ENTRY_BYTES = 150e6, 60.0, 150.0
 #: Bytes for every value of a stage on one calibration input: the value and its square.
 VALUE_BYTES = 16.0
-#: Seconds of the rest, for every million entries, and for every pair of stages, on one core of 2026.
-BASE_SECONDS, ENTRY_SECONDS, PAIR_SECONDS = 3.0, 25.0, 0.4
+#: Seconds of the rest, for every million entries, and for every stage, on one core of 2026.
+BASE_SECONDS, MILLION_ENTRIES_SECONDS, STAGE_SECONDS = 3.0, 25.0, 2.0
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def estimate(network: Network, images: int) -> Estimate:
     entries = sum(stage.entries for stage in stages)
     values = images * (prod(network.input_shape) + sum(stage.values for stage in stages))
     peak = BASE_BYTES + ENTRY_BYTES * entries + LARGEST_ENTRY_BYTES * largest.entries + VALUE_BYTES * values
-    seconds = BASE_SECONDS + ENTRY_SECONDS * entries / 1e6 + PAIR_SECONDS * len(stages) ** 2
+    seconds = BASE_SECONDS + MILLION_ENTRIES_SECONDS * entries / 1e6 + STAGE_SECONDS * len(stages)
     return Estimate(peak, seconds, largest)
 
 
