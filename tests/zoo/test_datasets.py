@@ -99,7 +99,9 @@ def test_every_damage_names_the_file(tmp_path):
 def test_npz_files_that_cannot_be_used_say_why(tmp_path):
     x, y = np.ones((4, 3)), np.array([0, 1, 2, 1])
     np.savez(tmp_path / "missing.npz", x_train=x, y_train=y)
-    with pytest.raises(DataError, match="it holds x_train, y_train; it needs x_train and x_test, or x; with labels y_train"):
+    with pytest.raises(
+        DataError, match="it holds x_train, y_train; it needs x_train and x_test, or x; with labels y_train"
+    ):
         load_data(str(tmp_path / "missing.npz"))
     (tmp_path / "cut.npz").write_bytes(b"PK\3\4 not a zip")
     with pytest.raises(DataError, match="cannot be read as an .npz file"):
