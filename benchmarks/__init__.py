@@ -15,6 +15,7 @@ objective.py           OPQ's objective "encrypted" beside "storage"
 fixed_plans.py         the plan that the search chooses beside ten fixed ones
 compiling.py           time and peak memory of compiling, network by network
 compile_networks.py    the networks of that table, with random weights
+selftest.py            random networks of every family against all promises
 requests.py            what a request costs beside the plan, through SEAL and without it
 threads.py             one request on one thread and on two
 joint.py               joint quantization of every zoo network, and integers against simulation
@@ -48,4 +49,5 @@ BENCHMARKS = {
     "threads": "benchmarks.threads",
     "requests": "benchmarks.requests",
     "compiling": "benchmarks.compiling",
+    "selftest": "benchmarks.selftest",
 }

@@ -1,0 +1,92 @@
+"""Random networks of every family of `cipherpress selftest`, end to end and encrypted, as a committed result.
+
+cipherpress bench selftest -o DIR --images 200
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import this_machine
+from benchmarks.report import table_head, table_row, with_note, write_result
+from cipherpress.commands.command import process_cores
+from cipherpress.selftest.case import CaseResult
+from cipherpress.selftest.families import FAMILIES
+from cipherpress.selftest.judging import by_family, wrongs
+from cipherpress.selftest.processes import run_cases
+from compress.dataset import Progress
+
+#: Networks per family.
+NETWORKS = 4
+HEADINGS = (
+    "family", "compiled", "refused", "inputs", "outside the bound", "largest error / bound", "the same under SEAL",
+    "classes changed", "promised at most", "largest loss of score", "s", "peak MB",
+)  # fmt: skip
+
+
+def run(output: Path, *, images: int = 200, progress: Progress | None = None) -> dict[str, Any]:
+    """Run every family's networks on `images` test rows each; write selftest.json and selftest.md into `output`."""
+    say = progress or (lambda label, share: None)
+    cases = [(family, seed) for seed in range(NETWORKS) for family in FAMILIES]
+    finished: list[CaseResult] = []
+
+    def done(result: CaseResult) -> None:
+        finished.append(result)
+        say(f"{result.family} {result.outcome}", len(finished) / len(cases))
+
+    machine, cores = this_machine().as_json(), process_cores()
+    results = run_cases(cases, images, cores, done)
+    result = {
+        "machine": machine,
+        "command": f"cipherpress bench selftest -o DIR --images {images}",
+        "workers": cores,
+        "rows": by_family(results),
+        "cases": [one.as_json() for one in results],
+        "wrong": wrongs(results),
+    }
+    write_result(Path(output) / "selftest.json", result, selftest_table(result))
+    return result
+
+
+def selftest_table(result: Mapping[str, Any]) -> str:
+    """The rows by family as a Markdown table, with what was refused and what was wrong under it."""
+    lines = table_head(HEADINGS) + [table_row(_cells(row)) for row in result["rows"]]
+    networks, inputs = len(result["cases"]), sum(row["inputs"] for row in result["rows"])
+    outside = sum(row["outside"] for row in result["rows"])
+    note = (
+        f"{networks} networks, {inputs:,} encrypted inputs, {outside} outside the bound of their bundle. Every network "
+        "has random sizes and data, is trained, converted and compiled by default, and runs on test rows under fresh "
+        "keys. Promised at most: the sum over networks of the promised share times the inputs. Loss of score: of "
+        "accuracy, or of R2, from the plain to the converted network, over 400 test rows. Seconds and peak memory: of "
+        f"the family's slowest and largest network, with training, {result['workers']} side by side. "
+        f"{result['machine']['cpu']}, {result['machine']['date']}, `{result['command']}`."
+    )
+    refused = [
+        f"- Refused: {case['family']}, seed {case['seed']}: {case['reason']}"
+        for case in result["cases"]
+        if case["outcome"] == "refused"
+    ]
+    wrong = [f"- Wrong: {line}" for line in result["wrong"]]
+    return with_note(lines, "\n".join([note, *(["", *refused, *wrong] if refused or wrong else [])]))
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    def number(value: float | None, form: str) -> str:
+        return "" if value is None else format(value, form)
+
+    return (
+        row["family"],
+        str(row["compiled"]),
+        str(row["refused"]),
+        f"{row['inputs']:,}",
+        str(row["outside"]),
+        number(row["error_over_bound"], ".2f"),
+        number(row["seal_error_over_bound"], ".2f"),
+        number(row["changed"], "d"),
+        number(row["promised"], ".1f"),
+        number(row["score_lost"], ".3f"),
+        number(row["seconds"], ".0f"),
+        number(row["peak_mb"], ".0f"),
+    )
