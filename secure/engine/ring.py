@@ -81,13 +81,16 @@ class EngineKeys:
             self.galois[element] = arena.copy(rows[..., back])
 
 
-def key_rows(ring: EngineRing, digits: Sequence[Any]) -> Array:
-    """The residues of one evaluation key, (levels, 2, primes, N).
+def key_rows(ring: EngineRing, digits: Sequence[Any] | Array) -> Array:
+    """The residues of one evaluation key, (levels, 2, primes, N): of SEAL's digits, or as they are.
 
     Raises: BackendError for a key whose digits do not fit the parameters.
     """
     count = len(ring.ring.params.all_primes)
-    rows = np.stack([ring.load(digit.data(), count) for digit in digits])
+    if isinstance(digits, np.ndarray):
+        rows = digits
+    else:
+        rows = np.stack([ring.load(digit.data(), count) for digit in digits])
     shape = (count - 1, 2, count, ring.degree)
     if rows.shape != shape:  # kernels do not check it
         raise BackendError(f"evaluation key: its digits are {rows.shape}, the parameters take {shape}; make keys again")

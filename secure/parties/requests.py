@@ -1,16 +1,21 @@
-"""A request's ciphertexts as values of a server's backend, after all checks."""
+"""What a client sends as values of a server's backend, after all checks: a request's ciphertexts, and its keys."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from secure.parties.backends import Backend, BackendName
-from secure.plan import Plan
+from secure.plan import KeyManifest, Plan
 from secure.seal.context import Ring, load_ciphertext
+from secure.seal.evaluation_keys import load_all, load_in_turn
+from secure.seal.evaluator import EvaluationKeys
 
 #: From SEAL's bytes and the name of the message to a value of the backend. Raises FormatError.
 Reader = Callable[[bytes, str], Any]
+#: From the items of an evaluation key to what a backend takes. Raises FormatError, at once or when a key is taken.
+Loader = Callable[[Sequence[bytes], KeyManifest, Ring], EvaluationKeys]
 
 
 def request_reader(ring: Ring, plan: Plan, name: BackendName, backend: Backend) -> Reader:
@@ -36,3 +41,13 @@ def request_reader(ring: Ring, plan: Plan, name: BackendName, backend: Backend) 
         return by_seal(content, message) if rows is None else Residues(rows)
 
     return direct
+
+
+def key_loader(ring: Ring, name: BackendName) -> Loader:
+    """What loads evaluation keys: all as SEAL's objects, or for the engine one after the other, as arrays where the
+    bytes are as a client sends them."""
+    if name is BackendName.SEAL:
+        return load_all
+    from secure.seeded.keys import key_reader
+
+    return partial(load_in_turn, read=key_reader(ring))

@@ -12,13 +12,12 @@ from typing import Any
 from compress.dataset import Progress
 from compress.errors import ConfigError, FormatError, SecretKeyError
 from secure.bundle.specs import ServerSpec
-from secure.parties.backends import BackendName, choose_backend, make_backend, usable_cores
+from secure.parties.backends import choose_backend, make_backend, usable_cores
 from secure.parties.container import Container, ContainerKind, check_belongs, parse_for_server
 from secure.parties.keys import EvaluationKey, check_evaluation_key
 from secure.parties.registrations import Registration, Registrations, most_registrations, registration_bytes
-from secure.parties.requests import request_reader
+from secure.parties.requests import key_loader, request_reader
 from secure.seal.context import make_ring
-from secure.seal.evaluation_keys import load_all, load_in_turn
 from secure.seal.evaluator import DEFAULT_CACHE_BYTES
 
 
@@ -66,6 +65,7 @@ class Server:
         self._registering = Lock()
         self._backend = make_backend(self.backend, self._ring, spec.plan, cache_bytes, progress, threads)
         self._read = request_reader(self._ring, spec.plan, self.backend, self._backend)
+        self._load = key_loader(self._ring, self.backend)
 
     def register(self, evaluation_key: EvaluationKey | bytes, name: str = "evaluation key") -> bytes:
         """Take a client's evaluation key, all of it or nothing, and return its key id.
@@ -85,8 +85,7 @@ class Server:
         digest = check_evaluation_key(evaluation_key, self.spec.bundle_id, manifest, self.spec.client_digest)
         with self._registering:  # one at a time, so that one key at most is in memory beside those that are kept
             if not self._registrations.holds(key_id, digest):
-                load = load_in_turn if self.backend is BackendName.ENGINE else load_all
-                keys = load(evaluation_key.items, manifest, self._ring)
+                keys = self._load(evaluation_key.items, manifest, self._ring)
                 self._registrations.add(key_id, Registration(digest, self._backend.evaluator(keys)))
         return key_id
 

@@ -84,9 +84,19 @@ def seeded_parts(content: bytes, level: int, degree: int, parms_id: Sequence[int
     None for any other bytes, those included that SEAL would read too. content: bytes that `check_frame` passed.
     Residues may be too large.
     """
-    size_bytes = BODY.size + level * degree * WORD_BYTES + SEED.size
     body = _inflated(content)
-    if body is None or len(body) != size_bytes:
+    return None if body is None else seeded_body(body, level, degree, parms_id)
+
+
+def seeded_size(level: int, degree: int) -> int:
+    """Bytes of a seeded ciphertext of this many primes, without SEAL's header."""
+    return BODY.size + level * degree * WORD_BYTES + SEED.size
+
+
+def seeded_body(body: bytes, level: int, degree: int, parms_id: Sequence[int]) -> tuple[Words, bytes] | None:
+    """`seeded_parts` of bytes after SEAL's header that are not compressed."""
+    size_bytes = seeded_size(level, degree)
+    if len(body) != size_bytes:
         return None
     wanted = _fields(level, degree, level * degree, parms_id)
     found = BODY.unpack_from(body)

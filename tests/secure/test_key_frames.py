@@ -2,18 +2,22 @@
 
 import struct
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+import tenseal.sealapi as seal
 
 from compress.errors import FormatError, KeyNotRegisteredError
-from secure.engine.ring import EngineKeys, EngineRing
+from secure.engine.ring import EngineKeys, EngineRing, key_rows
+from secure.params import make_params
 from secure.parties.keys import generate_keys
 from secure.parties.server import Server
-from secure.seal.context import make_ring
+from secure.seal.context import from_bytes, make_ring, to_bytes
 from secure.seal.evaluation_keys import load_all, load_in_turn
 from secure.seal.frame import HEADER
 from secure.seal.key_frames import galois_index, split_keys
+from secure.seeded.keys import key_reader, read_key
 from tests.secure.key_items import PARMS_ID_BYTES, put_together, sealed, taken_apart, with_items
 from tests.secure.plans import small_bundle
 
@@ -131,11 +135,58 @@ def test_a_key_without_its_hash_as_id_is_refused(server):
     refuse(server, altered, "field 'key id' is not the hash of its content")
 
 
-def test_both_ways_of_loading_give_the_same_residues():
+def test_all_ways_of_loading_give_the_same_residues():
+    """SEAL's objects all at once; one after the other; and the bytes themselves, without SEAL."""
     manifest, engine = BUNDLE.server.plan.key_manifest, EngineRing(RING)
-    whole, in_turn = (
-        EngineKeys(engine, load(KEY.items, manifest, RING), manifest) for load in (load_all, load_in_turn)
-    )
-    assert np.array_equal(whole.relin, in_turn.relin)
-    assert whole.galois.keys() == in_turn.galois.keys() == set(manifest.galois_elements)
-    assert all(np.array_equal(whole.galois[element], in_turn.galois[element]) for element in whole.galois)
+    read = key_reader(RING)
+    ways = (load_all, partial(load_in_turn, read=lambda content: None), partial(load_in_turn, read=read))
+    whole, *others = (EngineKeys(engine, load(KEY.items, manifest, RING), manifest) for load in ways)
+    assert whole.galois.keys() == set(manifest.galois_elements)
+    for keys in others:
+        assert np.array_equal(whole.relin, keys.relin)
+        assert keys.galois.keys() == whole.galois.keys()
+        assert all(np.array_equal(whole.galois[element], keys.galois[element]) for element in whole.galois)
+
+
+@pytest.mark.parametrize("bits", [21, 30, 41, 50])
+def test_a_key_of_primes_of_any_size_is_read_as_seal_reads_it(bits):
+    params = make_params(8192, [bits, bits, bits], 50 if bits < 50 else 49.5)
+    ring, native = make_ring(params), seal.KeyGenerator
+    item = to_bytes(native(ring.context).create_relin_keys())
+    (content,) = split_keys(item, ring, (0,), "key")
+    loaded = from_bytes(seal.RelinKeys(), ring, content, "key", len(content))
+    engine = EngineRing(ring)
+    assert np.array_equal(read_key(ring, engine.order, content), key_rows(engine, loaded.key(2)))
+
+
+READ_BY_SEAL = {
+    "a residue at the prime": (RESIDUES, "<Q", BUNDLE.client.params.data_primes[0]),
+    "a residue of 64 bits": (RESIDUES, "<Q", 2**64 - 1),
+    "another generator": (SEED + HEADER.size, "<B", 2),
+    "another version": (SEED + 3, "<B", 3),
+    "a scale that is infinite": (SCALE, "<d", float("inf")),
+    "a parms_id of another level": (16, "<Q", 7),
+}
+
+
+@pytest.mark.parametrize("what", READ_BY_SEAL)
+def test_a_key_that_is_not_exactly_as_a_client_sends_it_is_left_to_seal(what):
+    (content,) = split_keys(KEY.items[0], RING, (0,), "key")
+    order, start = EngineRing(RING).order, len(content) - 2 * len(FIRST)
+    assert read_key(RING, order, content) is not None
+    for digit in range(2):
+        offset, *value = READ_BY_SEAL[what]
+        altered = content[:start] + changed(content[start:], digit * len(FIRST) + offset, *value)
+        assert len(altered) == len(content)
+        assert read_key(RING, order, altered) is None
+    assert read_key(RING, order, content[:-1]) is None
+    assert read_key(RING, order, content + b"\0") is None
+
+
+def test_a_registration_of_a_clients_key_leaves_nothing_to_seal(monkeypatch):
+    def refused(*arguments):
+        raise AssertionError("SEAL is asked")
+
+    server = Server(BUNDLE.server, backend="engine")
+    monkeypatch.setattr("secure.seal.evaluation_keys.from_bytes", refused)
+    assert server.register(KEY) == KEY.key_id

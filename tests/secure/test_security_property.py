@@ -5,6 +5,7 @@ The table and the rules are written again here, and security is recomputed from 
 
 import json
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from math import log2, prod
 
@@ -243,12 +244,13 @@ def test_a_server_refuses_a_tampered_modulus_even_under_its_own_digest(folder, n
     )
     plan = replace(small_bundle().server.plan, params=params)
     path = folder / "server" / "plan.json"
-    forged = json.loads(path.read_text()) | {"params": found, "bundle_id": plan_digest(plan)}
+    original = json.loads(path.read_text())
+    forged = original | {"params": found, "bundle_id": plan_digest(plan)}
     path.write_text(json.dumps(forged))
     for load in (load_server, load_bundle):
         with pytest.raises(InsecureParametersError, match=REFUSALS[name]):
             load(folder)
-    path.write_text(json.dumps({**forged, "bundle_id": small_bundle().client.bundle_id}))
+    path.write_text(json.dumps({**forged, "params": original["params"]}))
     with pytest.raises(FormatError, match="field 'bundle_id' is not the digest of the plan"):
         load_server(folder)
 
@@ -286,7 +288,7 @@ def test_no_key_is_made_or_taken_in_a_ring_that_seal_alone_accepts():
         generate_keys(spec, ring)
     with pytest.raises(InsecureParametersError, match="150.0 bits at N=4096"):
         key.secret_key.native(ring)
-    for load in (load_all, load_in_turn):
+    for load in (load_all, partial(load_in_turn, read=lambda content: None)):
         with pytest.raises(InsecureParametersError, match="150.0 bits at N=4096"):
             load(key.evaluation_key.items, bundle.client.keys, ring)
 
