@@ -14,8 +14,10 @@ from compress.conversion.calibrate import network_outputs
 from compress.dataset import Dataset, Progress
 from compress.errors import ConfigError, ModelError
 from compress.gathering import as_dataset
+from compress.graph.importing import import_model
 from compress.graph.joined import joined
 from compress.model.compressed import CompressedModel, module_of
+from compress.model.unhooked import unhooked_copy
 from compress.network import Network
 from compress.press.pressing import pressed
 from compress.press.setting import Setting
@@ -57,9 +59,11 @@ def press(
 def settled_rows(model: nn.Module | CompressedModel, data: object) -> tuple[nn.Module | CompressedModel, Dataset]:
     """The model as one of one input and output, and the data with labels and task as it needs them.
 
-    Raises: DataError, InputShapeError.
+    Raises: UnsupportedLayerError for what has no encrypted form, before anything is trained; DataError,
+    InputShapeError.
     """
     model, rows = joined(model, as_dataset(data))
+    import_model(unhooked_copy(module_of(model)), rows.input_shape)
     return model, settled_for(module_of(model), rows, trust_labels=isinstance(model, CompressedModel))[0]
 
 
@@ -69,9 +73,11 @@ def with_scores(bundle: Bundle, network: Network, model: nn.Module | CompressedM
     Without labels the network is compared with what the model answers.
     """
     scoring = scoring_of(network.about)
+    given = replace(scoring, threshold=network.about.get("threshold_before", scoring.threshold))
     answers = predict(module_of(model), data.x_test)
-    wanted = scoring.wanted(answers) if data.y_test is None else data.y_test
-    plain, after = (scoring.measured(outputs, wanted) for outputs in (answers, network_outputs(network, data.x_test)))
+    wanted = given.wanted(answers) if data.y_test is None else data.y_test
+    plain = given.measured(answers, wanted)
+    after = scoring.measured(network_outputs(network, data.x_test), wanted)
     about = {
         **bundle.report.get("about", {}),
         "test_images": len(data.x_test),

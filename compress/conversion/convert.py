@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ from compress.network import Network
 from compress.robust import describe_outliers
 from compress.training.augment import DigitAugment, distortable
 from compress.training.loop import predict
-from compress.training.objective import ASKED_ROWS, settled
+from compress.training.objective import ASKED_ROWS, Objective, settled
 
 logger = logging.getLogger(__name__)
 
@@ -80,11 +80,9 @@ def convert(
     warnings = _warnings(data)
     data = data.without_outliers()
     calibration = data.calibration(CALIBRATION_IMAGES, seed)
-    imported = import_model(module, tuple(data.x_test.shape[1:]))
-    itself, guide = _given(imported, teacher, data)
-    asked = predict(guide, data.x_train[:ASKED_ROWS])
     compressed = isinstance(model, CompressedModel)
-    data, objective = settled(data, asked, trust_labels=teacher is None and compressed)
+    subject = _subject(module, teacher, data, trust_labels=teacher is None and compressed)
+    data, objective, guide = subject.data, subject.objective, subject.guide
     lesson = Lesson(
         data=data,
         objective=objective,
@@ -98,8 +96,8 @@ def convert(
         progress=lambda label, fraction: say("distil", 0.05 + 0.85 * fraction),
     )
     say("fit polynomials", 0.0)
-    made = _first_sound(imported, module_of(model), lesson, predict(itself, data.x_test), say)
-    about = _about(model, imported) | _options(conversion, data.name, augment, seed) | dict(made.about) | warnings
+    made = _first_sound(subject, module_of(model), lesson, say)
+    about = _about(model, subject) | _options(conversion, data.name, augment, seed) | dict(made.about) | warnings
     say("convert", 1.0)
     logger.info("converted: %s %.4f -> %.4f", about["score"], about["score_before"], about["score_after"])
     return replace(made, about=about)
@@ -114,31 +112,55 @@ def _warnings(data: Dataset) -> dict[str, Any]:
     return {"warnings": [said]}
 
 
-def _given(imported: Imported, teacher: nn.Module | None, data: Dataset) -> tuple[nn.Module, nn.Module]:
-    """Copies of the given model and of the network to distil from, which may be the same; neither is trained.
+@dataclass(frozen=True, eq=False)
+class _Subject:
+    """What is converted. itself, guide: copies of the given model and of the network to distil from, which may be the
+    same; neither is trained. data, objective: as `settled` has them. logits: whether a last sigmoid is left out.
+    """
+
+    imported: Imported
+    itself: nn.Module
+    guide: nn.Module
+    data: Dataset
+    objective: Objective
+    logits: bool
+
+
+def _subject(
+    module: nn.Module, teacher: nn.Module | None, data: Dataset, *, trust_labels: bool, logits: bool = False
+) -> _Subject:
+    """A model that ends in a sigmoid, and whose answers are classes, is read again without it.
 
     Raises: UnsupportedLayerError, InputShapeError for a teacher that does not take the inputs.
     """
+    imported = import_model(module, data.input_shape, logits=logits)
     itself = copy.deepcopy(imported.graph_module).eval().requires_grad_(False)
-    if teacher is None:
-        return itself, itself
-    guide = import_model(unhooked_copy(joined(teacher, data)[0]), imported.input_shape).graph_module
-    return itself, guide.eval().requires_grad_(False)
+    guide, same_end = itself, True
+    if teacher is not None:
+        read = import_model(unhooked_copy(joined(teacher, data)[0]), data.input_shape, logits=logits)
+        guide, same_end = read.graph_module.eval().requires_grad_(False), read.ends_in_sigmoid
+    fitted, objective = settled(data, predict(guide, data.x_train[:ASKED_ROWS]), trust_labels=trust_labels)
+    if imported.ends_in_sigmoid and same_end and objective.scoring.names_classes and not logits:
+        return _subject(module, teacher, data, trust_labels=trust_labels, logits=True)
+    if logits:  # small logits look like probabilities
+        objective = replace(objective, scoring=replace(objective.scoring, threshold=0.0))
+    return _Subject(imported, itself, guide, fitted, objective, logits)
 
 
-def _first_sound(imported: Imported, model: nn.Module, lesson: Lesson, given: NDArray[Any], say: Progress) -> Network:
+def _first_sound(subject: _Subject, model: nn.Module, lesson: Lesson, say: Progress) -> Network:
     """The network by the first recipe whose result has not collapsed; about: what was replaced, recipe and scores.
 
-    given: outputs of the model on the test rows.
     Raises: CalibrationError, CollapseError of the last recipe.
     """
+    imported, given = subject.imported, predict(subject.itself, lesson.data.x_test)
     *others, last = recipe_names(imported, lesson.conversion)
     for recipe in others:
         try:
             return _made(recipe, imported, lesson, given, say)
         except (CalibrationError, CollapseError) as error:
             logger.warning("%s training failed (%s); stable training follows", recipe, error)
-            imported = import_model(unhooked_copy(model), imported.input_shape)  # its modules were trained
+            fresh = unhooked_copy(model)  # the modules of the first were trained
+            imported = import_model(fresh, imported.input_shape, logits=subject.logits)
     return _made(last, imported, lesson, given, say)
 
 
@@ -185,11 +207,16 @@ def _options(conversion: Conversion, data_name: str, augment: bool, seed: int) -
     }
 
 
-def _about(model: nn.Module | CompressedModel, imported: Imported) -> dict[str, Any]:
-    """Where the model came from and what was dropped, in plain JSON values."""
+def _about(model: nn.Module | CompressedModel, subject: _Subject) -> dict[str, Any]:
+    """Where the model came from and what was dropped, in plain JSON values.
+
+    threshold_before: what outputs of a binary model are compared with, where its sigmoid was dropped.
+    """
     about: dict[str, Any] = parts_record(module_of(model))
-    if imported.dropped:
-        about["dropped"] = list(imported.dropped)
+    if subject.imported.dropped:
+        about["dropped"] = list(subject.imported.dropped)
+    if subject.logits and subject.objective.task == "binary":
+        about["threshold_before"] = 0.5
     if isinstance(model, CompressedModel):
         about["source"] = dict(model.source)
         about["history"] = [dict(step) for step in model.history]

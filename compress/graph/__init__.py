@@ -17,6 +17,7 @@ unsupported.py   what to use instead of a layer that has no form here
 contractions.py  the same for products of two values with sums: matmul and einsum
 in_parts.py      functions that are written out as operations with a form of their own
 elementwise.py   functions of one value in several operations, as one activation
+last_sigmoid.py  a sigmoid at the end of a classifier, left out
 composite.py     the modules of those functions, and of replaced normalizations
 modules.py       the torch modules that conversion puts in
 polynomial.py    least squares and substitution

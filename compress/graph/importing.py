@@ -7,12 +7,14 @@ spells them. What has no rule is refused by name.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import nn
 
 from compress.graph import contractions, moves, normalizing, resampling, rules, spellings, weighted
 from compress.graph.building import Builder, Rule, by_spelling
 from compress.graph.elementwise import fuse_elementwise
+from compress.graph.last_sigmoid import last_sigmoid, without_last_sigmoid
 from compress.graph.layers import Imported
 from compress.graph.tracing import trace
 from compress.network import Shape
@@ -93,15 +95,24 @@ RULES: tuple[Rule, ...] = (
 
 
 def import_model(
-    module: nn.Module, input_shape: Shape, table: Sequence[Rule] = RULES, *, compose: bool = True
+    module: nn.Module,
+    input_shape: Shape,
+    table: Sequence[Rule] = RULES,
+    *,
+    compose: bool = True,
+    logits: bool = False,
 ) -> Imported:
     """The layers of an evaluation-mode module for inputs of `input_shape` (without the batch axis).
 
     table: what has a form on the target, which is CKKS unless told otherwise; of two rules for one spelling the later.
     compose: whether element-wise functions of one value in several operations become one activation.
+    logits: leave out a sigmoid at the end, so that the outputs are logits in place of probabilities.
     Raises: UnsupportedLayerError, InputShapeError.
     """
     traced = trace(module, tuple(input_shape))
+    traced, dropped = without_last_sigmoid(traced) if logits else (traced, ())
+    ends_in_sigmoid = last_sigmoid(traced) is not None
     if compose:
         traced = fuse_elementwise(traced)
-    return Builder(traced, by_spelling(table)).run(tuple(input_shape))
+    found = Builder(traced, by_spelling(table)).run(tuple(input_shape))
+    return replace(found, dropped=(*dropped, *found.dropped), ends_in_sigmoid=ends_in_sigmoid)

@@ -60,9 +60,14 @@ class Layer:
 
 @dataclass(frozen=True)
 class Imported:
-    """A model as layers in execution order. dropped: operations at the end that were left out, such as softmax."""
+    """A model as layers in execution order.
+
+    dropped: operations at the end that were left out, such as softmax. ends_in_sigmoid: whether a sigmoid, which could
+    be left out of a classifier, makes the outputs.
+    """
 
     graph_module: fx.GraphModule
     input_shape: Shape
     layers: tuple[Layer, ...]
     dropped: tuple[str, ...]
+    ends_in_sigmoid: bool = False

@@ -23,6 +23,7 @@ from compress.press.pressing import pruned, trained
 from compress.press.setting import Setting
 from compress.press.sketch import sketched
 from compress.press.target import Costs, Estimate, Trial
+from compress.scores import scoring_of
 from compress.training.loop import predict
 from compress.training.objective import settled_for
 
@@ -62,8 +63,8 @@ class Candidates:
     @cached_property
     def activations(self) -> tuple[str, ...]:
         """Names of the activations, in the order in which they run."""
-        module = module_of(self._model)
-        return tuple(activation_names(import_model(unhooked_copy(module), tuple(self._data.x_test.shape[1:]))))
+        module = unhooked_copy(module_of(self._model))
+        return tuple(activation_names(import_model(module, self._data.input_shape, logits=self._scoring.names_classes)))
 
     def estimate(self, setting: Setting) -> Estimate | None:
         """The predicted costs of a setting, before training; None where the family cannot give up the share."""
@@ -130,7 +131,8 @@ class Candidates:
         )
 
     def _accuracy(self, network: Network) -> float:
-        return self._scoring.share(network_outputs(network, self._data.x_test), self._wanted)
+        outputs = network_outputs(network, self._data.x_test)
+        return scoring_of(network.about).share(outputs, self._wanted)
 
     @cached_property
     def _wanted(self) -> NDArray[Any]:

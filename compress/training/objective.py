@@ -203,8 +203,8 @@ def settled_for(module: nn.Module, data: Dataset, *, trust_labels: bool = False)
     """
     try:
         outputs = predict(module, data.x_train[:ASKED_ROWS])
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
+    except (RuntimeError, ArithmeticError, LookupError, TypeError, ValueError, AssertionError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputShapeError(
             f"data {data.name}: the network does not take rows of shape {data.input_shape} ({reason}); "
             "choose other data"

@@ -199,3 +199,39 @@ def test_train_reports_the_score_of_a_regression(regression, tmp_path) -> None:
     factory = f"{folder / 'nets.py'}:line"
     record = call_json("train", factory, "--data", folder / "data.npz", "--epochs", "2", "-o", tmp_path / "trained")
     assert record["score"] == "r2" and "score_plain" in record and "accuracy_plain" not in record
+
+
+UNSUPPORTED = '''"""Networks with a layer that has no encrypted form."""
+
+import torch
+from torch import nn
+
+
+class Words(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words, self.out = nn.Embedding(10, 4), nn.Linear(20, 3)
+
+    def forward(self, x):
+        return self.out(self.words(x.long()).flatten(1))
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cells, self.out = nn.LSTM(5, 4, batch_first=True), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.out(self.cells(x.unsqueeze(1))[0][:, -1])
+'''
+
+
+@pytest.mark.parametrize(("name", "layer"), [("Words", "long"), ("Recurrent", "cells")])
+def test_press_refuses_a_layer_by_name_before_it_trains(tmp_path, name, layer):
+    (tmp_path / "nets.py").write_text(UNSUPPORTED)
+    data = tmp_path / "data.npz"
+    np.savez(data, x=RNG.normal(size=(60, 5)).astype(np.float32), y=np.arange(60) % 3)
+    done = press(tmp_path, f"{tmp_path / 'nets.py'}:{name}", data)
+    assert done.exit_code == 1
+    assert f"layer '{layer}': " in done.stderr and "has no encrypted form; " in done.stderr
+    assert "training" not in done.stderr and "Traceback" not in done.stderr

@@ -108,10 +108,56 @@ def test_one_output_and_two_values_are_a_binary_classifier(ending, kind):
     probable = isinstance(ending, nn.Sigmoid)
     loss = nn.functional.binary_cross_entropy if probable else nn.functional.binary_cross_entropy_with_logits
     trained(net, x, y.astype(np.float32)[:, None], loss, epochs=15)
-    about = convert(net, (x, y.astype(kind), x_test, y_test.astype(kind))).about
-    assert (about["task"], about["score"], about["threshold"]) == ("binary", "accuracy", 0.5 if probable else 0.0)
-    assert about["accuracy_before"] == np.mean((predict(net, x_test)[:, 0] > about["threshold"]) == y_test) > 0.95
-    assert about["accuracy_after"] == about["score_after"] > about["accuracy_before"] - (0.03 if probable else 0.02)
+    network = convert(net, (x, y.astype(kind), x_test, y_test.astype(kind)))
+    about, border = network.about, 0.5 if probable else 0.0
+    assert (about["task"], about["score"], about["threshold"]) == ("binary", "accuracy", 0.0)
+    assert about["accuracy_before"] == np.mean((predict(net, x_test)[:, 0] > border) == y_test) > 0.95
+    assert about["accuracy_after"] == about["score_after"] > about["accuracy_before"] - 0.02
+    assert about["accuracy_after"] == np.mean((network.run(x_test)[:, 0] > 0) == y_test)
+    assert len(about.get("dropped", ())) == probable == ("threshold_before" in about)
+
+
+class Probability(nn.Module):
+    """A sigmoid before reshapes, or with a scale that makes it part of a function of one value."""
+
+    def __init__(self, ending):
+        super().__init__()
+        self.hidden, self.score, self.ending = nn.Linear(8, 6), nn.Linear(6, 1), ending
+
+    def forward(self, x):
+        return self.ending(self.score(torch.relu(self.hidden(x))))
+
+
+@pytest.mark.parametrize(
+    ("ending", "dropped"),
+    [
+        (lambda z: torch.sigmoid(z).squeeze(), True),
+        (lambda z: z.sigmoid().view(-1), True),
+        (lambda z: nn.functional.sigmoid(z.flatten(1) / 3), True),
+        (lambda z: torch.sigmoid(2 * z + 1) - 0.1, False),
+    ],
+)
+def test_a_last_sigmoid_of_a_classifier_is_dropped_however_it_is_written(ending, dropped):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(600, 8)).astype(np.float32)
+    torch.manual_seed(0)
+    net = Probability(ending).eval()
+    y = (predict(net, x).reshape(-1) > 0.5).astype(np.int64)
+    network = convert(net, (x, y), Conversion(epochs=4))
+    assert network.about["threshold"] == (0.0 if dropped else 0.5)
+    assert ("dropped" in network.about) == dropped
+    answers = network.run(x).reshape(-1) > network.about["threshold"]
+    assert np.mean(answers == y) > 0.9 and network.about["accuracy_before"] == 1.0
+
+
+def test_a_last_sigmoid_of_numbers_is_kept():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(600, 8)).astype(np.float32)
+    torch.manual_seed(0)
+    net = Probability(torch.sigmoid).eval()
+    network = convert(net, (x, predict(net, x)), Conversion(epochs=4))
+    assert network.about["task"] == "regression" and "dropped" not in network.about
+    assert 0 < network.run(x).min() + 0.1 and network.run(x).max() < 1.1
 
 
 def test_two_targets_in_different_units_are_both_kept():
