@@ -15,6 +15,14 @@ order leaves (sqrt(s) - sqrt(k))^2 bits, k = q d B^2 log2(e) / (2 rho^2).
 Telling the worlds apart, by any test. The statistical distance is at most sqrt(q d) B / (2 rho), by Pinsker's
 inequality from the divergence of order 1.
 
+Noise in float64 would not have these divergences: its tails end, and not every sum can come out. So the noise is a
+discrete Gaussian on multiples of a unit u <= 2^-20 B, whose divergence under a shift of whole units is at most the
+Gaussian's (Canonne, Kamath and Steinke, arXiv 2004.00010). Rounding an answer to units adds at most one unit to B, for
+which `release` adds that share to rho. Rounding after the noise changes no divergence for the worse.
+
+Both statements are about a server that runs its plan. One that sends other ciphertexts in place of a reply chooses the
+error itself, far beyond B, and may read the key in what is shown of it.
+
 That answers without noise give the key away is due to Li and Micciancio (eprint 2020/1533, Eurocrypt 2021); that noise
 in proportion to the error and to sqrt(q) is the remedy, and that less is not enough for full indistinguishability, to
 Li, Micciancio, Schultz and Sorrell (eprint 2022/816, Crypto 2022).

@@ -9,8 +9,8 @@ whoever shows more than `answers` makes new keys.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, isfinite, sqrt
-from random import SystemRandom
+from fractions import Fraction
+from math import ceil, frexp, inf, isfinite, sqrt
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from compress.checks import is_number
 from compress.errors import ConfigError
+from secure.parties.discrete_gaussian import discrete_gaussian
 from secure.parties.flooding import changed_classes, noise_ratio, recovery_bits, statistical_distance
 
 #: How many answers of one key are shown, unless the caller says otherwise: a few.
@@ -27,8 +28,10 @@ MOST_ANSWERS = 2**40
 LOST_BITS = 10.0
 #: More distance bits than this leave nothing of any answer.
 MOST_DISTANCE_BITS = 64
-#: Values are rounded to this share of the noise's standard deviation, which hides how the noise was computed.
+#: Values are rounded to this share of the noise's standard deviation: more digits would be noise.
 STEP_SHARE = 0.125
+#: Noise is added to whole multiples of the predicted error times 2^-20 or somewhat less.
+UNIT_BITS = 20
 
 
 @dataclass(frozen=True)
@@ -61,13 +64,20 @@ def release(
     included. Finding the key from all of them stays 118 bits hard (LOST_BITS of 128). distance_bits: the noise also
     keeps the statistical distance of all answers, from answers without the encryption's noise, below 2^-distance_bits;
     without it only the key is protected. `release_cost` says what that costs.
+    The noise is a discrete Gaussian on a fine grid (`secure.parties.discrete_gaussian`), in whole numbers throughout.
     Raises: ConfigError.
     """
     exact = _numbers(values)
     cost = release_cost(predicted_error, max(exact.size, 1), answers=answers, distance_bits=distance_bits)
-    random = SystemRandom()  # an observer must not be able to predict it
-    noise = np.array([random.gauss(0.0, cost.noise_std) for _ in range(exact.size)]).reshape(exact.shape)
-    return np.asarray(np.round((exact + noise) / cost.step) * cost.step)
+    if not np.isfinite(exact).all():
+        raise ConfigError("values", f"an array of shape {exact.shape}", "finite numbers")
+    error = Fraction(float(predicted_error))
+    unit = Fraction(2) ** (frexp(float(predicted_error))[1] - 1 - UNIT_BITS)
+    # two answers that differ by the error differ by one unit more after rounding to units
+    deviation = ceil(Fraction(cost.noise_std) / error * (error / unit + 1))
+    step = Fraction(cost.step)
+    noisy = [(round(Fraction(value) / unit) + discrete_gaussian(deviation)) * unit for value in exact.ravel().tolist()]
+    return np.array([float(round(value / step) * step) for value in noisy]).reshape(exact.shape)
 
 
 def release_cost(
