@@ -177,8 +177,8 @@ def read_hashed(path: Path, sha256: object) -> bytes:
         raise FormatError(f"{path}: file not found; is this the right folder?")
     try:
         content = path.read_bytes()
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be read ({error.strerror})") from error
+    except (OSError, MemoryError) as error:  # a sparse file of any size takes no room in an archive
+        raise FormatError(f"{path}: cannot be read ({str(error) or 'it does not fit into memory'})") from error
     if hashlib.sha256(content).hexdigest() != sha256:
         raise FormatError(f"{path}: its sha256 is not the one recorded beside it; the file is truncated or altered")
     return content

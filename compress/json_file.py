@@ -25,8 +25,9 @@ LARGEST_INTEGER = 2**63 - 1
 
 #: An escape of half a character, which no text encoding can write.
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-#: Characters that command a terminal, as escapes and in UTF-8. Line ends and tabs have escapes of their own.
-_CONTROL = re.compile(rb"\\u00([01][0-9a-fA-F]|7[fF]|[89][0-9a-fA-F])|\xc2[\x80-\x9f]|\x7f")
+#: Characters that command a terminal, as escapes and in UTF-8: backspace, form feed and carriage return too, which
+#: overwrite what was printed. Line feeds and tabs have escapes of their own.
+_CONTROL = re.compile(rb"\\u00([01][0-9a-fA-F]|7[fF]|[89][0-9a-fA-F])|\xc2[\x80-\x9f]|\x7f|(?<!\\)(?:\\\\)*\\[bfr]")
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -41,8 +41,11 @@ class Interface:
         return Scoring(self.task, threshold=self.threshold)
 
     def name_of(self, number: int) -> str:
-        """The name of a class."""
-        return self.class_names[number] if number < len(self.class_names) else str(number)
+        """The name of a class, for people: characters that move or reorder what is printed show as escapes."""
+        if number >= len(self.class_names):
+            return str(number)
+        letters = (letter if letter.isprintable() else ascii(letter)[1:-1] for letter in self.class_names[number])
+        return "".join(letters)
 
     def as_json(self) -> dict[str, Any]:
         """Only what is not as in most networks."""

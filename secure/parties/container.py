@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from compress.errors import FormatError, KeyMismatchError, SecretKeyError
@@ -42,12 +42,12 @@ class ContainerKind(IntEnum):
 
 @dataclass(frozen=True)
 class Container:
-    """A parsed container; items are SEAL's own bytes."""
+    """A parsed container; items are SEAL's own bytes. They may be a secret key's, so its text does not show them."""
 
     kind: ContainerKind
     bundle_id: str
     key_id: bytes
-    items: tuple[bytes, ...]
+    items: tuple[bytes, ...] = field(repr=False)
 
     def to_bytes(self) -> bytes:
         """The bytes of the container, hash included."""

@@ -81,7 +81,12 @@ def _read_image(path: Path, shape: Shape) -> NDArray[Any]:
         raise InputShapeError(f"{path}: reading images needs pillow; install cipherpress[data] or give .npy") from error
     try:
         with Image.open(path) as image:
+            if (image.height, image.width) != shape[1:]:  # before it is decoded: a small file can hold a huge image
+                raise InputShapeError(
+                    f"{path}: an image of {image.width} x {image.height} pixels; the network takes {shape[2]} x "
+                    f"{shape[1]}; scale or crop it"
+                )
             pixels = np.asarray(image.convert("L" if shape[0] == 1 else "RGB"))
-    except (UnidentifiedImageError, OSError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise InputShapeError(f"{path}: not an image file that pillow can read; give .png or .npy") from error
     return pixels[None] if shape[0] == 1 else pixels.transpose(2, 0, 1)

@@ -347,3 +347,16 @@ def test_content_with_another_hash_is_refused(tmp_path):
         read_hashed(tmp_path / "x", digest[::-1])
     with pytest.raises(FormatError, match="y: file not found"):
         read_hashed(tmp_path / "y", digest)
+
+
+def test_a_file_that_does_not_fit_into_memory_is_a_typed_error(tmp_path, monkeypatch):
+    """Unpacking a sparse file of a terabyte takes no room on the disk."""
+    path = tmp_path / "constants.safetensors"
+    path.write_bytes(b"x")
+
+    def too_large(self):
+        raise MemoryError
+
+    monkeypatch.setattr(Path, "read_bytes", too_large)
+    with pytest.raises(FormatError, match="constants.safetensors: cannot be read .it does not fit into memory."):
+        read_hashed(path, "")

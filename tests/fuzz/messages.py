@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -18,6 +19,7 @@ from secure.parties.container import HASH_BYTES, HEADER, Container, ContainerKin
 from secure.parties.keys import KEY_ID_BYTES, SecretKey, content_digest
 from secure.parties.server import Server
 from secure.seal.frame import HEADER as SEAL_HEADER
+from secure.seal.frame import SEAL_MAGIC, ZSTD
 from tests.fuzz.byte_mutations import mutated_bytes
 from tests.fuzz.trial import Case
 from tests.secure.key_items import sealed
@@ -38,13 +40,20 @@ def _parties() -> tuple[Client, Server, bytes, bytes]:
 
 
 def evaluation_keys(folder: Path) -> Case:
-    """An evaluation key that is offered to servers of both backends."""
+    """An evaluation key that is offered to servers of both backends, and used where it is taken."""
     client, *_ = _parties()
     servers = [Server(small_bundle().server, backend=name, keys_bytes=10e6) for name in ("engine", "seal")]
     content = client.evaluation_key.to_bytes()
 
+    request = parse(_parties()[2], ContainerKind.REQUEST, "request")
+
     def use(changed: bytes, random: Random) -> Callable[[], object]:
-        return lambda: random.choice(servers).register(changed)
+        def act() -> None:
+            server = random.choice(servers)
+            key_id = server.register(changed)
+            server.run(replace(request, key_id=key_id).to_bytes())  # an operation that finds no key reads past its end
+
+        return act
 
     return _case(content, ContainerKind.EVALUATION_KEY, use)
 
@@ -64,9 +73,11 @@ def secret_keys(folder: Path) -> Case:
 
 
 def requests(folder: Path) -> Case:
-    """A request that a server runs."""
-    _, server, request, _ = _parties()
-    return _case(request, ContainerKind.REQUEST, lambda changed, random: lambda: server.run(changed))
+    """A request that a server of either backend runs."""
+    client, server, request, _ = _parties()
+    servers = (server, Server(server.spec, backend="seal"))
+    servers[1].register(client.evaluation_key)
+    return _case(request, ContainerKind.REQUEST, lambda changed, random: lambda: random.choice(servers).run(changed))
 
 
 def replies(folder: Path) -> Case:
@@ -122,11 +133,13 @@ def _items(container: Container, random: Random) -> tuple[bytes, str]:
     items = list(container.items)
     place = random.randrange(len(items))
     head, packed = items[place][: SEAL_HEADER.size], items[place][SEAL_HEADER.size :]
-    way = random.choice(("fields", "fields", "fields", "inside", "around", "bomb"))
+    way = random.choice(("fields", "fields", "fields", "inside", "around", "bomb", "window"))
     if way == "around" or not packed:
         items[place], note = mutated_bytes(items[place], random)
     elif way == "bomb":
         items[place], note = sealed(bytes(random.choice((10, 10**6, 10**8)))), "zeros"
+    elif way == "window":
+        items[place], note = _with_window(packed, random), "window"
     else:
         body = bytearray(zstandard.ZstdDecompressor().decompressobj().decompress(packed) if head[5] == 2 else packed)
         if way == "fields":
@@ -149,6 +162,16 @@ def _items(container: Container, random: Random) -> tuple[bytes, str]:
             changed, note = mutated_bytes(bytes(body), random)
         items[place] = sealed(changed)
     return _packed(container, items), f"item {place}, {way}, {note}"
+
+
+def _with_window(packed: bytes, random: Random) -> bytes:
+    """SEAL's header and a frame that asks its reader to hold another number of bytes."""
+    body = bytearray(packed)
+    if body[4] >> 5 & 1:  # a single segment states its content in the bytes that follow
+        struct.pack_into("<I", body, 5, random.choice((0, 2**20, 2**26, 2**27, 2**32 - 1)))
+    else:
+        body[5] = random.randrange(256)
+    return SEAL_HEADER.pack(SEAL_MAGIC, SEAL_HEADER.size, 4, 3, ZSTD, 0, SEAL_HEADER.size + len(body)) + bytes(body)
 
 
 def _packed(container: Container, items: list[bytes]) -> bytes:

@@ -111,3 +111,28 @@ def test_a_file_with_a_batch_needs_a_row(tmp_path, images):
     np.save(path, images[0])
     with pytest.raises(InputShapeError, match=r"shape \(4, 8\), no batch of inputs; leave out --row"):
         read_input(path, SHAPE, row=0)
+
+
+def test_an_image_of_another_size_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    image = pytest.importorskip("PIL.Image")
+    path = tmp_path / "x.png"
+    image.new("L", (30, 20), 7).save(path)
+    assert read_input(path, (1, 20, 30)).shape == (1, 20, 30)
+    monkeypatch.setattr(image.Image, "convert", None)  # nothing is decoded
+    with pytest.raises(InputShapeError, match="x.png: an image of 30 x 20 pixels; the network takes 30 x 30; scale"):
+        read_input(path, (1, 30, 30))
+
+
+def test_an_image_with_a_world_of_pixels_or_damage_is_no_traceback(tmp_path, monkeypatch):
+    image = pytest.importorskip("PIL.Image")
+    path = tmp_path / "x.png"
+    image.new("L", (30, 20), 7).save(path)
+    whole = path.read_bytes()
+    for length in (20, 40):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputShapeError, match="x.png: not an image file that pillow can read"):
+            read_input(path, (1, 20, 30))
+    path.write_bytes(whole)
+    monkeypatch.setattr(image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(InputShapeError, match="x.png: not an image file that pillow can read"):
+        read_input(path, (1, 20, 30))

@@ -125,3 +125,9 @@ def test_bytes_beyond_the_promised_lengths_are_refused_even_under_a_hash_of_thei
     body = Container(ContainerKind.REQUEST, "ab" * 32, b"k" * 16, (b"item",)).to_bytes()[:-32] + b"more"
     with pytest.raises(FormatError, match="x.ct: field 'lengths' promises 4 bytes; the file is truncated or altered"):
         parse(body + hashlib.sha256(body).digest(), ContainerKind.REQUEST, "x.ct")
+
+
+def test_the_text_of_a_container_shows_none_of_its_items():
+    shown = repr(Container(ContainerKind.SECRET_KEY, "ab" * 32, bytes(16), (b"the secret",)))
+    assert "secret'" not in shown and "the secret" not in shown
+    assert "SECRET_KEY" in shown

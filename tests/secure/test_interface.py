@@ -38,6 +38,8 @@ def test_it_comes_from_the_networks_record():
     }
     assert interface_of(about) == FULL
     assert interface_of({}) == Interface()
+    hostile = Interface(class_names=("no\n\u202eyes", "caf\u00e9 \U0001f600"))
+    assert (hostile.name_of(0), hostile.name_of(1)) == ("no\\n\\u202eyes", "caf\u00e9 \U0001f600")
     assert FULL.name_of(1) == "yes" and Interface().name_of(7) == "7"
 
 

@@ -4,6 +4,7 @@ import struct
 
 import pytest
 import tenseal.sealapi as sealapi
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,6 +39,29 @@ def test_a_decompression_bomb_is_refused_by_its_block_list():
     runs = b"".join(block(1, 2**17, last=index == 999) + b"\0" for index in range(1000))
     with pytest.raises(FormatError, match="x.ct: it could inflate to 131072000 bytes where 65536 are expected"):
         check_frame(frame(struct.pack("<IBB", 0xFD2FB528, 0, 0) + runs), "x.ct", 65536)
+
+
+@pytest.mark.parametrize(
+    ("head", "window"),
+    [
+        (struct.pack("<IBB", 0xFD2FB528, 0, 17 << 3), 2**27),
+        (struct.pack("<IBB", 0xFD2FB528, 0, 31 << 3 | 7), 15 * 2**38),
+        (struct.pack("<IBB", 0xFD2FB528, 0, 13 << 3 | 1), 9 * 2**20),
+        (struct.pack("<IBI", 0xFD2FB528, 0xA0, 2**27), 2**27),
+        (struct.pack("<IBQ", 0xFD2FB528, 0xE0, 2**60), 2**60),
+    ],
+)
+def test_a_small_frame_that_asks_for_much_memory_is_refused(head, window):
+    content = frame(head + block(0, 2, last=1) + b"xx")
+    with pytest.raises(FormatError, match=f"x.ct: it asks its reader to hold {window} bytes"):
+        check_frame(content, "x.ct", 65536)
+    check_frame(content, "x.ct", window)  # where as much is expected it may
+
+
+def test_frames_of_zstd_at_its_usual_levels_pass():
+    for level in (1, 3, 9):
+        stream = zstandard.ZstdCompressor(level=level).compressobj()
+        check_frame(frame(stream.compress(bytes(10)) + stream.flush()), "x.ct", 10)
 
 
 def test_an_uncompressed_object_has_its_own_size_as_bound():

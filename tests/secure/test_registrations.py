@@ -7,6 +7,7 @@ import sys
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from secrets import token_bytes
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from secure.bundle.files import plan_digest
 from secure.bundle.specs import ServerSpec
 from secure.parties.backends import make_backend
 from secure.parties.client import Client
-from secure.parties.keys import KEY_ID_BYTES, content_digest, generate_keys
+from secure.parties.keys import KEY_ID_BYTES, EvaluationKey, content_digest, generate_keys
 from secure.parties.registrations import Registration, Registrations, most_registrations, registration_bytes
 from secure.parties.server import Server
 from secure.seal.context import make_ring
@@ -159,6 +160,26 @@ def test_what_a_registration_takes_is_known_beforehand():
     tracemalloc.stop()
     assert kept is not None
     assert abs(registration_bytes(plan) - found) < 0.05 * found
+
+
+@pytest.mark.parametrize("backend", ["engine", "seal"])
+def test_registrations_without_keys_are_counted_too(backend):
+    """Anybody may register any number of ids for a plan that uses no keys."""
+    builder = Builder()
+    plan = builder.build(builder.add(0, 0))
+    server = Server(ServerSpec(bundle_id=plan_digest(plan), plan=plan), backend=backend)
+
+    def register():
+        server.register(EvaluationKey(server.spec.bundle_id, token_bytes(16), (b"", b"")))
+
+    register()
+    tracemalloc.start()
+    for _ in range(100):
+        register()
+    found, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(server._registrations) == 101
+    assert found / 100 < server.registration_bytes < 20_000
 
 
 MEMORY = """
