@@ -31,6 +31,7 @@ from compress.dataset import Dataset, Progress
 from compress.errors import ConfigError
 from compress.network import Dense, Network, Polynomial
 from secure.bundle.files import load_bundle
+from secure.limits import ACCEPTABLE_DISAGREEMENT
 from secure.verify.roundtrip import round_trip
 
 LEAST_IMAGES = 20
@@ -72,6 +73,7 @@ def run(output: Path, *, images: int = 100, agreement: int = 1000, progress: Pro
             "images": images,
             "threads": 1,
             "limits": limits_by_network(),
+            "default_max_disagreement": ACCEPTABLE_DISAGREEMENT,
             "rows": measure_in_turn(entries, data.x_test[:images], data.y_test[:images], say),
         }
         for entry, row in zip(entries, result["rows"], strict=True):

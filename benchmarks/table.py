@@ -13,7 +13,6 @@ from typing import Any
 from benchmarks.report import table_head, table_row, with_note
 from compress.artifact import write_file
 from compress.errors import FormatError
-from secure.limits import ACCEPTABLE_DISAGREEMENT
 
 RESULT = Path(__file__).parent / "results" / "peers.json"
 README = Path(__file__).parents[1] / "README.md"
@@ -48,7 +47,7 @@ def peers_table(result: Mapping[str, Any]) -> str:
             "targets were set. Accuracy in clear: of the converted network, over all test images. Agreement: the "
             "share of images that get the same class encrypted and in clear, over as many of the first images as the "
             "next column says. Keys: everything that a server needs once. Peak: client and server in one process. "
-            f"{planned_for(result['limits'])}"
+            f"{planned_for(result['limits'], result['default_max_disagreement'])}"
         )
     except (KeyError, StopIteration) as error:
         raise FormatError(f"peers.json: field {error} is missing; run the benchmark again") from error
@@ -84,7 +83,8 @@ def readme_table(result: Mapping[str, Any]) -> str:
             "Times faster: than TenSEAL's tutorial network in the same run. Accuracy: over all 10,000 test digits.",
             "Agreement: encrypted and in clear give the same class, over as many of the first digits as the table "
             "says.",
-            f"{planned_for(result['limits'])} All columns: [benchmarks/results/peers.md](benchmarks/results/peers.md).",
+            f"{planned_for(result['limits'], result['default_max_disagreement'])} "
+            "All columns: [benchmarks/results/peers.md](benchmarks/results/peers.md).",
         ]
     except (KeyError, StopIteration) as error:
         raise FormatError(f"peers.json: field {error} is missing; run the benchmark again") from error
@@ -99,9 +99,9 @@ LIMIT_WORDS: Mapping[str, Callable[[float], str]] = {
 }
 
 
-def planned_for(limits: Mapping[str, Mapping[str, float]]) -> str:
-    """A sentence about the limits that plans had to keep to."""
-    default = f"Every plan may change at most {ACCEPTABLE_DISAGREEMENT:.2%} of classes by prediction"
+def planned_for(limits: Mapping[str, Mapping[str, float]], share: float) -> str:
+    """A sentence about the limits that plans had to keep to. share: of classes, by default in that run."""
+    default = f"Every plan may change at most {share:.2%} of classes by prediction"
     if not limits:
         return f"{default}."
     others = [

@@ -7,6 +7,7 @@ from types import ModuleType
 import pytest
 
 from benchmarks import blocks, calibrate_cpu_engine, calibrate_cpu_seal, calibrating, compression, compression_times
+from benchmarks.compiling import compiling_table
 from benchmarks.costmodel import costmodel_table
 from benchmarks.costmodel_methods import methods_table
 from benchmarks.fixed_plans import plans_table
@@ -14,6 +15,7 @@ from benchmarks.joint import joint_table
 from benchmarks.noise import noise_table
 from benchmarks.objective import table as objective_table
 from benchmarks.report import has_row, read_result, table_head, table_row, with_note, write_result
+from benchmarks.requests import requests_table
 from benchmarks.savings import savings_table
 from benchmarks.table import README, peers_table, with_figures
 from benchmarks.threads import threads_table
@@ -23,6 +25,7 @@ RESULTS = Path(calibrating.__file__).parent / "results"
 TABLES = {
     "blocks": blocks.tables,
     "compression-times": compression_times.table,
+    "compiling": compiling_table,
     "costmodel": costmodel_table,
     "costmodel-methods": methods_table,
     "joint": joint_table,
@@ -30,6 +33,7 @@ TABLES = {
     "objective": objective_table,
     "peers": peers_table,
     "plans": plans_table,
+    "requests": requests_table,
     "savings": savings_table,
     "threads": threads_table,
     **{f"compression-{part}": table for part, table in compression.TABLES.items()},

@@ -35,6 +35,7 @@ def result(*rows):
         "rows": rows,
         "images": 100,
         "limits": {"mlp": {"max_disagreement": 5e-3, "keys_bytes": 2e6, "upload_bytes": 90e3}},
+        "default_max_disagreement": 2.5e-3,
         "command": "cipherpress bench peers",
     }
 
@@ -64,7 +65,7 @@ def test_limits_that_differ_from_the_default_are_named():
         "Every plan may change at most 0.25% of classes by prediction; "
         "other limits: mlp 0.50% of classes, 2 MB of keys, 90 KB of upload."
     )
-    assert planned_for({}) == "Every plan may change at most 0.25% of classes by prediction."
+    assert planned_for({}, 2.5e-3) == "Every plan may change at most 0.25% of classes by prediction."
 
 
 def test_the_committed_result_names_the_limits_that_the_benchmark_sets():
