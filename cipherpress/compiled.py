@@ -41,11 +41,12 @@ def compile(
 
     data: what `as_dataset` takes; labels are not used.
     limits: the largest error or share of changed classes, and the most bytes of keys and of a request; the defaults
-    of `Limits` without them. Training rows that are outliers (`compress.robust`) are left out; the report's `warnings`
-    and a log line name them. Plans are priced with the kernel times that `cipherpress calibrate` measured on this
-    machine, or with the committed table where it was not run; the report's `times` says which. Its `compile_seconds` is
-    the time of this call. `compile_peak_bytes` is the largest resident set of this process until now: of everything it
-    did, not of this call alone. If it equals `peak_bytes_before_compile`, compiling stayed below an earlier peak.
+    of `Limits` without them. Training rows that are outliers (`compress.robust`) are left out; the report's
+    `warnings` name them. Every warning is logged as well. Plans are priced with the kernel times that `cipherpress
+    calibrate` measured on this machine, or with the committed table where it was not run; the report's `times` says
+    which. Its `compile_seconds` is the time of this call. `compile_peak_bytes` is the largest resident set of this
+    process until now: of everything it did, not of this call alone. If it equals `peak_bytes_before_compile`,
+    compiling stayed below an earlier peak.
 
     Raises: ModelError for a model that is not converted; DataError; ConfigError for limits of another type;
     CompilationSizeError, before any work, for a network too large to compile within the limits; CompileError,
@@ -78,10 +79,13 @@ def compile(
         "compile_peak_bytes": peak_rss_bytes(),
         "peak_bytes_before_compile": peak_before,
     }
+    warnings = list(bundle.report.get("warnings", ()))
     if data.outliers:
-        said = f"data '{data.name}': {describe_outliers(data.outliers, len(data.x_train))}"
+        warnings.insert(0, f"data '{data.name}': {describe_outliers(data.outliers, len(data.x_train))}")
+    if warnings:
+        added["warnings"] = warnings
+    for said in warnings:
         logger.warning("%s", said)
-        added["warnings"] = [said, *bundle.report.get("warnings", ())]
     return replace(bundle, report={**bundle.report, **added})
 
 

@@ -144,7 +144,12 @@ def _show_answer(out: Output, interface: Interface, scores: NDArray[np.float64])
     """The classes with their scores; of a single logit the class alone; of numbers the numbers."""
     flat = scores.ravel().tolist()
     if not interface.scoring.names_classes:
-        values = [{"output": index, "value": value} for index, value in enumerate(flat)]
+        names = [
+            part.name if part.size == 1 else f"{part.name} {index}"
+            for part in interface.output_parts
+            for index in range(part.size)
+        ]
+        values = [{"output": name, "value": value} for name, value in zip(names or range(len(flat)), flat, strict=True)]
         out.result({"task": interface.task, "outputs": scores.tolist()}, table(values, ["output", "value"]))
         return
     number = int(interface.scoring.classes(scores.reshape(1, -1))[0])

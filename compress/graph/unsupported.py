@@ -15,6 +15,7 @@ ADVICE: dict[str, str] = {
     "gru": "unroll to linear layers over a fixed length, or use Conv1d",
     "rnn": "unroll to linear layers over a fixed length, or use Conv1d",
     "embedding": "embed on the client and feed the vectors: a table look-up needs the index in clear",
+    "long": "give numbers: whole numbers index tables, which need the index in clear; embed on the client",
     "conv_transpose3d": "use two spatial axes, with the third one among the channels",
     "convtranspose3d": "use two spatial axes, with the third one among the channels",
     "conv3d": "use Conv2d with the third axis among the channels",

@@ -83,10 +83,12 @@ def assess(draft: Draft, most_rows: int = MOST_ROWS) -> Assessment:
     errors = row_errors(draft, rows.inputs[:count])
     systematic, random = np.abs(errors.systematic), BOUND_SIGMAS * errors.sigma
     changed = _changed(rows, errors)
+    error = upper_tail((systematic + random).max(axis=0))
     return Assessment(
-        systematic_error=upper_tail(systematic.max(axis=0)),
-        random_error=upper_tail(random.max(axis=0)),
-        error=upper_tail((systematic + random).max(axis=0)),
+        # neither kind exceeds the sum, whose bound may be closer where few rows tell little about the tails
+        systematic_error=min(error, upper_tail(systematic.max(axis=0))),
+        random_error=min(error, upper_tail(random.max(axis=0))),
+        error=error,
         disagreement=float(changed.mean()),
         disagreement_limit=upper_mean(changed),
         rows=errors.systematic.shape[1],

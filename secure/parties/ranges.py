@@ -76,7 +76,9 @@ def _of_shape(spec: ClientSpec, image: NDArray[Any]) -> NDArray[np.float64]:
         raise InputShapeError(f"input: not an array of numbers ({error})") from error
     if values.shape != spec.input_shape:
         parts = ", ".join(f"{part.name} {part.shape}" for part in spec.interface.input_parts)
-        advice = f"give its parts {parts} as a tuple, by name, or in one .npz file" if parts else "reshape or crop the input"
+        advice = (
+            f"give its parts {parts} as a tuple, by name, or in one .npz file" if parts else "reshape or crop the input"
+        )
         raise InputShapeError(f"input: shape {values.shape}; the network takes {spec.input_shape}; {advice}")
     if not np.isfinite(values).all():
         raise InputShapeError("input: it holds values that are not finite; clean it first")

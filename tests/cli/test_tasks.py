@@ -235,3 +235,49 @@ def test_press_refuses_a_layer_by_name_before_it_trains(tmp_path, name, layer):
     assert done.exit_code == 1
     assert f"layer '{layer}': " in done.stderr and "has no encrypted form; " in done.stderr
     assert "training" not in done.stderr and "Traceback" not in done.stderr
+
+
+def test_compile_logs_what_few_rows_cannot_support(tmp_path, caplog) -> None:
+    factory, module = module_of(tmp_path, "series")
+    x = RNG.normal(size=(60, 2, 8)).astype(np.float32)
+    np.savez(tmp_path / "data.npz", x=x, y=outputs(module, x).argmax(axis=1))
+    done = press(tmp_path, factory, tmp_path / "data.npz")
+    assert done.exit_code == 0, done.stderr
+    said = [record.getMessage() for record in caplog.records if record.name == "cipherpress.compiled"]
+    assert len(said) == 1 and "rows cannot show less than" in said[0] and "give more test rows" in said[0]
+
+
+PAIR = '''"""Two inputs, and two outputs by name."""
+
+import torch
+from torch import nn
+
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.left, self.right, self.size = nn.Linear(4, 2), nn.Linear(3, 2), nn.Linear(4, 1)
+
+    def forward(self, left, right):
+        return {"sum": self.left(left) + self.right(right), "size": self.size(left)}
+'''
+
+
+def test_decrypt_names_the_outputs_and_encrypt_the_parts_it_wants(tmp_path) -> None:
+    (tmp_path / "nets.py").write_text(PAIR)
+    left, right = (RNG.normal(size=(100, size)).astype(np.float32) for size in (4, 3))
+    np.savez(tmp_path / "data.npz", **{"x.left": left, "x.right": right})
+    done = press(tmp_path, f"{tmp_path / 'nets.py'}:Pair", tmp_path / "data.npz")
+    assert done.exit_code == 0, done.stderr
+    bundle, secret = tmp_path / "bundle", tmp_path / "keys" / "secret.key"
+    call_json("keygen", bundle, "-o", tmp_path / "keys")
+    np.save(tmp_path / "left.npy", left[0])
+    wrong = call("encrypt", bundle, "--key", secret, "--input", tmp_path / "left.npy", "-o", tmp_path / "x.ct")
+    assert wrong.exit_code == 1 and "give its parts left (4,), right (3,) as a tuple, by name, or in" in wrong.stderr
+    np.savez(tmp_path / "one.npz", left=left[0], right=right[0])
+    call_json("encrypt", bundle, "--key", secret, "--input", tmp_path / "one.npz", "-o", tmp_path / "x.ct")
+    public = tmp_path / "keys" / "evaluation.key"
+    call_json("run", bundle, "--key", public, "--input", tmp_path / "x.ct", "-o", tmp_path / "y.ct")
+    said = call("decrypt", bundle, "--key", secret, "--input", tmp_path / "y.ct").stdout.splitlines()
+    assert [line.split()[:-1] for line in said[1:]] == [["sum", "0"], ["sum", "1"], ["size"]]

@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 
+import secure.bounds.assessment as assessment
 import secure.compiling.compile as compiling
 from compress.errors import CalibrationError, InputShapeError
-from secure.bounds.assessment import row_errors
-from secure.bounds.tail import upper_mean
+from secure.bounds.assessment import Errors, assess, row_errors
+from secure.bounds.tail import upper_mean, upper_tail
 from secure.compiling.compile import compile_network
 from secure.kernels.counts import TYPICAL_TIMES
 from secure.limits import Limits
+from secure.noise import BOUND_SIGMAS
 from secure.verify.roundtrip import encrypted_outputs
 from tests.secure.random_networks import network, rows
 
@@ -131,3 +133,16 @@ def test_unusable_held_out_rows_are_refused():
         compile_network(made, seen, times=TYPICAL_TIMES, held_out=seen[:, :9])
     with pytest.raises(CalibrationError, match="held-out rows hold values that are not finite"):
         compile_network(made, seen, times=TYPICAL_TIMES, held_out=seen * np.nan)
+
+
+def test_neither_kind_of_error_alone_has_a_larger_bound_than_their_sum(monkeypatch):
+    """A few systematic errors with a heavy tail, beside a random error that hardly varies."""
+    draft = compiled(monkeypatch, ("plain", (8, 6, 3), 11, False))[1]
+    rng = np.random.default_rng(0)
+    systematic = np.tile(np.abs(rng.standard_t(2, size=11)), (3, 1))
+    sigma = np.ones_like(systematic)
+    monkeypatch.setattr(assessment, "row_errors", lambda draft, inputs: Errors(systematic, sigma, sigma))
+    found = assess(draft)
+    assert upper_tail(systematic[0]) > found.error  # the tail of so few values is hardly known
+    assert max(found.systematic_error, found.random_error) <= found.error
+    assert found.error >= (systematic[0] + BOUND_SIGMAS).max()
