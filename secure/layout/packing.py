@@ -9,12 +9,13 @@ a client decrypts outputs and zeros only. In values between them, EMPTY slots ma
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from secure.stages.stages import Grid
+if TYPE_CHECKING:  # a client lays out its input by this file, and needs no stages
+    from secure.stages.stages import Grid
 
 SlotMap = NDArray[np.int32]
 EMPTY = -1
