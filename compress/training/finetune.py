@@ -54,9 +54,9 @@ def finetune(
     CalibrationError when training diverges.
     """
     check_seed(seed)
+    schedule = Schedule(epochs=epochs, learning_rate=learning_rate, shrinkage=shrinkage)
     model, data = joined(model, as_dataset(data))
     teacher = None if teacher is None else joined(teacher, data)[0]
-    schedule = Schedule(epochs=epochs, learning_rate=learning_rate, shrinkage=shrinkage)
     _check_trainable(model)
     _check_shapes(model.module, teacher, data)
     data = data.without_outliers()

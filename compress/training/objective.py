@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from compress.dataset import Dataset
-from compress.errors import InputShapeError
+from compress.errors import CalibrationError, InputShapeError
 from compress.parts import Part, places
 from compress.scores import Scoring
 from compress.tasks import Task
@@ -166,9 +166,13 @@ def settled(data: Dataset, outputs: NDArray[Any], *, trust_labels: bool = False)
     outputs: (rows, *output shape). trust_labels: use labels even where the network knows nothing about them, because
     compression may have weakened it, or because it is not trained yet. Otherwise labels from which the task is derived,
     and about which the network knows nothing, are left aside with a warning; the task is then none.
-    Raises: DataError for labels that do not fit the outputs.
+    Raises: DataError for labels that do not fit the outputs; CalibrationError for outputs that are not finite.
     """
     fitted = data.for_outputs(outputs.shape[1:])
+    if not np.isfinite(outputs).all():
+        raise CalibrationError(
+            None, f"data '{data.name}': the network's answers are not finite; check its weights and the data"
+        )
     flat = np.asarray(outputs, dtype=np.float64).reshape(len(outputs), -1)
     alike = outputs.ndim > 2 or outputs.shape[1:] == data.input_shape
     units = _units(data.output_parts, flat.shape[1], alike)

@@ -93,7 +93,7 @@ def test_a_real_run_stands_beside_the_estimates(road: Road, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("{", "run.json: not JSON"), ("{}", "run.json: field server_ms is missing; save what")]
+    ("text", "message"), [("{", "run.json: not valid JSON"), ("{}", "run.json: field server_ms is missing; save what")]
 )
 def test_a_file_that_is_not_a_run_is_refused(road: Road, tmp_path: Path, text: str, message: str) -> None:
     measured = tmp_path / "run.json"

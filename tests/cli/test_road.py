@@ -91,15 +91,6 @@ def test_infer_reports_every_documented_measurement(road: Road, backend: str) ->
         assert found["evaluation_key_bytes"] == pytest.approx(road.results["keygen"]["evaluation_key_bytes"], rel=1e-3)
 
 
-def test_a_backend_that_cannot_run_the_plan_is_refused(road: Road) -> None:
-    refused = call("infer", road.path("bundle"), "--data", road.data, "--images", 1, "--backend", "seal")
-    assert refused.exit_code == 1
-    assert refused.stderr == (
-        "error: backend: 'seal' cannot run this bundle: its special prime is too small for SEAL's key switches to be "
-        "precise; use 'engine'\n"
-    )
-
-
 def test_a_request_runs_on_the_given_number_of_threads(
     road: Road, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

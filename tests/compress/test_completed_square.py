@@ -47,8 +47,15 @@ def test_the_conditioned_square_is_the_same_polynomial_to_rounding_whatever_the_
 
 @pytest.mark.parametrize(
     ("c2", "kind"),
-    [(1.0, "completed"), (0.01, "completed"), (0.003, "apart"), (-1e-7, "apart"), (NEGLIGIBLE / 2, "straight"), (0.0, "straight")],
-)  # fmt: skip
+    [
+        (1.0, "completed"),
+        (0.01, "completed"),
+        (0.003, "apart"),
+        (-1e-7, "apart"),
+        (NEGLIGIBLE / 2, "straight"),
+        (0.0, "straight"),
+    ],
+)
 def test_the_form_is_decided_by_the_condition_number_on_the_interval(c2, kind):
     # on [-1, 1] the condition number of x + c2 x^2 is c2 (1 + 1 / (2 c2))^2 / (1 + c2): 1.1, 25.8, 83.9
     square = conditioned_square(np.array([[0.5], [1.0], [c2]]), -1.0, 1.0)

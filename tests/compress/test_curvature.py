@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from compress.dataset import Dataset
-from compress.errors import CalibrationError, ConfigError
+from compress.errors import CalibrationError, ConfigError, DataError
 from compress.model.folding import fold_batch_norm
 from compress.opq.curvature import weight_curvature
 from compress.opq.masks import rank_mask
@@ -153,7 +153,13 @@ def test_refusals_name_what_is_wrong(options, error, message):
 def test_images_that_break_the_network_are_refused():
     broken = data()
     broken.x_train[0, 0] = np.inf
-    with pytest.raises(CalibrationError, match="its answers to the calibration images are not finite; check the data"):
+    with pytest.raises(DataError, match="x_train holds values that are not finite as float32; clean the data"):
         weight_curvature(net(), broken)
+    large = net()
+    with torch.no_grad():
+        for parameter in large.parameters():
+            parameter.fill_(1e30)
+    with pytest.raises(CalibrationError, match="the network's answers are not finite; check its weights and the data"):
+        weight_curvature(large, data())
     with pytest.raises(ConfigError, match="images: got 0; allowed: a whole number, 1 or more"):
         weight_curvature(net(), data(), images=0)

@@ -35,6 +35,7 @@ from compress.network import (  # noqa: E402
 from compress.network_file import save_network  # noqa: E402
 from compress.opq.opq import opq  # noqa: E402
 from secure.bundle.files import plan_digest, save_bundle  # noqa: E402
+from secure.bundle.interface import Interface  # noqa: E402
 from secure.bundle.specs import Bundle, ClientSpec, ServerSpec  # noqa: E402
 from secure.parties.container import Container, ContainerKind  # noqa: E402
 from tests.secure.plans import SMALL, Builder  # noqa: E402
@@ -92,6 +93,7 @@ def bundle() -> Bundle:
         output_levels=tuple(plan.level_of(value) for value in plan.outputs),
         output_scales=tuple(plan.scale_of(value) for value in plan.outputs),
         predicted_logit_error=0.0625,
+        interface=Interface(class_names=tuple("abcdefghij")),
     )
     server = ServerSpec(bundle_id=client.bundle_id, plan=plan)
     return Bundle(client=client, server=server, report={"mode": "latency"})

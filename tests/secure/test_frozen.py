@@ -12,7 +12,7 @@ from secure.frozen import frozen, read_only, thawed
 from secure.plan import Constant
 from tests.secure.plans import small_bundle
 
-REPORT = {"about": {"name": "small", "sizes": [1, 2]}, "layers": [{"layer": "fc", "ms": 0.5}], "times": None}
+REPORT = {"about": {"name": "small", "sizes": [1, 2]}, "layers": [{"layer": "fc", "ms": 0.5}], "times": "committed"}
 
 
 def arrays_of(bundle):

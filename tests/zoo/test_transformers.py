@@ -157,7 +157,10 @@ def test_opq_and_finetuning_take_the_transformer_whole(tmp_path):
 
 
 def test_conversion_says_which_layer_has_no_form_under_encryption():
-    with pytest.raises(UnsupportedLayerError, match="LayerNorm"):
+    with pytest.raises(
+        UnsupportedLayerError,
+        match="'blocks.0.attention.softmax': softmax has no encrypted form",
+    ):
         cp.convert(load_model("vit"), blobs(), Conversion(epochs=0))
 
 
