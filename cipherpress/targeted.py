@@ -16,6 +16,7 @@ from compress.errors import BudgetError, ConfigError
 from compress.model.compressed import CompressedModel
 from compress.network import Network
 from compress.press.candidates import Candidates
+from compress.press.pressing import with_epochs
 from compress.press.search import search as search_settings
 from compress.press.setting import Setting
 from compress.press.target import Costs, Found, Target
@@ -95,7 +96,7 @@ def press_for(
         return (network, bundle), _costs(bundle), bundle.client.predicted_logit_error
 
     maker = Candidates(model, held, compiled, max_error=limits.max_error, augment=augment, seed=seed)
-    start = setting or Setting().uncompressed()
+    start = with_epochs(model, held, setting or Setting().uncompressed())
     found = search_settings(
         maker, target, start, search.families, max_trials=search.max_trials, minutes=search.minutes, progress=progress
     )

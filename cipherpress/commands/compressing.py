@@ -259,19 +259,19 @@ conversion_options = Group(
     (
         click.option(
             "--degree",
-            default="2",
-            show_default=True,
+            default=None,
             type=click.Choice(["2", "3", "4"]),
-            callback=lambda context, parameter, value: int(value),
-            help="Largest degree of the polynomials; 3 and 4 cost twice the levels of 2.",
+            callback=lambda context, parameter, value: None if value is None else int(value),
+            help="Largest degree of the polynomials; 3 and 4 cost twice the levels of 2. "
+            "Default: 2, or 4 for shallow networks of regression that gain by it.",
         ),
         click.option("--per-channel", is_flag=True, help="One polynomial per channel."),
         click.option(
             "--epochs",
             type=click.IntRange(0),
-            default=8,
-            show_default=True,
-            help="Distillation on the fixed codebook.",
+            default=None,
+            help="Distillation on the fixed codebook. "
+            "Default: 8, or more where few rows would make fewer than 1000 steps.",
         ),
         click.option("--learning-rate", default=2e-2, show_default=True, help="Highest learning rate."),
     ),

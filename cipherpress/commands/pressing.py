@@ -129,7 +129,7 @@ setting_options = Group(
         click.option(
             "--convert-epochs",
             type=click.IntRange(0),
-            help="Epochs of distillation into polynomials. Default: the preset, or 8.",
+            help="Epochs of distillation into polynomials. Default: the preset, or 8; for few rows more.",
         ),
         click.option(
             "--convert-learning-rate",

@@ -2,6 +2,7 @@
 
 options.py     how a model is converted, checked
 convert.py     a torch model in, a Network out
+degrees.py     the largest degree of polynomials, chosen on rows set aside
 recipes.py     how a network of polynomials learns from the given one
 stable.py      training of deep networks, by normalizing every activation's input
 collapse.py    what is refused: lost accuracy, values that explode

@@ -7,6 +7,7 @@ amplifies what lies a little outside, and training can end at a network that has
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
@@ -26,6 +27,9 @@ ADVICE = (
 
 #: The largest share of what the given network achieves above chance that conversion may lose.
 LARGEST_LOSS = 0.5
+
+#: A loss of a larger share is said in a warning.
+WARNED_LOSS = 0.05
 
 #: A loss counts if it exceeds so many standard deviations of the difference of the two scores.
 LOSS_SIGMAS = 3.0
@@ -78,24 +82,61 @@ def check_score(scoring: Scoring, before: Array, after: Array, wanted: NDArray[A
     network is compared with. Chance is the share of the largest class; for numbers it is R2 = 0, their mean.
     Raises: CollapseError.
     """
+    lost = _lost(scoring, before, after, wanted)
+    if lost.share > LARGEST_LOSS and lost.beyond_luck:
+        raise CollapseError(
+            None,
+            f"conversion lost what the network knew: {lost.score} {lost.first:.4g} before and {lost.second:.4g} after, "
+            f"on {len(wanted)} test rows, where chance is {lost.chance:.4g}; at most {LARGEST_LOSS:.0%} of the "
+            f"difference may be lost. {ADVICE}, or take polynomials of degree 4 (degree)",
+        )
+
+
+def score_warnings(scoring: Scoring, before: Array, after: Array, wanted: NDArray[Any], degree: int) -> list[str]:
+    """What to say of a network that lost more than WARNED_LOSS of what the given one achieves above chance, and why.
+
+    Arguments as for `check_score`. degree: the largest one of its polynomials.
+    """
+    lost = _lost(scoring, before, after, wanted)
+    if lost.share <= WARNED_LOSS or not lost.beyond_luck:
+        return []
+    degrees = ", or take polynomials of degree 4 (degree=4, --degree 4)" if degree < 4 else ""
+    return [
+        f"{lost.score} fell from {lost.first:.3f} to {lost.second:.3f} on {len(wanted)} test rows by conversion; "
+        f"train longer (epochs=, --epochs){degrees}"
+    ]
+
+
+@dataclass(frozen=True)
+class _Lost:
+    """Two scores on the same rows. share: of what the first is above chance, what the second lost; 0 for nothing."""
+
+    score: str
+    first: float
+    second: float
+    chance: float
+    sigma: float
+
+    @property
+    def share(self) -> float:
+        known = self.first - self.chance
+        return (self.first - self.second) / known if known > 0 else 0.0
+
+    @property
+    def beyond_luck(self) -> bool:
+        return self.first - self.second > LOSS_SIGMAS * self.sigma
+
+
+def _lost(scoring: Scoring, before: Array, after: Array, wanted: NDArray[Any]) -> _Lost:
+    """What conversion lost, with the standard deviation of the difference; arguments as for `check_score`."""
     first, second = scoring.share(before, wanted), scoring.share(after, wanted)
     count = len(wanted)
     if scoring.names_classes:
         chance = float(np.bincount(np.asarray(wanted, dtype=np.int64).ravel()).max()) / count
         variance = (first * (1 - first) + second * (1 - second)) / count
-        score = "accuracy"
-    else:
-        chance = 0.0
-        variance = 4 * max(first, 0.0) * (1 - first) ** 2 / count  # of R2 in large samples
-        score = "R2"
-    lost, known = first - second, first - chance
-    if lost > LARGEST_LOSS * known and lost > LOSS_SIGMAS * sqrt(max(variance, 0.0)) and known > 0:
-        raise CollapseError(
-            None,
-            f"conversion lost what the network knew: {score} {first:.4g} before and {second:.4g} after, on {count} "
-            f"test rows, where chance is {chance:.4g}; at most {LARGEST_LOSS:.0%} of the difference may be lost. "
-            f"{ADVICE}",
-        )
+        return _Lost("accuracy", first, second, chance, sqrt(max(variance, 0.0)))
+    variance = 4 * max(first, 0.0) * (1 - first) ** 2 / count  # of R2 in large samples
+    return _Lost("R2", first, second, 0.0, sqrt(variance))
 
 
 def _watched(network: Network) -> Mapping[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from numpy.typing import NDArray
@@ -12,11 +13,13 @@ from torch import nn
 
 from compress.checks import check_seed
 from compress.conversion.calibrate import calibrated
-from compress.conversion.collapse import check_score, checked_outputs
+from compress.conversion.collapse import check_score, checked_outputs, score_warnings
+from compress.conversion.degrees import with_degrees
 from compress.conversion.exporting import frozen_network
 from compress.conversion.friendly import reimported
+from compress.conversion.options import DEFAULT_DEGREE
 from compress.conversion.options import Conversion as Conversion
-from compress.conversion.recipes import RECIPES, Lesson, recipe_names
+from compress.conversion.recipes import RECIPES, Lesson, recipe_names, used
 from compress.dataset import Dataset, Progress
 from compress.errors import CalibrationError, CollapseError
 from compress.gathering import as_dataset
@@ -97,19 +100,21 @@ def convert(
     )
     say("fit polynomials", 0.0)
     made = _first_sound(subject, module_of(model), lesson, say)
-    about = _about(model, subject) | _options(conversion, data.name, augment, seed) | dict(made.about) | warnings
+    about = _about(model, subject) | _options(conversion, data.name, augment, seed) | dict(made.about)
+    warnings = [*warnings, *about.pop("warnings", ())]
+    about |= {"warnings": warnings} if warnings else {}
     say("convert", 1.0)
     logger.info("converted: %s %.4f -> %.4f", about["score"], about["score_before"], about["score_after"])
     return replace(made, about=about)
 
 
-def _warnings(data: Dataset) -> dict[str, Any]:
+def _warnings(data: Dataset) -> list[str]:
     """What a reader of the result must know about the data; empty for data without outliers."""
     if not data.outliers:
-        return {}
+        return []
     said = f"data '{data.name}': {describe_outliers(data.outliers, len(data.x_train))}"
     logger.warning("%s", said)
-    return {"warnings": [said]}
+    return [said]
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,16 +157,21 @@ def _first_sound(subject: _Subject, model: nn.Module, lesson: Lesson, say: Progr
 
     Raises: CalibrationError, CollapseError of the last recipe.
     """
-    imported, given = subject.imported, predict(subject.itself, lesson.data.x_test)
-    *others, last = recipe_names(imported, lesson.conversion)
-    for recipe in others:
+    given = predict(subject.itself, lesson.data.x_test)
+
+    def fresh() -> Imported:  # the modules of one are trained
+        return import_model(unhooked_copy(model), subject.imported.input_shape, logits=subject.logits)
+
+    imported, lessons = subject.imported, with_degrees(lesson, fresh)
+    attempts = [(recipe, one) for one in lessons for recipe in recipe_names(imported, one.conversion)]
+    for (recipe, one), (following, _) in pairwise(attempts):
         try:
-            return _made(recipe, imported, lesson, given, say)
+            return _made(recipe, imported, one, given, say)
         except (CalibrationError, CollapseError) as error:
-            logger.warning("%s training failed (%s); stable training follows", recipe, error)
-            fresh = unhooked_copy(model)  # the modules of the first were trained
-            imported = import_model(fresh, imported.input_shape, logits=subject.logits)
-    return _made(last, imported, lesson, given, say)
+            logger.warning("%s training failed (%s); %s training follows", recipe, error, following)
+            imported = fresh()
+    recipe, one = attempts[-1]
+    return _made(recipe, imported, one, given, say)
 
 
 def _made(recipe: str, imported: Imported, lesson: Lesson, given: NDArray[Any], say: Progress) -> Network:
@@ -169,7 +179,7 @@ def _made(recipe: str, imported: Imported, lesson: Lesson, given: NDArray[Any], 
     student, replaced = RECIPES[recipe](imported, lesson)
     say("freeze", 0.95)
     network = calibrated(frozen_network(reimported(student.eval(), imported)), lesson.calibration)
-    about = {"replaced": replaced, "recipe": recipe} | _checked_scores(network, given, lesson)
+    about = {"replaced": replaced, "recipe": recipe, **used(recipe, lesson)} | _checked_scores(network, given, lesson)
     return replace(network, about=about)
 
 
@@ -185,10 +195,14 @@ def _checked_scores(network: Network, given: NDArray[Any], lesson: Lesson) -> di
     checked_outputs(network, data.x_train[:CHECKED_ROWS], "training")
     outputs = checked_outputs(network, data.x_test, "test")
     check_score(scoring, given, outputs, wanted)
+    warnings = score_warnings(scoring, given, outputs, wanted, lesson.conversion.degree or DEFAULT_DEGREE)
+    for said in warnings:
+        logger.warning("%s", said)
     found = objective.scores(objective.score(given, wanted), objective.score(outputs, wanted)) | {
         "labels_used": objective.label_share > 0,
         "test_images": len(data.x_test),
     }
+    found |= {"warnings": warnings} if warnings else {}
     return found | ({"class_names": list(data.class_names)} if data.class_names else {})
 
 
@@ -197,11 +211,8 @@ def _options(conversion: Conversion, data_name: str, augment: bool, seed: int) -
     return {
         "data": data_name,
         "seed": seed,
-        "degree": conversion.degree,
         "straight": list(conversion.straight),
-        "epochs": conversion.epochs,
         "learning_rate": conversion.learning_rate,
-        "batch_size": conversion.batch_size,
         "augment": augment,
         "distortion": conversion.distortion,
     }

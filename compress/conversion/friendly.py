@@ -51,7 +51,9 @@ def replace_operations(
 
     images: calibration images, (count, *input_shape). fit: makes the module of an activation; by default
     `fitted_activation`. straight: names of activations that become straight lines, one line per channel. Returns the
-    rewritten graph, which shares its modules with `imported.graph_module`, and one line of text per replacement.
+    rewritten graph, which shares its modules with `imported.graph_module`, and one line of text per replacement. A
+    normalization of the inputs themselves does not train: factors of 1e-3 for features of 1e3 would be lost in the
+    first steps of the optimizer. The layer after it learns in its place.
 
     Raises: CalibrationError when the inputs of an activation are constant or not finite; ConfigError for a name that is
     no activation.
@@ -86,7 +88,8 @@ def replace_operations(
         elif layer.kind == "norm" and not isinstance(layer.module, ChannelAffine):
             dtype = next(model.parameters()).dtype
             scale, shift = norm_factors(layer.module)
-            _swap(model, layer, ChannelAffine(scale.to(dtype), shift.to(dtype)))
+            affine = ChannelAffine(scale.to(dtype), shift.to(dtype))
+            _swap(model, layer, affine.requires_grad_(layer.fx_node.all_input_nodes[0].op != "placeholder"))
     _remove_dropout(model)
     model.graph.lint()
     model.recompile()

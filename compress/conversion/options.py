@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 from compress.checks import check_flag, is_number, is_whole, tuple_of_names
 from compress.errors import ConfigError
 from compress.graph.polynomial import DEGREES
 from compress.training.schedule import check_training
+
+#: Largest degree of polynomials where none is given, but for networks of regression that gain by another.
+DEFAULT_DEGREE = 2
+
+#: Passes over the training rows where none are given, if they make LEAST_STEPS.
+EPOCHS = 8
+
+#: Steps of training where no epochs are given: 8 epochs of 256 rows are 8 steps for 200 rows and 96 for 3,000.
+LEAST_STEPS = 1000
+
+#: Rows in a step where none are given: the most with which EPOCHS make LEAST_STEPS, otherwise the fewest.
+BATCH_SIZES = (256, 128, 64, 32)
 
 #: Strongest distortion, relative to that of fine-tuning. Beyond it, digits leave the image.
 LARGEST_DISTORTION = 2.0
@@ -18,29 +31,58 @@ class Conversion:
     """How `convert` turns a model into a Network.
 
     degree: the largest one of the polynomials that replace activations: 2, or 3 or 4 with twice the levels. A smaller
-    one is taken where its fit is about as close. per_channel: fit one polynomial per channel, not one per activation.
+    one is taken where its fit is about as close. None is 2, or 4 for shallow networks of regression that gain by it
+    (`compress.conversion.degrees`). per_channel: fit one polynomial per channel, not one per activation.
     straight: names of activations that become straight lines instead of polynomials; each saves a level,
-    and the layers around it merge when the network is compiled. epochs: passes over the training images; 0 keeps the
-    polynomials as they were fitted. learning_rate: the highest one of the one-cycle schedule. distortion: strength of
-    the random distortions of training images, relative to those of fine-tuning.
+    and the layers around it merge when the network is compiled. epochs: passes over the training rows; 0 keeps the
+    polynomials as they were fitted. None is EPOCHS, or more where few rows would make fewer than LEAST_STEPS steps.
+    learning_rate: the highest one of the one-cycle schedule. batch_size: rows in a step; None is 256, or fewer for few
+    rows. distortion: strength of the random distortions of training images, relative to those of fine-tuning.
     Raises: ConfigError.
     """
 
-    degree: int = 2
+    degree: int | None = None
     per_channel: bool = False
     straight: tuple[str, ...] = ()
-    epochs: int = 8
+    epochs: int | None = None
     learning_rate: float = 2e-2
-    batch_size: int = 256
+    batch_size: int | None = None
     distortion: float = 1.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "straight", tuple_of_names("straight", self.straight))
         check_flag("per_channel", self.per_channel)
-        if not (is_whole(self.degree) and self.degree in DEGREES):
+        if self.degree is not None and not (is_whole(self.degree) and self.degree in DEGREES):
             raise ConfigError("degree", self.degree, f"one of {', '.join(map(str, DEGREES))}")
-        check_training(self.epochs, self.learning_rate, self.batch_size)
+        check_conversion_training(self.epochs, self.learning_rate, self.batch_size)
         check_distortion(self.distortion)
+
+    def passes(self, rows: int) -> dict[str, int]:
+        """The epochs and the batch size for so many training rows, by the names of `Schedule`."""
+        batch = self.batch_size or fitting_batch(rows)
+        epochs = max(EPOCHS, ceil(LEAST_STEPS / ceil(rows / batch))) if self.epochs is None else self.epochs
+        return {"epochs": epochs, "batch_size": batch}
+
+
+def fitting_batch(rows: int) -> int:
+    """The rows in a step for so many training rows: see BATCH_SIZES."""
+    enough = (batch for batch in BATCH_SIZES if EPOCHS * ceil(rows / batch) >= LEAST_STEPS)
+    return next(enough, BATCH_SIZES[-1])
+
+
+def check_conversion_training(
+    epochs: int | None, learning_rate: float, batch_size: int | None, *, prefix: str = ""
+) -> None:
+    """`check_training`, where None stands for values that follow the data.
+
+    Raises: ConfigError.
+    """
+    check_training(
+        EPOCHS if epochs is None else epochs,
+        learning_rate,
+        BATCH_SIZES[0] if batch_size is None else batch_size,
+        prefix=prefix,
+    )
 
 
 def check_distortion(distortion: float, *, prefix: str = "") -> None:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 from compress.conversion.friendly import fitted_activation, replace_operations
-from compress.conversion.options import Conversion
-from compress.conversion.stable import PLAIN_DEPTH, depth, distil_stably, normalized_activation
+from compress.conversion.options import DEFAULT_DEGREE, Conversion
+from compress.conversion.stable import PLAIN_DEPTH, depth, distil_stably, normalized_activation, stable_passes
 from compress.dataset import Dataset, Progress
 from compress.graph.layers import Imported, Layer
 from compress.graph.modules import NormalizedActivation, polynomial_activations
@@ -68,7 +68,7 @@ Recipe = Callable[[Imported, Lesson], tuple[fx.GraphModule, list[str]]]
 def recipe_names(imported: Imported, conversion: Conversion) -> tuple[str, ...]:
     """The recipes to try in order; a further one is tried when what the one before made has collapsed."""
     fitted = any(layer.kind == "activation" and layer.name not in conversion.straight for layer in imported.layers)
-    if conversion.degree != 2 or not conversion.epochs or not fitted:
+    if conversion.degree not in (None, 2) or conversion.epochs == 0 or not fitted:
         return ("plain",)
     return ("stable",) if depth(imported.layers, conversion.straight) > PLAIN_DEPTH else ("plain", "stable")
 
@@ -82,7 +82,7 @@ def plain(imported: Imported, lesson: Lesson) -> tuple[fx.GraphModule, list[str]
     student, replaced = replace_operations(
         imported,
         torch.as_tensor(lesson.calibration, dtype=lesson.dtype),
-        fit=partial(fitted_activation, degree=conversion.degree, per_channel=conversion.per_channel),
+        fit=partial(fitted_activation, degree=conversion.degree or DEFAULT_DEGREE, per_channel=conversion.per_channel),
         straight=conversion.straight,
     )
     if not _learns(student, replaced, lesson):
@@ -98,9 +98,8 @@ def plain(imported: Imported, lesson: Lesson) -> tuple[fx.GraphModule, list[str]
             student,
             *lesson.examples(objective),
             Schedule(
-                epochs=conversion.epochs,
+                **conversion.passes(len(lesson.data.x_train)),
                 learning_rate=conversion.learning_rate,
-                batch_size=conversion.batch_size,
                 gradient_clip=GRADIENT_CLIP,
             ),
             loss=lesson.loss(student, objective),
@@ -140,10 +139,18 @@ def stable(imported: Imported, lesson: Lesson) -> tuple[fx.GraphModule, list[str
 RECIPES: Mapping[str, Recipe] = {"plain": plain, "stable": stable}
 
 
+def used(recipe: str, lesson: Lesson) -> dict[str, int]:
+    """The degree, epochs and batch size of a recipe, where the conversion leaves them open too."""
+    conversion = lesson.conversion
+    rows = len(lesson.data.x_train)
+    passes = stable_passes(conversion) if recipe == "stable" else conversion.passes(rows)
+    return {"degree": conversion.degree or DEFAULT_DEGREE, **passes}
+
+
 def _learns(student: nn.Module, replaced: list[str], lesson: Lesson) -> bool:
     """Whether there is anything to learn, and anything that can."""
     trainable = any(parameter.requires_grad for parameter in student.parameters())
-    return lesson.conversion.epochs > 0 and trainable and not (lesson.exact and not replaced)
+    return lesson.conversion.epochs != 0 and trainable and not (lesson.exact and not replaced)
 
 
 def _outputs(module: nn.Module, inputs: Tensor, batch: int = 1000) -> Tensor:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from compress.conversion.calibrate import check_samples
-from compress.conversion.options import Conversion
+from compress.conversion.options import BATCH_SIZES, EPOCHS, Conversion
 from compress.dataset import Progress
 from compress.graph.layers import Layer
 from compress.graph.modules import (
@@ -117,6 +117,14 @@ def normalized_activation(layer: Layer, samples: Array) -> NormalizedActivation:
     return NormalizedActivation(layer.options["function"], unit, mean, deviation, PEAK_WEIGHT)
 
 
+def stable_passes(conversion: Conversion) -> dict[str, int]:
+    """Epochs and batch size of stable training: those given, or the ones for many rows, as it has LEAST_STEPS."""
+    return {
+        "epochs": EPOCHS if conversion.epochs is None else conversion.epochs,
+        "batch_size": conversion.batch_size or BATCH_SIZES[0],
+    }
+
+
 def distil_stably(
     student: nn.Module,
     inputs: Tensor,
@@ -135,9 +143,9 @@ def distil_stably(
     are measured on. The rest as for `fit_`.
     Raises: CalibrationError.
     """
-    batch = min(conversion.batch_size, LARGEST_BATCH)
+    batch = min(stable_passes(conversion)["batch_size"], LARGEST_BATCH)
     per_epoch = math.ceil(len(inputs) / batch)
-    steps = max(LEAST_STEPS, per_epoch) * conversion.epochs
+    steps = max(LEAST_STEPS, per_epoch) * stable_passes(conversion)["epochs"]
 
     def schedule(share: float, rate: float) -> Schedule:
         return Schedule(

@@ -6,13 +6,19 @@ here.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import nn
 
 from compress.blocks.prune import prune_blocks
 from compress.checks import check_seed
 from compress.conversion.convert import convert
+from compress.conversion.options import EPOCHS
+from compress.conversion.recipes import recipe_names
 from compress.dataset import Dataset, Progress
+from compress.graph.importing import import_model
 from compress.model.compressed import CompressedModel, module_of
+from compress.model.unhooked import unhooked_copy
 from compress.network import Network
 from compress.opq.opq import opq
 from compress.press.setting import Setting
@@ -109,3 +115,15 @@ def trained(
 def learns_from_labels(data: Dataset) -> bool:
     """Whether compressed networks are fine-tuned on labels, which name classes. Others learn from the given network."""
     return data.task in (None, "classes")
+
+
+def with_epochs(model: nn.Module | CompressedModel, data: Dataset, setting: Setting) -> Setting:
+    """The setting with the epochs that `convert` would take where it has none, so that a search can double them."""
+    if setting.convert_epochs is not None:
+        return setting
+    conversion = setting.conversion
+    imported = import_model(unhooked_copy(module_of(model)), data.input_shape)
+    if recipe_names(imported, conversion)[0] == "stable":  # its epochs have a least number of steps
+        return replace(setting, convert_epochs=EPOCHS)
+    passes = conversion.passes(len(data.x_train))
+    return replace(setting, convert_epochs=passes["epochs"], convert_batch_size=passes["batch_size"])

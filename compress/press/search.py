@@ -25,6 +25,7 @@ from time import monotonic
 from typing import Protocol
 
 from compress.checks import is_number, is_whole
+from compress.conversion.options import EPOCHS
 from compress.dataset import Progress
 from compress.errors import ConfigError
 from compress.press.setting import Setting
@@ -88,7 +89,8 @@ def search(
 
 def more_training(setting: Setting) -> Setting:
     """The same blocks and lines, trained longer and without a codebook."""
-    return replace(setting, bits=None, sparsity=0.0, convert_epochs=LONGER * setting.convert_epochs)
+    epochs = EPOCHS if setting.convert_epochs is None else setting.convert_epochs
+    return replace(setting, bits=None, sparsity=0.0, convert_epochs=LONGER * epochs)
 
 
 class _Stop(Exception):

@@ -7,10 +7,9 @@ from typing import Any
 
 from compress.blocks.options import COST_NAMES, check_blocks
 from compress.checks import is_number, is_whole, tuple_of_names
-from compress.conversion.options import Conversion, check_distortion
+from compress.conversion.options import Conversion, check_conversion_training, check_distortion
 from compress.errors import ConfigError
 from compress.opq.options import DEFAULT_BITS, DEFAULT_SPARSITY, check_opq
-from compress.training.schedule import check_training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +31,9 @@ class Setting:
     sparsity: float = DEFAULT_SPARSITY
     bits: float | None = DEFAULT_BITS
     finetune_epochs: int = 1
-    convert_epochs: int = 8
+    convert_epochs: int | None = None
     convert_learning_rate: float = 2e-2
-    convert_batch_size: int = 256
+    convert_batch_size: int | None = None
     convert_distortion: float = 1.0
 
     def __post_init__(self) -> None:
@@ -53,7 +52,9 @@ class Setting:
             raise ConfigError("sparsity", self.sparsity, "0 when bits is None, because then OPQ does not run")
         if not (is_whole(self.finetune_epochs) and self.finetune_epochs >= 0):
             raise ConfigError("finetune_epochs", self.finetune_epochs, "a whole number, 0 or more")
-        check_training(self.convert_epochs, self.convert_learning_rate, self.convert_batch_size, prefix="convert_")
+        check_conversion_training(
+            self.convert_epochs, self.convert_learning_rate, self.convert_batch_size, prefix="convert_"
+        )
         check_distortion(self.convert_distortion, prefix="convert_")
 
     @property

@@ -15,6 +15,7 @@ import cli
 from cipherpress.commands.console import Output, size
 from compress.blocks.cost import COSTS
 from compress.blocks.options import COST_NAMES
+from compress.conversion.options import EPOCHS, LEAST_STEPS
 from tests.small_road import ROOT, Road, call, call_json
 
 
@@ -237,7 +238,7 @@ def option_defaults(command: str) -> dict[str, object]:
 
 def test_defaults_on_the_command_line_are_those_in_python() -> None:
     convert, conversion = option_defaults("convert"), cp.Conversion()
-    assert (int(str(convert["degree"])), convert["epochs"], convert["learning_rate"], convert["per_channel"]) == (
+    assert (convert["degree"], convert["epochs"], convert["learning_rate"], convert["per_channel"]) == (
         conversion.degree,
         conversion.epochs,
         conversion.learning_rate,
@@ -261,8 +262,10 @@ def test_help_of_press_states_the_defaults_of_setting() -> None:
         f"(default: the network's preset, or {setting.sparsity:g})",
         f"(default: the preset, or {setting.bits:g})",
         f"Default: the preset, or {setting.finetune_epochs}.",
-        f"Default: the preset, or {setting.convert_epochs}.",
+        f"Default: the preset, or {EPOCHS}; for few rows more.",
         f"Default: the preset, or {setting.convert_learning_rate:g}.",
         f"(default: the preset, or {setting.cost})",
     ):
         assert said in text
+    words = f"Default: {EPOCHS}, or more where few rows would make fewer than {LEAST_STEPS} steps."
+    assert words in " ".join(call("convert", "--help").stdout.split())
