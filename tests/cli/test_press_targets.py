@@ -58,15 +58,13 @@ def test_an_uncompressed_network_that_meets_the_target_is_not_compressed(dense: 
     assert dense["about"]["test_images"] == 80 and dense["about"]["accuracy_after"] > 0.6
 
 
-def test_the_network_found_keeps_the_limit_on_changed_classes(deep: Deep, tmp_path: Path) -> None:
+def test_the_network_found_keeps_the_limit_on_errors(deep: Deep, tmp_path: Path) -> None:
     found = [
-        call_json(
-            *deep.press(tmp_path / str(share), "--min-accuracy", 0.5, "--target-ms", 1e6, "--max-disagreement", share)
-        )
-        for share in (0.9, 1e-4)
+        call_json(*deep.press(tmp_path / str(limit), "--min-accuracy", 0.5, "--target-ms", 1e6, "--max-error", limit))
+        for limit in (5.0, 1e-3)
     ]
-    loose, strict = (one["predicted_disagreement"] for one in found)
-    assert strict <= 1e-4 < loose <= 0.9
+    loose, strict = (one["predicted_logit_error"] for one in found)
+    assert strict <= 1e-3 < loose <= 5.0
 
 
 def test_the_network_found_for_a_time_meets_it_and_runs_encrypted(deep: Deep, dense: dict, tmp_path: Path) -> None:

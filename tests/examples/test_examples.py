@@ -47,12 +47,12 @@ def until(process: subprocess.Popen[str], path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a bundle of the zoo's mlp; polynomials are fitted but not trained, so that this takes seconds."""
+    """A folder with a bundle of the zoo's mlp; polynomials are trained for one epoch, so that this takes seconds."""
     made = tmp_path_factory.mktemp("shared")
     bundle = cp.press(
         cp.load_model("mlp"),
         cp.load_data("mnist"),
-        cp.Setting(finetune_epochs=0, convert_epochs=0),
+        cp.Setting(finetune_epochs=0, convert_epochs=1),
         cp.Limits(max_error=2.0),
     )
     cp.save(bundle, made / "bundle")
