@@ -21,6 +21,7 @@ class Setting:
     sparsity, bits: options of `opq`; bits None leaves the weights floats, and then sparsity has to be 0.
     finetune_epochs: epochs of fine-tuning after OPQ; without OPQ there is no fine-tuning.
     convert_epochs, convert_learning_rate, convert_batch_size, convert_distortion: options of `convert`.
+    None lets epochs and batch size follow the training rows.
     Raises: ConfigError.
     """
 
