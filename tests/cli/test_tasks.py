@@ -1,5 +1,6 @@
 """Every task over the command line: what is printed, what stands in JSON, and data of every form in .npz files."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -281,3 +282,30 @@ def test_decrypt_names_the_outputs_and_encrypt_the_parts_it_wants(tmp_path) -> N
     call_json("run", bundle, "--key", public, "--input", tmp_path / "x.ct", "-o", tmp_path / "y.ct")
     said = call("decrypt", bundle, "--key", secret, "--input", tmp_path / "y.ct").stdout.splitlines()
     assert [line.split()[:-1] for line in said[1:]] == [["sum", "0"], ["sum", "1"], ["size"]]
+
+
+def test_a_probability_is_pressed_to_a_logit_and_scored_by_its_own_border(tmp_path) -> None:
+    (tmp_path / "nets.py").write_text(FACTORIES + PROBABILITY)
+    namespace: dict = {}
+    exec(compile(FACTORIES + PROBABILITY, "nets.py", "exec"), namespace)
+    x = RNG.normal(size=(400, 5)).astype(np.float32)
+    given = outputs(namespace["probability"](), x)[:, 0]
+    np.savez(tmp_path / "data.npz", x=x, y=np.where(given > 0.5, "yes", "no"))
+    done = call(
+        "press", f"{tmp_path / 'nets.py'}:probability", "--random-weights", "--data", tmp_path / "data.npz",
+        "--sparsity", "0.1", "--bits", "6", "-o", tmp_path / "bundle", "--json",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    about = json.loads(done.stdout)["about"]
+    assert about["score_plain"] == 1.0 and about["score_after"] > 0.9
+    assert (about["task"], about["threshold"], about["class_names"]) == ("binary", 0.0, ["no", "yes"])
+    assert len(about["dropped"]) == 1 and "outputs are logits" in about["dropped"][0]
+
+
+PROBABILITY = '''
+
+def probability() -> nn.Module:
+    """The probability that a smooth function of five features is positive."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 1), nn.Sigmoid())
+'''
