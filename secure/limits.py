@@ -7,8 +7,8 @@ from math import inf
 
 from compress.errors import ConfigError
 
-#: The default of Limits.max_disagreement: six classes in 1,000. The fastest plans of the reference networks change 0.2 to
-#: 0.51 % of classes, on images whose class the network is unsure of, so accuracy changes by less.
+#: The default of Limits.max_disagreement: six classes in 1,000. The fastest plans of the reference networks change 0.2
+#: to 0.51 % of classes, on images whose class the network is unsure of, so accuracy changes by less.
 ACCEPTABLE_DISAGREEMENT = 6e-3
 
 

@@ -118,10 +118,26 @@ def test_quickstart_names_an_encrypted_digit() -> None:
     assert finish(start(EXAMPLES / "quickstart.py")) == "the first test digit is a 7; named while encrypted: 7"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("tables/*.py")), ids=lambda path: path.name)
+def test_a_table_scores_encrypted_about_what_it_scores_plain(path: Path) -> None:
+    found = re.search(r"(\d\.\d{3}) plain, (\d\.\d{3}) encrypted$", finish(start(path)))
+    assert found
+    plain, encrypted = (float(score) for score in found.groups())
+    assert encrypted > plain - 0.07
+
+
 def test_the_readme_shows_the_quickstart() -> None:
     shown = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     code = (EXAMPLES / "quickstart.py").read_text().partition('"""\n\n')[2]
     assert shown and code == shown[1]
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("tables/*.py")), ids=lambda path: path.name)
+def test_a_table_is_a_script_of_under_thirty_lines(path: Path) -> None:
+    text = path.read_text()
+    assert text.startswith('"""')
+    assert len(text.splitlines()) < 30
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
