@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 THREADS ?= 2
 PYTEST_FLAGS ?=
 
-.PHONY: demo test test-all mutants bench lint clean
+.PHONY: demo test test-all coverage mutants bench lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/cipherpress demo --threads 1  # small networks: a second thread waits more than it works
@@ -14,6 +14,9 @@ test: $(VENV)/.installed-dev
 
 test-all: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n $(THREADS) -m "slow or not slow" $(PYTEST_FLAGS)
+
+coverage: $(VENV)/.installed-dev  # it sees neither kernels that numba compiles nor child processes
+	$(BIN)/python -m pytest -q -n $(THREADS) --cov --cov-report=term $(PYTEST_FLAGS)
 
 mutants: $(VENV)/.installed-dev
 	$(BIN)/python tests/mutants/runner.py
