@@ -17,6 +17,7 @@ import cipherpress as cp
 from cipherpress.selftest.families import FAMILIES, Drawn
 from compress.dataset import Dataset
 from compress.errors import BackendError, CipherpressError
+from compress.press.pressing import pressed
 from compress.training.loop import fit_, predict
 from compress.training.schedule import Schedule
 from secure.bundle.specs import Bundle
@@ -111,11 +112,9 @@ def _measured(drawn: Drawn, inputs: int, seed: int) -> dict[str, Any]:
     data = drawn.data
     if drawn.setting is None:
         network = cp.convert(drawn.module, data, drawn.conversion, seed=seed)
-        bundle = cp.compile(network, data, seed=seed)
-        outputs = network.run(data.x_test)
     else:
-        bundle = cp.press(drawn.module, data, drawn.setting, augment=False, seed=seed)
-        outputs = clear_outputs(bundle, data.x_test)
+        network = pressed(drawn.module, data, drawn.setting, augment=False, seed=seed)
+    bundle, outputs = cp.compile(network, data, seed=seed), network.run(data.x_test)
     flat = outputs.reshape(len(outputs), -1)
     rms = float(np.sqrt(np.mean(flat**2)))
     return {

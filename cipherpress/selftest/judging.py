@@ -12,8 +12,9 @@ from cipherpress.selftest.case import CaseResult
 
 #: At most this share of all inputs may lie outside the bound of their bundle.
 ALLOWED_OUTSIDE = 1e-4
-#: The plan in clear and the network may differ by so much, relative to the outputs' rms.
-ALLOWED_PLAN_ERROR = 1e-6
+#: The plan in clear and the network may differ by so much, relative to the outputs' rms: plans keep weights as float32,
+#: which is off by 6e-8, and every square doubles what is relative.
+ALLOWED_PLAN_ERROR = 1e-5
 #: A promised share of changed classes is broken when as many changes as measured are less likely than this.
 LEAST_CHANCE = 1e-4
 

@@ -17,6 +17,7 @@ from benchmarks.objective import table as objective_table
 from benchmarks.report import has_row, read_result, table_head, table_row, with_note, write_result
 from benchmarks.requests import requests_table
 from benchmarks.savings import savings_table
+from benchmarks.selftest import selftest_table
 from benchmarks.table import README, peers_table, with_figures
 from benchmarks.threads import threads_table
 from hwmodel.architecture_file import ARCHITECTURES
@@ -35,6 +36,7 @@ TABLES = {
     "plans": plans_table,
     "requests": requests_table,
     "savings": savings_table,
+    "selftest": selftest_table,
     "threads": threads_table,
     **{f"compression-{part}": table for part, table in compression.TABLES.items()},
 }

@@ -15,7 +15,7 @@ GOOD = CaseResult(
 def _table(*results: CaseResult) -> str:
     return selftest_table(
         {
-            "machine": {"cpu": "a processor", "date": "2026-01-02"},
+            "machine": {"cpu": "a processor", "load_average": 0.5, "date": "2026-01-02"},
             "command": "cipherpress bench selftest -o DIR --images 200",
             "workers": 2,
             "rows": by_family(results),
