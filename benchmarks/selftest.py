@@ -58,8 +58,8 @@ def selftest_table(result: Mapping[str, Any]) -> str:
     note = (
         f"{networks} networks, {inputs:,} encrypted inputs, {outside} outside the bound of their bundle. Every network "
         "has random sizes and data, is trained, converted (30 epochs of 64 rows), compiled by default, and runs on "
-        "test rows under fresh keys; under SEAL a twentieth of them, where SEAL can run the plan. Promised at most: the "
-        "sum over networks of the promised share times the inputs. Loss of score: of accuracy, or of R2, from the "
+        "test rows under fresh keys; under SEAL a twentieth of them, where SEAL can run the plan. Promised at most: "
+        "the sum over networks of the promised share times the inputs. Loss of score: of accuracy, or of R2, from the "
         "plain to the converted network, over 400 test rows. Seconds and peak memory: of the family's slowest and "
         f"largest network, with training; networks at the same time: {result['workers']}. {result['machine']['cpu']}, "
         f"load {result['machine']['load_average']:.1f} at the end, {result['machine']['date']}, `{result['command']}`."
