@@ -12,7 +12,6 @@ from typing import Any
 from benchmarks.machine import this_machine
 from benchmarks.report import table_head, table_row, with_note, write_result
 from cipherpress.commands.command import process_cores
-from cipherpress.selftest.case import CaseResult
 from cipherpress.selftest.families import FAMILIES
 from cipherpress.selftest.judging import by_family, wrongs
 from cipherpress.selftest.processes import run_cases
@@ -28,16 +27,9 @@ HEADINGS = (
 
 def run(output: Path, *, images: int = 200, progress: Progress | None = None) -> dict[str, Any]:
     """Run every family's networks on `images` test rows each; write selftest.json and selftest.md into `output`."""
-    say = progress or (lambda label, share: None)
     cases = [(family, seed) for seed in range(NETWORKS) for family in FAMILIES]
-    finished: list[CaseResult] = []
-
-    def done(result: CaseResult) -> None:
-        finished.append(result)
-        say(f"{result.family} {result.outcome}", len(finished) / len(cases))
-
     machine, cores = this_machine().as_json(), process_cores()
-    results = run_cases(cases, images, cores, done)
+    results = run_cases(cases, images, cores, progress or (lambda label, share: None))
     result = {
         "machine": machine,
         "command": f"cipherpress bench selftest -o DIR --images {images}",

@@ -31,7 +31,6 @@ def selftest_command(
     under the engine and under SEAL, classes changed and promised, the largest loss of score, seconds and peak memory.
     Exit status 1 when anything is wrong.
     """
-    from cipherpress.selftest.case import CaseResult
     from cipherpress.selftest.families import FAMILIES
     from cipherpress.selftest.judging import by_family, wrongs
     from cipherpress.selftest.processes import run_cases
@@ -41,14 +40,8 @@ def selftest_command(
         raise ConfigError("family", unknown[0], f"one of {', '.join(FAMILIES)}")
     names = chosen or tuple(FAMILIES)
     cases = [(names[number % len(names)], seed + number // len(names)) for number in range(networks)]
-    finished: list[CaseResult] = []
     with out.progress("selftest") as progress:
-
-        def done(result: CaseResult) -> None:
-            finished.append(result)
-            progress(f"{result.family} {result.outcome}", len(finished) / len(cases))
-
-        results = run_cases(cases, inputs, workers or process_cores(), done)
+        results = run_cases(cases, inputs, workers or process_cores(), progress)
     rows, broken = by_family(results), wrongs(results)
     result: dict[str, Any] = {
         "networks": len(results),

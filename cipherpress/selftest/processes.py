@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -11,6 +11,7 @@ from time import monotonic
 from typing import cast
 
 from cipherpress.selftest.case import CaseResult, run_case
+from compress.dataset import Progress
 
 #: A case that takes longer is stopped and counts as failed.
 TIME_LIMIT_S = 900.0
@@ -18,14 +19,12 @@ TIME_LIMIT_S = 900.0
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def run_cases(
-    cases: Sequence[tuple[str, int]], inputs: int, workers: int, done: Callable[[CaseResult], None]
-) -> list[CaseResult]:
-    """The results of all (family, seed), in the order of `cases`; `done` is called with each as soon as it is there."""
+def run_cases(cases: Sequence[tuple[str, int]], inputs: int, workers: int, progress: Progress) -> list[CaseResult]:
+    """The results of all (family, seed), in the order of `cases`; `progress` is called as soon as one is there."""
     results: dict[tuple[str, int], CaseResult] = {}
     for result in _finished(cases, inputs, workers):
         results[result.family, result.seed] = result
-        done(result)
+        progress(f"{result.family} {result.outcome}", len(results) / len(cases))
     return [results[case] for case in cases]
 
 

@@ -96,7 +96,7 @@ def _die(connection: object, family: str, seed: int, inputs: int) -> None:
 def test_a_case_whose_process_dies_counts_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "_send", _die)
     before = os.environ.get("OMP_NUM_THREADS")
-    [result] = processes.run_cases([("dense", 0)], 1, 1, lambda result: None)
+    [result] = processes.run_cases([("dense", 0)], 1, 1, lambda label, share: None)
     assert (result.outcome, result.reason) == ("failed", "its process ended with status 7")
     assert os.environ.get("OMP_NUM_THREADS") == before
 
