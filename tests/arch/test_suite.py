@@ -45,6 +45,45 @@ def asserts(function: ast.FunctionDef, helpers: set[str]) -> bool:
     return False
 
 
+def shared_generators(tree: ast.Module) -> set[str]:
+    """Names of random generators of a module that its functions draw from, unless the module sets their state back."""
+    made = {
+        ast.unparse(target)
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Call)
+        and ast.unparse(node.value.func) == "np.random.default_rng"
+        for target in node.targets
+    }
+    in_functions = {
+        found.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        and not any(ast.unparse(inner).endswith("bit_generator.state = START") for inner in ast.walk(tree))
+        for found in ast.walk(node)
+        if isinstance(found, ast.Name)
+    }
+    local = {
+        ast.unparse(target)
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+    }
+    return made & in_functions - local
+
+
+def test_no_test_draws_from_a_generator_that_others_have_moved_on() -> None:
+    """Tests run in a random order on several workers: shared state gives every test other data each time."""
+    shared = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in python_files("tests")
+        for name in shared_generators(tree_of(path))
+    }
+    assert not shared
+
+
 def test_every_test_asserts() -> None:
     helpers: set[str] = set()
     while True:

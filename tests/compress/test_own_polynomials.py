@@ -14,8 +14,6 @@ from compress.conversion.options import Conversion
 from compress.dataset import Dataset
 from compress.network import Add, Affine, Dense, Input, Multiply, Network, Polynomial, Weights
 
-rng = np.random.default_rng(3)
-
 
 class Wrapped(nn.Module):
     """A dense layer, a function of its value, and another dense layer."""
@@ -60,6 +58,7 @@ def polynomials(network):
 
 @pytest.mark.parametrize("name", SPELLINGS)
 def test_a_polynomial_in_any_spelling_is_one_node_with_its_coefficients(name):
+    rng = np.random.default_rng(1)
     function, coefficients = SPELLINGS[name]
     model = Wrapped(function).double().eval()
     images = rng.normal(size=(20, 6))
@@ -74,6 +73,7 @@ def test_a_polynomial_in_any_spelling_is_one_node_with_its_coefficients(name):
 
 @pytest.mark.parametrize("degree", [2, 4])
 def test_conversion_keeps_a_cubic_whatever_degree_it_fits_others_with(degree):
+    rng = np.random.default_rng(2)
     images = rng.normal(size=(64, 6)).astype(np.float32)
     labels = rng.integers(0, 3, 64)
     model = Wrapped(SPELLINGS["x ** 3"][0])
@@ -87,6 +87,7 @@ def test_conversion_keeps_a_cubic_whatever_degree_it_fits_others_with(degree):
 
 
 def test_coefficients_by_channel_stay_by_channel():
+    rng = np.random.default_rng(3)
     slopes = torch.tensor([0.5, -1.0, 2.0])
     model = nn.Sequential(nn.Conv2d(1, 3, 3), Mul(slopes.reshape(1, 3, 1, 1)), nn.Flatten(), nn.Linear(12, 2))
     network = export_network(model.double().eval(), (1, 4, 4), rng.normal(size=(5, 1, 4, 4)))
@@ -104,6 +105,7 @@ class Mul(nn.Module):
 
 
 def test_what_has_no_form_stays_arithmetic_and_is_exact():
+    rng = np.random.default_rng(4)
     model = Wrapped(lambda x: (x * x * x) * (x * x) + x).double().eval()
     images = rng.normal(size=(20, 6))
     network = export_network(model, (6,), images)
@@ -165,6 +167,7 @@ def expressions(draw):
 @settings(max_examples=150, deadline=None)
 @given(expressions())
 def test_combined_nodes_compute_the_same_values(nodes):
+    rng = np.random.default_rng(5)
     x = rng.uniform(-1, 1, (7, 4))
     wanted = Network(nodes=nodes).run_all(x)
     combined = combine_polynomials(nodes)

@@ -15,11 +15,10 @@ from secure.passes.chains import HEADROOM_BITS
 from secure.verify.roundtrip import clear_outputs
 from secure.verify.worst_case import Fullness
 
-RNG = np.random.default_rng(0)
-
 
 def test_every_feature_alone_is_brought_to_either_end():
-    flat = RNG.normal(size=(50, 4))
+    rng = np.random.default_rng(1)
+    flat = rng.normal(size=(50, 4))
     low, high = np.full(4, -9.0), np.full(4, 8.0)
     edges = edge_inputs(flat, low, high, np.ones(4), channels=0)
     assert len(edges) == 8 * INPUTS_PER_END + STRETCHED_ROWS - 14  # only 50 rows can be stretched
@@ -32,7 +31,8 @@ def test_every_feature_alone_is_brought_to_either_end():
 
 
 def test_rows_are_stretched_about_the_mean_and_stay_in_the_range():
-    flat = RNG.normal(size=(50, 4))
+    rng = np.random.default_rng(2)
+    flat = rng.normal(size=(50, 4))
     mean, ends = flat.mean(axis=0), np.full(4, 3.0)
     stretched = edge_inputs(flat, -ends, ends, np.ones(4), channels=0)[-50:]
     furthest = np.argsort(((flat - mean) ** 2).sum(axis=1))
@@ -40,7 +40,8 @@ def test_rows_are_stretched_about_the_mean_and_stay_in_the_range():
 
 
 def test_of_many_features_those_that_move_the_network_most_are_taken():
-    flat = RNG.normal(size=(100, 200))
+    rng = np.random.default_rng(3)
+    flat = rng.normal(size=(100, 200))
     weight = np.where(np.arange(200) < 20, 1.0, 1e-3)
     edges = edge_inputs(flat, np.full(200, -9.0), np.full(200, 9.0), weight, channels=0)
     assert len(edges) == MOST_EDGES
@@ -49,7 +50,8 @@ def test_of_many_features_those_that_move_the_network_most_are_taken():
 
 
 def test_images_are_stretched_until_every_channel_fills_its_range():
-    flat = RNG.uniform(0, 1, size=(100, 2 * 9))
+    rng = np.random.default_rng(4)
+    flat = rng.uniform(0, 1, size=(100, 2 * 9))
     flat[:, 9:] *= 10
     low, high = np.repeat([-1.0, -2.0], 9), np.repeat([2.0, 12.0], 9)
     edges = edge_inputs(flat, low, high, np.ones(18), channels=2)
@@ -66,14 +68,15 @@ def test_edges_need_less_headroom_than_calibration_inputs_but_some():
 
 def network(features):
     """One square; the first feature alone decides nearly everything, so that its end is far outside."""
-    first = RNG.normal(size=(8, features)) / features
+    rng = np.random.default_rng(5)
+    first = rng.normal(size=(8, features)) / features
     first[:, 0] = 1.0
     nodes = [
         Input(name="x", inputs=(), shape=(features,)),
         Dense(name="fc", inputs=("x",), shape=(8,), weights=Weights(first, np.array(1.0)), bias=np.zeros(8)),
         Polynomial(name="act", inputs=("fc",), shape=(8,), coefficients=np.array([[0.0], [0.3], [0.5]])),
         Dense(
-            name="out", inputs=("act",), shape=(3,), weights=Weights(RNG.normal(size=(3, 8)), np.array(1.0)),
+            name="out", inputs=("act",), shape=(3,), weights=Weights(rng.normal(size=(3, 8)), np.array(1.0)),
             bias=np.zeros(3),
         ),
     ]  # fmt: skip
@@ -82,7 +85,8 @@ def network(features):
 
 @pytest.mark.parametrize("reach", [1.0, 8.0])
 def test_an_accepted_feature_at_its_end_is_answered_and_does_not_wrap(reach):
-    made, images = network(6), RNG.normal(size=(200, 6))
+    rng = np.random.default_rng(6)
+    made, images = network(6), rng.normal(size=(200, 6))
     found = input_range(images)
     accepted = InputRange(reach * found.low, reach * found.high)
     bundle = compile_network(made, images, times=TYPICAL_TIMES, accepted=accepted)
@@ -98,7 +102,8 @@ def test_an_accepted_feature_at_its_end_is_answered_and_does_not_wrap(reach):
 
 
 def test_a_wider_range_is_paid_for_in_the_modulus():
-    made, images = network(6), RNG.normal(size=(200, 6))
+    rng = np.random.default_rng(7)
+    made, images = network(6), rng.normal(size=(200, 6))
     found = input_range(images)
     bits = []
     for reach in (1.0, 30.0):

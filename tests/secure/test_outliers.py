@@ -10,18 +10,18 @@ from torch import nn
 import cipherpress as cp
 from compress.errors import CalibrationError
 
-RNG = np.random.default_rng(0)
-CENTRES = 3 * RNG.normal(size=(3, 6))
+CENTRES = 3 * np.random.default_rng(0).normal(size=(3, 6))
 
 
-def rows(count):
-    labels = RNG.integers(0, 3, count)
-    return (CENTRES[labels] + RNG.normal(size=(count, 6))).astype(np.float32), labels
+def rows(count, seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, count)
+    return (CENTRES[labels] + rng.normal(size=(count, 6))).astype(np.float32), labels
 
 
 @pytest.fixture(scope="module")
 def data():
-    return cp.Dataset("points", *rows(300), *rows(400))
+    return cp.Dataset("points", *rows(300, seed=1), *rows(400, seed=2))
 
 
 @pytest.fixture(scope="module")

@@ -202,7 +202,7 @@ marks = []
 count = int(sys.argv[2])
 for number in range(count):
     server.register(generate_keys(bundle.client, ring)[1].to_bytes())
-    if number in (19, count - 1):
+    if number in (29, count - 1):
         gc.collect()
         marks.append(resident_mb())
 print(marks[1] - marks[0], len(server._registrations))
@@ -210,12 +210,12 @@ print(marks[1] - marks[0], len(server._registrations))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("count", [60, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [120, pytest.param(300, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("backend", ["engine", "seal"])
-def test_many_registrations_take_no_more_memory_than_twenty(backend, count):
+def test_many_registrations_take_no_more_memory_than_thirty(backend, count):
+    """Ten are held. Memory would grow by a key per registration if the others were held too."""
     command = [sys.executable, "-c", MEMORY, backend, str(count)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
     grown_mb, held = done.stdout.split()
     assert held == "10"
-    assert float(grown_mb) < (count - 20) * ONE_KEY / 1e6 / 2
-    assert float(grown_mb) < 20
+    assert float(grown_mb) < (count - 30) * ONE_KEY / 1e6 / 3

@@ -31,10 +31,10 @@ from secure.stages.stages import Grid, network_stages, run_stages
 from secure.verify.roundtrip import clear_outputs
 
 TIMES = KernelTimes(butterfly_ns=1.0, product_ns=3.0, addition_ns=1.0, call_us=1.0)
-rng = np.random.default_rng(3)
 
 
 def weights(*shape):
+    rng = np.random.default_rng(1)
     return Weights(rng.normal(size=shape) * 0.4, np.array(1.0))
 
 
@@ -64,6 +64,7 @@ def closed(*nodes):
 
 def product_network(low=1.0):
     """Two layers of the input multiplied; the second one is `low` times as large."""
+    rng = np.random.default_rng(2)
     second = Weights(rng.normal(size=(6, 5)) * low, np.array(1.0))
     return closed(
         Input(name="x", inputs=(), shape=(5,)),
@@ -146,6 +147,7 @@ NETWORKS = {
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_stages_equal_the_network(name):
+    rng = np.random.default_rng(3)
     network = NETWORKS[name]
     images = rng.normal(size=(5, *network.input_shape))
     _, values = run_stages(network_stages(network), images)
@@ -154,6 +156,7 @@ def test_stages_equal_the_network(name):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_ciphertexts_agree_within_the_bound(name):
+    rng = np.random.default_rng(4)
     network = NETWORKS[name]
     images = rng.normal(size=(64, *network.input_shape)) * 0.5
     wanted = network.run(images)
@@ -169,6 +172,7 @@ def test_ciphertexts_agree_within_the_bound(name):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_files_hold_every_node(name):
+    rng = np.random.default_rng(5)
     network = NETWORKS[name]
     again = network_from_bytes(*network_bytes(network))
     images = rng.normal(size=(2, *network.input_shape))
