@@ -12,12 +12,15 @@ from compress.errors import InsecureParametersError
 
 #: Largest log2(QP) for 128-bit classical security, ternary secret ("Security Guidelines for Implementing Homomorphic
 #: Encryption", eprint 2024/463).
-GUIDELINE_2024_LOG2_QP: Mapping[int, int] = MappingProxyType({4096: 106, 8192: 214, 16384: 430, 32768: 868})
+GUIDELINE_2024_LOG2_QP: Mapping[int, int] = MappingProxyType({2048: 53, 4096: 106, 8192: 214, 16384: 430, 32768: 868})
 
 #: SEAL's own table for 128 bits (CoeffModulus::MaxBitCount). It allows more, but SEAL refuses what exceeds it.
-SEAL_LOG2_QP: Mapping[int, int] = MappingProxyType({4096: 109, 8192: 218, 16384: 438, 32768: 881})
+SEAL_LOG2_QP: Mapping[int, int] = MappingProxyType({2048: 54, 4096: 109, 8192: 218, 16384: 438, 32768: 881})
 
-RING_DEGREES: tuple[int, ...] = tuple(GUIDELINE_2024_LOG2_QP)
+#: Rings of plans that switch keys. N = 2048 has no room for a special prime beside a useful modulus.
+RING_DEGREES: tuple[int, ...] = tuple(degree for degree in GUIDELINE_2024_LOG2_QP if degree >= 4096)
+#: Rings of plans that need no key on the server.
+KEYLESS_RING_DEGREES: tuple[int, ...] = tuple(GUIDELINE_2024_LOG2_QP)
 SECURITY_BITS = 128
 
 #: The largest primes that SEAL's NTT takes.
@@ -96,7 +99,9 @@ def check_security(params: Params) -> None:
     """
     degree = params.poly_modulus_degree
     if degree not in GUIDELINE_2024_LOG2_QP:
-        raise InsecureParametersError(f"poly_modulus_degree: {degree} is not one of {RING_DEGREES}; choose one of them")
+        raise InsecureParametersError(
+            f"poly_modulus_degree: {degree} is not one of {KEYLESS_RING_DEGREES}; choose one of them"
+        )
     primes = params.all_primes
     if not all(type(prime) is int for prime in primes):
         raise InsecureParametersError("coeff_modulus: it holds what is no whole number; give primes")

@@ -2,6 +2,7 @@
 
 interface.py      what flat inputs and outputs mean to people
 specs.py          ClientSpec (no weights), ServerSpec (no secret), Bundle
+batch_specs.py    the same parts of a bundle compiled for throughput
 fields.py         the fields of a JSON object, read by type and range
 client_checks.py  what a client's part may say
 client_file.py    client.json
