@@ -1,12 +1,12 @@
 """BatchPlan: a network as a straight-line program over integers, one ciphertext per feature, one image per slot.
 
-Value 0 is the input, value k is the result of step k - 1, the last value is the output. A value is an array of integers,
-one per feature; divided by the scale of its feature, it is the network's value. Every constant is a whole number, so
-that a plan computes the same modulo any prime, and nothing is rounded while it runs.
+Value 0 is the input, value k is the result of step k - 1, the last value is the output. A value holds one integer per
+feature; divided by the scale of its feature, it is the network's value. Every constant is a whole number, so that a
+plan computes the same modulo any prime, and nothing is rounded while it runs.
 
-Encrypted, a feature is a ciphertext of several parts: polynomials c_0, c_1, ..., whose sum c_k s^k holds the integers in
-its slots. Products are not relinearized and nothing is rescaled, so a product of p and q parts has p + q - 1 parts, and
-the server needs no key. All operations act on each position of a transformed polynomial alone.
+Encrypted, a feature is a ciphertext of several parts: polynomials c_0, c_1, ..., whose sum c_k s^k holds the integers
+in its slots. Products are not relinearized and nothing is rescaled, so a product of p and q parts has p + q - 1 parts,
+and the server needs no key. All operations act on each position of a transformed polynomial alone.
 """
 
 from __future__ import annotations
