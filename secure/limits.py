@@ -12,6 +12,8 @@ from compress.errors import ConfigError
 ACCEPTABLE_DISAGREEMENT = 6e-3
 
 
+#: Which backends must be able to run a plan: the one that is fastest for it, or the engine and SEAL both.
+BACKENDS = ("fastest", "both")
 #: What a search may make least.
 OBJECTIVES = ("server", "round-trip")
 #: The link that a round trip is priced with unless another is named: an ordinary wired or mobile connection.
@@ -34,6 +36,9 @@ class Limits:
     objective: what the chosen plan has least of. "server": time of the plan. "round-trip": time from an input to its
     answer, with encryption, both messages on the link, loading and decryption. None: "server"; in a search for a target
     time (`press_for`) "round-trip". link_mbit_s: the speed of the link in Mbit/s, both ways.
+    backends: which backends must be able to run the plan. "fastest": the engine, or SEAL alone where the network needs
+    larger primes than the engine takes. "both": a server may choose either of them; errors are predicted as under SEAL,
+    whose key switches are less precise.
     compile_bytes, compile_seconds: the most memory and time that compiling may be estimated to take
     (`secure.compiling.estimate`). They bound the work of the compiler, not of the plan.
     Raises: ConfigError.
@@ -45,6 +50,7 @@ class Limits:
     upload_bytes: float = inf
     objective: str | None = None
     link_mbit_s: float = DEFAULT_LINK_MBIT_S
+    backends: str = BACKENDS[0]
     compile_bytes: float = DEFAULT_COMPILE_BYTES
     compile_seconds: float = DEFAULT_COMPILE_SECONDS
 
@@ -57,6 +63,8 @@ class Limits:
             raise ConfigError("max_disagreement", self.max_disagreement, "above 0, at most 1")
         if self.objective not in (None, *OBJECTIVES):
             raise ConfigError("objective", self.objective, f"None, {', '.join(OBJECTIVES)}")
+        if self.backends not in BACKENDS:
+            raise ConfigError("backends", self.backends, ", ".join(BACKENDS))
         if not 0 < self.link_mbit_s < inf:
             raise ConfigError("link_mbit_s", self.link_mbit_s, "a number above 0, in Mbit/s")
         for field in ("keys_bytes", "upload_bytes", "compile_bytes", "compile_seconds"):

@@ -58,20 +58,23 @@ def centred_key_switch_variance(params: Params, level: int) -> float:
     return _key_switch(params, level, 1 / 12)
 
 
-def planned_key_switch_variance(params: Params, level: int) -> float:
+def planned_key_switch_variance(params: Params, level: int, *, under_seal: bool = False) -> float:
     """Variance of a key switch under the backend that runs plans with these primes: the engine, or SEAL if a prime is
-    too large for it."""
-    return (centred_key_switch_variance if params.fits_engine else key_switch_variance)(params, level)
+    too large for it. under_seal: the larger one of SEAL in any case, for plans that either backend may run."""
+    engine = params.fits_engine and not under_seal
+    return (centred_key_switch_variance if engine else key_switch_variance)(params, level)
 
 
-def planned_baby_variance(params: Params, level: int) -> float:
+def planned_baby_variance(params: Params, level: int, *, under_seal: bool = False) -> float:
     """Variance of a baby step, the rotation of an input before its products, under the backend that runs the plan.
+
+    under_seal: as of `planned_key_switch_variance`.
 
     The engine adds the products before it divides by the special prime, so its baby steps round nothing. SEAL divides
     after every rotation.
     """
-    if not params.fits_engine or params.special_prime is None:
-        return planned_key_switch_variance(params, level)
+    if under_seal or not params.fits_engine or params.special_prime is None:
+        return planned_key_switch_variance(params, level, under_seal=under_seal)
     return centred_key_switch_variance(params, level) - rescale_variance(params.poly_modulus_degree)
 
 

@@ -15,7 +15,7 @@ import click
 import cipherpress as cp
 from cipherpress.commands.artifacts import DataSource, Destination, ModelSource
 from compress.tasks import TASKS
-from secure.limits import DEFAULT_COMPILE_BYTES, DEFAULT_COMPILE_SECONDS, DEFAULT_LINK_MBIT_S, OBJECTIVES
+from secure.limits import BACKENDS, DEFAULT_COMPILE_BYTES, DEFAULT_COMPILE_SECONDS, DEFAULT_LINK_MBIT_S, OBJECTIVES
 
 Option = Callable[[Any], Any]
 
@@ -153,6 +153,13 @@ plan_options = Group(
             default=DEFAULT_LINK_MBIT_S,
             show_default=True,
             help="Speed of the link, for round trips.",
+        ),
+        click.option(
+            "--backends",
+            type=click.Choice(BACKENDS),
+            default=BACKENDS[0],
+            show_default=True,
+            help="Who must be able to run the plan: the backend that is fastest for it, or the engine and SEAL both.",
         ),
         click.option(
             "--compile-memory",

@@ -80,8 +80,9 @@ def source_variances(
     atom_scales = [input_scale, *(scale.atom for scale in scales)]
     result = [fresh_real_variance(degree) / input_scale**2]
     for index, (stage, scale) in enumerate(zip(draft.stages, scales, strict=True)):
-        switch = key_share * planned_key_switch_variance(params, draft.stage_levels[index])
-        baby = key_share * planned_baby_variance(params, draft.stage_levels[index])
+        level, seal = draft.stage_levels[index], draft.both_backends
+        switch = key_share * planned_key_switch_variance(params, level, under_seal=seal)
+        baby = key_share * planned_baby_variance(params, level, under_seal=seal)
         result += [switch / scale.value**2, encoding_variance(degree) / scale.value**2]
         for atom in stage.maps:
             rounding = encoding_variance(degree) * (atom_scales[atom] / scale.value) ** 2

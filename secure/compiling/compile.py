@@ -165,6 +165,7 @@ def _first_draft(network: Network, images: Array, held_out: Rows | None, accepte
         allowed_error=allowed_error(evidence.outputs, limits, scoring_of(network.about)),
         allowed_disagreement=limits.max_disagreement,
         round_trip=limits.objective == "round-trip",
+        both_backends=limits.backends == "both",
     )
 
 
@@ -186,7 +187,8 @@ def _failure(outcome: Outcome, limits: Limits) -> CipherpressError:
             draft.stages[-1].layer,
             f"the smallest error any ring reaches at the output is {bound:.3g} (six sigma), "
             f"{excess:.1f} times what keeps the answer right ({wanted}); "
-            "use fewer layers or smaller activation ranges, or allow more with --max-error",
+            "use fewer layers or smaller activation ranges, or allow more with --max-error"
+            + ("; with --backends fastest larger primes are tried too" if limits.backends == "both" else ""),
         )
     if outcome.deepest is None:
         return CompileError(None, "nothing was laid out; this is a defect of the search")

@@ -87,7 +87,8 @@ def search(
     limits: Limits,
     report: Progress = lambda label, share: None,
 ) -> Outcome:
-    """Try every choice that may win, first with primes that the engine takes, then with SEAL's larger primes.
+    """Try every choice that may win, first with primes that the engine takes, then with SEAL's larger primes, unless
+    both backends must run the plan.
 
     start: a draft with stages, evidence and the allowed error. times, seal_times: of the engine and of SEAL.
     Raises: SlotOverflowError when no ring holds the network; what a pass or its checker raises.
@@ -108,6 +109,7 @@ def search(
         _try_in_order(_by_price(start, laid_out, priced, limits, part), prime_bits, bounds, outcome, part)
         if outcome.best is not None:
             outcome.times = own_times
+        if outcome.best is not None or start.both_backends:
             break
     drafts = [draft for ring in laid_out.values() for draft in ring]
     outcome.deepest = drafts[-1] if drafts else _narrow_enough(start)

@@ -190,6 +190,7 @@ class Draft:
     times: KernelTimes = TYPICAL_TIMES  # of the machine that will run the plan
     requests: RequestPrices = TYPICAL_PRICES  # what a request costs beside the plan
     round_trip: bool = False  # whether the search counts that too
+    both_backends: bool = False  # whether SEAL must be able to run the plan too, beside the engine
     # arrange: atom_maps[0], of the input, is (ciphertexts * planes, slots), the others (ciphertexts, slots)
     atom_maps: tuple[SlotMap, ...] = ()
     tables: tuple[DiagonalTable, ...] = ()

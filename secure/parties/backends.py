@@ -95,7 +95,7 @@ def choose_backend(name: str | None, params: Params) -> BackendName:
     if chosen is BackendName.SEAL and not params.fits_seal:
         raise BackendError(
             "backend: 'seal' cannot run this bundle: its special prime is too small for SEAL's key switches to be "
-            "precise; use 'engine'"
+            "precise; use 'engine', or compile again with --backends both"
         )
     return chosen
 

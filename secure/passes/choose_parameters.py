@@ -116,13 +116,18 @@ def _uniform(model: NoiseModel) -> Iterator[Candidate]:
     """Candidates with one precision for all atoms and one for all stages, the atoms as precise as fits."""
     stages = len(model.draft.stages)
     atoms = 1 + sum(stage.squared for stage in model.draft.stages)
-    margins = ENGINE_MARGIN_BITS if model.draft.choice.prime_bits <= ENGINE_PRIME_BITS else SEAL_MARGIN_BITS
+    margins = SEAL_MARGIN_BITS if _under_seal(model.draft) else ENGINE_MARGIN_BITS
     for weight_bits in WEIGHT_BITS:
         for margin in margins:
             precision = _most_precise(model, Precision((0.0,) * atoms, (weight_bits,) * stages, margin))
             candidate = None if precision is None else _candidate(model, precision)
             if candidate is not None:
                 yield candidate
+
+
+def _under_seal(draft: Draft) -> bool:
+    """Whether SEAL must be able to run the plan."""
+    return draft.both_backends or draft.choice.prime_bits > ENGINE_PRIME_BITS
 
 
 def _most_precise(model: NoiseModel, precision: Precision) -> Precision | None:
@@ -153,8 +158,8 @@ def _candidate(model: NoiseModel, precision: Precision) -> Candidate | None:
         draft = apply_chain(model.draft, chain)
     except InsecureParametersError:
         return None  # no primes of these sizes are left for this ring
-    if draft.log2_qp > limit:
-        return None
+    if draft.log2_qp > limit or (_under_seal(draft) and not _params(draft).fits_seal):
+        return None  # actual primes are smaller than wanted, and the margin between them may be too
     with np.errstate(over="ignore", invalid="ignore"):  # a hopeless chain's noise overflows, and is dropped
         rated = _rated(model, draft)
     return Candidate(rated, precision) if np.isfinite(sigmas_of(rated)).all() else None

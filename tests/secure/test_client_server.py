@@ -183,7 +183,7 @@ def test_a_plan_that_only_the_engine_can_run_is_not_run_by_seal():
         Server(spec, backend="seal")
     assert str(caught.value) == (
         "backend: 'seal' cannot run this bundle: its special prime is too small for SEAL's key switches to be precise; "
-        "use 'engine'"
+        "use 'engine', or compile again with --backends both"
     )
 
 

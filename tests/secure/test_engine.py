@@ -203,7 +203,8 @@ def test_seal_refuses_a_plan_that_relies_on_centred_digits():
     builder = Builder(params=make_params(4096, [36, 30], 37))
     plan = builder.build(builder.rotate(0, 1))
     with pytest.raises(
-        BackendError, match="backend: 'seal' cannot run this bundle: its special prime is too small .*; use 'engine'"
+        BackendError,
+        match="backend: 'seal' cannot run this bundle: its special prime is too small .*, or compile again with",
     ):
         make_backend(BackendName.SEAL, make_ring(plan.params), plan, BIG)
 

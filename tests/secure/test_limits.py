@@ -33,6 +33,7 @@ def test_limits_allow_every_size_and_the_accepted_disagreement_unless_told_other
         ({"max_disagreement": 1.5}, "max_disagreement: got 1.5; allowed: above 0, at most 1"),
         ({"max_disagreement": math.nan}, "max_disagreement: got nan; allowed: above 0, at most 1"),
         ({"keys_bytes": 0}, "keys_bytes: got 0; allowed: above 0; infinity sets no limit"),
+        ({"backends": "seal"}, "backends: got 'seal'; allowed: fastest, both"),
         ({"upload_bytes": math.nan}, "upload_bytes: got nan; allowed: above 0; infinity sets no limit"),
     ],
 )
