@@ -15,8 +15,10 @@ from compress.errors import FormatError
 
 #: No artifact has a JSON file near this size: a larger file is damage or an attack.
 MAX_JSON_BYTES = 64 * 2**20
-#: Values in one file, counted by commas and opening brackets. Each takes up to 100 bytes of memory.
-MAX_JSON_VALUES = 2**23
+#: Values in one file, counted by commas and opening brackets, and objects among them, counted by braces. A value takes
+#: up to 100 bytes of memory and 1 us, an object 3 us. A plan has ten values for each operation, and few objects.
+MAX_JSON_VALUES = 2**19
+MAX_JSON_OBJECTS = 2**17
 #: Levels of lists and objects. Artifacts have fewer than ten.
 MAX_JSON_DEPTH = 32
 #: Whole numbers are those of 64 bits with sign.
@@ -58,6 +60,9 @@ def parse_object(content: bytes, where: str) -> dict[str, Any]:
     count = sum(content.count(mark) for mark in (b",", b"[", b"{"))
     if count > MAX_JSON_VALUES:
         raise FormatError(f"{where}: about {count} values; such a file has at most {MAX_JSON_VALUES}")
+    objects = content.count(b"{")
+    if objects > MAX_JSON_OBJECTS:
+        raise FormatError(f"{where}: about {objects} objects; such a file has at most {MAX_JSON_OBJECTS}")
     if _CONTROL.search(content):
         raise FormatError(f"{where}: a text in it holds a control character; the file is altered")
     try:

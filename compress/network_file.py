@@ -126,7 +126,7 @@ def network_from_bytes(tensors: bytes, header_bytes: bytes, where: str = "networ
         )
     try:
         arrays = load_tensors(tensors)
-    except SafetensorError as error:
+    except (SafetensorError, KeyError) as error:  # KeyError: numbers of a type that numpy lacks, such as BF16
         raise FormatError(f"{tensors_name}: not a safetensors file ({error}); save it again") from error
     nodes = _checked_nodes(header["nodes"], arrays, json_name)
     if arrays:

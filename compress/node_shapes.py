@@ -211,7 +211,7 @@ def _windowing(node: Conv | ConvTranspose, codes: Shape, x: Shape) -> str | None
     padded = prod(n + 2 * pad for n, pad in zip(x[1:], node.padding, strict=True))
     taps = zip(x[1:], node.stride, node.dilation, codes[2:], strict=True)
     spread = prod(n * s + d * k for n, s, d, k in taps) if isinstance(node, ConvTranspose) else 0
-    if max(padded * x[0], spread * node.shape[0]) > MOST_ELEMENTS:
+    if max(padded * x[0], spread * prod(node.shape[:1])) > MOST_ELEMENTS:
         return f"padding {node.padding} and stride {node.stride} make more than {MOST_ELEMENTS} elements"
     return None
 

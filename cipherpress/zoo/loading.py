@@ -193,7 +193,7 @@ def _load_weights(module: nn.Module, path: Path) -> None:
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError) as error:  # KeyError: numbers of a type that torch lacks
         raise ModelError(f"weights {path}: not a complete safetensors file ({_one_line(error)})") from error
 
 

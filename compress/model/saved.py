@@ -100,7 +100,7 @@ def load_model_folder(folder: str | Path, module: nn.Module | None = None) -> Co
     content = read_hashed(folder / TENSORS_FILE, header["tensors_sha256"])
     try:
         tensors = safetensors.torch.load(content)
-    except SafetensorError as error:
+    except (SafetensorError, KeyError) as error:  # KeyError: numbers of a type that torch lacks
         raise FormatError(f"{folder / TENSORS_FILE}: not a safetensors file ({error}); save the model again") from error
     fitting = _fitting_module(header, module, folder).to(getattr(torch, header["dtype"]))
     layers = dict(prunable_layers(fitting))

@@ -61,6 +61,13 @@ def test_too_many_values_are_counted_before_they_are_made(monkeypatch):
         parse_object(b'{"a": [' + b"1," * 10 + b"1]}", "x.json")
 
 
+def test_too_many_objects_are_counted_before_they_are_made(monkeypatch):
+    monkeypatch.setattr(json_file, "MAX_JSON_OBJECTS", 3)
+    assert parse_object(b'{"a": [{}, {}]}', "x.json") == {"a": [{}, {}]}
+    with pytest.raises(FormatError, match="x.json: about 4 objects; such a file has at most 3"):
+        parse_object(b'{"a": [{}, {}, {}]}', "x.json")
+
+
 def test_a_path_without_an_end_or_a_name_is_refused(tmp_path):
     os.mkfifo(tmp_path / "model.json")
     for path in (tmp_path / "model.json", tmp_path, tmp_path / "none", tmp_path / "a\0b"):

@@ -1,7 +1,9 @@
 """A Network on disk: exact round trip, the same bytes every time, and a typed refusal of anything else."""
 
+import hashlib
 import json
 import shutil
+import struct
 import subprocess
 import sys
 from dataclasses import replace
@@ -89,6 +91,15 @@ def test_every_flipped_byte_of_the_tensors_is_refused(saved):
         (saved / TENSORS_FILE).write_bytes(changed)
         with pytest.raises(FormatError, match="truncated or altered"):
             load_network(saved)
+
+
+def test_numbers_of_a_type_that_numpy_lacks_are_refused(saved):
+    content = json.dumps({"x": {"dtype": "BF16", "shape": [0], "data_offsets": [0, 0]}}).encode()
+    tensors = struct.pack("<Q", len(content)) + content
+    (saved / TENSORS_FILE).write_bytes(tensors)
+    edit(saved, lambda header: header.update(tensors_sha256=hashlib.sha256(tensors).hexdigest()))
+    with pytest.raises(FormatError, match="model.safetensors: not a safetensors file .'BF16'"):
+        load_network(saved)
 
 
 def _node(header, name):

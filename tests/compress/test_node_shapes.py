@@ -64,6 +64,7 @@ BAD = [
     (Conv, {"dilation": (2**40,)}, "its fields make"),
     (ConvTranspose, {"shape": (6, 12)}, "does not follow from an input of shape"),
     (ConvTranspose, {"shape": (6,)}, "do not fit an input"),
+    (ConvTranspose, {"shape": ()}, "do not fit an input"),
     (ConvTranspose, {"stride": (2**40,)}, "make more than"),
     (AvgPool, {"kernel": (2,)}, "kernel .2,., stride .* do not fit"),
     (AvgPool, {"kernel": (0, 1)}, "do not fit"),
