@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 #: The most bytes of all arrays of a file. A compressed file can hold a thousand times its size.
 MAX_ARRAY_BYTES = 8 * 2**30
+#: Bytes that are read from an archive at once.
+PIECE_BYTES = 2**20
 #: The most axes of an array, and the kinds of its elements: bool, integers, floats, complex numbers, texts.
 MAX_AXES, KINDS = 32, "biufcUS"
 #: What numpy's reader of headers raises for what is no header.
@@ -95,18 +97,16 @@ def parse_npy(content: bytearray) -> NDArray[Any]:
 
 
 def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> NDArray[Any]:
-    """One array of an archive; what the archive states as its size is what is allocated."""
-    content = bytearray(entry.file_size)
-    view, filled = memoryview(content), 0
+    """One array of an archive. Memory grows with what is read, since the size that the archive states may be a lie."""
+    content = bytearray()
     with archive.open(entry) as stream:
-        while filled < len(content):
-            read = stream.readinto(view[filled:])  # type: ignore[attr-defined]
-            if not read:
+        while len(content) < entry.file_size:
+            part = stream.read(min(PIECE_BYTES, entry.file_size - len(content)))
+            if not part:
                 raise ValueError(f"array '{name[:80]}' is cut off")
-            filled += read
+            content += part
         if stream.read(1):
             raise ValueError(f"array '{name[:80]}' is longer than the archive states")
-    view.release()
     try:
         return parse_npy(content)
     except ValueError as error:

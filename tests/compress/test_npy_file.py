@@ -1,6 +1,8 @@
 """Arrays from outside: a header states exactly what follows; nothing is unpickled, nothing allocated on its word."""
 
 import os
+import struct
+import tracemalloc
 import zipfile
 from io import BytesIO
 
@@ -90,6 +92,21 @@ def test_an_archive_is_read_and_its_damage_named(tmp_path, monkeypatch):
         archive.writestr("x.npy", bytes(npy(np.zeros(2))))
     with pytest.raises(ValueError, match="it holds two arrays named 'x'"):
         read_npz(path)
+
+
+def test_memory_follows_what_is_in_an_archive_and_not_what_it_states(tmp_path):
+    path = tmp_path / "d.npz"
+    np.savez_compressed(path, x=np.zeros(1000))
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, content.index(b"PK\x01\x02") + 24, 2**31)  # size in the archive's directory
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="array 'x' is cut off|no complete zip archive"):
+            read_npz(path)
+        assert tracemalloc.get_traced_memory()[1] < 64 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_path_without_an_end_is_refused(tmp_path):
