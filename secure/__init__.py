@@ -15,6 +15,7 @@ evaluators/   one walk along a Plan, and who follows it in clear
 seal/         SEAL's objects and its evaluator
 engine/       our evaluator of plans
 seeded/       SEAL's seeded ciphertexts without SEAL
+residues/     the server's arithmetic of throughput plans
 bundle/       what client and server get, on disk and as text
 kernels/      what a plan costs in kernels
 parties/      client, server, keys, messages, backends

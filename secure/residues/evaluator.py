@@ -1,0 +1,144 @@
+"""BatchEvaluator: runs a throughput plan on the residues of a block, chunk of positions after chunk.
+
+All steps act on each position alone. So a chunk of positions goes through the whole network while it lies in the
+cache, and threads share the chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from compress.errors import ConfigError, PlanError
+from secure.coded.plan import FRESH_PARTS, BatchPlan
+from secure.engine.buffers import Workspaces
+from secure.residues.constants import MAX_PRIME_BITS, modulo
+from secure.residues.layout import lay_out
+from secure.residues.sparse import PANEL
+from secure.residues.steps import prepare, rows
+
+Array = NDArray[np.float64]
+#: Fills (inputs, 2, positions) with the residues of these positions: fill(first, end, target).
+Fill = Callable[[int, int, Array], None]
+#: What the widest value of a chunk may take, so that it stays in a second-level cache of 512 KB.
+CACHE_BYTES = 400_000
+
+
+class BatchEvaluator:
+    """Runs one plan. Safe for several threads; its constants are prepared once."""
+
+    def __init__(self, plan: BatchPlan, *, threads: int = 1, chunk: int | None = None) -> None:
+        """threads: share the chunks of a block. chunk: positions at a time, a power of two from 32 to N; by default as
+        many as fit into the cache.
+
+        Raises: PlanError for a plan that float64 cannot run exactly. ConfigError for wrong threads or chunk.
+        """
+        degree = plan.params.poly_modulus_degree
+        if threads < 1:
+            raise ConfigError("threads", threads, "1 or more")
+        chunk = chunk_size(plan) if chunk is None else chunk
+        if chunk < PANEL or chunk & (chunk - 1) or chunk > degree:
+            raise ConfigError("chunk", chunk, f"a power of two from {PANEL} to {degree}")
+        for prime in plan.params.data_primes:
+            if prime.bit_length() > MAX_PRIME_BITS:
+                raise PlanError(
+                    None,
+                    f"coeff_modulus: a prime of {prime.bit_length()} bits; float64 is exact up to {MAX_PRIME_BITS}; "
+                    "use smaller primes",
+                )
+        self.plan, self.threads, self.chunk = plan, threads, chunk
+        self._layout = lay_out(plan, chunk)
+        self._calls = [prepare(plan, self._layout, prime) for prime in plan.params.data_primes]
+        self._workspaces = Workspaces(self._layout.size)
+        self._pool = ThreadPoolExecutor(threads - 1, "cipherpress-chunks") if threads > 1 else None
+
+    def run(self, prime_index: int, residues: Array) -> Array:
+        """(outputs, parts, N): the results of (inputs, 2, N) residues modulo one prime, both centred float64."""
+        wanted = (self.plan.inputs, FRESH_PARTS, self.plan.params.poly_modulus_degree)
+        if residues.shape != wanted or residues.dtype != np.float64:
+            raise ValueError(f"residues: {residues.dtype} {residues.shape}; the plan takes float64 {wanted}")
+
+        def fill(first: int, end: int, target: Array) -> None:
+            target[...] = residues[:, :, first:end]
+
+        return self.run_filled(prime_index, fill)
+
+    def run_filled(self, prime_index: int, fill: Fill) -> Array:
+        """The same, of residues that `fill` writes chunk by chunk where they are used. Several threads may call it."""
+        degree = self.plan.params.poly_modulus_degree
+        result = np.empty((self.plan.outputs, self.plan.parts[-1], degree))
+        chunks = count()
+        with _BLAS.limited():
+            helpers = [
+                self._pool.submit(self._take_chunks, chunks, prime_index, fill, result)
+                for _ in range(self.threads - 1)
+                if self._pool is not None
+            ]
+            try:
+                self._take_chunks(chunks, prime_index, fill, result)
+            finally:
+                for helper in helpers:
+                    helper.result()
+        return result
+
+    def _take_chunks(self, chunks: Iterator[int], prime_index: int, fill: Fill, result: Array) -> None:
+        """Run chunks until none is left."""
+        prime, calls = self.plan.params.data_primes[prime_index], self._calls[prime_index]
+        source, target = self._layout.places[0], self._layout.places[-1]
+        work = self._workspaces.take()
+        try:
+            inputs = rows(work, source).reshape(source.features, source.parts, self.chunk, copy=False)
+            outputs = rows(work, target).reshape(target.features, target.parts, self.chunk, copy=False)
+            for first in map(lambda index: index * self.chunk, chunks):
+                if first >= result.shape[-1]:
+                    return
+                fill(first, first + self.chunk, inputs)
+                for call in calls:
+                    call(work)
+                result[:, :, first : first + self.chunk] = modulo(outputs, prime)
+        finally:
+            self._workspaces.give(work)
+
+
+def chunk_size(plan: BatchPlan) -> int:
+    """Positions of a chunk whose widest value, with what it is computed from, fits into the cache."""
+    features = [plan.inputs, *(step.features for step in plan.steps)]
+    widest = max(count * parts for count, parts in zip(features, plan.parts, strict=True))
+    chunk = PANEL
+    while chunk < plan.params.poly_modulus_degree and 2 * chunk * widest * 8 <= CACHE_BYTES:
+        chunk *= 2
+    return chunk
+
+
+class _SingleThreadedBlas:
+    """Limits BLAS to one thread while any block runs. The limit belongs to the process, so the first block sets it and
+    the last one restores it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._running = 0
+        self._restore: Callable[[], None] | None = None
+
+    @contextmanager
+    def limited(self) -> Iterator[None]:
+        with self._lock:
+            if self._running == 0:
+                self._restore = threadpool_limits(1, user_api="blas").restore_original_limits
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running -= 1
+                if self._running == 0 and self._restore is not None:
+                    self._restore()
+
+
+_BLAS = _SingleThreadedBlas()

@@ -1,0 +1,80 @@
+"""Where the values of a chunk lie in the workspace of a thread.
+
+A row of a value is one feature: its parts one after the other, `chunk` residues each. Rows are an odd number of cache
+lines apart, so that the rows of a panel do not compete for the same few sets of a cache. A value's memory is given to
+others after the last step that reads it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from secure.coded.plan import BatchPlan
+from secure.engine.buffers import LINE_BYTES
+
+LINE = LINE_BYTES // 8
+
+
+@dataclass(frozen=True)
+class Place:
+    """A value in the workspace. start: its first row. stride: from row to row. All in residues."""
+
+    start: int
+    stride: int
+    features: int
+    parts: int
+    chunk: int
+
+    @property
+    def width(self) -> int:
+        return self.parts * self.chunk
+
+
+@dataclass(frozen=True)
+class WorkspaceLayout:
+    """The places of all values, the input first, and of a scratch value for every step.
+
+    size: residues of the whole workspace.
+    """
+
+    places: tuple[Place, ...]
+    scratch: tuple[Place, ...]
+    size: int
+
+
+def row_stride(width: int) -> int:
+    """The least odd number of cache lines that holds `width` residues, in residues."""
+    lines = -(-width // LINE)
+    return LINE * (lines + 1 - lines % 2)
+
+
+def lay_out(plan: BatchPlan, chunk: int) -> WorkspaceLayout:
+    """First fit: every value gets the lowest memory that no value in use overlaps."""
+    features = [plan.inputs, *(step.features for step in plan.steps)]
+    last_use = [0] * len(features)
+    for index, step in enumerate(plan.steps, start=1):
+        for source in step.sources:
+            last_use[source] = index
+    last_use[-1] = len(features)
+    in_use: list[tuple[int, int, int]] = []  # start, end, last use
+    places: list[Place] = []
+    scratch: list[Place] = []
+    size = 0
+    for index, (count, parts) in enumerate(zip(features, plan.parts, strict=True)):
+        in_use = [entry for entry in in_use if entry[2] >= index]
+        for found, until in ((places, max(last_use[index], index)), (scratch, index)):
+            stride = row_stride(parts * chunk)
+            start = _first_gap(in_use, count * stride)
+            found.append(Place(start, stride, count, parts, chunk))
+            in_use.append((start, start + count * stride, until))
+            size = max(size, start + count * stride)
+    return WorkspaceLayout(tuple(places), tuple(scratch), size)
+
+
+def _first_gap(in_use: list[tuple[int, int, int]], size: int) -> int:
+    start = 0
+    for first, end, _ in sorted(in_use):
+        if first - start >= size:
+            break
+        start = max(start, end)
+    return start

@@ -1,0 +1,135 @@
+"""The steps of a plan, prepared for one prime and one layout: a list of calls on a workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secure.coded.plan import BatchPlan, Linear, Product, Quadratic, Select, Step, Sum
+from secure.residues import elementwise
+from secure.residues.constants import column_slices, modulo
+from secure.residues.layout import Place, WorkspaceLayout
+from secure.residues.sparse import BLOCK_COLUMNS, sparse_product
+from secure.residues.times import dense_is_faster
+
+Array = NDArray[np.float64]
+#: Runs one step on the chunk that lies in a workspace.
+Call = Callable[[Array], None]
+
+
+def prepare(plan: BatchPlan, layout: WorkspaceLayout, prime: int) -> tuple[Call, ...]:
+    """One call per step; a linear one by BLAS or by the sparse kernel, whichever is predicted to be faster.
+
+    Raises: PlanError for a layer whose products may leave float64's exact range.
+    """
+    calls = []
+    for index, step in enumerate(plan.steps):
+        sources = [layout.places[source] for source in step.sources]
+        target, scratch = layout.places[index + 1], layout.scratch[index + 1]
+        if isinstance(step, Linear):
+            slices = column_slices(step, sources[0].features, prime)
+            bias = modulo(step.bias, prime)
+            made = (
+                _dense(step, slices, bias, sources[0], target, scratch, prime)
+                if dense_is_faster(step, sources[0].features, len(slices))
+                else _sparse(step, slices, bias, sources[0], target, prime)
+            )
+        else:
+            made = _elementwise(step, sources, target, prime)
+        calls.append(made)
+    return tuple(calls)
+
+
+def rows(work: Array, place: Place) -> Array:
+    """(features, parts * chunk): a value in a workspace, as a view."""
+    whole = work[place.start : place.start + place.features * place.stride]
+    return whole.reshape(place.features, place.stride)[:, : place.width]
+
+
+def _dense(
+    step: Linear, slices: tuple[tuple[int, int], ...], bias: Array, source: Place, target: Place, scratch: Place,
+    prime: int,
+) -> Call:  # fmt: skip
+    matrix = np.zeros((step.features, source.features))
+    matrix[np.repeat(np.arange(step.features), np.diff(step.starts)), step.columns] = step.codes
+    pieces = [(first, end, np.ascontiguousarray(matrix[:, first:end])) for first, end in slices]
+    p, i = float(prime), 1 / prime
+
+    def run(work: Array) -> None:
+        x = rows(work, source)
+        for number, (first, end, piece) in enumerate(pieces):
+            place = scratch if number else target
+            np.matmul(piece, x[first:end], out=rows(work, place))
+            if number:
+                elementwise.add_reduced(
+                    work, place.start, target.start, target.stride, target.features, target.width, p, i
+                )
+            else:
+                elementwise.add_bias(work, target.start, target.stride, target.chunk, target.parts, bias, p, i)
+
+    return run
+
+
+def _sparse(
+    step: Linear, slices: tuple[tuple[int, int], ...], bias: Array, source: Place, target: Place, prime: int
+) -> Call:
+    starts, columns, codes, reduce_after = _blocks(step, slices)
+    offsets = columns * source.stride
+    constants = (starts, offsets, codes, bias, reduce_after, float(prime), 1 / prime)
+
+    def run(work: Array) -> None:
+        sparse_product(
+            work, source.start, target.start, target.stride, target.width, target.chunk, *constants
+        )  # fmt: skip
+
+    return run
+
+
+def _blocks(step: Linear, slices: tuple[tuple[int, int], ...]) -> tuple[Any, ...]:
+    """The codes block of columns after block of columns: starts, columns, codes, and which blocks end a slice."""
+    edges = sorted({edge for first, end in slices for edge in (*range(first, end, BLOCK_COLUMNS), end)})
+    row_of = np.repeat(np.arange(step.features), np.diff(step.starts))
+    block_of = np.searchsorted(edges, step.columns, side="right") - 1
+    order = np.lexsort((step.columns, row_of, block_of))
+    blocks = len(edges) - 1
+    counts = np.bincount(block_of * step.features + row_of, minlength=blocks * step.features)
+    ends = np.concatenate([[0], np.cumsum(counts)])
+    starts = np.stack([ends[block * step.features : (block + 1) * step.features + 1] for block in range(blocks)])
+    slice_ends = {end for _, end in slices}
+    reduce_after = np.array([end in slice_ends for end in edges[1:]])
+    return starts, step.columns[order].astype(np.int64), step.codes[order].astype(np.float64), reduce_after
+
+
+def _elementwise(step: Step, sources: list[Place], target: Place, prime: int) -> Call:
+    p, i = float(prime), 1 / prime
+    where = target.start, target.stride, target.chunk
+    table = np.array([(source.start, source.stride, source.parts) for source in sources], dtype=np.int64)
+    match step:
+        case Quadratic():
+            factors = np.stack([modulo(row, prime) for row in (step.square, step.linear, step.constant)])
+            (source,) = sources
+            return lambda work: elementwise.quadratic(
+                work, source.start, source.stride, *where, source.parts, factors, p, i
+            )
+        case Product():
+            return lambda work: elementwise.product(work, table, *where, step.features, p, i)
+        case Sum():
+            factors = modulo(step.factors, prime)
+            return lambda work: elementwise.weighted_sum(work, table, *where, target.parts, factors, p, i)
+        case Select():
+            chosen, factors = _chosen(step, sources), modulo(step.factors, prime)
+            return lambda work: elementwise.select(work, chosen, *where, target.parts, factors, p, i)
+        case _:
+            raise TypeError(f"{type(step).__name__} is no step of a plan")
+
+
+def _chosen(step: Select, sources: list[Place]) -> NDArray[np.int64]:
+    """(features, 2): place and parts of each selected feature; (0, 0) for zero."""
+    table = np.array(
+        [(place.start + row * place.stride, place.parts) for place in sources for row in range(place.features)],
+        dtype=np.int64,
+    )
+    return np.where(step.indices[:, None] >= 0, table[step.indices], 0)
