@@ -74,9 +74,15 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
     from compress.press.setting import Setting as Setting
     from compress.press.target import Found as Found
     from compress.press.target import Target as Target
+    from compress.rate.recipe import RateRecipe as RateRecipe
+    from compress.rate.searching import compress_for as compress_for
+    from compress.rate.target import RateTarget as RateTarget
     from compress.training.finetune import finetune as finetune
     from hwmodel.report import compare as compare
     from hwmodel.report import estimate as estimate
+    from secure.bundle.batch_specs import BatchBundle as BatchBundle
+    from secure.bundle.batch_specs import BatchClientSpec as BatchClientSpec
+    from secure.bundle.batch_specs import BatchServerSpec as BatchServerSpec
     from secure.bundle.files import load_client as load_client
     from secure.bundle.files import load_server as load_server
     from secure.bundle.specs import Bundle as Bundle
@@ -134,8 +140,12 @@ _DEFINED_IN = {
     "compress.opq.opq": ("opq",),
     "compress.press.setting": ("Setting",),
     "compress.press.target": ("Found", "Target"),
+    "compress.rate.recipe": ("RateRecipe",),
+    "compress.rate.searching": ("compress_for",),
+    "compress.rate.target": ("RateTarget",),
     "compress.training.finetune": ("finetune",),
     "hwmodel.report": ("compare", "estimate"),
+    "secure.bundle.batch_specs": ("BatchBundle", "BatchClientSpec", "BatchServerSpec"),
     "secure.bundle.files": ("load_client", "load_server"),
     "secure.bundle.specs": ("Bundle", "ClientSpec", "ServerSpec"),
     "secure.limits": ("ACCEPTABLE_DISAGREEMENT", "Limits"),

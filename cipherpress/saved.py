@@ -12,23 +12,25 @@ if TYPE_CHECKING:
 
     from compress.model.compressed import CompressedModel
     from compress.network import Network
+    from secure.bundle.batch_specs import BatchBundle
     from secure.bundle.specs import Bundle
 
 
-def save(thing: CompressedModel | Network | Bundle, folder: str | Path, force: bool = False) -> None:
-    """Write a CompressedModel, Network or Bundle as a folder. With force it takes the place of an earlier artifact.
+def save(thing: CompressedModel | Network | Bundle | BatchBundle, folder: str | Path, force: bool = False) -> None:
+    """Write a CompressedModel, a Network or a bundle as a folder. With force it takes the place of an earlier artifact.
 
     Raises: OverwriteError when the folder exists and force is False; ConfigError when force would replace what is no
-    artifact of ours; TypeError for anything else than these three.
+    artifact of ours; TypeError for anything else.
     """
     from compress.network import Network
+    from secure.bundle.batch_specs import BatchBundle
     from secure.bundle.specs import Bundle
 
     if isinstance(thing, Network):
         from compress.network_file import save_network
 
         save_network(thing, folder, force=force)
-    elif isinstance(thing, Bundle):
+    elif isinstance(thing, Bundle | BatchBundle):
         from secure.bundle.files import save_bundle
 
         save_bundle(thing, folder, force=force)
@@ -37,13 +39,16 @@ def save(thing: CompressedModel | Network | Bundle, folder: str | Path, force: b
         from compress.model.saved import save_model
 
         if not isinstance(thing, CompressedModel):
-            raise TypeError(f"cannot save {type(thing).__name__}; save a CompressedModel, a Network or a Bundle")
+            raise TypeError(
+                f"cannot save {type(thing).__name__}; save a CompressedModel, a Network, a Bundle or a BatchBundle"
+            )
         save_model(thing, folder, force=force)
 
 
-def load(folder: str | Path, module: nn.Module | None = None) -> CompressedModel | Network | Bundle:
-    """What a folder holds. `module`: a fresh module of the same architecture, for compressed models that are not of
-    the zoo.
+def load(folder: str | Path, module: nn.Module | None = None) -> CompressedModel | Network | Bundle | BatchBundle:
+    """What a folder holds; a bundle of either mode.
+
+    module: a fresh module of the same architecture, for compressed models that are not of the zoo.
 
     Raises: FormatError naming file and field.
     """

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from compress.model.compressed import CompressedModel
     from compress.network import Network
     from compress.tasks import Task
+    from secure.bundle.batch_specs import BatchBundle
     from secure.bundle.specs import Bundle
 
 
 def load_artifact(
     spec: str, weights: Path | None = None, factory: str | None = None, *, random_weights: bool | None = None
-) -> nn.Module | CompressedModel | Network | Bundle:
-    """A torch module, CompressedModel, Network or Bundle from a MODEL argument.
+) -> nn.Module | CompressedModel | Network | Bundle | BatchBundle:
+    """A torch module, CompressedModel, Network or bundle of either mode from a MODEL argument.
 
     random_weights: whether those of file.py:factory may be random; None where they do not matter.
     Raises: ModelError, FormatError; ConfigError for random weights of anything but a factory.
@@ -83,7 +84,7 @@ class ModelSource:
         Raises: ModelError for a network that is converted already, and for random weights without --random-weights.
         """
         thing = load_artifact(self.spec, self.weights, self.factory, random_weights=self.random_weights)
-        if isinstance(thing, cp.Network | cp.Bundle):
+        if isinstance(thing, cp.Network | cp.Bundle | cp.BatchBundle):
             raise ModelError(
                 f"model '{self.spec}': it is converted already; start from the trained or compressed model"
             )
@@ -102,7 +103,7 @@ class DataSource:
         """Raises: DataError."""
         return cp.as_dataset(cp.load_data(self.data_name, self.data_dir), task=self.task)
 
-    def load_for(self, bundle: Bundle) -> Dataset:
+    def load_for(self, bundle: Bundle | BatchBundle) -> Dataset:
         """Data with labels as the bundle's task has them; without labels for task none.
 
         Data of another shape than the bundle's inputs stays as it is, and is refused where it is used.
@@ -145,7 +146,7 @@ class Destination:
 
         check_output_folder(self.path, force=self.force)
 
-    def save(self, thing: CompressedModel | Network | Bundle) -> None:
+    def save(self, thing: CompressedModel | Network | Bundle | BatchBundle) -> None:
         """Raises: OverwriteError."""
         cp.save(thing, self.path, force=self.force)
 
@@ -160,21 +161,34 @@ def load_converted(spec: str) -> Network:
     Raises: ModelError for one that is not converted yet, or compiled already.
     """
     thing = load_artifact(spec)
-    if isinstance(thing, cp.Bundle):
+    if isinstance(thing, cp.Bundle | cp.BatchBundle):
         raise ModelError(f"model '{spec}': it is compiled already; give the converted network")
     if not isinstance(thing, cp.Network):
         raise ModelError(f"model '{spec}': not converted yet; run `cipherpress convert` first, or `cipherpress press`")
     return thing
 
 
-def load_bundle(path: Path) -> Bundle:
-    """What a BUNDLE argument names.
+def load_bundle(path: Path) -> Bundle | BatchBundle:
+    """What a BUNDLE argument names, of either mode.
 
     Raises: ModelError for another artifact.
     """
     loaded = cp.load(path)
-    if not isinstance(loaded, cp.Bundle):
+    if not isinstance(loaded, cp.Bundle | cp.BatchBundle):
         raise ModelError(f"{path}: not a bundle; make one with `cipherpress compile`")
+    return loaded
+
+
+def load_latency_bundle(path: Path, task: str) -> Bundle:
+    """What a BUNDLE argument names, for a command that bundles for throughput do not have.
+
+    task: what the command does. Raises: ModelError for another artifact, and for a bundle for throughput.
+    """
+    loaded = load_bundle(path)
+    if not isinstance(loaded, cp.Bundle):
+        raise ModelError(
+            f"{path}: a bundle for throughput; {task} takes one for latency: compile the network again without --mode"
+        )
     return loaded
 
 

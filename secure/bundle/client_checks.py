@@ -15,10 +15,9 @@ from math import isfinite, log2, prod, sqrt
 
 import numpy as np
 
+from secure.bundle.client_parts import ends_fault, is_sha256, shapes_fault
 from secure.bundle.specs import ClientSpec
 
-#: The most numbers of one input or output, and the most dimensions of their shapes.
-MOST_FEATURES, MOST_DIMENSIONS = 2**24, 8
 #: The most ciphertexts of a request or reply: what a container carries.
 MOST_CIPHERTEXTS = 4096
 #: An input whose largest value is encoded as less than this is encoded as zero.
@@ -33,16 +32,14 @@ def client_fault(spec: ClientSpec) -> tuple[str, str] | None:
 
     Types and the security of the parameters must have been checked.
     """
-    for check in (_keys, _shapes, _input, _outputs, _error):
+    shapes = shapes_fault(spec.input_shape, spec.output_shape)
+    if shapes is not None:
+        return shapes
+    for check in (_keys, _input, _outputs, _error):
         fault = check(spec)
         if fault is not None:
             return fault
     return None
-
-
-def is_sha256(text: str) -> bool:
-    """Whether a text is a sha256 in hex digits."""
-    return len(text) == 64 and set(text) <= set("0123456789abcdef")
 
 
 def least_error(spec: ClientSpec) -> float:
@@ -66,14 +63,6 @@ def _keys(spec: ClientSpec) -> tuple[str, str] | None:
     return None
 
 
-def _shapes(spec: ClientSpec) -> tuple[str, str] | None:
-    for name in ("input_shape", "output_shape"):
-        shape = getattr(spec, name)
-        if not (1 <= len(shape) <= MOST_DIMENSIONS and min(shape) >= 1 and prod(shape) <= MOST_FEATURES):
-            return name, f"1 to {MOST_DIMENSIONS} sizes of at least 1, their product at most {MOST_FEATURES}"
-    return None
-
-
 def _input(spec: ClientSpec) -> tuple[str, str] | None:
     slots, size, places = spec.params.slots, prod(spec.input_shape), spec.input_slots
     if (
@@ -87,11 +76,9 @@ def _input(spec: ClientSpec) -> tuple[str, str] | None:
     if not 1 <= spec.input_level <= spec.params.levels:
         return "input_level", f"1 to {spec.params.levels}"
     low, high = spec.input_low, spec.input_high
-    for name, ends in (("input_low", low), ("input_high", high)):
-        if ends.shape != (size,) or not np.isfinite(ends).all():
-            return name, f"a finite number, or {size} of them"
-    if not ((low <= high).all() and (low < high).any()):
-        return "input_high", "at least input_low everywhere, and larger somewhere"
+    fault = ends_fault(low, high, size)
+    if fault is not None:
+        return fault
     largest = float(max(np.abs(low).max(), np.abs(high).max()))
     if not (isfinite(spec.input_scale) and spec.input_scale > 0) or not (
         log2(LEAST_ENCODED) <= log2(spec.input_scale) + log2(largest) <= spec.params.log2_modulus(spec.input_level)

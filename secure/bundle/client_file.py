@@ -1,4 +1,7 @@
-"""client.json: what a client needs. Every field is checked when it is read, since a client can trust nobody's file."""
+"""client.json: what a client needs. Every field is checked when it is read, since a client can trust nobody's file.
+
+The fields of a bundle for throughput are in `secure.bundle.batch_client`.
+"""
 
 from __future__ import annotations
 
@@ -16,35 +19,47 @@ from numpy.typing import NDArray
 
 from compress.artifact import json_bytes, read_json
 from compress.errors import FormatError
-from compress.json_file import LARGEST_INTEGER
-from secure.bundle.client_checks import MOST_CIPHERTEXTS, MOST_DIMENSIONS, MOST_FEATURES, client_fault
+from secure.bundle.batch_client import batch_client_json, read_batch_client
+from secure.bundle.batch_specs import BatchClientSpec
+from secure.bundle.client_checks import MOST_CIPHERTEXTS, client_fault
+from secure.bundle.client_parts import (
+    CLIENT_FILE,
+    CLIENT_KIND,
+    MOST_DIMENSIONS,
+    MOST_FEATURES,
+    THROUGHPUT,
+    VERSION,
+    ends_json,
+    params_json,
+    read_ends,
+    read_input_shape,
+    read_mode,
+    read_params,
+)
 from secure.bundle.fields import Fields
 from secure.bundle.interface import read_interface
 from secure.bundle.specs import ClientSpec
-from secure.params import Params, check_security
+from secure.params import check_security
 from secure.plan import KeyManifest
 
-VERSION = 3
-CLIENT_FILE = "client.json"
-CLIENT_KIND = "cipherpress-client"
 #: The largest slot map that is decompressed. A compiler writes smaller ones; a larger one would be an attack.
 MAX_MAP_BYTES = 4 * MOST_FEATURES
-#: The most primes of a chain: more than any secure modulus has.
-MOST_PRIMES = 64
 
 
-def load_client(folder: str | Path) -> ClientSpec:
-    """The client's part alone, every field in its range (`secure.bundle.client_checks`).
+def load_client(folder: str | Path) -> ClientSpec | BatchClientSpec:
+    """The client's part alone, every field in its range (`client_checks` and `batch_client` of `secure.bundle`).
 
     Raises: FormatError naming the field, InsecureParametersError.
     """
     path = Path(folder) / CLIENT_FILE
     fields = Fields(str(path), read_json(path, kind=CLIENT_KIND, version=VERSION))
+    return read_batch_client(fields) if read_mode(fields) == THROUGHPUT else _read_client(fields)
+
+
+def _read_client(fields: Fields) -> ClientSpec:
     params = read_params(fields.inner("params"))
     check_security(params)
-    input_shape = fields.integers("input_shape", 1, MOST_FEATURES, least=1, most=MOST_DIMENSIONS)
-    if prod(input_shape) > MOST_FEATURES:
-        raise fields.wrong("input_shape", f"sizes whose product is at most {MOST_FEATURES}")
+    input_shape = read_input_shape(fields)
     spec = ClientSpec(
         bundle_id=fields.text("bundle_id"),
         params=params,
@@ -56,8 +71,8 @@ def load_client(folder: str | Path) -> ClientSpec:
         input_slots=_read_map(fields, "input_slots"),
         input_level=fields.integer("input_level", 1, params.levels),
         input_scale=fields.number("input_scale"),
-        input_low=_read_ends(fields, "input_low", prod(input_shape)),
-        input_high=_read_ends(fields, "input_high", prod(input_shape)),
+        input_low=read_ends(fields, "input_low", prod(input_shape)),
+        input_high=read_ends(fields, "input_high", prod(input_shape)),
         output_shape=fields.integers("output_shape", 1, MOST_FEATURES, least=1, most=MOST_DIMENSIONS),
         output_slots=_read_map(fields, "output_slots"),
         output_levels=fields.integers("output_levels", 1, params.levels, least=1, most=MOST_CIPHERTEXTS),
@@ -71,8 +86,10 @@ def load_client(folder: str | Path) -> ClientSpec:
     return spec
 
 
-def client_json(spec: ClientSpec) -> dict[str, Any]:
+def client_json(spec: ClientSpec | BatchClientSpec) -> dict[str, Any]:
     """The content of client.json."""
+    if isinstance(spec, BatchClientSpec):
+        return batch_client_json(spec)
     return {
         **_plain_json(spec),
         "input_slots": _pack_map(spec.input_slots),
@@ -80,33 +97,12 @@ def client_json(spec: ClientSpec) -> dict[str, Any]:
     }
 
 
-def client_digest(spec: ClientSpec) -> str:
+def client_digest(spec: ClientSpec | BatchClientSpec) -> str:
     """sha256 (hex) over all that client.json says. It does not depend on how the slot maps are compressed."""
+    if isinstance(spec, BatchClientSpec):
+        return hashlib.sha256(json_bytes(batch_client_json(spec))).hexdigest()
     maps = {name: _map_digest(getattr(spec, name)) for name in ("input_slots", "output_slots")}
     return hashlib.sha256(json_bytes({**_plain_json(spec), **maps})).hexdigest()
-
-
-def params_json(params: Params) -> dict[str, Any]:
-    """Parameters as they stand in client.json and plan.json."""
-    return {
-        "poly_modulus_degree": params.poly_modulus_degree,
-        "data_primes": list(params.data_primes),
-        "special_prime": params.special_prime,
-    }
-
-
-def read_params(fields: Fields) -> Params:
-    """Parameters of the right types. The caller checks their security.
-
-    Raises: FormatError.
-    """
-    least, most = -LARGEST_INTEGER, LARGEST_INTEGER
-    absent = "special_prime" in fields.values and fields.values["special_prime"] is None
-    return Params(
-        poly_modulus_degree=fields.integer("poly_modulus_degree", least, most),
-        data_primes=fields.integers("data_primes", least, most, most=MOST_PRIMES),
-        special_prime=None if absent else fields.integer("special_prime", least, most),
-    )
 
 
 def _plain_json(spec: ClientSpec) -> dict[str, Any]:
@@ -121,25 +117,14 @@ def _plain_json(spec: ClientSpec) -> dict[str, Any]:
         "input_shape": list(spec.input_shape),
         "input_level": spec.input_level,
         "input_scale": spec.input_scale,
-        "input_low": _ends_json(spec.input_low),
-        "input_high": _ends_json(spec.input_high),
+        "input_low": ends_json(spec.input_low),
+        "input_high": ends_json(spec.input_high),
         "output_shape": list(spec.output_shape),
         "output_levels": list(spec.output_levels),
         "output_scales": list(spec.output_scales),
         "predicted_logit_error": spec.predicted_logit_error,
         **({"interface": interface} if (interface := spec.interface.as_json()) else {}),
     }
-
-
-def _ends_json(ends: NDArray[np.float64]) -> float | list[float]:
-    """One number where all features have the same end."""
-    return float(ends[0]) if (ends == ends[0]).all() else [float(end) for end in ends]
-
-
-def _read_ends(fields: Fields, name: str, size: int) -> NDArray[np.float64]:
-    if isinstance(fields.values.get(name), list):
-        return np.array(fields.numbers(name, least=size, most=size))
-    return np.full(size, fields.number(name))
 
 
 def _map_digest(slots: NDArray[np.int32]) -> dict[str, Any]:
