@@ -27,7 +27,7 @@ def coefficients(slots: NDArray[Any]) -> Array:
     half = slots.shape[-1]
     result = np.empty((*slots.shape[:-1], 2 * half))
     if not np.iscomplexobj(slots):
-        low = _real_coefficients(slots)
+        low = real_coefficients(slots)
         result[..., :half], result[..., half] = low, 0
         result[..., half + 1 :] = -low[..., :0:-1]
         return result
@@ -66,23 +66,36 @@ def encoding_error(slots: NDArray[Any], scale: float) -> NDArray[Any]:
 
 
 def _real_error(slots: Array, scale: float) -> Array:
-    """`encoding_error` for real slots, by a cosine transform of half the length (derived).
+    """`encoding_error` for real slots, by a cosine transform of half the length (derived)."""
+    scaled = scale * real_coefficients(slots)
+    return _cosine_sum(np.rint(scaled) - scaled, 1 / scale)
 
-    With c_(N - k) = -c_k the slot at zeta^(2m + 1) is c_0 + 2 sum over 0 < k < N / 2 of c_k cos(pi k (2m + 1) / N).
+
+def real_slots(polynomials: Array) -> Array:
+    """(..., N / 2): the real parts of the slots of polynomials with real coefficients (..., N)."""
+    half = polynomials.shape[-1] // 2
+    folded = polynomials[..., :half].copy()
+    folded[..., 1:] -= polynomials[..., :half:-1]
+    folded[..., 1:] /= 2
+    return _cosine_sum(folded, 1.0)
+
+
+def _cosine_sum(halves: Array, factor: float) -> Array:
+    """(..., N / 2): factor times the slots of polynomials with c_(N - k) = -c_k, of c_0 to c_(N / 2 - 1) (..., N / 2).
+
+    The slot at zeta^(2m + 1) is c_0 + 2 sum over 0 < k < N / 2 of c_k cos(pi k (2m + 1) / N).
     """
-    half = slots.shape[-1]
-    scaled = scale * _real_coefficients(slots)
-    residue = np.rint(scaled) - scaled
+    half = halves.shape[-1]
     order, twist = _cosine(half)
-    spectrum = np.empty((*slots.shape[:-1], half // 2 + 1), dtype=np.complex128)
-    spectrum.real = residue[..., : half // 2 + 1]
+    spectrum = np.empty((*halves.shape[:-1], half // 2 + 1), dtype=np.complex128)
+    spectrum.real = halves[..., : half // 2 + 1]
     spectrum.imag[..., 0] = 0
-    spectrum.imag[..., 1:] = -residue[..., : half // 2 - 1 : -1]
+    spectrum.imag[..., 1:] = -halves[..., : half // 2 - 1 : -1]
     spectrum *= twist.conj()
-    return np.asarray(np.fft.irfft(spectrum, half)[..., order] * (half / scale))
+    return np.asarray(np.fft.irfft(spectrum, half)[..., order] * (half * factor))
 
 
-def _real_coefficients(slots: Array) -> Array:
+def real_coefficients(slots: Array) -> Array:
     """(..., N / 2): c_0 to c_(N / 2 - 1) of real slots (..., N / 2), at scale 1.
 
     The others follow from c_(N - k) = -c_k. It is a cosine transform by a real Fourier transform of the same length

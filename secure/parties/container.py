@@ -2,7 +2,7 @@
 
     offset  bytes  field
     0       8      magic "CIPHPRS2" (the digit is the version)
-    8       1      kind: 1 request, 2 reply, 3 evaluation key, 4 secret key
+    8       1      kind: 1 request, 2 reply, 3 evaluation key, 4 secret key, 5 batch request, 6 batch reply
     9       3      zero
     12      4      number of items, little-endian (at most MAX_ITEMS)
     16      32     bundle id: sha256 of the plan
@@ -38,11 +38,15 @@ class ContainerKind(IntEnum):
     REPLY = 2
     EVALUATION_KEY = 3
     SECRET_KEY = 4
+    BATCH_REQUEST = 5
+    BATCH_REPLY = 6
 
 
 @dataclass(frozen=True)
 class Container:
-    """A parsed container; items are SEAL's own bytes. They may be a secret key's, so its text does not show them."""
+    """A parsed container. Items may be a secret key's, so its text does not show them.
+
+    They are SEAL's own bytes, but those of batches (`secure.streams.frames`)."""
 
     kind: ContainerKind
     bundle_id: str
@@ -73,16 +77,7 @@ def parse(content: bytes, kind: ContainerKind, name: str) -> Container:
     """
     if len(content) < HEADER.size + HASH_BYTES:
         raise FormatError(f"{name}: {len(content)} bytes are too few for a cipherpress file; it is truncated")
-    magic, found, padding, count, bundle_id, key_id = HEADER.unpack_from(content)
-    if magic != MAGIC:
-        raise FormatError(
-            f"{name}: field 'magic' is not {MAGIC.decode()}; it is no cipherpress file, or of another version"
-        )
-    if found != kind or padding != b"\0\0\0":
-        wanted = kind.name.lower().replace("_", " ")
-        raise FormatError(f"{name}: field 'kind' is {_kind_name(found)}, expected {wanted}; give the right file")
-    if not 1 <= count <= MAX_ITEMS:
-        raise FormatError(f"{name}: field 'items' is {count}, allowed are 1 to {MAX_ITEMS}; the file is altered")
+    count, bundle_id, key_id = parse_header(content, kind, name)
     start = HEADER.size + 8 * count
     if len(content) < start + HASH_BYTES:
         raise FormatError(f"{name}: field 'lengths' is cut off; the file is truncated")
@@ -95,7 +90,25 @@ def parse(content: bytes, kind: ContainerKind, name: str) -> Container:
     for length in lengths:
         items.append(content[offset : offset + length])
         offset += length
-    return Container(kind, bundle_id.hex(), key_id, tuple(items))
+    return Container(kind, bundle_id, key_id, tuple(items))
+
+
+def parse_header(content: bytes, kind: ContainerKind, name: str) -> tuple[int, str, bytes]:
+    """(number of items, bundle id in hex, key id) of the first HEADER.size bytes of a container of this kind.
+
+    Raises: FormatError naming the field.
+    """
+    magic, found, padding, count, bundle_id, key_id = HEADER.unpack_from(content)
+    if magic != MAGIC:
+        raise FormatError(
+            f"{name}: field 'magic' is not {MAGIC.decode()}; it is no cipherpress file, or of another version"
+        )
+    if found != kind or padding != b"\0\0\0":
+        wanted = kind.name.lower().replace("_", " ")
+        raise FormatError(f"{name}: field 'kind' is {_kind_name(found)}, expected {wanted}; give the right file")
+    if not 1 <= count <= MAX_ITEMS:
+        raise FormatError(f"{name}: field 'items' is {count}, allowed are 1 to {MAX_ITEMS}; the file is altered")
+    return count, bundle_id.hex(), key_id
 
 
 def parse_for_server(content: bytes, kind: ContainerKind, name: str) -> Container:
@@ -103,11 +116,16 @@ def parse_for_server(content: bytes, kind: ContainerKind, name: str) -> Containe
 
     Raises: SecretKeyError, FormatError.
     """
+    refuse_secret_key(content, name)
+    return parse(content, kind, name)
+
+
+def refuse_secret_key(content: bytes, name: str) -> None:
+    """Raises: SecretKeyError for bytes that start as a secret key's do."""
     if kind_of(content) is ContainerKind.SECRET_KEY:
         raise SecretKeyError(
             f"{name}: this is a secret key; a server must never have one; give it evaluation.key instead"
         )
-    return parse(content, kind, name)
 
 
 def check_belongs(container: Container, bundle_id: str, name: str) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import InputRangeError, InputShapeError
+from secure.bundle.batch_specs import BatchClientSpec
 from secure.bundle.specs import ClientSpec
 
 #: The most clipped features that a message names.
@@ -29,13 +30,13 @@ class Clipped:
     said: str
 
 
-def checked_input(spec: ClientSpec, image: NDArray[Any]) -> NDArray[np.float64]:
-    """The input as float64, of the network's input shape.
+def checked_input(spec: ClientSpec | BatchClientSpec, image: NDArray[Any], name: str = "input") -> NDArray[np.float64]:
+    """The input as float64, of the network's input shape. name: of the input, for messages.
 
     Raises: InputShapeError for another shape and for values that are not finite; InputRangeError, an InputShapeError,
     for values outside the accepted range.
     """
-    values = _of_shape(spec, image)
+    values = _of_shape(spec, image, name)
     flat = values.ravel()
     outside = np.flatnonzero((flat < spec.input_low) | (flat > spec.input_high))
     if len(outside):
@@ -44,7 +45,7 @@ def checked_input(spec: ClientSpec, image: NDArray[Any]) -> NDArray[np.float64]:
         worst = int(outside[int((beyond / width).argmax())])
         low, high = float(spec.input_low[worst]), float(spec.input_high[worst])
         raise InputRangeError(
-            f"input: {_place(worst, spec.input_shape)} is {flat[worst]:g}, accepted are {low:g} to {high:g}"
+            f"{name}: {_place(worst, spec.input_shape)} is {flat[worst]:g}, accepted are {low:g} to {high:g}"
             f"{_others(len(outside))}; {_advice(spec, flat, len(outside))}",
             feature=worst, value=float(flat[worst]), low=low, high=high,
         )  # fmt: skip
@@ -56,7 +57,7 @@ def clipped_input(spec: ClientSpec, image: NDArray[Any]) -> Clipped:
 
     Raises: InputShapeError for another shape and for values that are not finite.
     """
-    values = _of_shape(spec, image)
+    values = _of_shape(spec, image, "input")
     flat = values.ravel()
     kept = np.clip(flat, spec.input_low, spec.input_high)
     features = tuple(int(feature) for feature in np.flatnonzero(kept != flat))
@@ -69,19 +70,19 @@ def clipped_input(spec: ClientSpec, image: NDArray[Any]) -> Clipped:
     return Clipped(kept.reshape(values.shape), features, said)
 
 
-def _of_shape(spec: ClientSpec, image: NDArray[Any]) -> NDArray[np.float64]:
+def _of_shape(spec: ClientSpec | BatchClientSpec, image: NDArray[Any], name: str) -> NDArray[np.float64]:
     try:
         values = np.asarray(image, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise InputShapeError(f"input: not an array of numbers ({error})") from error
+        raise InputShapeError(f"{name}: not an array of numbers ({error})") from error
     if values.shape != spec.input_shape:
         parts = ", ".join(f"{part.name} {part.shape}" for part in spec.interface.input_parts)
         advice = (
             f"give its parts {parts} as a tuple, by name, or in one .npz file" if parts else "reshape or crop the input"
         )
-        raise InputShapeError(f"input: shape {values.shape}; the network takes {spec.input_shape}; {advice}")
+        raise InputShapeError(f"{name}: shape {values.shape}; the network takes {spec.input_shape}; {advice}")
     if not np.isfinite(values).all():
-        raise InputShapeError("input: it holds values that are not finite; clean it first")
+        raise InputShapeError(f"{name}: it holds values that are not finite; clean it first")
     return values
 
 
@@ -96,7 +97,7 @@ def _others(outside: int) -> str:
     return "" if outside == 1 else f" ({outside - 1} more {'features lie' if outside > 2 else 'feature lies'} outside)"
 
 
-def _advice(spec: ClientSpec, flat: NDArray[np.float64], outside: int) -> str:
+def _advice(spec: ClientSpec | BatchClientSpec, flat: NDArray[np.float64], outside: int) -> str:
     """What to do. Scaling is advised only where it may be what is missing: where most of the input lies outside."""
     if 2 * outside >= prod(spec.input_shape) or (flat.min() >= 0 and flat.max() == 255):
         return "scale the input as the training data was (uint8 images are divided by 255)"

@@ -1,0 +1,16 @@
+"""The parties of throughput bundles: blocks of images as compact frames, and back.
+
+compiled.py    how the kernels of this room are compiled
+chacha.py      ChaCha20, eight blocks at a time
+sampling.py    uniform residues and errors from streams
+bits.py        residues as bit strings
+frames.py      the frames of a batch: one container per block
+images.py      images on their way into blocks, checked
+keys.py        the secret key, and its residues
+sealing.py     the first parts of a block: the client's kernels
+opening.py     packed parts as residues: the kernels of server and decryption
+encryption.py  encrypts blocks of images
+decryption.py  decrypts blocks of answers
+client.py      BatchClient
+server.py      BatchServer
+"""

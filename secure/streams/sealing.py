@@ -1,0 +1,106 @@
+"""A block's first parts: m + e - a s of every feature, packed. The client alone runs it. Compiled by numba.
+
+Nothing here branches on, or reads a table at, the secret, an error or a message.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secure.engine.modular import reduced, times
+from secure.engine.tables import BLOCK_ROWS
+from secure.engine.transform import backward, forward
+from secure.engine.vectors import move_transposed
+from secure.streams.bits import pack_row
+from secure.streams.compiled import kernel
+from secure.streams.sampling import ERROR_DOMAIN, UNIFORM_DOMAIN, error_row, set_nonce, uniform_row
+
+Array = NDArray[np.float64]
+Words = NDArray[np.uint64]
+Words32 = NDArray[np.uint32]
+
+
+@kernel
+def to_seal_order(row: Array, columns: int, result: Array) -> None:
+    """result (N,): values in the engine's order (N,) in SEAL's."""
+    for start in range(0, len(row), BLOCK_ROWS * columns):
+        for column in range(0, columns, BLOCK_ROWS):
+            move_transposed(row, start + column * BLOCK_ROWS, BLOCK_ROWS, result, start + column, columns)
+
+
+@kernel
+def to_engine_order(row: Array, columns: int, result: Array) -> None:
+    """result (N,): values in SEAL's order (N,) in the engine's."""
+    for start in range(0, len(row), BLOCK_ROWS * columns):
+        for column in range(0, columns, BLOCK_ROWS):
+            move_transposed(row, start + column, columns, result, start + column * BLOCK_ROWS, BLOCK_ROWS)
+
+
+@kernel
+def _message(half: Array, prime: float, inverse: float, row: Array) -> None:
+    """row (N,) += the coefficients of real slots, whose first half (N / 2,) states all: c_(N - k) = -c_k."""
+    count = len(half)
+    row[0] += reduced(half[0], prime, inverse)
+    for place in range(1, count):
+        row[place] += reduced(half[place], prime, inverse)
+    for place in range(1, count):
+        row[2 * count - place] -= reduced(half[place], prime, inverse)
+
+
+@kernel
+def seal(halves, first, which, keys, secret, bits, dropped, packed, t):  # type: ignore[no-untyped-def]
+    """packed (features, words) = m + e - a s of each feature modulo prime number `which`, by `pack_row`.
+
+    halves (features, N / 2): the first half of the coefficients of m, whole numbers of at most 2^52. first: the number
+    of the first feature, as nonces count. keys (2, 16): the states of the streams of a and e. secret (primes, N): s,
+    centred, in SEAL's order. bits: of a packed value. dropped: 0 packs residues in SEAL's order; above 0 it packs
+    coefficients, divided by 2^dropped and rounded.
+    """
+    degree, columns = secret.shape[1], t.columns
+    prime, inverse, s = t.primes[which], t.inverses[which], secret[which]
+    row, other, random = np.empty(degree), np.empty(degree), np.empty(degree)
+    words, coins = np.empty(degree, dtype=np.uint64), np.empty(3 * degree // 2, dtype=np.uint32)
+    uniform, error = keys[0].copy(), keys[1].copy()
+    for feature in range(len(halves)):
+        set_nonce(uniform, UNIFORM_DOMAIN, which, first + feature)
+        set_nonce(error, ERROR_DOMAIN, 0, first + feature)
+        error_row(error, coins, row)
+        _message(halves[feature], prime, inverse, row)
+        uniform_row(uniform, prime, bits + dropped, words, random)
+        _products(random, s, prime, inverse)
+        if dropped == 0:
+            forward(row, other, which, t)
+            to_seal_order(row, columns, other)
+            _difference(other, random, prime, inverse)
+        else:
+            to_engine_order(random, columns, other)
+            backward(other, random, which, t)
+            _difference(row, other, prime, inverse)
+            _rounded(row, dropped, bits, other)
+        pack_row(other, bits, packed[feature])
+
+
+@kernel
+def _products(random: Array, s: Array, prime: float, inverse: float) -> None:
+    """random = a s modulo the prime, for a in [0, prime)."""
+    half = prime / 2
+    for place in range(len(random)):
+        centred = random[place] - (prime if random[place] > half else 0.0)
+        random[place] = times(centred, s[place], prime, inverse)
+
+
+@kernel
+def _difference(row: Array, other: Array, prime: float, inverse: float) -> None:
+    """row = row - other modulo the prime, in [0, prime)."""
+    for place in range(len(row)):
+        value = reduced(row[place] - other[place], prime, inverse)
+        row[place] = value + (prime if value < 0 else 0.0)
+
+
+@kernel
+def _rounded(row: Array, dropped: int, bits: int, result: Array) -> None:
+    """result = row / 2^dropped, rounded. Where it is 2^bits, it is 0: the residue is as close to the prime."""
+    step, mask = 0.5**dropped, (1 << bits) - 1
+    for place in range(len(row)):
+        result[place] = np.float64(np.int64(row[place] * step + 0.5) & mask)
