@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from math import prod
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,3 +97,10 @@ class BatchClient:
                 )
             values = self._decryptor.decrypt(frame.items, frame.head.images, f"{name}, frame {number}")
             yield values.reshape(-1, *self.spec.output_shape)
+
+    def read(self, file: BinaryIO, name: str = "reply") -> Iterator[bytes]:
+        """The frames of a reply in an open file, one at a time, for `decrypt_frames`.
+
+        Raises: FormatError, KeyMismatchError.
+        """
+        return self._replies.read(file, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,13 @@ class BatchServer:
         for number, frame in enumerate(in_order(parsed, name)):
             items = [self._run(frame, which, f"{name}, frame {number}") for which in range(len(frame.items))]
             yield self._replies.to_bytes(answer_to(frame, items))
+
+    def read(self, file: BinaryIO, name: str = "request") -> Iterator[bytes]:
+        """The frames of a request in an open file, one at a time, for `run_frames`.
+
+        Raises: SecretKeyError, FormatError, KeyMismatchError.
+        """
+        return self._requests.read(file, name)
 
     def residues(self, frame: Frame, which: int, name: str) -> Array:
         """(features, 2, N): a block's ciphertexts modulo prime number `which`, centred, in SEAL's order.
