@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import numpy as np
+
+from compress.front import Front, front_from_json
 from compress.parts import Part
 from compress.scores import Scoring
 from compress.tasks import TASKS, Task
@@ -18,6 +21,8 @@ Shape = tuple[int, ...]
 MOST_PARTS, MOST_DIMENSIONS, MOST_SIZE, MOST_CHARACTERS = 256, 8, 2**24, 200
 #: The most classes that have names.
 MOST_NAMES = 2**16
+#: The least and the largest gain of a front end: beyond them, features would vanish or leave every range.
+LEAST_GAIN, MOST_GAIN = 1e-6, 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +31,8 @@ class Interface:
 
     input_parts, output_parts: of a network with several inputs or outputs, in the order of their flat values; empty for
     one. task, threshold: as `compress.scores.Scoring` has them. class_names: in the order of the class numbers; empty
-    where the numbers are the names.
+    where the numbers are the names. front: the transform that the client applies to an image before it encrypts; the
+    inputs are its features then.
     """
 
     input_parts: tuple[Part, ...] = ()
@@ -34,11 +40,21 @@ class Interface:
     task: Task = "classes"
     threshold: float = 0.0
     class_names: tuple[str, ...] = ()
+    front: Front | None = None
 
     @property
     def scoring(self) -> Scoring:
         """How an answer is read: as a class or as numbers."""
         return Scoring(self.task, threshold=self.threshold)
+
+    def features(self, values: Any) -> Any:
+        """What is encrypted of one image or of a batch of images: the front end's features. Everything else, such as
+        features themselves, stays as it is."""
+        if self.front is None or np.shape(values)[-3:] != self.front.shape:
+            return values
+        images = np.asarray(values, dtype=np.float64)
+        found = self.front.apply(images.reshape(-1, *self.front.shape))
+        return found.reshape(*images.shape[:-3], self.front.features)
 
     def name_of(self, number: int) -> str:
         """The name of a class, for people: characters that move or reorder what is printed show as escapes."""
@@ -59,6 +75,8 @@ class Interface:
             found["threshold"] = self.threshold
         if self.class_names:
             found["class_names"] = list(self.class_names)
+        if self.front is not None:
+            found["front"] = self.front.as_json()
         return found
 
 
@@ -73,6 +91,7 @@ def interface_of(about: Mapping[str, Any]) -> Interface:
         task=about.get("task", "classes"),
         threshold=float(about.get("threshold", 0.0)),
         class_names=tuple(about.get("class_names", ())),
+        front=front_from_json(about["front"]) if about.get("front") is not None else None,
     )
 
 
@@ -96,7 +115,23 @@ def read_interface(fields: Fields, input_shape: Shape, output_shape: Shape) -> I
         task=task,
         threshold=inner.number("threshold") if "threshold" in inner.values else 0.0,
         class_names=names,
+        front=_front(inner, prod(input_shape)) if "front" in inner.values else None,
     )
+
+
+def _front(fields: Fields, features: int) -> Front:
+    inner = fields.inner("front")
+    shape = inner.integers("shape", 1, MOST_SIZE, least=3, most=3)
+    if prod(shape) > MOST_SIZE:
+        raise inner.wrong("shape", f"sizes whose product is at most {MOST_SIZE}")
+    indices = inner.integers("indices", 0, prod(shape) - 1, least=features, most=features)
+    gains = inner.numbers("gains", least=features, most=features)
+    if not all(LEAST_GAIN <= gain <= MOST_GAIN for gain in gains):
+        raise inner.wrong("gains", f"numbers from {LEAST_GAIN:g} to {MOST_GAIN:g}")
+    try:
+        return front_from_json({"kind": inner.text("kind"), "shape": shape, "indices": indices, "gains": gains})
+    except ValueError as error:
+        raise inner.wrong("kind", "a front end that this program knows") from error
 
 
 def _names(fields: Fields, name: str, values: Any) -> tuple[str, ...]:

@@ -102,13 +102,14 @@ class Client:
         return Container(ContainerKind.REQUEST, self.spec.bundle_id, self.secret_key.key_id, items).to_bytes()
 
     def joined(self, values: Any) -> Any:
-        """One flat input, or a batch, of a network with several inputs; what is no tuple or mapping stays as it is.
+        """One flat input, or a batch, of a network with several inputs; features of images for a network with a front
+        end. Anything else stays as it is.
 
         Raises: InputShapeError naming the part that does not fit.
         """
         parts = self.spec.interface.input_parts
         if isinstance(values, np.ndarray) or not (parts and isinstance(values, tuple | Mapping)):
-            return values
+            return self.spec.interface.features(values)
         return join(values, parts)
 
     def encrypt_many(self, images: Input | Sequence[NDArray[Any]], *, clip: bool = False) -> list[bytes]:

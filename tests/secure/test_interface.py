@@ -2,9 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from compress.errors import FormatError
+from compress.front import Front
 from compress.parts import Part
 from secure.bundle.fields import Fields
 from secure.bundle.interface import Interface, interface_of, read_interface
@@ -16,6 +18,7 @@ FULL = Interface(
     threshold=0.5,
     class_names=("no", "yes"),
 )
+FRONT = Front((1, 4, 4), (0, 4, 1, 5, 8), (1.0, 0.5, 2.0, 1.0, 3.0))
 
 
 def read(**values):
@@ -26,6 +29,7 @@ def test_the_usual_interface_takes_no_room_and_any_other_comes_back():
     assert Interface().as_json() == {}
     assert read_interface(Fields("client.json", {}), (5,), (5,)) == Interface()
     assert read(**json.loads(json.dumps(FULL.as_json()))) == FULL
+    assert read(front=json.loads(json.dumps(FRONT.as_json()))) == Interface(front=FRONT)
 
 
 def test_it_comes_from_the_networks_record():
@@ -56,6 +60,12 @@ def test_it_comes_from_the_networks_record():
         ({"input_parts": {}}, "1 to 256 objects with a name and a shape"),
         ({"input_parts": [{"name": "a", "shape": [-5]}]}, "field 'shape' is [-5]; allowed: a list of 0 to 8 whole"),
         ({"input_parts": [{"name": 5, "shape": [5]}]}, "field 'name' is 5; allowed: a text"),
+        ({"front": {**FRONT.as_json(), "kind": "dft"}}, "field 'kind' is 'dft'; allowed: a front end that this"),
+        ({"front": {**FRONT.as_json(), "shape": [4, 4]}}, "allowed: a list of 3 to 3 whole numbers from 1"),
+        ({"front": {**FRONT.as_json(), "indices": [0, 1]}}, "allowed: a list of 5 to 5 whole numbers from 0 to 15"),
+        ({"front": {**FRONT.as_json(), "indices": [0, 1, 2, 3, 16]}}, "whole numbers from 0 to 15"),
+        ({"front": {**FRONT.as_json(), "gains": [1, 1, 1, 1, 0]}}, "allowed: numbers from 1e-06 to 1e+06"),
+        ({"front": {**FRONT.as_json(), "shape": [1, 2**20, 2**20]}}, "sizes whose product is at most 16777216"),
         ({"output_parts": [{"name": "a", "shape": [2]}, {"name": "a", "shape": [3]}]}, "each with a name of its own"),
     ],
 )  # fmt: skip
@@ -63,3 +73,12 @@ def test_other_values_are_refused(values, message):
     with pytest.raises(FormatError) as caught:
         read(**values)
     assert message in str(caught.value)
+
+
+def test_the_front_end_makes_features_of_images_alone():
+    images = np.random.default_rng(0).normal(size=(3, 1, 4, 4))
+    interface = Interface(front=FRONT)
+    np.testing.assert_allclose(interface.features(images), FRONT.apply(images))
+    np.testing.assert_allclose(interface.features(images[1]), FRONT.apply(images)[1])
+    features = np.zeros((2, 5))
+    assert interface.features(features) is features and Interface().features(images) is images
