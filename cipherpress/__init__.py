@@ -4,6 +4,7 @@ The public names are below. Each is loaded when it is first used, so a server th
 torch.
 
 compiled.py   compile: a converted network to a bundle, with the kernel times of this machine
+parties.py    Client and Server of a bundle of either mode
 pressed.py    press: compress, convert and compile in one call
 targeted.py   press_for: the search for a network that meets a target
 saved.py      save and load: every artifact by its folder
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__ loads each name when it is first used
     from cipherpress.compiled import compile as compile
+    from cipherpress.parties import Client as Client
+    from cipherpress.parties import Server as Server
     from cipherpress.pressed import press as press
     from cipherpress.saved import artifact_kind as artifact_kind
     from cipherpress.saved import load as load
@@ -90,7 +93,6 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
     from secure.bundle.specs import ServerSpec as ServerSpec
     from secure.limits import ACCEPTABLE_DISAGREEMENT as ACCEPTABLE_DISAGREEMENT
     from secure.limits import Limits as Limits
-    from secure.parties.client import Client as Client
     from secure.parties.keys import EvaluationKey as EvaluationKey
     from secure.parties.keys import SecretKey as SecretKey
     from secure.parties.keys import write_keys as write_keys
@@ -98,7 +100,6 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
     from secure.parties.release import release as release
     from secure.parties.release import release_class as release_class
     from secure.parties.release import release_cost as release_cost
-    from secure.parties.server import Server as Server
     from secure.plan import Plan as Plan
     from secure.verify.roundtrip import round_trip as round_trip
     from secure.verify.verification import verify_bundle as verify_bundle
@@ -108,6 +109,7 @@ __version__ = "0.1.0"
 #: Every public name, by the module that defines it.
 _DEFINED_IN = {
     "cipherpress.compiled": ("compile",),
+    "cipherpress.parties": ("Client", "Server"),
     "cipherpress.pressed": ("press",),
     "cipherpress.saved": ("artifact_kind", "load", "save"),
     "cipherpress.targeted": ("Search", "press_for"),
@@ -149,10 +151,8 @@ _DEFINED_IN = {
     "secure.bundle.files": ("load_client", "load_server"),
     "secure.bundle.specs": ("Bundle", "ClientSpec", "ServerSpec"),
     "secure.limits": ("ACCEPTABLE_DISAGREEMENT", "Limits"),
-    "secure.parties.client": ("Client",),
     "secure.parties.keys": ("EvaluationKey", "SecretKey", "write_keys"),
     "secure.parties.release": ("ReleaseCost", "release", "release_class", "release_cost"),
-    "secure.parties.server": ("Server",),
     "secure.plan": ("Plan",),
     "secure.verify.roundtrip": ("round_trip",),
     "secure.verify.verification": ("verify_bundle",),

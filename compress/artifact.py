@@ -1,7 +1,7 @@
 """Files and folders on disk: written whole or not at all, never over other people's work, checked when read.
 
-`write_file`, `write_files` and `write_folder` are the only code of the installed packages that writes what a user
-keeps.
+`write_file`, `write_stream`, `write_files` and `write_folder` are the only code of the installed packages that writes
+what a user keeps.
 """
 
 from __future__ import annotations
@@ -50,14 +50,24 @@ def write_file(path: Path, content: bytes, *, force: bool = False, mode: int = F
     Raises: OverwriteError when it exists and force is False; ConfigError when it is a folder; OSError when the disk
     refuses: the older file, if any, is then as it was.
     """
+    write_stream(path, (content,), force=force, mode=mode)
+
+
+def write_stream(path: Path, parts: Iterable[bytes], *, force: bool = False, mode: int = FILE_MODE) -> int:
+    """One file from its parts in their order, one part at a time in memory; returns how many bytes it has.
+
+    Raises: as `write_file`; what making the parts raises: the older file, if any, is then as it was.
+    """
     path = Path(path)
     _check_output_file(path, force)
-    staged = _staged_file(path, content, mode)
+    staged = _staged_file(path, parts, mode)
     try:
+        size_bytes = staged.stat().st_size
         os.replace(staged, path)
     except BaseException:
         staged.unlink(missing_ok=True)
         raise
+    return size_bytes
 
 
 def write_files(folder: Path, files: Mapping[str, tuple[bytes, int]], *, force: bool = False) -> None:
@@ -71,7 +81,7 @@ def write_files(folder: Path, files: Mapping[str, tuple[bytes, int]], *, force: 
     staged: list[Path] = []
     try:
         for target, (content, mode) in zip(targets, files.values(), strict=True):
-            staged.append(_staged_file(target, content, mode))
+            staged.append(_staged_file(target, (content,), mode))
         _put(zip(staged, targets, strict=True))
     except BaseException:
         for path in staged:
@@ -108,13 +118,14 @@ def _check_output_file(path: Path, force: bool) -> None:
         raise ConfigError("output", str(path), "a file; this is a folder; choose another name")
 
 
-def _staged_file(path: Path, content: bytes, mode: int) -> Path:
-    """The content in a file beside `path` under another name; nothing is left behind when that fails."""
+def _staged_file(path: Path, parts: Iterable[bytes], mode: int) -> Path:
+    """The parts in a file beside `path` under another name; nothing is left behind when that fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp gives it mode 0600
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            for part in parts:
+                file.write(part)
         os.chmod(name, mode)
     except BaseException:
         Path(name).unlink(missing_ok=True)

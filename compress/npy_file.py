@@ -12,7 +12,7 @@ from io import BytesIO
 from math import prod
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +70,32 @@ def parse_npy(content: bytearray) -> NDArray[Any]:
 
     Raises: ValueError.
     """
-    stream = BytesIO(content)
+    shape, fortran, dtype, start = _read_header(BytesIO(content), len(content))
+    if prod(shape) * dtype.itemsize == 0:
+        return np.zeros(shape if prod(shape) == 0 else 0, dtype=dtype)
+    flat = np.frombuffer(content, dtype=dtype, offset=start)
+    return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def map_npy(path: Path) -> NDArray[Any]:
+    """The array in an .npy file, read-only and mapped: what is not looked at is not read.
+
+    Raises: as `read_npy`.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(2, "no such file", str(path))
+    with path.open("rb") as file:
+        shape, fortran, dtype, start = _read_header(file, path.stat().st_size)
+    if prod(shape) * dtype.itemsize == 0:
+        return np.zeros(shape if prod(shape) == 0 else 0, dtype=dtype)
+    return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape, order="F" if fortran else "C")
+
+
+def _read_header(stream: BinaryIO, whole_bytes: int) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """(shape, whether in Fortran order, type, where the array starts) of a file of so many bytes.
+
+    Raises: ValueError.
+    """
     try:
         version = np.lib.format.read_magic(stream)
         readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -86,14 +111,11 @@ def parse_npy(content: bytearray) -> NDArray[Any]:
     if len(shape) > MAX_AXES or not all(type(size) is int and size >= 0 for size in shape):
         raise ValueError(f"an array of shape {str(shape)[:80]}")
     size_bytes, start = prod(shape) * dtype.itemsize, stream.tell()
-    if size_bytes != len(content) - start:
+    if size_bytes != whole_bytes - start:
         raise ValueError(
-            f"its header states {size_bytes} bytes, {len(content) - start} follow; it is truncated or altered"
+            f"its header states {size_bytes} bytes, {whole_bytes - start} follow; it is truncated or altered"
         )
-    if size_bytes == 0:
-        return np.zeros(shape if prod(shape) == 0 else 0, dtype=dtype)
-    flat = np.frombuffer(content, dtype=dtype, offset=start)
-    return flat.reshape(shape, order="F" if fortran else "C")
+    return shape, fortran, dtype, start
 
 
 def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> NDArray[Any]:

@@ -8,6 +8,7 @@ compressing.py   train, compress, convert
 pressing.py      compile, press
 exporting.py     export
 parties.py       keygen, encrypt, run, decrypt
+batches.py       the same of bundles for throughput
 checking.py      infer, verify
 showing.py       models, architectures, inspect
 pricing.py       estimate, report

@@ -1,4 +1,4 @@
-"""keygen, encrypt, run, decrypt: client and server, by files."""
+"""keygen, encrypt, run, decrypt: client and server, by files. Those of batches are in `batches`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 
 import cipherpress as cp
 from cipherpress.commands.artifacts import Destination
+from cipherpress.commands.batches import decrypt_batch, encrypt_batch, keygen_batch, run_batch
 from cipherpress.commands.command import command, request_threads
 from cipherpress.commands.console import Output, table
 from cipherpress.commands.options import (
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from secure.bundle.interface import Interface
+    from secure.bundle.specs import ClientSpec
     from secure.parties.client import Client
 
 secret_key_option = path_option("--key", required=True, help="secret.key")
@@ -39,12 +41,16 @@ secret_key_option = path_option("--key", required=True, help="secret.key")
 )
 @output_options
 def keygen_command(out: Output, bundle: Path, max_key_bytes: float | None, output: Destination) -> None:
-    """Make secret.key (keep it) and evaluation.key (for the server)."""
+    """Make secret.key (keep it) and evaluation.key (for the server); of a bundle for throughput secret.key alone."""
     from secure.parties.client import DEFAULT_MAX_KEY_BYTES
     from secure.parties.keys import EVALUATION_FILE, SECRET_FILE, write_keys
 
+    spec = cp.load_client(bundle)
+    if isinstance(spec, cp.BatchClientSpec):
+        keygen_batch(out, spec, output)
+        return
     output.refuse_existing(SECRET_FILE, EVALUATION_FILE)
-    client = cp.Client(cp.load_client(bundle), max_key_bytes=max_key_bytes or DEFAULT_MAX_KEY_BYTES)
+    client = cp.Client(spec, max_key_bytes=max_key_bytes or DEFAULT_MAX_KEY_BYTES)
     write_keys(output.path, client.secret_key, client.evaluation_key, force=output.force)
     secret, evaluation = output.path / SECRET_FILE, output.path / EVALUATION_FILE
     key_bytes = evaluation.stat().st_size
@@ -66,11 +72,18 @@ def keygen_command(out: Output, bundle: Path, max_key_bytes: float | None, outpu
 def encrypt_command(
     out: Output, bundle: Path, key: Path, source: Path, row: int | None, clip: bool, output: Destination
 ) -> None:
-    """Encrypt one input (.npy of the network's shape or one --row of a batch, or an image file)."""
+    """Encrypt one input (.npy of the network's shape or one --row of a batch, or an image file).
+
+    For a bundle for throughput, all inputs of a batch (.npy of shape (inputs, ...)), block after block.
+    """
     from secure.parties.inputs import read_input
 
     output.refuse_existing()
-    client = _client(bundle, key)
+    spec = cp.load_client(bundle)
+    if isinstance(spec, cp.BatchClientSpec):
+        encrypt_batch(out, spec, key, source, row, clip, output)
+        return
+    client = _client(spec, key)
     values = read_input(source, client.spec.input_shape, row, client.spec.interface.input_parts)
     clipped = client.clip(values) if clip else None
     request = client.encrypt(values if clipped is None else clipped.values)
@@ -83,23 +96,30 @@ def encrypt_command(
 
 @command("run", "cipherpress run out/bundle --key out/keys/evaluation.key --input x.ct -o y.ct")
 @bundle_argument
-@path_option("--key", required=True, help="evaluation.key")
+@path_option("--key", help="evaluation.key; a bundle for throughput has none")
 @path_option("--input", "source", required=True, help="A .ct made by encrypt.")
 @output_options
-def run_command(out: Output, bundle: Path, key: Path, source: Path, output: Destination) -> None:
-    """The server's work: the network on an encrypted input. Needs no torch and no secret key.
+def run_command(out: Output, bundle: Path, key: Path | None, source: Path, output: Destination) -> None:
+    """The server's work: the network on an encrypted input, or on a batch of them. Needs no torch and no secret key.
 
-    The time is that of the plan alone: loading files and compiling the engine's kernels are not counted.
+    The time is that of the plan alone: loading files and compiling the engine's kernels are not counted. A batch is
+    timed from the bytes of each block to those of its answer.
     """
     from time import perf_counter
 
     from secure.engine.compiled import kernels_compiled
 
     output.refuse_existing()
+    spec = cp.load_server(bundle)
+    if isinstance(spec, cp.BatchServerSpec):
+        run_batch(out, spec, key, source, output)
+        return
+    if key is None:
+        raise click.UsageError("a bundle for latency needs the client's evaluation key: --key KEYS/evaluation.key")
     evaluation_key, request = key.read_bytes(), source.read_bytes()
     if not kernels_compiled():
         out.note("compiling the engine's kernels: once per installation, half a minute or more")
-    server = cp.Server(cp.load_server(bundle), threads=request_threads())
+    server = cp.Server(spec, threads=request_threads())
     server.register(evaluation_key, str(key))
     key_id, ciphertexts = server.load_request(request, str(source))
     start = perf_counter()
@@ -123,7 +143,10 @@ def run_command(out: Output, bundle: Path, key: Path, source: Path, output: Dest
 @path_option("-o", "--output", "path", help="Also save the scores as .npy.")
 @force_option
 def decrypt_command(out: Output, bundle: Path, key: Path, source: Path, path: Path | None, force: bool) -> None:
-    """Decrypt an answer; prints the classes with their scores, best first, or the outputs where they are numbers."""
+    """Decrypt an answer; prints the classes with their scores, best first, or the outputs where they are numbers.
+
+    Of the answers to a batch it prints the class of each image, or a summary of many; -o saves all scores.
+    """
     from io import BytesIO
 
     import numpy as np
@@ -131,7 +154,11 @@ def decrypt_command(out: Output, bundle: Path, key: Path, source: Path, path: Pa
     output = None if path is None else Destination(path, force)
     if output is not None:
         output.refuse_existing()
-    client = _client(bundle, key)
+    spec = cp.load_client(bundle)
+    if isinstance(spec, cp.BatchClientSpec):
+        decrypt_batch(out, spec, key, source, output)
+        return
+    client = _client(spec, key)
     scores = client.outputs(source.read_bytes(), str(source))
     if output is not None:
         buffer = BytesIO()
@@ -163,10 +190,10 @@ def _show_answer(out: Output, interface: Interface, scores: NDArray[np.float64])
     out.result({**named, "scores": scores.tolist()}, table(rows, ["class", "score"]))
 
 
-def _client(bundle: Path, key: Path) -> Client:
+def _client(spec: ClientSpec, key: Path) -> Client:
     from secure.parties.backends import BackendName
     from secure.parties.keys import SecretKey
 
     # one request per process: SEAL has it encrypted before the engine's kernels are loaded
     secret_key = SecretKey.from_bytes(key.read_bytes(), str(key))
-    return cp.Client(cp.load_client(bundle), secret_key, backend=BackendName.SEAL)
+    return cp.Client(spec, secret_key, backend=BackendName.SEAL)

@@ -167,6 +167,12 @@ def _layout(
     return FrameLayout(kind, bundle_id, seed_bytes, item_bytes, params.slots)
 
 
+def frame_head(frame: bytes) -> FrameHead:
+    """Where the block of a complete frame belongs; nothing is checked."""
+    items = HEADER.unpack_from(frame)[3]
+    return FrameHead(*_HEAD.unpack_from(frame, HEADER.size + 8 * items))
+
+
 def in_order(frames: Iterable[Frame], name: str) -> Iterator[Frame]:
     """The frames of one batch, each one checked against those before it, and their number at the end.
 

@@ -17,8 +17,8 @@ from secure.bundle.client_file import client_digest
 from secure.bundle.files import load_bundle, load_client, load_server, plan_digest, save_bundle
 from secure.coded.plan import Step
 from secure.params import make_params
-from tests.secure.batch_plans import small_batch_bundle
 from tests.secure.plans import small_bundle
+from tests.secure.small_batches import small_batch_bundle
 
 BUNDLE = small_batch_bundle()
 
@@ -236,7 +236,7 @@ def test_parts_of_other_bundles_are_told_apart(folder, tmp_path):
 
 def test_an_altered_client_or_report_is_refused(folder):
     client = folder / "client.json"
-    client.write_text(json.dumps({**json.loads(client.read_text()), "predicted_logit_error": 0.04}))
+    client.write_text(json.dumps({**json.loads(client.read_text()), "predicted_logit_error": 0.14}))
     with pytest.raises(FormatError, match="its digest is not the one in server/plan.json"):
         load_bundle(folder)
     save_bundle(BUNDLE, folder, force=True)

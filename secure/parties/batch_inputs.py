@@ -1,0 +1,84 @@
+"""Batches of inputs from files, read where they are needed, so that a batch need not fit into memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.errors import InputShapeError
+from compress.npy_file import map_npy
+from compress.parts import Part
+from secure.parties.batches import batch_size
+from secure.parties.inputs import read_input
+
+Array = NDArray[np.float64]
+Shape = tuple[int, ...]
+
+
+@dataclass
+class BatchRows:
+    """The inputs of a batch: an array (inputs, *shape) of which slices are read as float64.
+
+    values: the inputs as they are stored; uint8 is divided by 255. low, high: (features,) where inputs are clipped to
+    them. clipped_inputs, clipped_features: how many were changed in the slices that were read.
+    """
+
+    values: NDArray[Any]
+    input_shape: Shape
+    low: Array | None = None
+    high: Array | None = None
+    clipped_inputs: int = field(default=0, init=False)
+    clipped_features: int = field(default=0, init=False)
+
+    @property
+    def shape(self) -> Shape:
+        return (len(self.values), *self.input_shape)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: slice) -> Array:
+        stored = self.values[rows]
+        wanted = np.asarray(stored, dtype=np.float64).reshape(-1, prod(self.input_shape))
+        if stored.dtype == np.uint8:
+            wanted = wanted / 255.0
+        if self.low is not None and self.high is not None:
+            kept = np.clip(wanted, self.low, self.high)
+            changed = (kept != wanted) & ~np.isnan(wanted)
+            self.clipped_inputs += int(changed.any(axis=1).sum())
+            self.clipped_features += int(changed.sum())
+            wanted = kept
+        return wanted.reshape(-1, *self.input_shape)
+
+
+def read_batch(path: Path, shape: Shape, parts: tuple[Part, ...] = ()) -> BatchRows:
+    """The inputs in a file: of an .npy file of shape (inputs, *shape) all of them, else one (`read_input`).
+
+    The axes of an input may be flat, or lack axes of one, if the file then still has a batch of them.
+    Raises: InputShapeError naming the file.
+    """
+    if path.suffix != ".npy":
+        return BatchRows(read_input(path, shape, parts=parts)[None], shape)
+    try:
+        values = map_npy(path)
+    except ValueError as error:
+        raise InputShapeError(
+            f"{path}: not a complete .npy file of numbers ({error}); save it with numpy.save"
+        ) from error
+    if values.dtype.kind not in "biuf":
+        raise InputShapeError(f"{path}: an array of type {values.dtype}; an input has real numbers")
+    if batch_size(values, shape) is not None:
+        return BatchRows(values, shape)
+    if values.shape == shape or (values.size == prod(shape) and values.ndim <= len(shape)):
+        return BatchRows(values.reshape(1, *shape), shape)
+    if values.ndim >= 2 and values.ndim <= len(shape) + 1 and prod(values.shape[1:]) == prod(shape):
+        return BatchRows(values.reshape(-1, *shape), shape)
+    raise InputShapeError(
+        f"{path}: an array of shape {values.shape}; give one input of shape {shape}, or a batch of shape "
+        f"(inputs, {', '.join(map(str, shape))})"
+    )
