@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -14,11 +14,14 @@ from compress.dataset import Progress
 from compress.errors import ConfigError, ModelError
 from compress.gathering import as_dataset
 from compress.network import Network
+from compress.recorded import log_recorded
 from compress.robust import describe_outliers, input_range
 from hwmodel.counts import plain_workload
+from secure.bundle.batch_specs import BatchBundle
 from secure.bundle.specs import Bundle
 from secure.compiling.compile import compile_network
-from secure.limits import Limits
+from secure.limits import BACKENDS, MODES, Limits
+from secure.throughput.compile import compile_throughput
 from secure.verify.memory import peak_rss_bytes
 
 logger = logging.getLogger(__name__)
@@ -29,51 +32,88 @@ CALIBRATION_IMAGES = 512
 HELD_OUT_ROWS = 10_000
 
 
+@overload
 def compile(
     network: Network,
     data: object,
     limits: Limits | None = None,
     *,
+    mode: Literal["latency"] = "latency",
     seed: int = 0,
     progress: Progress | None = None,
-) -> Bundle:
+) -> Bundle: ...
+@overload
+def compile(
+    network: Network,
+    data: object,
+    limits: Limits | None = None,
+    *,
+    mode: Literal["throughput"],
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> BatchBundle: ...
+@overload
+def compile(
+    network: Network,
+    data: object,
+    limits: Limits | None = None,
+    *,
+    mode: str,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Bundle | BatchBundle: ...
+def compile(
+    network: Network,
+    data: object,
+    limits: Limits | None = None,
+    *,
+    mode: str = "latency",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Bundle | BatchBundle:
     """The bundle of a converted network, calibrated on training images of `data`.
 
     data: what `as_dataset` takes; labels are not used.
     limits: the largest error or share of changed classes, and the most bytes of keys and of a request; the defaults
-    of `Limits` without them. Training rows that are outliers (`compress.robust`) are left out; the report's
-    `warnings` name them. Every warning is logged as well. Plans are priced with the kernel times that `cipherpress
-    calibrate` measured on this machine, or with the committed table where it was not run; the report's `times` says
-    which. Its `compile_seconds` is the time of this call. `compile_peak_bytes` is the largest resident set of this
-    process until now: of everything it did, not of this call alone. If it equals `peak_bytes_before_compile`,
-    compiling stayed below an earlier peak.
+    of `Limits` without them. mode: "latency" for one input at a time, soon; "throughput" for a batch of any number of
+    inputs, thousands at a time, on a server that needs no key.
 
-    Raises: ModelError for a model that is not converted; DataError; ConfigError for limits of another type;
-    CompilationSizeError, before any work, for a network too large to compile within the limits; CompileError,
-    InsecureParametersError, BudgetError, InputShapeError; FormatError for a damaged file of kernel times.
+    Training rows that are outliers (`compress.robust`) are left out; the report's `warnings` name them. Every warning
+    is logged as well. Plans for latency are priced with the kernel times that `cipherpress calibrate` measured on this
+    machine, or with the committed table where it was not run; the report's `times` says which. Its `compile_seconds`
+    is the time of this call. `compile_peak_bytes` is the largest resident set of this process until now: of everything
+    it did, not of this call alone. If it equals `peak_bytes_before_compile`, compiling stayed below an earlier peak.
+
+    Raises: ModelError for a model that is not converted; DataError; ConfigError for limits of another type, another
+    mode, and limits that the mode does not have; CompilationSizeError, before any work, for a network too large to
+    compile within the limits; CompileError, InsecureParametersError, BudgetError, InputShapeError; FormatError for a
+    damaged file of kernel times.
     """
     if not isinstance(network, Network):
         raise ModelError(
             f"network: got {type(network).__name__}; compile takes a Network: convert a model first, "
             "with convert(model, data), or give both to press"
         )
-    check_limits(limits)
+    check_limits(limits, mode)
     data = as_dataset(data)
     started, peak_before = perf_counter(), peak_rss_bytes()
-    times = current_times()
-    bundle = compile_network(
-        network,
-        data.calibration(CALIBRATION_IMAGES, seed).astype(np.float64),
-        held_out=data.x_test[:: -(-len(data.x_test) // HELD_OUT_ROWS)],
-        times=times.engine,
-        seal_times=times.seal,
-        request_times=times.requests,
-        limits=limits or Limits(),
-        accepted=input_range(data.without_outliers().x_train),
-        progress=progress,
-    )
-    added: dict[str, Any] = {
-        "times": times.origin,
+    added: dict[str, Any] = {}
+    evidence: dict[str, Any] = {
+        "held_out": data.x_test[:: -(-len(data.x_test) // HELD_OUT_ROWS)],
+        "limits": limits or Limits(),
+        "accepted": input_range(data.without_outliers().x_train),
+        "progress": progress,
+    }
+    images = data.calibration(CALIBRATION_IMAGES, seed).astype(np.float64)
+    if mode == "throughput":
+        bundle: Bundle | BatchBundle = compile_throughput(network, images, **evidence)
+    else:
+        times = current_times()
+        bundle = compile_network(
+            network, images, times=times.engine, seal_times=times.seal, request_times=times.requests, **evidence
+        )
+        added["times"] = times.origin
+    added |= {
         "plain_workload": plain_workload(network).to_json(),
         "compile_seconds": perf_counter() - started,
         "compile_peak_bytes": peak_rss_bytes(),
@@ -84,12 +124,18 @@ def compile(
         warnings.insert(0, f"data '{data.name}': {describe_outliers(data.outliers, len(data.x_train))}")
     if warnings:
         added["warnings"] = warnings
-    for said in warnings:
-        logger.warning("%s", said)
+    log_recorded(logger, warnings)
     return replace(bundle, report={**bundle.report, **added})
 
 
-def check_limits(limits: object) -> None:
-    """Raises: ConfigError for limits of another type."""
+def check_limits(limits: object, mode: object = "latency") -> None:
+    """Raises: ConfigError for limits of another type, for another mode, and for limits that the mode does not have."""
     if not isinstance(limits, Limits | None):
         raise ConfigError("limits", type(limits).__name__, "None or Limits, such as Limits(max_error=0.5)")
+    if mode not in MODES:
+        raise ConfigError("mode", mode, ", ".join(MODES))
+    if mode == "throughput" and limits is not None:
+        if limits.objective is not None:
+            raise ConfigError("objective", limits.objective, "None in mode throughput, which has least server time")
+        if limits.backends != BACKENDS[0]:
+            raise ConfigError("backends", limits.backends, f"{BACKENDS[0]} in mode throughput, which SEAL cannot run")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from torch import nn
@@ -21,11 +22,14 @@ from compress.model.unhooked import unhooked_copy
 from compress.network import Network
 from compress.press.pressing import pressed
 from compress.press.setting import Setting
+from compress.recorded import log_recorded, unlogged
 from compress.scores import scoring_of
 from compress.training.loop import predict
 from compress.training.objective import settled_for
 from secure.bundle.specs import Bundle
 from secure.limits import Limits
+
+logger = logging.getLogger(__name__)
 
 
 def press(
@@ -51,9 +55,11 @@ def press(
     check_given(model, setting, limits, seed)
     model, rows = settled_rows(model, data)
     current_times()  # a damaged file is refused before anything is trained
-    network = pressed(model, rows, setting or Setting(), augment=augment, seed=seed, progress=progress)
-    bundle = compile_bundle(network, rows, limits, seed=seed, progress=progress)
-    return with_scores(bundle, network, model, rows)
+    with unlogged():  # training and compiling both name the outliers
+        network = pressed(model, rows, setting or Setting(), augment=augment, seed=seed, progress=progress)
+        bundle = compile_bundle(network, rows, limits, seed=seed, progress=progress)
+    log_recorded(logger, recorded_warnings(bundle))
+    return with_scores(bundle, network, model, rows, after=network.about["score_after"])
 
 
 def settled_rows(model: nn.Module | CompressedModel, data: object) -> tuple[nn.Module | CompressedModel, Dataset]:
@@ -67,17 +73,32 @@ def settled_rows(model: nn.Module | CompressedModel, data: object) -> tuple[nn.M
     return model, settled_for(module_of(model), rows, trust_labels=isinstance(model, CompressedModel))[0]
 
 
-def with_scores(bundle: Bundle, network: Network, model: nn.Module | CompressedModel, data: Dataset) -> Bundle:
+def recorded_warnings(bundle: Bundle) -> list[str]:
+    """The warnings of a bundle's network and of its plan, each once."""
+    found = [*bundle.report.get("about", {}).get("warnings", ()), *bundle.report.get("warnings", ())]
+    return list(dict.fromkeys(found))
+
+
+def with_scores(
+    bundle: Bundle,
+    network: Network,
+    model: nn.Module | CompressedModel,
+    data: Dataset,
+    *,
+    after: float | None = None,
+) -> Bundle:
     """The bundle with the scores of its model and its network, on all test rows, in its report.
 
-    Without labels the network is compared with what the model answers.
+    Without labels the network is compared with what the model answers. after: the network's score on these rows, where
+    it is known.
     """
     scoring = scoring_of(network.about)
     given = replace(scoring, threshold=network.about.get("threshold_before", scoring.threshold))
     answers = predict(module_of(model), data.x_test)
     wanted = given.wanted(answers) if data.y_test is None else data.y_test
     plain = given.measured(answers, wanted)
-    after = scoring.measured(network_outputs(network, data.x_test), wanted)
+    if after is None:
+        after = scoring.measured(network_outputs(network, data.x_test), wanted)
     about = {
         **bundle.report.get("about", {}),
         "test_images": len(data.x_test),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from math import inf
 
 from torch import nn
 
 from cipherpress.compiled import compile as compile_bundle
-from cipherpress.pressed import check_given, settled_rows, with_scores
+from cipherpress.pressed import check_given, recorded_warnings, settled_rows, with_scores
 from compress.blocks.patterns import parse_patterns
 from compress.checks import is_number, is_whole, tuple_of_names
 from compress.dataset import Dataset, Progress
@@ -20,10 +21,13 @@ from compress.press.pressing import with_epochs
 from compress.press.search import search as search_settings
 from compress.press.setting import Setting
 from compress.press.target import Costs, Found, Target
+from compress.recorded import log_recorded, unlogged
 from compress.training.held_out import hold_out
 from secure.bundle.specs import Bundle
 from secure.limits import Limits
 from secure.seal.sizes import ciphertext_bytes, evaluation_keys_bytes
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +76,7 @@ def press_for(
     the shortest round trip is taken if its server time is within the target.
 
     The result's `met` and `verdict` say whether the target is met. `bundle` is what was found or comes closest, with
-    its accuracy on all test images in the report.
+    its accuracy on all test images in the report. Warnings of other candidates are not logged.
     Raises: ModelError for a model of another type; ConfigError; what convert and compile raise when not even the
     uncompressed network goes through.
     """
@@ -97,11 +101,14 @@ def press_for(
 
     maker = Candidates(model, held, compiled, max_error=limits.max_error, augment=augment, seed=seed)
     start = with_epochs(model, held, setting or Setting().uncompressed())
-    found = search_settings(
-        maker, target, start, search.families, max_trials=search.max_trials, minutes=search.minutes, progress=progress
-    )
+    with unlogged():  # by candidates that are not taken
+        found = search_settings(
+            maker, target, start, search.families, max_trials=search.max_trials, minutes=search.minutes,
+            progress=progress,
+        )  # fmt: skip
     network, bundle = found.best.outcome
     about = {**bundle.report["about"], "accuracy_held_out": found.best.accuracy}
+    log_recorded(logger, recorded_warnings(bundle))
     finished = replace(bundle, report={**bundle.report, "about": about, "targets": found.as_json()})
     return found.with_bundle(with_scores(finished, network, model, rows))
 

@@ -30,6 +30,7 @@ from compress.model.compressed import CompressedModel, module_of, source_record
 from compress.model.precision import precision
 from compress.model.unhooked import unhooked_copy
 from compress.network import Network
+from compress.recorded import log_recorded
 from compress.robust import describe_outliers
 from compress.training.augment import DigitAugment, distortable
 from compress.training.loop import predict
@@ -113,7 +114,7 @@ def _warnings(data: Dataset) -> list[str]:
     if not data.outliers:
         return []
     said = f"data '{data.name}': {describe_outliers(data.outliers, len(data.x_train))}"
-    logger.warning("%s", said)
+    log_recorded(logger, [said])
     return [said]
 
 
@@ -196,8 +197,7 @@ def _checked_scores(network: Network, given: NDArray[Any], lesson: Lesson) -> di
     outputs = checked_outputs(network, data.x_test, "test")
     check_score(scoring, given, outputs, wanted)
     warnings = score_warnings(scoring, given, outputs, wanted, lesson.conversion.degree or DEFAULT_DEGREE)
-    for said in warnings:
-        logger.warning("%s", said)
+    log_recorded(logger, warnings)
     found = objective.scores(objective.score(given, wanted), objective.score(outputs, wanted)) | {
         "labels_used": objective.label_share > 0,
         "test_images": len(data.x_test),
