@@ -31,34 +31,44 @@ def modulo(values: Array, prime: int) -> Array:
     return np.where(rest > half, rest - prime, np.where(rest < -half, rest + prime, rest))
 
 
-def column_slices(layer: Linear, columns: int, prime: int) -> tuple[tuple[int, int], ...]:
-    """Ranges of columns over which a row's products and what is carried into the range add up exactly.
+def code_limit(layer: Linear, prime: int) -> int:
+    """The largest sum of |codes| over which the products of a row, and what is carried into the sum, add up exactly.
 
-    In each range (1 + sum of |codes| of a row) * (q / 2 + SLACK) is below 2^53: the sum starts at a reduced residue.
-    As few ranges as there can be, since each but the last is as long as possible.
-    Raises: PlanError when a single product may leave the exact range.
+    (1 + sum) * (q / 2 + SLACK) is below 2^53: the sum starts at a reduced residue.
+    Raises: PlanError when a single code of the layer is larger.
     """
     limit = EXACT // (prime // 2 + SLACK) - 1
-    rows = np.repeat(np.arange(layer.features), np.diff(layer.starts))
-    order = np.argsort(layer.columns, kind="stable")
-    sorted_rows, sorted_columns = rows[order], layer.columns[order]
-    sizes = np.abs(layer.codes.astype(np.int64))[order]
-    if len(sizes) and sizes.max() > limit:
+    largest = int(np.abs(layer.codes.astype(np.int64)).max(initial=0))
+    if largest > limit:
         raise PlanError(
             layer.layer,
-            f"a code of {sizes.max()} times residues of a prime of {prime.bit_length()} bits leaves float64's exact "
-            f"range of 53 bits; allowed: codes up to {limit}; use smaller primes or fewer bits per code",
+            f"a code of {largest} times residues of a prime of {prime.bit_length()} bits leaves float64's exact range "
+            f"of 53 bits; allowed: codes up to {limit}; use smaller primes or fewer bits per code",
         )
-    firsts = np.searchsorted(sorted_columns, np.arange(columns + 1))
-    if np.bincount(sorted_rows, weights=sizes, minlength=1).max(initial=0) <= limit:
+    return limit
+
+
+def row_sums(layer: Linear) -> NDArray[np.int64]:
+    """(features,) the sum of |codes| of every row."""
+    sums = np.concatenate([[0], np.cumsum(np.abs(layer.codes.astype(np.int64)))])
+    return sums[layer.starts[1:]] - sums[layer.starts[:-1]]
+
+
+def column_slices(layer: Linear, columns: int, limit: int) -> tuple[tuple[int, int], ...]:
+    """Ranges of columns in which no row's sum of |codes| is above the limit, as few as there can be.
+
+    limit: at least the largest |code|.
+    """
+    if row_sums(layer).max(initial=0) <= limit:
         return ((0, columns),)
-    slices, start, sums = [], 0, np.zeros(layer.features, dtype=np.int64)
-    for column in range(columns):
-        inside = slice(firsts[column], firsts[column + 1])
-        sums[sorted_rows[inside]] += sizes[inside]
-        if sums.max() > limit:
-            slices.append((start, column))
-            start = column
-            sums[:] = 0
-            sums[sorted_rows[inside]] = sizes[inside]
-    return (*slices, (start, columns))
+    rows = np.repeat(np.arange(layer.features), np.diff(layer.starts))
+    sums = np.zeros((columns + 1, layer.features), dtype=np.int64)
+    np.add.at(sums, (layer.columns + 1, rows), np.abs(layer.codes.astype(np.int64)))
+    np.cumsum(sums, axis=0, out=sums)
+    slices, start = [], 0
+    while start < columns:
+        over = np.any(sums[start:] - sums[start] > limit, axis=1)
+        end = start + int(np.argmax(over)) - 1 if over.any() else columns
+        slices.append((start, end))
+        start = end
+    return tuple(slices)

@@ -110,6 +110,19 @@ def select(
 
 
 @kernel
+def copy_chunk(
+    source: Array, start: int, step: int, work: Array, stride: int, rows: int, parts: int, chunk: int
+) -> None:
+    """Residues from outside to the start of the workspace, part by part. start: of the first part in the source. step:
+    from part to part."""
+    for row in range(rows):
+        for part in range(parts):
+            for position in range(0, chunk, LANES):
+                x = load(source, start + (row * parts + part) * step + position)
+                store(work, row * stride + part * chunk + position, x)
+
+
+@kernel
 def add_reduced(
     work: Array, source: int, target: int, stride: int, features: int, width: int,
     prime: float, inverse: float,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count
 from threading import Lock
 
@@ -20,23 +21,43 @@ from compress.errors import ConfigError, PlanError
 from secure.coded.plan import FRESH_PARTS, BatchPlan
 from secure.engine.buffers import Workspaces
 from secure.residues.constants import MAX_PRIME_BITS, modulo
-from secure.residues.layout import lay_out
+from secure.residues.elementwise import copy_chunk
+from secure.residues.layout import chunk_size, lay_out
 from secure.residues.sparse import PANEL
 from secure.residues.steps import prepare, rows
 
 Array = NDArray[np.float64]
-#: Fills (inputs, 2, positions) with the residues of these positions: fill(first, end, target).
-Fill = Callable[[int, int, Array], None]
-#: What the widest value of a chunk may take, so that it stays in a second-level cache of 512 KB.
-CACHE_BYTES = 400_000
+
+
+@dataclass(frozen=True)
+class InputChunk:
+    """Where the residues of a chunk of positions belong, for kernels as one contiguous array.
+
+    flat: position j of part p of input f is flat[f * stride + p * positions + j]. stride and positions are multiples
+    of eight, flat starts at a cache line.
+    """
+
+    flat: Array
+    stride: int
+    positions: int
+
+    @property
+    def residues(self) -> Array:
+        """(inputs, 2, positions): the same memory, for numpy."""
+        width = FRESH_PARTS * self.positions
+        return self.flat.reshape(-1, self.stride)[:, :width].reshape(-1, FRESH_PARTS, self.positions)
+
+
+#: Writes the centred residues of the positions from the first one on, as many as the chunk takes: fill(first, chunk).
+Fill = Callable[[int, InputChunk], None]
 
 
 class BatchEvaluator:
-    """Runs one plan. Safe for several threads; its constants are prepared once."""
+    """Runs one plan. Several threads may use it; constants are prepared once."""
 
     def __init__(self, plan: BatchPlan, *, threads: int = 1, chunk: int | None = None) -> None:
-        """threads: share the chunks of a block. chunk: positions at a time, a power of two from 32 to N; by default as
-        many as fit into the cache.
+        """threads: they share the chunks of a block. chunk: positions at a time, a power of two from 32 to N; by
+        default as many as fit into the cache.
 
         Raises: PlanError for a plan that float64 cannot run exactly. ConfigError for wrong threads or chunk.
         """
@@ -50,7 +71,7 @@ class BatchEvaluator:
             if prime.bit_length() > MAX_PRIME_BITS:
                 raise PlanError(
                     None,
-                    f"coeff_modulus: a prime of {prime.bit_length()} bits; float64 is exact up to {MAX_PRIME_BITS}; "
+                    f"coeff_modulus: a prime has {prime.bit_length()} bits; products are exact up to {MAX_PRIME_BITS}; "
                     "use smaller primes",
                 )
         self.plan, self.threads, self.chunk = plan, threads, chunk
@@ -60,61 +81,53 @@ class BatchEvaluator:
         self._pool = ThreadPoolExecutor(threads - 1, "cipherpress-chunks") if threads > 1 else None
 
     def run(self, prime_index: int, residues: Array) -> Array:
-        """(outputs, parts, N): the results of (inputs, 2, N) residues modulo one prime, both centred float64."""
+        """(outputs, parts, N): the results of (inputs, 2, N) residues modulo one prime, both centred float64.
+
+        Raises: ValueError for residues of another shape or type.
+        """
         wanted = (self.plan.inputs, FRESH_PARTS, self.plan.params.poly_modulus_degree)
         if residues.shape != wanted or residues.dtype != np.float64:
             raise ValueError(f"residues: {residues.dtype} {residues.shape}; the plan takes float64 {wanted}")
+        flat, (inputs, parts, degree) = np.ascontiguousarray(residues).reshape(-1), residues.shape
 
-        def fill(first: int, end: int, target: Array) -> None:
-            target[...] = residues[:, :, first:end]
+        def fill(first: int, chunk: InputChunk) -> None:
+            copy_chunk(flat, first, degree, chunk.flat, chunk.stride, inputs, parts, chunk.positions)
 
         return self.run_filled(prime_index, fill)
 
     def run_filled(self, prime_index: int, fill: Fill) -> Array:
-        """The same, of residues that `fill` writes chunk by chunk where they are used. Several threads may call it."""
+        """The same for residues that `fill` writes chunk by chunk where they are used. Several threads call it."""
         degree = self.plan.params.poly_modulus_degree
         result = np.empty((self.plan.outputs, self.plan.parts[-1], degree))
-        chunks = count()
+        firsts = map(self.chunk.__mul__, count())  # next() of it is atomic
         with _BLAS.limited():
             helpers = [
-                self._pool.submit(self._take_chunks, chunks, prime_index, fill, result)
+                self._pool.submit(self._take_chunks, firsts, prime_index, fill, result)
                 for _ in range(self.threads - 1)
                 if self._pool is not None
             ]
             try:
-                self._take_chunks(chunks, prime_index, fill, result)
+                self._take_chunks(firsts, prime_index, fill, result)
             finally:
                 for helper in helpers:
                     helper.result()
         return result
 
-    def _take_chunks(self, chunks: Iterator[int], prime_index: int, fill: Fill, result: Array) -> None:
+    def _take_chunks(self, firsts: Iterator[int], prime_index: int, fill: Fill, result: Array) -> None:
         """Run chunks until none is left."""
         prime, calls = self.plan.params.data_primes[prime_index], self._calls[prime_index]
         source, target = self._layout.places[0], self._layout.places[-1]
         work = self._workspaces.take()
         try:
-            inputs = rows(work, source).reshape(source.features, source.parts, self.chunk, copy=False)
-            outputs = rows(work, target).reshape(target.features, target.parts, self.chunk, copy=False)
-            for first in map(lambda index: index * self.chunk, chunks):
-                if first >= result.shape[-1]:
-                    return
-                fill(first, first + self.chunk, inputs)
+            inputs = InputChunk(work[: source.features * source.stride], source.stride, self.chunk)
+            outputs = rows(work, target).reshape(target.features, target.parts, self.chunk)
+            while (first := next(firsts)) < result.shape[-1]:
+                fill(first, inputs)
                 for call in calls:
                     call(work)
                 result[:, :, first : first + self.chunk] = modulo(outputs, prime)
         finally:
             self._workspaces.give(work)
-
-
-def chunk_size(plan: BatchPlan) -> int:
-    """Positions of a chunk whose widest value, with what it is computed from, fits into the cache."""
-    features = [plan.inputs, *(step.features for step in plan.steps)]
-    widest = max(count * parts for count, parts in zip(features, plan.parts, strict=True))
-    chunk = PANEL
-    while chunk < plan.params.poly_modulus_degree and 2 * chunk * widest * 8 <= CACHE_BYTES:
-        chunk *= 2
-    return chunk
 
 
 class _SingleThreadedBlas:

@@ -13,6 +13,8 @@ from secure.coded.plan import BatchPlan
 from secure.engine.buffers import LINE_BYTES
 
 LINE = LINE_BYTES // 8
+#: What the widest value of a chunk may take.
+CACHE_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,16 @@ class WorkspaceLayout:
     places: tuple[Place, ...]
     scratch: tuple[Place, ...]
     size: int
+
+
+def chunk_size(plan: BatchPlan) -> int:
+    """Positions of a chunk, a power of two from 32 on, so that its widest value fits into the cache."""
+    features = [plan.inputs, *(step.features for step in plan.steps)]
+    widest = max(count * parts for count, parts in zip(features, plan.parts, strict=True))
+    chunk = 32
+    while chunk < plan.params.poly_modulus_degree and 2 * chunk * widest * 8 <= CACHE_BYTES:
+        chunk *= 2
+    return chunk
 
 
 def row_stride(width: int) -> int:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from secure.coded.plan import BatchPlan, Linear, Product, Quadratic, Select, Step, Sum
 from secure.residues import elementwise
-from secure.residues.constants import column_slices, modulo
+from secure.residues.constants import code_limit, column_slices, modulo
 from secure.residues.layout import Place, WorkspaceLayout
-from secure.residues.sparse import BLOCK_COLUMNS, sparse_product
+from secure.residues.sparse import sparse_product, sparse_runs
 from secure.residues.times import dense_is_faster
 
 Array = NDArray[np.float64]
@@ -30,12 +29,11 @@ def prepare(plan: BatchPlan, layout: WorkspaceLayout, prime: int) -> tuple[Call,
         sources = [layout.places[source] for source in step.sources]
         target, scratch = layout.places[index + 1], layout.scratch[index + 1]
         if isinstance(step, Linear):
-            slices = column_slices(step, sources[0].features, prime)
-            bias = modulo(step.bias, prime)
+            limit, bias = code_limit(step, prime), modulo(step.bias, prime)
             made = (
-                _dense(step, slices, bias, sources[0], target, scratch, prime)
-                if dense_is_faster(step, sources[0].features, len(slices))
-                else _sparse(step, slices, bias, sources[0], target, prime)
+                _dense(step, limit, bias, sources[0], target, scratch, prime)
+                if dense_is_faster(step, sources[0].features, limit)
+                else _sparse(step, limit, bias, sources[0], target, prime)
             )
         else:
             made = _elementwise(step, sources, target, prime)
@@ -49,12 +47,10 @@ def rows(work: Array, place: Place) -> Array:
     return whole.reshape(place.features, place.stride)[:, : place.width]
 
 
-def _dense(
-    step: Linear, slices: tuple[tuple[int, int], ...], bias: Array, source: Place, target: Place, scratch: Place,
-    prime: int,
-) -> Call:  # fmt: skip
+def _dense(step: Linear, limit: int, bias: Array, source: Place, target: Place, scratch: Place, prime: int) -> Call:
     matrix = np.zeros((step.features, source.features))
     matrix[np.repeat(np.arange(step.features), np.diff(step.starts)), step.columns] = step.codes
+    slices = column_slices(step, source.features, limit)
     pieces = [(first, end, np.ascontiguousarray(matrix[:, first:end])) for first, end in slices]
     p, i = float(prime), 1 / prime
 
@@ -73,34 +69,11 @@ def _dense(
     return run
 
 
-def _sparse(
-    step: Linear, slices: tuple[tuple[int, int], ...], bias: Array, source: Place, target: Place, prime: int
-) -> Call:
-    starts, columns, codes, reduce_after = _blocks(step, slices)
-    offsets = columns * source.stride
-    constants = (starts, offsets, codes, bias, reduce_after, float(prime), 1 / prime)
-
-    def run(work: Array) -> None:
-        sparse_product(
-            work, source.start, target.start, target.stride, target.width, target.chunk, *constants
-        )  # fmt: skip
-
-    return run
-
-
-def _blocks(step: Linear, slices: tuple[tuple[int, int], ...]) -> tuple[Any, ...]:
-    """The codes block of columns after block of columns: starts, columns, codes, and which blocks end a slice."""
-    edges = sorted({edge for first, end in slices for edge in (*range(first, end, BLOCK_COLUMNS), end)})
-    row_of = np.repeat(np.arange(step.features), np.diff(step.starts))
-    block_of = np.searchsorted(edges, step.columns, side="right") - 1
-    order = np.lexsort((step.columns, row_of, block_of))
-    blocks = len(edges) - 1
-    counts = np.bincount(block_of * step.features + row_of, minlength=blocks * step.features)
-    ends = np.concatenate([[0], np.cumsum(counts)])
-    starts = np.stack([ends[block * step.features : (block + 1) * step.features + 1] for block in range(blocks)])
-    slice_ends = {end for _, end in slices}
-    reduce_after = np.array([end in slice_ends for end in edges[1:]])
-    return starts, step.columns[order].astype(np.int64), step.codes[order].astype(np.float64), reduce_after
+def _sparse(step: Linear, limit: int, bias: Array, source: Place, target: Place, prime: int) -> Call:
+    made = sparse_runs(step, source.features, limit)
+    constants = made.runs, made.columns * source.stride, made.codes, bias, float(prime), 1 / prime
+    where = source.start, target.start, target.stride, target.width, target.chunk
+    return lambda work: sparse_product(work, *where, *constants)
 
 
 def _elementwise(step: Step, sources: list[Place], target: Place, prime: int) -> Call:

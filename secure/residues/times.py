@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from secure.coded.plan import Linear
+from secure.residues.constants import row_sums
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +50,18 @@ class BlockTime:
         return self.input_ms + sum(self.layers.values())
 
 
-def linear_ms(layer: Linear, columns: int, slices: int, residues: int, dense: bool, times: ResidueTimes) -> float:
-    """A linear layer on `residues` residues per feature, by BLAS or by the sparse kernel."""
+def linear_ms(layer: Linear, columns: int, limit: int, residues: int, dense: bool, times: ResidueTimes) -> float:
+    """A linear layer on `residues` residues per feature, by BLAS or by the sparse kernel.
+
+    limit: the largest sum of |codes| between two reductions.
+    """
     outputs = layer.features * residues
     if dense:
+        slices = 1 + int(row_sums(layer).max(initial=0)) // limit
         return (outputs * columns * times.dense_ps + outputs * slices * times.reduced_ps) * 1e-9
-    return (layer.nonzeros * residues * times.sparse_ps + outputs * slices * times.row_ps) * 1e-9
+    return (layer.nonzeros * residues * times.sparse_ps + outputs * times.row_ps) * 1e-9
 
 
-def dense_is_faster(layer: Linear, columns: int, slices: int, times: ResidueTimes = TYPICAL_RESIDUE_TIMES) -> bool:
+def dense_is_faster(layer: Linear, columns: int, limit: int, times: ResidueTimes = TYPICAL_RESIDUE_TIMES) -> bool:
     """Whether BLAS is predicted to be faster than the sparse kernel."""
-    return linear_ms(layer, columns, slices, 1, True, times) <= linear_ms(layer, columns, slices, 1, False, times)
+    return linear_ms(layer, columns, limit, 1, True, times) <= linear_ms(layer, columns, limit, 1, False, times)
