@@ -1,0 +1,191 @@
+"""Program -> steps over integers: every value gets scales, every constant becomes a whole number. Pure.
+
+The integers of a value, divided by its scales, are the network's value. The scale of the input is given; from there on
+scales follow (derived):
+
+    linear      scale of the features read / step of the row. Features read together must have one scale.
+    quadratic   square * T / s^2, linear * T / s and constant * T are rounded to whole numbers, T being the new scale.
+                Where one number T / s^2 makes the square of every feature 1 or -1, the square costs no bits. Otherwise
+                T is the smallest scale at which every feature's square is precise to `factor_bits`.
+    product     the product of both scales
+    sum         weight * T / s is rounded, T being the smallest scale at which all factors are precise to `factor_bits`
+
+Rounding of squares, factors and codes is a systematic error: it is the same in every run. Linear and constant terms are
+multiplied with large scales, so that their rounding is far below the noise of encryption.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from compress.errors import LevelBudgetError, PrecisionError
+from secure.coded.forms import Form, LinearForm, ProductForm, Program, QuadraticForm, SelectForm, SumForm
+from secure.coded.plan import Linear, Product, Quadratic, Select, Step, Sum
+from secure.coded.whole import smallest_multiple
+
+Array = NDArray[np.float64]
+
+#: Scales beyond this are of no use in any ring, and float64 ends not far above.
+LARGEST_SCALE = 2.0**900
+#: Codes must fit int32.
+LARGEST_CODE = 2**31 - 1
+#: Scales that differ less than this are one scale.
+SAME = 1e-12
+
+
+@dataclass
+class _Scaling:
+    """steps so far, and the scales of every value, input first. numbers: by value of the program, that of the plan."""
+
+    scales: list[Array]
+    steps: list[Step]
+    factor_bits: int
+
+    def append(self, step: Step) -> int:
+        if not (np.isfinite(step.scales) & (step.scales < LARGEST_SCALE)).all():
+            raise LevelBudgetError(
+                step.layer, "its integers have more bits than the largest ring carries; use fewer activations before it"
+            )
+        self.steps.append(step)
+        self.scales.append(step.scales)
+        return len(self.steps)
+
+
+def scaled(program: Program, input_scale: float, factor_bits: int) -> tuple[Step, ...]:
+    """The steps of a program whose inputs are multiplied by input_scale.
+
+    factor_bits: the precision of factors that bring features of different scales to one.
+    Raises: LevelBudgetError naming the first layer whose scale exceeds every ring; PrecisionError for codes beyond 32
+    bits.
+    """
+    state = _Scaling([np.full(program.inputs, input_scale)], [], factor_bits)
+    numbers = [0]
+    wanted = _mixed(program)
+    for value, form in enumerate(program.forms, start=1):
+        with np.errstate(over="ignore"):
+            numbers.append(_step(replace(form, sources=tuple(numbers[s] for s in form.sources)), wanted[value], state))
+    return tuple(state.steps)
+
+
+def _mixed(program: Program) -> list[bool]:
+    """For every value, whether a linear form adds up several of its features."""
+    found = [False] * (len(program.forms) + 1)
+    for form in program.forms:
+        if isinstance(form, LinearForm) and np.diff(form.codes.indptr).max(initial=0) > 1:
+            found[form.sources[0]] = True
+    return found
+
+
+def _step(form: Form, one_scale: bool, state: _Scaling) -> int:
+    """Append the steps of a form; the number of its value. one_scale: whether its features should have one scale."""
+    match form:
+        case LinearForm():
+            return state.append(_linear(form, state))
+        case QuadraticForm():
+            return state.append(_quadratic(form, one_scale, state))
+        case ProductForm():
+            scales = state.scales[form.sources[0]] * state.scales[form.sources[1]]
+            return state.append(Product(layer=form.layer, sources=form.sources, scales=scales))
+        case SumForm():
+            return _sum(form, state)
+        case SelectForm():
+            return state.append(_select(form, one_scale, state))
+    raise TypeError(f"layer '{form.layer}': {type(form).__name__} has no rule")
+
+
+def _linear(form: LinearForm, state: _Scaling) -> Step:
+    source = state.scales[form.sources[0]]
+    codes = form.codes
+    lengths = np.diff(codes.indptr)
+    rows = np.flatnonzero(lengths)
+    read = source[codes.indices]
+    low, high = np.ones((2, form.features))
+    if len(rows):
+        starts = codes.indptr[rows]
+        low[rows], high[rows] = np.minimum.reduceat(read, starts), np.maximum.reduceat(read, starts)
+    if (high > low * (1 + SAME)).any():
+        used = np.unique(codes.indices)
+        multiple = smallest_multiple(1 / source[used], 0.5**state.factor_bits / 2 / source[used])
+        factors = np.rint(multiple / source)
+        codes = sparse.csr_matrix((codes.data * factors[codes.indices], codes.indices, codes.indptr), shape=codes.shape)
+        high = np.full(form.features, multiple)
+    elif lengths.max(initial=0) <= 1 and (codes.data == 1).all() and not form.bias.any():
+        return _selected(form, high / form.steps)
+    scales = high / form.steps
+    largest = float(scales[rows].max()) if len(rows) else state.scales[0][0]
+    scales[lengths == 0] = largest
+    if np.abs(codes.data).max(initial=0) > LARGEST_CODE:
+        raise PrecisionError(form.layer, "its codes need more than 32 bits; ask for less precision of weights")
+    return Linear(
+        layer=form.layer,
+        sources=form.sources,
+        scales=scales,
+        starts=codes.indptr.astype(np.int64),
+        columns=codes.indices.astype(np.int32),
+        codes=codes.data.astype(np.int32),
+        bias=np.rint(form.bias * scales),
+    )
+
+
+def _selected(form: LinearForm, scales: Array) -> Step:
+    """A linear form that copies features. scales: of the result; those of features that are zero do not matter."""
+    indices = np.full(form.features, -1, dtype=np.int64)
+    indices[np.diff(form.codes.indptr) == 1] = form.codes.indices
+    if (indices >= 0).any():
+        scales = np.where(indices < 0, scales[indices >= 0].max(), scales)
+    return Select(
+        layer=form.layer, sources=form.sources, scales=scales, indices=indices, factors=np.ones(form.features)
+    )
+
+
+def _quadratic(form: QuadraticForm, one_scale: bool, state: _Scaling) -> Step:
+    source = state.scales[form.sources[0]]
+    leading, power = (form.linear, source) if form.is_affine else (form.square, source**2)
+    sizes = np.abs(leading)
+    if not sizes.any():
+        scales = power
+    elif one_scale:
+        tolerance = 0.5**state.factor_bits / 2 * sizes.max() / power
+        scales = np.full(form.features, smallest_multiple(sizes / power, tolerance))
+    else:
+        own = power / np.where(sizes > 0, sizes, np.inf)
+        scales = np.where(sizes > 0, own, own.max())
+    return Quadratic(
+        layer=form.layer,
+        sources=form.sources,
+        scales=scales,
+        square=np.rint(form.square * (scales / source / source)),
+        linear=np.rint(form.linear * (scales / source)),
+        constant=np.rint(form.constant * scales),
+    )
+
+
+def _sum(form: SumForm, state: _Scaling) -> int:
+    ratios = form.weights / np.stack([state.scales[source] for source in form.sources])
+    tolerance = 0.5**state.factor_bits / 2 * np.abs(ratios)
+    multiple = smallest_multiple(ratios.ravel(), tolerance.ravel())
+    scales = np.full(form.features, multiple)
+    value = state.append(Sum(layer=form.layer, sources=form.sources, scales=scales, factors=np.rint(ratios * multiple)))
+    if not form.constant.any():
+        return value
+    nothing, ones = np.zeros(form.features), np.ones(form.features)
+    added = np.rint(form.constant * scales)
+    return state.append(
+        Quadratic(layer=form.layer, sources=(value,), scales=scales, square=nothing, linear=ones, constant=added)
+    )
+
+
+def _select(form: SelectForm, one_scale: bool, state: _Scaling) -> Step:
+    taken = np.concatenate([*(state.scales[source] for source in form.sources), [0.0]])[form.indices]
+    largest = taken.max(initial=0.0) or 1.0
+    scales = np.where(form.indices < 0, largest, taken)
+    factors = np.ones(form.features)
+    if one_scale and scales.max() > scales.min() * (1 + SAME):
+        multiple = smallest_multiple(1 / scales, 0.5**state.factor_bits / 2 / scales)
+        factors = np.rint(multiple / scales)
+        scales = np.full(form.features, multiple)
+    return Select(layer=form.layer, sources=form.sources, scales=scales, indices=form.indices, factors=factors)

@@ -1,0 +1,134 @@
+"""What a network does on rows of inputs: its values, and how far errors of the inputs reach. Independent of scales."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.errors import CalibrationError, InputShapeError
+from compress.network import Network
+from compress.robust import InputRange
+from secure.bounds.edges import edge_inputs
+from secure.bounds.propagate import watched_outputs
+from secure.coded.derivatives import squared_gains
+from secure.coded.forms import LinearForm, Program
+
+Array = NDArray[np.float64]
+Rows = NDArray[np.floating[Any]]
+
+#: The most rows that classes are judged on, and about how many products of numbers running them may take.
+MOST_ROWS, MOST_PRODUCTS = 20_000, 1 << 33
+#: The fewest and the most rows whose errors are computed, and about how many products that may take.
+FEW_ERROR_ROWS, MOST_ERROR_ROWS, ERROR_PRODUCTS = 64, 1024, 1 << 31
+#: Numbers that are held in memory at the same time.
+CHUNK_NUMBERS = 1 << 23
+#: The most outputs whose random errors are computed; others get the largest of theirs.
+RANDOM_OUTPUTS = 32
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Rows that a plan is judged on.
+
+    inputs: (rows, features); outputs: those of the network, (rows, outputs). held_out: whether the network was not
+    trained on them. gains: of the first rows (`secure.coded.derivatives`), (outputs, known rows). largest: the largest
+    absolute outputs, over calibration inputs; edges: the same on inputs at the edge of what is accepted; (outputs,).
+    """
+
+    inputs: Array
+    outputs: Array
+    held_out: bool
+    gains: Array
+    largest: Array
+    edges: Array
+
+    @property
+    def known(self) -> int:
+        """Rows whose errors are computed."""
+        return self.gains.shape[1]
+
+
+def gather(
+    network: Network, program: Program, calibration: Array, held_out: Rows | None, accepted: InputRange
+) -> Evidence:
+    """The evidence from calibration images (images, *input_shape) and held-out ones of the same shape.
+
+    Held-out rows outside the accepted range are left out, since a client refuses them.
+    Raises: InputShapeError and CalibrationError for rows of another shape, with infinite values, or on which the
+    network's values overflow.
+    """
+    flat = calibration.reshape(len(calibration), -1)
+    weights = sum(form.codes.nnz for form in program.forms if isinstance(form, LinearForm)) or 1
+    rows, given = _judged(flat, held_out, accepted, network.input_shape)
+    rows = rows[: max(FEW_ERROR_ROWS, min(MOST_ROWS, MOST_PRODUCTS // weights))]
+    outputs = _outputs(network, rows)
+    watched = watched_outputs(program.forms[-1].features)[:]
+    known = min(len(rows), max(FEW_ERROR_ROWS, min(MOST_ERROR_ROWS, ERROR_PRODUCTS // (weights * len(watched)))))
+    edges = edge_inputs(
+        flat,
+        accepted.low,
+        accepted.high,
+        _weight(program),
+        channels=calibration.shape[1] if calibration.ndim > 2 else 0,
+    )
+    reached = np.abs(_outputs(network, flat))
+    if not np.isfinite(reached).all() or not np.isfinite(outputs).all():
+        raise CalibrationError(network.nodes[-1].name, "its values overflow on calibration inputs; scale its weights")
+    return Evidence(
+        inputs=rows,
+        outputs=outputs,
+        held_out=given,
+        gains=_gains(program, rows[:known], outputs.shape[1], watched),
+        largest=reached.max(axis=0),
+        edges=np.abs(_outputs(network, edges)).max(axis=0),
+    )
+
+
+def _judged(flat: Array, held_out: Rows | None, accepted: InputRange, shape: tuple[int, ...]) -> tuple[Array, bool]:
+    """(rows in random order, whether they were held out)."""
+    rows, given = flat, False
+    if held_out is not None and len(held_out):
+        if held_out.shape[1:] != shape:
+            raise InputShapeError(f"held-out rows: shape {held_out.shape[1:]}; the network takes {shape}")
+        own = np.asarray(held_out, dtype=np.float64).reshape(len(held_out), -1)
+        if not np.isfinite(own).all():
+            raise CalibrationError("input", "held-out rows hold values that are not finite; clean the data")
+        own = own[((own >= accepted.low) & (own <= accepted.high)).all(axis=1)]
+        rows, given = (own, True) if len(own) else (rows, False)
+    return rows[np.random.default_rng(0).permutation(len(rows))], given
+
+
+def _outputs(network: Network, rows: Array) -> Array:
+    """(rows, outputs), a part of the rows at a time."""
+    widest = max(node.size for node in network.nodes)
+    step = max(1, CHUNK_NUMBERS // widest)
+    parts = [
+        network.run(rows[start : start + step].reshape(-1, *network.input_shape)).reshape(
+            len(rows[start : start + step]), -1
+        )
+        for start in range(0, len(rows), step)
+    ]
+    return np.concatenate(parts)
+
+
+def _weight(program: Program) -> Array:
+    """How much each feature moves the values that read the inputs, (features,)."""
+    power = np.zeros(program.inputs)
+    for form in program.forms:
+        if isinstance(form, LinearForm) and form.sources == (0,):
+            scaled = form.codes.multiply(form.steps[:, None])
+            power += np.asarray(scaled.multiply(scaled).sum(axis=0)).ravel()
+    return np.sqrt(power) if power.any() else np.ones(program.inputs)
+
+
+def _gains(program: Program, rows: Array, outputs: int, watched: list[int]) -> Array:
+    widest = max(program.features_of(value) for value in range(len(program.forms) + 1))
+    step = max(1, CHUNK_NUMBERS // (widest * (len(program.forms) + 1)))
+    parts = [squared_gains(program, rows[start : start + step], watched) for start in range(0, len(rows), step)]
+    found = np.concatenate(parts, axis=1)
+    result = np.repeat(found.max(axis=0, keepdims=True), outputs, axis=0)
+    result[watched] = found
+    return result
