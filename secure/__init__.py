@@ -15,13 +15,16 @@ evaluators/   one walk along a Plan, and who follows it in clear
 seal/         SEAL's objects and its evaluator
 engine/       our evaluator of plans
 seeded/       SEAL's seeded ciphertexts without SEAL
+coded/        a network as exact integers, for throughput plans
 residues/     the server's arithmetic of throughput plans
 bundle/       what client and server get, on disk and as text
 kernels/      what a plan costs in kernels
 parties/      client, server, keys, messages, backends
+streams/      client and server of throughput bundles, and their frames
 drafting/     the draft that passes fill in, its layouts and their cost
 bounds/       the noise of a draft and the room in its modulus
 passes/       the passes of the compiler, each with its checker
 compiling/    the search: a Network in, a Bundle out
+throughput/   the choice of scale, ring and primes: a Network in, a BatchBundle out
 verify/       client and server in one process: round trips, worst inputs
 """

@@ -20,7 +20,7 @@ ORDERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("blocks",),
         ("conversion", "joint", "account"),
         ("opq",),
-        ("press",),
+        ("press", "rate"),
     ),
     "secure": (
         ("", "stages"),
@@ -41,6 +41,7 @@ WITHIN_A_LINE = {
     ("compress.graph", "compress.model"),
     ("secure.drafting", "secure.kernels"),
     ("secure.stages", "secure"),
+    ("secure.throughput", "secure.compiling"),
 }
 #: Folders at the top that are not installed.
 NOT_INSTALLED = {"benchmarks", "examples", "docs", "tests", ".ci"}
