@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from compress.dataset import Dataset
+from compress.parts import Part
 
 Rows = NDArray[np.float32]
 Generator = np.random.Generator
@@ -50,6 +53,18 @@ def classes_of_features(
     rows = feature_rows(rng, train_rows + TEST_ROWS, features, heavy_tails=heavy_tails)
     scores = _random_function(rng, rows, classes)
     return _split("features", rows, scores.argmax(axis=1), train_rows)
+
+
+def classes_of_two_inputs(
+    rng: Generator, train_rows: int, features: int, shape: tuple[int, ...], classes: int
+) -> Dataset:
+    """Rows of features with an image each; the class is the largest of random functions of both, added."""
+    count = train_rows + TEST_ROWS
+    rows = feature_rows(rng, count, features)
+    images = pattern_rows(rng, rng.integers(8, size=count), shape).reshape(count, -1)
+    scores = _random_function(rng, rows, classes) + _random_function(rng, images, classes)
+    both = _split("two inputs", np.concatenate([rows, images], axis=1), scores.argmax(axis=1), train_rows)
+    return replace(both, input_parts=(Part("row", (features,)), Part("image", shape)))
 
 
 def one_of_two(rng: Generator, train_rows: int, features: int) -> Dataset:

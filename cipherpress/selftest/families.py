@@ -94,9 +94,12 @@ def _gated(rng: Generator) -> Drawn:
 
 
 def _regression(rng: Generator) -> Drawn:
-    features, outputs = int(rng.integers(6, 33)), int(rng.integers(1, 4))
-    module = networks.dense(rng, features, outputs, int(rng.integers(1, 4)))
-    return Drawn(module, data.numbers_of_features(rng, 800, features, outputs))
+    features, outputs, depth = int(rng.integers(6, 33)), int(rng.integers(1, 4)), int(rng.integers(1, 4))
+    module = networks.dense(rng, features, outputs, depth)
+    rows = data.numbers_of_features(rng, 800, features, outputs)
+    # conversion takes degree 4 by itself for shallow regressions that lose much by quadratics; some take it always
+    degree = 4 if depth < 3 and rng.random() < 0.5 else None
+    return Drawn(module, rows, Conversion(epochs=CONVERT_EPOCHS, batch_size=64, degree=degree))
 
 
 def _one_output(rng: Generator) -> Drawn:
@@ -107,6 +110,12 @@ def _one_output(rng: Generator) -> Drawn:
 def _autoencoder(rng: Generator) -> Drawn:
     features = int(rng.integers(10, 33))
     return Drawn(networks.autoencoder(rng, features), data.rows_to_rebuild(rng, 800, features))
+
+
+def _two_inputs(rng: Generator) -> Drawn:
+    features, shape, classes = int(rng.integers(4, 17)), (1, 6, 6), int(rng.integers(2, 7))
+    module = networks.TwoInputs(rng, features, shape, classes)
+    return Drawn(module, data.classes_of_two_inputs(rng, 800, features, shape, classes))
 
 
 def _few_rows(rng: Generator) -> Drawn:
@@ -140,6 +149,7 @@ FAMILIES: Mapping[str, Callable[[Generator], Drawn]] = MappingProxyType(
         "regression": _regression,
         "one output": _one_output,
         "autoencoder": _autoencoder,
+        "two inputs": _two_inputs,
         "few rows": _few_rows,
         "compressed": _compressed,
     }

@@ -1,8 +1,8 @@
-"""What counts as wrong in a selftest, and its table by family. Pure."""
+"""What counts as wrong in a selftest, its table by family, and what is said below the table. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any
 
@@ -45,6 +45,32 @@ def wrongs(results: Sequence[CaseResult]) -> list[str]:
     return lines
 
 
+def refusals(results: Sequence[CaseResult]) -> list[str]:
+    """Everything that was refused, one line each: networks, and second plans for SEAL."""
+    networks = [(one, "", one.reason) for one in results if one.outcome == "refused"]
+    plans = [(one, ", plan for both backends", one.seal_reason) for one in results if one.seal_plan == "refused"]
+    return [f"{one.family}, seed {one.seed}{what}: {reason}" for one, what, reason in (*networks, *plans)]
+
+
+def summary(results: Sequence[CaseResult]) -> dict[str, Any]:
+    """All that a selftest found, as JSON values."""
+    return {
+        "networks": len(results),
+        "inputs": sum(one.inputs for one in results),
+        "outside": sum(one.outside for one in results),
+        "seal_inputs": sum(one.seal_inputs for one in results),
+        "rows": by_family(results),
+        "cases": [one.as_json() for one in results],
+        "refused": refusals(results),
+        "wrong": wrongs(results),
+    }
+
+
+def remarks(found: Mapping[str, Any]) -> list[str]:
+    """The lines below the table of a summary: what was refused, and what is wrong."""
+    return [f"{name}: {line}" for name in ("refused", "wrong") for line in found[name]]
+
+
 def by_family(results: Sequence[CaseResult]) -> list[dict[str, Any]]:
     """One row per family, in the order of their first network."""
     names = list(dict.fromkeys(result.family for result in results))
@@ -64,6 +90,8 @@ def _row(family: str, own: Sequence[CaseResult]) -> dict[str, Any]:
         "inputs": sum(result.inputs for result in compiled),
         "outside": sum(result.outside for result in compiled),
         "error_over_bound": max((result.largest_ratio for result in compiled), default=None),
+        "seal_networks": sum(result.seal_ratio is not None for result in compiled),
+        "seal_second_plans": sum(result.seal_plan == "second" for result in compiled),
         "seal_error_over_bound": max(
             (result.seal_ratio for result in compiled if result.seal_ratio is not None), default=None
         ),

@@ -7,14 +7,16 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from os import environ
+from resource import RLIMIT_CPU, setrlimit
+from signal import SIGXCPU
 from time import monotonic
 from typing import cast
 
 from cipherpress.selftest.case import CaseResult, run_case
 from compress.dataset import Progress
 
-#: A case that takes longer is stopped and counts as failed.
-TIME_LIMIT_S = 900.0
+#: A case that takes more processor time is stopped and counts as failed; so is one that waits so long by the clock.
+PROCESSOR_LIMIT_S, CLOCK_LIMIT_S = 900, 7200.0
 #: Variables by which linear algebra is kept to one thread, since cases run side by side.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -41,9 +43,9 @@ def _finished(cases: Sequence[tuple[str, int]], inputs: int, workers: int) -> It
             process, (family, seed), begun = running[connection]
             if connection in ready:
                 yield _received(connection, process, family, seed)
-            elif monotonic() - begun > TIME_LIMIT_S:
+            elif monotonic() - begun > CLOCK_LIMIT_S:
                 process.kill()
-                yield CaseResult(family, seed, "failed", f"took more than {TIME_LIMIT_S:.0f} s", seconds=TIME_LIMIT_S)
+                yield CaseResult(family, seed, "failed", f"took more than {CLOCK_LIMIT_S:.0f} s by the clock")
             else:
                 continue
             process.join()
@@ -70,6 +72,7 @@ def _started(case: tuple[str, int], inputs: int) -> tuple[Connection, BaseProces
 
 
 def _send(connection: Connection, family: str, seed: int, inputs: int) -> None:
+    setrlimit(RLIMIT_CPU, (PROCESSOR_LIMIT_S, PROCESSOR_LIMIT_S + 1))
     connection.send(run_case(family, seed, inputs))
     connection.close()
 
@@ -79,4 +82,7 @@ def _received(connection: Connection, process: BaseProcess, family: str, seed: i
         return cast(CaseResult, connection.recv())
     except EOFError:
         process.join()
+        if process.exitcode == -SIGXCPU:
+            reason = f"took more than {PROCESSOR_LIMIT_S} s of processor time"
+            return CaseResult(family, seed, "failed", reason, seconds=PROCESSOR_LIMIT_S)
         return CaseResult(family, seed, "failed", f"its process ended with status {process.exitcode}")

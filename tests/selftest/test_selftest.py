@@ -2,6 +2,8 @@
 
 import json
 import os
+import resource
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +13,7 @@ from click.testing import CliRunner
 from cipherpress.selftest import data, processes
 from cipherpress.selftest.case import CaseResult, run_case, score
 from cipherpress.selftest.families import FAMILIES
-from cipherpress.selftest.judging import by_family, wrongs
+from cipherpress.selftest.judging import by_family, refusals, remarks, summary, wrongs
 from cli import main
 
 GOOD = CaseResult(
@@ -52,9 +54,29 @@ def test_a_refusal_is_counted_but_not_wrong() -> None:
     [row] = by_family([GOOD, refused])
     assert row == {
         "family": "dense", "networks": 2, "compiled": 1, "refused": 1, "failed": 0, "inputs": 1000, "outside": 0,
-        "error_over_bound": 0.5, "seal_error_over_bound": None, "changed": 3, "promised": 3.0,
-        "score_lost": pytest.approx(0.02), "seconds": 2.0, "peak_mb": 1000.0,
+        "error_over_bound": 0.5, "seal_networks": 0, "seal_second_plans": 0, "seal_error_over_bound": None,
+        "changed": 3, "promised": 3.0, "score_lost": pytest.approx(0.02), "seconds": 2.0, "peak_mb": 1000.0,
     }  # fmt: skip
+    assert refusals([GOOD, refused]) == ["dense, seed 1: CompileError: too deep"]
+
+
+def test_plans_of_seal_are_counted_and_their_refusals_named() -> None:
+    same = replace(GOOD, seal_plan="same", seal_inputs=5, seal_ratio=0.3)
+    second = replace(GOOD, seal_plan="second", seal_inputs=5, seal_ratio=0.4)
+    none = replace(GOOD, seed=2, seal_plan="refused", seal_reason="PrecisionError: too large")
+    found = summary([same, second, none])
+    [row] = found["rows"]
+    assert (row["seal_networks"], row["seal_second_plans"], row["seal_error_over_bound"]) == (2, 1, 0.4)
+    assert (found["networks"], found["inputs"], found["seal_inputs"]) == (3, 3000, 10)
+    assert remarks(found) == ["refused: dense, seed 2, plan for both backends: PrecisionError: too large"]
+
+
+def test_remarks_name_what_is_wrong_after_what_is_refused() -> None:
+    refused = CaseResult("dense", 1, "refused", "CompileError: too deep")
+    assert remarks(summary([replace(GOOD, outside=2), refused])) == [
+        "refused: dense, seed 1: CompileError: too deep",
+        "wrong: 2 of 1000 inputs lie outside the bound of their bundle; 1 in 10,000 may",
+    ]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -87,6 +109,8 @@ def test_one_network_end_to_end() -> None:
     assert wrongs([result]) == []
     assert result.inputs == 20
     assert 0 < result.largest_ratio < 1
+    assert (result.seal_plan, result.seal_inputs) == ("second", 2)
+    assert result.seal_ratio is not None and 0 < result.seal_ratio < 1
 
 
 def _die(connection: object, family: str, seed: int, inputs: int) -> None:
@@ -101,6 +125,25 @@ def test_a_case_whose_process_dies_counts_as_failed(monkeypatch: pytest.MonkeyPa
     assert os.environ.get("OMP_NUM_THREADS") == before
 
 
+def _spin(connection: object, family: str, seed: int, inputs: int) -> None:
+    used = int(time.process_time())
+    resource.setrlimit(resource.RLIMIT_CPU, (used + 1, used + 9))
+    while True:
+        pass
+
+
+def test_a_case_that_takes_too_long_counts_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_send", _spin)
+    [result] = processes.run_cases([("dense", 0)], 1, 1, lambda label, share: None)
+    assert (result.outcome, result.reason) == ("failed", "took more than 900 s of processor time")
+
+
+def test_a_case_that_waits_too_long_counts_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "CLOCK_LIMIT_S", 0.0)
+    [result] = processes.run_cases([("dense", 0)], 1, 1, lambda label, share: None)
+    assert (result.outcome, result.reason) == ("failed", "took more than 0 s by the clock")
+
+
 def test_an_unknown_family_is_refused() -> None:
     done = CliRunner().invoke(main, ["selftest", "--family", "dents"])
     assert done.exit_code == 1
@@ -110,10 +153,20 @@ def test_an_unknown_family_is_refused() -> None:
 
 
 @pytest.mark.slow
+def test_a_regression_by_polynomials_of_degree_four_end_to_end() -> None:
+    result = run_case("regression", 2, 20)
+    assert (result.outcome, result.reason, result.degree) == ("compiled", "", 4)
+    assert wrongs([result]) == []
+    assert 0 < result.largest_ratio < 1
+
+
+@pytest.mark.slow
 def test_sixty_networks_keep_every_promise() -> None:
     done = CliRunner().invoke(main, ["selftest", "--json"])
     found = json.loads(done.stdout)
     assert found["wrong"] == []
     assert done.exit_code == 0
-    assert found["networks"] == 60
+    assert found["networks"] == 4 * len(FAMILIES)
     assert [row["family"] for row in found["rows"]] == list(FAMILIES)
+    assert all(case["seal_plan"] in ("same", "second") for case in found["cases"] if case["outcome"] == "compiled")
+    assert {case["degree"] for case in found["cases"] if case["family"] == "regression"} >= {2, 4}
