@@ -9,6 +9,7 @@ convolutions.py      convolutions and windows in numpy
 network_file.py      a Network on disk
 node_shapes.py       do a node's fields fit each other: asked of every network from a file
 checks.py            checks that options share: numbers, names, seeds
+recorded.py          warnings that stand in a result and are logged once
 robust.py            which training rows are outliers, and the range of inputs that the others support
 tasks.py             the tasks that a network may have, and the names of scores
 scores.py            how outputs are read, and their score
@@ -16,6 +17,7 @@ labels.py            labels of every kind, brought into the form that a network 
 parts.py             several inputs or outputs as one flat row, and back
 dataset.py           data sets, and the type of progress callbacks
 gathering.py         arrays, tuples, tensors and DataLoaders as data sets
+front.py             a public transform that the client applies, and the network behind it
 coefficients.py      arithmetic on the coefficients of polynomials
 completed_square.py  quadratics with their square completed
 pareto.py            undominated points
@@ -32,4 +34,5 @@ joint/               joint power-of-two quantization (DJQ)
 account/             what a compressed model weighs
 opq/                 one-shot pruning and quantization
 press/               the methods in a row, and the search over their settings
+rate/                the search for a network of a wanted rate, or within a loss
 """

@@ -5,6 +5,7 @@ options.py       options that several commands share
 command.py       what every subcommand has
 artifacts.py     MODEL, DATA, BUNDLE and output arguments
 compressing.py   train, compress, convert
+rates.py         --target-rate and --max-loss of compress
 pressing.py      compile, press
 exporting.py     export
 parties.py       keygen, encrypt, run, decrypt

@@ -18,6 +18,7 @@ from cipherpress.commands.options import (
     output_options,
     seed_option,
 )
+from cipherpress.commands.rates import Rates, rate_options, search_lines
 from compress.blocks.options import COST_NAMES
 from compress.opq.options import DEFAULT_BITS, DEFAULT_SPARSITY
 from compress.tasks import SCORE_WORDS
@@ -60,19 +61,19 @@ def train_command(
     out.result(record, f"{word} {record['score_plain']:.4f} on {record['images']} test images; saved {output.path}")
 
 
+#: Of fine-tuning after a method, where no rate is searched.
+DEFAULT_EPOCHS = 2
+
+
 class Methods:
     """What --method and its options ask for, checked before any work."""
 
-    def __init__(self, methods: tuple[str, ...], sparsity: float | None, target_rate: float | None, **options: Any):
-        if sparsity is not None and target_rate is not None:
-            raise click.UsageError("--sparsity and --target-rate exclude each other; give one")
-        if target_rate is not None and "opq" not in methods:
-            raise click.UsageError("--target-rate is an option of opq; give --sparsity, or --method opq too")
-        self.methods, self.target_rate = methods, target_rate
+    def __init__(self, methods: tuple[str, ...], sparsity: float | None, bits: float | None, **options: Any):
+        self.methods, self.given_sparsity, self.given_bits = methods, sparsity, bits
         self.sparsity = DEFAULT_SPARSITY if sparsity is None else sparsity
         self.block, self.cost = options.pop("block"), options.pop("cost")
-        self.activation_bits = options.pop("activation_bits")
-        self.codebook = options
+        self.activation_bits, self.epochs = options.pop("activation_bits"), options.pop("epochs")
+        self.codebook = {"bits": DEFAULT_BITS if bits is None else bits, **options}
         self._check()
 
     def _check(self) -> None:
@@ -85,17 +86,22 @@ class Methods:
         check_blocks(sparsity=self.sparsity, block=self.block, cost=self.cost)
         check_joint(bits=self.activation_bits)
 
+    def check_with(self, rates: Rates) -> None:
+        """Raises: UsageError for options that do not go together."""
+        of_one_shot = {name: self.codebook[name] for name in ("granularity", "objective")}
+        rates.check(self.methods, self.given_sparsity, of_one_shot)
+
     def apply(
         self,
+        rates: Rates,
         start: nn.Module | CompressedModel,
         data: Dataset,
         *,
-        epochs: int,
         augment: bool,
         seed: int,
         out: Output,
     ) -> CompressedModel:
-        """The model after every method in turn; `epochs` of fine-tuning after each but joint quantization.
+        """The model after every method in turn; epochs of fine-tuning after each but joint quantization and a search.
 
         Fine-tuning learns from labels that name classes, and from the given model where there are none.
         """
@@ -103,8 +109,13 @@ class Methods:
         from compress.press.pressing import learns_from_labels
 
         model, teacher = start, None if learns_from_labels(data) else module_of(start)
+        epochs = DEFAULT_EPOCHS if self.epochs is None else self.epochs
         for method in self.methods:
-            small = self._apply_one(method, model, data, seed, out)
+            if method == "opq" and rates.searched:
+                recipe = {"bits": self.given_bits, "epochs": self.epochs, "activation_bits": self.activation_bits}
+                model = small = rates.search(model, data, recipe, augment=augment, seed=seed, out=out)
+                continue
+            small = self._apply_one(method, model, data, rates.target_rate, seed, out)
             if epochs and method != "joint":
                 with out.progress("fine-tune") as progress:
                     small = cp.finetune(
@@ -114,7 +125,13 @@ class Methods:
         return small
 
     def _apply_one(
-        self, method: str, model: nn.Module | CompressedModel, data: Dataset, seed: int, out: Output
+        self,
+        method: str,
+        model: nn.Module | CompressedModel,
+        data: Dataset,
+        target_rate: float | None,
+        seed: int,
+        out: Output,
     ) -> CompressedModel:
         if method == "blocks":
             with out.progress("prune blocks") as progress:
@@ -124,11 +141,11 @@ class Methods:
         if method == "joint":
             with out.progress("joint quantization") as progress:
                 return cp.joint_quantize(model, data, bits=self.activation_bits, seed=seed, progress=progress)
-        if self.target_rate is None:
+        if target_rate is None:
             return cp.opq(model, sparsity=self.sparsity, **self.codebook)
         from compress.opq.target_rate import opq_at_rate
 
-        return opq_at_rate(model, self.target_rate, **self.codebook)
+        return opq_at_rate(model, target_rate, **self.codebook)
 
 
 method_options = Group(
@@ -149,15 +166,9 @@ method_options = Group(
             help=f"Share of weights that goes; for blocks, share of cost.  [default: {DEFAULT_SPARSITY:g}]",
         ),
         click.option(
-            "--target-rate",
-            type=click.FloatRange(1, min_open=True),
-            help="Instead of --sparsity: how many times smaller, everything counted.",
-        ),
-        click.option(
             "--bits",
-            default=DEFAULT_BITS,
-            show_default=True,
-            help="Mean bits of a weight that stays.",
+            type=float,
+            help=f"Mean bits of a weight that stays.  [default: {DEFAULT_BITS:g}; by rate in a search]",
         ),
         click.option(
             "--granularity",
@@ -194,6 +205,12 @@ method_options = Group(
             show_default=True,
             help="Bits that joint gives activations, and weights that have no codebook.",
         ),
+        click.option(
+            "--epochs",
+            type=click.IntRange(0),
+            help="Fine-tuning on the fixed codebook (not after joint).  "
+            f"[default: {DEFAULT_EPOCHS}; after the last shot of a search 15, or more for few rows]",
+        ),
     ),
 )
 
@@ -202,13 +219,7 @@ method_options = Group(
 @model_options
 @data_options
 @method_options
-@click.option(
-    "--epochs",
-    type=click.IntRange(0),
-    default=2,
-    show_default=True,
-    help="Fine-tuning on the fixed codebook (not after joint).",
-)
+@rate_options
 @augment_option
 @output_options
 @seed_option
@@ -217,7 +228,7 @@ def compress_command(
     model: ModelSource,
     source: DataSource,
     methods: Methods,
-    epochs: int,
+    rates: Rates,
     augment: bool,
     output: Destination,
     seed: int,
@@ -229,28 +240,33 @@ def compress_command(
     from compress.training.loop import predict
     from compress.training.objective import settled_for
 
+    methods.check_with(rates)
     output.check_folder()
     start, rows = joined(model.trainable(), source.load())
     data, objective = settled_for(module_of(start), rows, trust_labels=isinstance(start, cp.CompressedModel))
     answers = predict(module_of(start), data.x_test)
     wanted = objective.scoring.wanted(answers) if data.y_test is None else data.y_test
     before = objective.score(answers, wanted)
-    small = methods.apply(start, data, epochs=epochs, augment=augment, seed=seed, out=out)
+    small = methods.apply(rates, start, data, augment=augment, seed=seed, out=out)
     output.save(small)
     # joint quantization states the score of integers, which the weights of its module do not give
     last = small.history[-1]
-    joint = last["method"] == "joint"
-    after = last["score_after"] if joint else objective.score(predict(small.module, data.x_test), wanted)
+    integers = last["method"] in ("joint", "rate-search")
+    after = last["score_after"] if integers else objective.score(predict(small.module, data.x_test), wanted)
     counted, named = account(small), objective.scoring.as_json()
     result = {**counted, "images": len(data.x_test), **named, "score_plain": before, "score_compressed": after}
     if objective.scoring.names_classes:
         result |= {"accuracy_plain": before, "accuracy_compressed": after}
+    notes = ""
+    if last["method"] == "rate-search":
+        result["search"] = {name: value for name, value in last.items() if name not in ("method", "data", "images")}
+        notes = f"{search_lines(last)}\n"
     columns = ["layer", "parameters", "nonzeros", "sparsity", "bits", "compression_rate", "position_encoding"]
     summary = (
         f"{score_line(named, before, after, len(data.x_test))}; "
         f"{counted['compression_rate']:.1f} times smaller, everything counted; saved {output.path}"
     )
-    out.result(result, f"{table(counted['layers'], columns)}\n{summary}")
+    out.result(result, f"{table(counted['layers'], columns)}\n{notes}{summary}")
 
 
 conversion_options = Group(

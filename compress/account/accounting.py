@@ -194,7 +194,7 @@ def parameters_on_grids(model: CompressedModel) -> tuple[int, int]:
         layer for name, layer in prunable_layers(model.module) if name in names and isinstance(layer.bias, Tensor)
     ]
     width = int(step["options"].get("bias_bits", step["options"]["bits"]))
-    nonzero = [_biases(layer) for layer in layers]
+    nonzero = [bias_flags(layer) for layer in layers]
     named = dict(model.module.named_parameters()) | dict(model.module.named_buffers())
     paths = {path for row in step["modules"] for path in row.get("on_grids", ())}
     others = [tensor.numel() for path, tensor in named.items() if path in paths]
@@ -213,7 +213,7 @@ def bias_bits(nonzero: NDArray[np.bool_], fed: NDArray[np.bool_], width: int) ->
     return min(nonzero.size * width, int(np.ceil(flags)) + int(nonzero.sum()) * width)
 
 
-def _biases(layer: nn.Module) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def bias_flags(layer: nn.Module) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which biases are not zero, and which outputs have a weight."""
     weight, bias = layer.weight, layer.bias
     with torch.no_grad():

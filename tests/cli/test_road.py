@@ -57,8 +57,8 @@ def test_every_step_says_what_it_did(road: Road) -> None:
 
 
 @pytest.mark.parametrize("rate", [8.0, 10.0])
-def test_compress_reaches_the_requested_rate(road: Road, tmp_path: Path, rate: float) -> None:
-    options = ("--data", road.data, "--bits", 4, "--target-rate", rate, "--epochs", 0)
+def test_one_shot_reaches_the_requested_rate(road: Road, tmp_path: Path, rate: float) -> None:
+    options = ("--data", road.data, "--bits", 4, "--target-rate", rate, "--epochs", 0, "--one-shot")
     found = call_json("compress", road.path("plain"), "--model", road.factory, *options, "-o", tmp_path / "out")
     assert rate <= found["compression_rate"] < 1.2 * rate
 

@@ -7,7 +7,7 @@ from torch import nn
 from compress.account.accounting import account
 from compress.errors import BudgetError, ConfigError
 from compress.opq.opq import opq
-from compress.opq.target_rate import SPARSITY_STEP, opq_at_rate
+from compress.opq.target_rate import KEPT_FACTOR, opq_at_rate
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def test_the_rate_is_reached_with_the_least_sparsity(net, rate):
     small = opq_at_rate(net, rate, bits=3)
     sparsity = small.history[-1]["options"]["sparsity"]
     assert account(small)["compression_rate"] >= rate
-    less = opq(net, sparsity=max(0.0, sparsity - SPARSITY_STEP), bits=3)
+    less = opq(net, sparsity=max(0.0, 1 - (1 - sparsity) / KEPT_FACTOR), bits=3)
     assert sparsity == 0 or account(less)["compression_rate"] < rate
 
 
