@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from typing import Literal, TypeVar, overload
 
 from torch import nn
 
@@ -26,38 +27,67 @@ from compress.recorded import log_recorded, unlogged
 from compress.scores import scoring_of
 from compress.training.loop import predict
 from compress.training.objective import settled_for
+from secure.bundle.batch_specs import BatchBundle
 from secure.bundle.specs import Bundle
 from secure.limits import Limits
 
 logger = logging.getLogger(__name__)
 
+Made = TypeVar("Made", bound=Bundle | BatchBundle)
 
+
+@overload
 def press(
     model: nn.Module | CompressedModel,
     data: object,
     setting: Setting | None = None,
     limits: Limits | None = None,
     *,
+    mode: Literal["latency"] = "latency",
     augment: bool = True,
     seed: int = 0,
     progress: Progress | None = None,
-) -> Bundle:
+) -> Bundle: ...
+@overload
+def press(
+    model: nn.Module | CompressedModel,
+    data: object,
+    setting: Setting | None = None,
+    limits: Limits | None = None,
+    *,
+    mode: str,
+    augment: bool = True,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Bundle | BatchBundle: ...
+def press(
+    model: nn.Module | CompressedModel,
+    data: object,
+    setting: Setting | None = None,
+    limits: Limits | None = None,
+    *,
+    mode: str = "latency",
+    augment: bool = True,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Bundle | BatchBundle:
     """The bundle of a trained model: blocks pruned, OPQ, fine-tuned, converted and compiled, as `setting` says.
 
     data: what `as_dataset` takes.
     setting: what is done; the defaults of `Setting` without it. After block pruning, conversion distils from the
-    model as it was given. limits: as of `compile`. augment: distort training images (image data only). The report's
-    `about` holds the score of the given model (`score_plain`) and of the converted network (`score_after`), both on all
-    test rows: accuracy, which stands there as `accuracy_plain` and `accuracy_after` too, or what `score` names.
+    model as it was given. limits, mode: as of `compile`; mode "throughput" gives a BatchBundle. augment: distort
+    training images (image data only). The report's `about` holds the score of the given model (`score_plain`) and of
+    the converted network (`score_after`), both on all test rows: accuracy, which stands there as `accuracy_plain` and
+    `accuracy_after` too, or what `score` names.
 
     Raises: ModelError for a model of another type; ConfigError; what the steps raise.
     """
-    check_given(model, setting, limits, seed)
+    check_given(model, setting, limits, seed, mode)
     model, rows = settled_rows(model, data)
     current_times()  # a damaged file is refused before anything is trained
     with unlogged():  # training and compiling both name the outliers
         network = pressed(model, rows, setting or Setting(), augment=augment, seed=seed, progress=progress)
-        bundle = compile_bundle(network, rows, limits, seed=seed, progress=progress)
+        bundle = compile_bundle(network, rows, limits, mode=mode, seed=seed, progress=progress)
     log_recorded(logger, recorded_warnings(bundle))
     return with_scores(bundle, network, model, rows, after=network.about["score_after"])
 
@@ -73,20 +103,20 @@ def settled_rows(model: nn.Module | CompressedModel, data: object) -> tuple[nn.M
     return model, settled_for(module_of(model), rows, trust_labels=isinstance(model, CompressedModel))[0]
 
 
-def recorded_warnings(bundle: Bundle) -> list[str]:
+def recorded_warnings(bundle: Bundle | BatchBundle) -> list[str]:
     """The warnings of a bundle's network and of its plan, each once."""
     found = [*bundle.report.get("about", {}).get("warnings", ()), *bundle.report.get("warnings", ())]
     return list(dict.fromkeys(found))
 
 
 def with_scores(
-    bundle: Bundle,
+    bundle: Made,
     network: Network,
     model: nn.Module | CompressedModel,
     data: Dataset,
     *,
     after: float | None = None,
-) -> Bundle:
+) -> Made:
     """The bundle with the scores of its model and its network, on all test rows, in its report.
 
     Without labels the network is compared with what the model answers. after: the network's score on these rows, where
@@ -109,7 +139,7 @@ def with_scores(
     return replace(bundle, report={**bundle.report, "about": about})
 
 
-def check_given(model: object, setting: object, limits: object, seed: int) -> None:
+def check_given(model: object, setting: object, limits: object, seed: int, mode: object = "latency") -> None:
     """Refuse what `press` and `press_for` cannot work on.
 
     Raises: ModelError for a model of another type; ConfigError.
@@ -120,6 +150,6 @@ def check_given(model: object, setting: object, limits: object, seed: int) -> No
             "it is converted already: give it to compile" if isinstance(model, Network) else "load_model returns one"
         )
         raise ModelError(f"model: got {type(model).__name__}, not a torch module or a CompressedModel; {advice}")
-    check_limits(limits)
+    check_limits(limits, mode)
     if not isinstance(setting, Setting | None):
         raise ConfigError("setting", type(setting).__name__, "None or a Setting, such as Setting(sparsity=0.5)")

@@ -12,6 +12,8 @@ from compress.errors import ConfigError
 ACCEPTABLE_DISAGREEMENT = 6e-3
 
 
+#: What a bundle is compiled for: one input soon, or many inputs at once.
+MODES = ("latency", "throughput")
 #: Which backends must be able to run a plan: the one that is fastest for it, or the engine and SEAL both.
 BACKENDS = ("fastest", "both")
 #: What a search may make least.

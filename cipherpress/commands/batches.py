@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import cipherpress as cp
@@ -58,6 +57,8 @@ def encrypt_batch(
         rows = BatchRows(read_input(source, spec.input_shape, row, spec.interface.input_parts)[None], spec.input_shape)
     if clip:
         rows = replace(rows, low=spec.input_low, high=spec.input_high)
+    from secure.streams.stopwatch import Stopwatch
+
     client, blocks = _client(spec, key), -(-len(rows) // spec.block_images)
     watch = Stopwatch()
     with out.progress("encrypt") as progress:
@@ -91,6 +92,12 @@ def run_batch(out: Output, spec: BatchServerSpec, key: Path | None, source: Path
         raise KeyMismatchError(
             f"{key}: a bundle for throughput has no evaluation key, and its server needs no key; leave out --key"
         )
+    from secure.streams.stopwatch import Stopwatch
+    from secure.streams.warming import kernels_compiled, load_server_kernels
+
+    if not kernels_compiled():
+        out.note("compiling kernels: once per installation, a minute or two")
+    load_server_kernels()
     server, watch = cp.Server(spec, threads=request_threads()), Stopwatch()
     with source.open("rb") as file, out.progress("run") as progress:
         frames = _reported(server.read(file, str(source)), source.stat().st_size, progress)
@@ -161,37 +168,6 @@ def _show_answers(out: Output, interface: Interface, scores: NDArray[np.float64]
     out.result(
         result, f"{table(rows, ['class', 'images', 'share'])}\n{_counted(len(scores), 'image')}; -o saves all scores"
     )
-
-
-class Stopwatch:
-    """The time that making frames takes, without what is paused; and how many frames and images they were."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.blocks = self.images = 0
-
-    def timed(self, frames: Iterator[bytes]) -> Iterator[bytes]:
-        """The frames, each one timed and counted."""
-        from secure.streams.frames import frame_head
-
-        while True:
-            started = perf_counter()
-            frame = next(frames, None)
-            self.seconds += perf_counter() - started
-            if frame is None:
-                return
-            self.blocks += 1
-            self.images += frame_head(frame).images
-            yield frame
-
-    def paused(self, frames: Iterable[bytes]) -> Iterator[bytes]:
-        """The frames; the time that they take is not counted."""
-        started = perf_counter()
-        for frame in frames:
-            self.seconds -= perf_counter() - started
-            yield frame
-            started = perf_counter()
-        self.seconds -= perf_counter() - started
 
 
 def _shared(frames: Iterable[bytes], blocks: int, progress: Progress) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 import cipherpress as cp
-from cipherpress.commands.artifacts import DataSource, load_bundle
+from cipherpress.commands.artifacts import DataSource, load_bundle, load_latency_bundle
 from cipherpress.commands.command import command, request_threads
 from cipherpress.commands.console import Output, fail, pairs, table
 from cipherpress.commands.options import bundle_argument, clip_option, data_options, seed_option
@@ -26,7 +26,7 @@ from cipherpress.commands.options import bundle_argument, clip_option, data_opti
 @clip_option
 def infer_command(out: Output, bundle: Path, source: DataSource, images: int, backend: str | None, clip: bool) -> None:
     """The whole round trip over test images: score, agreement with the plan in clear, times, sizes, energy if it is
-    counted. Data without labels has no score.
+    counted. Data without labels has no score. A bundle for throughput runs all images as one batch.
     """
     from cipherpress.timing.energy import measured_energy
 
@@ -86,7 +86,7 @@ def verify_command(
     """
     from secure.verify.verification import failures, verify_bundle
 
-    loaded = load_bundle(bundle)
+    loaded = load_latency_bundle(bundle, "verify")
     data = source.load()
     with out.progress("verify") as progress:
         result = verify_bundle(

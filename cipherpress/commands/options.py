@@ -15,7 +15,14 @@ import click
 import cipherpress as cp
 from cipherpress.commands.artifacts import DataSource, Destination, ModelSource
 from compress.tasks import TASKS
-from secure.limits import BACKENDS, DEFAULT_COMPILE_BYTES, DEFAULT_COMPILE_SECONDS, DEFAULT_LINK_MBIT_S, OBJECTIVES
+from secure.limits import (
+    BACKENDS,
+    DEFAULT_COMPILE_BYTES,
+    DEFAULT_COMPILE_SECONDS,
+    DEFAULT_LINK_MBIT_S,
+    MODES,
+    OBJECTIVES,
+)
 
 Option = Callable[[Any], Any]
 
@@ -76,6 +83,13 @@ seed_option = click.option(
 augment_option = click.option("--augment/--no-augment", default=True, help="Distort training images (image data only).")
 clip_option = click.option(
     "--clip", is_flag=True, help="Bring values outside the accepted range to its end, and say how many."
+)
+mode_option = click.option(
+    "--mode",
+    type=click.Choice(MODES),
+    default=MODES[0],
+    show_default=True,
+    help="One input at a time, soon; or a batch of any number at once, on a server that needs no key.",
 )
 bundle_argument = click.argument("bundle", type=click.Path(path_type=Path))
 

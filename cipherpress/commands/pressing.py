@@ -17,6 +17,7 @@ from cipherpress.commands.options import (
     Group,
     augment_option,
     data_options,
+    mode_option,
     model_options,
     output_options,
     plan_options,
@@ -24,6 +25,7 @@ from cipherpress.commands.options import (
 )
 from compress.blocks.options import COST_NAMES
 from compress.errors import BudgetError
+from secure.limits import MODES
 
 if TYPE_CHECKING:
     from cipherpress.targeted import Search
@@ -35,21 +37,30 @@ if TYPE_CHECKING:
 DECIDED_BY_SEARCH = ("block", "share", "cost", "sparsity", "finetune_epochs")
 
 
-@command("compile", "cipherpress compile out/friendly --data mnist -o out/bundle")
+@command(
+    "compile",
+    "cipherpress compile out/friendly --data mnist -o out/bundle\n"
+    "  cipherpress compile out/friendly --data mnist --mode throughput -o out/batches",
+)
 @click.argument("model")
 @data_options
+@mode_option
 @plan_options
 @output_options
 @seed_option
 def compile_command(
-    out: Output, model: str, source: DataSource, limits: Limits, output: Destination, seed: int
+    out: Output, model: str, source: DataSource, mode: str, limits: Limits, output: Destination, seed: int
 ) -> None:
-    """Choose packing, scales and parameters for a converted MODEL and write the BUNDLE."""
+    """Choose packing, scales and parameters for a converted MODEL and write the BUNDLE.
+
+    With --mode throughput its integer codes run as they are, on a batch of images with one ciphertext per feature: time
+    follows the non-zeros and the bits of the network.
+    """
     output.check_folder()
     network = load_converted(model)
     data = source.load()
     with out.progress("compile") as progress:
-        bundle = cp.compile(network, data, limits, seed=seed, progress=progress)
+        bundle = cp.compile(network, data, limits, mode=mode, seed=seed, progress=progress)
     output.save(bundle)
     out.result(bundle.report_json(), f"{bundle.explain()}\nsaved {output.path}")
 
@@ -187,10 +198,12 @@ target_options = Group(
 @command(
     "press",
     "cipherpress press mlp --data mnist -o out/bundle\n"
+    "  cipherpress press mlp --data mnist --mode throughput -o out/batches\n"
     "  cipherpress press lenet300 --data mnist --target-ms 9 --min-accuracy 0.985 -o out/fast",
 )
 @model_options
 @data_options
+@mode_option
 @plan_options
 @setting_options
 @augment_option
@@ -201,6 +214,7 @@ def press_command(
     out: Output,
     model: ModelSource,
     source: DataSource,
+    mode: str,
     limits: Limits,
     chosen: Chosen,
     augment: bool,
@@ -218,6 +232,10 @@ def press_command(
     from cipherpress.zoo.presets import press_setting
 
     preset = press_setting(model.spec)
+    if wanted.target is not None and mode != MODES[0]:
+        raise click.UsageError(
+            "the search with --min-accuracy is for --mode latency; give --sparsity and --bits instead"
+        )
     if wanted.target is None:
         setting = chosen.over(preset)
     elif min(limits.keys_bytes, limits.upload_bytes) < inf or set(DECIDED_BY_SEARCH) & set(chosen.given):
@@ -233,7 +251,7 @@ def press_command(
     common: dict[str, Any] = {"augment": augment, "seed": seed}
     if wanted.target is None:
         with out.progress("press") as progress:
-            bundle = cp.press(thing, data, setting, limits, **common, progress=progress)
+            bundle = cp.press(thing, data, setting, limits, mode=mode, **common, progress=progress)
         output.save(bundle)
         accuracies = _accuracies(bundle.report["about"])
         out.result(bundle.report_json(), f"{bundle.explain()}\n{accuracies}\nsaved {output.path}")

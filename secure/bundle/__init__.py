@@ -13,5 +13,7 @@ plan_file.py        plan.json and constants of a plan for latency
 batch_plan_file.py  plan.json and constants of a plan for throughput
 files.py            a bundle of either mode on disk
 report_checks.py    the fields of report.json that code reads, by type
-explain.py          a bundle as text for people
+text.py             what texts about bundles share
+explain.py          a bundle for latency as text for people
+batch_explain.py    a bundle for throughput as text for people
 """

@@ -37,11 +37,10 @@ from secure.bundle.client_parts import (
 )
 from secure.bundle.fields import Fields
 from secure.bundle.interface import read_interface
+from secure.coded.dry import MOST_PARTS
 from secure.coded.plan import FRESH_PARTS
 from secure.params import ENGINE_PRIME_BITS, MAX_PRIME_BITS, check_security
 
-#: The most parts of an answer: those after six squares one after the other.
-MOST_PARTS = 2**6 + 1
 #: The most outputs of a network: what one block of answers may hold.
 MOST_OUTPUTS = 2**16
 #: The most bytes of a block's request or reply, at whole bits for every residue.

@@ -83,3 +83,9 @@ class BatchBundle:
     def report_json(self) -> dict[str, Any]:
         """A copy of the report as dicts and lists, which `json.dumps` takes and the caller may change."""
         return dict(thawed(self.report))
+
+    def explain(self) -> str:
+        """The report as text: ring, work by layer, sizes, predicted error and time."""
+        from secure.bundle.batch_explain import explain_batch_bundle  # the text layout is not needed by a server
+
+        return explain_batch_bundle(self)

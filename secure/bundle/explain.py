@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import prod
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from compress.checks import MALFORMED
 from compress.errors import FormatError
+from secure.bundle.text import (
+    accepted_range,
+    aligned,
+    cell,
+    changed_classes,
+    counted,
+    error_text,
+    shape_text,
+    size_text,
+)
 from secure.evaluators.dry import dry_run
 from secure.plan import Kind, Plan, rotation_count
 from secure.seal.sizes import ciphertext_bytes, evaluation_keys_bytes
@@ -53,18 +59,18 @@ def _summary(bundle: Bundle) -> str:
     bits = " + ".join(str(prime.bit_length()) for prime in params.data_primes)
     special = "no key switch" if params.special_prime is None else f"key switch {params.special_prime.bit_length()}"
     lines = [
-        f"bundle {bundle.client.bundle_id[:12]}: {_shape(client.input_shape)} in, {_shape(client.output_shape)} out",
+        f"bundle {client.bundle_id[:12]}: {shape_text(client.input_shape)} in, {shape_text(client.output_shape)} out",
         f"ring      N = {params.poly_modulus_degree}, {params.slots} slots, "
         f"log2 QP = {params.log2_qp:.1f} ({bits}; {special} bits)",
         f"levels    {plan.input_level} at the input, {plan.input_level - plan.depth} at the output",
         f"work      {_work(plan)}",
-        f"memory    {_count(dry_run(plan).peak_ciphertexts, 'ciphertext')} at once, "
-        f"{_count(len(plan.constants), 'plaintext')}",
-        f"inputs    {_range(client.input_low, client.input_high)} are accepted",
-        f"error     at most {client.predicted_logit_error:.3g} at an output (six sigma, predicted{_parts(report)})",
+        f"memory    {counted(dry_run(plan).peak_ciphertexts, 'ciphertext')} at once, "
+        f"{counted(len(plan.constants), 'plaintext')}",
+        f"inputs    {accepted_range(client.input_low, client.input_high)} are accepted",
+        f"error     {error_text(client.predicted_logit_error, report)}",
     ]
     if "predicted_disagreement" in report:
-        lines.append(f"classes   {_changed_classes(report)}")
+        lines.append(f"classes   {changed_classes(report)}")
     if "predicted_server_ms" in report:
         times = f"; {report['times']}" if "times" in report else ""
         lines.append(f"server    {report['predicted_server_ms']:.1f} ms on one thread (predicted{times})")
@@ -92,36 +98,6 @@ def _round_trip(report: Mapping[str, Any]) -> str:
     )
 
 
-def _range(low: NDArray[np.float64], high: NDArray[np.float64]) -> str:
-    """The accepted inputs: one range, or by feature the narrowest and the widest."""
-    if (low == low[0]).all() and (high == high[0]).all():
-        return f"{low[0]:.4g} to {high[0]:.4g}"
-    widths = high - low
-    ends = [f"{low[i]:.4g} to {high[i]:.4g} (feature {i})" for i in (int(widths.argmin()), int(widths.argmax()))]
-    return f"by feature, from {ends[0]} up to {ends[1]}"
-
-
-def _parts(report: Mapping[str, Any]) -> str:
-    """The bounds of either kind of error alone, for the line about the error; empty for a report without them."""
-    if "predicted_systematic_error" not in report:
-        return ""
-    return (
-        f"; alone, rounded weights at most {report['predicted_systematic_error']:.3g} "
-        f"and encryption {report['predicted_random_error']:.3g}"
-    )
-
-
-def _changed_classes(report: Mapping[str, Any]) -> str:
-    """The share of inputs whose class encryption changes: the upper limit, and what is expected."""
-    limit = report["predicted_disagreement"]
-    if "expected_disagreement" not in report:
-        return f"encryption changes the class of {limit:.2%} of inputs (predicted)"
-    return (
-        f"encryption changes the class of at most {limit:.2%} of inputs (95 % confidence, "
-        f"{report['disagreement_rows']} rows); {report['expected_disagreement']:.2%} are expected"
-    )
-
-
 def _work(plan: Plan) -> str:
     """The plan's operations by kind. Kinds that it has none of are left out."""
     counts = {
@@ -130,9 +106,9 @@ def _work(plan: Plan) -> str:
         "square": plan.count(Kind.SQUARE),
         "rescale": plan.count(Kind.RESCALE),
     }
-    words = {noun: _count(number, noun) for noun, number in counts.items() if number}
+    words = {noun: counted(number, noun) for noun, number in counts.items() if number}
     if conjugations := plan.count(Kind.CONJUGATE):
-        words["rotation"] += f" ({_count(conjugations, 'conjugation')} among them)"
+        words["rotation"] += f" ({counted(conjugations, 'conjugation')} among them)"
     return ", ".join(words.values())
 
 
@@ -142,13 +118,13 @@ def _sizes(bundle: Bundle) -> str:
     up = plan.inputs * ciphertext_bytes(params, plan.input_level, seeded=True)
     down = sum(ciphertext_bytes(params, level, seeded=False) for level in bundle.client.output_levels)
     keys = evaluation_keys_bytes(params, len(manifest.galois_elements), relinearizes=manifest.relinearize)
-    held = _count(len(manifest.galois_elements), "rotation key")
+    held = counted(len(manifest.galois_elements), "rotation key")
     held += " and 1 relinearization key" if manifest.relinearize else ""
     return "\n".join(
         [
-            f"upload    {_bytes(up)} in {_count(plan.inputs, 'ciphertext')} (estimated)",
-            f"download  {_bytes(down)} in {_count(len(plan.outputs), 'ciphertext')} (estimated)",
-            f"keys      {_bytes(keys)} in {held} (estimated)",
+            f"upload    {size_text(up)} in {counted(plan.inputs, 'ciphertext')} (estimated)",
+            f"download  {size_text(down)} in {counted(len(plan.outputs), 'ciphertext')} (estimated)",
+            f"keys      {size_text(keys)} in {held} (estimated)",
         ]
     )
 
@@ -158,16 +134,16 @@ def _layers(rows: Iterable[Mapping[str, Any]]) -> str:
     cells = [
         [
             str(row.get("layer", "?")),
-            _cell(row.get("level")),
-            _cell(rotation_count(row) or None),
-            _cell(row.get(Kind.MULTIPLY_PLAIN)),
-            _cell(row.get(Kind.SQUARE)),
-            _cell(row.get(Kind.RESCALE)),
-            _cell(row.get("predicted_ms")),
+            cell(row.get("level")),
+            cell(rotation_count(row) or None),
+            cell(row.get(Kind.MULTIPLY_PLAIN)),
+            cell(row.get(Kind.SQUARE)),
+            cell(row.get(Kind.RESCALE)),
+            cell(row.get("predicted_ms")),
         ]
         for row in rows
     ]
-    return _table([LAYER_HEADINGS, *cells]) if cells else ""
+    return aligned([LAYER_HEADINGS, *cells]) if cells else ""
 
 
 def _layouts(stages: Sequence[Mapping[str, Any]]) -> str:
@@ -199,7 +175,7 @@ def _alternatives(alternatives: Sequence[Mapping[str, Any]]) -> str:
     cells = [
         [
             f"N = {row.get('degree', '?')}",
-            _count(row["planes"], "input") + " per slot" if "planes" in row else "?",
+            counted(row["planes"], "input") + " per slot" if "planes" in row else "?",
             _rescaling(row),
             "rotates the input" if row.get("rotate_input") else "rotates the sums",
             f"{row.get('predicted_ms', float('nan')):.1f} ms",
@@ -207,7 +183,7 @@ def _alternatives(alternatives: Sequence[Mapping[str, Any]]) -> str:
         ]
         for row in alternatives
     ]
-    return "plans tried, the chosen one last\n" + _table(cells) if cells else ""
+    return "plans tried, the chosen one last\n" + aligned(cells) if cells else ""
 
 
 def _rescaling(row: Mapping[str, Any]) -> str:
@@ -217,34 +193,3 @@ def _rescaling(row: Mapping[str, Any]) -> str:
         return "never rescales"
     primes = " by two primes" if row.get("rescale_primes") == 2 else ""
     return f"rescales{primes} {RESCALING_WORDS.get(chosen, chosen)}"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as aligned columns: the first one to the left, all others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        first, *others = (
-            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("  ".join([first, *others]).rstrip())
-    return "\n".join(lines)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
-
-
-def _shape(shape: Sequence[int]) -> str:
-    return f"{' x '.join(map(str, shape))} ({prod(shape)})" if len(shape) > 1 else str(prod(shape))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _bytes(number: float) -> str:
-    """A size in decimal units, as links and disks are sold."""
-    return f"{number / 1e6:.2f} MB" if number >= 1e6 else f"{number / 1e3:.1f} kB"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from compress.errors import FormatError, PlanError
 from secure.bundle.batch_plan_file import batch_client_disagreement, batch_plan_content, read_batch_plan
 from secure.bundle.batch_specs import BatchBundle, BatchClientSpec, BatchServerSpec
 from secure.bundle.client_file import client_digest, client_json
@@ -14,10 +17,12 @@ from secure.bundle.folder import CONSTANTS_FILE as CONSTANTS_FILE
 from secure.bundle.folder import PLAN_FILE as PLAN_FILE
 from secure.bundle.folder import REPORT_FILE as REPORT_FILE
 from secure.bundle.folder import check_client, read_plan, read_report, stated_bindings, write_bundle
-from secure.bundle.plan_file import check_operations, plan_content, read_latency_plan
 from secure.bundle.plan_file import client_disagreement as client_disagreement
+from secure.bundle.plan_file import plan_content, read_latency_plan
 from secure.bundle.specs import Bundle, ClientSpec, ServerSpec
+from secure.coded.dry import dry_run as dry_run_steps
 from secure.coded.plan import BatchPlan
+from secure.evaluators.dry import dry_run
 from secure.plan import Plan
 
 
@@ -63,7 +68,7 @@ def load_bundle(folder: str | Path) -> Bundle | BatchBundle:
 
 
 def load_server(folder: str | Path) -> ServerSpec | BatchServerSpec:
-    """The server's part alone: the plan, with every operation checked.
+    """The server's part alone: the plan, with every operation or step checked.
 
     Raises: FormatError, InsecureParametersError.
     """
@@ -72,9 +77,21 @@ def load_server(folder: str | Path) -> ServerSpec | BatchServerSpec:
         batch = read_batch_plan(stated, constants)
         bundle_id = plan_digest(batch)
         client, report = stated_bindings(stated, bundle_id)
+        with _refused(f"{stated.where}: field 'steps'"):
+            dry_run_steps(batch)
         return BatchServerSpec(bundle_id=bundle_id, plan=batch, client_digest=client, report_sha256=report)
     plan = read_latency_plan(stated, constants)
     bundle_id = plan_digest(plan)
     client, report = stated_bindings(stated, bundle_id)
-    check_operations(plan, stated.where)
+    with _refused(f"{stated.where}: field 'ops'"):
+        dry_run(plan)
     return ServerSpec(bundle_id=bundle_id, plan=plan, client_digest=client, report_sha256=report)
+
+
+@contextmanager
+def _refused(where: str) -> Iterator[None]:
+    """A fault of a plan as one of its file."""
+    try:
+        yield
+    except PlanError as error:
+        raise FormatError(f"{where}: {error}") from error

@@ -12,12 +12,11 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from compress.checks import MALFORMED
-from compress.errors import FormatError, PlanError, shown
+from compress.errors import FormatError, shown
 from secure.bundle.client_parts import params_json, read_params
 from secure.bundle.fields import Fields
 from secure.bundle.folder import CONSTANTS_FILE, PLAN_KIND, PlanContent, constants_sha256
 from secure.bundle.specs import ClientSpec
-from secure.evaluators.dry import dry_run
 from secure.params import check_security
 from secure.plan import Constant, Kind, Op, Plan
 
@@ -64,14 +63,6 @@ def read_latency_plan(stated: Fields, content: bytes) -> Plan:
             f"{stated.where}: {CONSTANTS_FILE} holds constants that are not of {plan.params.slots} slots; compile again"
         )
     return plan
-
-
-def check_operations(plan: Plan, where: str) -> None:
-    """Raises: FormatError for a plan with an operation that nothing could run."""
-    try:
-        dry_run(plan)
-    except PlanError as error:
-        raise FormatError(f"{where}: field 'ops': {error}") from error
 
 
 def client_disagreement(spec: ClientSpec, plan: Plan) -> str | None:

@@ -39,6 +39,9 @@ _REPORT: Mapping[str, Check] = {
     "predicted_disagreement": _number,
     "predicted_logit_error": _number,
     "predicted_server_ms": _number,
+    "predicted_us_per_image": _number,
+    "upload_bytes": _number,
+    "download_bytes": _number,
     "times": _text,
 }
 _ABOUT: Mapping[str, Check] = {

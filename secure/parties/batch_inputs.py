@@ -24,14 +24,15 @@ Shape = tuple[int, ...]
 class BatchRows:
     """The inputs of a batch: an array (inputs, *shape) of which slices are read as float64.
 
-    values: the inputs as they are stored; uint8 is divided by 255. low, high: (features,) where inputs are clipped to
-    them. clipped_inputs, clipped_features: how many were changed in the slices that were read.
+    values: the inputs as they are stored. low, high: (features,) where inputs are clipped to them. divisor: of every
+    value. clipped_inputs, clipped_features: how many were changed in the slices that were read.
     """
 
     values: NDArray[Any]
     input_shape: Shape
     low: Array | None = None
     high: Array | None = None
+    divisor: float = 1.0
     clipped_inputs: int = field(default=0, init=False)
     clipped_features: int = field(default=0, init=False)
 
@@ -43,10 +44,7 @@ class BatchRows:
         return len(self.values)
 
     def __getitem__(self, rows: slice) -> Array:
-        stored = self.values[rows]
-        wanted = np.asarray(stored, dtype=np.float64).reshape(-1, prod(self.input_shape))
-        if stored.dtype == np.uint8:
-            wanted = wanted / 255.0
+        wanted = np.asarray(self.values[rows], dtype=np.float64).reshape(-1, prod(self.input_shape)) / self.divisor
         if self.low is not None and self.high is not None:
             kept = np.clip(wanted, self.low, self.high)
             changed = (kept != wanted) & ~np.isnan(wanted)
@@ -59,8 +57,10 @@ class BatchRows:
 def read_batch(path: Path, shape: Shape, parts: tuple[Part, ...] = ()) -> BatchRows:
     """The inputs in a file: of an .npy file of shape (inputs, *shape) all of them, else one (`read_input`).
 
+        uint8 values are divided by 255.
+
     The axes of an input may be flat, or lack axes of one, if the file then still has a batch of them.
-    Raises: InputShapeError naming the file.
+        Raises: InputShapeError naming the file.
     """
     if path.suffix != ".npy":
         return BatchRows(read_input(path, shape, parts=parts)[None], shape)
@@ -72,12 +72,13 @@ def read_batch(path: Path, shape: Shape, parts: tuple[Part, ...] = ()) -> BatchR
         ) from error
     if values.dtype.kind not in "biuf":
         raise InputShapeError(f"{path}: an array of type {values.dtype}; an input has real numbers")
+    divisor = 255.0 if values.dtype == np.uint8 else 1.0
     if batch_size(values, shape) is not None:
-        return BatchRows(values, shape)
+        return BatchRows(values, shape, divisor=divisor)
     if values.shape == shape or (values.size == prod(shape) and values.ndim <= len(shape)):
-        return BatchRows(values.reshape(1, *shape), shape)
+        return BatchRows(values.reshape(1, *shape), shape, divisor=divisor)
     if values.ndim >= 2 and values.ndim <= len(shape) + 1 and prod(values.shape[1:]) == prod(shape):
-        return BatchRows(values.reshape(-1, *shape), shape)
+        return BatchRows(values.reshape(-1, *shape), shape, divisor=divisor)
     raise InputShapeError(
         f"{path}: an array of shape {values.shape}; give one input of shape {shape}, or a batch of shape "
         f"(inputs, {', '.join(map(str, shape))})"

@@ -13,4 +13,6 @@ encryption.py  encrypts blocks of images
 decryption.py  decrypts blocks of answers
 client.py      BatchClient
 server.py      BatchServer
+stopwatch.py   what each party takes
+warming.py     the compiled kernels, loaded before anything is timed
 """

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from compress.dataset import Progress
 from compress.errors import InputRangeError, InputShapeError
-from compress.scores import Scoring, scoring_of
+from secure.bundle.batch_specs import BatchBundle
 from secure.bundle.specs import Bundle
 from secure.compiling.reporting import plan_summary
 from secure.evaluators.clear import run_clear
@@ -20,7 +20,9 @@ from secure.parties.backends import BackendName, backend_named
 from secure.parties.client import Client
 from secure.parties.ranges import checked_input, clipped_input
 from secure.parties.server import Server
+from secure.verify.batch_roundtrip import batch_round_trip
 from secure.verify.memory import peak_rss_bytes
+from secure.verify.scored import scored, scoring_with
 
 Array = NDArray[np.float64]
 Images = NDArray[np.floating[Any]]
@@ -29,7 +31,7 @@ BATCH = 32
 
 
 def round_trip(
-    bundle: Bundle,
+    bundle: Bundle | BatchBundle,
     images: Images,
     labels: NDArray[Any] | None = None,
     *,
@@ -45,7 +47,8 @@ def round_trip(
     their own names. agreement: with the plan in
     clear, the share of equal classes, or R2.
     backend: "engine", "seal" or "clear"; None takes what `Server` takes. The result's `backend` says which one ran. In
-    clear nothing is encrypted, and the keys about encryption are left out.
+    clear nothing is encrypted, and the keys about encryption are left out. A bundle for throughput runs all images as
+    one batch (`secure.verify.batch_roundtrip`).
     threads: of the server, for each request. `classes` holds the decrypted answer for each image, where answers are
     classes. `score_compressed` is that of the plan in clear on these images. clip: bring values outside the accepted
     range to its nearest end; `clipped_images` and `clipped_features` count them.
@@ -54,22 +57,20 @@ def round_trip(
     """
     if backend is not None:
         backend_named(backend)
+    if isinstance(bundle, BatchBundle):
+        return batch_round_trip(bundle, images, labels, backend=backend, threads=threads, clip=clip, progress=progress)
     if images.shape[1:] != bundle.client.input_shape:
         raise InputShapeError(
             f"input: shape {images.shape[1:]}; the network takes {bundle.client.input_shape}; "
             "give the data it was made with"
         )
     images, clipped = _accepted(bundle, images, clip)
-    about = bundle.report.get("about", {})
-    scoring = scoring_of(about)
-    if labels is not None:
-        names = tuple(about.get("class_names", ()))
-        labels = None if scoring.task == "none" else scoring.numbered(labels, len(bundle.client.output_slots), names)
+    scoring, labels = scoring_with(bundle.report.get("about", {}), labels, len(bundle.client.output_slots))
     clear = clear_outputs(bundle, images)
     result: dict[str, Any] = {
         "images": len(images),
         **scoring.as_json(),
-        **_scored(scoring, "compressed", clear, labels),
+        **scored(scoring, "compressed", clear, labels),
         **plan_summary(bundle.server.plan),
         "predicted_logit_error": bundle.client.predicted_logit_error,
         **clipped,
@@ -80,7 +81,7 @@ def round_trip(
     return {
         **result,
         **({"classes": scoring.classes(outputs).tolist()} if scoring.names_classes else {}),
-        **_scored(scoring, "encrypted", outputs, labels),
+        **scored(scoring, "encrypted", outputs, labels),
         "agreement": scoring.agreement(outputs, clear),
         "max_logit_error": float(np.abs(outputs - clear).max()),
         **measured,
@@ -162,11 +163,3 @@ def encrypted_outputs(
         "evaluation_key_bytes": len(key),
     }
     return np.asarray(outputs), {**{name: median(values) for name, values in times.items()}, **measured}
-
-
-def _scored(scoring: Scoring, which: str, outputs: Array, labels: NDArray[Any] | None) -> dict[str, float]:
-    """The score of outputs against labels as `score_<which>`, and an accuracy as `accuracy_<which>` too."""
-    if labels is None:
-        return {}
-    score = scoring.measured(outputs, labels)
-    return {f"score_{which}": score} | ({f"accuracy_{which}": score} if scoring.names_classes else {})
