@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from compress.checks import check_seed
 from compress.errors import DataError
-from compress.labels import fitted_labels, read_labels
+from compress.labels import check_text, fitted_labels, read_labels
 from compress.parts import Part
 from compress.robust import Outlier, find_outliers
 from compress.tasks import Task, check_task
@@ -62,6 +62,7 @@ class Dataset:
             raise DataError(f"name is {self.name!r}; it must be a string")
         check_task(self.task)
         object.__setattr__(self, "class_names", tuple(str(name) for name in self.class_names))
+        check_text("class_names", self.class_names)
         if (self.y_train is None) != (self.y_test is None):
             absent = "train" if self.y_train is None else "test"
             raise DataError(f"y_{absent} is None and the other labels are not; give labels for both, or for neither")

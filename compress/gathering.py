@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from compress.checks import check_seed
 from compress.dataset import Dataset, read_array
 from compress.errors import DataError
+from compress.labels import check_text
 from compress.parts import Part
 from compress.tasks import Task
 
@@ -171,6 +172,7 @@ def _joined(field: str, x: Any) -> tuple[Any, tuple[Part, ...]]:
         named = {str(index): value for index, value in enumerate(x)}
     else:
         return x, ()
+    check_text(f"{field}: names of inputs", named)
     arrays = {key: read_array(field, value) for key, value in named.items()}
     if (
         len({len(array) if array.ndim else 0 for array in arrays.values()}) != 1
@@ -184,7 +186,7 @@ def _joined(field: str, x: Any) -> tuple[Any, tuple[Part, ...]]:
 
 
 def _named(parts: Iterable[Part]) -> str:
-    return ", ".join(f"{part.name} {part.shape}" for part in parts) or "one array"
+    return ", ".join(map(str, parts)) or "one array"
 
 
 def _held_out(x: Any, y: Any, seed: int) -> tuple[Any, Any, Any, Any]:

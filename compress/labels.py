@@ -14,20 +14,24 @@ Two values are binary if they are whole numbers of an integer type, booleans, or
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.errors import DataError
+from compress.errors import DataError, printable
 from compress.tasks import Task
 
 Labels = NDArray[Any]
 Shape = tuple[int, ...]
 
 logger = logging.getLogger(__name__)
+
+#: Control characters, which command a terminal, and surrogates, which no text encoding can write.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,8 @@ class Fitted:
 def read_labels(field: str, y: NDArray[Any]) -> Labels:
     """Labels as int64, float64 or text, (count, ...); booleans become 0 and 1.
 
-    Raises: DataError for what is neither numbers nor text, and for numbers that are not finite.
+    Raises: DataError for what is neither numbers nor text, for numbers that are not finite, and for text with control
+    characters.
     """
     if y.dtype.kind == "O":
         if not all(isinstance(value, str) for value in y.ravel()):
@@ -60,13 +65,34 @@ def read_labels(field: str, y: NDArray[Any]) -> Labels:
     if y.dtype.kind in "US":
         if y.ndim != 1:
             raise DataError(f"{field} has shape {y.shape}; labels that are text are one per row")
-        return y.astype(np.str_)
+        try:
+            texts = y.astype(np.str_)
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{field} holds bytes that are no ASCII text; decode them, or number the classes"
+            ) from error
+        check_text(field, np.unique(texts).tolist())
+        return texts
     if y.dtype.kind != "f":
         raise DataError(f"{field} is {y.dtype}; labels are integers, booleans, text or real numbers, or None")
     values = np.ascontiguousarray(y, dtype=np.float64)
     if not np.isfinite(values).all():
         raise DataError(f"{field} holds values that are not finite; clean the data, or give None for no labels")
     return values
+
+
+def check_text(field: str, texts: Iterable[str]) -> None:
+    """Refuse text that no file of a result may hold: control characters, and halves of characters.
+
+    Raises: DataError.
+    """
+    for text in texts:
+        found = _CONTROL.search(text)
+        if found is not None:
+            raise DataError(
+                f"{field} holds '{printable(text)[:80]}', which has the control character "
+                f"{printable(found.group())}; leave it out"
+            )
 
 
 def fitted_labels(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.errors import InputShapeError
+from compress.errors import InputShapeError, printable
 
 Shape = tuple[int, ...]
 
@@ -26,6 +26,9 @@ class Part:
 
     name: str
     shape: Shape
+
+    def __str__(self) -> str:
+        return f"{printable(self.name)} {self.shape}"
 
     @property
     def size(self) -> int:
@@ -54,10 +57,12 @@ def join(values: object, parts: Sequence[Part], what: str = "input") -> NDArray[
 
     Raises: InputShapeError for missing parts and for shapes that do not fit.
     """
-    names = ", ".join(f"{part.name} {part.shape}" for part in parts)
+    names = ", ".join(map(str, parts))
     if isinstance(values, Mapping):
         if set(values) != {part.name for part in parts}:
-            raise InputShapeError(f"{what}: it has the parts {', '.join(map(str, values))}; the network takes {names}")
+            raise InputShapeError(
+                f"{what}: it has {', '.join(printable(str(key)) for key in values)}; the network takes {names}"
+            )
         values = [values[part.name] for part in parts]
     if not isinstance(values, list | tuple) or len(values) != len(parts):
         found = f"{len(values)} parts" if isinstance(values, list | tuple) else type(values).__name__
@@ -67,7 +72,9 @@ def join(values: object, parts: Sequence[Part], what: str = "input") -> NDArray[
         array = np.asarray(value)
         lead = array.shape[: array.ndim - len(part.shape)]
         if array.shape != (*lead, *part.shape) or len(lead) > 1:
-            raise InputShapeError(f"{what} '{part.name}': shape {array.shape}; the network takes {part.shape}")
+            raise InputShapeError(
+                f"{what} '{printable(part.name)}': shape {array.shape}; the network takes {part.shape}"
+            )
         rows.append(array.reshape(*lead, part.size))
     if len({row.shape[:-1] for row in rows}) > 1:
         raise InputShapeError(f"{what}: its parts hold different numbers of rows; give as many of each")

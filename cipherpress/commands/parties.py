@@ -20,6 +20,7 @@ from cipherpress.commands.options import (
     output_options,
     path_option,
 )
+from compress.errors import printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -172,7 +173,7 @@ def _show_answer(out: Output, interface: Interface, scores: NDArray[np.float64])
     flat = scores.ravel().tolist()
     if not interface.scoring.names_classes:
         names = [
-            part.name if part.size == 1 else f"{part.name} {index}"
+            printable(part.name) if part.size == 1 else f"{printable(part.name)} {index}"
             for part in interface.output_parts
             for index in range(part.size)
         ]

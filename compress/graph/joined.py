@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from compress.dataset import Dataset
 from compress.errors import InputShapeError
+from compress.labels import check_text
 from compress.model.compressed import CompressedModel, module_of
 from compress.model.precision import in_precision
 from compress.parts import Part, places
@@ -76,7 +77,8 @@ def joined(model: Model, data: Dataset) -> tuple[Model, Dataset]:
     """The model as one of flat rows and one output, and the data without labels that say nothing about several outputs.
 
     Both stay the same objects for a module that takes one tensor and returns one.
-    Raises: InputShapeError for parts that the module does not take, and for outputs that are no tensors.
+    Raises: InputShapeError for parts that the module does not take, and for outputs that are no tensors; DataError for
+    names of outputs with control characters.
     """
     module = module_of(model)
     if isinstance(module, Joined):
@@ -90,7 +92,7 @@ def joined(model: Model, data: Dataset) -> tuple[Model, Dataset]:
     except Exception as error:  # the user's code runs here
         if not data.input_parts:
             return model, data  # the shape is checked, and named, where the layers are known
-        parts = ", ".join(f"{part.name} {part.shape}" for part in data.input_parts)
+        parts = ", ".join(map(str, data.input_parts))
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputShapeError(
             f"data '{data.name}': the network does not take the inputs {parts} ({reason}); "
@@ -99,6 +101,7 @@ def joined(model: Model, data: Dataset) -> tuple[Model, Dataset]:
     if isinstance(found, Tensor) and not data.input_parts:
         return model, data
     outputs = _checked(_tensors(found), len(rows))
+    check_text("network: names of outputs", [name for name, _ in outputs])
     if len(outputs) > 1:
         whole.__dict__["output_parts"] = tuple(Part(name, tuple(tensor.shape[1:])) for name, tensor in outputs)
         data = _labels_of_all(replace(data, output_parts=whole.output_parts))

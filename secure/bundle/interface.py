@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from compress.errors import printable
 from compress.front import Front, front_from_json
 from compress.parts import Part
 from compress.scores import Scoring
@@ -60,8 +61,7 @@ class Interface:
         """The name of a class, for people: characters that move or reorder what is printed show as escapes."""
         if number >= len(self.class_names):
             return str(number)
-        letters = (letter if letter.isprintable() else ascii(letter)[1:-1] for letter in self.class_names[number])
-        return "".join(letters)
+        return printable(self.class_names[number])
 
     def as_json(self) -> dict[str, Any]:
         """Only what is not as in most networks."""

@@ -76,7 +76,7 @@ def _of_shape(spec: ClientSpec | BatchClientSpec, image: NDArray[Any], name: str
     except (TypeError, ValueError) as error:
         raise InputShapeError(f"{name}: not an array of numbers ({error})") from error
     if values.shape != spec.input_shape:
-        parts = ", ".join(f"{part.name} {part.shape}" for part in spec.interface.input_parts)
+        parts = ", ".join(map(str, spec.interface.input_parts))
         advice = (
             f"give its parts {parts} as a tuple, by name, or in one .npz file" if parts else "reshape or crop the input"
         )

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from compress.dataset import Dataset
-from compress.errors import ConfigError, DataError
+from compress.errors import ConfigError, DataError, InputShapeError
+from compress.gathering import as_dataset
 from compress.labels import read_labels
+from compress.parts import Part, join
 
 ROWS = np.linspace(0, 1, 24, dtype=np.float32).reshape(8, 3)
 
@@ -139,3 +141,33 @@ def test_an_unknown_task_is_refused():
 def test_numbers_beyond_64_bits_are_refused():
     with pytest.raises(DataError, match="y has 9223372036854775808, which no 64-bit integer holds"):
         read_labels("y", np.array([2**63], dtype=np.uint64))
+
+
+@pytest.mark.parametrize("text", ["a\x1b[31m", "a\nb", "a\x7f", "\x9bm", "a\ud800"])
+def test_text_that_commands_a_terminal_is_no_label(text):
+    with pytest.raises(DataError, match="y_train holds 'a?.*which has the control character .*; leave it out"):
+        read_labels("y_train", np.array(["cat", text]))
+    with pytest.raises(DataError, match="class_names holds .* control character") as caught:
+        Dataset("d", np.zeros((2, 3)), ["cat", "dog"], np.zeros((2, 3)), ["cat", "dog"], class_names=("cat", text))
+    assert text not in str(caught.value) and str(caught.value).isprintable()
+
+
+def test_bytes_that_are_no_text_are_no_labels():
+    with pytest.raises(DataError, match="y_train holds bytes that are no ASCII text"):
+        read_labels("y_train", np.array([b"a", b"\xff"]))
+    assert read_labels("y_train", np.array([b"a", b"b"])).tolist() == ["a", "b"]
+
+
+def test_names_of_parts_are_printable_in_messages_and_checked_when_read():
+    part = Part("a\x1b[2J", (3,))
+    assert str(part) == "a\\x1b[2J (3,)"
+    with pytest.raises(
+        InputShapeError, match=r"got 2 parts; the network takes 1 in a tuple .*: a\\x1b\[2J .3,."
+    ) as caught:
+        join([np.zeros(3), np.zeros(3)], [part])
+    assert str(caught.value).isprintable()
+    with pytest.raises(InputShapeError, match=r"input 'a\\x1b\[2J': shape .4,.; the network takes .3,.") as caught:
+        join([np.zeros(4)], [part])
+    assert str(caught.value).isprintable()
+    with pytest.raises(DataError, match="x_train: names of inputs holds .* control character"):
+        as_dataset({"x": {"a\x1b[2J": np.zeros((9, 3)), "b": np.zeros((9, 2))}, "y": np.arange(9)})
