@@ -60,6 +60,16 @@ class Alternative:
         return {**asdict(self.choice), "predicted_ms": self.predicted_ms, "verdict": self.verdict or "chosen"}
 
 
+@dataclass(frozen=True)
+class _Turn:
+    """A draft whose turn it is. share: how much of the search is done, `width`: how much this draft is of it."""
+
+    milliseconds: float
+    share: float
+    width: float
+    draft: Draft
+
+
 @dataclass
 class Outcome:
     """What a search found.
@@ -127,10 +137,15 @@ def _forward(report: Progress, shares: list[float], start: float, length: float)
     return forward
 
 
+def _within(report: Progress, title: str, share: float, width: float) -> Progress:
+    """A callback for a step that begins at `share` of the work and is `width` of it. Its labels follow the title."""
+    return lambda label, done: report(f"{title}: {label}" if label else title, share + width * done)
+
+
 def _by_price(
     start: Draft, laid_out: dict[int, list[Draft]], price: Callable[[Draft], float], limits: Limits, report: Progress
-) -> Iterator[tuple[float, float, Draft]]:
-    """(milliseconds, share of the drafts so far, draft), the cheapest draft first, over all rings.
+) -> Iterator[_Turn]:
+    """All drafts with their predicted milliseconds, the cheapest one first, over all rings.
 
     A ring is laid out before any draft of the next smaller ring is tried: a value that needs many ciphertexts in the
     smaller ring may be cheaper in it. Rings that are laid out are kept in `laid_out`.
@@ -143,18 +158,20 @@ def _by_price(
         if larger and (not waiting or 2 * waiting[0][1] >= larger[0]):
             degree = larger.pop(0)
             if degree not in laid_out:
-                report(f"lay out N={degree}", tried / (tried + len(waiting) + 1))
-                laid_out[degree] = list(_laid_out(start, degree, weights))
+                told = _within(report, f"lay out N={degree}", tried / (tried + len(waiting) + 1), 0.0)
+                told("", 0.0)
+                laid_out[degree] = list(_laid_out(replace(start, progress=told), degree, weights))
             for number, draft in enumerate(laid_out[degree]):
                 heappush(waiting, (price(draft), degree, number))
             continue
         milliseconds, degree, number = heappop(waiting)
-        yield milliseconds, tried / (tried + len(waiting) + 1), laid_out[degree][number]
+        width = 1 / (tried + len(waiting) + 1)
+        yield _Turn(milliseconds, tried * width, width, laid_out[degree][number])
         tried += 1
 
 
 def _try_in_order(
-    drafts: Iterable[tuple[float, float, Draft]],
+    drafts: Iterable[_Turn],
     prime_bits: int,
     bounds: ByteBounds,
     outcome: Outcome,
@@ -166,9 +183,11 @@ def _try_in_order(
     """
     # by what decides about noise: a draft with parameters, and which passes gave up
     chosen: dict[tuple[object, ...], tuple[Draft | None, Counter[str]]] = {}
-    for predicted_ms, share, laid_out in drafts:
-        draft = replace(laid_out, choice=replace(laid_out.choice, prime_bits=prime_bits))
-        report(f"choose parameters, N={draft.choice.degree}", share)
+    for turn in drafts:
+        choice = replace(turn.draft.choice, prime_bits=prime_bits)
+        told = _within(report, f"choose parameters, N={choice.degree}", turn.share, turn.width)
+        draft = replace(turn.draft, choice=choice, progress=told)
+        told("", 0.0)
         verdict = bounds.exceeded(draft)
         done = None
         if verdict:
@@ -182,7 +201,7 @@ def _try_in_order(
             outcome.gave_up += chosen[noise][1]
             done = None if found is None else replace(found, splits=draft.splits, choice=draft.choice)
             verdict = _verdict(done, bounds, outcome)
-        outcome.weighed.append(Alternative(draft.choice, predicted_ms, verdict))
+        outcome.weighed.append(Alternative(draft.choice, turn.milliseconds, verdict))
         if done is not None and not verdict:
             outcome.best = done
             return

@@ -28,6 +28,7 @@ from secure.plan import Plan
 from secure.stages.stages import Stage, run_stages
 
 if TYPE_CHECKING:
+    from compress.dataset import Progress
     from secure.bounds.assessment import Assessment
     from secure.bounds.reach import Reach
 
@@ -107,16 +108,29 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Hardest:
+    """Of many inputs that are drawn like the data, those with the largest errors (`secure.bounds.severity`).
+
+    inputs: (kept, features). drawn: how many there were. rows: how many rows of data they are drawn like.
+    """
+
+    inputs: Array
+    drawn: int
+    rows: int
+
+
+@dataclass(frozen=True)
 class Rows:
     """Inputs on which a draft's errors and its classes are judged.
 
     inputs: (rows, features). outputs: those of the network, (outputs, rows). held_out: whether the network was not
-    trained on them.
+    trained on them. hardest: of more inputs like these and those of calibration; None where the rows have to do.
     """
 
     inputs: Array
     outputs: Array
     held_out: bool
+    hardest: Hardest | None = None
 
 
 def gather_evidence(stages: tuple[Stage, ...], images: Array) -> Evidence:
@@ -175,6 +189,10 @@ class Offer:
     taken: bool
 
 
+def silent(label: str, share: float) -> None:
+    """The callback of a draft whose progress nobody follows."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Draft:
     """A compilation in progress. Fields after `allowed_error` are filled by the passes in their order."""
@@ -191,6 +209,7 @@ class Draft:
     requests: RequestPrices = TYPICAL_PRICES  # what a request costs beside the plan
     round_trip: bool = False  # whether the search counts that too
     both_backends: bool = False  # whether SEAL must be able to run the plan too, beside the engine
+    progress: Progress = silent  # called by a long pass with the name of a step and the share of the pass done
     # arrange: atom_maps[0], of the input, is (ciphertexts * planes, slots), the others (ciphertexts, slots)
     atom_maps: tuple[SlotMap, ...] = ()
     tables: tuple[DiagonalTable, ...] = ()

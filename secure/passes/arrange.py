@@ -65,6 +65,7 @@ def arrange(draft: Draft) -> Draft:
     raster = raster_extent(draft.stages)
     for stage in draft.stages:
         _check_width(stage, raster, draft.choice.slots)
+    draft.progress(draft.stages[0].layer, 0.0)
     firsts = [
         (Source(source), placed, _milliseconds(draft, 0, placed.table)) for source, placed in first_layouts(draft)
     ]
@@ -77,6 +78,7 @@ def arrange(draft: Draft) -> Draft:
         if one.tables[0] is placed.table
     ]
     for index in range(1, len(draft.stages)):
+        draft.progress(draft.stages[index].layer, index / len(draft.stages))
         kept = sorted(found, key=lambda one: one.milliseconds)[:BEAM]
         found = [longer for one in kept for longer in one.followed_by(draft.stages[index], _priced(draft, index, one))]
     if not found:

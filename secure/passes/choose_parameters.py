@@ -37,6 +37,9 @@ MOST_MOVES = 144
 WORTH_REFINING = 0.1
 #: A draft whose error is so many times too large on few rows is not assessed on more.
 CLEARLY_TOO_LARGE = 1.5
+#: A draft whose error is so many times too large by the first estimate, even after refinement, is given up. What the
+#: later steps find differs from this estimate by less than a factor of two (tests hold it).
+GIVEN_UP = 4.0
 #: Bits kept free below the security guideline, for the rounding from wanted sizes to actual primes.
 ROUNDING_BITS = 0.01
 #: How often the search runs at most. Each run after the first assumes the rounding errors that the plaintexts really
@@ -59,21 +62,27 @@ class Candidate:
 
 
 def choose_parameters(draft: Draft) -> Draft | None:
-    """Fill params, input_scale, scales, output_sigmas and, for a draft that is not hopeless, the assessment.
+    """Fill params, input_scale, scales, output_sigmas and, for a draft that is not given up, the assessment.
 
     Returns: None when no chain fits this ring.
     """
     if (draft.levels + 1) * MIN_PRIME_BITS > _limit(draft):
         return None  # not even the smallest primes fit, one for every level and the special one
+    draft.progress("first estimate", 0.0)
     model = noise_model(draft, SEARCH_IMAGES)
     rough = min(_uniform(model), key=lambda one: one.rank, default=None)
-    if rough is None or is_hopeless(rough.draft):
-        return None if rough is None else rough.draft
+    if rough is None:
+        return None
+    promising = _promising(model, rough)
+    if is_hopeless(promising) or excess(promising) > GIVEN_UP:
+        return promising
+    draft.progress("errors by slots", 0.1)
     model = model.in_slots()
     found: list[Draft] = []
     chosen: Candidate | None = None
     tried: list[Candidate] = []
-    for _ in range(EXCESS_ROUNDS):
+    for turn in range(EXCESS_ROUNDS):
+        draft.progress(f"rounded weights, round {turn + 1}", 0.2 + 0.1 * turn)
         assumed, candidates = model, list(_uniform(model))
         if not candidates:  # none fits any more: those of the round before stand
             break
@@ -87,8 +96,10 @@ def choose_parameters(draft: Draft) -> Draft | None:
             break
     if chosen is None:
         return None
+    draft.progress("refine", 0.6)
     refined = _refined(model, replace(chosen, draft=found[-1])).draft
     found.append(_rated(model.measured(refined.input_scale, refined.scales), refined))
+    draft.progress("assess", 0.7)
     best = _assessed(min(found, key=rank))
     if excess(best) <= 1:
         return best
@@ -97,8 +108,18 @@ def choose_parameters(draft: Draft) -> Draft | None:
     precise = min(tried, key=lambda one: typical_sigma(one.draft)).draft
     if precise.scales == best.scales:
         return best
+    draft.progress("assess the most precise", 0.85)
     again = _assessed(_rated(model.measured(precise.input_scale, precise.scales), precise))
     return min(best, again, key=excess)
+
+
+def _promising(model: NoiseModel, rough: Candidate) -> Draft:
+    """The draft that the first estimate leads to: refined where it is too imprecise without, but not hopeless.
+
+    Slots and rounded plaintexts are not looked at, which takes most of the time of a draft.
+    """
+    worth = not is_hopeless(rough.draft) and excess(rough.draft) > GIVEN_UP
+    return _refined(model, rough).draft if worth else rough.draft
 
 
 def _assessed(draft: Draft) -> Draft:
