@@ -7,11 +7,13 @@ is less than 2 in units of the result, after multiplication by q (derived).
 
 from __future__ import annotations
 
+from math import log2
+
 import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import PlanError
-from secure.coded.plan import Linear
+from secure.coded.plan import BatchPlan, Linear
 
 Array = NDArray[np.float64]
 
@@ -19,9 +21,26 @@ Array = NDArray[np.float64]
 SLACK = 2
 #: Float64 holds every integer up to this one.
 EXACT = 1 << 53
-#: The largest primes that the kernels take. Up to 16 products of 0.6 q may be added before they are reduced: below
-#: 2^4 q, which 2^53 bounds (`secure.engine.modular`).
+#: The largest primes that the kernels take.
 MAX_PRIME_BITS = 49
+#: What a product of two reduced residues is below, in units of the prime (`secure.engine.modular`).
+PRODUCT = 0.6
+
+
+def check_prime(plan: BatchPlan, prime: int) -> None:
+    """Refuse primes for which products, or sums of products of many parts, may leave float64's exact range.
+
+    A square of p parts adds at most p + 1 products and a constant before it reduces them.
+    Raises: PlanError.
+    """
+    most = max(plan.parts[source] for step in plan.steps for source in step.sources)
+    largest = min(MAX_PRIME_BITS, int(log2(EXACT / (PRODUCT * (most + 2)))))
+    if prime.bit_length() > largest:
+        raise PlanError(
+            None,
+            f"coeff_modulus: a prime has {prime.bit_length()} bits; products of {most} parts are exact with "
+            f"{largest} at most; use smaller primes",
+        )
 
 
 def modulo(values: Array, prime: int) -> Array:

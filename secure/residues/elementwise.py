@@ -110,16 +110,33 @@ def select(
 
 
 @kernel
-def copy_chunk(
-    source: Array, start: int, step: int, work: Array, stride: int, rows: int, parts: int, chunk: int
+def read_chunk(
+    source: Array, first: int, degree: int, work: Array, stride: int, rows: int, parts: int, chunk: int
 ) -> None:
-    """Residues from outside to the start of the workspace, part by part. start: of the first part in the source. step:
-    from part to part."""
+    """Positions from the first one on of residues (rows, parts, degree) to the start of the workspace."""
     for row in range(rows):
         for part in range(parts):
             for position in range(0, chunk, LANES):
-                x = load(source, start + (row * parts + part) * step + position)
+                x = load(source, (row * parts + part) * degree + first + position)
                 store(work, row * stride + part * chunk + position, x)
+
+
+# More than ten parameters, since kernels take plain arrays.
+@kernel
+def write_chunk(
+    work: Array, place: int, stride: int, target: Array, first: int, degree: int, rows: int, parts: int, chunk: int,
+    prime: float, inverse: float,
+) -> None:  # fmt: skip
+    """A value to positions from the first one on of residues (rows, parts, degree), within (q - 1) / 2.
+
+    A reduced residue is reduced once more: its quotient is within 1 / 2 + 2 / q, where it is rounded correctly.
+    """
+    p, i = splat(prime), splat(inverse)
+    for row in range(rows):
+        for part in range(parts):
+            for position in range(0, chunk, LANES):
+                x = reduced(load(work, place + row * stride + part * chunk + position), p, i)
+                store(target, (row * parts + part) * degree + first + position, x)
 
 
 @kernel

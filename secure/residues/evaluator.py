@@ -17,14 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from compress.errors import ConfigError, PlanError
+from compress.errors import ConfigError
+from secure.coded.dry import dry_run
 from secure.coded.plan import FRESH_PARTS, BatchPlan
 from secure.engine.buffers import Workspaces
-from secure.residues.constants import MAX_PRIME_BITS, modulo
-from secure.residues.elementwise import copy_chunk
+from secure.residues.elementwise import read_chunk, write_chunk
 from secure.residues.layout import chunk_size, lay_out
 from secure.residues.sparse import PANEL
-from secure.residues.steps import prepare, rows
+from secure.residues.steps import prepare
+from secure.residues.times import TYPICAL_RESIDUE_TIMES, ResidueTimes
 
 Array = NDArray[np.float64]
 
@@ -55,28 +56,30 @@ Fill = Callable[[int, InputChunk], None]
 class BatchEvaluator:
     """Runs one plan. Several threads may use it; constants are prepared once."""
 
-    def __init__(self, plan: BatchPlan, *, threads: int = 1, chunk: int | None = None) -> None:
+    def __init__(
+        self,
+        plan: BatchPlan,
+        *,
+        threads: int = 1,
+        chunk: int | None = None,
+        times: ResidueTimes = TYPICAL_RESIDUE_TIMES,
+    ) -> None:
         """threads: they share the chunks of a block. chunk: positions at a time, a power of two from 32 to N; by
-        default as many as fit into the cache.
+        default as many as fit into the cache. times: say which linear layers are done by BLAS.
 
-        Raises: PlanError for a plan that float64 cannot run exactly. ConfigError for wrong threads or chunk.
+        Raises: PlanError for a plan that is inconsistent or that float64 cannot run exactly. ConfigError for wrong
+        threads or chunk.
         """
+        dry_run(plan)  # kernels do not check indices
         degree = plan.params.poly_modulus_degree
         if threads < 1:
             raise ConfigError("threads", threads, "1 or more")
         chunk = chunk_size(plan) if chunk is None else chunk
         if chunk < PANEL or chunk & (chunk - 1) or chunk > degree:
             raise ConfigError("chunk", chunk, f"a power of two from {PANEL} to {degree}")
-        for prime in plan.params.data_primes:
-            if prime.bit_length() > MAX_PRIME_BITS:
-                raise PlanError(
-                    None,
-                    f"coeff_modulus: a prime has {prime.bit_length()} bits; products are exact up to {MAX_PRIME_BITS}; "
-                    "use smaller primes",
-                )
         self.plan, self.threads, self.chunk = plan, threads, chunk
         self._layout = lay_out(plan, chunk)
-        self._calls = [prepare(plan, self._layout, prime) for prime in plan.params.data_primes]
+        self._calls = [prepare(plan, self._layout, prime, times) for prime in plan.params.data_primes]
         self._workspaces = Workspaces(self._layout.size)
         self._pool = ThreadPoolExecutor(threads - 1, "cipherpress-chunks") if threads > 1 else None
 
@@ -91,7 +94,7 @@ class BatchEvaluator:
         flat, (inputs, parts, degree) = np.ascontiguousarray(residues).reshape(-1), residues.shape
 
         def fill(first: int, chunk: InputChunk) -> None:
-            copy_chunk(flat, first, degree, chunk.flat, chunk.stride, inputs, parts, chunk.positions)
+            read_chunk(flat, first, degree, chunk.flat, chunk.stride, inputs, parts, chunk.positions)
 
         return self.run_filled(prime_index, fill)
 
@@ -115,17 +118,18 @@ class BatchEvaluator:
 
     def _take_chunks(self, firsts: Iterator[int], prime_index: int, fill: Fill, result: Array) -> None:
         """Run chunks until none is left."""
-        prime, calls = self.plan.params.data_primes[prime_index], self._calls[prime_index]
+        prime, calls = float(self.plan.params.data_primes[prime_index]), self._calls[prime_index]
         source, target = self._layout.places[0], self._layout.places[-1]
         work = self._workspaces.take()
         try:
             inputs = InputChunk(work[: source.features * source.stride], source.stride, self.chunk)
-            outputs = rows(work, target).reshape(target.features, target.parts, self.chunk)
-            while (first := next(firsts)) < result.shape[-1]:
+            where, flat, degree = (work, target.start, target.stride), result.reshape(-1), result.shape[-1]
+            shape = target.features, target.parts, self.chunk
+            while (first := next(firsts)) < degree:
                 fill(first, inputs)
                 for call in calls:
                     call(work)
-                result[:, :, first : first + self.chunk] = modulo(outputs, prime)
+                write_chunk(*where, flat, first, degree, *shape, prime, 1 / prime)
         finally:
             self._workspaces.give(work)
 

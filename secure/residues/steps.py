@@ -9,21 +9,22 @@ from numpy.typing import NDArray
 
 from secure.coded.plan import BatchPlan, Linear, Product, Quadratic, Select, Step, Sum
 from secure.residues import elementwise
-from secure.residues.constants import code_limit, column_slices, modulo
+from secure.residues.constants import check_prime, code_limit, column_slices, modulo
 from secure.residues.layout import Place, WorkspaceLayout
 from secure.residues.sparse import sparse_product, sparse_runs
-from secure.residues.times import dense_is_faster
+from secure.residues.times import ResidueTimes, dense_is_faster
 
 Array = NDArray[np.float64]
 #: Runs one step on the chunk that lies in a workspace.
 Call = Callable[[Array], None]
 
 
-def prepare(plan: BatchPlan, layout: WorkspaceLayout, prime: int) -> tuple[Call, ...]:
+def prepare(plan: BatchPlan, layout: WorkspaceLayout, prime: int, times: ResidueTimes) -> tuple[Call, ...]:
     """One call per step; a linear one by BLAS or by the sparse kernel, whichever is predicted to be faster.
 
-    Raises: PlanError for a layer whose products may leave float64's exact range.
+    Raises: PlanError for a prime or a layer whose products may leave float64's exact range.
     """
+    check_prime(plan, prime)
     calls = []
     for index, step in enumerate(plan.steps):
         sources = [layout.places[source] for source in step.sources]
@@ -32,7 +33,7 @@ def prepare(plan: BatchPlan, layout: WorkspaceLayout, prime: int) -> tuple[Call,
             limit, bias = code_limit(step, prime), modulo(step.bias, prime)
             made = (
                 _dense(step, limit, bias, sources[0], target, scratch, prime)
-                if dense_is_faster(step, sources[0].features, limit)
+                if dense_is_faster(step, sources[0].features, limit, times)
                 else _sparse(step, limit, bias, sources[0], target, prime)
             )
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from hypothesis import strategies as st
 
 from secure.coded.plan import BatchPlan, Linear, Product, Quadratic, Select, Sum
 from secure.params import make_params
@@ -90,3 +91,43 @@ def simulate(plan, prime, value):
                         result[row, : len(features[index])] += int(factor) * features[index]
         values.append(result % prime)
     return np.where(values[-1] > prime // 2, values[-1] - prime, values[-1])
+
+
+@st.composite
+def random_plans(draw):
+    """Plans of up to five steps of every kind, with at most two squares, on one or two primes of the ring of 64."""
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    features, parts, steps = [draw(st.integers(1, 6))], [2], []
+    inputs = features[0]
+    for number in range(1, draw(st.integers(1, 5)) + 1):
+        source = draw(st.integers(0, number - 1))
+        kind = draw(st.sampled_from(["linear", "quadratic", "product", "sum", "select"]))
+        alike = [value for value in range(number) if features[value] == features[source]]
+        common = {"layer": f"{kind}{number}", "scales": np.ones(features[source])}
+        if kind in ("quadratic", "product") and max(parts) > 3:
+            kind = "linear"
+        if kind == "linear":
+            shape = draw(st.integers(1, 5)), features[source]
+            codes = generator.integers(-50, 51, shape) * (
+                generator.random(shape) < draw(st.sampled_from([0.0, 0.4, 1.0]))
+            )
+            steps.append(linear(codes, generator.integers(-(2**40), 2**40, shape[0]), source=source))
+        elif kind == "quadratic":
+            names = ("square", "linear", "constant")
+            arrays = {name: generator.integers(-3, 4, features[source]).astype(float) for name in names}
+            steps.append(Quadratic(sources=(source,), **common, **arrays))
+        elif kind == "product":
+            steps.append(Product(sources=(source, alike[-1]), **common))
+        elif kind == "sum":
+            factors = generator.integers(-9, 10, (len(alike), features[source])).astype(float)
+            steps.append(Sum(sources=tuple(alike), factors=factors, **common))
+        else:
+            sources = tuple(draw(st.lists(st.integers(0, number - 1), min_size=1, max_size=3)))
+            indices = generator.integers(-1, sum(features[one] for one in sources), draw(st.integers(1, 6)))
+            factors = generator.integers(-9, 10, len(indices)).astype(float)
+            common["scales"] = np.ones(len(indices))
+            steps.append(Select(sources=sources, indices=indices, factors=factors, **common))
+        features.append(steps[-1].features)
+        parts = batch_plan(inputs, steps, (41,), 64).parts
+    bits = draw(st.sampled_from([(41,), (24, 23), (46, 30)]))
+    return batch_plan(inputs, steps, bits, 64)
