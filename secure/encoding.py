@@ -86,7 +86,7 @@ def _cosine_sum(halves: Array, factor: float) -> Array:
     The slot at zeta^(2m + 1) is c_0 + 2 sum over 0 < k < N / 2 of c_k cos(pi k (2m + 1) / N).
     """
     half = halves.shape[-1]
-    order, twist = _cosine(half)
+    order, twist = cosine_order(half), _twist(half)
     spectrum = np.empty((*halves.shape[:-1], half // 2 + 1), dtype=np.complex128)
     spectrum.real = halves[..., : half // 2 + 1]
     spectrum.imag[..., 0] = 0
@@ -103,7 +103,7 @@ def real_coefficients(slots: Array) -> Array:
     take 12 MB of a server's memory.
     """
     half = slots.shape[-1]
-    order, twist = _cosine(half)
+    order, twist = cosine_order(half), _twist(half)
     values = np.empty_like(slots, dtype=np.float64)
     values[..., order] = slots
     spectrum = np.fft.rfft(values)
@@ -115,16 +115,20 @@ def real_coefficients(slots: Array) -> Array:
 
 
 @lru_cache(maxsize=4)
-def _cosine(half: int) -> tuple[NDArray[np.int64], NDArray[np.complex128]]:
-    """(order, twist) of the cosine transforms of N / 2 real slots.
+def cosine_order(half: int) -> NDArray[np.int64]:
+    """(N / 2,): where each of N / 2 real slots stands in the Fourier transform of `real_coefficients`.
 
-    order (N / 2,): where each slot stands in the Fourier transform: values at even m ascending, then at odd m
-    descending, m of the root zeta^(2m + 1) that gives the slot, m < N / 2. twist (N / 4 + 1,): exp(-i pi k / N).
+    Values at even m ascending, then at odd m descending, m of the root zeta^(2m + 1) that gives the slot, m < N / 2.
     """
-    places, twist = _embedding(2 * half)
+    places, _ = _embedding(2 * half)
     cosine = np.minimum(places, 2 * half - 1 - places)  # the conjugate root gives the same slot
-    order = np.where(cosine % 2 == 0, cosine // 2, half - 1 - cosine // 2)
-    return order, twist[: half // 2 + 1].conj()
+    return np.where(cosine % 2 == 0, cosine // 2, half - 1 - cosine // 2)
+
+
+@lru_cache(maxsize=4)
+def _twist(half: int) -> NDArray[np.complex128]:
+    """(N / 4 + 1,): exp(-i pi k / N), for N / 2 real slots."""
+    return np.asarray(_embedding(2 * half)[1][: half // 2 + 1].conj())
 
 
 @lru_cache(maxsize=4)

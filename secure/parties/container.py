@@ -18,10 +18,14 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
 from compress.errors import FormatError, KeyMismatchError, SecretKeyError
+
+#: Bytes, or a view of bytes that are not copied.
+Buffer = bytes | memoryview
 
 MAGIC = b"CIPHPRS2"
 HEADER = struct.Struct("<8sB3sI32s16s")
@@ -55,15 +59,20 @@ class Container:
 
     def to_bytes(self) -> bytes:
         """The bytes of the container, hash included."""
-        head = HEADER.pack(MAGIC, self.kind, b"\0\0\0", len(self.items), bytes.fromhex(self.bundle_id), self.key_id)
-        lengths = struct.pack(f"<{len(self.items)}Q", *(len(item) for item in self.items))
-        digest = hashlib.sha256()
-        for part in (head, lengths, *self.items):
-            digest.update(part)
-        return b"".join((head, lengths, *self.items, digest.digest()))
+        return container_bytes(self.kind, self.bundle_id, self.key_id, self.items)
 
 
-def kind_of(content: bytes) -> ContainerKind | None:
+def container_bytes(kind: ContainerKind, bundle_id: str, key_id: bytes, items: Sequence[Buffer]) -> bytes:
+    """The bytes of a container of these items, hash included."""
+    head = HEADER.pack(MAGIC, kind, b"\0\0\0", len(items), bytes.fromhex(bundle_id), key_id)
+    lengths = struct.pack(f"<{len(items)}Q", *(len(item) for item in items))
+    digest = hashlib.sha256()
+    for part in (head, lengths, *items):
+        digest.update(part)
+    return b"".join((head, lengths, *items, digest.digest()))
+
+
+def kind_of(content: Buffer) -> ContainerKind | None:
     """The kind that a container claims, read before anything else of it; None for bytes that are no container."""
     if len(content) < HEADER.size or content[:8] != MAGIC or content[8] not in tuple(ContainerKind):
         return None
@@ -72,6 +81,15 @@ def kind_of(content: bytes) -> ContainerKind | None:
 
 def parse(content: bytes, kind: ContainerKind, name: str) -> Container:
     """The container of these bytes; `name` is the file or message in error texts.
+
+    Raises: FormatError naming the field.
+    """
+    bundle_id, key_id, places = parse_places(content, kind, name)
+    return Container(kind, bundle_id, key_id, tuple(content[place] for place in places))
+
+
+def parse_places(content: Buffer, kind: ContainerKind, name: str) -> tuple[str, bytes, tuple[slice, ...]]:
+    """(bundle id in hex, key id, where each item lies) of the container of these bytes, after the checks of `parse`.
 
     Raises: FormatError naming the field.
     """
@@ -86,14 +104,14 @@ def parse(content: bytes, kind: ContainerKind, name: str) -> Container:
         raise FormatError(f"{name}: field 'lengths' promises {sum(lengths)} bytes; the file is truncated or altered")
     if hashlib.sha256(memoryview(content)[:-HASH_BYTES]).digest() != content[-HASH_BYTES:]:
         raise FormatError(f"{name}: field 'sha256' does not match the content; the file is altered")
-    items, offset = [], start
+    places = []
     for length in lengths:
-        items.append(content[offset : offset + length])
-        offset += length
-    return Container(kind, bundle_id, key_id, tuple(items))
+        places.append(slice(start, start + length))
+        start += length
+    return bundle_id, key_id, tuple(places)
 
 
-def parse_header(content: bytes, kind: ContainerKind, name: str) -> tuple[int, str, bytes]:
+def parse_header(content: Buffer, kind: ContainerKind, name: str) -> tuple[int, str, bytes]:
     """(number of items, bundle id in hex, key id) of the first HEADER.size bytes of a container of this kind.
 
     Raises: FormatError naming the field.
@@ -120,7 +138,7 @@ def parse_for_server(content: bytes, kind: ContainerKind, name: str) -> Containe
     return parse(content, kind, name)
 
 
-def refuse_secret_key(content: bytes, name: str) -> None:
+def refuse_secret_key(content: Buffer, name: str) -> None:
     """Raises: SecretKeyError for bytes that start as a secret key's do."""
     if kind_of(content) is ContainerKind.SECRET_KEY:
         raise SecretKeyError(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from compress.artifact import FILE_MODE, PRIVATE_FILE_MODE, write_files
 from compress.errors import FormatError, InsecureParametersError, KeyMismatchError
+from secure.bundle.batch_specs import BatchClientSpec
 from secure.bundle.client_file import client_digest
 from secure.bundle.specs import ClientSpec
 from secure.parties.container import (
@@ -200,6 +201,17 @@ def generate_keys(spec: ClientSpec, ring: Ring) -> tuple[SecretKey, EvaluationKe
     made_with = client_digest(spec)
     secret = SecretKey(spec.bundle_id, key_id, to_bytes(native), made_with)
     return secret, EvaluationKey(spec.bundle_id, key_id, items, made_with)
+
+
+def generate_secret_key(spec: BatchClientSpec, ring: Ring) -> SecretKey:
+    """A fresh secret key for a bundle whose server needs no key, with an id that is drawn. ring: that of the key.
+
+    Raises: InsecureParametersError, BackendError.
+    """
+    check_ring(ring)
+    with native_errors("make keys"):
+        native = seal.KeyGenerator(ring.context).secret_key()
+    return SecretKey(spec.bundle_id, secrets.token_bytes(KEY_ID_BYTES), to_bytes(native), client_digest(spec))
 
 
 def check_client_digest(found: str, wanted: str, name: str) -> None:

@@ -15,13 +15,10 @@ from secure.streams.compiled import kernel
 Array = NDArray[np.float64]
 Words = NDArray[np.uint64]
 
-#: float64 with these bits above its fraction is 2^52 plus the fraction as a whole number.
-_EXPONENT, _TWO_52 = np.uint64(0x4330000000000000), 2.0**52
 
-
-def row_bytes(degree: int, bits: int) -> int:
-    """Bytes of a row of N values of this many bits."""
-    return degree * bits // 8
+def row_words(degree: int, bits: int) -> int:
+    """Words of 64 bits of a row of N values of this many bits."""
+    return degree * bits // 64
 
 
 @kernel
@@ -43,11 +40,12 @@ def pack_row(values: Array, bits: int, result: Words) -> None:
 
 
 @kernel
-def unpack_row(packed: Any, bits: int, result: Array) -> None:
-    """result (N,): the whole numbers of a row (N b / 64,), in [0, 2^bits), bits at most 52."""
+def unpack_row(packed: Any, first: int, bits: int, result: Array) -> None:
+    """result (count,): whole numbers `first` to `first` + count - 1 of a row (N b / 64,), in [0, 2^bits), bits at most
+    52."""
     mask, last = np.uint64((1 << bits) - 1), len(packed) - 1
     for place in range(len(result)):
-        start = place * bits
+        start = (first + place) * bits
         word, shift = start >> 6, np.uint64(start & 63)
         value = packed[word] >> shift | packed[min(word + 1, last)] << np.uint64(1) << (np.uint64(63) - shift)
         result[place] = np.float64(np.int64(value & mask))

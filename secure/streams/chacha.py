@@ -55,9 +55,12 @@ def keystream(key: bytes, nonce: tuple[int, int, int], words: int, counter: int 
     return result[:words]
 
 
-def _eight_blocks(typing_context: Any, state: Any, counter: Any, result: Any, start: Any) -> Any:
-    """result[start : start + 128] = blocks number `counter` to `counter` + 7 of a state; no bounds are checked."""
-    for array in (state, result):
+def _eight_blocks(typing_context: Any, state: Any, numbers: Any, nonces: Any, result: Any, start: Any) -> Any:
+    """result[start : start + 128] = eight blocks of a state, one after the other; no bounds are checked.
+
+    numbers (8,): of the blocks. nonces (8,): the last words of their nonces.
+    """
+    for array in (state, numbers, nonces, result):
         if not isinstance(array, types.Array) or array.layout != "C" or array.dtype != types.uint32:
             raise TypingError(f"blocks are made in contiguous arrays of uint32, not in {array}")
 
@@ -67,8 +70,9 @@ def _eight_blocks(typing_context: Any, state: Any, counter: Any, result: Any, st
             return builder.gep(array.data, [index])
 
         first = [_splat(builder, builder.load(place(0, _index(word)))) for word in range(BLOCK_WORDS)]
-        numbers = ir.Constant(_VECTOR, list(range(LANES)))
-        first[COUNTER] = builder.add(_splat(builder, arguments[1]), numbers)
+        for word, which in ((COUNTER, 1), (BLOCK_WORDS - 1, 2)):
+            lanes = builder.bitcast(place(which, _index(0)), _VECTOR.as_pointer())
+            first[word] = builder.load(lanes, align=4)
         slots = [cgutils.alloca_once_value(builder, value) for value in first]
         with cgutils.for_range(builder, _index(_DOUBLE_ROUNDS)):
             state = [builder.load(slot) for slot in slots]
@@ -78,11 +82,11 @@ def _eight_blocks(typing_context: Any, state: Any, counter: Any, result: Any, st
         words = [builder.add(builder.load(slot), value) for slot, value in zip(slots, first, strict=True)]
         for half in (0, LANES):
             for lane, row in enumerate(_transposed(builder, words[half : half + LANES])):
-                target = place(2, builder.add(arguments[3], _index(lane * BLOCK_WORDS + half)))
+                target = place(3, builder.add(arguments[4], _index(lane * BLOCK_WORDS + half)))
                 builder.store(row, builder.bitcast(target, _VECTOR.as_pointer()), align=4)
         return context.get_dummy_value()
 
-    return types.void(state, types.uint32, result, types.intp), generate
+    return types.void(state, numbers, nonces, result, types.intp), generate
 
 
 def _index(value: int) -> Any:
@@ -127,5 +131,9 @@ eight_blocks: Any = intrinsic(_eight_blocks)
 @kernel
 def fill(state: Words32, counter: Any, result: Words32) -> None:
     """result (multiple of 128,): the stream of a state from block number `counter` on."""
+    numbers, nonces = np.empty(LANES, dtype=np.uint32), np.empty(LANES, dtype=np.uint32)
+    nonces[:] = state[BLOCK_WORDS - 1]
     for start in range(0, len(result), BATCH_WORDS):
-        eight_blocks(state, np.uint32(counter + start // BLOCK_WORDS), result, start)
+        for lane in range(LANES):
+            numbers[lane] = np.uint32(counter + start // BLOCK_WORDS + lane)
+        eight_blocks(state, numbers, nonces, result, start)

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from compress.errors import ConfigError, KeyMismatchError
 from secure.bundle.batch_specs import BatchClientSpec
 from secure.bundle.client_file import client_digest
-from secure.parties.container import Container, ContainerKind, check_belongs
-from secure.parties.keys import SecretKey, check_client_digest
+from secure.parties.container import Buffer, Container, ContainerKind, check_belongs
+from secure.parties.keys import SecretKey, check_client_digest, generate_secret_key
 from secure.streams.decryption import BlockDecryptor
 from secure.streams.encryption import BlockEncryptor
 from secure.streams.frames import BATCH_ID_BYTES, Frame, FrameHead, in_order, reply_layout, request_layout
 from secure.streams.images import block_count, blocks
-from secure.streams.keys import SecretRows, generate_secret_key
+from secure.streams.keys import SecretRows, key_ring
 
 Array = NDArray[np.float64]
 
@@ -36,7 +36,7 @@ class BatchClient:
             allowed = "None, or a SecretKey; read a file's bytes with SecretKey.from_bytes"
             raise ConfigError("secret_key", type(secret_key).__name__, allowed)
         if secret_key is None:
-            secret_key = generate_secret_key(spec)
+            secret_key = generate_secret_key(spec, key_ring(spec.params))
         check_belongs(
             Container(ContainerKind.SECRET_KEY, secret_key.bundle_id, secret_key.key_id, ()),
             spec.bundle_id,
@@ -74,8 +74,10 @@ class BatchClient:
         It reads a block of images at a time, so that a memory-mapped array need not fit into memory.
         """
         count, batch_id = block_count(self.spec, images), os.urandom(BATCH_ID_BYTES)
+        packed = self._encryptor.buffers()
+        items = tuple(rows.data.cast("B") for rows in packed)
         for number, block in enumerate(blocks(self.spec, images, clip=clip)):
-            seed, items = self._encryptor.encrypt(block)
+            seed = self._encryptor.encrypt(block, packed)
             head = FrameHead(batch_id, number, count, len(block))
             yield self._requests.to_bytes(Frame(self.secret_key.key_id, head, seed, items))
 
@@ -86,7 +88,7 @@ class BatchClient:
         """
         return np.concatenate(list(self.decrypt_frames(self._replies.split(reply, name), name)))
 
-    def decrypt_frames(self, frames: Iterable[bytes], name: str = "reply") -> Iterator[Array]:
+    def decrypt_frames(self, frames: Iterable[Buffer], name: str = "reply") -> Iterator[Array]:
         """`decrypt_batch`, block after block."""
         parsed = (self._replies.parse(frame, f"{name}, frame {number}") for number, frame in enumerate(frames))
         for number, frame in enumerate(in_order(parsed, name)):

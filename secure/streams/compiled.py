@@ -1,4 +1,4 @@
-"""How the kernels of this room are compiled: as the engine's are, and anew when a source of this room changes too."""
+"""How the kernels of this room are compiled: as the engine's are, and anew when a file of kernels here changes too."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ import numba
 from secure.engine import compiled as engine
 
 _HERE = Path(__file__).parent
-_SOURCES = crc32(b"".join(file.name.encode() + file.read_bytes() for file in sorted(_HERE.glob("*.py"))))
-#: numba's cache folder: its name holds the sources of the engine and those of this room.
+#: Files of kernels are those that import the decorator below.
+_KERNELS = [content for file in sorted(_HERE.glob("*.py")) if b"import kernel\n" in (content := file.read_bytes())]
+_SOURCES = crc32(b"".join(_KERNELS))
+#: numba's cache folder: its name holds the sources of the engine and those of this room's kernels.
 FOLDER = _HERE / "__pycache__" / f"{engine.FOLDER.name}-{_SOURCES:08x}"
 
 

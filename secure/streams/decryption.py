@@ -11,6 +11,7 @@ from compress.errors import FormatError
 from secure.bundle.batch_specs import BatchClientSpec
 from secure.encoding import real_slots
 from secure.engine.tables import make_tables
+from secure.parties.container import Buffer
 from secure.streams.keys import SecretRows
 from secure.streams.opening import combine, open_block
 
@@ -25,7 +26,7 @@ class BlockDecryptor:
         self._spec, self._secret = spec, secret
         self._tables = make_tables(spec.params)
 
-    def decrypt(self, items: Sequence[bytes], images: int, name: str) -> Array:
+    def decrypt(self, items: Sequence[Buffer], images: int, name: str) -> Array:
         """(images, outputs): the answers of a block, from packed parts by prime.
 
         Raises: FormatError for a residue that is not below its prime.
@@ -33,7 +34,7 @@ class BlockDecryptor:
         rows = real_slots(self.coefficients(items, name))[:, :images]
         return np.ascontiguousarray(rows.T) / self._spec.output_scales
 
-    def coefficients(self, items: Sequence[bytes], name: str) -> Array:
+    def coefficients(self, items: Sequence[Buffer], name: str) -> Array:
         """(outputs, N): what the ciphertexts hold, centred modulo the product of all primes, as the nearest float64.
 
         Raises: FormatError for a residue that is not below its prime.
@@ -43,7 +44,8 @@ class BlockDecryptor:
         rows = np.empty((params.levels, outputs, degree))
         for which, (item, prime) in enumerate(zip(items, params.data_primes, strict=True)):
             bits = prime.bit_length()
-            packed = np.frombuffer(item, dtype=np.uint64).reshape(outputs, self._spec.reply_parts, -1)
+            packed = np.require(np.frombuffer(item, dtype=np.uint64), requirements="A")
+            packed = packed.reshape(outputs, self._spec.reply_parts, -1)
             if not open_block(packed, which, self._secret.values, bits, rows[which], self._tables):
                 raise FormatError(f"{name}: a residue is not below its prime; the file is altered")
         combine(rows.reshape(params.levels, -1), self._tables)

@@ -1,8 +1,8 @@
 """The frames of a batch: one container per block of images. A request or a reply is its frames one after the other.
 
 item  bytes     content
-0     28        batch id (16 bytes, drawn at random), number of the block, blocks of the batch (0: not known when the
-                frame was made), images of the block; three little-endian numbers of 4 bytes
+0     32        batch id (16 bytes, drawn at random); number of the block, blocks of the batch (0: not known when the
+                frame was made), images of the block, zero: four little-endian numbers of 4 bytes
 1     32 or 0   request: the seed of all second parts; reply: nothing
 2...  by prime  request: the first part of every feature; reply: all parts of every output (`secure.streams.bits`)
 
@@ -22,18 +22,22 @@ from secure.parties.container import (
     HASH_BYTES,
     HEADER,
     MAX_ITEMS,
+    Buffer,
     Container,
     ContainerKind,
     check_belongs,
-    parse,
+    container_bytes,
     parse_header,
+    parse_places,
     refuse_secret_key,
 )
-from secure.streams.bits import row_bytes
+from secure.streams.bits import row_words
 from secure.streams.chacha import KEY_BYTES
 
 BATCH_ID_BYTES = 16
-_HEAD = struct.Struct("<16sIII")
+_HEAD = struct.Struct("<16sIIII")
+#: Bytes of item 0.
+HEAD_BYTES = _HEAD.size
 #: The most blocks of a batch.
 MOST_BLOCKS = 2**32 - 1
 
@@ -55,7 +59,7 @@ class Frame:
     key_id: bytes
     head: FrameHead
     seed: bytes
-    items: tuple[bytes, ...]
+    items: tuple[Buffer, ...]
 
 
 @dataclass(frozen=True)
@@ -84,10 +88,10 @@ class FrameLayout:
     def to_bytes(self, frame: Frame) -> bytes:
         """The bytes of a frame."""
         head = frame.head
-        packed = _HEAD.pack(head.batch_id, head.block, head.blocks, head.images)
-        return Container(self.kind, self.bundle_id, frame.key_id, (packed, frame.seed, *frame.items)).to_bytes()
+        packed = _HEAD.pack(head.batch_id, head.block, head.blocks, head.images, 0)
+        return container_bytes(self.kind, self.bundle_id, frame.key_id, (packed, frame.seed, *frame.items))
 
-    def check_start(self, content: bytes, name: str) -> None:
+    def check_start(self, content: Buffer, name: str) -> None:
         """Check the header and the lengths, which are the first bytes of a frame.
 
         Raises: SecretKeyError, FormatError, KeyMismatchError.
@@ -108,17 +112,21 @@ class FrameLayout:
                     f"{name}: item {item} has {length} bytes, in this bundle it has {wanted}; the file is altered"
                 )
 
-    def parse(self, content: bytes, name: str) -> Frame:
+    def parse(self, content: Buffer, name: str) -> Frame:
         """The frame of these bytes, after all checks that need no other frame.
 
         Raises: SecretKeyError, FormatError, KeyMismatchError.
         """
         self.check_start(content, name)
-        container = parse(content, self.kind, name)
-        head = FrameHead(*_HEAD.unpack(container.items[0]))
+        _, key_id, places = parse_places(content, self.kind, name)
+        *fields, padding = _HEAD.unpack(content[places[0]])
+        head = FrameHead(*fields)
+        if padding:
+            raise FormatError(f"{name}: field 'padding' is {padding}, expected 0; the file is altered")
         if not 1 <= head.images <= self.block_images:
             raise FormatError(f"{name}: field 'images' is {head.images}, a block holds 1 to {self.block_images}")
-        return Frame(container.key_id, head, container.items[1], container.items[2:])
+        view = memoryview(content)
+        return Frame(key_id, head, bytes(view[places[1]]), tuple(view[place] for place in places[2:]))
 
     def read(self, file: BinaryIO, name: str) -> Iterator[bytes]:
         """The frames of an open file, one at a time. Nothing is read of a frame whose header or lengths are wrong.
@@ -135,12 +143,12 @@ class FrameLayout:
             yield start + rest
             number += 1
 
-    def split(self, content: bytes, name: str) -> Iterator[bytes]:
+    def split(self, content: bytes, name: str) -> Iterator[memoryview]:
         """`read` for bytes in memory."""
         view = memoryview(content)
         for number, start in enumerate(range(0, len(view), self.frame_bytes)):
             where = f"{name}, frame {number}"
-            frame = bytes(view[start : start + self.frame_bytes])
+            frame = view[start : start + self.frame_bytes]
             self.check_start(frame, where)
             if len(frame) != self.frame_bytes:
                 raise FormatError(f"{where}: it ends after {len(frame)} of {self.frame_bytes} bytes")
@@ -163,14 +171,14 @@ def _layout(
     kind: ContainerKind, bundle_id: str, params: Params, seed_bytes: int, bits: Sequence[int], rows: int
 ) -> FrameLayout:
     assert len(bits) + 2 <= MAX_ITEMS
-    item_bytes = tuple(rows * row_bytes(params.poly_modulus_degree, width) for width in bits)
+    item_bytes = tuple(rows * 8 * row_words(params.poly_modulus_degree, width) for width in bits)
     return FrameLayout(kind, bundle_id, seed_bytes, item_bytes, params.slots)
 
 
-def frame_head(frame: bytes) -> FrameHead:
+def frame_head(frame: Buffer) -> FrameHead:
     """Where the block of a complete frame belongs; nothing is checked."""
     items = HEADER.unpack_from(frame)[3]
-    return FrameHead(*_HEAD.unpack_from(frame, HEADER.size + 8 * items))
+    return FrameHead(*_HEAD.unpack_from(frame, HEADER.size + 8 * items)[:-1])
 
 
 def in_order(frames: Iterable[Frame], name: str) -> Iterator[Frame]:
@@ -207,6 +215,6 @@ def in_order(frames: Iterable[Frame], name: str) -> Iterator[Frame]:
         raise FormatError(f"{name}: {count} of {first.head.blocks} frames; the last ones are missing")
 
 
-def answer_to(frame: Frame, items: Sequence[bytes]) -> Frame:
+def answer_to(frame: Frame, items: Sequence[Buffer]) -> Frame:
     """The reply frame of a request frame."""
     return replace(frame, seed=b"", items=tuple(items))

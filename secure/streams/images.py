@@ -44,7 +44,7 @@ def blocks(spec: BatchClientSpec, images: Any, *, clip: bool) -> Iterator[Array]
 def checked_block(spec: BatchClientSpec, images: Any, first: int, *, clip: bool) -> Array:
     """One block (images, features). first: the number of its first image in the batch, for messages."""
     try:
-        flat = np.asarray(images, dtype=np.float64).reshape(len(images), prod(spec.input_shape))
+        flat = np.ascontiguousarray(images, dtype=np.float64).reshape(len(images), prod(spec.input_shape))
     except (TypeError, ValueError) as error:
         raise InputShapeError(f"input: not an array of numbers ({error})") from error
     # NaN compares false with everything

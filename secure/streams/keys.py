@@ -1,21 +1,16 @@
-"""The secret key of a throughput bundle: SEAL's ternary secret modulo the plan's primes. There is no other key."""
+"""The residues of a throughput bundle's secret key, SEAL's ternary secret modulo the plan's primes."""
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import replace
 from typing import NoReturn
 
 import numpy as np
-import tenseal.sealapi as seal
 from numpy.typing import NDArray
 
-from secure.bundle.batch_specs import BatchClientSpec
-from secure.bundle.client_file import client_digest
 from secure.params import Params
-from secure.parties.container import KEY_ID_BYTES
 from secure.parties.keys import SecretKey
-from secure.seal.context import Ring, make_ring, native_errors, to_bytes
+from secure.seal.context import Ring, make_ring, to_bytes
 from secure.seal.saved import key_words
 
 Array = NDArray[np.float64]
@@ -32,17 +27,6 @@ def key_ring(params: Params) -> Ring:
         primes = params.data_primes
         params = replace(params, data_primes=primes[:-1], special_prime=primes[-1])
     return make_ring(params)
-
-
-def generate_secret_key(spec: BatchClientSpec) -> SecretKey:
-    """A fresh key for a bundle, with an id drawn at random.
-
-    Raises: InsecureParametersError, BackendError.
-    """
-    ring = key_ring(spec.params)
-    with native_errors("make keys"):
-        native = seal.KeyGenerator(ring.context).secret_key()
-    return SecretKey(spec.bundle_id, secrets.token_bytes(KEY_ID_BYTES), to_bytes(native), client_digest(spec))
 
 
 class SecretRows:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from secure.engine.modular import fma, reduced, times
 from secure.engine.transform import backward, forward
 from secure.streams.bits import pack_row, unpack_row
+from secure.streams.chacha import BATCH_WORDS, BLOCK_WORDS, LANES, eight_blocks
 from secure.streams.compiled import kernel
-from secure.streams.sampling import UNIFORM_DOMAIN, set_nonce, uniform_row
+from secure.streams.sampling import UNIFORM_DOMAIN, masked, set_nonce, uniform_row
 from secure.streams.sealing import to_engine_order, to_seal_order
 
 Array = NDArray[np.float64]
@@ -34,14 +35,51 @@ def expand(packed, first, which, key, bits, dropped, result, t):  # type: ignore
         uniform_row(uniform, prime, bits + dropped, words, result[feature, 1])
         _centre(result[feature, 1], prime)
         if dropped == 0:
-            unpack_row(packed[feature], bits, result[feature, 0])
+            unpack_row(packed[feature], 0, bits, result[feature, 0])
             right &= _centre(result[feature, 0], prime)
         else:
-            unpack_row(packed[feature], bits, row)
+            unpack_row(packed[feature], 0, bits, row)
             for place in range(degree):
                 row[place] = reduced(row[place] * 2.0**dropped, prime, inverse)
             forward(row, scratch, which, t)
             to_seal_order(row, columns, result[feature, 0])
+    return right
+
+
+@kernel
+def expand_chunk(packed, first, which, key, bits, flat, stride, positions, t):  # type: ignore[no-untyped-def]
+    """`expand` for `positions` positions from the first one on, if no bits are dropped.
+
+    flat: position j of part p of feature f goes to f * stride + p * positions + j. positions: a power of two from 8 on.
+    """
+    degree, prime = len(packed[0]) * 64 // bits, t.primes[which]
+    state, right = key.copy(), True
+    set_nonce(state, UNIFORM_DOMAIN, which, 0)
+    words, row = np.empty(BATCH_WORDS // 2, dtype=np.uint64), np.empty(0)
+    numbers, nonces = np.empty(LANES, dtype=np.uint32), np.empty(LANES, dtype=np.uint32)
+    each = min(positions, BATCH_WORDS // 2)
+    blocks = 2 * each // BLOCK_WORDS
+    for feature in range(0, len(packed), LANES // blocks):
+        last = min(feature + LANES // blocks, len(packed))
+        for start in range(0, positions, each):
+            for lane in range(LANES):
+                numbers[lane] = np.uint32((first + start) * 2 // BLOCK_WORDS + lane % blocks)
+                nonces[lane] = np.uint32(feature + lane // blocks)
+            eight_blocks(state, numbers, nonces, words.view(np.uint32), 0)
+            for member in range(feature, last):
+                target = member * stride + positions + start
+                part = flat[target : target + each]
+                if masked(words[(member - feature) * each : (member - feature + 1) * each], prime, bits, part) > 0:
+                    if len(row) == 0:
+                        row, long = np.empty(degree), np.empty(degree, dtype=np.uint64)
+                    set_nonce(state, UNIFORM_DOMAIN, which, member)
+                    uniform_row(state, prime, bits, long, row)
+                    part[:] = row[first + start : first + start + each]
+                _centre(part, prime)
+        for member in range(feature, last):
+            part = flat[member * stride : member * stride + positions]
+            unpack_row(packed[member], first, bits, part)
+            right &= _centre(part, prime)
     return right
 
 
@@ -84,7 +122,7 @@ def open_block(packed, which, secret, bits, result, t):  # type: ignore[no-untyp
     for output in range(outputs):
         row[:] = 0
         for index in range(parts - 1, -1, -1):
-            unpack_row(packed[output, index], bits, part)
+            unpack_row(packed[output, index], 0, bits, part)
             right &= _centre(part, prime)
             for place in range(degree):
                 row[place] = reduced(times(row[place], s[place], prime, inverse) + part[place], prime, inverse)

@@ -45,6 +45,13 @@ def set_nonce(state: Words32, domain: int, prime: int, feature: int) -> None:
 def uniform_row(state: Words32, prime: float, bits: int, words: Words, result: Array) -> None:
     """result (N,): the residues of a stream, in [0, prime). words: scratch (N,). bits: of the prime, at most 52."""
     fill(state, np.uint32(0), words.view(np.uint32))
+    if masked(words, prime, bits, result) > 0:
+        _replace(state, prime, np.uint64((1 << bits) - 1), result)
+
+
+@kernel
+def masked(words: Words, prime: float, bits: int, result: Array) -> int:
+    """result = the low bits of words, which are overwritten. Returns how many are not below the prime."""
     mask = np.uint64((1 << bits) - 1)
     for place in range(len(words)):
         words[place] = (words[place] & mask) | _EXPONENT
@@ -53,8 +60,7 @@ def uniform_row(state: Words32, prime: float, bits: int, words: Words, result: A
         value = floats[place] - _TWO_52
         result[place] = value
         too_large += value >= prime
-    if too_large > 0:
-        _replace(state, prime, mask, result)
+    return too_large
 
 
 @kernel

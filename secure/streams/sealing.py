@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from secure.engine.modular import reduced, times
 from secure.engine.tables import BLOCK_ROWS
 from secure.engine.transform import backward, forward
-from secure.engine.vectors import move_transposed
+from secure.engine.vectors import LANES, move_transposed
 from secure.streams.bits import pack_row
 from secure.streams.compiled import kernel
+from secure.streams.encoder import encode
 from secure.streams.sampling import ERROR_DOMAIN, UNIFORM_DOMAIN, error_row, set_nonce, uniform_row
 
 Array = NDArray[np.float64]
-Words = NDArray[np.uint64]
-Words32 = NDArray[np.uint32]
 
 
 @kernel
@@ -38,47 +37,49 @@ def to_engine_order(row: Array, columns: int, result: Array) -> None:
 
 
 @kernel
-def _message(half: Array, prime: float, inverse: float, row: Array) -> None:
-    """row (N,) += the coefficients of real slots, whose first half (N / 2,) states all: c_(N - k) = -c_k."""
-    count = len(half)
-    row[0] += reduced(half[0], prime, inverse)
-    for place in range(1, count):
-        row[place] += reduced(half[place], prime, inverse)
-    for place in range(1, count):
-        row[2 * count - place] -= reduced(half[place], prime, inverse)
+def seal(images, first, scale, which, keys, secret, widths, packed, t, cosines):  # type: ignore[no-untyped-def]
+    """packed (features, words) = m + e - a s of features from number `first` on, modulo prime number `which`.
 
-
-@kernel
-def seal(halves, first, which, keys, secret, bits, dropped, packed, t):  # type: ignore[no-untyped-def]
-    """packed (features, words) = m + e - a s of each feature modulo prime number `which`, by `pack_row`.
-
-    halves (features, N / 2): the first half of the coefficients of m, whole numbers of at most 2^52. first: the number
-    of the first feature, as nonces count. keys (2, 16): the states of the streams of a and e. secret (primes, N): s,
-    centred, in SEAL's order. bits: of a packed value. dropped: 0 packs residues in SEAL's order; above 0 it packs
-    coefficients, divided by 2^dropped and rounded.
+    m encodes a feature of images (images, all features), times scale; its coefficients are at most 2^52. keys (2, 16):
+    the states of the streams of a and e. secret (primes, N): s, centred, in SEAL's order. widths: bits of a packed
+    value, and dropped bits. If no bits are dropped, residues in SEAL's order are packed; otherwise coefficients,
+    divided by 2^dropped and rounded.
     """
-    degree, columns = secret.shape[1], t.columns
-    prime, inverse, s = t.primes[which], t.inverses[which], secret[which]
+    degree, prime, inverse = secret.shape[1], t.primes[which], t.inverses[which]
+    (bits, dropped), s = widths, secret[which]
     row, other, random = np.empty(degree), np.empty(degree), np.empty(degree)
     words, coins = np.empty(degree, dtype=np.uint64), np.empty(3 * degree // 2, dtype=np.uint32)
+    halves, scratch = np.empty((LANES, degree // 2)), np.empty((3, LANES * degree // 2))
     uniform, error = keys[0].copy(), keys[1].copy()
-    for feature in range(len(halves)):
-        set_nonce(uniform, UNIFORM_DOMAIN, which, first + feature)
-        set_nonce(error, ERROR_DOMAIN, 0, first + feature)
+    for place in range(len(packed)):
+        if place % LANES == 0:
+            encode(images, first + place, scale, scratch, halves, cosines)
+        set_nonce(uniform, UNIFORM_DOMAIN, which, first + place)
+        set_nonce(error, ERROR_DOMAIN, 0, first + place)
         error_row(error, coins, row)
-        _message(halves[feature], prime, inverse, row)
+        _add_message(halves[place % LANES], prime, inverse, row)
         uniform_row(uniform, prime, bits + dropped, words, random)
         _products(random, s, prime, inverse)
         if dropped == 0:
             forward(row, other, which, t)
-            to_seal_order(row, columns, other)
+            to_seal_order(row, t.columns, other)
             _difference(other, random, prime, inverse)
         else:
-            to_engine_order(random, columns, other)
+            to_engine_order(random, t.columns, other)
             backward(other, random, which, t)
             _difference(row, other, prime, inverse)
             _rounded(row, dropped, bits, other)
-        pack_row(other, bits, packed[feature])
+        pack_row(other, bits, packed[place])
+
+
+@kernel
+def _add_message(half: Array, prime: float, inverse: float, row: Array) -> None:
+    """row (N,) += the coefficients of real slots, whose first half (N / 2,) states all: c_(N - k) = -c_k."""
+    count = len(half)
+    for place in range(count):
+        row[place] += reduced(half[place], prime, inverse)
+    for place in range(1, count):
+        row[2 * count - place] -= reduced(half[place], prime, inverse)
 
 
 @kernel

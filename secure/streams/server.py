@@ -10,14 +10,23 @@ from numpy.typing import NDArray
 
 from compress.errors import ConfigError, FormatError
 from secure.bundle.batch_specs import BatchServerSpec
+from secure.coded.plan import FRESH_PARTS
 from secure.engine.tables import make_tables
 from secure.params import check_security
-from secure.residues.evaluator import BatchEvaluator
+from secure.parties.container import Buffer
+from secure.residues.evaluator import BatchEvaluator, Fill, InputChunk
+from secure.streams.bits import row_words
 from secure.streams.chacha import initial_state
 from secure.streams.frames import Frame, answer_to, in_order, reply_layout, request_layout
-from secure.streams.opening import expand, pack
+from secure.streams.opening import expand, expand_chunk, pack
 
 Array = NDArray[np.float64]
+Words = NDArray[np.uint64]
+Words32 = NDArray[np.uint32]
+
+#: Words that are drawn per residue, less one, up to which a row with a word that is replaced is made as a whole for
+#: each of its chunks.
+RARE = 2.0**-16
 
 
 class BatchServer:
@@ -45,7 +54,7 @@ class BatchServer:
         """
         return b"".join(self.run_frames(self._requests.split(request, name), name))
 
-    def run_frames(self, frames: Iterable[bytes], name: str = "request") -> Iterator[bytes]:
+    def run_frames(self, frames: Iterable[Buffer], name: str = "request") -> Iterator[bytes]:
         """The frames of the reply, one for each frame of the request. It holds one block at a time."""
         parsed = (self._requests.parse(frame, f"{name}, frame {number}") for number, frame in enumerate(frames))
         for number, frame in enumerate(in_order(parsed, name)):
@@ -65,18 +74,42 @@ class BatchServer:
         Raises: FormatError for a residue that is not below its prime.
         """
         plan = self.spec.plan
-        dropped, prime = plan.upload_bits_dropped, plan.params.data_primes[which]
-        packed = np.frombuffer(frame.items[which], dtype=np.uint64).reshape(plan.inputs, -1)
-        result = np.empty((plan.inputs, 2, plan.params.poly_modulus_degree))
-        key, bits = initial_state(frame.seed, (0, 0, 0)), prime.bit_length() - dropped
-        if not expand(packed, 0, which, key, bits, dropped, result, self._tables):
-            raise FormatError(f"{name}: a residue is not below its prime; the file is altered")
+        packed, key, bits = self._packed(frame, which)
+        result = np.empty((plan.inputs, FRESH_PARTS, plan.params.poly_modulus_degree))
+        if not expand(packed, 0, which, key, bits, plan.upload_bits_dropped, result, self._tables):
+            raise _too_large(name)
         return result
 
-    def _run(self, frame: Frame, which: int, name: str) -> bytes:
+    def _run(self, frame: Frame, which: int, name: str) -> Buffer:
         """The packed answers of a block modulo prime number `which`."""
-        values = self._evaluator.run(which, self.residues(frame, which, name))
-        bits = self.spec.plan.params.data_primes[which].bit_length()
-        packed = np.empty((*values.shape[:2], values.shape[2] * bits // 64), dtype=np.uint64)
+        prime = self.spec.plan.params.data_primes[which]
+        bits = prime.bit_length()
+        if self.spec.plan.upload_bits_dropped or 2**bits - prime > RARE * prime:
+            values = self._evaluator.run(which, self.residues(frame, which, name))
+        else:
+            values = self._evaluator.run_filled(which, self._filler(frame, which, name))
+        packed = np.empty((*values.shape[:2], row_words(values.shape[2], bits)), dtype=np.uint64)
         pack(values, which, bits, packed, self._tables)
-        return packed.tobytes()
+        return packed.data.cast("B")
+
+    def _filler(self, frame: Frame, which: int, name: str) -> Fill:
+        """Makes residues where they are used, so that those of a whole block are never in memory."""
+        packed, key, bits = self._packed(frame, which)
+
+        def fill(first: int, chunk: InputChunk) -> None:
+            where = chunk.flat, chunk.stride, chunk.positions
+            if not expand_chunk(packed, first, which, key, bits, *where, self._tables):
+                raise _too_large(name)
+
+        return fill
+
+    def _packed(self, frame: Frame, which: int) -> tuple[Words, Words32, int]:
+        """(packed first parts (features, words), state of the second parts' stream, bits of a packed value)."""
+        plan = self.spec.plan
+        packed = np.frombuffer(frame.items[which], dtype=np.uint64).reshape(plan.inputs, -1)
+        bits = plan.params.data_primes[which].bit_length() - plan.upload_bits_dropped
+        return np.require(packed, requirements="A"), initial_state(frame.seed, (0, 0, 0)), bits
+
+
+def _too_large(name: str) -> FormatError:
+    return FormatError(f"{name}: a residue is not below its prime; the file is altered")
