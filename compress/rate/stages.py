@@ -88,7 +88,7 @@ class Stages:
             return Reference(given=given)
         # eight bits and no pruning change next to nothing, and fine-tuning needs a compressed network
         coded = opq(self._given, sparsity=0.0, bits=HIGHEST_BITS)
-        tuned = self._tune(coded, settled, settled.epochs_reference, "reference")
+        tuned = self._tune(coded, settled.epochs_reference, "reference", settled.learning_rate)
         self._base = masks_only(tuned)
         return Reference(given=given, unseen=self.share(tuned, self._held))
 
@@ -109,14 +109,16 @@ class Stages:
                 )
             )  # fmt: skip
             last = self._at_rate(base, rate, settled)
-        return self._trial(rate, self._tune(last, settled, settled.epochs, f"{rate:.3g} times smaller"), settled)
+        name = f"{rate:.3g} times smaller"
+        tuned = self._tune(last, settled.epochs, name, settled.learning_rate, settled.shrinkage)
+        return self._trial(rate, tuned, settled)
 
     def further(self, trial: RateTrial, rate: float) -> RateTrial:
         """A network of an earlier trial, pruned to the rate and trained on, without shrinkage and more slowly."""
         settled = self._settled(rate)
         small = self._at_rate(masks_only(trial.outcome.tuned), rate, settled)
         name = f"{trial.rate:.3g} to {rate:.3g} times smaller"
-        tuned = self._tune(small, settled, settled.epochs_further, name, further=True)
+        tuned = self._tune(small, settled.epochs_further, name, FURTHER_RATE * settled.learning_rate)
         return self._trial(rate, tuned, settled)
 
     def one_shot(self, rate: float) -> tuple[CompressedModel, CompressedModel, int]:
@@ -126,7 +128,7 @@ class Stages:
         """
         settled = self._settled(rate)
         small = self._at_rate(self._given, rate, settled)
-        tuned = self._tune(small, settled, settled.epochs_between, "one shot")
+        tuned = self._tune(small, settled.epochs_between, "one shot", settled.learning_rate, settled.shrinkage)
         return self._finish(small, settled), self._finish(tuned, settled), settled.epochs_between
 
     def share(self, model: nn.Module | CompressedModel, data: Dataset) -> float:
@@ -159,11 +161,10 @@ class Stages:
         }  # fmt: skip
 
     def _tune(
-        self, model: CompressedModel, settled: Settled, epochs: int, name: str, *, further: bool = False
+        self, model: CompressedModel, epochs: int, name: str, learning_rate: float, shrinkage: float = 0.0
     ) -> CompressedModel:
         return finetune(
-            model, self._held, epochs=epochs, learning_rate=settled.learning_rate * (FURTHER_RATE if further else 1.0),
-            shrinkage=0.0 if further or name == "reference" else settled.shrinkage, teacher=self._teacher,
+            model, self._held, epochs=epochs, learning_rate=learning_rate, shrinkage=shrinkage, teacher=self._teacher,
             augment=self._augment, seed=self._next_seed(), progress=self._named(name),
         )  # fmt: skip
 
