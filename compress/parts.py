@@ -60,9 +60,8 @@ def join(values: object, parts: Sequence[Part], what: str = "input") -> NDArray[
     names = ", ".join(map(str, parts))
     if isinstance(values, Mapping):
         if set(values) != {part.name for part in parts}:
-            raise InputShapeError(
-                f"{what}: it has {', '.join(printable(str(key)) for key in values)}; the network takes {names}"
-            )
+            found = ", ".join(printable(str(key)) for key in values)
+            raise InputShapeError(f"{what}: it has the parts {found}; the network takes {names}")
         values = [values[part.name] for part in parts]
     if not isinstance(values, list | tuple) or len(values) != len(parts):
         found = f"{len(values)} parts" if isinstance(values, list | tuple) else type(values).__name__
