@@ -8,6 +8,7 @@ of the operating system for every block.
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from math import prod
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from compress.errors import BackendError
 from secure.bundle.batch_specs import BatchClientSpec
 from secure.engine.tables import make_tables
+from secure.engine.vectors import LANES
 from secure.streams.bits import row_words
 from secure.streams.chacha import KEY_BYTES, initial_state
 from secure.streams.encoder import cosine_tables
@@ -32,8 +34,10 @@ LARGEST_COEFFICIENT = 2.0**52
 class BlockEncryptor:
     """Encrypts blocks under one secret key. Only a client has one."""
 
-    def __init__(self, spec: BatchClientSpec, secret: SecretRows) -> None:
-        """Raises: BackendError for primes that are too large for the engine, and for inputs that the modulus cannot
+    def __init__(self, spec: BatchClientSpec, secret: SecretRows, threads: int) -> None:
+        """threads: share the features of a block.
+
+        Raises: BackendError for primes that are too large for the engine, and for inputs that the modulus cannot
         hold."""
         params, dropped = spec.params, spec.upload_bits_dropped
         most = min(LARGEST_COEFFICIENT, 2.0 ** (params.log2_modulus(params.levels) - 1))
@@ -48,6 +52,9 @@ class BlockEncryptor:
         self._tables, self._cosines = make_tables(params), cosine_tables(params.poly_modulus_degree)
         self._widths = [(prime.bit_length() - dropped, dropped) for prime in params.data_primes]
         self._features, self._degree = prod(spec.input_shape), params.poly_modulus_degree
+        # several shares per thread, so that none waits long for the last one; whole groups of the encoder
+        self._share = self._features if threads == 1 else -(-self._features // (4 * threads * LANES)) * LANES
+        self._pool = ThreadPoolExecutor(threads, "cipherpress-features") if threads > 1 else None
 
     def buffers(self) -> list[Words]:
         """(features, words) for the packed first parts of one block, by prime."""
@@ -57,8 +64,17 @@ class BlockEncryptor:
         """Fill `packed` from a block of images (images, features) in the accepted range, and return the seed."""
         seed = os.urandom(KEY_BYTES)
         keys = np.stack([initial_state(key, (0, 0, 0)) for key in (seed, os.urandom(KEY_BYTES))])
-        for which, (widths, rows) in enumerate(zip(self._widths, packed, strict=True)):
-            seal(
-                images, 0, self._scale, which, keys, self._secret.values, widths, rows, self._tables, self._cosines
-            )  # fmt: skip
+
+        def share(first: int) -> None:
+            for which, (widths, rows) in enumerate(zip(self._widths, packed, strict=True)):
+                some = rows[first : first + self._share]
+                where = images, first, self._scale, which
+                seal(*where, keys, self._secret.values, widths, some, self._tables, self._cosines)
+
+        shares = range(0, self._features, self._share)
+        if self._pool is None:
+            for first in shares:
+                share(first)
+        else:
+            list(self._pool.map(share, shares))
         return seed

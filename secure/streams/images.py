@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from math import prod
 from typing import Any
 
@@ -10,10 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import InputShapeError
+from compress.parts import join
 from secure.bundle.batch_specs import BatchClientSpec
 from secure.parties.ranges import checked_input
 
 Array = NDArray[np.float64]
+
+logger = logging.getLogger(__name__)
+
+
+def as_batch(spec: BatchClientSpec, images: Any) -> Any:
+    """A batch as one array, or as what already has a shape and slices, such as a memory-mapped file.
+
+    Of a network with several inputs, a tuple of their batches, or a mapping by name.
+    Raises: InputShapeError.
+    """
+    if spec.interface.input_parts and isinstance(images, tuple | Mapping):
+        return join(images, spec.interface.input_parts)
+    if hasattr(images, "shape"):
+        return images
+    try:
+        return np.asarray(images, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputShapeError(f"input: not an array of numbers ({error})") from error
 
 
 def block_count(spec: BatchClientSpec, images: Any) -> int:
@@ -21,38 +41,47 @@ def block_count(spec: BatchClientSpec, images: Any) -> int:
 
     Raises: InputShapeError for what is no batch, and for an empty one.
     """
-    shape = getattr(images, "shape", None)
-    if shape is None or tuple(shape[1:]) != spec.input_shape or not len(shape):
-        found = type(images).__name__ if shape is None else f"shape {tuple(shape)}"
-        raise InputShapeError(
-            f"input: {found}; a batch is an array of shape (images, {', '.join(map(str, spec.input_shape))})"
-        )
-    if not len(images):
+    shape = tuple(images.shape)
+    if not shape or shape[1:] != spec.input_shape:
+        wanted = ", ".join(map(str, ("images", *spec.input_shape)))
+        raise InputShapeError(f"input: shape {shape}; a batch is an array of shape ({wanted})")
+    if not shape[0]:
         raise InputShapeError("input: a batch of no images; give one at least")
-    return -(-len(images) // spec.block_images)
+    return int(-(-shape[0] // spec.block_images))
 
 
 def blocks(spec: BatchClientSpec, images: Any, *, clip: bool) -> Iterator[Array]:
-    """The blocks (images, features) of a batch, float64, within the accepted range.
+    """The blocks (images, features) of a batch (images, *input_shape), float64, within the accepted range.
 
+    clip: bring values outside the range to its nearest end, and say so in a log line.
     Raises: InputShapeError; InputRangeError without `clip`.
     """
+    values = rows = 0
     for start in range(0, len(images), spec.block_images):
-        yield checked_block(spec, images[start : start + spec.block_images], start, clip=clip)
+        block = _numbers(spec, images[start : start + spec.block_images])
+        outside = _rows_outside(spec, block)
+        if clip and len(outside):
+            wrong = [row for row in outside if not np.isfinite(block[row]).all()]
+            if not wrong:
+                kept = np.clip(block, spec.input_low, spec.input_high)
+                values, rows = values + int((kept != block).sum()), rows + len(outside)
+                block = kept
+            outside = wrong
+        for row in outside[:1]:
+            checked_input(spec, block[row].reshape(spec.input_shape), f"image {start + row}")
+        yield block
+    if values:
+        logger.warning("input: clipped %d values of %d images", values, rows)
 
 
-def checked_block(spec: BatchClientSpec, images: Any, first: int, *, clip: bool) -> Array:
-    """One block (images, features). first: the number of its first image in the batch, for messages."""
+def _numbers(spec: BatchClientSpec, images: Any) -> Array:
+    """(images, features), contiguous."""
     try:
-        flat = np.ascontiguousarray(images, dtype=np.float64).reshape(len(images), prod(spec.input_shape))
+        return np.ascontiguousarray(images, dtype=np.float64).reshape(len(images), prod(spec.input_shape))
     except (TypeError, ValueError) as error:
         raise InputShapeError(f"input: not an array of numbers ({error})") from error
-    # NaN compares false with everything
-    inside = ((flat >= spec.input_low) & (flat <= spec.input_high)).all(axis=1)
-    if inside.all():
-        return flat
-    if clip and np.isfinite(flat).all():
-        return np.clip(flat, spec.input_low, spec.input_high)
-    row = int(np.argmin(inside))
-    checked_input(spec, flat[row].reshape(spec.input_shape), f"image {first + row}")
-    return flat
+
+
+def _rows_outside(spec: BatchClientSpec, block: Array) -> Any:
+    """Rows with a value that is not in the accepted range; one that is no number is in no range."""
+    return np.flatnonzero(~((block >= spec.input_low) & (block <= spec.input_high)).all(axis=1))

@@ -8,6 +8,7 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.errors import InsecureParametersError
 from secure.params import Params
 from secure.parties.keys import SecretKey
 from secure.seal.context import Ring, make_ring, to_bytes
@@ -23,7 +24,9 @@ def key_ring(params: Params) -> Ring:
     place: the key has the same residues, and the modulus is the same.
     Raises: InsecureParametersError, BackendError.
     """
-    if params.levels > 1 and params.special_prime is None:
+    if params.special_prime is not None:
+        raise InsecureParametersError("special_prime: a throughput bundle has none, since it switches no keys")
+    if params.levels > 1:
         primes = params.data_primes
         params = replace(params, data_primes=primes[:-1], special_prime=primes[-1])
     return make_ring(params)

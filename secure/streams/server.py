@@ -8,6 +8,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.checks import is_whole
 from compress.errors import ConfigError, FormatError
 from secure.bundle.batch_specs import BatchServerSpec
 from secure.coded.plan import FRESH_PARTS
@@ -39,6 +40,8 @@ class BatchServer:
         """
         if not isinstance(spec, BatchServerSpec):
             raise ConfigError("spec", type(spec).__name__, "a BatchServerSpec; give bundle.server")
+        if not is_whole(threads) or threads < 1:
+            raise ConfigError("threads", threads, "a whole number from 1 on")
         plan = spec.plan
         check_security(plan.params)
         self.spec, self.threads = spec, threads
