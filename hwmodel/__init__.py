@@ -10,6 +10,7 @@ node.py               a machine as if it were built at another node (pure)
 counts.py             work of a Network in clear, by layer
 shapes.py             the same for networks that are known by their shapes only
 encrypted_counts.py   work of a Plan, by layer, operation and level
+batch_counts.py       work of a plan for throughput, by layer
 hybrid.py             kernels of operations under hybrid key switching, which published systems use (pure)
 schemes.py            how published systems run CKKS: rings, levels, stages
 reference.py          bootstraps, as encrypted workloads of published results
@@ -19,6 +20,7 @@ residency.py          what a CKKS accelerator keeps on the chip, and what its me
 cost.py               what one layer costs, with its parts
 plain.py              prices of a network in clear
 ckks.py               prices of a plan
+batch_prices.py       prices of a plan for throughput
 report.py             estimate, compare: the reports people read
 variants.py           versions of a network beside each other: savings, privacy overhead, Pareto front, waterfall
 roofline.py           a machine's roof and where the layers lie under it

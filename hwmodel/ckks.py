@@ -64,7 +64,7 @@ def _layer(
     kept = residency(workload, machine)
     words = words_per_residue(workload, machine)
     units_ms = [cycles * words / machine.clock_hz.band * MS_PER_S for cycles in _unit_cycles(rows, workload, machine)]
-    compute_ms = _together(units_ms, machine)
+    compute_ms = busiest(units_ms, machine)
     moved = [sum(kept.moved_bytes(row) for row in rows), sum(kept.all_streamed_bytes(row) for row in rows)]
     moved_bytes = Band(moved[0], 0.0, max(moved))
     bus_ms = moved_bytes / machine.memory_bytes_per_s.band * MS_PER_S
@@ -99,8 +99,8 @@ def _unit_cycles(
     )
 
 
-def _together(units: Sequence[Band], machine: CkksAccelerator) -> Band:
-    """Cycles of the unit with the most work; of all units one after the other where they are the same lanes."""
+def busiest(units: Sequence[Band], machine: CkksAccelerator) -> Band:
+    """What the unit with the most work takes; all units one after the other where they are the same lanes."""
     if machine.shared_units.value:
         return sum(units, ZERO)
     return Band(*(max(getattr(unit, corner) for unit in units) for corner in ("value", "low", "high")))

@@ -35,8 +35,15 @@ PLAN_ROWS = (
     ("rotation keys", "galois_keys"), ("ciphertexts in", "input_ciphertexts"),
     ("ciphertexts out", "output_ciphertexts"),
 )  # fmt: skip
+BATCH_PLAN_ROWS = (
+    ("ring degree N", "poly_modulus_degree"), ("log2 of the whole modulus", "log2_qp"), ("primes", "limbs"),
+    ("images of a block", "batch"), ("squares one after the other", "depth"), ("parts of an answer", "answer_parts"),
+    ("codes that are not zero", "nonzeros"), ("images per second on one thread, predicted", "predicted_images_per_s"),
+)  # fmt: skip
 MEASURED_ROWS = (
-    ("images", "images"), ("accuracy, encrypted", "accuracy_encrypted"), ("score, encrypted", "score_encrypted"),
+    ("images", "images"), ("images per second, server", "images_per_s"),
+    ("images per second, encryption", "client_images_per_s"), ("accuracy, encrypted", "accuracy_encrypted"),
+    ("score, encrypted", "score_encrypted"),
     ("answers as in clear", "agreement"),
     ("largest error of an output", "max_logit_error"), ("encrypt, ms", "client_encrypt_ms"),
     ("server, ms", "server_ms"), ("decrypt, ms", "client_decrypt_ms"), ("upload, bytes", "upload_bytes"),
@@ -47,8 +54,13 @@ MEASURED_ROWS = (
 PLAN_LAYER_COLUMNS = (
     "layer", "level", "rotations", "multiply_plain", "square", "relinearize", "rescale", "predicted_ms",
 )  # fmt: skip
+BATCH_LAYER_COLUMNS = ("layer", "features", "parts", "nonzeros", "bits", "predicted_us")
+#: What the server has, by mode.
+KEYS = {
+    "latency": "The server computes on ciphertexts and holds no secret key.",
+    "throughput": "The server computes on ciphertexts and needs no key at all.",
+}
 SECURITY = (
-    "The server computes on ciphertexts and holds no secret key.",
     "The server is assumed to follow the protocol (honest but curious). The circuit is hidden neither from the server "
     "nor from the client: rotation keys, sizes and latency show the sparsity pattern.",
     "Decrypted values must be rounded before they are given to the server: CKKS decryptions carry noise that depends "
@@ -154,18 +166,31 @@ def _compression(about: Mapping[str, Any], workload: PlainWorkload | None) -> st
 
 
 def _plan(report: Mapping[str, Any]) -> str:
-    rows = [(label, _number(report[key])) for label, key in PLAN_ROWS if key in report]
+    shown: Sequence[tuple[str, str]] = PLAN_ROWS
+    columns: Sequence[str] = PLAN_LAYER_COLUMNS
+    counts = dict(report)
+    if _mode(report) == "throughput":
+        shown, columns = BATCH_PLAN_ROWS, BATCH_LAYER_COLUMNS
+        counts |= {
+            "answer_parts": report["parts"][-1],
+            "predicted_images_per_s": 1e6 / report["predicted_us_per_image"],
+        }
+    rows = [(label, _number(counts[key])) for label, key in shown if key in counts]
     counted = [{**row, "rotations": rotation_count(row) or ""} for row in report.get("layers", ())]
-    layers = [tuple(_number(row.get(key, "")) for key in PLAN_LAYER_COLUMNS) for row in counted]
-    headings = tuple(key.replace("_", " ") for key in PLAN_LAYER_COLUMNS)
+    layers = [tuple(_number(row.get(key, "")) for key in columns) for row in counted]
+    headings = tuple(key.replace("_", " ") for key in columns)
     return "<h2>Plan</h2>" + _table(("", ""), rows) + _table(headings, layers)
 
 
 def _security(report: Mapping[str, Any]) -> str:
     bits = report.get("security_bits")
     first = [f"{bits}-bit security by the 2024 guideline's table of moduli (eprint 2024/463)."] if bits else []
-    items = "".join(f"<li>{escape(line)}</li>" for line in (*first, *SECURITY))
+    items = "".join(f"<li>{escape(line)}</li>" for line in (*first, KEYS[_mode(report)], *SECURITY))
     return f"<h2>Security</h2><ul>{items}</ul>"
+
+
+def _mode(report: Mapping[str, Any]) -> str:
+    return "throughput" if report.get("mode") == "throughput" else "latency"
 
 
 def _costs(comparison: Comparison) -> str:
@@ -182,9 +207,12 @@ def _costs(comparison: Comparison) -> str:
         f"<li>{escape(name)}: encrypted takes {ratio:,.0f} times the plain latency</li>"
         for name, ratio in comparison.privacy_overhead.items()
     )
+    whole = " of a full block" if any(report.batch > 1 for report in comparison.reports) else ""
     headings = ("machine", "mode", "ms", "low to high", "mJ", "low to high", "latency rests on", "energy rests on")
     return (
-        "<h2>Costs of one image (modelled)</h2>" + _table(headings, rows) + (f"<ul>{overhead}</ul>" if overhead else "")
+        f"<h2>Costs of one image{whole} (modelled)</h2>"
+        + _table(headings, rows)
+        + (f"<ul>{overhead}</ul>" if overhead else "")
     )
 
 

@@ -15,26 +15,32 @@ from hwmodel.architecture import (
     PLAIN,
     Architecture,
     CkksAccelerator,
+    CpuEngine,
     CpuSeal,
     PlainArray,
     coefficient_units,
 )
 from hwmodel.architecture_file import list_architectures, load_architecture
 from hwmodel.band import ZERO, Band
+from hwmodel.batch_counts import BatchWorkload, batch_workload
+from hwmodel.batch_prices import price_batch_accelerator, price_batch_core
 from hwmodel.ckks import price_accelerator, price_core
 from hwmodel.cost import LayerCost
 from hwmodel.counts import PlainWorkload, plain_workload
 from hwmodel.encrypted_counts import EncryptedWorkload, encrypted_workload
 from hwmodel.plain import price_array, price_cpu
+from secure.bundle.batch_specs import BatchBundle
 from secure.bundle.specs import Bundle
+from secure.coded.plan import BatchPlan
 from secure.plan import Plan
 
 #: What runs in one mode: the first two in clear, the others encrypted.
-Work = Network | PlainWorkload | Plan | EncryptedWorkload
+Work = Network | PlainWorkload | Plan | EncryptedWorkload | BatchPlan | BatchWorkload
+Counted = PlainWorkload | EncryptedWorkload | BatchWorkload
 
 #: The types of what can be priced, for messages.
 PRICED = (
-    "a Network or PlainWorkload, priced in clear, or a Plan, EncryptedWorkload or Bundle, priced encrypted; "
+    "a Network or PlainWorkload, priced in clear, or a Plan, an EncryptedWorkload or a bundle, priced encrypted; "
     "convert a torch module first"
 )
 
@@ -44,7 +50,8 @@ class CostReport:
     """What one image costs on one machine in one mode, 'plain' or 'encrypted'. Every figure is modelled.
 
     kind: always 'modelled'. latency_basis, energy_basis: the kinds of the coefficients that the figures rest on.
-    layers: the cost of every layer; the totals are their sums.
+    layers: the cost of every layer; the totals are their sums. batch: images that run at once; what is stated of one
+    image is its share of a full block.
     """
 
     architecture: str
@@ -53,6 +60,7 @@ class CostReport:
     latency_basis: tuple[str, ...]
     energy_basis: tuple[str, ...]
     kind: str = "modelled"
+    batch: int = 1
 
     @property
     def latency(self) -> Band:
@@ -89,8 +97,11 @@ class CostReport:
         return self.energy.high
 
     def as_json(self) -> dict[str, Any]:
-        """JSON values: latency_ms, energy_mj, architecture, mode, low, high, kind, basis and layers."""
+        """JSON values: latency_ms, energy_mj, architecture, mode, low, high, kind, basis and layers; of a block of
+        several images also batch and images_per_s."""
+        several = {"batch": self.batch, "images_per_s": 1e3 / self.latency_ms} if self.batch > 1 else {}
         return {
+            **several,
             "architecture": self.architecture,
             "mode": self.mode,
             "latency_ms": self.latency_ms,
@@ -132,14 +143,15 @@ class Comparison:
             f"{name}: encrypted takes {ratio:.3g} times the plain latency"
             for name, ratio in self.privacy_overhead.items()
         ]
-        lines.append("one image; every figure is modelled from coefficients of the kinds named (latency; energy)")
+        whole = "one image" if all(report.batch == 1 for report in self.reports) else "one image of a full block"
+        lines.append(f"{whole}; every figure is modelled from coefficients of the kinds named (latency; energy)")
         return "\n".join(lines)
 
 
-def estimate(work: Work | Bundle, architecture: str | Path | Architecture) -> CostReport:
+def estimate(work: Work | Bundle | BatchBundle, architecture: str | Path | Architecture) -> CostReport:
     """What a network costs in clear, or a plan or bundle encrypted, on a machine, given by name, path or value.
 
-    `compare` prices a bundle in both modes.
+    `compare` prices a bundle in both modes. Of a plan for throughput it is one image's share of a full block.
 
     Raises: ConfigError for work of another type; CostModelError when the machine does not run that kind of work, or its
     file is wrong.
@@ -148,14 +160,19 @@ def estimate(work: Work | Bundle, architecture: str | Path | Architecture) -> Co
     workload = _workload(work)
     mode = PLAIN if isinstance(workload, PlainWorkload) else ENCRYPTED
     layers = _price(workload, machine)
-    latency_basis, energy_basis = _basis(machine, mode)
+    latency_basis, energy_basis = _basis(machine, mode, derived=isinstance(workload, BatchWorkload))
     return CostReport(
-        architecture=machine.name, mode=mode, layers=layers, latency_basis=latency_basis, energy_basis=energy_basis
+        architecture=machine.name,
+        mode=mode,
+        layers=layers,
+        latency_basis=latency_basis,
+        energy_basis=energy_basis,
+        batch=workload.images if isinstance(workload, BatchWorkload) else 1,
     )
 
 
 def compare(
-    subject: Bundle | Work | Sequence[Work],
+    subject: Bundle | BatchBundle | Work | Sequence[Work],
     architectures: str | Path | Architecture | Sequence[str | Path | Architecture],
 ) -> Comparison:
     """Reports for every machine, in every mode that it has and the subject offers.
@@ -169,7 +186,8 @@ def compare(
     works = _works(subject)
     reports = []
     for machine in _machines(architectures):
-        priced = [estimate(works[mode], machine) for mode in machine.modes if mode in works]
+        modes = [mode for mode in machine.modes if mode in works and _runs(works[mode], machine)]
+        priced = [estimate(works[mode], machine) for mode in modes]
         if not priced:
             raise CostModelError(
                 f"architecture '{machine.name}' prices {' and '.join(machine.modes)} work, this has "
@@ -177,6 +195,11 @@ def compare(
             )
         reports += priced
     return Comparison(tuple(reports))
+
+
+def _runs(work: Work, machine: Architecture) -> bool:
+    """Whether a machine of this mode runs the work: SEAL does not run plans for throughput."""
+    return not isinstance(work, BatchPlan | BatchWorkload) or type(machine) is not CpuSeal
 
 
 def _machines(
@@ -190,12 +213,12 @@ def _machines(
     return [one if isinstance(one, Architecture) else load_architecture(one) for one in chosen]
 
 
-def _works(subject: Bundle | Work | Sequence[Work]) -> dict[str, Work]:
+def _works(subject: Bundle | BatchBundle | Work | Sequence[Work]) -> dict[str, Work]:
     """Work by mode.
 
     Raises: ConfigError for another type.
     """
-    if isinstance(subject, Bundle):
+    if isinstance(subject, Bundle | BatchBundle):
         works: dict[str, Work] = {ENCRYPTED: subject.server.plan}
         if "plain_workload" in subject.report:
             works[PLAIN] = PlainWorkload.from_json(subject.report["plain_workload"])
@@ -206,13 +229,13 @@ def _works(subject: Bundle | Work | Sequence[Work]) -> dict[str, Work]:
     return {PLAIN if isinstance(work, PlainWorkload) else ENCRYPTED: work}
 
 
-def _workload(work: object, field: str = "work") -> PlainWorkload | EncryptedWorkload:
+def _workload(work: object, field: str = "work") -> Counted:
     """The counted work; of a bundle, that of its plan.
 
     Raises: ConfigError naming `field` for another type.
     """
     match work:
-        case PlainWorkload() | EncryptedWorkload():
+        case PlainWorkload() | EncryptedWorkload() | BatchWorkload():
             return work
         case Network():
             return plain_workload(work)
@@ -220,10 +243,14 @@ def _workload(work: object, field: str = "work") -> PlainWorkload | EncryptedWor
             return encrypted_workload(work)
         case Bundle():
             return encrypted_workload(work.server.plan)
+        case BatchPlan():
+            return batch_workload(work)
+        case BatchBundle():
+            return batch_workload(work.server.plan)
     raise ConfigError(field, type(work).__name__, PRICED)
 
 
-def _price(work: PlainWorkload | EncryptedWorkload, machine: Architecture) -> tuple[LayerCost, ...]:
+def _price(work: Counted, machine: Architecture) -> tuple[LayerCost, ...]:
     match work, machine:
         case PlainWorkload(), PlainArray():
             return price_array(work, machine)
@@ -233,6 +260,14 @@ def _price(work: PlainWorkload | EncryptedWorkload, machine: Architecture) -> tu
             return price_core(work, machine)
         case EncryptedWorkload(), CkksAccelerator():
             return price_accelerator(work, machine)
+        case BatchWorkload(), CpuEngine():
+            return price_batch_core(work, machine)
+        case BatchWorkload(), CkksAccelerator():
+            return price_batch_accelerator(work, machine)
+        case BatchWorkload(), CpuSeal():
+            raise CostModelError(
+                f"architecture '{machine.name}': SEAL does not run plans for throughput; choose cpu-engine"
+            )
     mode = PLAIN if isinstance(work, PlainWorkload) else ENCRYPTED
     raise CostModelError(
         f"architecture '{machine.name}' has no {mode} mode; it prices {' and '.join(machine.modes)} work; "
@@ -240,8 +275,11 @@ def _price(work: PlainWorkload | EncryptedWorkload, machine: Architecture) -> tu
     )
 
 
-def _basis(machine: Architecture, mode: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Kinds of the coefficients that latency and energy rest on, the best supported first."""
+def _basis(machine: Architecture, mode: str, *, derived: bool = False) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Kinds of the coefficients that latency and energy rest on, the best supported first.
+
+    derived: whether the work is of a kind that nobody has run on an accelerator.
+    """
     if isinstance(machine, CpuSeal):
         plain = {name: getattr(machine, name) for name in coefficient_units(CpuSeal) if name != "core_power_w"}
         latency, energy = dict(machine.kernels if mode == ENCRYPTED else plain), {"core_power_w": machine.core_power_w}
@@ -255,6 +293,7 @@ def _basis(machine: Architecture, mode: str) -> tuple[tuple[str, ...], tuple[str
     kinds = {coefficient.kind for coefficient in latency.values()}
     energy_kinds = kinds | {coefficient.kind for coefficient in energy.values()}
     bracketed = {"modelled"} if isinstance(machine, CkksAccelerator) else set()  # its schedule is assumed
+    bracketed |= {"derived"} if bracketed and derived else set()
     return _ordered(kinds | bracketed), _ordered(energy_kinds | bracketed)
 
 

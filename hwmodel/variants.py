@@ -14,6 +14,7 @@ from compress.errors import CostModelError
 from compress.pareto import pareto_front
 from hwmodel.architecture import ENCRYPTED, PLAIN, Architecture
 from hwmodel.report import Comparison, CostReport, Work, compare
+from secure.bundle.batch_specs import BatchBundle
 from secure.bundle.specs import Bundle
 
 
@@ -140,7 +141,7 @@ class VariantTable:
 
 
 def compare_variants(
-    subjects: Mapping[str, Bundle | Work | Sequence[Work]],
+    subjects: Mapping[str, Bundle | BatchBundle | Work | Sequence[Work]],
     architectures: Sequence[str | Path | Architecture],
     accuracies: Mapping[str, float] | None = None,
 ) -> VariantTable:

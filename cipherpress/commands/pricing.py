@@ -14,6 +14,7 @@ from cipherpress.commands.command import command
 from cipherpress.commands.console import Output, size
 from cipherpress.commands.options import bundle_argument, force_option, output_options, path_option
 from compress.errors import FormatError, ModelError
+from secure.limits import MODES
 
 if TYPE_CHECKING:
     from hwmodel.architecture import Architecture
@@ -32,6 +33,11 @@ OF_SEVERAL = ("waterfall", "pareto")
     multiple=True,
     help="An architecture's name or YAML file; repeat for several (default: all that fit).",
 )
+@click.option(
+    "--mode",
+    type=click.Choice(MODES),
+    help="Refuse bundles that are compiled for another mode (default: each bundle's own).",
+)
 @click.option("--node", "node_nm", type=float, help="Scale the machines' energies to this technology node, in nm.")
 @path_option("--plot", help="Save the comparison as a picture (needs cipherpress[plots]).")
 @click.option(
@@ -45,13 +51,14 @@ def estimate_command(
     out: Output,
     models: tuple[str, ...],
     names: tuple[str, ...],
+    mode: str | None,
     node_nm: float | None,
     plot: Path | None,
     picture: str | None,
     force: bool,
 ) -> None:
     """Modelled latency and energy of a converted network or a known shape (plain), or of a bundle (plain and
-    encrypted).
+    encrypted). Of a bundle for throughput it is one image's share of a full block.
 
     Several MODELs are compared with the first one. Shapes: alexnet, deit-b, deit-s, resnet20, vgg16.
     """
@@ -65,8 +72,9 @@ def estimate_command(
         Destination(plot, force).refuse_existing()
     distinct = dict.fromkeys(models)
     short = {Path(model).name for model in distinct}
-    subjects = {Path(model).name if len(short) == len(distinct) else model: _priced(model) for model in distinct}
-    machines = _machines(names, node_nm, encrypted=all(isinstance(one, cp.Bundle) for one in subjects.values()))
+    subjects = {Path(model).name if len(short) == len(distinct) else model: _priced(model, mode) for model in distinct}
+    bundles = all(isinstance(one, cp.Bundle | cp.BatchBundle) for one in subjects.values())
+    machines = _machines(names, node_nm, encrypted=bundles)
     if len(subjects) > 1:
         variants = compare_variants(subjects, machines, _accuracies(subjects))
         if plot is not None:
@@ -93,7 +101,8 @@ def _machines(names: tuple[str, ...], node_nm: float | None, *, encrypted: bool)
 
 def _accuracies(subjects: Mapping[str, Any]) -> dict[str, float]:
     """Accuracy in clear of the bundles that know theirs."""
-    reports = {name: subject.report for name, subject in subjects.items() if isinstance(subject, cp.Bundle)}
+    bundles = {name: one for name, one in subjects.items() if isinstance(one, cp.Bundle | cp.BatchBundle)}
+    reports = {name: bundle.report for name, bundle in bundles.items()}
     return {
         name: report["about"]["accuracy_after"]
         for name, report in reports.items()
@@ -128,17 +137,21 @@ def _plot_variants(
         save_waterfall_plot(variants, both[0], both[0], plot, force=force)
 
 
-def _priced(model: str) -> Any:
-    """What can be priced: the workload of a known shape, a converted network or a bundle."""
+def _priced(model: str, mode: str | None) -> Any:
+    """What can be priced: the workload of a known shape, a converted network or a bundle, of a mode if one is given."""
     from hwmodel.shapes import SHAPES, shape_workload
 
     if model in SHAPES:
         return shape_workload(model)
     loaded = load_artifact(model)
-    if not isinstance(loaded, cp.Network | cp.Bundle):
+    if not isinstance(loaded, cp.Network | cp.Bundle | cp.BatchBundle):
         raise ModelError(
             f"model '{model}': only converted networks and bundles can be priced; run `cipherpress convert` first"
         )
+    found = MODES[isinstance(loaded, cp.BatchBundle)]
+    if mode is not None and (isinstance(loaded, cp.Network) or mode != found):
+        what = "a network" if isinstance(loaded, cp.Network) else f"a bundle for {found}"
+        raise ModelError(f"model '{model}': {what}; compile it with --mode {mode} first")
     return loaded
 
 

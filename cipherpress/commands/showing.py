@@ -45,7 +45,7 @@ def inspect_command(out: Output, path: Path, factory: str | None, plot: Path | N
     if plot is not None and kind != "compressed":
         raise click.UsageError("--plot draws the allocation of a compressed model; `estimate --plot` draws costs")
     if path.is_file():
-        from secure.parties.inspection import describe_file
+        from secure.streams.inspection import describe_file
 
         values = describe_file(path)
         out.result(values, pairs(values))
@@ -96,7 +96,7 @@ def _show_loaded(out: Output, path: Path) -> None:
     from compress.account.inspection import describe_network
 
     loaded = cp.load(path)
-    if isinstance(loaded, cp.Bundle):
+    if isinstance(loaded, cp.Bundle | cp.BatchBundle):
         out.result({"kind": "bundle", "bundle_bytes": folder_bytes(path), **loaded.report_json()}, loaded.explain())
         return
     if not isinstance(loaded, cp.Network):

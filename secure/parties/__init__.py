@@ -15,5 +15,4 @@ flooding.py           how much noise that takes, and what it protects
 discrete_gaussian.py  the noise itself, exact
 inputs.py             inputs from .npy and image files
 batch_inputs.py       batches of inputs from .npy files, read where they are needed
-inspection.py         what a key or ciphertext file says about itself
 """

@@ -50,7 +50,18 @@ NOT_INSTALLED = {"benchmarks", "examples", "docs", "tests", ".ci"}
 TAKES: Mapping[str, frozenset[str]] = {
     "compress": frozenset(),
     "secure": frozenset({"compress"}),
-    "hwmodel": frozenset({"compress", "secure.bundle.specs", "secure.plan", "secure.params", "secure.kernels"}),
+    "hwmodel": frozenset(
+        {
+            "compress",
+            "secure.bundle.batch_specs",
+            "secure.bundle.specs",
+            "secure.coded.plan",
+            "secure.kernels",
+            "secure.params",
+            "secure.plan",
+            "secure.residues.times",
+        }
+    ),
     "cipherpress.zoo": frozenset(
         {
             "compress",
