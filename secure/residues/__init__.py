@@ -2,6 +2,7 @@
 
 constants.py   integers of a plan modulo a prime, and the columns whose products float64 adds up exactly
 elementwise.py squares, products, sums and selections of ciphertext parts. Compiled by numba
+runs.py        sparse matrices in the order in which the kernel reads them
 sparse.py      products with sparse integer matrices. Compiled by numba
 layout.py      where the values of a chunk lie in the workspace of a thread
 times.py       how long a block takes, predicted

@@ -11,7 +11,8 @@ from secure.coded.plan import BatchPlan, Linear, Product, Quadratic, Select, Ste
 from secure.residues import elementwise
 from secure.residues.constants import check_prime, code_limit, column_slices, modulo
 from secure.residues.layout import Place, WorkspaceLayout
-from secure.residues.sparse import sparse_product, sparse_runs
+from secure.residues.runs import sparse_runs
+from secure.residues.sparse import sparse_product
 from secure.residues.times import ResidueTimes, dense_is_faster
 
 Array = NDArray[np.float64]

@@ -13,39 +13,50 @@ import numpy as np
 from secure.coded.plan import FRESH_PARTS, BatchPlan, Linear, Product, Quadratic, Select, Step, Sum
 from secure.residues.constants import code_limit, row_sums
 from secure.residues.layout import chunk_size
+from secure.residues.runs import count_runs
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResidueTimes:
-    """What the kernels cost on one thread of one machine, in picoseconds; calls in microseconds.
+    """What the kernels cost on one thread of one machine: picoseconds, and for calls microseconds.
 
     dense_ps: per multiply-add by BLAS. packed_ps: per residue that BLAS rearranges before. sparse_ps: per multiply-add
-    of a code that is not zero. result_ps: per residue of a sparse layer's result. reduced_ps: per residue that is
-    added to others and reduced. product_ps: per modular product. moved_ps: per residue that is read from memory or
-    written to it. call_us: per step and chunk.
+    of a code that is not zero. read_ps: per residue of a sparse layer's source. run_ps: per residue of a run of the
+    sparse kernel (`runs`). product_ps: per modular product. reduced_ps: per sum of residues that is reduced.
+    moved_ps: per residue that is read from memory or written to it. call_us: per step and chunk.
     """
 
     dense_ps: float
     packed_ps: float
     sparse_ps: float
-    result_ps: float
-    reduced_ps: float
+    read_ps: float
+    run_ps: float
     product_ps: float
+    reduced_ps: float
     moved_ps: float
     call_us: float
 
 
+#: How often a plan pays each of the times, by their names.
+Counts = Mapping[str, float]
+
 #: Measured by benchmarks/residue_times.py on an AMD EPYC of 2.4 GHz with AVX2.
 TYPICAL_RESIDUE_TIMES = ResidueTimes(
     dense_ps=57.0,
-    packed_ps=700.0,
-    sparse_ps=90.0,
-    result_ps=700.0,
-    reduced_ps=500.0,
-    product_ps=700.0,
+    packed_ps=500.0,
+    sparse_ps=70.0,
+    read_ps=150.0,
+    run_ps=500.0,
+    product_ps=300.0,
+    reduced_ps=530.0,
     moved_ps=800.0,
     call_us=3.0,
 )
+
+
+def time_ms(counts: Counts, times: ResidueTimes) -> float:
+    """Milliseconds of what is counted."""
+    return sum(count * getattr(times, name) * (1e-3 if name == "call_us" else 1e-9) for name, count in counts.items())
 
 
 @dataclass(frozen=True)
@@ -72,46 +83,58 @@ def predicted_ms(
 
     Raises: PlanError for a layer whose products may leave float64's exact range.
     """
-    degree, primes, parts = plan.params.poly_modulus_degree, plan.params.data_primes, plan.parts
-    features = [plan.inputs, *(step.features for step in plan.steps)]
-    calls = degree // (chunk or chunk_size(plan)) * times.call_us * 1e-3
-    steps: list[float] = []
-    layers: dict[str, float] = {}
-    for step in plan.steps:
-        sources = [(features[source], parts[source]) for source in step.sources]
-        taken = sum(_step_ms(step, sources, degree, prime, times) + calls for prime in primes)
-        steps.append(taken)
-        layers[step.layer] = layers.get(step.layer, 0.0) + taken
-    ends = plan.inputs * FRESH_PARTS + plan.outputs * parts[-1]
-    return BlockTime(tuple(steps), layers, len(primes) * (ends * degree * times.moved_ps * 1e-9 + 2 * calls))
+    steps = [0.0] * len(plan.steps)
+    layers = dict.fromkeys((step.layer for step in plan.steps), 0.0)
+    for prime in plan.params.data_primes:
+        for index, step in enumerate(plan.steps):
+            taken = time_ms(step_counts(plan, index, prime, chunk or chunk_size(plan), times), times)
+            steps[index] += taken
+            layers[step.layer] += taken
+    moved = time_ms(moved_counts(plan, chunk or chunk_size(plan)), times) * plan.params.levels
+    return BlockTime(tuple(steps), layers, moved)
 
 
-def _step_ms(step: Step, sources: list[tuple[int, int]], degree: int, prime: int, times: ResidueTimes) -> float:
-    """One step modulo one prime. sources: features and parts of each."""
+def moved_counts(plan: BatchPlan, chunk: int) -> Counts:
+    """Reading the input's residues modulo one prime and writing the output's."""
+    degree = plan.params.poly_modulus_degree
+    residues = plan.inputs * FRESH_PARTS + plan.outputs * plan.parts[-1]
+    return {"moved_ps": residues * degree, "call_us": 2 * degree // chunk}
+
+
+def step_counts(plan: BatchPlan, index: int, prime: int, chunk: int, times: ResidueTimes) -> Counts:
+    """One step modulo one prime; a linear one in the way that is faster. Raises: PlanError."""
+    step, degree = plan.steps[index], plan.params.poly_modulus_degree
+    parts = [plan.parts[source] for source in step.sources]
     if isinstance(step, Linear):
-        ((columns, parts),) = sources
-        limit = code_limit(step, prime)
-        return min(linear_ms(step, columns, limit, parts * degree, dense, times) for dense in (True, False))
-    products, sums = _elementwise_counts(step, [parts for _, parts in sources])
-    return (products * times.product_ps + sums * times.reduced_ps) * degree * 1e-9
+        (source,) = step.sources
+        columns = plan.steps[source - 1].features if source else plan.inputs
+        counts = _linear_counts(step, columns, code_limit(step, prime), parts[0] * degree, times)
+    else:
+        products, sums = _elementwise_counts(step, parts)
+        counts = {"product_ps": products * degree, "reduced_ps": sums * degree}
+    return {**counts, "call_us": degree // chunk}
 
 
-def linear_ms(layer: Linear, columns: int, limit: int, residues: int, dense: bool, times: ResidueTimes) -> float:
+def _linear_counts(layer: Linear, columns: int, limit: int, residues: int, times: ResidueTimes) -> Counts:
+    options = [_linear_option(layer, columns, limit, residues, dense) for dense in (True, False)]
+    return min(options, key=lambda counts: time_ms(counts, times))
+
+
+def _linear_option(layer: Linear, columns: int, limit: int, residues: int, dense: bool) -> Counts:
     """A linear layer on `residues` residues per feature, by BLAS or by the sparse kernel.
 
     limit: the largest sum of |codes| between two reductions.
     """
-    outputs = layer.features * residues
     if dense:
-        slices = -(-int(row_sums(layer).max(initial=1)) // limit)
-        packed = columns * residues * times.packed_ps
-        return (outputs * columns * times.dense_ps + packed + outputs * slices * times.reduced_ps) * 1e-9
-    return (layer.nonzeros * residues * times.sparse_ps + outputs * times.result_ps) * 1e-9
+        outputs, slices = layer.features * residues, -(-int(row_sums(layer).max(initial=1)) // limit)
+        return {"dense_ps": outputs * columns, "packed_ps": columns * residues, "reduced_ps": outputs * slices}
+    runs = count_runs(layer, columns)
+    return {"sparse_ps": layer.nonzeros * residues, "read_ps": columns * residues, "run_ps": runs * residues}
 
 
 def dense_is_faster(layer: Linear, columns: int, limit: int, times: ResidueTimes = TYPICAL_RESIDUE_TIMES) -> bool:
     """Whether BLAS is predicted to be faster than the sparse kernel."""
-    return linear_ms(layer, columns, limit, 1, True, times) <= linear_ms(layer, columns, limit, 1, False, times)
+    return "dense_ps" in _linear_counts(layer, columns, limit, 1, times)
 
 
 def _elementwise_counts(step: Step, parts: list[int]) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from tests.secure.batch_plans import batch_plan, linear, random_plans, residues,
 #: A small ring: positions do not meet, so nothing depends on their number.
 DEGREE = 64
 BY_BLAS = replace(TYPICAL_RESIDUE_TIMES, dense_ps=0.0, packed_ps=0.0, reduced_ps=0.0)
-SPARSELY = replace(TYPICAL_RESIDUE_TIMES, sparse_ps=0.0, result_ps=0.0)
+SPARSELY = replace(TYPICAL_RESIDUE_TIMES, sparse_ps=0.0, read_ps=0.0, run_ps=0.0)
 MODES = {"by BLAS": BY_BLAS, "sparsely": SPARSELY}
 each_mode = pytest.mark.parametrize("times", MODES.values(), ids=MODES)
 
