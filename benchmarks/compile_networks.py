@@ -11,7 +11,21 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.network import Add, AvgPool, Conv, Dense, Input, Network, Node, Polynomial, Reshape, Shape, Weights
+from compress.network import (
+    Add,
+    AvgPool,
+    Conv,
+    Dense,
+    Gather,
+    Input,
+    Multiply,
+    Network,
+    Node,
+    Polynomial,
+    Reshape,
+    Shape,
+    Weights,
+)
 
 Array = NDArray[np.float64]
 
@@ -91,6 +105,15 @@ class NetworkBuilder:
         self._nodes.append(Add(name=name, inputs=(self.last, other), shape=shape))
         return self
 
+    def gated(self) -> NetworkBuilder:
+        """The newest value times one number per channel: a 1x1 convolution of the channels' means."""
+        body, shape = self.last, self._nodes[-1].shape
+        self.pool(shape[-1]).conv(shape[0], 1)
+        everywhere = np.repeat(np.arange(shape[0]), prod(shape[1:]))
+        self._nodes.append(Gather(name=f"gate{len(self._nodes)}", inputs=(self.last,), shape=shape, indices=everywhere))
+        self._nodes.append(Multiply(name=f"gated{len(self._nodes)}", inputs=(body, self.last), shape=shape))
+        return self
+
     def network(self) -> Network:
         return Network(nodes=tuple(self._nodes))
 
@@ -102,12 +125,26 @@ class NetworkBuilder:
         return self
 
 
-def residual(blocks: int, channels: int, size: int, outputs: int = 10) -> Network:
-    """A stem convolution, residual blocks of two 3x3 convolutions each, pooling to 4 x 4, and a dense layer."""
+def residual(blocks: int, channels: int, size: int, outputs: int = 10, *, plain_sums: bool = False) -> Network:
+    """A stem convolution, residual blocks of two 3x3 convolutions each, pooling to 4 x 4, and a dense layer.
+
+    plain_sums: whether no activation follows the sum of a block, so that the next block's layers and the skip both
+    read all squares before them.
+    """
     builder = NetworkBuilder((3, size, size)).conv(channels, 3).activation()
     for _ in range(blocks):
         skip = builder.last
-        builder.conv(channels, 3).activation().conv(channels, 3).add(skip).activation()
+        builder.conv(channels, 3).activation().conv(channels, 3).add(skip)
+        if not plain_sums:
+            builder.activation()
+    return builder.pool(size // 4).dense(outputs).network()
+
+
+def gated_skip(channels: int, size: int, outputs: int = 10) -> Network:
+    """A stem convolution, a residual block whose branch a channel gate multiplies, pooling to 4 x 4, a dense layer."""
+    builder = NetworkBuilder((3, size, size)).conv(channels, 3).activation()
+    skip = builder.last
+    builder.conv(channels, 3).activation().conv(channels, 3).gated().add(skip).activation()
     return builder.pool(size // 4).dense(outputs).network()
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.compile_networks import cnn, dense, one_conv, residual
+from benchmarks.compile_networks import cnn, dense, gated_skip, one_conv, residual
 from benchmarks.machine import this_machine
 from benchmarks.report import table_head, table_row, with_note, write_result
 from cipherpress.timing.cache import default_times
@@ -47,6 +47,12 @@ NETWORKS: Mapping[str, tuple[Callable[[], Network], Limits]] = {
     "the same, at most 60 kB of upload": (lambda: cnn((1, 28, 28), (8, 16), 64), Limits(upload_bytes=SMALL_UPLOAD)),
     "two residual blocks, 4 channels, 3x16x16": (lambda: residual(2, 4, 16), Limits()),
     "two residual blocks, 8 channels, 3x32x32": (lambda: residual(2, 8, 32), Limits()),
+    "the same, no activation after the sums": (lambda: residual(2, 8, 32, plain_sums=True), Limits()),
+    "two residual blocks, 4 channels, 3x16x16, no activation after the sums": (
+        lambda: residual(2, 4, 16, plain_sums=True),
+        Limits(),
+    ),
+    "skip with a channel gate, 8 channels, 3x8x8": (lambda: gated_skip(8, 8), Limits()),
 }
 
 

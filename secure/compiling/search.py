@@ -127,12 +127,20 @@ def search(
     return outcome
 
 
-def _forward(report: Progress, shares: list[float], start: float, length: float) -> Progress:
-    """A callback for a part of the work that never goes back. shares: those reported so far."""
+def _forward(report: Progress, shown: list[float], start: float, length: float) -> Progress:
+    """A callback for a part of the work that never goes back. shown: the shares reported so far, of all parts.
+
+    A ring that is laid out adds drafts, so the share that the search gives may fall. What is shown then waits, and
+    goes on by the share of the rest that is done since.
+    """
+    end, before = start + length, 0.0
 
     def forward(label: str, share: float) -> None:
-        shares.append(max(shares[-1], start + length * share))
-        report(label, shares[-1])
+        nonlocal before
+        now = max(shown[-1], start)
+        shown.append(now + (end - now) * max(0.0, share - before) / max(1 - before, 1e-9))
+        before = share
+        report(label, shown[-1])
 
     return forward
 

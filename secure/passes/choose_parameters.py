@@ -37,8 +37,8 @@ MOST_MOVES = 144
 WORTH_REFINING = 0.1
 #: A draft whose error is so many times too large on few rows is not assessed on more.
 CLEARLY_TOO_LARGE = 1.5
-#: A draft whose error is so many times too large by the first estimate, even after refinement, is given up. What the
-#: later steps find differs from this estimate by less than a factor of two (tests hold it).
+#: A draft whose error is so many times too large by the first estimate, even after refinement, is given up. The later
+#: steps found 0.42 to 0.98 of such an estimate, for eight networks; where it is small, down to 0.35.
 GIVEN_UP = 4.0
 #: Bits kept free below the security guideline, for the rounding from wanted sizes to actual primes.
 ROUNDING_BITS = 0.01

@@ -1,7 +1,10 @@
 """What compiling takes: the estimate before it, the refusal beyond the limits, and memory where it once exploded."""
 
+import re
 import time
 import tracemalloc
+from math import inf
+from sys import modules
 
 import numpy as np
 import pytest
@@ -18,7 +21,7 @@ from secure.kernels.counts import KernelTimes
 from secure.limits import Limits
 from secure.passes import run_passes
 from secure.passes.arrange import arrange
-from secure.passes.choose_parameters import choose_parameters
+from secure.passes.choose_parameters import GIVEN_UP, choose_parameters
 from secure.stages.stages import network_stages
 from secure.stages.trim import trimmed
 
@@ -131,6 +134,39 @@ def test_progress_never_goes_back_and_comes_to_its_end():
     assert shares == sorted(shares)
     assert (shares[0], shares[-1]) == (0.0, 1.0)
     assert len(shares) >= 6
+
+
+def test_progress_is_told_inside_a_draft_and_inside_a_layout():
+    network = dense(20, 16, 2, outputs=4)
+    images = np.random.default_rng(0).uniform(-1, 1, (40, 20))
+    told = []
+    compile_network(network, images, times=TIMES, progress=lambda label, share: told.append((label, share)))
+    labels = [label for label, _ in told]
+    assert any(label.startswith("lay out N=") and label.endswith(network.nodes[1].name) for label in labels)
+    at = {
+        label.split(": ")[1]: share for label, share in told if label.startswith("choose parameters") and ": " in label
+    }
+    steps = [at[step] for step in ("errors by slots", "rounded weights, round 1", "refine", "assess")]
+    assert steps == sorted(set(steps))  # each step further than the one before it
+
+
+def test_a_draft_that_is_given_up_would_not_have_been_precise_enough(monkeypatch):
+    network = dense(64, 48, 3)
+    images = np.random.default_rng(1).uniform(-1, 1, (256, 64))
+    early = compile_network(network, images, times=TIMES)
+    monkeypatch.setattr(modules["secure.passes.choose_parameters"], "GIVEN_UP", inf)
+    late = compile_network(network, images, times=TIMES)
+    assert early.client.bundle_id == late.client.bundle_id
+    estimates, errors = ([_excess(row["verdict"]) for row in bundle.report["weighed"]] for bundle in (early, late))
+    given_up = [(first, last) for first, last in zip(estimates, errors, strict=True) if GIVEN_UP < first < 40]
+    assert given_up
+    assert all(last > 1.5 and last / first > 0.35 for first, last in given_up)
+
+
+def _excess(verdict: str) -> float:
+    """How many times too large an alternative's error is; 0 if its verdict is another one."""
+    found = re.fullmatch(r"error ([0-9.]+) times too large", verdict)
+    return float(found[1]) if found else 0.0
 
 
 def test_no_primes_are_chosen_for_drafts_that_cannot_keep_to_a_budget(monkeypatch):
