@@ -22,9 +22,14 @@ from compress.network import (  # noqa: E402
     Add,
     Affine,
     AvgPool,
+    AxisMap,
+    Concat,
     Conv,
+    ConvTranspose,
     Dense,
+    Gather,
     Input,
+    Multiply,
     Network,
     Permute,
     Polynomial,
@@ -42,7 +47,10 @@ from tests.secure.plans import SMALL, Builder  # noqa: E402
 
 
 def network() -> Network:
-    """Every node type once, with quantized and float weights; all numbers are exact in binary."""
+    """The node types of plain chains and residual networks, each once, with quantized and float weights.
+
+    All numbers are exact in binary.
+    """
     codes = (np.arange(18).reshape(2, 1, 3, 3) % 15 - 7).astype(np.int32)
     quantized = Weights(codes=codes, step=np.array([0.25, 0.5]), bits=4, mask=codes != 0)
     nodes = (
@@ -64,6 +72,28 @@ def network() -> Network:
     )  # fmt: skip
     ranges = {node.name: Range(-1.5, 2.25, 0.75) for node in nodes}
     return Network(nodes=nodes, ranges=ranges, about={"source": "golden", "accuracy_after": 0.5})
+
+
+def network2() -> Network:
+    """The other node types, each once: transposed convolution, product, concatenation, gathering, a map of one axis."""
+    codes = (np.arange(12).reshape(1, 3, 2, 2) % 7 - 3).astype(np.int32)
+    quantized = Weights(codes=codes, step=np.array(0.25), bits=3, mask=codes != 0)
+    nodes = (
+        Input(name="input", inputs=(), shape=(1, 2, 3)),
+        ConvTranspose(
+            name="up", inputs=("input",), shape=(3, 5, 6), weights=quantized, bias=np.array([0.5, -0.25, 0.0]),
+            stride=(2, 2), padding=(0, 0), dilation=(1, 1), groups=1,
+        ),
+        AxisMap(
+            name="halved", inputs=("up",), shape=(3, 5, 3), axis=2,
+            matrix=np.repeat(np.eye(3), 2, axis=1) / 2,
+        ),
+        Gather(name="first", inputs=("halved",), shape=(3, 5, 3), indices=np.r_[-1, np.arange(44)]),
+        Multiply(name="gated", inputs=("halved", "first"), shape=(3, 5, 3)),
+        Concat(name="joined", inputs=("gated", "halved"), shape=(6, 5, 3), axis=0),
+    )  # fmt: skip
+    ranges = {node.name: Range(-2.0, 1.75, 0.5) for node in nodes}
+    return Network(nodes=nodes, ranges=ranges, about={"source": "golden"})
 
 
 def bundle() -> Bundle:
@@ -119,6 +149,7 @@ def container() -> Container:
 def make(folder: Path) -> None:
     """Write all golden files into a folder."""
     save_network(network(), folder / "network", force=True)
+    save_network(network2(), folder / "network2", force=True)
     save_bundle(bundle(), folder / "bundle", force=True)
     save_model(compressed(), folder / "compressed", force=True)
     write_file(folder / "evaluation.key", container().to_bytes(), force=True)

@@ -15,6 +15,7 @@ from safetensors.numpy import load as load_tensors
 import cipherpress as cp
 from compress.model.saved import load_model_folder
 from compress.network_file import network_bytes
+from compress.node_shapes import RULES
 from secure.bundle.files import plan_digest
 from secure.bundle.specs import Bundle
 from secure.parties.container import ContainerKind, parse
@@ -44,10 +45,18 @@ def test_golden_files_are_small():
 # -- they load
 
 
-def test_the_network_loads():
-    found = cp.load(GOLDEN / "network")
+@pytest.mark.parametrize(("name", "made"), [("network", make.network), ("network2", make.network2)])
+def test_the_network_loads(name, made):
+    found = cp.load(GOLDEN / name)
     assert isinstance(found, cp.Network)
-    assert network_bytes(found) == network_bytes(make.network())
+    assert network_bytes(found) == network_bytes(made())
+    x = np.random.default_rng(0).uniform(-1, 1, (3, *found.input_shape))
+    assert np.array_equal(found.run(x), made().run(x))
+
+
+def test_the_two_networks_have_every_type_of_node():
+    held = {type(node) for name in ("network", "network2") for node in cp.load(GOLDEN / name).nodes}
+    assert held == set(RULES)
 
 
 def test_the_bundle_loads():
@@ -82,7 +91,7 @@ def test_the_key_container_is_parsed():
 
 def test_the_same_content_gives_the_same_files(tmp_path):
     make.make(tmp_path)
-    for name in ("network", "bundle"):
+    for name in ("network", "network2", "bundle"):
         for file, content in written(name).items():
             again = (tmp_path / file).read_bytes()
             if file.endswith("client.json"):
@@ -125,6 +134,7 @@ def fields(heading: str) -> tuple[set[str], set[str]]:
         ("### `server/plan.json`", "bundle/server/plan.json"),
         ("### `report.json`", "bundle/report.json"),
         ("### `model.json` of a converted network", "network/model.json"),
+        ("### `model.json` of a converted network", "network2/model.json"),
         ("### `model.json` of a compressed model", "compressed/model.json"),
     ],
 )
