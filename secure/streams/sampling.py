@@ -6,7 +6,9 @@ behind the first N that is below the prime and was not used. So residues are uni
 other.
 
 An error is the heads of 21 coins minus the heads of 21 others, as SEAL samples them (`secure.parties.encryptor`). Three
-words of 32 bits make two errors: word k of the first, second and third N / 2 words makes errors k and k + N / 2.
+words of 32 bits make two errors, k and k + N / 2: words k, N / 2 + k and N + k of the stream. The low 21 bits of the
+first word are heads of the first error, those of the second word its tails. The other 11 bits of each word and ten bits
+of the third one are heads and tails of the second error.
 """
 
 from __future__ import annotations
