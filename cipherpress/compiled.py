@@ -10,7 +10,7 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from cipherpress.timing.cache import current_times
-from compress.dataset import Progress
+from compress.dataset import Dataset, Progress
 from compress.errors import ConfigError, ModelError
 from compress.gathering import as_dataset
 from compress.network import Network
@@ -97,23 +97,8 @@ def compile(
     check_limits(limits, mode)
     data = as_dataset(data)
     started, peak_before = perf_counter(), peak_rss_bytes()
-    added: dict[str, Any] = {}
-    evidence: dict[str, Any] = {
-        "held_out": data.x_test[:: -(-len(data.x_test) // HELD_OUT_ROWS)],
-        "limits": limits or Limits(),
-        "accepted": input_range(data.without_outliers().x_train),
-        "progress": progress,
-    }
-    images = data.calibration(CALIBRATION_IMAGES, seed).astype(np.float64)
-    if mode == "throughput":
-        bundle: Bundle | BatchBundle = compile_throughput(network, images, **evidence)
-    else:
-        times = current_times()
-        bundle = compile_network(
-            network, images, times=times.engine, seal_times=times.seal, request_times=times.requests, **evidence
-        )
-        added["times"] = times.origin
-    added |= {
+    bundle = _compiled(network, data, limits or Limits(), mode, seed, progress)
+    added: dict[str, Any] = {
         "plain_workload": plain_workload(network).to_json(),
         "compile_seconds": perf_counter() - started,
         "compile_peak_bytes": peak_rss_bytes(),
@@ -126,6 +111,25 @@ def compile(
         added["warnings"] = warnings
     log_recorded(logger, warnings)
     return replace(bundle, report={**bundle.report, **added})
+
+
+def _compiled(
+    network: Network, data: Dataset, limits: Limits, mode: str, seed: int, progress: Progress | None
+) -> Bundle | BatchBundle:
+    images = data.calibration(CALIBRATION_IMAGES, seed).astype(np.float64)
+    common: dict[str, Any] = {
+        "held_out": data.x_test[:: -(-len(data.x_test) // HELD_OUT_ROWS)],
+        "limits": limits,
+        "accepted": input_range(data.without_outliers().x_train),
+        "progress": progress,
+    }
+    if mode == "throughput":
+        return compile_throughput(network, images, **common)
+    times = current_times()
+    bundle = compile_network(
+        network, images, times=times.engine, seal_times=times.seal, request_times=times.requests, **common
+    )
+    return replace(bundle, report={**bundle.report, "times": times.origin})
 
 
 def check_limits(limits: object, mode: object = "latency") -> None:

@@ -40,7 +40,7 @@ Counted = PlainWorkload | EncryptedWorkload | BatchWorkload
 
 #: The types of what can be priced, for messages.
 PRICED = (
-    "a Network or PlainWorkload, priced in clear, or a Plan, an EncryptedWorkload or a bundle, priced encrypted; "
+    "a Network or PlainWorkload, priced in clear, or a Plan, EncryptedWorkload or Bundle, priced encrypted; "
     "convert a torch module first"
 )
 
