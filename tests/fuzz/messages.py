@@ -115,7 +115,7 @@ def _container(container: Container, random: Random) -> tuple[bytes, str]:
     elif change == "length":
         struct.pack_into("<Q", body, HEADER.size, random.choice((0, 1, 2**34, 2**63, 2**64 - 1)))
     elif change == "kind":
-        body[8] = random.randrange(6)
+        body[8] = random.randrange(8)
     elif change == "id":
         body[16 + random.randrange(48)] ^= 1
     elif change == "padding":

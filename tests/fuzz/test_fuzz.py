@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz import folders, messages
+from tests.fuzz import batches, folders, messages
 from tests.fuzz.trial import MOST_GROWTH_BYTES, Case, peak_bytes, run_trials
 
 COUNT = 500
@@ -30,6 +30,8 @@ TYPES: Mapping[str, Callable[[Path], Case]] = {
     "secret key": messages.secret_keys,
     "request": messages.requests,
     "reply": messages.replies,
+    "batch request": batches.requests,
+    "batch reply": batches.replies,
 }
 
 
