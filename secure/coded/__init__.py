@@ -4,6 +4,7 @@ forms.py        Program: a network as steps over real numbers whose matrices are
 whole.py        whole numbers for real ones: the smallest multiple that is close enough
 polynomials.py  a polynomial as quadratics and products
 lowering.py     from a Network to a Program, node by node
+affines.py      pass: scales and shifts of single features merge into their neighbours
 constants.py    pass: features that are the same for every input
 merging.py      pass: two matrices in a row become one
 unread.py       pass: features that no output depends on vanish

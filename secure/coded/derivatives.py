@@ -16,10 +16,15 @@ from secure.coded.forms import Form, LinearForm, ProductForm, Program, Quadratic
 Array = NDArray[np.float64]
 
 
-def squared_gains(program: Program, rows: Array, outputs: Sequence[int]) -> Array:
-    """The gain of each of these outputs for flat inputs (rows, features): (outputs, rows)."""
+def common_gains(program: Program, rows: Array, outputs: Sequence[int]) -> Array:
+    """For flat inputs (rows, features), the gains of these outputs and what each two have in common.
+
+    (outputs, outputs, rows): the sums of products of two outputs' derivatives by all input features. The gain of a
+    difference of two outputs follows from it.
+    """
     values = program.run(rows)
-    return np.stack([np.sum(_gradient(program, values, output) ** 2, axis=0) for output in outputs])
+    gradients = np.stack([_gradient(program, values, output) for output in outputs])
+    return np.einsum("ofr,pfr->opr", gradients, gradients, optimize=True)
 
 
 def _gradient(program: Program, values: list[Array], output: int) -> Array:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from compress.errors import PlanError
 from compress.network import Network
+from secure.coded.affines import merge_affines
 from secure.coded.constants import fold_constants
 from secure.coded.forms import Program
 from secure.coded.lowering import lowered
@@ -19,7 +20,7 @@ Array = NDArray[np.float64]
 Pass = Callable[[Program], Program]
 
 #: In order. Each keeps what the program computes.
-PASSES: tuple[Pass, ...] = (fold_constants, merge_linear, drop_unread)
+PASSES: tuple[Pass, ...] = (merge_affines, drop_unread, fold_constants, merge_linear, drop_unread)
 #: How far a pass may change an output, relative to the largest one: float64's digits, which polynomials magnify.
 KEPT = 1e-9
 

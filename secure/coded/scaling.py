@@ -33,6 +33,8 @@ Array = NDArray[np.float64]
 LARGEST_SCALE = 2.0**900
 #: Codes must fit int32.
 LARGEST_CODE = 2**31 - 1
+#: Factors that bring features to one scale are multiplied into the codes that read them, up to this size.
+LARGEST_FOLDED_CODE = 2**12
 #: Scales that differ less than this are one scale.
 SAME = 1e-12
 
@@ -84,7 +86,7 @@ def _step(form: Form, one_scale: bool, state: _Scaling) -> int:
     """Append the steps of a form; the number of its value. one_scale: whether its features should have one scale."""
     match form:
         case LinearForm():
-            return state.append(_linear(form, state))
+            return _linear(form, state)
         case QuadraticForm():
             return state.append(_quadratic(form, one_scale, state))
         case ProductForm():
@@ -97,29 +99,52 @@ def _step(form: Form, one_scale: bool, state: _Scaling) -> int:
     raise TypeError(f"layer '{form.layer}': {type(form).__name__} has no rule")
 
 
-def _linear(form: LinearForm, state: _Scaling) -> Step:
+def _linear(form: LinearForm, state: _Scaling) -> int:
+    """A matrix whose rows read features of one scale; factors bring features to one scale first where it is needed."""
     source = state.scales[form.sources[0]]
     codes = form.codes
-    lengths = np.diff(codes.indptr)
-    rows = np.flatnonzero(lengths)
-    read = source[codes.indices]
-    low, high = np.ones((2, form.features))
+    rows = np.flatnonzero(np.diff(codes.indptr))
+    low, high = np.full((2, form.features), source.max())
     if len(rows):
-        starts = codes.indptr[rows]
+        read, starts = source[codes.indices], codes.indptr[rows]
         low[rows], high[rows] = np.minimum.reduceat(read, starts), np.maximum.reduceat(read, starts)
-    if (high > low * (1 + SAME)).any():
-        used = np.unique(codes.indices)
-        multiple = smallest_multiple(1 / source[used], 0.5**state.factor_bits / 2 / source[used])
-        factors = np.rint(multiple / source)
-        codes = sparse.csr_matrix((codes.data * factors[codes.indices], codes.indices, codes.indptr), shape=codes.shape)
-        high = np.full(form.features, multiple)
-    elif lengths.max(initial=0) <= 1 and (codes.data == 1).all() and not form.bias.any():
-        return _selected(form, high / form.steps)
-    scales = high / form.steps
-    largest = float(scales[rows].max()) if len(rows) else state.scales[0][0]
-    scales[lengths == 0] = largest
+    if not (high > low * (1 + SAME)).any():
+        return state.append(_matrix(form, codes, high))
+    multiple, factors = _aligned(source, np.unique(codes.indices), state.factor_bits)
+    high[:] = multiple
+    wide = codes.data * factors[codes.indices]
+    if np.abs(wide).max() < LARGEST_FOLDED_CODE:
+        codes = sparse.csr_matrix((wide, codes.indices, codes.indptr), shape=codes.shape)
+        return state.append(_matrix(form, codes, high))
+    nothing, whole = np.zeros(len(source)), np.full(len(source), multiple)
+    value = state.append(
+        Quadratic(
+            layer=form.layer, sources=form.sources, scales=whole, square=nothing, linear=factors, constant=nothing
+        )
+    )
+    return state.append(_matrix(replace(form, sources=(value,)), codes, high))
+
+
+def _aligned(scales: Array, used: NDArray[np.intp], bits: int) -> tuple[float, Array]:
+    """(scale, factors): what brings features of these scales to one, precise to so many bits for those that are used;
+    factors of others are 0."""
+    multiple = smallest_multiple(1 / scales[used], 0.5**bits / 2 / scales[used])
+    factors = np.zeros(len(scales))
+    factors[used] = np.rint(multiple / scales[used])
+    return multiple, factors
+
+
+def _matrix(form: LinearForm, codes: sparse.csr_matrix, read: Array) -> Step:
+    """The step of a matrix whose rows read features of the scales `read`."""
+    scales = read / form.steps
+    lengths = np.diff(codes.indptr)
+    if lengths.max(initial=0) <= 1 and (codes.data == 1).all() and not form.bias.any():
+        indices = np.full(form.features, -1, dtype=np.int64)
+        indices[lengths == 1] = codes.indices
+        ones = np.ones(form.features)
+        return Select(layer=form.layer, sources=form.sources, scales=scales, indices=indices, factors=ones)
     if np.abs(codes.data).max(initial=0) > LARGEST_CODE:
-        raise PrecisionError(form.layer, "its codes need more than 32 bits; ask for less precision of weights")
+        raise PrecisionError(form.layer, "its codes need more than 32 bits; quantize its weights to fewer")
     return Linear(
         layer=form.layer,
         sources=form.sources,
@@ -128,17 +153,6 @@ def _linear(form: LinearForm, state: _Scaling) -> Step:
         columns=codes.indices.astype(np.int32),
         codes=codes.data.astype(np.int32),
         bias=np.rint(form.bias * scales),
-    )
-
-
-def _selected(form: LinearForm, scales: Array) -> Step:
-    """A linear form that copies features. scales: of the result; those of features that are zero do not matter."""
-    indices = np.full(form.features, -1, dtype=np.int64)
-    indices[np.diff(form.codes.indptr) == 1] = form.codes.indices
-    if (indices >= 0).any():
-        scales = np.where(indices < 0, scales[indices >= 0].max(), scales)
-    return Select(
-        layer=form.layer, sources=form.sources, scales=scales, indices=indices, factors=np.ones(form.features)
     )
 
 
@@ -165,9 +179,10 @@ def _quadratic(form: QuadraticForm, one_scale: bool, state: _Scaling) -> Step:
 
 
 def _sum(form: SumForm, state: _Scaling) -> int:
-    ratios = form.weights / np.stack([state.scales[source] for source in form.sources])
+    sources = np.stack([state.scales[source] for source in form.sources])
+    ratios = form.weights / sources
     tolerance = 0.5**state.factor_bits / 2 * np.abs(ratios)
-    multiple = smallest_multiple(ratios.ravel(), tolerance.ravel())
+    multiple = smallest_multiple(ratios.ravel(), tolerance.ravel()) if ratios.any() else float(sources.max())
     scales = np.full(form.features, multiple)
     value = state.append(Sum(layer=form.layer, sources=form.sources, scales=scales, factors=np.rint(ratios * multiple)))
     if not form.constant.any():
@@ -180,12 +195,10 @@ def _sum(form: SumForm, state: _Scaling) -> int:
 
 
 def _select(form: SelectForm, one_scale: bool, state: _Scaling) -> Step:
-    taken = np.concatenate([*(state.scales[source] for source in form.sources), [0.0]])[form.indices]
-    largest = taken.max(initial=0.0) or 1.0
-    scales = np.where(form.indices < 0, largest, taken)
+    sources = np.concatenate([state.scales[source] for source in form.sources])
+    scales = np.where(form.indices < 0, sources.max(), sources[form.indices])
     factors = np.ones(form.features)
     if one_scale and scales.max() > scales.min() * (1 + SAME):
-        multiple = smallest_multiple(1 / scales, 0.5**state.factor_bits / 2 / scales)
-        factors = np.rint(multiple / scales)
+        multiple, factors = _aligned(scales, np.flatnonzero(form.indices >= 0), state.factor_bits)
         scales = np.full(form.features, multiple)
     return Select(layer=form.layer, sources=form.sources, scales=scales, indices=form.indices, factors=factors)

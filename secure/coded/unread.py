@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from secure.coded.forms import Form, LinearForm, ProductForm, Program, QuadraticForm, SelectForm, SumForm
 
@@ -21,7 +22,12 @@ def drop_unread(program: Program) -> Program:
     for value in kept:
         form = program.forms[value - 1]
         smaller = _narrowed(form, masks[value], [masks[source] for source in form.sources])
-        forms.append(replace(smaller, sources=tuple(numbers[source] for source in smaller.sources)))
+        sources = tuple(numbers[source] for source in form.sources if source in numbers)
+        if not sources:  # nothing of the sources is read: the value is constant, and reads none of the inputs
+            sources = (0,)
+            if isinstance(smaller, LinearForm):
+                smaller = replace(smaller, codes=sparse.csr_matrix((smaller.features, program.inputs), dtype=np.int64))
+        forms.append(replace(smaller, sources=sources))
     return Program(program.inputs, tuple(forms))
 
 

@@ -4,8 +4,8 @@ noise.py       how much encryption disturbs one feature of one image
 evidence.py    what a network does on rows of inputs, and how far errors of the inputs reach
 promise.py     what a plan promises about its errors and about changed classes
 magnitudes.py  how many bits the modulus needs
-work.py        predicted time of a plan's arithmetic
-choosing.py    the fastest plan whose promise is allowed
+choosing.py    input scale, ring and primes at one precision of rounding
+search.py      the precision of rounding, bits that are not sent, and the choice among plans
 reporting.py   the report as plain JSON values
 compile.py     compile_throughput: from a Network to a BatchBundle
 """

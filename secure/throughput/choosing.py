@@ -7,38 +7,41 @@ least predicted time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from math import ceil, log2
+from math import ceil, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.errors import InsecureParametersError, LevelBudgetError, PlanError, PrecisionError
+from compress.errors import InsecureParametersError, LevelBudgetError, PlanError
 from secure.coded.clear import run_all
 from secure.coded.forms import Program
 from secure.coded.plan import BatchPlan, Step
 from secure.coded.scaling import scaled
 from secure.params import GUIDELINE_2024_LOG2_QP, KEYLESS_RING_DEGREES, MIN_PRIME_BITS, Params, ntt_prime_below
 from secure.residues.constants import MAX_PRIME_BITS
+from secure.residues.times import TYPICAL_RESIDUE_TIMES, ResidueTimes, predicted_ms
 from secure.throughput.evidence import Evidence
 from secure.throughput.magnitudes import modulus_bits
 from secure.throughput.noise import input_variance
 from secure.throughput.promise import Allowed, Promise, promised
-from secure.throughput.work import layer_us
 
 Array = NDArray[np.float64]
 
-#: Input scales differ by this factor, in steps of 1/8 bit; the search is between these bits.
+#: Input scales are chosen in steps of 1/8 bit between these.
 STEPS_PER_BIT = 8
-LEAST_SCALE_BITS, MOST_SCALE_BITS = 1, 40
-#: Bits of codes for weights that have none, and of factors that bring features to one scale.
-ROUNDING_BITS = (4, 5, 6, 7, 8, 10, 12, 14, 16)
+LEAST_SCALE_BITS, MOST_SCALE_BITS = 1.0, 40.0
+#: The input scale, in bits, at which the error of rounded factors is measured before the scale is known.
+TRIAL_SCALE_BITS = 20
+#: How often a scale is raised that turns out too small, since rounding depends on it a little.
+MOST_RAISES = 16
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A plan that keeps its promise. weight_us: predicted per image. rounding_bits: as of ROUNDING_BITS."""
+    """A plan that keeps its promise. modulus_bits: needed. predicted_us: per image on one thread. rounding_bits: as of
+    `candidates`."""
 
     plan: BatchPlan
     promise: Promise
@@ -48,72 +51,91 @@ class Choice:
 
 
 def systematic_errors(steps: tuple[Step, ...], input_scale: float, evidence: Evidence) -> Array:
-    """What the rounded constants of the steps change in the outputs of the known rows, (known rows, outputs)."""
+    """What the rounded constants of the steps change in the outputs of the known rows, (outputs, known rows)."""
     inputs = evidence.inputs[: evidence.known]
-    return run_all(steps, inputs.shape[1], input_scale, inputs)[-1].T - evidence.outputs[: evidence.known]
+    return run_all(steps, inputs.shape[1], input_scale, inputs)[-1] - evidence.outputs[: evidence.known].T
 
 
-def needed_scale_bits(program: Program, evidence: Evidence, allowed: Allowed, degree: int, rounding_bits: int) -> float:
-    """log2 of the smallest input scale, in steps of 1 / STEPS_PER_BIT, whose promise is allowed in this ring.
+def largest_deviation(wrong: Array, evidence: Evidence, allowed: Allowed) -> float | None:
+    """The largest standard deviation of an input feature, as a power of 2^(1/8), that keeps an allowed promise.
 
-    Raises: PrecisionError when none is.
+    wrong: systematic errors. None when they alone are too large.
     """
+    low, high = int(-MOST_SCALE_BITS * STEPS_PER_BIT), int((8 - LEAST_SCALE_BITS) * STEPS_PER_BIT)
 
     def fits(eighths: int) -> bool:
-        scale = 2.0 ** (eighths / STEPS_PER_BIT)
-        try:
-            steps = scaled(program, scale, rounding_bits)
-        except LevelBudgetError:
-            return False
-        wrong = systematic_errors(steps, scale, evidence)
-        return allowed.admits(promised(evidence, wrong, input_variance(degree, scale, 0)))
+        return allowed.admits(promised(evidence, wrong, 4.0 ** (eighths / STEPS_PER_BIT)))
 
-    low, high = LEAST_SCALE_BITS * STEPS_PER_BIT, MOST_SCALE_BITS * STEPS_PER_BIT
-    tried = next((eighths for eighths in range(low, high + 1, 4 * STEPS_PER_BIT) if fits(eighths)), None)
-    if tried is None:
-        raise PrecisionError(
-            program.forms[-1].layer,
-            f"no input scale up to 2^{MOST_SCALE_BITS} keeps the error within what is allowed; allow more with "
-            "--max-error or --max-disagreement",
-        )
-    low, high = max(low - 1, tried - 4 * STEPS_PER_BIT), tried
+    if not fits(low):
+        return None
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if fits(middle) else (middle, high)
-    return high / STEPS_PER_BIT
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return float(2.0 ** (low / STEPS_PER_BIT))
 
 
-def candidates(program: Program, evidence: Evidence, allowed: Allowed, rounding_bits: int) -> Iterator[Choice]:
+def candidates(
+    program: Program,
+    evidence: Evidence,
+    allowed: Allowed,
+    rounding_bits: int,
+    *,
+    dropped: int = 0,
+    times: ResidueTimes = TYPICAL_RESIDUE_TIMES,
+) -> Iterator[Choice]:
     """A plan for every ring that holds the network, with the primes that take least time.
 
-    Raises: PrecisionError.
+    rounding_bits: the precision of factors. dropped: low bits that the client does not send; then one prime is allowed.
+    Nothing comes when rounding alone makes too large an error, or when no ring holds the network.
     """
-    smallest = KEYLESS_RING_DEGREES[0]
-    base = needed_scale_bits(program, evidence, allowed, smallest, rounding_bits)
+    trial = 2.0**TRIAL_SCALE_BITS
+    wrong = systematic_errors(scaled(program, trial, rounding_bits), trial, evidence)
+    deviation = largest_deviation(wrong, evidence, allowed)
+    if deviation is None:
+        return
     for degree in KEYLESS_RING_DEGREES:
-        scale = 2.0 ** (base + log2(degree / smallest) / 2)
+        scale = max(sqrt(input_variance(degree, 1.0, dropped)) / deviation, 2.0**LEAST_SCALE_BITS)
+        for _ in range(MOST_RAISES):
+            try:
+                steps = scaled(program, scale, rounding_bits)
+            except LevelBudgetError:
+                break
+            variance = input_variance(degree, scale, dropped)
+            bits = modulus_bits(evidence, steps[-1].scales, variance)
+            if bits > GUIDELINE_2024_LOG2_QP[degree]:
+                break
+            promise = promised(evidence, systematic_errors(steps, scale, evidence), variance)
+            if not allowed.admits(promise):
+                scale *= 2.0 ** (1 / STEPS_PER_BIT)
+                continue
+            best = _fastest(
+                (
+                    BatchPlan(
+                        params=params,
+                        inputs=program.inputs,
+                        input_scale=scale,
+                        steps=steps,
+                        upload_bits_dropped=dropped,
+                    )
+                    for params in moduli(degree, bits)
+                    if not dropped or params.levels == 1
+                ),
+                times,
+            )
+            if best is not None:
+                yield Choice(best[1], promise, bits, best[0], rounding_bits)
+            break
+
+
+def _fastest(plans: Iterable[BatchPlan], times: ResidueTimes) -> tuple[float, BatchPlan] | None:
+    """(microseconds per image, plan) of the plan that is predicted to be the fastest."""
+    timed = []
+    for plan in plans:
         try:
-            steps = scaled(program, scale, rounding_bits)
-        except LevelBudgetError:
-            continue
-        variance = input_variance(degree, scale, 0)
-        promise = promised(evidence, systematic_errors(steps, scale, evidence), variance)
-        bits = modulus_bits(evidence, steps[-1].scales, variance)
-        plans = [
-            BatchPlan(params=params, inputs=program.inputs, input_scale=scale, steps=steps)
-            for params in moduli(degree, bits)
-        ]
-        timed = [(time, place) for place, plan in enumerate(plans) if (time := _time(plan)) is not None]
-        if timed:
-            time, place = min(timed)
-            yield Choice(plans[place], promise, bits, time, rounding_bits)
-
-
-def _time(plan: BatchPlan) -> float | None:
-    try:
-        return sum(layer_us(plan))
-    except PlanError:
-        return None  # a code is too large for primes of this size
+            timed.append((1e3 * predicted_ms(plan, times=times).total_ms / plan.params.slots, plan))
+        except PlanError:
+            continue  # a code is too large for primes of this size
+    return min(timed, key=lambda pair: pair[0]) if timed else None
 
 
 def moduli(degree: int, bits: float) -> Iterator[Params]:

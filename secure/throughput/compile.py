@@ -5,8 +5,9 @@ All checks run here, before anything is encrypted.
 
 from __future__ import annotations
 
-import resource
-import time
+from dataclasses import replace
+from functools import cache
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -20,18 +21,22 @@ from compress.errors import (
 from compress.network import Network
 from compress.robust import InputRange, describe_outliers, find_outliers, input_range, without_outliers
 from compress.scores import scoring_of
+from secure.bounds.tail import CONFIDENCE, upper_mean
 from secure.bundle.batch_specs import BatchBundle, BatchClientSpec, BatchServerSpec
 from secure.bundle.client_file import client_digest
 from secure.bundle.files import plan_digest
 from secure.bundle.interface import interface_of
 from secure.coded.dry import dry_run
+from secure.coded.forms import Program
 from secure.coded.passes import run_passes
 from secure.compiling.allowed import allowed_error
 from secure.limits import Limits
-from secure.throughput.choosing import ROUNDING_BITS, candidates
-from secure.throughput.evidence import gather
-from secure.throughput.promise import Allowed
+from secure.residues.times import TYPICAL_RESIDUE_TIMES, ResidueTimes
+from secure.throughput.choosing import Choice
+from secure.throughput.evidence import Evidence, gather
+from secure.throughput.promise import Allowed, Promise
 from secure.throughput.reporting import batch_report
+from secure.throughput.search import ROUNDING_BITS, search
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.floating[Any]]
@@ -47,6 +52,7 @@ def compile_throughput(
     network: Network,
     calibration_images: Array,
     *,
+    times: ResidueTimes = TYPICAL_RESIDUE_TIMES,
     held_out: Rows | None = None,
     limits: Limits = DEFAULT_LIMITS,
     accepted: InputRange | None = None,
@@ -54,46 +60,77 @@ def compile_throughput(
 ) -> BatchBundle:
     """The bundle of a network for many images at once, calibrated on images of shape (images, *input_shape).
 
-    held_out, accepted, limits, progress: as for `secure.compiling.compile.compile_network`.
+    times: of the server's machine. held_out, accepted, limits, progress: as for
+    `secure.compiling.compile.compile_network`.
     Raises: CompileError (LevelBudgetError, PrecisionError, PlanError) naming the layer; PlanBudgetError when the upload
-    of a block exceeds the limit; CalibrationError; InputShapeError.
+    of a full block exceeds the limit; CalibrationError; InputShapeError.
     """
-    start = time.perf_counter()
     report = progress or (lambda label, fraction: None)
     images, left_out = _usable(calibration_images, network)
     accepted = accepted or input_range(images)
-    flat = images.reshape(len(images), -1)
+    probes = images.reshape(len(images), -1)[:PROBES]
     report("lower", 0.0)
-    program = run_passes(network, ROUNDING_BITS[-1], flat[:PROBES])
-    report("gather", 0.1)
-    evidence = gather(network, program, images, held_out, accepted)
-    scoring = scoring_of(network.about)
-    allowed = Allowed(allowed_error(evidence.outputs.T, limits, scoring), limits.max_disagreement)
+
+    @cache
+    def program(weight_bits: int) -> Program:
+        return run_passes(network, weight_bits, probes)
+
+    report("run the rows", 0.1)
+    evidence = gather(network, program(ROUNDING_BITS[-1]), images, held_out, accepted)
+    allowed = Allowed(allowed_error(evidence.outputs.T, limits, scoring_of(network.about)), limits.max_disagreement)
     report("choose parameters", 0.5)
-    choice = min(candidates(program, evidence, allowed, ROUNDING_BITS[-1]), key=lambda one: one.predicted_us)
-    bundle_id = plan_digest(choice.plan)
+    choice = search(program, evidence, allowed, limits, times)
     dry_run(choice.plan)
+    bundle = bundle_of(network, choice, evidence, accepted, times)
+    warnings = [*promise_warnings(choice.promise, allowed, evidence), *left_out]
+    if warnings:
+        bundle = replace(bundle, report={**bundle.report, "warnings": warnings})
+    report("compiled", 1.0)
+    return bundle
+
+
+def bundle_of(
+    network: Network, choice: Choice, evidence: Evidence, accepted: InputRange, times: ResidueTimes
+) -> BatchBundle:
+    """The bundle of a chosen plan."""
+    plan = choice.plan
+    bundle_id = plan_digest(plan)
     client = BatchClientSpec(
         bundle_id=bundle_id,
-        params=choice.plan.params,
+        params=plan.params,
         input_shape=network.input_shape,
-        input_scale=choice.plan.input_scale,
+        input_scale=plan.input_scale,
         input_low=accepted.low,
         input_high=accepted.high,
         output_shape=network.output_shape,
-        output_scales=choice.plan.output_scales,
-        reply_parts=choice.plan.parts[-1],
+        output_scales=plan.output_scales,
+        reply_parts=plan.parts[-1],
         predicted_logit_error=choice.promise.error,
-        upload_bits_dropped=choice.plan.upload_bits_dropped,
+        upload_bits_dropped=plan.upload_bits_dropped,
         interface=interface_of(network.about),
     )
-    server = BatchServerSpec(bundle_id=bundle_id, plan=choice.plan, client_digest=client_digest(client))
-    content = batch_report(network, choice, evidence)
-    content["warnings"] = left_out
-    content["compile_seconds"] = time.perf_counter() - start
-    content["compile_peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    report("compiled", 1.0)
-    return BatchBundle(client=client, server=server, report=content)
+    server = BatchServerSpec(bundle_id=bundle_id, plan=plan, client_digest=client_digest(client))
+    return BatchBundle(client=client, server=server, report=batch_report(network, choice, evidence, times))
+
+
+def promise_warnings(promise: Promise, allowed: Allowed, evidence: Evidence) -> list[str]:
+    """What the data cannot support of a promise about classes; empty if they support all."""
+    warnings: list[str] = []
+    if allowed.error < inf or promise.disagreement_limit == 0:
+        return warnings
+    supported = upper_mean(np.zeros(promise.class_rows))
+    if supported > allowed.disagreement:
+        warnings.append(
+            f"classes: encryption may change up to {promise.disagreement_limit:.2%} of them ({CONFIDENCE:.0%} "
+            f"confidence), where {allowed.disagreement:.2%} was asked; {promise.class_rows} rows cannot show less than "
+            f"{supported:.2%}; give more test rows for a promise that is closer"
+        )
+    if not evidence.held_out:
+        warnings.append(
+            f"classes: their margins come from {promise.class_rows} calibration rows, on which a network is surer than "
+            "on others if it was trained on them; give test rows for a promise that holds for new inputs"
+        )
+    return warnings
 
 
 def _usable(calibration_images: Array, network: Network) -> tuple[Array, list[str]]:

@@ -13,7 +13,7 @@ from compress.network import Network
 from compress.robust import InputRange
 from secure.bounds.edges import edge_inputs
 from secure.bounds.propagate import watched_outputs
-from secure.coded.derivatives import squared_gains
+from secure.coded.derivatives import common_gains
 from secure.coded.forms import LinearForm, Program
 
 Array = NDArray[np.float64]
@@ -22,11 +22,9 @@ Rows = NDArray[np.floating[Any]]
 #: The most rows that classes are judged on, and about how many products of numbers running them may take.
 MOST_ROWS, MOST_PRODUCTS = 20_000, 1 << 33
 #: The fewest and the most rows whose errors are computed, and about how many products that may take.
-FEW_ERROR_ROWS, MOST_ERROR_ROWS, ERROR_PRODUCTS = 64, 1024, 1 << 31
+FEW_ERROR_ROWS, MOST_ERROR_ROWS, ERROR_PRODUCTS = 128, 2048, 1 << 32
 #: Numbers that are held in memory at the same time.
 CHUNK_NUMBERS = 1 << 23
-#: The most outputs whose random errors are computed; others get the largest of theirs.
-RANDOM_OUTPUTS = 32
 
 
 @dataclass(frozen=True)
@@ -34,14 +32,18 @@ class Evidence:
     """Rows that a plan is judged on.
 
     inputs: (rows, features); outputs: those of the network, (rows, outputs). held_out: whether the network was not
-    trained on them. gains: of the first rows (`secure.coded.derivatives`), (outputs, known rows). largest: the largest
-    absolute outputs, over calibration inputs; edges: the same on inputs at the edge of what is accepted; (outputs,).
+    trained on them. The first `typical` rows are like all. Those after them up to `known` are the ones whose two
+    largest outputs are closest, where classes change first. gains (`secure.coded.derivatives`): of the outputs, and
+    rival_gains: of the difference between a row's largest output and every output; (outputs, known). largest: the
+    largest absolute outputs; edges: the same on inputs at the edge of what is accepted; (outputs,).
     """
 
     inputs: Array
     outputs: Array
     held_out: bool
+    typical: int
     gains: Array
+    rival_gains: Array
     largest: Array
     edges: Array
 
@@ -65,8 +67,11 @@ def gather(
     rows, given = _judged(flat, held_out, accepted, network.input_shape)
     rows = rows[: max(FEW_ERROR_ROWS, min(MOST_ROWS, MOST_PRODUCTS // weights))]
     outputs = _outputs(network, rows)
-    watched = watched_outputs(program.forms[-1].features)[:]
+    watched = watched_outputs(program.forms[-1].features)
     known = min(len(rows), max(FEW_ERROR_ROWS, min(MOST_ERROR_ROWS, ERROR_PRODUCTS // (weights * len(watched)))))
+    typical = known if known == len(rows) or outputs.shape[1] == 1 else known // 2
+    order = np.append(np.arange(typical), typical + np.argsort(_margins(outputs[typical:]), kind="stable"))
+    rows, outputs = rows[order], outputs[order]
     edges = edge_inputs(
         flat,
         accepted.low,
@@ -77,12 +82,15 @@ def gather(
     reached = np.abs(_outputs(network, flat))
     if not np.isfinite(reached).all() or not np.isfinite(outputs).all():
         raise CalibrationError(network.nodes[-1].name, "its values overflow on calibration inputs; scale its weights")
+    gains, rival_gains = _gains(program, rows[:known], outputs[:known], watched)
     return Evidence(
         inputs=rows,
         outputs=outputs,
         held_out=given,
-        gains=_gains(program, rows[:known], outputs.shape[1], watched),
-        largest=reached.max(axis=0),
+        typical=typical,
+        gains=gains,
+        rival_gains=rival_gains,
+        largest=np.maximum(reached.max(axis=0), np.abs(outputs).max(axis=0)),
         edges=np.abs(_outputs(network, edges)).max(axis=0),
     )
 
@@ -99,6 +107,14 @@ def _judged(flat: Array, held_out: Rows | None, accepted: InputRange, shape: tup
         own = own[((own >= accepted.low) & (own <= accepted.high)).all(axis=1)]
         rows, given = (own, True) if len(own) else (rows, False)
     return rows[np.random.default_rng(0).permutation(len(rows))], given
+
+
+def _margins(outputs: Array) -> Array:
+    """By how much the largest output of every row exceeds the next, (rows,); 0 for one output."""
+    if outputs.shape[1] < 2:
+        return np.zeros(len(outputs))
+    two = np.partition(outputs, -2, axis=1)[:, -2:]
+    return np.asarray(two[:, 1] - two[:, 0])
 
 
 def _outputs(network: Network, rows: Array) -> Array:
@@ -124,11 +140,18 @@ def _weight(program: Program) -> Array:
     return np.sqrt(power) if power.any() else np.ones(program.inputs)
 
 
-def _gains(program: Program, rows: Array, outputs: int, watched: list[int]) -> Array:
+def _gains(program: Program, rows: Array, outputs: Array, watched: list[int]) -> tuple[Array, Array]:
+    """(gains, rival gains) of the rows. outputs: (rows, outputs). watched: those whose derivatives are taken."""
     widest = max(program.features_of(value) for value in range(len(program.forms) + 1))
-    step = max(1, CHUNK_NUMBERS // (widest * (len(program.forms) + 1)))
-    parts = [squared_gains(program, rows[start : start + step], watched) for start in range(0, len(rows), step)]
-    found = np.concatenate(parts, axis=1)
-    result = np.repeat(found.max(axis=0, keepdims=True), outputs, axis=0)
-    result[watched] = found
-    return result
+    held = widest * (len(program.forms) + 1) + 2 * program.inputs * len(watched)
+    step = max(1, CHUNK_NUMBERS // held)
+    parts = [common_gains(program, rows[start : start + step], watched) for start in range(0, len(rows), step)]
+    common = np.concatenate(parts, axis=2)
+    own = np.einsum("oor->or", common)
+    if len(watched) < outputs.shape[1]:  # the others get the largest gains, and count as independent
+        gains = np.repeat(own.max(axis=0, keepdims=True), outputs.shape[1], axis=0)
+        gains[watched] = own
+        return gains, gains + np.take_along_axis(gains, outputs.argmax(axis=1)[None], axis=0)
+    top = outputs.argmax(axis=1)
+    places = np.arange(len(top))
+    return own, own + own[top, places] - 2 * common[top, :, places].T

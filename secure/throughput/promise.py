@@ -14,9 +14,10 @@ from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from secure.bounds.tail import upper_mean, upper_tail
-from secure.noise import BOUND_SIGMAS, changed_class_probabilities
+from secure.noise import BOUND_SIGMAS
 from secure.throughput.evidence import Evidence
 
 Array = NDArray[np.float64]
@@ -57,9 +58,10 @@ class Allowed:
 
 
 def promised(evidence: Evidence, systematic: Array, variance: float) -> Promise:
-    """The promise of a plan with these systematic errors (known rows, outputs), and this variance of its inputs."""
-    wrong, sigma = systematic.T, np.sqrt(evidence.gains * variance)
-    changed = _changed(evidence, wrong, sigma)
+    """The promise of a plan with these systematic errors (outputs, known rows), and this variance of its inputs."""
+    changed = changed_classes(evidence, systematic, variance)
+    wrong = systematic[:, : evidence.typical]
+    sigma = np.sqrt(evidence.gains[:, : evidence.typical] * variance)
     both = np.abs(wrong) + BOUND_SIGMAS * sigma
     error = upper_tail(both.max(axis=0))
     return Promise(
@@ -69,16 +71,35 @@ def promised(evidence: Evidence, systematic: Array, variance: float) -> Promise:
         error=error,
         disagreement=float(changed.mean()),
         disagreement_limit=upper_mean(changed),
-        rows=evidence.known,
+        rows=evidence.typical,
         class_rows=len(evidence.outputs),
     )
 
 
-def _changed(evidence: Evidence, wrong: Array, sigma: Array) -> Array:
-    """For every row, the probability that its class changes. Rows without errors get the mean square of the others."""
+def changed_classes(evidence: Evidence, wrong: Array, variance: float) -> Array:
+    """For every row, the probability that another output becomes the largest, (rows,) (derived).
+
+    Output j overtakes the largest one, t, with the probability Phi(-margin / sigma). The margin is output t minus
+    output j, both with their systematic errors. sigma is the deviation of that difference: their errors have much in
+    common. The sum over all j, at most 1, is an upper bound, close where it is small. Rows whose errors were not
+    computed get the mean square of the typical ones.
+
+    wrong: systematic errors, (outputs, known rows). variance: of an input feature under encryption.
+    """
     outputs, known = evidence.outputs.T, evidence.known
-    changed = changed_class_probabilities(outputs[:, :known], wrong, sigma)
-    others = outputs[:, known:]
-    typical = np.sqrt(np.mean(wrong**2 + sigma**2, axis=1, keepdims=True))
-    rest = changed_class_probabilities(others, np.zeros_like(others), np.broadcast_to(typical, others.shape))
-    return np.append(changed, rest)
+    if len(outputs) < 2:
+        return np.zeros(outputs.shape[1])
+    spread = evidence.rival_gains * variance
+    shifts = wrong - np.take_along_axis(wrong, _top(outputs[:, :known]), axis=0)
+    typical = np.mean((spread + shifts**2)[:, : evidence.typical])
+    spread = np.append(spread, np.full((len(outputs), outputs.shape[1] - known), typical), axis=1)
+    shifted = outputs + np.append(wrong, np.zeros((len(outputs), outputs.shape[1] - known)), axis=1)
+    margins = np.take_along_axis(shifted, _top(outputs), axis=0) - shifted
+    overtaken = ndtr(-margins / np.sqrt(np.maximum(spread, 1e-300)))
+    np.put_along_axis(overtaken, _top(outputs), 0.0, axis=0)
+    return np.asarray(np.minimum(overtaken.sum(axis=0), 1.0))
+
+
+def _top(outputs: Array) -> NDArray[np.intp]:
+    """The largest output of every row, (1, rows)."""
+    return outputs.argmax(axis=0)[None]

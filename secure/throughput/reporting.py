@@ -10,14 +10,14 @@ from secure.coded.dry import dry_run
 from secure.coded.plan import BatchPlan, Linear
 from secure.compiling.allowed import names_a_class
 from secure.params import SECURITY_BITS
+from secure.residues.times import ResidueTimes, predicted_ms
 from secure.throughput.choosing import Choice
 from secure.throughput.evidence import Evidence
-from secure.throughput.work import layer_us
 
 REPORT_VERSION = 1
 
 
-def batch_report(network: Network, choice: Choice, evidence: Evidence) -> dict[str, Any]:
+def batch_report(network: Network, choice: Choice, evidence: Evidence, times: ResidueTimes) -> dict[str, Any]:
     """All that the compiler decided and predicts."""
     plan, promise = choice.plan, choice.promise
     changes = {
@@ -32,14 +32,15 @@ def batch_report(network: Network, choice: Choice, evidence: Evidence) -> dict[s
         **plan_summary(plan),
         "modulus_bits_needed": choice.modulus_bits,
         "rounding_bits": choice.rounding_bits,
-        "predicted_us_per_image": choice.predicted_us,
+        "predicted_server_ms": 1e-3 * choice.predicted_us * plan.params.slots,
+        "predicted_images_per_s": 1e6 / choice.predicted_us,
         "predicted_logit_error": promise.error,
         "predicted_systematic_error": promise.systematic_error,
         "predicted_random_error": promise.random_error,
         "error_rows": promise.rows,
         **(changes if names_a_class(scoring_of(network.about), plan.outputs) else {}),
         "held_out": evidence.held_out,
-        "layers": _layers(plan),
+        "layers": _layers(plan, times),
     }
 
 
@@ -61,7 +62,7 @@ def plan_summary(plan: BatchPlan) -> dict[str, Any]:
         "evaluation_key_bytes": 0,
         "nonzeros": found.nonzeros,
         "batch": params.slots,
-        "input_scale_bits": plan.input_scale,
+        "input_scale": plan.input_scale,
         "upload_bits_dropped": plan.upload_bits_dropped,
         "upload_bytes_per_block": up,
         "download_bytes_per_block": down,
@@ -79,17 +80,16 @@ def block_bytes(plan: BatchPlan) -> tuple[int, int]:
     return -(-up // 8), -(-down // 8)
 
 
-def _layers(plan: BatchPlan) -> list[dict[str, Any]]:
+def _layers(plan: BatchPlan, times: ResidueTimes) -> list[dict[str, Any]]:
+    """What every layer does, in the order of the plan. predicted_ms: of a block on one thread."""
+    found = predicted_ms(plan, times=times).layers_ms
     rows: dict[str, dict[str, Any]] = {}
     features = [plan.inputs, *(step.features for step in plan.steps)]
-    for value, (step, time) in enumerate(zip(plan.steps, layer_us(plan), strict=True), start=1):
-        row = rows.setdefault(
-            step.layer, {"layer": step.layer, "features": 0, "parts": 0, "nonzeros": 0, "predicted_us": 0.0}
-        )
+    for value, step in enumerate(plan.steps, start=1):
+        row = rows.setdefault(step.layer, {"layer": step.layer, "predicted_ms": found[step.layer]})
         row["features"], row["parts"] = step.features, plan.parts[value]
-        row["predicted_us"] += time
         if isinstance(step, Linear):
-            row["nonzeros"] += step.nonzeros
+            row["nonzeros"] = row.get("nonzeros", 0) + step.nonzeros
             row["bits"] = max(row.get("bits", 0), int(abs(step.codes).max(initial=0)).bit_length() + 1)
             row["sparsity"] = 1 - step.nonzeros / max(1, step.features * features[step.sources[0]])
     return list(rows.values())

@@ -1,0 +1,102 @@
+"""The search for the plan: how precise rounded factors are, how many bits are not sent, and which ring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import log2, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.errors import CipherpressError, LevelBudgetError, PlanBudgetError, PrecisionError
+from secure.coded.clear import run_all
+from secure.coded.forms import Program
+from secure.coded.scaling import scaled
+from secure.limits import Limits
+from secure.params import GUIDELINE_2024_LOG2_QP, KEYLESS_RING_DEGREES
+from secure.residues.times import ResidueTimes
+from secure.throughput.choosing import TRIAL_SCALE_BITS, Choice, candidates, largest_deviation, systematic_errors
+from secure.throughput.evidence import Evidence
+from secure.throughput.noise import input_variance
+from secure.throughput.promise import Allowed, promised
+from secure.throughput.reporting import block_bytes
+
+Array = NDArray[np.float64]
+#: The program of the network whose weights without codes get codes of so many bits.
+Programs = Callable[[int], Program]
+
+#: Bits of codes for weights that have none, and of factors that bring features to one scale.
+ROUNDING_BITS = (4, 5, 6, 7, 8, 10, 12, 14, 16)
+#: More bits are of no use once rounding makes so small a share of the random error.
+NEGLIGIBLE = 0.01
+#: Low bits of an upload that may stay away.
+MOST_DROPPED = 8
+#: Among plans that are this close to the fastest one, the one with the smallest upload is taken.
+AS_FAST = 1.05
+
+
+def search(programs: Programs, evidence: Evidence, allowed: Allowed, limits: Limits, times: ResidueTimes) -> Choice:
+    """The fastest plan whose promise is allowed; of those that are about as fast, the one with the smallest upload.
+
+    Raises: PrecisionError, LevelBudgetError, PlanBudgetError.
+    """
+    found: list[Choice] = []
+    rounded = False
+    for bits in ROUNDING_BITS:
+        own = list(candidates(programs(bits), evidence, allowed, bits, times=times))
+        found += own
+        rounded = rounded or bool(own)
+        if own and own[0].promise.systematic_error < NEGLIGIBLE * own[0].promise.random_error:
+            break
+    if not found:
+        raise failure(programs(ROUNDING_BITS[-1]), evidence, allowed)
+    best = min(found, key=lambda choice: choice.predicted_us)
+    if best.plan.params.levels == 1:
+        found += [
+            choice
+            for dropped in range(1, MOST_DROPPED + 1)
+            for choice in candidates(
+                programs(best.rounding_bits), evidence, allowed, best.rounding_bits, dropped=dropped, times=times
+            )
+        ]
+    within = [choice for choice in found if block_bytes(choice.plan)[0] <= limits.upload_bytes]
+    if not within:
+        least = min(block_bytes(choice.plan)[0] for choice in found)
+        raise PlanBudgetError(
+            f"no plan that is precise enough keeps to the budget; the smallest upload is {least} bytes a block; "
+            "raise --budget-upload, or allow a larger error with --max-error or --max-disagreement"
+        )
+    fastest = min(choice.predicted_us for choice in within)
+    near = [choice for choice in within if choice.predicted_us <= AS_FAST * fastest]
+    return min(near, key=lambda choice: (block_bytes(choice.plan)[0] / choice.plan.params.slots, choice.predicted_us))
+
+
+def failure(program: Program, evidence: Evidence, allowed: Allowed) -> CipherpressError:
+    """The error that says why no plan keeps an allowed promise: rounding, or bits that no ring has."""
+    degree = KEYLESS_RING_DEGREES[-1]
+    trial = 2.0**TRIAL_SCALE_BITS
+    steps = scaled(program, trial, ROUNDING_BITS[-1])
+    wrong = systematic_errors(steps, trial, evidence)
+    deviation = largest_deviation(wrong, evidence, allowed)
+    if deviation is None:
+        found = promised(evidence, wrong, 0.0)
+        return PrecisionError(
+            steps[-1].layer,
+            f"rounding its constants to {ROUNDING_BITS[-1]} bits alone makes an error of {found.error:.3g} at the "
+            f"output and changes {found.disagreement:.2%} of classes, more than allowed; quantize its weights to few "
+            "bits, or allow more with --max-error or --max-disagreement",
+        )
+    scale = sqrt(input_variance(degree, 1.0, 0)) / deviation
+    steps = scaled(program, scale, ROUNDING_BITS[-1])
+    values = run_all(steps, program.inputs, scale, evidence.inputs[:1])
+    sizes = [
+        log2(max(float((np.abs(value[:, 0]) * step.scales).max()), 1.0))
+        for value, step in zip(values[1:], steps, strict=True)
+    ]
+    limit = GUIDELINE_2024_LOG2_QP[degree]
+    layer = next((step.layer for size, step in zip(sizes, steps, strict=True) if size > limit), steps[-1].layer)
+    return LevelBudgetError(
+        layer,
+        f"the integers of the output need {sizes[-1]:.0f} bits and some headroom, N={degree} carries {limit}, and this "
+        "layer exceeds them first; use fewer activations, codes of fewer bits, or --mode latency",
+    )
