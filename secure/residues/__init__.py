@@ -4,6 +4,7 @@ constants.py   integers of a plan modulo a prime, and the columns whose products
 elementwise.py squares, products, sums and selections of ciphertext parts. Compiled by numba
 runs.py        sparse matrices in the order in which the kernel reads them
 sparse.py      products with sparse integer matrices. Compiled by numba
+narrow.py      a plan without the inputs that it never reads
 layout.py      where the values of a chunk lie in the workspace of a thread
 times.py       how long a block takes, predicted
 steps.py       the steps of a plan, prepared for one prime

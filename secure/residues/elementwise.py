@@ -111,14 +111,16 @@ def select(
 
 @kernel
 def read_chunk(
-    source: Array, first: int, degree: int, work: Array, stride: int, rows: int, parts: int, chunk: int
-) -> None:
-    """Positions from the first one on of residues (rows, parts, degree) to the start of the workspace."""
-    for row in range(rows):
+    source: Array, first: int, degree: int, work: Array, stride: int, features: NDArray[np.int64], parts: int,
+    chunk: int,
+) -> None:  # fmt: skip
+    """Positions from the first one on of some features of residues (all features, parts, degree), to the start of the
+    workspace."""
+    for row in range(len(features)):
         for part in range(parts):
+            start = (features[row] * parts + part) * degree + first
             for position in range(0, chunk, LANES):
-                x = load(source, (row * parts + part) * degree + first + position)
-                store(work, row * stride + part * chunk + position, x)
+                store(work, row * stride + part * chunk + position, load(source, start + position))
 
 
 # More than ten parameters, since kernels take plain arrays.

@@ -15,7 +15,7 @@ from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from compress.errors import ConfigError
 from secure.coded.dry import dry_run
@@ -23,6 +23,7 @@ from secure.coded.plan import FRESH_PARTS, BatchPlan
 from secure.engine.buffers import Workspaces
 from secure.residues.elementwise import read_chunk, write_chunk
 from secure.residues.layout import chunk_size, lay_out
+from secure.residues.narrow import narrowed, read_inputs
 from secure.residues.sparse import PANEL
 from secure.residues.steps import prepare
 from secure.residues.times import TYPICAL_RESIDUE_TIMES, ResidueTimes
@@ -34,8 +35,8 @@ Array = NDArray[np.float64]
 class InputChunk:
     """Where the residues of a chunk of positions belong, for kernels as one contiguous array.
 
-    flat: position j of part p of input f is flat[f * stride + p * positions + j]. stride and positions are multiples
-    of eight, flat starts at a cache line.
+    flat: position j of part p of input read_inputs[f] is flat[f * stride + p * positions + j]. stride and positions
+    are multiples of eight, flat starts at a cache line.
     """
 
     flat: Array
@@ -44,7 +45,7 @@ class InputChunk:
 
     @property
     def residues(self) -> Array:
-        """(inputs, 2, positions): the same memory, for numpy."""
+        """(inputs that are read, 2, positions): the same memory, for numpy."""
         width = FRESH_PARTS * self.positions
         return self.flat.reshape(-1, self.stride)[:, :width].reshape(-1, FRESH_PARTS, self.positions)
 
@@ -54,7 +55,10 @@ Fill = Callable[[int, InputChunk], None]
 
 
 class BatchEvaluator:
-    """Runs one plan. Several threads may use it; constants are prepared once."""
+    """Runs one plan. Several threads may use it; constants are prepared once.
+
+    read_inputs: the inputs that the plan reads, ascending. The others' residues are never looked at.
+    """
 
     def __init__(
         self,
@@ -78,8 +82,10 @@ class BatchEvaluator:
         if chunk < PANEL or chunk & (chunk - 1) or chunk > degree:
             raise ConfigError("chunk", chunk, f"a power of two from {PANEL} to {degree}")
         self.plan, self.threads, self.chunk = plan, threads, chunk
-        self._layout = lay_out(plan, chunk)
-        self._calls = [prepare(plan, self._layout, prime, times) for prime in plan.params.data_primes]
+        self.read_inputs = read_inputs(plan)
+        smaller = narrowed(plan, self.read_inputs)
+        self._layout = lay_out(smaller, chunk)
+        self._calls = [prepare(smaller, self._layout, prime, times) for prime in plan.params.data_primes]
         self._workspaces = Workspaces(self._layout.size)
         self._pool = ThreadPoolExecutor(threads - 1, "cipherpress-chunks") if threads > 1 else None
 
@@ -91,7 +97,7 @@ class BatchEvaluator:
         wanted = (self.plan.inputs, FRESH_PARTS, self.plan.params.poly_modulus_degree)
         if residues.shape != wanted or residues.dtype != np.float64:
             raise ValueError(f"residues: {residues.dtype} {residues.shape}; the plan takes float64 {wanted}")
-        flat, (inputs, parts, degree) = np.ascontiguousarray(residues).reshape(-1), residues.shape
+        flat, (_, parts, degree), inputs = np.ascontiguousarray(residues).reshape(-1), residues.shape, self.read_inputs
 
         def fill(first: int, chunk: InputChunk) -> None:
             read_chunk(flat, first, degree, chunk.flat, chunk.stride, inputs, parts, chunk.positions)
@@ -139,6 +145,7 @@ class _SingleThreadedBlas:
     the last one restores it."""
 
     def __init__(self) -> None:
+        self._libraries = ThreadpoolController()  # finding them takes longer than a block of a small network
         self._lock = Lock()
         self._running = 0
         self._restore: Callable[[], None] | None = None
@@ -147,7 +154,7 @@ class _SingleThreadedBlas:
     def limited(self) -> Iterator[None]:
         with self._lock:
             if self._running == 0:
-                self._restore = threadpool_limits(1, user_api="blas").restore_original_limits
+                self._restore = self._libraries.limit(limits=1, user_api="blas").restore_original_limits
             self._running += 1
         try:
             yield

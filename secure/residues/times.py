@@ -13,6 +13,7 @@ import numpy as np
 from secure.coded.plan import FRESH_PARTS, BatchPlan, Linear, Product, Quadratic, Select, Step, Sum
 from secure.residues.constants import code_limit, row_sums
 from secure.residues.layout import chunk_size
+from secure.residues.narrow import read_inputs
 from secure.residues.runs import count_runs
 
 
@@ -95,9 +96,9 @@ def predicted_ms(
 
 
 def moved_counts(plan: BatchPlan, chunk: int) -> Counts:
-    """Reading the input's residues modulo one prime and writing the output's."""
+    """Reading residues of the inputs that are read, modulo one prime, and writing the outputs'."""
     degree = plan.params.poly_modulus_degree
-    residues = plan.inputs * FRESH_PARTS + plan.outputs * plan.parts[-1]
+    residues = len(read_inputs(plan)) * FRESH_PARTS + plan.outputs * plan.parts[-1]
     return {"moved_ps": residues * degree, "call_us": 2 * degree // chunk}
 
 

@@ -154,6 +154,27 @@ def test_a_caller_may_fill_chunks_and_its_error_reaches_it():
     np.testing.assert_array_equal(evaluator.run_filled(0, fill), evaluator.run(0, value))
 
 
+def test_inputs_that_no_step_reads_are_not_looked_at():
+    generator = np.random.default_rng(0)
+    codes = generator.integers(1, 9, (3, 10))
+    codes[:, [0, 4, 7]] = 0
+    chosen = np.array([12, 4, -1, 2])
+    steps = [
+        linear(codes),
+        Select(layer="select", sources=(0, 1), scales=np.ones(4), indices=chosen, factors=np.ones(4)),
+        Select(layer="select", sources=(1, 0), scales=np.ones(4), indices=chosen, factors=np.ones(4)),
+        Sum(layer="sum", sources=(2, 3), scales=np.ones(4), factors=np.ones((2, 4))),
+    ]
+    plan = batch_plan(10, steps, (41,), DEGREE)
+    value = residues(plan.params.data_primes[0], (10, 2, DEGREE))
+    wanted = simulate(plan, plan.params.data_primes[0], value).astype(float)
+    for times in MODES.values():
+        evaluator = BatchEvaluator(plan, times=times)
+        assert evaluator.read_inputs.tolist() == [0, 1, 2, 3, 4, 5, 6, 8, 9]
+        value[7] = np.nan
+        np.testing.assert_array_equal(evaluator.run(0, value), wanted)
+
+
 @pytest.mark.parametrize("value", [np.zeros((50, 2, 32)), np.zeros((49, 2, 64)), np.zeros((50, 2, 64), dtype=int)])
 def test_residues_of_another_shape_or_type_are_refused(value):
     with pytest.raises(ValueError, match=r"residues: .* the plan takes float64 \(50, 2, 64\)"):
