@@ -8,7 +8,9 @@ Two kinds of error are kept apart:
                  is computed for every row (`secure.bounds.reach`)
 
 The bound of a row is its systematic error plus BOUND_SIGMAS standard deviations. The bound of the draft is what at most
-one input in 10,000 exceeds (`secure.bounds.tail`), for inputs that are drawn like the rows.
+one input in 10,000 exceeds, for inputs that are drawn like the rows. Where more inputs like the rows can be drawn
+(`secure.bounds.severity`), it is read from the hardest of them; else it is extrapolated from the rows
+(`secure.bounds.tail`).
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from secure.bounds.propagate import watched_outputs
 from secure.bounds.reach import reach
 from secure.bounds.rounding import rounded_outputs
 from secure.bounds.sources import random_sources, source_variances, stage_rules
-from secure.bounds.tail import upper_mean, upper_tail
+from secure.bounds.tail import drawn_tail, upper_mean, upper_tail
 from secure.drafting.draft import Draft, Rows, gather_evidence
 from secure.noise import BOUND_SIGMAS, changed_class_probabilities
 
@@ -60,7 +62,7 @@ class Assessment:
 
     systematic_error, random_error: of either kind alone; error: of their sum. disagreement: the expected share of
     inputs whose class encryption changes. disagreement_limit: its upper confidence limit at CONFIDENCE. rows: of the
-    errors. class_rows: of the margins between classes.
+    errors. class_rows: of the margins between classes. largest: the largest bound of any of the rows.
     """
 
     systematic_error: float
@@ -70,6 +72,7 @@ class Assessment:
     disagreement_limit: float
     rows: int
     class_rows: int
+    largest: float
 
 
 def assess(draft: Draft, most_rows: int = MOST_ROWS) -> Assessment:
@@ -81,19 +84,33 @@ def assess(draft: Draft, most_rows: int = MOST_ROWS) -> Assessment:
     products = sum(len(table.diagonals) for table in draft.tables) * draft.choice.slots
     count = min(most_rows, max(FEW_ROWS, MOST_PRODUCTS // products))
     errors = row_errors(draft, rows.inputs[:count])
-    systematic, random = np.abs(errors.systematic), BOUND_SIGMAS * errors.sigma
+    own = _kinds(errors)
     changed = _changed(rows, errors)
-    error = upper_tail((systematic + random).max(axis=0))
+    if rows.hardest is None:
+        systematic, random, error = (upper_tail(values) for values in own)
+    else:
+        drawn = _kinds(row_errors(draft, rows.hardest.inputs))
+        systematic, random, error = (
+            max(drawn_tail(values, rows.hardest.drawn), float(seen.max()))
+            for values, seen in zip(drawn, own, strict=True)
+        )
     return Assessment(
         # neither kind exceeds the sum, whose bound may be closer where few rows tell little about the tails
-        systematic_error=min(error, upper_tail(systematic.max(axis=0))),
-        random_error=min(error, upper_tail(random.max(axis=0))),
+        systematic_error=min(error, systematic),
+        random_error=min(error, random),
         error=error,
         disagreement=float(changed.mean()),
         disagreement_limit=upper_mean(changed),
         rows=errors.systematic.shape[1],
         class_rows=rows.outputs.shape[1],
+        largest=float(own[2].max()),
     )
+
+
+def _kinds(errors: Errors) -> tuple[Array, Array, Array]:
+    """The largest systematic error of every row, its largest random one, and its bound, each (rows,)."""
+    systematic, random = np.abs(errors.systematic), BOUND_SIGMAS * errors.sigma
+    return systematic.max(axis=0), random.max(axis=0), (systematic + random).max(axis=0)
 
 
 def row_errors(draft: Draft, inputs: Array) -> Errors:

@@ -12,6 +12,10 @@ Array = NDArray[np.float64]
 EXCEEDING = 1e-4
 #: The level of one-sided confidence limits of means.
 CONFIDENCE = 0.95
+#: The share that a bound from drawn inputs is made for: half of it, since the distribution that they are drawn from is
+#: fitted to data. A margin for light tails, where a small factor halves the share many times. How many of the largest
+#: values the bound is read from.
+DRAWN_EXCEEDING, DRAWN_MARGIN, DRAWN_TAIL = EXCEEDING / 2, 1.2, 16
 #: The share of the values that count as the tail, and their least number.
 TAIL_SHARE, LEAST_TAIL = 0.1, 10
 #: The exponent that tails of errors usually have (measured on networks of one to four activations), and how many values
@@ -42,6 +46,21 @@ def upper_tail(values: Array) -> float:
     exponent = (float(np.sum(np.log(ordered[:count] / start))) + USUAL_VALUES * USUAL_EXPONENT) / weight
     exponent *= 1 + TAIL_STANDARD_ERRORS / np.sqrt(weight)
     return max(float(ordered[0]), float(start * (count / (len(ordered) * EXCEEDING)) ** exponent))
+
+
+def drawn_tail(largest: Array, drawn: int) -> float:
+    """What a share of DRAWN_EXCEEDING of many drawn values exceeds, times DRAWN_MARGIN. largest: of `drawn` values.
+
+    The DRAWN_TAIL largest give a line in a plot of the logarithms of values and of shares (`upper_tail`). The line is
+    read where values lie, or close by.
+    """
+    ordered = np.sort(largest)[::-1]
+    count = min(DRAWN_TAIL, len(ordered) - 1)
+    start = float(ordered[count])
+    if start <= 0:
+        return float(ordered[0])
+    exponent = float(np.mean(np.log(ordered[:count] / start)))
+    return DRAWN_MARGIN * float(start * (count / (drawn * DRAWN_EXCEEDING)) ** exponent)
 
 
 def upper_mean(values: Array) -> float:

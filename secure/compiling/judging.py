@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from compress.errors import CalibrationError, InputShapeError
 from compress.robust import InputRange
+from secure.bounds.assessment import Assessment
 from secure.bounds.propagate import watched_outputs
 from secure.bounds.reach import Reach, reach
-from secure.bounds.tail import CONFIDENCE, upper_mean
+from secure.bounds.severity import hardest_inputs
+from secure.bounds.tail import CONFIDENCE, EXCEEDING, upper_mean
 from secure.drafting.draft import Draft, Evidence, Rows
 from secure.passes.choose_parameters import SEARCH_IMAGES
 from secure.stages.stages import Stage, run_stages
@@ -23,6 +25,8 @@ Images = NDArray[np.floating[Any]]
 #: The most products of numbers that running the rows through the network may take, the fewest rows that it is given
 #: all the same, and how many rows are run at the same time.
 MOST_PRODUCTS, FEWEST_ROWS, CHUNK_ROWS = 1 << 31, 1000, 128
+#: A bound that is more than this many times the largest error of the rows rests on little data.
+FAR_BEYOND = 5.0
 
 
 def judged_rows(
@@ -31,7 +35,8 @@ def judged_rows(
     """The held-out rows that a client may send, or the calibration rows where there are none; in random order.
 
     calibration, held_out: (rows, *shape). Held-out rows outside the accepted range are left out, since a client
-    refuses them.
+    refuses them. The hardest inputs are drawn like both together: what is learnt from inputs are their distribution
+    alone, and of that all rows tell.
     Raises: InputShapeError and CalibrationError for held-out rows of another shape or with infinite values.
     """
     rows: Images = calibration.reshape(len(calibration), -1)
@@ -50,7 +55,9 @@ def judged_rows(
     outputs = [
         run_stages(stages, inputs[start : start + CHUNK_ROWS])[1][-1] for start in range(0, len(inputs), CHUNK_ROWS)
     ]
-    return Rows(inputs, np.concatenate(outputs, axis=1), held_out=given > 0)
+    known = np.concatenate([calibration.reshape(len(calibration), -1), rows]) if given else rows
+    hardest = hardest_inputs(stages, known.astype(np.float64), accepted)
+    return Rows(inputs, np.concatenate(outputs, axis=1), held_out=given > 0, hardest=hardest)
 
 
 def search_reach(stages: tuple[Stage, ...], evidence: Evidence) -> Reach:
@@ -61,8 +68,10 @@ def search_reach(stages: tuple[Stage, ...], evidence: Evidence) -> Reach:
 def promise_warnings(draft: Draft) -> list[str]:
     """What the data cannot support of the promises of an assessed draft; empty if they support all."""
     found, rows = draft.assessment, draft.rows
-    warnings: list[str] = []
-    if found is None or found.disagreement_limit == 0:
+    if found is None:
+        return []
+    warnings = _bound_warnings(found, rows)
+    if found.disagreement_limit == 0:
         return warnings
     supported = upper_mean(np.zeros(found.class_rows))
     if supported > draft.allowed_disagreement and draft.allowed_error == inf:
@@ -77,3 +86,17 @@ def promise_warnings(draft: Draft) -> list[str]:
             "on others if it was trained on them; give test rows for a promise that holds for new inputs"
         )
     return warnings
+
+
+def _bound_warnings(found: Assessment, rows: Rows) -> list[str]:
+    """What the rows cannot show of the bound of errors."""
+    if found.error <= FAR_BEYOND * found.largest:
+        return []
+    count = found.rows if rows.hardest is None else rows.hardest.rows
+    shown = upper_mean(np.zeros(found.rows))
+    return [
+        f"bound: the errors of {found.rows} rows are at most {found.largest:.3g}, which shows ({CONFIDENCE:.0%} "
+        f"confidence) that at most {shown:.2%} of inputs have larger ones; the bound of {found.error:.3g} for "
+        f"{EXCEEDING:.2%} of inputs is extrapolated from {count} rows; errors of this network grow fast with its "
+        "inputs: give more rows, or a normalization between its layers, for a bound that is closer"
+    ]

@@ -1,5 +1,7 @@
 """What compile promises, on inputs that it has not seen: the bound of errors and the share of changed classes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from compress.errors import CalibrationError, InputShapeError
 from secure.bounds.assessment import Errors, assess, row_errors
 from secure.bounds.tail import upper_mean, upper_tail
 from secure.compiling.compile import compile_network
+from secure.compiling.judging import promise_warnings
 from secure.kernels.counts import TYPICAL_TIMES
 from secure.limits import Limits
 from secure.noise import BOUND_SIGMAS
@@ -138,6 +141,7 @@ def test_unusable_held_out_rows_are_refused():
 def test_neither_kind_of_error_alone_has_a_larger_bound_than_their_sum(monkeypatch):
     """A few systematic errors with a heavy tail, beside a random error that hardly varies."""
     draft = compiled(monkeypatch, ("plain", (8, 6, 3), 11, False))[1]
+    draft = replace(draft, judged=replace(draft.judged, hardest=None))
     rng = np.random.default_rng(0)
     systematic = np.tile(np.abs(rng.standard_t(2, size=11)), (3, 1))
     sigma = np.ones_like(systematic)
@@ -146,3 +150,27 @@ def test_neither_kind_of_error_alone_has_a_larger_bound_than_their_sum(monkeypat
     assert upper_tail(systematic[0]) > found.error  # the tail of so few values is hardly known
     assert max(found.systematic_error, found.random_error) <= found.error
     assert found.error >= (systematic[0] + BOUND_SIGMAS).max()
+
+
+@pytest.mark.parametrize("seed", [3])
+@pytest.mark.parametrize("kind", ["scaled", "plain"])
+def test_few_rows_of_a_deep_network_promise_what_holds_for_new_ones(monkeypatch, kind, seed):
+    """Four squares without normalization; errors grow like the 16th power of the input. The tail of 20 rows alone gave
+    bounds that up to one input in 200 exceeded."""
+    bundle, draft, _, inputs = compiled(monkeypatch, (kind, (16, 12, 12, 12, 12, 3), 60, False), seed, count=3000)
+    errors = row_errors(draft, inputs)
+    found = np.abs(errors.systematic) + errors.mean_sigma
+    bound, hardest = bundle.client.predicted_logit_error, draft.rows.hardest
+    assert hardest.rows <= 512 + 60 and hardest.drawn > 30_000
+    assert np.sum(found.max(axis=0) > bound) <= 1
+    assert upper_tail((np.abs(errors.systematic) + BOUND_SIGMAS * errors.sigma).max(axis=0)) > bound / 50
+
+
+def test_a_bound_far_beyond_the_rows_says_what_they_show(monkeypatch):
+    draft = compiled(monkeypatch, ("plain", (8, 6, 3), 60, False))[1]
+    found = draft.assessment
+    assert not [line for line in promise_warnings(draft) if line.startswith("bound:")]
+    far = replace(draft, assessment=replace(found, error=6 * found.largest))
+    (warning,) = [line for line in promise_warnings(far) if line.startswith("bound:")]
+    assert f"errors of {found.rows} rows are at most {found.largest:.3g}" in warning
+    assert f"at most {upper_mean(np.zeros(found.rows)):.2%} of inputs have larger ones" in warning

@@ -1,0 +1,150 @@
+"""More inputs that are drawn like given rows: rows of a distribution that is fitted to few of them. Pure.
+
+Sixty rows do not show what one input in 10,000 is like. A distribution that is fitted to them does, as far as it is
+true of the data. Here it is a t copula with generalized Pareto tails (McNeil and Nyfeler 2001 for the tails, Demarta
+and McNeil 2005 for the copula; the estimates from few rows are ours):
+
+    axes      the features, or where these are clearly correlated their principal components
+    body      of every axis: the quantiles of the rows, with straight lines between them
+    tails     of every axis: above (below) the largest (smallest) tenth of the rows, a generalized Pareto distribution.
+              All axes share its shape, in which they count by their variance; its standard error is added. Its scales
+              are drawn towards their mean as far as chance explains that they differ (empirical Bayes)
+    together  by normal scores: their correlations, shrunk towards none as far as chance explains them (Ledoit and Wolf
+              2004), and a common factor of a row as large as the lengths of the rows' scores vary
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+from scipy.stats import rankdata
+
+Array = NDArray[np.float64]
+
+#: The share of the rows that make either tail of an axis, and their least number.
+TAIL_SHARE, LEAST_TAIL = 0.1, 5
+#: Limits of the shape of tails: that of a uniform distribution, and one whose variance is just finite.
+LEAST_SHAPE, MOST_SHAPE = -1.0, 0.5
+#: How many standard errors are added to the estimated shape.
+SHAPE_STANDARD_ERRORS = 1.0
+#: The fewest degrees of freedom of the copula.
+LEAST_FREEDOM = 4.5
+#: Where chance explains less than this share of the correlations, rows are described by their principal components.
+CHANCE_CORRELATIONS = 0.5
+
+
+def synthetic_rows(rows: Array, count: int, rng: np.random.Generator) -> Array:
+    """`count` rows that are drawn like the given ones, (count, features). rows: (rows, features), at least two.
+
+    Features that do not vary keep their value.
+    """
+    made = np.repeat(rows[:1], count, axis=0)
+    varying = rows.max(axis=0) > rows.min(axis=0)
+    if not varying.any():
+        return made
+    mean, size = rows[:, varying].mean(axis=0), rows[:, varying].std(axis=0)
+    standard = (rows[:, varying] - mean) / size
+    axes, own = np.eye(len(mean)), standard
+    if _chance(standard) < CHANCE_CORRELATIONS:
+        axes = np.linalg.svd(standard, full_matrices=False)[2]
+        own = standard @ axes.T
+    made[:, varying] = mean + size * (_at_levels(own, _levels(own, count, rng)) @ axes)
+    return made
+
+
+def _chance(standard: Array) -> float:
+    """The share of the squared correlations that chance explains (Ledoit and Wolf 2004). standard: with mean 0 and
+    variance 1."""
+    count, features = standard.shape
+    squares = float(np.sum((standard.T @ standard / count) ** 2))
+    noise = (float(np.sum(np.sum(standard**2, axis=1) ** 2)) / count - squares) / count
+    beside = squares - features  # of what lies beside the diagonal
+    return 1.0 if beside <= 0 else min(max(noise / beside, 0.0), 1.0)
+
+
+def _levels(own: Array, count: int, rng: np.random.Generator) -> Array:
+    """Levels in (0, 1) of `count` new rows, (count, axes). own: coordinates of the rows, (rows, axes)."""
+    rows, axes = own.shape
+    scores = ndtri((rankdata(own, axis=0) - 0.5) / rows)
+    scores /= np.maximum(scores.std(axis=0), 1e-12)
+    chance = _chance(scores)
+    correlation = (1 - chance) * (scores.T @ scores / rows) + chance * np.eye(axes)
+    squares = float(np.sum(correlation**2))
+    # The squared length of a normal row has the variance 2 tr R^2; a common factor whose square is w with mean 1 makes
+    # it E[w^2] (2 tr R^2 + axes^2) - axes^2, and a factor of t rows has E[w^2] = 1 + 2 / (freedom - 4).
+    spread = (float(np.var(np.sum(scores**2, axis=1))) + axes**2) / (2 * squares + axes**2)
+    freedom = max(4 + 2 / (spread - 1), LEAST_FREEDOM) if spread > 1 else inf
+    drawn = rng.normal(size=(count, axes)) @ np.linalg.cholesky(correlation + 1e-9 * np.eye(axes)).T
+    if freedom < inf:
+        drawn /= np.sqrt(rng.chisquare(freedom, size=(count, 1)))
+    places = np.argsort(drawn, axis=0)
+    np.put_along_axis(drawn, places, (np.arange(count)[:, None] + 0.5) / count, axis=0)
+    return drawn
+
+
+def _at_levels(own: Array, levels: Array) -> Array:
+    """The values of every axis at these levels, (count, axes)."""
+    rows, axes = own.shape
+    ordered = np.sort(own, axis=0)
+    tail = max(1, min(max(LEAST_TAIL, int(TAIL_SHARE * rows)), rows // 2 - 1))
+    above, below = ordered[-tail:] - ordered[-tail - 1], ordered[tail] - ordered[:tail]
+    variance = own.var(axis=0)
+    independent = float(variance.sum() ** 2 / np.sum(np.cov(own.T, bias=True) ** 2))
+    shape = _shape(np.concatenate([above, below], axis=1), np.tile(variance, 2), 2 * independent)
+    upper, lower = ((1 - shape) * _shrunk(excesses.mean(axis=0), own.std(axis=0), tail) for excesses in (above, below))
+    edge, places = (tail + 0.5) / rows, (np.arange(rows) + 0.5) / rows
+    values = np.empty_like(levels)
+    for axis in range(axes):
+        level = levels[:, axis]
+        value = np.interp(level, places, ordered[:, axis])
+        high, low = level > 1 - edge, level < edge
+        value[high] = ordered[-tail - 1, axis] + upper[axis] * _pareto(edge / (1 - level[high]), shape)
+        value[low] = ordered[tail, axis] - lower[axis] * _pareto(edge / level[low], shape)
+        values[:, axis] = value
+    return values
+
+
+def _shape(excesses: Array, weights: Array, independent: float) -> float:
+    """The shape of tails, with SHAPE_STANDARD_ERRORS.
+
+    excesses: (values of a tail, tails). weights: of the tails. independent: as how many tails they count.
+
+    The variance of a generalized Pareto distribution is its squared mean times 1 / (1 - 2 shape). The mean of the ratio
+    over samples of k values is k / (k + 1) of that for exponential tails.
+    """
+    count, mean = len(excesses), excesses.mean(axis=0)
+    known = mean > 0
+    if count < 2 or not known.any():
+        return 0.0
+    ratios = excesses[:, known].var(axis=0, ddof=1) / mean[known] ** 2
+    ratio = float(np.average(ratios, weights=weights[known])) * (count + 1) / count
+    shape = max(0.5 * (1 - 1 / max(ratio, 1e-6)), LEAST_SHAPE)
+    error = (1 - shape) / np.sqrt(count * independent)
+    return min(shape + SHAPE_STANDARD_ERRORS * float(error), MOST_SHAPE)
+
+
+def _shrunk(means: Array, sizes: Array, count: int) -> Array:
+    """Mean excesses of all axes, drawn towards their mean in units of the axes' sizes. count: of values behind each.
+
+    A mean of 0 stands: no value lies beyond a bound that many values attain.
+    """
+    known = (means > 0) & (sizes > 0)
+    if known.sum() < 2:
+        return means
+    relative = means[known] / sizes[known]
+    weights = sizes[known] ** 2
+    typical = float(np.average(relative, weights=weights))
+    chance = float(np.average(relative**2, weights=weights)) / (count + 1)
+    real = max(0.0, float(np.average((relative - typical) ** 2, weights=weights)) - chance)
+    weight = real / (real + chance)
+    result = np.zeros_like(means)
+    result[known] = sizes[known] * (weight * relative + (1 - weight) * typical)
+    return result
+
+
+def _pareto(times: Array, shape: float) -> Array:
+    """The excess, in units of the scale, that is exceeded `times` times less often than the start of the tail."""
+    return np.log(times) if abs(shape) < 1e-6 else np.expm1(shape * np.log(times)) / shape
