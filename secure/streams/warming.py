@@ -13,7 +13,6 @@ from secure.bundle.batch_specs import BatchClientSpec, BatchServerSpec
 from secure.coded.plan import BatchPlan, Linear, Product, Quadratic, Select, Step, Sum
 from secure.params import KEYLESS_RING_DEGREES, make_params
 from secure.parties.container import KEY_ID_BYTES
-from secure.streams.client import BatchClient
 from secure.streams.compiled import FOLDER
 from secure.streams.frames import BATCH_ID_BYTES, Frame, FrameHead, request_layout
 from secure.streams.server import BatchServer
@@ -41,6 +40,8 @@ def load_server_kernels() -> None:
 
 def load_kernels() -> None:
     """Run the tiny plan with a client of its own, on one input of zeros."""
+    from secure.streams.client import BatchClient  # loads TenSEAL, which a server does without
+
     plan = _tiny_plan()
     client = BatchClient(
         BatchClientSpec(

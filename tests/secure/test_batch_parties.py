@@ -311,6 +311,7 @@ def test_a_residue_that_is_not_below_its_prime_is_refused(client, server, two_bl
 def test_the_server_loads_neither_tenseal_nor_torch():
     code = (
         "import sys, json\nfrom secure.bundle.files import load_server\nfrom secure.streams.server import BatchServer\n"
+        "from secure.streams.warming import load_server_kernels\nload_server_kernels()\n"
         "print(json.dumps([name for name in ('tenseal', 'torch', 'zstandard') if name in sys.modules]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
