@@ -15,6 +15,7 @@ from compress.errors import ConfigError, KeyMismatchError
 from compress.parts import split
 from secure.bundle.batch_specs import BatchClientSpec
 from secure.bundle.client_file import client_digest
+from secure.engine.tables import make_tables
 from secure.parties.container import Buffer, Container, ContainerKind, check_belongs
 from secure.parties.keys import SecretKey, check_client_digest, generate_secret_key
 from secure.streams.decryption import BlockDecryptor
@@ -52,8 +53,9 @@ class BatchClient:
         )
         check_client_digest(secret_key.client_digest, client_digest(spec), "secret key")
         self.spec, self.secret_key = spec, secret_key
-        secret = SecretRows(spec.params, secret_key)
-        self._encryptor, self._decryptor = BlockEncryptor(spec, secret, threads), BlockDecryptor(spec, secret)
+        tables, secret = make_tables(spec.params), SecretRows(spec.params, secret_key)
+        self._encryptor = BlockEncryptor(spec, secret, tables, threads)
+        self._decryptor = BlockDecryptor(spec, secret, tables)
         inputs, outputs = prod(spec.input_shape), prod(spec.output_shape)
         self._requests = request_layout(spec.bundle_id, spec.params, inputs, spec.upload_bits_dropped)
         self._replies = reply_layout(spec.bundle_id, spec.params, outputs, spec.reply_parts)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from compress.errors import FormatError
 from secure.bundle.batch_specs import BatchClientSpec
 from secure.encoding import real_slots
-from secure.engine.tables import make_tables
+from secure.engine.tables import Tables
 from secure.parties.container import Buffer
 from secure.streams.keys import SecretRows
 from secure.streams.opening import combine, open_block
@@ -21,10 +21,9 @@ Array = NDArray[np.float64]
 class BlockDecryptor:
     """Decrypts blocks under one secret key. Only a client has one."""
 
-    def __init__(self, spec: BatchClientSpec, secret: SecretRows) -> None:
-        """Raises: BackendError for primes that are too large for the engine."""
-        self._spec, self._secret = spec, secret
-        self._tables = make_tables(spec.params)
+    def __init__(self, spec: BatchClientSpec, secret: SecretRows, tables: Tables) -> None:
+        """tables: of the parameters."""
+        self._spec, self._secret, self._tables = spec, secret, tables
 
     def decrypt(self, items: Sequence[Buffer], images: int, name: str) -> Array:
         """(images, outputs): the answers of a block, from packed parts by prime.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from compress.errors import BackendError
 from secure.bundle.batch_specs import BatchClientSpec
-from secure.engine.tables import make_tables
+from secure.engine.tables import Tables
 from secure.engine.vectors import LANES
 from secure.streams.bits import row_words
 from secure.streams.chacha import KEY_BYTES, initial_state
@@ -34,11 +34,11 @@ LARGEST_COEFFICIENT = 2.0**52
 class BlockEncryptor:
     """Encrypts blocks under one secret key. Only a client has one."""
 
-    def __init__(self, spec: BatchClientSpec, secret: SecretRows, threads: int) -> None:
-        """threads: share the features of a block.
+    def __init__(self, spec: BatchClientSpec, secret: SecretRows, tables: Tables, threads: int) -> None:
+        """tables: of the parameters. threads: share the features of a block.
 
-        Raises: BackendError for primes that are too large for the engine, and for inputs that the modulus cannot
-        hold."""
+        Raises: BackendError for inputs that the modulus cannot hold.
+        """
         params, dropped = spec.params, spec.upload_bits_dropped
         most = min(LARGEST_COEFFICIENT, 2.0 ** (params.log2_modulus(params.levels) - 1))
         # a coefficient is a mean of slots, each times a cosine
@@ -49,7 +49,7 @@ class BlockEncryptor:
                 "the bundle is altered, or was compiled for other parameters"
             )
         self._secret, self._scale = secret, spec.input_scale
-        self._tables, self._cosines = make_tables(params), cosine_tables(params.poly_modulus_degree)
+        self._tables, self._cosines = tables, cosine_tables(params.poly_modulus_degree)
         self._widths = [(prime.bit_length() - dropped, dropped) for prime in params.data_primes]
         self._features, self._degree = prod(spec.input_shape), params.poly_modulus_degree
         # several shares per thread, so that none waits long for the last one; whole groups of the encoder

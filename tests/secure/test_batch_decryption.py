@@ -37,7 +37,7 @@ def decryptor(parties, outputs, parts):
     steps = squares(outputs, 1.0, count) if count else (same(outputs, 1.0),)
     spec = bundle_of(steps, (outputs,), 1.0, params=parties.params).client
     assert spec.reply_parts == parts
-    return BlockDecryptor(spec, parties.secret)
+    return BlockDecryptor(spec, parties.secret, make_tables(parties.params))
 
 
 def decrypted(parties, residues):
