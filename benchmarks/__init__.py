@@ -8,6 +8,7 @@ tenseal_mlp.py         the fastest way that TenSEAL offers to run the 784-64-10 
 ours.py                this project's client and server on a bundle
 in_turn.py             competitors in processes of their own, every image by each of them in turn
 compression.py         compression rates and accuracy of OPQ, and of uniform magnitude pruning
+compression_rates.py   networks that a search finds for a rate within a loss
 compression_times.py   seconds that compression takes
 blocks.py              block pruning: allocations, power terms, families and the largest removal
 savings.py             what each method saves under encryption

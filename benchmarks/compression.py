@@ -36,10 +36,10 @@ from compress.account.accounting import account
 from compress.conversion.options import Conversion
 from compress.dataset import Dataset
 from compress.opq.baseline import magnitude
-from compress.opq.dead_units import without_dead_units
 from compress.opq.opq import opq
 from compress.opq.shots import opq_in_shots, rising_shots
 from compress.opq.target_rate import at_rate
+from compress.rate.finish import finished
 from compress.training.loop import accuracy
 
 RESULTS = Path(__file__).parent / "results"
@@ -136,8 +136,7 @@ def target_row(job: dict[str, Any], data: Dataset) -> dict[str, Any]:
         plain, data, shots, cap=TARGET_CAP, learning_rate=job["learning_rate"], shrinkage=job["shrinkage"],
         teacher=plain if job["distilled"] else None, augment=True, seed=job["seed"],
     )  # fmt: skip
-    cleared = without_dead_units(tuned, tuple(data.x_train.shape[1:]))
-    model = cp.joint_quantize(cleared, data, bits=ACTIVATION_BITS, bias_bits=job["bias_bits"], seed=job["seed"])
+    model = finished(tuned, data, activation_bits=ACTIVATION_BITS, bias_bits=job["bias_bits"], seed=job["seed"])
     seconds = process_time() - start
     return {
         **job,

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.blocks import packing
 from benchmarks.compression import comparison_table, converted_table, targets_table
+from benchmarks.compression_rates import table as rates_table
 from compress.blocks.cost import LayerPlace
 
 
@@ -39,6 +40,19 @@ def test_the_table_of_targets_has_the_loss_and_the_training():
     lines = targets_table({"rows": [less, found], "machine": machine, "test_images": 10}).splitlines()
     assert lines[2] == "| net | 151.3 | 1632 | 310 | 97.1% | 3.5 | 5, 27 | 99.51% | 99.21% | +0.30 | 200 |"
     assert "| 99.53% | -0.02 |" in lines[3]
+
+
+def test_the_table_of_searches_has_every_network_and_one_shot():
+    found = {
+        "network": "net", "target_rate": 60.0, "max_loss_points": 0.3, "compression_rate": 61.26, "bytes": 1632.4,
+        "trials": [{"rate": 50.04, "loss_points": -0.021}, {"rate": 61.26, "loss_points": 0.1}],
+        "accuracy_plain": 0.9921, "accuracy_compressed": 0.9911, "seconds": 99.6,
+        "one_shot": {"share_untrained": 0.4, "share": 0.95},
+    }  # fmt: skip
+    machine = {"cpu": "one", "date": "today", "load_average": 1.0}
+    lines = rates_table({"rows": [found | {"one_shot": None}, found], "machine": machine, "test_images": 10})
+    cells = "| net | 60 within 0.3 | 61.3 | 1632 | 50.0 at -0.02, 61.3 at +0.10 | 99.21% | 99.11% | +0.10 |"
+    assert lines.splitlines()[2:4] == [f"{cells} - | - | 100 |", f"{cells} 40.00% | 95.00% | 100 |"]
 
 
 def test_the_loss_of_conversion_is_measured_against_the_uncompressed_network():
