@@ -22,9 +22,8 @@ from secure.coded.dry import dry_run
 from secure.coded.plan import FRESH_PARTS, BatchPlan
 from secure.engine.buffers import Workspaces
 from secure.residues.elementwise import read_chunk, write_chunk
-from secure.residues.layout import chunk_size, lay_out
+from secure.residues.layout import LEAST_CHUNK, chunk_size, lay_out
 from secure.residues.narrow import narrowed, read_inputs
-from secure.residues.sparse import PANEL
 from secure.residues.steps import prepare
 from secure.residues.times import TYPICAL_RESIDUE_TIMES, ResidueTimes
 
@@ -78,9 +77,9 @@ class BatchEvaluator:
         degree = plan.params.poly_modulus_degree
         if threads < 1:
             raise ConfigError("threads", threads, "1 or more")
-        chunk = chunk_size(plan) if chunk is None else chunk
-        if chunk < PANEL or chunk & (chunk - 1) or chunk > degree:
-            raise ConfigError("chunk", chunk, f"a power of two from {PANEL} to {degree}")
+        chunk = chunk_size(plan, threads) if chunk is None else chunk
+        if chunk < LEAST_CHUNK or chunk & (chunk - 1) or chunk > degree:
+            raise ConfigError("chunk", chunk, f"a power of two from {LEAST_CHUNK} to {degree}")
         self.plan, self.threads, self.chunk = plan, threads, chunk
         self.read_inputs = read_inputs(plan)
         smaller = narrowed(plan, self.read_inputs)

@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from secure.coded.plan import BatchPlan
 from secure.engine.buffers import LINE_BYTES
 
-LINE = LINE_BYTES // 8
+RESIDUE_BYTES = 8
+LINE = LINE_BYTES // RESIDUE_BYTES
+#: The positions that kernels do at once.
+LEAST_CHUNK = 32
+#: Chunks that each of several threads gets at least, so that none waits long for the others.
+CHUNKS_PER_THREAD = 4
 #: What the widest value of a chunk may take.
 CACHE_BYTES = 1_000_000
 
@@ -44,12 +49,14 @@ class WorkspaceLayout:
     size: int
 
 
-def chunk_size(plan: BatchPlan) -> int:
-    """Positions of a chunk, a power of two from 32 on, so that its widest value fits into the cache."""
+def chunk_size(plan: BatchPlan, threads: int = 1) -> int:
+    """Positions of a chunk: a power of two from 32 on, so that the widest value fits into the cache and every thread
+    gets several chunks."""
     features = [plan.inputs, *(step.features for step in plan.steps)]
     widest = max(count * parts for count, parts in zip(features, plan.parts, strict=True))
-    chunk = 32
-    while chunk < plan.params.poly_modulus_degree and 2 * chunk * widest * 8 <= CACHE_BYTES:
+    degree, chunk = plan.params.poly_modulus_degree, LEAST_CHUNK
+    least_chunks = CHUNKS_PER_THREAD * threads if threads > 1 else 1
+    while 2 * chunk * least_chunks <= degree and 2 * chunk * widest * RESIDUE_BYTES <= CACHE_BYTES:
         chunk *= 2
     return chunk
 

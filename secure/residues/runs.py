@@ -20,15 +20,14 @@ Array = NDArray[np.float64]
 BLOCK_COLUMNS = 128
 #: Codes of a run, on average, below which blocks are made larger: starting a run takes as long as some codes.
 RUN_CODES = 6
-#: Marks of a run: it is the first of its row and starts from the bias; its sum is reduced at the end.
-FIRST, REDUCED = 1, 2
 
 
 @dataclass(frozen=True)
 class SparseRuns:
     """A matrix in the order in which the kernel reads it.
 
-    runs: (count, 4): row, the first code, the one after the last, and marks. columns, codes: of every code.
+    runs: (count, 5): row, the first code, the one after the last; whether the run is the first of its row and starts
+    from the bias (0 or 1); whether its sum is reduced at the end. columns, codes: of every code.
     """
 
     runs: NDArray[np.int64]
@@ -46,12 +45,12 @@ def sparse_runs(layer: Linear, columns: int, limit: int) -> SparseRuns:
     changes = np.flatnonzero(np.any(keys[1:] != keys[:-1], axis=1)) + 1
     firsts = np.concatenate([[0], changes]) if len(keys) else np.zeros(0, dtype=np.int64)
     ends = np.append(firsts[1:], len(keys)) if len(keys) else firsts
-    of_runs = keys[firsts, 2]
-    empty = np.setdiff1d(np.arange(layer.features), of_runs)
-    runs = np.zeros((len(firsts) + len(empty), 4), dtype=np.int64)
-    runs[: len(firsts), :3] = np.stack([of_runs, firsts, ends], axis=1)
-    runs[len(firsts) :, 0] = empty
-    runs[:, 3] = _marks(runs[:, 0], np.concatenate([keys[firsts, 1], np.zeros(len(empty), dtype=np.int64)]))
+    empty = np.setdiff1d(np.arange(layer.features), keys[firsts, 2])
+    of_runs = np.concatenate([keys[firsts, 2], empty])
+    spans = np.zeros((len(of_runs), 2), dtype=np.int64)
+    spans[: len(firsts)] = np.stack([firsts, ends], axis=1)
+    starting, reduced = _ends(of_runs, np.concatenate([keys[firsts, 1], np.zeros_like(empty)]))
+    runs = np.column_stack([of_runs, spans, starting, reduced]).astype(np.int64)
     return SparseRuns(runs, layer.columns[order].astype(np.int64), layer.codes[order].astype(np.float64))
 
 
@@ -86,11 +85,15 @@ def _cuts(layer: Linear, rows: NDArray[np.int64], limit: int) -> NDArray[np.int6
     return cuts
 
 
-def _marks(rows: NDArray[np.int64], cuts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """FIRST for the first run of every row, REDUCED for the last run of every row and before each of its cuts."""
+def _ends(rows: NDArray[np.int64], cuts: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Of runs in order: which are the first of their row, and which are the last of it or come before one of its cuts.
+
+    rows, cuts: of every run.
+    """
     order = np.argsort(rows, kind="stable")
     same_row = rows[order][1:] == rows[order][:-1]
     same_cut = cuts[order][1:] == cuts[order][:-1]
-    marks = np.zeros(len(rows), dtype=np.int64)
-    marks[order] = FIRST * ~np.concatenate([[False], same_row]) + REDUCED * ~np.append(same_row & same_cut, False)
-    return marks
+    starting, reduced = np.ones(len(rows), dtype=bool), np.ones(len(rows), dtype=bool)
+    starting[order[1:]] = ~same_row
+    reduced[order[:-1]] = ~(same_row & same_cut)
+    return starting, reduced

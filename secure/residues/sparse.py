@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from secure.engine.compiled import kernel
 from secure.engine.modular import fma, reduced
 from secure.engine.vectors import LANES, load, splat, store
-from secure.residues.runs import FIRST, REDUCED
 
 Array = NDArray[np.float64]
 
@@ -27,14 +26,15 @@ def sparse_product(
 ) -> None:  # fmt: skip
     """codes @ x + bias. width: residues of a row. chunk: residues of part 0, to which the bias is added.
 
-    offsets: for each code, where its row of the source starts, counted from the source's first row.
+    runs, codes: as of `runs.SparseRuns`. offsets: for each code, where its row of the source starts, counted from the
+    source's first row.
     """
     p, i = splat(prime), splat(inverse)
     for panel in range(0, width, PANEL):
         for run in range(len(runs)):
-            row, mark = runs[run, 0], runs[run, 3]
+            row = runs[run, 0]
             y = target + row * target_stride + panel
-            if mark & FIRST:
+            if runs[run, 3]:
                 a = b = c = d = splat(bias[row] if panel < chunk else 0.0)
             else:
                 a, b = load(work, y), load(work, y + LANES)
@@ -46,7 +46,7 @@ def sparse_product(
                 b = fma(code, load(work, x + LANES), b)
                 c = fma(code, load(work, x + 2 * LANES), c)
                 d = fma(code, load(work, x + 3 * LANES), d)
-            if mark & REDUCED:
+            if runs[run, 4]:
                 a, b, c, d = reduced(a, p, i), reduced(b, p, i), reduced(c, p, i), reduced(d, p, i)
             store(work, y, a)
             store(work, y + LANES, b)
