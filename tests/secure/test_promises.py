@@ -155,8 +155,7 @@ def test_neither_kind_of_error_alone_has_a_larger_bound_than_their_sum(monkeypat
 @pytest.mark.parametrize("seed", [3, 4])
 @pytest.mark.parametrize("kind", ["scaled", "plain"])
 def test_few_rows_of_a_deep_network_promise_what_holds_for_new_ones(monkeypatch, kind, seed):
-    """Four squares without normalization; errors grow like the 16th power of the input. The tail of 20 rows alone gave
-    bounds that up to one input in 200 exceeded."""
+    """Four squares without normalization; errors grow like the 16th power of the input."""
     bundle, draft, _, inputs = compiled(monkeypatch, (kind, (16, 12, 12, 12, 12, 3), 60, False), seed, count=3000)
     errors = row_errors(draft, inputs)
     found = np.abs(errors.systematic) + errors.mean_sigma
