@@ -41,7 +41,10 @@ def obstacle(module: nn.Module, input_shape: tuple[int, ...]) -> str:
 
 
 def rate_when_finished(model: CompressedModel, width: int) -> float:
-    """The compression rate that a model with codebooks will have once its biases are on grids of `width` bits."""
+    """The compression rate that a model with codebooks will have once its biases are on grids of `width` bits.
+
+    Dead units are counted as if they stayed.
+    """
     counted, tied = account(model), tied_layers(model.module)
     coded = model.layers().keys()
     biased = [

@@ -65,6 +65,7 @@ class Stages:
         labelled = held.y_train is not None and held.task in (None, "classes")
         self._teacher = module_of(model) if recipe.distill or not labelled else None
         self._trained, self._base = 0, model
+        self._gain = 1.0  # factor on the rate by what finishing clears, as the last network showed it
         self.obstacle = obstacle(module_of(model), held.input_shape)
 
     def check(self, rate: float) -> None:
@@ -126,7 +127,7 @@ class Stages:
 
         Raises: BudgetError where one shot does not reach the rate.
         """
-        settled = self._settled(rate)
+        settled, self._gain = self._settled(rate), 1.0
         small = self._at_rate(self._given, rate, settled)
         tuned = self._tune(small, settled.epochs_between, "one shot", settled.learning_rate, settled.shrinkage)
         return self._finish(small, settled), self._finish(tuned, settled), settled.epochs_between
@@ -152,7 +153,9 @@ class Stages:
         """Options of `at_rate`: how models are counted, and those of `opq`."""
 
         def counted(small: CompressedModel) -> float:
-            return compression_rate(small) if self.obstacle else rate_when_finished(small, settled.bias_bits)
+            if self.obstacle:
+                return compression_rate(small)
+            return self._gain * rate_when_finished(small, settled.bias_bits)
 
         curvature = weight_curvature(model, self._held, seed=self._seed + self._trained)
         return {
@@ -170,8 +173,10 @@ class Stages:
 
     def _trial(self, aim: float, tuned: CompressedModel, settled: Settled) -> RateTrial:
         model = self._finish(tuned, settled)
-        share = self.share(model, self._held)
-        return RateTrial(aim=aim, rate=compression_rate(model), share=share, outcome=Outcome(tuned, model, settled))
+        share, rate = self.share(model, self._held), compression_rate(model)
+        if not self.obstacle:
+            self._gain = rate / rate_when_finished(tuned, settled.bias_bits)
+        return RateTrial(aim=aim, rate=rate, share=share, outcome=Outcome(tuned, model, settled))
 
     def _finish(self, tuned: CompressedModel, settled: Settled) -> CompressedModel:
         """The network finished, or as it is where something in it has no form in integers."""

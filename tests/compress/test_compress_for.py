@@ -71,6 +71,12 @@ def test_the_rate_is_reached_with_everything_counted_within_the_loss(small, net,
     assert record["accuracy_before"] - record["accuracy_after"] < 0.08
 
 
+def test_further_networks_aim_by_what_finishing_cleared_before(small):
+    trials = small.history[-1]["trials"]
+    assert len(trials) >= 2 and trials[0]["aim"] == pytest.approx(20 / 1.3)
+    assert trials[-1]["rate"] == pytest.approx(trials[-1]["aim"], rel=0.04)
+
+
 def test_one_shot_stands_beside_and_is_worse(small):
     shot = small.history[-1]["one_shot"]
     assert shot["rate"] == pytest.approx(20, rel=0.1) and shot["epochs"] == 8
