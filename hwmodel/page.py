@@ -54,7 +54,7 @@ MEASURED_ROWS = (
 PLAN_LAYER_COLUMNS = (
     "layer", "level", "rotations", "multiply_plain", "square", "relinearize", "rescale", "predicted_ms",
 )  # fmt: skip
-BATCH_LAYER_COLUMNS = ("layer", "features", "parts", "nonzeros", "bits", "predicted_us")
+BATCH_LAYER_COLUMNS = ("layer", "features", "parts", "nonzeros", "bits", "predicted_ms")
 #: What the server has, by mode.
 KEYS = {
     "latency": "The server computes on ciphertexts and holds no secret key.",
@@ -171,10 +171,7 @@ def _plan(report: Mapping[str, Any]) -> str:
     counts = dict(report)
     if _mode(report) == "throughput":
         shown, columns = BATCH_PLAN_ROWS, BATCH_LAYER_COLUMNS
-        counts |= {
-            "answer_parts": report["parts"][-1],
-            "predicted_images_per_s": 1e6 / report["predicted_us_per_image"],
-        }
+        counts["answer_parts"] = report["parts"][-1]
     rows = [(label, _number(counts[key])) for label, key in shown if key in counts]
     counted = [{**row, "rotations": rotation_count(row) or ""} for row in report.get("layers", ())]
     layers = [tuple(_number(row.get(key, "")) for key in columns) for row in counted]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: Headings of the per-layer table, and the fields of the report that they show.
 LAYER_COLUMNS: Mapping[str, str] = {
-    "features": "features", "parts": "parts", "non-zeros": "nonzeros", "bits": "bits", "us an image": "predicted_us",
+    "features": "features", "parts": "parts", "non-zeros": "nonzeros", "bits": "bits", "ms a block": "predicted_ms",
 }  # fmt: skip
 
 

@@ -39,7 +39,7 @@ _REPORT: Mapping[str, Check] = {
     "predicted_disagreement": _number,
     "predicted_logit_error": _number,
     "predicted_server_ms": _number,
-    "predicted_us_per_image": _number,
+    "predicted_images_per_s": _number,
     "upload_bytes": _number,
     "download_bytes": _number,
     "times": _text,
