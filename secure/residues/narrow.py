@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from secure.coded.plan import BatchPlan, Linear, Select
+from secure.coded.plan import BatchPlan, Linear, Select, Step
 
 Indices = NDArray[np.int64]
 
@@ -35,15 +35,13 @@ def narrowed(plan: BatchPlan, kept: Indices) -> BatchPlan:
         return plan
     places = np.full(plan.inputs, -1, dtype=np.int64)
     places[kept] = np.arange(len(kept))
-    steps = []
+    steps: list[Step] = []
     for step in plan.steps:
-        if 0 not in step.sources:
-            steps.append(step)
-        elif isinstance(step, Select):
-            steps.append(replace(step, indices=_renumbered(plan, step, places, others=True)[step.indices]))
-        else:
-            assert isinstance(step, Linear), "other steps read all inputs"
-            steps.append(replace(step, columns=places[step.columns].astype(np.int32)))
+        if 0 in step.sources and isinstance(step, Linear):
+            step = replace(step, columns=places[step.columns].astype(np.int32))
+        elif 0 in step.sources and isinstance(step, Select):
+            step = replace(step, indices=_renumbered(plan, step, places, others=True)[step.indices])
+        steps.append(step)  # any other step reads all inputs, and then all are kept
     return replace(plan, inputs=len(kept), steps=tuple(steps))
 
 
