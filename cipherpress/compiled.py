@@ -11,7 +11,8 @@ import numpy as np
 
 from cipherpress.timing.cache import current_times
 from compress.dataset import Dataset, Progress
-from compress.errors import ConfigError, ModelError
+from compress.errors import ConfigError, InputShapeError, ModelError
+from compress.front import behind_front, front_of
 from compress.gathering import as_dataset
 from compress.network import Network
 from compress.recorded import log_recorded
@@ -73,7 +74,8 @@ def compile(
 ) -> Bundle | BatchBundle:
     """The bundle of a converted network, calibrated on training images of `data`.
 
-    data: what `as_dataset` takes; labels are not used.
+    data: what `as_dataset` takes; labels are not used. Of a network with a front end (`compress.front`) the plan starts
+    at its features, which the client makes of the images.
     limits: the largest error or share of changed classes, and the most bytes of keys and of a request; the defaults
     of `Limits` without them. mode: "latency" for one input at a time, soon; "throughput" for a batch of any number of
     inputs, thousands at a time, on a server that needs no key.
@@ -97,7 +99,7 @@ def compile(
     check_limits(limits, mode)
     data = as_dataset(data)
     started, peak_before = perf_counter(), peak_rss_bytes()
-    bundle = _compiled(network, data, limits or Limits(), mode, seed, progress)
+    bundle = _compiled(behind_front(network), _features(network, data), limits or Limits(), mode, seed, progress)
     added: dict[str, Any] = {
         "plain_workload": plain_workload(network).to_json(),
         "compile_seconds": perf_counter() - started,
@@ -111,6 +113,24 @@ def compile(
         added["warnings"] = warnings
     log_recorded(logger, warnings)
     return replace(bundle, report={**bundle.report, **added})
+
+
+def _features(network: Network, data: Dataset) -> Dataset:
+    """The rows that the server's part of a network takes: features of images where it has a front end.
+
+    Raises: InputShapeError for rows of another shape; ModelError for a malformed record of the front end.
+    """
+    front = front_of(network)
+    if front is None:
+        return data
+    if data.input_shape != front.shape:
+        raise InputShapeError(
+            f"data '{data.name}': rows of shape {data.input_shape}; the network's front end takes {front.shape}; "
+            "compile with the data it was made with"
+        )
+    rows = data.without_outliers()
+    x_train, x_test = (front.apply(images).astype(np.float32) for images in (rows.x_train, data.x_test))
+    return replace(data, x_train=x_train, y_train=rows.y_train, x_test=x_test)
 
 
 def _compiled(

@@ -48,9 +48,15 @@ class Front:
             raise InputShapeError(
                 f"input: shape {values.shape[1:]} per image; the front end takes {self.shape}; reshape the input"
             )
-        rows, columns = (cosine_matrix(size) for size in self.shape[1:])
-        flat = (rows @ values @ columns.T).reshape(len(values), -1)
-        return np.asarray(flat[:, list(self.indices)] * np.array(self.gains))
+        channel, row, column = np.unravel_index(self.indices, self.shape)
+        rows, columns = (
+            cosine_matrix(size)[: int(own.max(initial=0)) + 1]
+            for size, own in zip(self.shape[1:], (row, column), strict=True)
+        )
+        # two products of one large matrix each: many small ones would take several times as long
+        along = (values.reshape(-1, self.shape[2]) @ columns.T).reshape(*values.shape[:3], -1).swapaxes(2, 3)
+        both = (along.reshape(-1, self.shape[1]) @ rows.T).reshape(*along.shape[:3], -1)
+        return np.asarray(both[:, channel, column, row] * np.array(self.gains))
 
     def as_json(self) -> dict[str, Any]:
         """What `front_from_json` reads."""

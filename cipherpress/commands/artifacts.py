@@ -112,7 +112,7 @@ class DataSource:
         from compress.scores import scoring_of
 
         about, data = bundle.report.get("about", {}), self.load()
-        if data.input_shape != bundle.client.input_shape:
+        if data.input_shape != bundle.client.interface.given_shape(bundle.client.input_shape):
             return data
         task = self.task or scoring_of(about).task
         named = cp.as_dataset(data, task=task, class_names=tuple(about.get("class_names", ())))

@@ -49,12 +49,14 @@ def encrypt_batch(
     from secure.parties.batch_inputs import read_batch
     from secure.parties.inputs import read_input
 
+    front, given = spec.interface.front, spec.interface.given_shape(spec.input_shape)
     if row is None:
-        rows = read_batch(source, spec.input_shape, spec.interface.input_parts)
+        rows = read_batch(source, given, spec.interface.input_parts)
     else:
         from secure.parties.batch_inputs import BatchRows
 
-        rows = BatchRows(read_input(source, spec.input_shape, row, spec.interface.input_parts)[None], spec.input_shape)
+        rows = BatchRows(read_input(source, given, row, spec.interface.input_parts)[None], given)
+    rows = replace(rows, front=front)
     if clip:
         rows = replace(rows, low=spec.input_low, high=spec.input_high)
     from secure.streams.stopwatch import Stopwatch

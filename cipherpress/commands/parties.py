@@ -85,7 +85,8 @@ def encrypt_command(
         encrypt_batch(out, spec, key, source, row, clip, output)
         return
     client = _client(spec, key)
-    values = read_input(source, client.spec.input_shape, row, client.spec.interface.input_parts)
+    interface = client.spec.interface
+    values = read_input(source, interface.given_shape(spec.input_shape), row, interface.input_parts)
     clipped = client.clip(values) if clip else None
     request = client.encrypt(values if clipped is None else clipped.values)
     output.write(request)

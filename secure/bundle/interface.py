@@ -48,6 +48,10 @@ class Interface:
         """How an answer is read: as a class or as numbers."""
         return Scoring(self.task, threshold=self.threshold)
 
+    def given_shape(self, input_shape: Shape) -> Shape:
+        """The shape of an input as people give it: of an image where there is a front end, else of the network."""
+        return input_shape if self.front is None else self.front.shape
+
     def features(self, values: Any) -> Any:
         """What is encrypted of one image or of a batch of images: the front end's features. Everything else, such as
         features themselves, stays as it is."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import InputShapeError
+from compress.front import Front
 from compress.npy_file import map_npy
 from compress.parts import Part
 from secure.parties.batches import batch_size
@@ -25,7 +26,7 @@ class BatchRows:
     """The inputs of a batch: an array (inputs, *shape) of which slices are read as float64.
 
     values: the inputs as they are stored. low, high: (features,) where inputs are clipped to them. divisor: of every
-    value. clipped_inputs, clipped_features: how many were changed in the slices that were read.
+    value. front: what turns each slice of images into features, which are then the rows. clipped_inputs, clipped_features: how many were changed in the slices that were read.
     """
 
     values: NDArray[Any]
@@ -33,25 +34,32 @@ class BatchRows:
     low: Array | None = None
     high: Array | None = None
     divisor: float = 1.0
+    front: Front | None = None
     clipped_inputs: int = field(default=0, init=False)
     clipped_features: int = field(default=0, init=False)
 
     @property
     def shape(self) -> Shape:
-        return (len(self.values), *self.input_shape)
+        return (len(self.values), *self._row_shape)
+
+    @property
+    def _row_shape(self) -> Shape:
+        return self.input_shape if self.front is None else (self.front.features,)
 
     def __len__(self) -> int:
         return len(self.values)
 
     def __getitem__(self, rows: slice) -> Array:
         wanted = np.asarray(self.values[rows], dtype=np.float64).reshape(-1, prod(self.input_shape)) / self.divisor
+        if self.front is not None:
+            wanted = self.front.apply(wanted.reshape(-1, *self.input_shape))
         if self.low is not None and self.high is not None:
             kept = np.clip(wanted, self.low, self.high)
             changed = (kept != wanted) & ~np.isnan(wanted)
             self.clipped_inputs += int(changed.any(axis=1).sum())
             self.clipped_features += int(changed.sum())
             wanted = kept
-        return wanted.reshape(-1, *self.input_shape)
+        return wanted.reshape(-1, *self._row_shape)
 
 
 def read_batch(path: Path, shape: Shape, parts: tuple[Part, ...] = ()) -> BatchRows:

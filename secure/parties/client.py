@@ -126,7 +126,7 @@ class Client:
 
         Raises: InputShapeError.
         """
-        return clipped_input(self.spec, image)
+        return clipped_input(self.spec, self.joined(image))
 
     def _clipped(self, image: NDArray[Any]) -> NDArray[np.float64]:
         clipped = self.clip(image)

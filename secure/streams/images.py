@@ -37,13 +37,14 @@ def as_batch(spec: BatchClientSpec, images: Any) -> Any:
 
 
 def block_count(spec: BatchClientSpec, images: Any) -> int:
-    """Blocks of a batch (images, *input_shape).
+    """Blocks of a batch (images, *input_shape), or of images for a network with a front end.
 
     Raises: InputShapeError for what is no batch, and for an empty one.
     """
     shape = tuple(images.shape)
-    if not shape or shape[1:] != spec.input_shape:
-        wanted = ", ".join(map(str, ("images", *spec.input_shape)))
+    front = spec.interface.front
+    if not shape or shape[1:] not in (spec.input_shape, *([front.shape] if front else ())):
+        wanted = ", ".join(map(str, ("images", *(front.shape if front else spec.input_shape))))
         raise InputShapeError(f"input: shape {shape}; a batch is an array of shape ({wanted})")
     if not shape[0]:
         raise InputShapeError("input: a batch of no images; give one at least")
@@ -53,6 +54,7 @@ def block_count(spec: BatchClientSpec, images: Any) -> int:
 def blocks(spec: BatchClientSpec, images: Any, *, clip: bool) -> Iterator[Array]:
     """The blocks (images, features) of a batch (images, *input_shape), float64, within the accepted range.
 
+    The front end of a network that has one is applied here, block by block, to images of its shape.
     clip: bring values outside the range to its nearest end, and say so in a log line.
     Raises: InputShapeError; InputRangeError without `clip`.
     """
@@ -77,7 +79,8 @@ def blocks(spec: BatchClientSpec, images: Any, *, clip: bool) -> Iterator[Array]
 def _numbers(spec: BatchClientSpec, images: Any) -> Array:
     """(images, features), contiguous."""
     try:
-        return np.ascontiguousarray(images, dtype=np.float64).reshape(len(images), prod(spec.input_shape))
+        found = spec.interface.features(images)
+        return np.ascontiguousarray(found, dtype=np.float64).reshape(len(images), prod(spec.input_shape))
     except (TypeError, ValueError) as error:
         raise InputShapeError(f"input: not an array of numbers ({error})") from error
 

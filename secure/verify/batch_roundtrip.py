@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import prod
 from typing import Any
 
@@ -53,7 +54,11 @@ def batch_round_trip(
         raise BackendError("backend: 'seal' cannot run a bundle for throughput; use 'engine' or 'clear'")
     spec, plan = bundle.client, bundle.server.plan
     blocks = block_count(spec, images)
-    rows = BatchRows(images, spec.input_shape, *((spec.input_low, spec.input_high) if clip else ()))
+    front, given = spec.interface.front, spec.interface.given_shape(spec.input_shape)
+    if images.shape[1:] != given:
+        front, given = None, spec.input_shape
+    low, high = (spec.input_low, spec.input_high) if clip else (None, None)
+    rows = BatchRows(images, given, low, high, front=front)
     scoring, labels = scoring_with(bundle.report.get("about", {}), labels, prod(spec.output_shape))
     clear = clear_batch_outputs(bundle, rows)
     result: dict[str, Any] = {
@@ -100,11 +105,10 @@ def encrypted_batch_outputs(
     load_kernels()
     client, server = BatchClient(bundle.client), BatchServer(bundle.server, threads=threads)
     encryption, work, decryption = Stopwatch(), Stopwatch(), Stopwatch()
-    requests = encryption.timed(client.encrypt_frames(rows))
-    replies = work.timed(server.run_frames(work.paused(requests)))
     outputs = []
-    for number, block in enumerate(decryption.clocked(client.decrypt_frames(decryption.paused(replies))), start=1):
-        outputs.append(block.reshape(len(block), -1))
+    answers = timed_answers(client, server, rows, encryption, work, decryption)
+    for number, block in enumerate(answers, start=1):
+        outputs.append(block)
         progress("blocks", number / blocks)
     images = len(rows)
     return np.concatenate(outputs), {
@@ -119,3 +123,18 @@ def encrypted_batch_outputs(
         "download_bytes": work.frame_bytes / images,
         "evaluation_key_bytes": 0,
     }
+
+
+def timed_answers(
+    client: BatchClient,
+    server: BatchServer,
+    rows: BatchRows | Images,
+    encryption: Stopwatch,
+    work: Stopwatch,
+    decryption: Stopwatch,
+) -> Iterator[Array]:
+    """The decrypted outputs of a batch, block after block (images, outputs), with each party on a watch of its own."""
+    requests = encryption.timed(client.encrypt_frames(rows))
+    replies = work.timed(server.run_frames(work.paused(requests)))
+    for block in decryption.clocked(client.decrypt_frames(decryption.paused(replies))):
+        yield block.reshape(len(block), -1)

@@ -59,9 +59,11 @@ def round_trip(
         backend_named(backend)
     if isinstance(bundle, BatchBundle):
         return batch_round_trip(bundle, images, labels, backend=backend, threads=threads, clip=clip, progress=progress)
+    given, images = images, bundle.client.interface.features(images)
     if images.shape[1:] != bundle.client.input_shape:
         raise InputShapeError(
-            f"input: shape {images.shape[1:]}; the network takes {bundle.client.input_shape}; "
+            f"input: shape {given.shape[1:]}; the network takes "
+            f"{bundle.client.interface.given_shape(bundle.client.input_shape)}; "
             "give the data it was made with"
         )
     images, clipped = _accepted(bundle, images, clip)
@@ -77,7 +79,8 @@ def round_trip(
     }
     if backend == BackendName.CLEAR:
         return {**result, "backend": BackendName.CLEAR.value}
-    outputs, measured = encrypted_outputs(bundle, images, progress or (lambda label, share: None), threads, backend)
+    sent = images if clip else given  # the client's time has the front end in it
+    outputs, measured = encrypted_outputs(bundle, sent, progress or (lambda label, share: None), threads, backend)
     return {
         **result,
         **({"classes": scoring.classes(outputs).tolist()} if scoring.names_classes else {}),

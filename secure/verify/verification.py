@@ -133,6 +133,7 @@ def _rows(found: Sequence[_Finds], clear: Array, outputs: Array, scoring: Scorin
 
 def _inside(bundle: Bundle, images: NDArray[np.floating[Any]]) -> Array:
     spec = bundle.client
+    images = spec.interface.features(images)
     if images.shape[1:] != spec.input_shape:
         raise InputShapeError(
             f"input: shape {images.shape[1:]}; the network takes {spec.input_shape}; give the data it was made with"
