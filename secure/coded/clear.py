@@ -23,7 +23,7 @@ def run_clear(plan: BatchPlan, rows: Array) -> Array:
 
 def run_all(steps: tuple[Step, ...], inputs: int, input_scale: float, rows: Array) -> list[Array]:
     """All values, each (features, rows), in the network's units; the input first."""
-    values = [np.asarray(rows, dtype=np.float64).T]
+    values = [np.asarray(rows, dtype=np.result_type(rows, np.float64)).T]  # complex slots stay complex
     scales = [np.full(inputs, input_scale)]
     for step in steps:
         values.append(run_step(step, [values[s] for s in step.sources], [scales[s] for s in step.sources]))

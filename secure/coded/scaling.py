@@ -30,7 +30,7 @@ from secure.coded.whole import smallest_multiple
 Array = NDArray[np.float64]
 
 #: Scales beyond this are of no use in any ring, and float64 ends not far above.
-LARGEST_SCALE = 2.0**900
+LARGEST_SCALE = 2.0**980
 #: Codes must fit int32.
 LARGEST_CODE = 2**31 - 1
 #: Factors that bring features to one scale are multiplied into the codes that read them, up to this size.
@@ -48,13 +48,17 @@ class _Scaling:
     factor_bits: int
 
     def append(self, step: Step) -> int:
-        if not (np.isfinite(step.scales) & (step.scales < LARGEST_SCALE)).all():
-            raise LevelBudgetError(
-                step.layer, "its integers have more bits than the largest ring carries; use fewer activations before it"
-            )
+        _check_scales(step.layer, step.scales)
         self.steps.append(step)
         self.scales.append(step.scales)
         return len(self.steps)
+
+
+def _check_scales(layer: str, scales: Array) -> None:
+    if not (scales < LARGEST_SCALE).all():
+        raise LevelBudgetError(
+            layer, "its integers have more bits than the largest ring carries; use fewer activations before it"
+        )
 
 
 def scaled(program: Program, input_scale: float, factor_bits: int) -> tuple[Step, ...]:
@@ -88,7 +92,7 @@ def _step(form: Form, one_scale: bool, state: _Scaling) -> int:
         case LinearForm():
             return _linear(form, state)
         case QuadraticForm():
-            return state.append(_quadratic(form, one_scale, state))
+            return _quadratic(form, one_scale, state)
         case ProductForm():
             scales = state.scales[form.sources[0]] * state.scales[form.sources[1]]
             return state.append(Product(layer=form.layer, sources=form.sources, scales=scales))
@@ -116,12 +120,8 @@ def _linear(form: LinearForm, state: _Scaling) -> int:
     if np.abs(wide).max() < LARGEST_FOLDED_CODE:
         codes = sparse.csr_matrix((wide, codes.indices, codes.indptr), shape=codes.shape)
         return state.append(_matrix(form, codes, high))
-    nothing, whole = np.zeros(len(source)), np.full(len(source), multiple)
-    value = state.append(
-        Quadratic(
-            layer=form.layer, sources=form.sources, scales=whole, square=nothing, linear=factors, constant=nothing
-        )
-    )
+    whole = np.full(len(source), multiple)
+    value = _affine(form, form.sources[0], factors, np.zeros(len(source)), whole, state)
     return state.append(_matrix(replace(form, sources=(value,)), codes, high))
 
 
@@ -156,9 +156,10 @@ def _matrix(form: LinearForm, codes: sparse.csr_matrix, read: Array) -> Step:
     )
 
 
-def _quadratic(form: QuadraticForm, one_scale: bool, state: _Scaling) -> Step:
+def _quadratic(form: QuadraticForm, one_scale: bool, state: _Scaling) -> int:
     source = state.scales[form.sources[0]]
     leading, power = (form.linear, source) if form.is_affine else (form.square, source**2)
+    _check_scales(form.layer, power)
     sizes = np.abs(leading)
     if not sizes.any():
         scales = power
@@ -168,13 +169,38 @@ def _quadratic(form: QuadraticForm, one_scale: bool, state: _Scaling) -> Step:
     else:
         own = power / np.where(sizes > 0, sizes, np.inf)
         scales = np.where(sizes > 0, own, own.max())
-    return Quadratic(
-        layer=form.layer,
-        sources=form.sources,
-        scales=scales,
-        square=np.rint(form.square * (scales / source / source)),
-        linear=np.rint(form.linear * (scales / source)),
-        constant=np.rint(form.constant * scales),
+    linear, constant = np.rint(form.linear * (scales / source)), np.rint(form.constant * scales)
+    if form.is_affine:
+        return _affine(form, form.sources[0], linear, constant, scales, state)
+    square = np.rint(form.square * (scales / source / source))
+    return state.append(
+        Quadratic(
+            layer=form.layer, sources=form.sources, scales=scales, square=square, linear=linear, constant=constant
+        )
+    )
+
+
+def _affine(form: Form, source: int, factors: Array, added: Array, scales: Array, state: _Scaling) -> int:
+    """factors * x + added by feature, all whole numbers, without the parts that a square would add."""
+    size = len(scales)
+    if np.abs(factors).max() >= LARGEST_FOLDED_CODE or not added.any():
+        every = np.arange(size)
+        source = state.append(
+            Select(layer=form.layer, sources=(source,), scales=scales, indices=every, factors=factors)
+        )
+        factors = np.ones(size)
+    if not added.any():
+        return source
+    return state.append(
+        Linear(
+            layer=form.layer,
+            sources=(source,),
+            scales=scales,
+            starts=np.arange(size + 1, dtype=np.int64),
+            columns=np.arange(size, dtype=np.int32),
+            codes=factors.astype(np.int32),
+            bias=added,
+        )
     )
 
 
@@ -187,11 +213,7 @@ def _sum(form: SumForm, state: _Scaling) -> int:
     value = state.append(Sum(layer=form.layer, sources=form.sources, scales=scales, factors=np.rint(ratios * multiple)))
     if not form.constant.any():
         return value
-    nothing, ones = np.zeros(form.features), np.ones(form.features)
-    added = np.rint(form.constant * scales)
-    return state.append(
-        Quadratic(layer=form.layer, sources=(value,), scales=scales, square=nothing, linear=ones, constant=added)
-    )
+    return _affine(form, value, np.ones(form.features), np.rint(form.constant * scales), scales, state)
 
 
 def _select(form: SelectForm, one_scale: bool, state: _Scaling) -> Step:

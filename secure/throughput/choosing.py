@@ -8,6 +8,7 @@ least predicted time.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil, sqrt
 
@@ -32,8 +33,9 @@ Array = NDArray[np.float64]
 #: Input scales are chosen in steps of 1/8 bit between these.
 STEPS_PER_BIT = 8
 LEAST_SCALE_BITS, MOST_SCALE_BITS = 1.0, 40.0
-#: The input scale, in bits, at which the error of rounded factors is measured before the scale is known.
-TRIAL_SCALE_BITS = 20
+#: Input scales, in bits, at which the error of rounded factors is measured before the scale is known. The first one
+#: serves whose scales float64 can hold.
+TRIAL_SCALE_BITS = range(20, 6, -1)
 #: How often a scale is raised that turns out too small, since rounding depends on it a little.
 MOST_RAISES = 16
 
@@ -41,7 +43,7 @@ MOST_RAISES = 16
 @dataclass(frozen=True)
 class Choice:
     """A plan that keeps its promise. modulus_bits: needed. predicted_us: per image on one thread. rounding_bits: as of
-    `candidates`."""
+    `choose`."""
 
     plan: BatchPlan
     promise: Promise
@@ -54,6 +56,18 @@ def systematic_errors(steps: tuple[Step, ...], input_scale: float, evidence: Evi
     """What the rounded constants of the steps change in the outputs of the known rows, (outputs, known rows)."""
     inputs = evidence.inputs[: evidence.known]
     return run_all(steps, inputs.shape[1], input_scale, inputs)[-1] - evidence.outputs[: evidence.known].T
+
+
+def trial_errors(program: Program, evidence: Evidence, rounding_bits: int) -> Array:
+    """The systematic errors at a scale where rounded factors alone matter.
+
+    Raises: LevelBudgetError for a program whose scales exceed every ring's.
+    """
+    *larger, least = TRIAL_SCALE_BITS
+    for bits in larger:
+        with suppress(LevelBudgetError):
+            return systematic_errors(scaled(program, 2.0**bits, rounding_bits), 2.0**bits, evidence)
+    return systematic_errors(scaled(program, 2.0**least, rounding_bits), 2.0**least, evidence)
 
 
 def largest_deviation(wrong: Array, evidence: Evidence, allowed: Allowed) -> float | None:
@@ -74,7 +88,7 @@ def largest_deviation(wrong: Array, evidence: Evidence, allowed: Allowed) -> flo
     return float(2.0 ** (low / STEPS_PER_BIT))
 
 
-def candidates(
+def choose(
     program: Program,
     evidence: Evidence,
     allowed: Allowed,
@@ -82,17 +96,17 @@ def candidates(
     *,
     dropped: int = 0,
     times: ResidueTimes = TYPICAL_RESIDUE_TIMES,
-) -> Iterator[Choice]:
-    """A plan for every ring that holds the network, with the primes that take least time.
+) -> Choice | None:
+    """The plan for the smallest ring that holds the network, with the primes that take least time.
 
-    rounding_bits: the precision of factors. dropped: low bits that the client does not send; then one prime is allowed.
-    Nothing comes when rounding alone makes too large an error, or when no ring holds the network.
+    A larger ring has more noise in every slot, so it needs more bits and more time per image. rounding_bits: the
+    precision of factors. dropped: low bits that the client does not send; then one prime is allowed. None when rounding
+    alone makes too large an error, or when no ring holds the network.
     """
-    trial = 2.0**TRIAL_SCALE_BITS
-    wrong = systematic_errors(scaled(program, trial, rounding_bits), trial, evidence)
+    wrong = trial_errors(program, evidence, rounding_bits)
     deviation = largest_deviation(wrong, evidence, allowed)
     if deviation is None:
-        return
+        return None
     for degree in KEYLESS_RING_DEGREES:
         scale = max(sqrt(input_variance(degree, 1.0, dropped)) / deviation, 2.0**LEAST_SCALE_BITS)
         for _ in range(MOST_RAISES):
@@ -123,8 +137,9 @@ def candidates(
                 times,
             )
             if best is not None:
-                yield Choice(best[1], promise, bits, best[0], rounding_bits)
+                return Choice(best[1], promise, bits, best[0], rounding_bits)
             break
+    return None
 
 
 def _fastest(plans: Iterable[BatchPlan], times: ResidueTimes) -> tuple[float, BatchPlan] | None:

@@ -20,9 +20,9 @@ Array = NDArray[np.float64]
 Rows = NDArray[np.floating[Any]]
 
 #: The most rows that classes are judged on, and about how many products of numbers running them may take.
-MOST_ROWS, MOST_PRODUCTS = 20_000, 1 << 33
+MOST_ROWS, MOST_PRODUCTS = 20_000, 1 << 32
 #: The fewest and the most rows whose errors are computed, and about how many products that may take.
-FEW_ERROR_ROWS, MOST_ERROR_ROWS, ERROR_PRODUCTS = 128, 2048, 1 << 32
+FEW_ERROR_ROWS, MOST_ERROR_ROWS, ERROR_PRODUCTS = 128, 2048, 1 << 31
 #: Numbers that are held in memory at the same time.
 CHUNK_NUMBERS = 1 << 23
 
@@ -31,11 +31,12 @@ CHUNK_NUMBERS = 1 << 23
 class Evidence:
     """Rows that a plan is judged on.
 
-    inputs: (rows, features); outputs: those of the network, (rows, outputs). held_out: whether the network was not
-    trained on them. The first `typical` rows are like all. Those after them up to `known` are the ones whose two
-    largest outputs are closest, where classes change first. gains (`secure.coded.derivatives`): of the outputs, and
-    rival_gains: of the difference between a row's largest output and every output; (outputs, known). largest: the
-    largest absolute outputs; edges: the same on inputs at the edge of what is accepted; (outputs,).
+    inputs: (rows, features); outputs: those of the network, (rows, outputs); beyond the known rows as its program gives
+    them. held_out: whether the network was not trained on them. The first `typical` rows are like all. Those after them
+    up to `known` are the ones whose two largest outputs are closest, where classes change first. gains
+    (`secure.coded.derivatives`): of the outputs, and rival_gains: of the difference between a row's largest output and
+    every output; (outputs, known). largest: the largest absolute outputs; edges: the same on inputs at the edge of what
+    is accepted; (outputs,).
     """
 
     inputs: Array
@@ -66,12 +67,13 @@ def gather(
     weights = sum(form.codes.nnz for form in program.forms if isinstance(form, LinearForm)) or 1
     rows, given = _judged(flat, held_out, accepted, network.input_shape)
     rows = rows[: max(FEW_ERROR_ROWS, min(MOST_ROWS, MOST_PRODUCTS // weights))]
-    outputs = _outputs(network, rows)
+    outputs = _outputs(program, rows)
     watched = watched_outputs(program.forms[-1].features)
     known = min(len(rows), max(FEW_ERROR_ROWS, min(MOST_ERROR_ROWS, ERROR_PRODUCTS // (weights * len(watched)))))
     typical = known if known == len(rows) or outputs.shape[1] == 1 else known // 2
     order = np.append(np.arange(typical), typical + np.argsort(_margins(outputs[typical:]), kind="stable"))
     rows, outputs = rows[order], outputs[order]
+    outputs[:known] = network.run(rows[:known].reshape(-1, *network.input_shape)).reshape(known, -1)
     edges = edge_inputs(
         flat,
         accepted.low,
@@ -79,7 +81,7 @@ def gather(
         _weight(program),
         channels=calibration.shape[1] if calibration.ndim > 2 else 0,
     )
-    reached = np.abs(_outputs(network, flat))
+    reached = np.abs(_outputs(program, flat))
     if not np.isfinite(reached).all() or not np.isfinite(outputs).all():
         raise CalibrationError(network.nodes[-1].name, "its values overflow on calibration inputs; scale its weights")
     gains, rival_gains = _gains(program, rows[:known], outputs[:known], watched)
@@ -91,7 +93,7 @@ def gather(
         gains=gains,
         rival_gains=rival_gains,
         largest=np.maximum(reached.max(axis=0), np.abs(outputs).max(axis=0)),
-        edges=np.abs(_outputs(network, edges)).max(axis=0),
+        edges=np.abs(_outputs(program, edges)).max(axis=0),
     )
 
 
@@ -117,16 +119,10 @@ def _margins(outputs: Array) -> Array:
     return np.asarray(two[:, 1] - two[:, 0])
 
 
-def _outputs(network: Network, rows: Array) -> Array:
+def _outputs(program: Program, rows: Array) -> Array:
     """(rows, outputs), a part of the rows at a time."""
-    widest = max(node.size for node in network.nodes)
-    step = max(1, CHUNK_NUMBERS // widest)
-    parts = [
-        network.run(rows[start : start + step].reshape(-1, *network.input_shape)).reshape(
-            len(rows[start : start + step]), -1
-        )
-        for start in range(0, len(rows), step)
-    ]
+    step = max(1, CHUNK_NUMBERS // sum(program.features_of(value) for value in range(len(program.forms) + 1)))
+    parts = [program.run(rows[start : start + step])[-1].T for start in range(0, len(rows), step)]
     return np.concatenate(parts)
 
 

@@ -15,7 +15,7 @@ from secure.coded.scaling import scaled
 from secure.limits import Limits
 from secure.params import GUIDELINE_2024_LOG2_QP, KEYLESS_RING_DEGREES
 from secure.residues.times import ResidueTimes
-from secure.throughput.choosing import TRIAL_SCALE_BITS, Choice, candidates, largest_deviation, systematic_errors
+from secure.throughput.choosing import TRIAL_SCALE_BITS, Choice, choose, largest_deviation, trial_errors
 from secure.throughput.evidence import Evidence
 from secure.throughput.noise import input_variance
 from secure.throughput.promise import Allowed, promised
@@ -41,24 +41,21 @@ def search(programs: Programs, evidence: Evidence, allowed: Allowed, limits: Lim
     Raises: PrecisionError, LevelBudgetError, PlanBudgetError.
     """
     found: list[Choice] = []
-    rounded = False
     for bits in ROUNDING_BITS:
-        own = list(candidates(programs(bits), evidence, allowed, bits, times=times))
-        found += own
-        rounded = rounded or bool(own)
-        if own and own[0].promise.systematic_error < NEGLIGIBLE * own[0].promise.random_error:
+        own = choose(programs(bits), evidence, allowed, bits, times=times)
+        found += [own] if own else []
+        if own and own.promise.systematic_error < NEGLIGIBLE * own.promise.random_error:
             break
     if not found:
         raise failure(programs(ROUNDING_BITS[-1]), evidence, allowed)
     best = min(found, key=lambda choice: choice.predicted_us)
     if best.plan.params.levels == 1:
-        found += [
-            choice
+        program, bits = programs(best.rounding_bits), best.rounding_bits
+        shorter = (
+            choose(program, evidence, allowed, bits, dropped=dropped, times=times)
             for dropped in range(1, MOST_DROPPED + 1)
-            for choice in candidates(
-                programs(best.rounding_bits), evidence, allowed, best.rounding_bits, dropped=dropped, times=times
-            )
-        ]
+        )
+        found += [choice for choice in shorter if choice is not None]
     within = [choice for choice in found if block_bytes(choice.plan)[0] <= limits.upload_bytes]
     if not within:
         least = min(block_bytes(choice.plan)[0] for choice in found)
@@ -74,14 +71,16 @@ def search(programs: Programs, evidence: Evidence, allowed: Allowed, limits: Lim
 def failure(program: Program, evidence: Evidence, allowed: Allowed) -> CipherpressError:
     """The error that says why no plan keeps an allowed promise: rounding, or bits that no ring has."""
     degree = KEYLESS_RING_DEGREES[-1]
-    trial = 2.0**TRIAL_SCALE_BITS
-    steps = scaled(program, trial, ROUNDING_BITS[-1])
-    wrong = systematic_errors(steps, trial, evidence)
+    wrong = trial_errors(program, evidence, ROUNDING_BITS[-1])
     deviation = largest_deviation(wrong, evidence, allowed)
     if deviation is None:
+        try:
+            scaled(program, 2.0 ** TRIAL_SCALE_BITS[0], ROUNDING_BITS[-1])
+        except LevelBudgetError as error:
+            return error  # constants were rounded at a scale that is too small
         found = promised(evidence, wrong, 0.0)
         return PrecisionError(
-            steps[-1].layer,
+            program.forms[-1].layer,
             f"rounding its constants to {ROUNDING_BITS[-1]} bits alone makes an error of {found.error:.3g} at the "
             f"output and changes {found.disagreement:.2%} of classes, more than allowed; quantize its weights to few "
             "bits, or allow more with --max-error or --max-disagreement",

@@ -209,3 +209,23 @@ def random_network(seed: int, layers: int, *, exact: bool) -> Network:
         if prod(growing.last.shape) < 200:
             rules[rng.integers(len(rules))](growing)
     return Network(nodes=tuple(growing.nodes))
+
+
+def quadratic_network(bits: int | None, *, squares: int = 1, features: int = 12, seed: int = 0) -> Network:
+    """Dense layers with a square between two; the same weights rounded to so many bits, or not at all."""
+    rng = np.random.default_rng(seed)
+    nodes: list[Node] = [Input(name="input", inputs=(), shape=(features,))]
+    widths = [features, *([8] * squares), 3]
+    for number, (columns, outputs) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        values = rng.uniform(-1, 1, size=(outputs, columns)) / np.sqrt(columns / 8)
+        weights = Weights(values, np.ones(()))
+        if bits is not None:
+            step = 2.0 ** (1 - bits)
+            weights = Weights(np.rint(values / step).astype(np.int16), np.asarray(step), bits)
+        head = {"inputs": (nodes[-1].name,), "shape": (outputs,)}
+        nodes.append(Dense(name=f"dense{number}", weights=weights, bias=rng.normal(size=outputs) / 4, **head))
+        if number < squares:
+            coefficients = np.array([[0.125], [0.5], [0.25]])
+            head = {"inputs": (nodes[-1].name,), "shape": (outputs,)}
+            nodes.append(Polynomial(name=f"square{number}", coefficients=coefficients, **head))
+    return Network(nodes=tuple(nodes))
