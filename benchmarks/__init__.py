@@ -19,6 +19,9 @@ compile_networks.py    the networks of that table, with random weights
 selftest.py            random networks of every family against all promises
 requests.py            what a request costs beside the plan, through SEAL and without it
 threads.py             one request on one thread and on two
+throughput.py          what each method buys in batches
+throughput_networks.py the networks of that table, trained and kept
+throughput_table.py    its tables
 joint.py               joint quantization of every zoo network, and integers against simulation
 train_tutorial.py      trains the tutorial's network; its weights are committed
 machine.py             the machine that a result was measured on
@@ -49,6 +52,7 @@ BENCHMARKS = {
     "noise": "benchmarks.noise",
     "threads": "benchmarks.threads",
     "requests": "benchmarks.requests",
+    "throughput": "benchmarks.throughput",
     "compiling": "benchmarks.compiling",
     "selftest": "benchmarks.selftest",
 }

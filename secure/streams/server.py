@@ -31,7 +31,7 @@ RARE = 2.0**-16
 
 
 class BatchServer:
-    """A server of one throughput bundle, for any number of clients."""
+    """A server of one throughput bundle, for any number of clients. arithmetic: runs the plan on residues."""
 
     def __init__(self, spec: BatchServerSpec, *, threads: int = 1) -> None:
         """threads: cores that one request may keep busy.
@@ -48,7 +48,7 @@ class BatchServer:
         self._tables = make_tables(plan.params)
         self._requests = request_layout(spec.bundle_id, plan.params, plan.inputs, plan.upload_bits_dropped)
         self._replies = reply_layout(spec.bundle_id, plan.params, plan.outputs, plan.parts[-1])
-        self._evaluator = BatchEvaluator(plan, threads=threads)
+        self.arithmetic = BatchEvaluator(plan, threads=threads)
 
     def run_batch(self, request: bytes, name: str = "request") -> bytes:
         """The reply to a request of any number of blocks.
@@ -59,7 +59,7 @@ class BatchServer:
 
     def run_frames(self, frames: Iterable[Buffer], name: str = "request") -> Iterator[bytes]:
         """The frames of the reply, one for each frame of the request. It holds one block at a time."""
-        parsed = (self._requests.parse(frame, f"{name}, frame {number}") for number, frame in enumerate(frames))
+        parsed = (self.parsed(frame, f"{name}, frame {number}") for number, frame in enumerate(frames))
         for number, frame in enumerate(in_order(parsed, name)):
             items = [self._run(frame, which, f"{name}, frame {number}") for which in range(len(frame.items))]
             yield self._replies.to_bytes(answer_to(frame, items))
@@ -70,6 +70,13 @@ class BatchServer:
         Raises: SecretKeyError, FormatError, KeyMismatchError.
         """
         return self._requests.read(file, name)
+
+    def parsed(self, frame: Buffer, name: str = "request") -> Frame:
+        """A frame's content, after all checks that need no other frame.
+
+        Raises: SecretKeyError, FormatError, KeyMismatchError.
+        """
+        return self._requests.parse(frame, name)
 
     def residues(self, frame: Frame, which: int, name: str) -> Array:
         """(features, 2, N): a block's ciphertexts modulo prime number `which`, centred, in SEAL's order.
@@ -88,9 +95,9 @@ class BatchServer:
         prime = self.spec.plan.params.data_primes[which]
         bits = prime.bit_length()
         if self.spec.plan.upload_bits_dropped or 2**bits - prime > RARE * prime:
-            values = self._evaluator.run(which, self.residues(frame, which, name))
+            values = self.arithmetic.run(which, self.residues(frame, which, name))
         else:
-            values = self._evaluator.run_filled(which, self._filler(frame, which, name))
+            values = self.arithmetic.run_filled(which, self._filler(frame, which, name))
         packed = np.empty((*values.shape[:2], row_words(values.shape[2], bits)), dtype=np.uint64)
         pack(values, which, bits, packed, self._tables)
         return packed.data.cast("B")
@@ -98,10 +105,11 @@ class BatchServer:
     def _filler(self, frame: Frame, which: int, name: str) -> Fill:
         """Makes residues where they are used, so that those of a whole block are never in memory."""
         packed, key, bits = self._packed(frame, which)
+        read = self.arithmetic.read_inputs
 
         def fill(first: int, chunk: InputChunk) -> None:
             where = chunk.flat, chunk.stride, chunk.positions
-            if not expand_chunk(packed, first, which, key, bits, *where, self._tables):
+            if not expand_chunk(packed, read, first, which, key, bits, *where, self._tables):
                 raise _too_large(name)
 
         return fill

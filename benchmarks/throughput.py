@@ -1,0 +1,178 @@
+"""What each compression method buys in batches: every zoo network by every method, encrypted, on one thread.
+
+    cipherpress bench throughput --images 10000 -o out/bench
+    python -m benchmarks.throughput OUT [NETWORK ...] [--images 1000]        (some networks, fewer images)
+
+The networks come from `benchmarks.throughput_networks`, which trains what is missing in the user's cache folder; with
+several processes that goes faster beforehand. Times are processor time of one thread, medians over blocks of images, so
+that other work on the machine counts less. TenSEAL's tutorial network, run a few times before, tells how fast the
+machine is.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from time import process_time
+from typing import Any
+
+import numpy as np
+
+import cipherpress as cp
+from benchmarks.machine import this_machine
+from benchmarks.report import read_result, write_result
+from benchmarks.throughput_networks import NETWORKS, SEED, Variant, trained, variants_of
+from benchmarks.throughput_table import REFERENCE_MS, throughput_table
+from cipherpress.timing.cache import cache_path
+from compress.dataset import Dataset, Progress
+from compress.network import Network
+from secure.bundle.batch_specs import BatchBundle
+from secure.streams.client import BatchClient
+from secure.streams.server import BatchServer
+from secure.streams.stopwatch import Stopwatch
+from secure.streams.warming import load_kernels
+from secure.verify.batch_roundtrip import clear_batch_outputs, timed_answers
+
+#: Runs of TenSEAL's tutorial network, and rounds of the server's arithmetic.
+REFERENCE_RUNS, ROUNDS = 3, 5
+
+
+def run(
+    output: Path,
+    *,
+    images: int = 1000,
+    networks: Sequence[str] = NETWORKS,
+    variants: Sequence[str] = (),
+    folder: Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Measure the variants of the networks over the first `images` test images.
+
+    variants: their names; none for all. folder: where the networks lie; by default in the user's cache folder. Writes
+    throughput.json and throughput.md into `output`, where other rows stay as they are.
+    """
+    say = progress or (lambda label, share: None)
+    data, folder = cp.load_data("mnist"), folder or cache_path().parent / "benchmark-networks"
+    output = Path(output)
+    jobs = [
+        (network, variant)
+        for network in networks
+        for variant in variants_of(network)
+        if not variants or variant.name in variants
+    ]
+    measured_now = {(network, variant.name) for network, variant in jobs}
+    before = read_result(output / "throughput.json")["rows"]
+    rows = [row for row in before if (row["network"], row["variant"]) not in measured_now]
+    result: dict[str, Any] = {
+        "command": f"cipherpress bench throughput --images {images} -o DIR",
+        "machine": this_machine().as_json(),
+        "seed": SEED,
+        "reference_ms": REFERENCE_MS,
+        "rows": rows,
+    }
+    load_kernels()
+    tutorial_ms, current = 0.0, ""
+    for number, (name, variant) in enumerate(jobs):
+        say(f"{name}: {variant.name}", number / len(jobs))
+        if name != current:
+            tutorial_ms, current = _tutorial_ms(data), name
+        row = measured(name, variant, trained(folder, name, variant), data, images)
+        rows.append({**row, "tutorial_ms": tutorial_ms})
+        rows.sort(key=_place)
+        write_result(output / "throughput.json", result, throughput_table(result))
+    return result
+
+
+def _place(row: Mapping[str, Any]) -> tuple[int, int]:
+    """Where a row stands in the table."""
+    names = [variant.name for variant in variants_of(row["network"])]
+    return NETWORKS.index(row["network"]), names.index(row["variant"])
+
+
+def measured(name: str, variant: Variant, network: Network, data: Dataset, images: int) -> dict[str, Any]:
+    """One row: what was compiled, how fast it is, and what comes out of it."""
+    bundle = cp.compile(network, data, mode="throughput", seed=SEED)
+    report = bundle.report
+    facts = {
+        "network": name,
+        "variant": variant.name,
+        "compression_rate": network.about["compression_rate"],
+        "accuracy_clear": network.about["accuracy_after"],
+        "compile_seconds": report["compile_seconds"],
+        "predicted_logit_error": bundle.client.predicted_logit_error,
+        "predicted_block_ms": report["predicted_server_ms"],
+        **{
+            field: report[field]
+            for field in (
+                "nonzeros", "log2_q", "poly_modulus_degree", "limbs", "coeff_modulus_bits", "batch", "parts", "depth",
+                "upload_bytes", "download_bytes", "rounding_bits", "upload_bits_dropped",
+            )
+        },
+    }  # fmt: skip
+    return {**facts, **_times(bundle, data.x_test[:images], data.y_test[:images])}
+
+
+def _times(bundle: BatchBundle, images: Any, labels: Any) -> dict[str, Any]:
+    """Times of all parties, and the answers beside those in clear."""
+    client, server = BatchClient(bundle.client), BatchServer(bundle.server)
+    encryption, work, decryption = (Stopwatch(process_time) for _ in range(3))
+    answers = timed_answers(client, server, images, encryption, work, decryption)
+    outputs = np.concatenate(list(answers))
+    clear = clear_batch_outputs(bundle, images)
+    named, batch = outputs.argmax(axis=1), bundle.client.block_images
+    arithmetic_ms = _arithmetic_ms(bundle, server, client, images)
+    return {
+        "images": len(images),
+        "blocks": len(work.laps),
+        "accuracy_encrypted": float(np.mean(named == labels)),
+        "accuracy_same_images": float(np.mean(clear.argmax(axis=1) == labels)),
+        "agreement": float(np.mean(named == clear.argmax(axis=1))),
+        "max_logit_error": float(np.abs(outputs - clear).max()),
+        "arithmetic_block_ms": arithmetic_ms,
+        "images_per_s_arithmetic": batch / arithmetic_ms * 1e3,
+        "server_block_ms": median(work.laps) * 1e3,
+        "images_per_s": batch / median(work.laps),
+        "client_images_per_s": batch / median(encryption.laps),
+        "decrypted_images_per_s": batch / median(decryption.laps),
+    }
+
+
+def _arithmetic_ms(bundle: BatchBundle, server: BatchServer, client: BatchClient, images: Any) -> float:
+    """The median time of one block from residues in memory to residues in memory."""
+    frame = next(client.encrypt_frames(images[: bundle.client.block_images]))
+    parsed = server.parsed(frame)
+    taken = []
+    for _ in range(ROUNDS):
+        spent = 0.0
+        for which in range(bundle.server.plan.params.levels):
+            residues = server.residues(parsed, which, "block")  # of one prime at a time: several need not fit
+            started = process_time()
+            server.arithmetic.run(which, residues)
+            spent += process_time() - started
+        taken.append(spent * 1e3)
+    return median(taken)
+
+
+def _tutorial_ms(data: Dataset) -> float:
+    """What TenSEAL's tutorial network takes on this machine now."""
+    from benchmarks.tenseal_tutorial import Competitor
+
+    competitor, taken = Competitor(), []
+    for image in data.x_test[:REFERENCE_RUNS]:
+        request = competitor.encrypt(image)
+        started = process_time()
+        competitor.run(request)
+        taken.append((process_time() - started) * 1e3)
+    return median(taken)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("networks", nargs="*")
+    parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--variant", action="append", default=[], help="Only this one; repeats.")
+    chosen = parser.parse_args()
+    run(chosen.output, images=chosen.images, networks=chosen.networks or NETWORKS, variants=chosen.variant)
