@@ -44,14 +44,14 @@ Counts = Mapping[str, float]
 #: Measured by benchmarks/residue_times.py on an AMD EPYC of 2.4 GHz with AVX2.
 TYPICAL_RESIDUE_TIMES = ResidueTimes(
     dense_ps=57.0,
-    packed_ps=500.0,
-    sparse_ps=70.0,
-    read_ps=150.0,
-    run_ps=500.0,
-    product_ps=300.0,
-    reduced_ps=530.0,
-    moved_ps=800.0,
-    call_us=3.0,
+    packed_ps=450.0,
+    sparse_ps=66.0,
+    read_ps=190.0,
+    run_ps=460.0,
+    product_ps=150.0,
+    reduced_ps=600.0,
+    moved_ps=720.0,
+    call_us=1.1,
 )
 
 

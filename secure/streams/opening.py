@@ -47,10 +47,11 @@ def expand(packed, first, which, key, bits, dropped, result, t):  # type: ignore
 
 
 @kernel
-def expand_chunk(packed, first, which, key, bits, flat, stride, positions, t):  # type: ignore[no-untyped-def]
-    """`expand` for `positions` positions from the first one on, if no bits are dropped.
+def expand_chunk(packed, features, first, which, key, bits, flat, stride, positions, t):  # type: ignore[no-untyped-def]
+    """`expand` of some features for `positions` positions from the first one on, if no bits are dropped.
 
-    flat: position j of part p of feature f goes to f * stride + p * positions + j. positions: a power of two from 8 on.
+    flat: position j of part p of features[f] goes to f * stride + p * positions + j. positions: a power of two from 8
+    on.
     """
     degree, prime = len(packed[0]) * 64 // bits, t.primes[which]
     state, right = key.copy(), True
@@ -59,26 +60,26 @@ def expand_chunk(packed, first, which, key, bits, flat, stride, positions, t):  
     numbers, nonces = np.empty(LANES, dtype=np.uint32), np.empty(LANES, dtype=np.uint32)
     each = min(positions, BATCH_WORDS // 2)
     blocks = 2 * each // BLOCK_WORDS
-    for feature in range(0, len(packed), LANES // blocks):
-        last = min(feature + LANES // blocks, len(packed))
+    for group in range(0, len(features), LANES // blocks):
+        last = min(group + LANES // blocks, len(features))
         for start in range(0, positions, each):
             for lane in range(LANES):
                 numbers[lane] = np.uint32((first + start) * 2 // BLOCK_WORDS + lane % blocks)
-                nonces[lane] = np.uint32(feature + lane // blocks)
+                nonces[lane] = np.uint32(features[min(group + lane // blocks, last - 1)])
             eight_blocks(state, numbers, nonces, words.view(np.uint32), 0)
-            for member in range(feature, last):
+            for member in range(group, last):
                 target = member * stride + positions + start
                 part = flat[target : target + each]
-                if masked(words[(member - feature) * each : (member - feature + 1) * each], prime, bits, part) > 0:
+                if masked(words[(member - group) * each : (member - group + 1) * each], prime, bits, part) > 0:
                     if len(row) == 0:
                         row, long = np.empty(degree), np.empty(degree, dtype=np.uint64)
-                    set_nonce(state, UNIFORM_DOMAIN, which, member)
+                    set_nonce(state, UNIFORM_DOMAIN, which, features[member])
                     uniform_row(state, prime, bits, long, row)
                     part[:] = row[first + start : first + start + each]
                 _centre(part, prime)
-        for member in range(feature, last):
+        for member in range(group, last):
             part = flat[member * stride : member * stride + positions]
-            unpack_row(packed[member], first, bits, part)
+            unpack_row(packed[features[member]], first, bits, part)
             right &= _centre(part, prime)
     return right
 

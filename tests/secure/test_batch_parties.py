@@ -55,6 +55,18 @@ def test_images_come_back_in_order(params, dropped, blocks, images):
     assert np.abs(found - batch.reshape(count, 6)).max() < 6.5 * error_std(params, dropped)
 
 
+@pytest.mark.parametrize(
+    "params, dropped", [(ONE_PRIME, 0), (ONE_PRIME, 9), (SEVERAL_PRIMES, 0)], ids=["one prime", "dropped", "several"]
+)
+def test_inputs_that_the_plan_does_not_read_change_nothing(params, dropped):
+    step = replace(same(2, SCALE), indices=np.array([4, 1]))
+    bundle = bundle_of((step,), (6,), SCALE, params=params, dropped=dropped)
+    client, server = BatchClient(bundle.client), BatchServer(bundle.server)
+    batch = np.random.default_rng(0).uniform(-1, 1, (5, 6))
+    found = client.decrypt_batch(server.run_batch(client.encrypt_batch(batch)))
+    assert np.abs(found - batch[:, [4, 1]]).max() < 8 * error_std(params, dropped)
+
+
 @pytest.mark.parametrize("count, params, scale", [(1, ONE_PRIME, 2.0**13), (2, SEVERAL_PRIMES, 2.0**18)])
 def test_squares_without_any_key(count, params, scale):
     bundle = bundle_of(squares(5, scale, count), (5,), scale, params=params)

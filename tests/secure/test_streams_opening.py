@@ -1,4 +1,5 @@
-"""Residues that are made chunk by chunk are those of the whole block, words that are replaced included."""
+"""Residues that are made chunk by chunk, of some features, are those of the whole block, words that are replaced
+included."""
 
 import numpy as np
 import pytest
@@ -38,10 +39,11 @@ def test_chunks_are_parts_of_the_whole(params, features, positions):
     assert (whole[-1, 1].astype(np.int64) % prime == drawn.astype(np.int64)).all()
     stride = 2 * positions + 24
     for first in range(0, DEGREE, max(positions, DEGREE // 4)):
-        flat = np.full(features * stride, -7.0)
-        assert expand_chunk(packed, first, 0, key, bits, flat, stride, positions, tables)
-        rows = flat.reshape(features, stride)
-        wanted = whole[:, :, first : first + positions].reshape(features, -1)
+        chosen = np.arange(first % 3 % features, features, 1 + first % 2048 // 512)
+        flat = np.full(len(chosen) * stride, -7.0)
+        assert expand_chunk(packed, chosen, first, 0, key, bits, flat, stride, positions, tables)
+        rows = flat.reshape(len(chosen), stride)
+        wanted = whole[chosen, :, first : first + positions].reshape(len(chosen), -1)
         assert (rows[:, : 2 * positions] == wanted).all()
         assert (rows[:, 2 * positions :] == -7).all()
 
@@ -56,5 +58,5 @@ def test_a_residue_that_is_too_large_is_found_in_its_chunk_alone():
         pack_row(row, 41, packed[0])
         assert not expand(packed, 0, 0, key, 41, 0, np.empty((1, 2, DEGREE)), tables)
         for first in range(0, DEGREE, 64):
-            right = expand_chunk(packed, first, 0, key, 41, np.empty(128), 128, 64, tables)
+            right = expand_chunk(packed, np.arange(len(packed)), first, 0, key, 41, np.empty(128), 128, 64, tables)
             assert right == (not first <= place < first + 64)
