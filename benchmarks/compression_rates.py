@@ -39,10 +39,13 @@ def job(network: str) -> dict[str, Any]:
 
 
 def measured(settings: dict[str, Any], data: Dataset) -> dict[str, Any]:
-    """One row: the search, with its processor time, one shot included."""
+    """One row: the search, with its processor time, one shot included; or what was reached instead."""
     target = cp.RateTarget(rate=settings["target_rate"], max_loss_points=settings["max_loss_points"])
     start = process_time()
-    model = cp.compress_for(cp.load_model(settings["network"]), data, target, seed=settings["seed"])
+    try:
+        model = cp.compress_for(cp.load_model(settings["network"]), data, target, seed=settings["seed"])
+    except cp.BudgetError as error:
+        return settings | {"not_met": str(error), "seconds": process_time() - start}
     seconds = process_time() - start
     return settings | row_of(model, seconds)
 
@@ -82,19 +85,18 @@ def table(result: dict[str, Any]) -> str:
     """Markdown: one line per network."""
     lines = table_head(HEADINGS)
     for row in sorted(result["rows"], key=lambda row: str(row["network"])):
+        asked = f"{row['target_rate']:g} within {row['max_loss_points']:g}"
+        seconds = f"{row['seconds']:.0f}"
+        if "not_met" in row:
+            lines.append(table_row([row["network"], asked, "-", "-", row["not_met"], *"------", seconds]))
+            continue
         shot = row["one_shot"]
         trials = ", ".join(f"{trial['rate']:.1f} at {trial['loss_points']:+.2f}" for trial in row["trials"])
         shots = ("-", "-") if shot is None else (f"{shot['share_untrained']:.2%}", f"{shot['share']:.2%}")
         lost = 100 * (row["accuracy_plain"] - row["accuracy_compressed"])
-        lines.append(
-            table_row(
-                [
-                    row["network"], f"{row['target_rate']:g} within {row['max_loss_points']:g}",
-                    f"{row['compression_rate']:.1f}", f"{row['bytes']:.0f}", trials, f"{row['accuracy_plain']:.2%}",
-                    f"{row['accuracy_compressed']:.2%}", f"{lost:+.2f}", *shots, f"{row['seconds']:.0f}",
-                ]
-            )
-        )  # fmt: skip
+        size = (f"{row['compression_rate']:.1f}", f"{row['bytes']:.0f}")
+        accuracies = (f"{row['accuracy_plain']:.2%}", f"{row['accuracy_compressed']:.2%}", f"{lost:+.2f}")
+        lines.append(table_row([row["network"], asked, *size, trials, *accuracies, *shots, seconds]))
     machine = result["machine"]
     note = (
         "Accuracy on all test images, everything counted, activations on grids of 8 bits. Points lost on held-out "

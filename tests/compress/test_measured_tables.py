@@ -53,6 +53,9 @@ def test_the_table_of_searches_has_every_network_and_one_shot():
     lines = rates_table({"rows": [found | {"one_shot": None}, found], "machine": machine, "test_images": 10})
     cells = "| net | 60 within 0.3 | 61.3 | 1632 | 50.0 at -0.02, 61.3 at +0.10 | 99.21% | 99.11% | +0.10 |"
     assert lines.splitlines()[2:4] == [f"{cells} - | - | 100 |", f"{cells} 40.00% | 95.00% | 100 |"]
+    missed = {key: found[key] for key in ("network", "target_rate", "max_loss_points", "seconds")} | {"not_met": "no"}
+    lines = rates_table({"rows": [missed], "machine": machine, "test_images": 10})
+    assert lines.splitlines()[2] == "| net | 60 within 0.3 | - | - | no | - | - | - | - | - | - | 100 |"
 
 
 def test_the_loss_of_conversion_is_measured_against_the_uncompressed_network():
