@@ -31,13 +31,17 @@ from hwmodel.architecture_file import load_architecture
 from hwmodel.page import report_page
 from secure.bundle import files
 from secure.bundle.client_file import client_digest, load_client
+from secure.coded.clear import run_clear
 from secure.parties.client import Client
 from secure.parties.inputs import read_input
 from secure.parties.server import Server
+from secure.streams.client import BatchClient
+from secure.streams.server import BatchServer
 from tests.fuzz.byte_mutations import mutated_arrays, mutated_bytes, safetensors_bytes
 from tests.fuzz.json_mutations import mutated
 from tests.fuzz.trial import Case
 from tests.golden import make
+from tests.secure.small_batches import small_batch_bundle
 
 
 def saved_bytes(folder: Path) -> dict[str, bytes]:
@@ -161,17 +165,47 @@ REPORT: Mapping[str, Any] = {
 }  # fmt: skip
 
 
+#: The same of a bundle for throughput.
+BATCH_REPORT: Mapping[str, Any] = {
+    "mode": "throughput", "predicted_disagreement": 0.001, "expected_disagreement": 0.0005, "disagreement_rows": 1000,
+    "predicted_logit_error": 0.15, "predicted_systematic_error": 0.01, "predicted_random_error": 0.14,
+    "predicted_server_ms": 3.5, "predicted_images_per_s": 5e5, "upload_bytes": 90.0, "download_bytes": 70.0,
+    "parts": [2, 2, 3, 3, 3, 3, 3], "plain_workload": [], "about": REPORT["about"],
+    "layers": [{"layer": "fc1", "features": 4, "parts": 2, "nonzeros": 20, "bits": 3, "predicted_ms": 0.5}],
+}  # fmt: skip
+
+
 def bundles(folder: Path) -> Case:
-    """A bundle; it is loaded and explained, and its client and server are made."""
+    """A bundle for latency; it is loaded and explained, and its client and server are made."""
+
+    def parties(bundle: Any) -> None:
+        Server(bundle.server, keys_bytes=None, cache_bytes=2**20)
+        Client(bundle.client)
+
+    return _bundles(folder, replace(make.bundle(), report=REPORT), parties)
+
+
+def batch_bundles(folder: Path) -> Case:
+    """A bundle for throughput; the same, and the plan runs in clear."""
+
+    def parties(bundle: Any) -> None:
+        BatchServer(bundle.server)
+        BatchClient(bundle.client)
+        run_clear(bundle.server.plan, np.zeros((2, bundle.server.plan.inputs)))
+
+    return _bundles(folder, replace(small_batch_bundle(), report=BATCH_REPORT), parties)
+
+
+def _bundles(folder: Path, made: Any, parties: Callable[[Any], None]) -> Case:
     target = folder / "b"
-    cp.save(replace(make.bundle(), report=REPORT), target, force=True)
-    machines = [load_architecture("cpu-seal")]
+    cp.save(made, target, force=True)
+    machines = [load_architecture("cpu-engine")]
     contents = saved_bytes(target)
     documents = {name: json.loads(content) for name, content in contents.items() if name.endswith(".json")}
     arrays = load_tensors(contents[files.CONSTANTS_FILE])
     plan_id = documents[files.PLAN_FILE]["bundle_id"]
     digest_of = files.plan_digest
-    comparison = cp.compare(make.bundle(), machines)
+    comparison = cp.compare(made.server.plan, machines)
 
     def case(random: Random) -> tuple[str, Callable[[], object]]:
         changed = dict(contents)
@@ -205,8 +239,7 @@ def bundles(folder: Path) -> Case:
         bundle.explain()
         bundle.report_json()
         report_page(bundle.report, comparison, machines)
-        Server(bundle.server, keys_bytes=None, cache_bytes=2**20)
-        Client(bundle.client)
+        parties(bundle)
 
     return case
 

@@ -23,6 +23,7 @@ TYPES: Mapping[str, Callable[[Path], Case]] = {
     "compressed model": folders.compressed_models,
     "trained weights": folders.trained_weights,
     "bundle": folders.bundles,
+    "batch bundle": folders.batch_bundles,
     "architecture": folders.architectures,
     "kernel times": folders.kernel_times,
     "data": folders.data_sets,

@@ -44,6 +44,7 @@ from secure.bundle.interface import Interface  # noqa: E402
 from secure.bundle.specs import Bundle, ClientSpec, ServerSpec  # noqa: E402
 from secure.parties.container import Container, ContainerKind  # noqa: E402
 from tests.secure.plans import SMALL, Builder  # noqa: E402
+from tests.secure.small_batches import small_batch_bundle  # noqa: E402
 
 
 def network() -> Network:
@@ -151,6 +152,7 @@ def make(folder: Path) -> None:
     save_network(network(), folder / "network", force=True)
     save_network(network2(), folder / "network2", force=True)
     save_bundle(bundle(), folder / "bundle", force=True)
+    save_bundle(small_batch_bundle(), folder / "batch-bundle", force=True)
     save_model(compressed(), folder / "compressed", force=True)
     write_file(folder / "evaluation.key", container().to_bytes(), force=True)
 

@@ -16,10 +16,13 @@ import cipherpress as cp
 from compress.model.saved import load_model_folder
 from compress.network_file import network_bytes
 from compress.node_shapes import RULES
+from secure.bundle.batch_plan_file import ARRAYS, STEPS
+from secure.bundle.batch_specs import BatchBundle
 from secure.bundle.files import plan_digest
 from secure.bundle.specs import Bundle
 from secure.parties.container import ContainerKind, parse
 from tests.golden import make
+from tests.secure.small_batches import small_batch_bundle
 
 GOLDEN = Path(make.FOLDER)
 PAGE = (ROOT / "docs/wire-format.md").read_text()
@@ -70,6 +73,14 @@ def test_the_bundle_loads():
     assert found.report == {"mode": "latency"}
 
 
+def test_the_bundle_for_throughput_loads():
+    found, made = cp.load(GOLDEN / "batch-bundle"), small_batch_bundle()
+    assert isinstance(found, BatchBundle)
+    assert found.server.bundle_id == plan_digest(made.server.plan) == found.client.bundle_id
+    assert [type(step) for step in found.server.plan.steps] == [type(step) for step in made.server.plan.steps]
+    assert found.report == {"mode": "throughput"}
+
+
 def test_the_compressed_model_loads():
     found = load_model_folder(GOLDEN / "compressed", make.module())
     layers = found.layers()
@@ -91,10 +102,10 @@ def test_the_key_container_is_parsed():
 
 def test_the_same_content_gives_the_same_files(tmp_path):
     make.make(tmp_path)
-    for name in ("network", "network2", "bundle"):
+    for name in ("network", "network2", "bundle", "batch-bundle"):
         for file, content in written(name).items():
             again = (tmp_path / file).read_bytes()
-            if file.endswith("client.json"):
+            if file == "bundle/client.json":
                 assert inflated(again) == inflated(content)
             else:
                 assert again == content, f"{file} has changed; see tests/golden/make.py"
@@ -133,6 +144,9 @@ def fields(heading: str) -> tuple[set[str], set[str]]:
         ("### `client.json`", "bundle/client.json"),
         ("### `server/plan.json`", "bundle/server/plan.json"),
         ("### `report.json`", "bundle/report.json"),
+        ("### `client.json` of a bundle for throughput", "batch-bundle/client.json"),
+        ("### `server/plan.json` of a bundle for throughput", "batch-bundle/server/plan.json"),
+        ("### `report.json`", "batch-bundle/report.json"),
         ("### `model.json` of a converted network", "network/model.json"),
         ("### `model.json` of a converted network", "network2/model.json"),
         ("### `model.json` of a compressed model", "compressed/model.json"),
@@ -159,6 +173,18 @@ def test_the_page_names_the_tensors_of_the_constants():
     assert tensors["slots"].shape == (len(plan["constant_levels"]), slots)
     assert tensors["imaginary_slots"].shape == (len(plan["complex_constants"]), slots)
     assert {str(tensor.dtype) for tensor in tensors.values()} == {"float32"}
+
+
+def test_the_page_names_the_steps_and_the_tensors_of_a_plan_for_throughput():
+    heading = "### `server/constants.safetensors` of a bundle for throughput"
+    named = {row[0].strip("`"): set(re.findall(r"`([^`]+)`", row[1])) for row in rows(heading)}
+    assert named == {kind: set(ARRAYS[step]) - {"scales"} for kind, step in STEPS.items()}
+    plan = json.loads((GOLDEN / "batch-bundle/server/plan.json").read_bytes())
+    steps = next(row[1] for row in rows("### `server/plan.json` of a bundle for throughput") if row[0] == "`steps`")
+    assert all(set(re.findall(r"`([^`]+)`", steps)) == step.keys() for step in plan["steps"])
+    tensors = load_tensors((GOLDEN / "batch-bundle/server/constants.safetensors").read_bytes())
+    wanted = {f"{n}.{name}" for n, step in enumerate(plan["steps"]) for name in named[step["kind"]] | {"scales"}}
+    assert tensors.keys() == wanted
 
 
 def test_the_page_names_the_columns_of_operations_and_the_entries_of_layers():
