@@ -53,9 +53,9 @@ class Choice:
 
 
 def systematic_errors(steps: tuple[Step, ...], input_scale: float, evidence: Evidence) -> Array:
-    """What the rounded constants of the steps change in the outputs of the known rows, (outputs, known rows)."""
-    inputs = evidence.inputs[: evidence.known]
-    return run_all(steps, inputs.shape[1], input_scale, inputs)[-1] - evidence.outputs[: evidence.known].T
+    """What the rounded constants of the steps change in the outputs of examined inputs, (outputs, examined)."""
+    inputs, outputs = evidence.examined
+    return run_all(steps, inputs.shape[1], input_scale, inputs)[-1] - outputs.T
 
 
 def trial_errors(program: Program, evidence: Evidence, rounding_bits: int) -> Array:

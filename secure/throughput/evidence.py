@@ -15,6 +15,7 @@ from secure.bounds.edges import edge_inputs
 from secure.bounds.propagate import watched_outputs
 from secure.coded.derivatives import common_gains
 from secure.coded.forms import LinearForm, Program
+from secure.throughput.hardest import Hardest, hardest_inputs
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.floating[Any]]
@@ -36,7 +37,7 @@ class Evidence:
     up to `known` are the ones whose two largest outputs are closest, where classes change first. gains
     (`secure.coded.derivatives`): of the outputs, and rival_gains: of the difference between a row's largest output and
     every output; (outputs, known). largest: the largest absolute outputs; edges: the same on inputs at the edge of what
-    is accepted; (outputs,).
+    is accepted; (outputs,). hardest: inputs beyond the rows where these are few.
     """
 
     inputs: Array
@@ -47,11 +48,20 @@ class Evidence:
     rival_gains: Array
     largest: Array
     edges: Array
+    hardest: Hardest | None
 
     @property
     def known(self) -> int:
         """Rows whose errors are computed."""
         return self.gains.shape[1]
+
+    @property
+    def examined(self) -> tuple[Array, Array]:
+        """(inputs, outputs of the network) whose systematic errors are computed: the known rows, then the hardest."""
+        inputs, outputs = self.inputs[: self.known], self.outputs[: self.known]
+        if self.hardest is None:
+            return inputs, outputs
+        return np.concatenate([inputs, self.hardest.inputs]), np.concatenate([outputs, self.hardest.outputs])
 
 
 def gather(
@@ -94,6 +104,7 @@ def gather(
         rival_gains=rival_gains,
         largest=np.maximum(reached.max(axis=0), np.abs(outputs).max(axis=0)),
         edges=np.abs(_outputs(program, edges)).max(axis=0),
+        hardest=hardest_inputs(network, program, rows, accepted, watched),
     )
 
 

@@ -24,4 +24,6 @@ def modulus_bits(evidence: Evidence, scales: Array, variance: float) -> float:
     """
     noise = BOUND_SIGMAS * np.sqrt(evidence.gains.max(axis=1) * variance)
     reserved = 2.0**HEADROOM_BITS * np.maximum(evidence.largest, evidence.edges / 2.0**EDGE_CREDIT_BITS)
+    if evidence.hardest is not None:
+        reserved = np.maximum(reserved, evidence.hardest.largest)
     return float(np.log2(np.max((reserved + noise) * scales)) + 1)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from secure.bounds.tail import upper_mean, upper_tail
+from secure.bounds.tail import drawn_tail, upper_mean, upper_tail
 from secure.noise import BOUND_SIGMAS
 from secure.throughput.evidence import Evidence
 
@@ -58,22 +58,33 @@ class Allowed:
 
 
 def promised(evidence: Evidence, systematic: Array, variance: float) -> Promise:
-    """The promise of a plan with these systematic errors (outputs, known rows), and this variance of its inputs."""
-    changed = changed_classes(evidence, systematic, variance)
-    wrong = systematic[:, : evidence.typical]
-    sigma = np.sqrt(evidence.gains[:, : evidence.typical] * variance)
-    both = np.abs(wrong) + BOUND_SIGMAS * sigma
-    error = upper_tail(both.max(axis=0))
+    """The promise of a plan with these systematic errors (outputs, examined), and this variance of its inputs."""
+    changed = changed_classes(evidence, systematic[:, : evidence.known], variance)
+    own = _kinds(systematic[:, : evidence.typical], evidence.gains[:, : evidence.typical] * variance)
+    if evidence.hardest is None:
+        wrong, random, error = (upper_tail(values) for values in own)
+    else:
+        drawn = _kinds(systematic[:, evidence.known :], evidence.hardest.gains * variance)
+        wrong, random, error = (
+            max(drawn_tail(values, evidence.hardest.drawn), float(seen.max()))
+            for values, seen in zip(drawn, own, strict=True)
+        )
     return Promise(
         # neither kind exceeds the sum, whose bound may be closer where few rows tell little about the tails
-        systematic_error=min(error, upper_tail(np.abs(wrong).max(axis=0))),
-        random_error=min(error, upper_tail(BOUND_SIGMAS * sigma.max(axis=0))),
+        systematic_error=min(error, wrong),
+        random_error=min(error, random),
         error=error,
         disagreement=float(changed.mean()),
         disagreement_limit=upper_mean(changed),
         rows=evidence.typical,
         class_rows=len(evidence.outputs),
     )
+
+
+def _kinds(wrong: Array, variances: Array) -> tuple[Array, Array, Array]:
+    """The largest systematic error of every input, its largest random one, and its bound, each (inputs,)."""
+    random = BOUND_SIGMAS * np.sqrt(variances)
+    return np.abs(wrong).max(axis=0), random.max(axis=0), (np.abs(wrong) + random).max(axis=0)
 
 
 def changed_classes(evidence: Evidence, wrong: Array, variance: float) -> Array:

@@ -16,6 +16,7 @@ from secure.limits import Limits
 from secure.throughput.compile import compile_throughput
 from secure.throughput.noise import COEFFICIENT_VARIANCE, input_variance
 from tests.secure.coded_networks import quadratic_network
+from tests.secure.random_networks import rows as drawn_rows
 
 Array = NDArray[np.float64]
 Polynomial = NDArray[np.object_]  # N coefficients, Python integers
@@ -153,3 +154,19 @@ def test_systematic_errors_are_exact_on_rows(bundle: BatchBundle) -> None:
     images = rows(500, 7)
     wrong = np.abs(run_clear(bundle.server.plan, images) - quadratic_network(6, squares=2).run(images))
     assert wrong.max() <= bundle.report["predicted_systematic_error"] < bundle.report["predicted_random_error"]
+
+
+@pytest.mark.parametrize("kind", ["normal", "scaled", "skewed"])
+def test_a_bound_from_sixty_rows_holds_for_ten_thousand(kind: str) -> None:
+    few, network = drawn_rows(kind, 60, 12, seed=1), quadratic_network(6)
+    made = compile_throughput(network, few, limits=Limits(max_error=0.5))
+    plan, client, rng = made.server.plan, made.client, np.random.default_rng(8)
+    images = drawn_rows(kind, 12_000, 12, seed=2)
+    images = images[((images >= client.input_low) & (images <= client.input_high)).all(axis=1)][:10_000]
+    degree = plan.params.poly_modulus_degree
+    disturbed = np.concatenate([disturbances(rng, degree, 12).T for _ in range(-(-len(images) // (degree // 2)))])
+    noisy = images + disturbed[: len(images)] / plan.input_scale
+    found = run_all(plan.steps, plan.inputs, plan.input_scale, noisy)[-1].real.T
+    error = np.abs(found - network.run(images)).max()
+    assert len(images) > 9_000 and error < client.predicted_logit_error < 6 * error
+    assert np.abs(found * plan.output_scales).max() < 2.0 ** (plan.params.log2_qp - 1)
