@@ -32,6 +32,7 @@ def batch_report(network: Network, choice: Choice, evidence: Evidence, times: Re
         **plan_summary(plan),
         "modulus_bits_needed": choice.modulus_bits,
         "rounding_bits": choice.rounding_bits,
+        "predicted_us_per_image": choice.predicted_us,
         "predicted_server_ms": 1e-3 * choice.predicted_us * plan.params.slots,
         "predicted_images_per_s": 1e6 / choice.predicted_us,
         "predicted_logit_error": promise.error,
