@@ -118,7 +118,8 @@ class BatchEvaluator:
                 self._take_chunks(firsts, prime_index, fill, result)
             finally:
                 for helper in helpers:
-                    helper.result()
+                    if not helper.cancel():  # one that has not begun would find nothing to do
+                        helper.result()
         return result
 
     def _take_chunks(self, firsts: Iterator[int], prime_index: int, fill: Fill, result: Array) -> None:

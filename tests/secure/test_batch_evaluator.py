@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event
 
 import numpy as np
 import pytest
@@ -135,6 +136,21 @@ def test_requests_of_several_threads_do_not_disturb_each_other():
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda value: evaluator.run(0, value).tobytes(), values))
     assert together == alone
+
+
+def test_a_block_does_not_wait_for_threads_that_are_busy_elsewhere():
+    """As those of another block are, or as a forked process's, which has none."""
+    plan = mlp(degree=256)
+    evaluator = BatchEvaluator(plan, threads=2, chunk=32)
+    value = residues(plan.params.data_primes[0], (50, 2, 256))
+    wanted, busy = evaluator.run(0, value), Event()
+    evaluator._pool.submit(busy.wait, 60)
+    with ThreadPoolExecutor(1) as other:
+        found = other.submit(evaluator.run, 0, value)
+        try:
+            np.testing.assert_array_equal(found.result(timeout=30), wanted)
+        finally:
+            busy.set()
 
 
 def test_a_caller_may_fill_chunks_and_its_error_reaches_it():
