@@ -71,6 +71,8 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
     from compress.joint.quantize import joint_quantize as joint_quantize
     from compress.model.compressed import CompressedModel as CompressedModel
     from compress.model.onnx_file import export_onnx as export_onnx
+    from compress.native.options import Native as Native
+    from compress.native.training import native as native
     from compress.network import Network as Network
     from compress.opq.curvature import weight_curvature as weight_curvature
     from compress.opq.opq import opq as opq
@@ -137,6 +139,8 @@ _DEFINED_IN = {
     "compress.joint.quantize": ("joint_quantize",),
     "compress.model.compressed": ("CompressedModel",),
     "compress.model.onnx_file": ("export_onnx",),
+    "compress.native.options": ("Native",),
+    "compress.native.training": ("native",),
     "compress.network": ("Network",),
     "compress.opq.curvature": ("weight_curvature",),
     "compress.opq.opq": ("opq",),

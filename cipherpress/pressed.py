@@ -20,6 +20,7 @@ from compress.graph.importing import import_model
 from compress.graph.joined import joined
 from compress.model.compressed import CompressedModel, module_of
 from compress.model.unhooked import unhooked_copy
+from compress.native.options import Native
 from compress.network import Network
 from compress.press.pressing import pressed
 from compress.press.setting import Setting
@@ -43,6 +44,7 @@ def press(
     setting: Setting | None = None,
     limits: Limits | None = None,
     *,
+    native: Native | None = None,
     mode: Literal["latency"] = "latency",
     augment: bool = True,
     seed: int = 0,
@@ -55,6 +57,7 @@ def press(
     setting: Setting | None = None,
     limits: Limits | None = None,
     *,
+    native: Native | None = None,
     mode: str,
     augment: bool = True,
     seed: int = 0,
@@ -66,12 +69,16 @@ def press(
     setting: Setting | None = None,
     limits: Limits | None = None,
     *,
+    native: Native | None = None,
     mode: str = "latency",
     augment: bool = True,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Bundle | BatchBundle:
     """The bundle of a trained model: blocks pruned, OPQ, fine-tuned, converted and compiled, as `setting` says.
+
+    native: instead of all that, a network of a shape made for one ciphertext is trained to name the model's classes
+    (`compress.native`). It has a public front end, so clients encrypt features of images.
 
     data: what `as_dataset` takes.
     setting: what is done; the defaults of `Setting` without it. After block pruning, conversion distils from the
@@ -83,6 +90,8 @@ def press(
     Raises: ModelError for a model of another type; ConfigError; what the steps raise.
     """
     check_given(model, setting, limits, seed, mode)
+    if native is not None:
+        return _pressed_native(model, data, native, setting, limits, mode, augment, seed, progress)
     model, rows = settled_rows(model, data)
     current_times()  # a damaged file is refused before anything is trained
     with unlogged():  # training and compiling both name the outliers
@@ -90,6 +99,32 @@ def press(
         bundle = compile_bundle(network, rows, limits, mode=mode, seed=seed, progress=progress)
     log_recorded(logger, recorded_warnings(bundle))
     return with_scores(bundle, network, model, rows, after=network.about["score_after"])
+
+
+def _pressed_native(
+    model: nn.Module | CompressedModel,
+    data: object,
+    native: Native,
+    setting: Setting | None,
+    limits: Limits | None,
+    mode: str,
+    augment: bool,
+    seed: int,
+    progress: Progress | None,
+) -> Bundle | BatchBundle:
+    """Raises: ConfigError for a setting beside it; what `compress.native.training.native` and `compile` raise."""
+    from compress.native.training import native as trained_native
+    from compress.native.training import native_subject
+
+    if setting is not None:
+        raise ConfigError("setting", type(setting).__name__, "None with native, which prunes and converts nothing")
+    current_times()
+    module, rows, _ = native_subject(model, data)
+    with unlogged():
+        network = trained_native(model, rows, native, augment=augment, seed=seed, progress=progress)
+        bundle = compile_bundle(network, rows, limits, mode=mode, seed=seed, progress=progress)
+    log_recorded(logger, recorded_warnings(bundle))
+    return with_scores(bundle, network, module, rows, after=network.about["score_after"])
 
 
 def settled_rows(model: nn.Module | CompressedModel, data: object) -> tuple[nn.Module | CompressedModel, Dataset]:

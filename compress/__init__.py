@@ -35,4 +35,5 @@ account/             what a compressed model weighs
 opq/                 one-shot pruning and quantization
 press/               the methods in a row, and the search over their settings
 rate/                the search for a network of a wanted rate, or within a loss
+native/              networks made for one ciphertext
 """

@@ -7,6 +7,7 @@ artifacts.py     MODEL, DATA, BUNDLE and output arguments
 compressing.py   train, compress, convert
 rates.py         --target-rate and --max-loss of compress
 pressing.py      compile, press
+natives.py       --native of press and convert
 exporting.py     export
 parties.py       keygen, encrypt, run, decrypt
 batches.py       the same of bundles for throughput

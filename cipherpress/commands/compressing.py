@@ -10,6 +10,7 @@ import cipherpress as cp
 from cipherpress.commands.artifacts import DataSource, Destination, ModelSource
 from cipherpress.commands.command import command
 from cipherpress.commands.console import Output, score_line, table
+from cipherpress.commands.natives import native_line, training_options
 from cipherpress.commands.options import (
     Group,
     augment_option,
@@ -26,6 +27,7 @@ from compress.tasks import SCORE_WORDS
 if TYPE_CHECKING:
     from torch import nn
 
+    from cipherpress.commands.natives import Training
     from compress.conversion.options import Conversion
     from compress.dataset import Dataset
     from compress.model.compressed import CompressedModel
@@ -298,7 +300,7 @@ conversion_options = Group(
 @model_options
 @data_options
 @conversion_options
-@augment_option
+@training_options
 @output_options
 @seed_option
 def convert_command(
@@ -306,16 +308,25 @@ def convert_command(
     model: ModelSource,
     source: DataSource,
     conversion: Conversion,
-    augment: bool,
+    training: Training,
     output: Destination,
     seed: int,
 ) -> None:
-    """Replace MODEL's non-linearities by polynomials, fold its normalization, distil it from itself."""
+    """Replace MODEL's non-linearities by polynomials, fold its normalization, distil it from itself.
+
+    With --native, train a network of a shape made for one ciphertext in its place.
+    """
+    native, augment = training.native, training.augment
+    if native is not None and conversion != cp.Conversion():
+        raise click.UsageError("--native trains a network of its own: give --native-epochs and its other options alone")
     output.check_folder()
     data = source.load()
     thing = model.trainable()
     with out.progress("convert") as progress:
-        network = cp.convert(thing, data, conversion, augment=augment, seed=seed, progress=progress)
+        if native is None:
+            network = cp.convert(thing, data, conversion, augment=augment, seed=seed, progress=progress)
+        else:
+            network = cp.native(thing, data, native, augment=augment, seed=seed, progress=progress)
     output.save(network)
     about: dict[str, Any] = dict(network.about)
     shown: dict[str, Any] = {
@@ -323,6 +334,8 @@ def convert_command(
         for name in ("task", "score", "score_before", "score_after", "accuracy_before", "accuracy_after", "class_names")
         if name in about
     }
-    result = {"images": about["test_images"], **shown, "replaced": about["replaced"]}
+    made: dict[str, Any] = {name: about[name] for name in ("replaced", "native") if name in about}
+    result = {"images": about["test_images"], **shown, **made}
     line = score_line(about, about["score_before"], about["score_after"], about["test_images"])
-    out.result(result, f"{line}; saved {output.path}")
+    told = f"{native_line(about)}\n" if native is not None else ""
+    out.result(result, f"{told}{line}; saved {output.path}")

@@ -12,10 +12,10 @@ import cipherpress as cp
 from cipherpress.commands.artifacts import DataSource, Destination, ModelSource, load_converted
 from cipherpress.commands.command import command
 from cipherpress.commands.console import Output, score_line, table
+from cipherpress.commands.natives import native_line, training_options
 from cipherpress.commands.options import (
     ByteCount,
     Group,
-    augment_option,
     data_options,
     mode_option,
     model_options,
@@ -28,6 +28,7 @@ from compress.errors import BudgetError
 from secure.limits import MODES
 
 if TYPE_CHECKING:
+    from cipherpress.commands.natives import Training
     from cipherpress.targeted import Search
     from compress.press.setting import Setting
     from compress.press.target import Found, Target
@@ -199,6 +200,7 @@ target_options = Group(
     "press",
     "cipherpress press mlp --data mnist -o out/bundle\n"
     "  cipherpress press mlp --data mnist --mode throughput -o out/batches\n"
+    "  cipherpress press cnn --data mnist --native -o out/native\n"
     "  cipherpress press lenet300 --data mnist --target-ms 9 --min-accuracy 0.985 -o out/fast",
 )
 @model_options
@@ -206,7 +208,7 @@ target_options = Group(
 @mode_option
 @plan_options
 @setting_options
-@augment_option
+@training_options
 @target_options
 @output_options
 @seed_option
@@ -217,7 +219,7 @@ def press_command(
     mode: str,
     limits: Limits,
     chosen: Chosen,
-    augment: bool,
+    training: Training,
     wanted: Wanted,
     output: Destination,
     seed: int,
@@ -231,12 +233,20 @@ def press_command(
     """
     from cipherpress.zoo.presets import press_setting
 
+    native = training.native
+    if native is not None and (chosen.given or wanted.target is not None):
+        raise click.UsageError(
+            "--native trains a network of its own: leave out options of pruning, conversion and the search"
+        )
     preset = press_setting(model.spec)
     if wanted.target is not None and mode != MODES[0]:
         raise click.UsageError(
             "the search with --min-accuracy is for --mode latency; give --sparsity and --bits instead"
         )
-    if wanted.target is None:
+    setting: Setting | None
+    if native is not None:
+        setting = None
+    elif wanted.target is None:
         setting = chosen.over(preset)
     elif min(limits.keys_bytes, limits.upload_bytes) < inf or set(DECIDED_BY_SEARCH) & set(chosen.given):
         raise click.UsageError(
@@ -248,12 +258,14 @@ def press_command(
     output.check_folder()
     data = source.load()
     thing = model.trainable()
-    common: dict[str, Any] = {"augment": augment, "seed": seed}
+    common: dict[str, Any] = {"augment": training.augment, "seed": seed}
     if wanted.target is None:
         with out.progress("press") as progress:
-            bundle = cp.press(thing, data, setting, limits, mode=mode, **common, progress=progress)
+            bundle = cp.press(thing, data, setting, limits, native=native, mode=mode, **common, progress=progress)
         output.save(bundle)
         accuracies = _accuracies(bundle.report["about"])
+        if native is not None:
+            accuracies = f"{native_line(bundle.report['about'])}\n{accuracies}"
         out.result(bundle.report_json(), f"{bundle.explain()}\n{accuracies}\nsaved {output.path}")
         return
     with out.progress("search") as progress:

@@ -31,11 +31,11 @@ class DigitAugment:
     """Distorts images (batch, channels, height, width); shape and range of values are kept.
 
     The first call draws the distortion fields from its generator, later calls only choose among them. strength: a
-    factor on every distortion.
+    factor on every distortion. unchanged: the share of images that stay as they are.
     """
 
-    def __init__(self, strength: float = 1.0) -> None:
-        self._strength = strength
+    def __init__(self, strength: float = 1.0, *, unchanged: float = UNCHANGED) -> None:
+        self._strength, self._unchanged = strength, unchanged
         self._fields: Tensor | None = None
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
@@ -44,7 +44,7 @@ class DigitAugment:
             self._fields = distortion_fields(FIELDS, height, width, generator, self._strength)
         chosen = torch.randint(len(self._fields), (len(images),), generator=generator)
         distorted = F.grid_sample(images, self._fields[chosen].to(images.dtype), align_corners=False)
-        keep = torch.rand(len(images), generator=generator) < UNCHANGED
+        keep = torch.rand(len(images), generator=generator) < self._unchanged
         return torch.where(keep[:, None, None, None], images, distorted)
 
 

@@ -20,7 +20,7 @@ ORDERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("blocks",),
         ("conversion", "joint", "account"),
         ("opq",),
-        ("press", "rate"),
+        ("press", "rate", "native"),
     ),
     "secure": (
         ("", "stages"),
