@@ -156,8 +156,8 @@ def combine(rows, t):  # type: ignore[no-untyped-def]
         for which in range(primes - 2, -1, -1):
             product = high * t.primes[which]
             low = low * t.primes[which] + fma(high, t.primes[which], -product)
+            # the product is zero or larger than the digit, so this difference is the sum's rounding error
             digit = rows[which, place]
             high = product + digit
-            back = high - product
-            low += (product - (high - back)) + (digit - back)
+            low += digit - (high - product)
         rows[0, place] = high + low
