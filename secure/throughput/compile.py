@@ -63,7 +63,7 @@ def compile_throughput(
     times: of the server's machine. held_out, accepted, limits, progress: as for
     `secure.compiling.compile.compile_network`.
     Raises: CompileError (LevelBudgetError, PrecisionError, PlanError) naming the layer; PlanBudgetError when the upload
-    of a full block exceeds the limit; CalibrationError; InputShapeError.
+    of an image in a full block exceeds the limit; CalibrationError; InputShapeError.
     """
     report = progress or (lambda label, fraction: None)
     images, left_out = _usable(calibration_images, network)

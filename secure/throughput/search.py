@@ -56,16 +56,21 @@ def search(programs: Programs, evidence: Evidence, allowed: Allowed, limits: Lim
             for dropped in range(1, MOST_DROPPED + 1)
         )
         found += [choice for choice in shorter if choice is not None]
-    within = [choice for choice in found if block_bytes(choice.plan)[0] <= limits.upload_bytes]
+    within = [choice for choice in found if upload_bytes(choice) <= limits.upload_bytes]
     if not within:
-        least = min(block_bytes(choice.plan)[0] for choice in found)
+        least = min(upload_bytes(choice) for choice in found)
         raise PlanBudgetError(
-            f"no plan that is precise enough keeps to the budget; the smallest upload is {least} bytes a block; "
+            f"no plan that is precise enough keeps to the budget; the smallest upload is {least:.0f} bytes an image; "
             "raise --budget-upload, or allow a larger error with --max-error or --max-disagreement"
         )
     fastest = min(choice.predicted_us for choice in within)
     near = [choice for choice in within if choice.predicted_us <= AS_FAST * fastest]
-    return min(near, key=lambda choice: (block_bytes(choice.plan)[0] / choice.plan.params.slots, choice.predicted_us))
+    return min(near, key=lambda choice: (upload_bytes(choice), choice.predicted_us))
+
+
+def upload_bytes(choice: Choice) -> float:
+    """Bytes of one image in a full block."""
+    return block_bytes(choice.plan)[0] / choice.plan.params.slots
 
 
 def failure(program: Program, evidence: Evidence, allowed: Allowed) -> CipherpressError:

@@ -102,8 +102,8 @@ def test_compiling_again_gives_the_same_bundle(bundle: BatchBundle) -> None:
 
 
 def test_an_upload_beyond_the_budget_is_refused_with_the_smallest_one() -> None:
-    with pytest.raises(PlanBudgetError, match=r"the smallest upload is \d+ bytes a block; raise --budget-upload"):
-        compiled(quadratic_network(6), Limits(upload_bytes=1000))
+    with pytest.raises(PlanBudgetError, match=r"the smallest upload is \d+ bytes an image; raise --budget"):
+        compiled(quadratic_network(6), Limits(upload_bytes=100))
 
 
 def test_a_network_too_deep_for_every_ring_names_the_layer() -> None:
