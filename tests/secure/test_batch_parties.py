@@ -256,6 +256,15 @@ def test_a_special_prime_is_refused(bundle):
         BatchClient(replace(bundle.client, params=params))
 
 
+@pytest.mark.parametrize("degree, bits", [(2048, [30, 24]), (4096, [40, 40, 27]), (1024, [26])])
+def test_parameters_outside_the_table_are_refused_by_both_parties(bundle, degree, bits):
+    params = make_params(degree, bits, None)
+    with pytest.raises(InsecureParametersError, match="128-bit security allows|is not one of"):
+        BatchClient(replace(bundle.client, params=params))
+    with pytest.raises(InsecureParametersError, match="128-bit security allows|is not one of"):
+        BatchServer(replace(bundle.server, plan=replace(bundle.server.plan, params=params)))
+
+
 @pytest.mark.parametrize("threads", [0, -1, 1.5, True])
 def test_threads_are_a_whole_number(bundle, threads):
     for party in (
