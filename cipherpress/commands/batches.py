@@ -15,7 +15,6 @@ import cipherpress as cp
 from cipherpress.commands.artifacts import Destination
 from cipherpress.commands.command import request_threads
 from cipherpress.commands.console import Output, size, table
-from compress.artifact import PRIVATE_FILE_MODE, write_file, write_stream
 from compress.errors import KeyMismatchError
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ MOST_LISTED = 20
 
 def keygen_batch(out: Output, spec: BatchClientSpec, output: Destination) -> None:
     """Write secret.key, which is the only key."""
+    from compress.artifact import PRIVATE_FILE_MODE, write_file
     from secure.parties.keys import SECRET_FILE
 
     output.refuse_existing(SECRET_FILE)
@@ -46,15 +46,14 @@ def encrypt_batch(
     out: Output, spec: BatchClientSpec, key: Path, source: Path, row: int | None, clip: bool, output: Destination
 ) -> None:
     """Encrypt the inputs of a file, or one --row of them."""
-    from secure.parties.batch_inputs import read_batch
+    from compress.artifact import write_stream
+    from secure.parties.batch_inputs import BatchRows, read_batch
     from secure.parties.inputs import read_input
 
     front, given = spec.interface.front, spec.interface.given_shape(spec.input_shape)
     if row is None:
         rows = read_batch(source, given, spec.interface.input_parts)
     else:
-        from secure.parties.batch_inputs import BatchRows
-
         rows = BatchRows(read_input(source, given, row, spec.interface.input_parts)[None], given)
     rows = replace(rows, front=front)
     if clip:
@@ -94,6 +93,7 @@ def run_batch(out: Output, spec: BatchServerSpec, key: Path | None, source: Path
         raise KeyMismatchError(
             f"{key}: a bundle for throughput has no evaluation key, and its server needs no key; leave out --key"
         )
+    from compress.artifact import write_stream
     from secure.streams.stopwatch import Stopwatch
     from secure.streams.warming import kernels_compiled, load_server_kernels
 

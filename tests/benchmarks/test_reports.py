@@ -20,6 +20,7 @@ from benchmarks.savings import savings_table
 from benchmarks.selftest import selftest_table
 from benchmarks.table import README, peers_table, with_figures
 from benchmarks.threads import threads_table
+from benchmarks.throughput_table import throughput_table, with_throughput
 from hwmodel.architecture_file import ARCHITECTURES
 
 RESULTS = Path(calibrating.__file__).parent / "results"
@@ -38,6 +39,7 @@ TABLES = {
     "savings": savings_table,
     "selftest": selftest_table,
     "threads": threads_table,
+    "throughput": throughput_table,
     **{f"compression-{part}": table for part, table in compression.TABLES.items()},
 }
 
@@ -57,6 +59,9 @@ def test_the_readme_shows_the_committed_figures() -> None:
     result = json.loads((RESULTS / "peers.json").read_bytes())
     assert with_figures(text, result) == text, "run python -m benchmarks.table"
     assert with_figures(text, {**result, "images": 31}) != text
+    batches = json.loads((RESULTS / "throughput.json").read_bytes())
+    assert with_throughput(text, batches) == text, "run python -m benchmarks.throughput_table"
+    assert with_throughput(text, {**batches, "command": "another"}) != text
 
 
 def test_a_result_is_written_with_its_table_and_read_again(tmp_path: Path) -> None:

@@ -119,6 +119,13 @@ def test_quickstart_names_an_encrypted_digit() -> None:
 
 
 @pytest.mark.slow
+def test_a_batch_of_encrypted_digits_is_named_right() -> None:
+    found = re.fullmatch(r"named right while encrypted: (\d+\.\d)% of 1000", finish(start(EXAMPLES / "batch.py")))
+    assert found and float(found[1]) > 95
+    assert len((EXAMPLES / "batch.py").read_text().splitlines()) < 30
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("tables/*.py")), ids=lambda path: path.name)
 def test_a_table_scores_encrypted_about_what_it_scores_plain(path: Path) -> None:
     found = re.search(r"(\d\.\d{3}) plain, (\d\.\d{3}) encrypted$", finish(start(path)))

@@ -13,24 +13,42 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
-def command_lines() -> list[str]:
-    """The lines of the block under "On the command line", without their comments."""
-    section = README.partition("## On the command line")[2].partition("\n## ")[0]
+def command_lines(heading: str) -> list[str]:
+    """The lines of the block under a heading, without their comments and without the activation of the environment."""
+    section = README.partition(f"## {heading}\n")[2].partition("\n## ")[0]
     (block,) = re.findall(r"```\n(.*?)```", section, re.DOTALL)
-    activation, *lines = block.splitlines()
-    assert activation == ". .venv/bin/activate"
+    lines = [line for line in block.splitlines() if line != ". .venv/bin/activate"]
     return [shlex.join(shlex.split(line, comments=True)) for line in lines]
 
 
-def test_the_lines_begin_by_making_the_file_that_they_encrypt() -> None:
-    first, *others = command_lines()
-    assert first.startswith("python -c") and "digit.npy" in first
+@pytest.mark.parametrize(
+    ("heading", "file"), [("On the command line", "digit.npy"), ("Many images at once", "digits.npy")]
+)
+def test_the_lines_begin_by_making_the_file_that_they_encrypt(heading: str, file: str) -> None:
+    first, *others = command_lines(heading)
+    assert first.startswith("python -c") and file in first
     assert all(line.startswith("cipherpress ") for line in others)
-    assert any("--input digit.npy" in line for line in others)
+    assert any(f"--input {file}" in line for line in others)
 
 
 @pytest.mark.slow
 def test_the_lines_run_as_written_and_name_the_digit(tmp_path: Path) -> None:
+    shown = run_lines("On the command line", tmp_path)
+    best = next(line for line in shown["decrypt"].splitlines() if line.split()[:1] != ["class"])
+    assert best.split()[0] == "7"
+
+
+@pytest.mark.slow
+def test_the_lines_of_batches_run_as_written_and_name_every_digit(tmp_path: Path) -> None:
+    shown = run_lines("Many images at once", tmp_path)
+    assert "3,000 images" in shown["decrypt"]
+    rows = [line.split() for line in shown["decrypt"].splitlines()[1:11]]
+    assert [row[0] for row in rows] == [str(number) for number in range(10)]
+    assert sum(int(row[1]) for row in rows) == 3000
+
+
+def run_lines(heading: str, tmp_path: Path) -> dict[str, str]:
+    """What the lines under a heading print, by the command's name."""
     programs = tmp_path / "bin"
     programs.mkdir()
     for name, arguments in {"python": "", "cipherpress": f" {ROOT / 'cli.py'}"}.items():
@@ -39,11 +57,10 @@ def test_the_lines_run_as_written_and_name_the_digit(tmp_path: Path) -> None:
         program.chmod(0o755)
     environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     shown = {}
-    for line in command_lines():
+    for line in command_lines(heading):
         done = subprocess.run(
             line, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600
         )
         assert done.returncode == 0, f"{line}\n{done.stderr}"
         shown[line.split()[1]] = done.stdout
-    best = next(line for line in shown["decrypt"].splitlines() if line.split()[:1] != ["class"])
-    assert best.split()[0] == "7"
+    return shown
