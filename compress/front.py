@@ -10,13 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import InputShapeError, ModelError
-from compress.network import Array, Input, Network, Node, Shape
+
+if TYPE_CHECKING:
+    from compress.network import Network, Node
+
+Array = NDArray[np.float64]
+Shape = tuple[int, ...]
 
 #: The one kind of front end that there is.
 DCT = "dct"
@@ -127,6 +132,8 @@ def behind_front(network: Network) -> Network:
 
     Raises: ModelError where a later node reads what lies before the features.
     """
+    from compress.network import Input  # here, since parties know front ends and start without networks' classes
+
     front = front_of(network)
     if front is None:
         return network

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import prod
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -14,11 +15,12 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from compress.checks import MALFORMED
-from compress.errors import FormatError, shown
-from secure.bundle.batch_specs import BatchClientSpec
-from secure.bundle.client_parts import MODE, MOST_FEATURES, THROUGHPUT, params_json, read_params
+from compress.errors import FormatError, PlanError, shown
+from secure.bundle.batch_specs import BatchClientSpec, BatchServerSpec
+from secure.bundle.client_parts import MODE, MOST_FEATURES, THROUGHPUT, params_json, read_mode, read_params
 from secure.bundle.fields import Fields
-from secure.bundle.folder import PLAN_KIND, PlanContent, constants_sha256
+from secure.bundle.folder import PLAN_KIND, PlanContent, constants_sha256, read_plan, stated_bindings
+from secure.coded.dry import dry_run
 from secure.coded.plan import BatchPlan, Linear, Product, Quadratic, Select, Step, Sum
 from secure.params import MAX_PRIME_BITS, check_security
 
@@ -93,6 +95,33 @@ def read_batch_plan(stated: Fields, content: bytes) -> BatchPlan:
         steps=tuple(_step(stated.where, number, row, tensors) for number, row in enumerate(rows)),
         upload_bits_dropped=stated.integer("upload_bits_dropped", 0, MAX_PRIME_BITS),
     )
+
+
+def load_batch_server(folder: str | Path) -> BatchServerSpec:
+    """The server's part of a bundle for throughput alone: `secure.bundle.files.load_server`, without loading what
+    plans of the other mode need.
+
+    Raises: FormatError, InsecureParametersError.
+    """
+    stated, constants = read_plan(Path(folder))
+    if read_mode(stated) != THROUGHPUT:
+        raise stated.wrong(MODE, f"'{THROUGHPUT}'")
+    return batch_server_spec(stated, constants)
+
+
+def batch_server_spec(stated: Fields, constants: bytes) -> BatchServerSpec:
+    """The server's part, with every step checked.
+
+    Raises: FormatError, InsecureParametersError.
+    """
+    plan = read_batch_plan(stated, constants)
+    bundle_id = batch_plan_content(plan).digest
+    client, report = stated_bindings(stated, bundle_id)
+    try:
+        dry_run(plan)
+    except PlanError as error:
+        raise FormatError(f"{stated.where}: field 'steps': {error}") from error
+    return BatchServerSpec(bundle_id=bundle_id, plan=plan, client_digest=client, report_sha256=report)
 
 
 def batch_client_disagreement(spec: BatchClientSpec, plan: BatchPlan) -> str | None:

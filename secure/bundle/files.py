@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from compress.errors import FormatError, PlanError
-from secure.bundle.batch_plan_file import batch_client_disagreement, batch_plan_content, read_batch_plan
+from secure.bundle.batch_plan_file import batch_client_disagreement, batch_plan_content, batch_server_spec
 from secure.bundle.batch_specs import BatchBundle, BatchClientSpec, BatchServerSpec
 from secure.bundle.client_file import client_digest, client_json
 from secure.bundle.client_file import load_client as load_client
@@ -20,7 +18,6 @@ from secure.bundle.folder import check_client, read_plan, read_report, stated_bi
 from secure.bundle.plan_file import client_disagreement as client_disagreement
 from secure.bundle.plan_file import plan_content, read_latency_plan
 from secure.bundle.specs import Bundle, ClientSpec, ServerSpec
-from secure.coded.dry import dry_run as dry_run_steps
 from secure.coded.plan import BatchPlan
 from secure.evaluators.dry import dry_run
 from secure.plan import Plan
@@ -74,24 +71,12 @@ def load_server(folder: str | Path) -> ServerSpec | BatchServerSpec:
     """
     stated, constants = read_plan(Path(folder))
     if read_mode(stated) == THROUGHPUT:
-        batch = read_batch_plan(stated, constants)
-        bundle_id = plan_digest(batch)
-        client, report = stated_bindings(stated, bundle_id)
-        with _refused(f"{stated.where}: field 'steps'"):
-            dry_run_steps(batch)
-        return BatchServerSpec(bundle_id=bundle_id, plan=batch, client_digest=client, report_sha256=report)
+        return batch_server_spec(stated, constants)
     plan = read_latency_plan(stated, constants)
     bundle_id = plan_digest(plan)
     client, report = stated_bindings(stated, bundle_id)
-    with _refused(f"{stated.where}: field 'ops'"):
-        dry_run(plan)
-    return ServerSpec(bundle_id=bundle_id, plan=plan, client_digest=client, report_sha256=report)
-
-
-@contextmanager
-def _refused(where: str) -> Iterator[None]:
-    """A fault of a plan as one of its file."""
     try:
-        yield
+        dry_run(plan)
     except PlanError as error:
-        raise FormatError(f"{where}: {error}") from error
+        raise FormatError(f"{stated.where}: field 'ops': {error}") from error
+    return ServerSpec(bundle_id=bundle_id, plan=plan, client_digest=client, report_sha256=report)

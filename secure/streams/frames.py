@@ -31,10 +31,10 @@ from secure.parties.container import (
     parse_places,
     refuse_secret_key,
 )
-from secure.streams.bits import row_words
-from secure.streams.chacha import KEY_BYTES
 
 BATCH_ID_BYTES = 16
+#: Bytes of a seed, which is a key of ChaCha20.
+SEED_BYTES = 32
 _HEAD = struct.Struct("<16sIIII")
 #: Bytes of item 0.
 HEAD_BYTES = _HEAD.size
@@ -158,7 +158,7 @@ class FrameLayout:
 def request_layout(bundle_id: str, params: Params, inputs: int, dropped: int) -> FrameLayout:
     """Of requests. inputs: features of an image. dropped: bits of a coefficient that are not sent."""
     bits = [prime.bit_length() - dropped for prime in params.data_primes]
-    return _layout(ContainerKind.BATCH_REQUEST, bundle_id, params, KEY_BYTES, bits, inputs)
+    return _layout(ContainerKind.BATCH_REQUEST, bundle_id, params, SEED_BYTES, bits, inputs)
 
 
 def reply_layout(bundle_id: str, params: Params, outputs: int, parts: int) -> FrameLayout:
@@ -171,7 +171,7 @@ def _layout(
     kind: ContainerKind, bundle_id: str, params: Params, seed_bytes: int, bits: Sequence[int], rows: int
 ) -> FrameLayout:
     assert len(bits) + 2 <= MAX_ITEMS
-    item_bytes = tuple(rows * 8 * row_words(params.poly_modulus_degree, width) for width in bits)
+    item_bytes = tuple(rows * params.poly_modulus_degree * width // 8 for width in bits)
     return FrameLayout(kind, bundle_id, seed_bytes, item_bytes, params.slots)
 
 

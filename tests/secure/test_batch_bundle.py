@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +14,7 @@ from safetensors.numpy import save as save_tensors
 
 from compress.errors import FormatError, InsecureParametersError
 from secure.bundle.batch_client import batch_client_fault, least_batch_error
+from secure.bundle.batch_plan_file import load_batch_server
 from secure.bundle.batch_specs import BatchBundle
 from secure.bundle.client_file import client_digest
 from secure.bundle.files import load_bundle, load_client, load_server, plan_digest, save_bundle
@@ -57,6 +60,19 @@ def test_each_party_needs_its_own_files_only(folder, tmp_path):
     assert set(json.loads((folder / "client.json").read_text())) & {"steps", "constants"} == set()
     shutil.copytree(folder / "server", tmp_path / "only" / "server")
     assert load_server(tmp_path / "only").bundle_id == BUNDLE.server.bundle_id
+
+
+def test_the_servers_part_is_read_without_what_the_other_mode_needs(folder, tmp_path):
+    code = (
+        f"import sys\nfrom secure.bundle.batch_plan_file import load_batch_server\n"
+        f"import secure.streams.frames\nprint(load_batch_server({str(folder)!r}).bundle_id)\n"
+        "print({'numba', 'tenseal', 'compress.network', 'secure.plan'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == [load_server(folder).bundle_id, "set()"]
+    save_bundle(small_bundle(), tmp_path / "latency")
+    with pytest.raises(FormatError, match="field 'mode'"):
+        load_batch_server(tmp_path / "latency")
 
 
 def test_the_digests_depend_on_everything():
