@@ -21,7 +21,7 @@ from hwmodel.counts import plain_workload
 from secure.bundle.batch_specs import BatchBundle
 from secure.bundle.specs import Bundle
 from secure.compiling.compile import compile_network
-from secure.limits import BACKENDS, MODES, Limits
+from secure.limits import BACKENDS, FOLDS, MODES, Limits
 from secure.throughput.compile import compile_throughput
 from secure.verify.memory import peak_rss_bytes
 
@@ -161,5 +161,7 @@ def check_limits(limits: object, mode: object = "latency") -> None:
     if mode == "throughput" and limits is not None:
         if limits.objective is not None:
             raise ConfigError("objective", limits.objective, "None in mode throughput, which has least server time")
+        if limits.fold != FOLDS[0]:
+            raise ConfigError("fold", limits.fold, f"{FOLDS[0]} in mode throughput, which has nothing to fold")
         if limits.backends != BACKENDS[0]:
             raise ConfigError("backends", limits.backends, f"{BACKENDS[0]} in mode throughput, which SEAL cannot run")

@@ -16,6 +16,8 @@ ACCEPTABLE_DISAGREEMENT = 6e-3
 MODES = ("latency", "throughput")
 #: Which backends must be able to run a plan: the one that is fastest for it, or the engine and SEAL both.
 BACKENDS = ("fastest", "both")
+#: Who adds up the last partial sums of an answer: the server, or the client after decryption.
+FOLDS = ("server", "client")
 #: What a search may make least.
 OBJECTIVES = ("server", "round-trip")
 #: The link that a round trip is priced with unless another is named: an ordinary wired or mobile connection.
@@ -41,6 +43,9 @@ class Limits:
     backends: which backends must be able to run the plan. "fastest": the engine, or SEAL alone where the network needs
     larger primes than the engine takes. "both": a server may choose either of them; errors are predicted as under SEAL,
     whose key switches are less precise.
+    fold: who adds up the last partial sums. "server": only outputs leave it. "client": the plan ends before the folds
+    of the last layer, which saves its rotations; the client adds up slots, and learns what every unit of the layer
+    before contributes to every output (docs/security.md). For latency only.
     compile_bytes, compile_seconds: the most memory and time that compiling may be estimated to take
     (`secure.compiling.estimate`). They bound the work of the compiler, not of the plan.
     Raises: ConfigError.
@@ -53,6 +58,7 @@ class Limits:
     objective: str | None = None
     link_mbit_s: float = DEFAULT_LINK_MBIT_S
     backends: str = BACKENDS[0]
+    fold: str = FOLDS[0]
     compile_bytes: float = DEFAULT_COMPILE_BYTES
     compile_seconds: float = DEFAULT_COMPILE_SECONDS
 
@@ -67,6 +73,8 @@ class Limits:
             raise ConfigError("objective", self.objective, f"None, {', '.join(OBJECTIVES)}")
         if self.backends not in BACKENDS:
             raise ConfigError("backends", self.backends, ", ".join(BACKENDS))
+        if self.fold not in FOLDS:
+            raise ConfigError("fold", self.fold, ", ".join(FOLDS))
         if not 0 < self.link_mbit_s < inf:
             raise ConfigError("link_mbit_s", self.link_mbit_s, "a number above 0, in Mbit/s")
         for field in ("keys_bytes", "upload_bytes", "compile_bytes", "compile_seconds"):

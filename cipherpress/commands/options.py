@@ -20,6 +20,7 @@ from secure.limits import (
     DEFAULT_COMPILE_BYTES,
     DEFAULT_COMPILE_SECONDS,
     DEFAULT_LINK_MBIT_S,
+    FOLDS,
     MODES,
     OBJECTIVES,
 )
@@ -174,6 +175,14 @@ plan_options = Group(
             default=BACKENDS[0],
             show_default=True,
             help="Who must be able to run the plan: the backend that is fastest for it, or the engine and SEAL both.",
+        ),
+        click.option(
+            "--fold",
+            type=click.Choice(FOLDS),
+            default=FOLDS[0],
+            show_default=True,
+            help="Who adds up the last partial sums. By the client it is faster, and shows it what every unit of the "
+            "last hidden layer contributes.",
         ),
         click.option(
             "--compile-memory",

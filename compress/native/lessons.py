@@ -17,8 +17,8 @@ from torch import Tensor
 
 from compress.training.held_out import HELD_OUT_IMAGES, LARGEST_SHARE
 
-#: From targets (rows, classes) for the first rows to the accuracy on the others.
-Trial = Callable[[Tensor], float]
+#: From targets (rows, classes) and labels (rows,) of all rows to the accuracy on held-out ones.
+Trial = Callable[[Tensor, NDArray[np.int64]], float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ def lesson(
     from_teacher = torch.softmax(torch.from_numpy(answers()), dim=1).float()
     if labels is None or wanted == "teacher":
         return Lesson("teacher", from_teacher)
-    reached = {"labels": trial(from_labels), "teacher": trial(from_teacher)}
+    reached = {"labels": trial(from_labels, labels), "teacher": trial(from_teacher, labels)}
     best = max(reached, key=lambda source: reached[source])  # labels, if both are equally good
     return Lesson(best, from_labels if best == "labels" else from_teacher, reached)
 

@@ -170,14 +170,14 @@ class _Pupil:
     seed: int
     say: Progress
 
-    def tried(self, targets: Tensor) -> float:
+    def tried(self, targets: Tensor, labels: NDArray[np.int64]) -> float:
         """How often a network is right on held-out rows after a short training on targets (rows, classes) of the
-        others. Right is what the larger target says, so give it labels for rows that have any."""
+        others. labels: what is right, (rows,)."""
         chosen, aside = divided(len(self.bank), self.seed)
         epochs = ceil(TRIAL_SHARE * self.options.passes(len(self.bank))[0])
         learned = self._learned(chosen, targets[chosen], epochs, lambda label, share: self.say("try a lesson", 0.2))
         outputs = predict_features(learned, self.bank[aside, 0])
-        return float((outputs.argmax(dim=1) == targets[aside].argmax(dim=1)).float().mean())
+        return float(np.mean(outputs.argmax(dim=1).numpy() == labels[aside.numpy()]))
 
     def trained(self, taught: Lesson) -> Rounded:
         """The network with rounded weights."""

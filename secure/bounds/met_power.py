@@ -77,7 +77,7 @@ class MetPower:
             for key in sorted(keys):
                 if key.atom == atom:
                     total[key.output] += mean_square[key.input, key.rotation : key.rotation + slots]
-            for fold in table.folds:
+            for fold in (*table.folds, *table.client_folds):
                 total = total + np.roll(total, -fold, axis=1)
             result[atom] = by_feature(total, table.output_map, size)
         return result

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from secure.drafting.draft import Draft
 from secure.encoding import encoding_error
-from secure.layout.diagonals import DiagonalKey, DiagonalTable, folded, is_conjugated, plane_constants, turnable
-from secure.layout.packing import read_slots, spread
+from secure.layout.diagonals import DiagonalKey, DiagonalTable, is_conjugated, plane_constants, turnable
+from secure.layout.packing import folded, read_slots, spread
 from secure.plan import stored
 
 Array = NDArray[np.float64]
@@ -43,6 +43,7 @@ def rounded_outputs(draft: Draft, inputs: Array) -> Array:
         value += _rounded_constant(stage.constant, table, scale.value)
         if stage.squared:
             atoms.append(value**2)
+    value = folded(value, draft.tables[-1].client_folds)
     places = read_slots(draft.tables[-1].output_map, draft.stages[-1].size)
     return np.asarray(value[:, places[:, 0], places[:, 1]].T)
 

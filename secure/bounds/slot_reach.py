@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from secure.bounds.slot_values import stage_slots
 from secure.bounds.sources import stage_rules
 from secure.drafting.draft import Draft, Evidence, Split
-from secure.layout.diagonals import DiagonalTable, folded, is_conjugated
+from secure.layout.diagonals import DiagonalTable, is_conjugated
 from secure.layout.folds import Move, fold_groups
-from secure.layout.packing import read_slots
+from secure.layout.packing import folded, read_slots, unfolded
 
 Array = NDArray[np.float64]
 
@@ -69,6 +69,7 @@ def _image_weights(draft: Draft, atoms: Sequence[Array], values: Sequence[Array]
             square = _energy(by_atom[made])
             by_value = 2 * values[index] * by_atom[made]
         conjugated = is_conjugated(table, planes)
+        by_value = unfolded(by_value, table.client_folds)
         constant = _energy(by_value)
         switch, by_sum = _before(by_value, fold_groups(table.folds, conjugated, paired))
         switch = switch + sum(giant != 0 for giant in split.giants) * _energy(by_sum)

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secure.drafting.draft import Draft, Evidence
-from secure.layout.diagonals import apply_table, folded
-from secure.layout.packing import spread
+from secure.layout.diagonals import apply_table
+from secure.layout.packing import folded, spread
 
 Array = NDArray[np.float64]
 

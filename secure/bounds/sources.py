@@ -64,7 +64,8 @@ def stage_rules(draft: Draft) -> tuple[StageRules, ...]:
         # variance of a complex constant's error, only half is in the real part.
         rounding = {atom: (2.0 if atom == 0 else 4.0) if conjugated else 1.0 for atom in stage.maps}
         groups = fold_groups(table.folds, conjugated, paired)
-        result.append(StageRules(switches_after_folds(giants, groups), any(split.babies), summed, rounding))
+        switches = switches_after_folds(giants, groups) * 2.0 ** len(table.client_folds)
+        result.append(StageRules(switches, any(split.babies), summed, rounding))
     return tuple(result)
 
 

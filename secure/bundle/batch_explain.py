@@ -14,6 +14,7 @@ from secure.bundle.text import (
     changed_classes,
     counted,
     error_text,
+    front_lines,
     shape_text,
     size_text,
 )
@@ -53,6 +54,7 @@ def _summary(bundle: BatchBundle) -> str:
         f"work      {counted(run.nonzeros, 'non-zero code')} by every image",
         "keys      none on the server",
         f"inputs    {accepted_range(client.input_low, client.input_high)} are accepted",
+        *front_lines(client.interface.front),
         f"error     {error_text(client.predicted_logit_error, report)}",
     ]
     if "predicted_disagreement" in report:

@@ -10,6 +10,7 @@ import binascii
 import hashlib
 import zlib
 from dataclasses import replace
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,7 @@ def _read_client(fields: Fields) -> ClientSpec:
         output_levels=fields.integers("output_levels", 1, params.levels, least=1, most=MOST_CIPHERTEXTS),
         output_scales=fields.numbers("output_scales", least=1, most=MOST_CIPHERTEXTS),
         predicted_logit_error=fields.number("predicted_logit_error"),
+        output_folds=_read_folds(fields, params.slots),
     )
     spec = replace(spec, interface=read_interface(fields, spec.input_shape, spec.output_shape))
     fault = client_fault(spec)
@@ -123,8 +125,19 @@ def _plain_json(spec: ClientSpec) -> dict[str, Any]:
         "output_levels": list(spec.output_levels),
         "output_scales": list(spec.output_scales),
         "predicted_logit_error": spec.predicted_logit_error,
+        **({"output_folds": list(spec.output_folds)} if spec.output_folds else {}),
         **({"interface": interface} if (interface := spec.interface.as_json()) else {}),
     }
+
+
+def _read_folds(fields: Fields, slots: int) -> tuple[int, ...]:
+    """The folds of the client, each twice the one before it; none for a file that does not name them."""
+    if "output_folds" not in fields.values:
+        return ()
+    folds = fields.integers("output_folds", 1, slots - 1, least=1, most=slots.bit_length())
+    if any(later != 2 * earlier for earlier, later in pairwise(folds)):
+        raise fields.wrong("output_folds", "rotations of which each is twice the one before it")
+    return folds
 
 
 def _map_digest(slots: NDArray[np.int32]) -> dict[str, Any]:

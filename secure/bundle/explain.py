@@ -14,6 +14,7 @@ from secure.bundle.text import (
     changed_classes,
     counted,
     error_text,
+    front_lines,
     shape_text,
     size_text,
 )
@@ -22,7 +23,7 @@ from secure.plan import Kind, Plan, rotation_count
 from secure.seal.sizes import ciphertext_bytes, evaluation_keys_bytes
 
 if TYPE_CHECKING:
-    from secure.bundle.specs import Bundle
+    from secure.bundle.specs import Bundle, ClientSpec
 
 #: Headings of the per-layer table.
 LAYER_HEADINGS = ("layer", "level", "rotations", "plain products", "squares", "rescales", "ms")
@@ -53,6 +54,17 @@ def _explained(bundle: Bundle) -> str:
     return "\n\n".join(block for block in blocks if block)
 
 
+def _front_lines(client: ClientSpec) -> list[str]:
+    """What the client does besides encryption, where it does anything."""
+    lines = front_lines(client.interface.front)
+    if client.output_folds:
+        lines.append(
+            f"folds     the client adds {2 ** len(client.output_folds)} slots up to each output, and sees what every "
+            "unit of the last hidden layer contributes"
+        )
+    return lines
+
+
 def _summary(bundle: Bundle) -> str:
     client, plan, report = bundle.client, bundle.server.plan, bundle.report
     params = plan.params
@@ -67,6 +79,7 @@ def _summary(bundle: Bundle) -> str:
         f"memory    {counted(dry_run(plan).peak_ciphertexts, 'ciphertext')} at once, "
         f"{counted(len(plan.constants), 'plaintext')}",
         f"inputs    {accepted_range(client.input_low, client.input_high)} are accepted",
+        *(_front_lines(client)),
         f"error     {error_text(client.predicted_logit_error, report)}",
     ]
     if "predicted_disagreement" in report:

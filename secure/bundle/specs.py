@@ -28,6 +28,8 @@ class ClientSpec:
     input_low, input_high: (features,) float64, the inputs that are accepted, by flat feature; a number stands for all.
     The modulus is chosen for them (`secure.bounds.edges`); inputs outside might overflow it silently.
     output_slots: (outputs, 2) int32, the ciphertext and slot where each flat output is read.
+    output_folds: rotations that the client adds to the decrypted slots before it reads them, one after the other; none
+    where the server adds everything up.
     predicted_logit_error: bound at six standard deviations on |encrypted - plan in clear| at any output, in its units.
     interface: what the flat inputs and outputs mean.
     """
@@ -47,6 +49,7 @@ class ClientSpec:
     output_scales: tuple[float, ...]
     predicted_logit_error: float
     interface: Interface = Interface()
+    output_folds: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "input_slots", read_only(self.input_slots))

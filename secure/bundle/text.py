@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.front import Front
+
 
 def accepted_range(low: NDArray[np.float64], high: NDArray[np.float64]) -> str:
     """The accepted inputs: one range, or by feature the narrowest and the widest."""
@@ -17,6 +19,13 @@ def accepted_range(low: NDArray[np.float64], high: NDArray[np.float64]) -> str:
     widths = high - low
     ends = [f"{low[i]:.4g} to {high[i]:.4g} (feature {i})" for i in (int(widths.argmin()), int(widths.argmax()))]
     return f"by feature, from {ends[0]} up to {ends[1]}"
+
+
+def front_lines(front: Front | None) -> list[str]:
+    """What the client makes of an image before it encrypts; no line where that is nothing."""
+    if front is None:
+        return []
+    return [f"front     the client takes {front.features} cosine coefficients of an image {shape_text(front.shape)}"]
 
 
 def error_text(error: float, report: Mapping[str, Any]) -> str:

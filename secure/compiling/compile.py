@@ -165,6 +165,7 @@ def _first_draft(network: Network, images: Array, held_out: Rows | None, accepte
         allowed_error=allowed_error(evidence.outputs, limits, scoring_of(network.about)),
         allowed_disagreement=limits.max_disagreement,
         round_trip=limits.objective == "round-trip",
+        client_folds=limits.fold == "client",
         both_backends=limits.backends == "both",
     )
 
@@ -251,6 +252,7 @@ def bundle_of(
         input_high=accepted.high,
         output_shape=network.output_shape,
         output_slots=read_slots(draft.tables[-1].output_map, draft.stages[-1].size),
+        output_folds=draft.tables[-1].client_folds,
         output_levels=tuple(plan.level_of(value) for value in plan.outputs),
         output_scales=tuple(plan.scale_of(value) for value in plan.outputs),
         predicted_logit_error=found.error,

@@ -208,6 +208,7 @@ class Draft:
     times: KernelTimes = TYPICAL_TIMES  # of the machine that will run the plan
     requests: RequestPrices = TYPICAL_PRICES  # what a request costs beside the plan
     round_trip: bool = False  # whether the search counts that too
+    client_folds: bool = False  # whether the client does the folds of the last stage
     both_backends: bool = False  # whether SEAL must be able to run the plan too, beside the engine
     progress: Progress = silent  # called by a long pass with the name of a step and the share of the pass done
     # arrange: atom_maps[0], of the input, is (ciphertexts * planes, slots), the others (ciphertexts, slots)

@@ -22,7 +22,7 @@ from compress.network import Shape
 from secure.drafting.draft import Draft
 from secure.layout.block_tables import block_table, shifted_weights
 from secure.layout.blocks import Blocks, PositionPlaces, compact_places, pooled_columns, pooling_window
-from secure.layout.diagonals import DiagonalTable, folded_table, placed_table
+from secure.layout.diagonals import DiagonalTable, folded_by_client, folded_table, placed_table
 from secure.layout.packing import (
     EMPTY,
     SlotMap,
@@ -86,18 +86,30 @@ def first_layouts(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
 
 def next_layouts(draft: Draft, index: int, sources: Mapping[int, Source]) -> Iterator[Placed]:
     """The layouts of a stage after the first. sources: where each atom that the stage reads lies."""
+    if index == len(draft.stages) - 1:  # the client must get outputs and zeros, unless it folds
+        for placed in _stage_layouts(draft, index, sources, "client" if draft.client_folds else "server"):
+            if draft.client_folds and placed.table.folds:
+                words = f"{placed.layout}, folded by the client"
+                yield replace(placed, layout=words, table=folded_by_client(placed.table))
+            else:
+                yield placed
+    else:
+        yield from _stage_layouts(draft, index, sources, None)
+
+
+def _stage_layouts(draft: Draft, index: int, sources: Mapping[int, Source], folder: str | None) -> Iterator[Placed]:
+    """The same, with all folds on the server. folder: who folds the last stage; None for any other stage."""
     stage = draft.stages[index]
-    last = index == len(draft.stages) - 1  # the client must get outputs and zeros, so no partial sums
     only = next(iter(sources.values())) if len(sources) == 1 else None
     if only is not None and only.blocks is not None and only.grid is not None:
-        yield from _from_blocks(stage, next(iter(sources)), only.blocks, only.grid, last)
+        yield from _from_blocks(stage, next(iter(sources)), only.blocks, only.grid, folder)
         return
     maps = {atom: source.slot_map for atom, source in sources.items()}
     raster, slots = raster_extent(draft.stages), draft.choice.slots
     if stage.grid is not None and fits_raster(raster, slots):
         yield Placed("on the raster", placed_table(stage.maps, maps, grid_map(stage.grid, raster, slots)))
     else:
-        for groups in _group_counts(maps, stage.size, last):
+        for groups in _group_counts(maps, stage.size, folder):
             yield Placed(_dense_words(groups), folded_table(stage.maps, maps, stage.size, groups))
 
 
@@ -184,7 +196,7 @@ def _tapped(taps: Taps, places: PositionPlaces, slots: int, planes: int) -> tupl
     return source.scattered(inputs.astype(np.int32), EMPTY), Placed(words, table, result)
 
 
-def _from_blocks(stage: Stage, atom: int, blocks: Blocks, grid: Grid, last: bool) -> Iterator[Placed]:
+def _from_blocks(stage: Stage, atom: int, blocks: Blocks, grid: Grid, folder: str | None) -> Iterator[Placed]:
     """Layouts of a stage that reads one value, which lies in blocks.
 
     A value in quarters is pooled first: its quarters are added up before the products (`DiagonalTable.presums`). If
@@ -200,13 +212,13 @@ def _from_blocks(stage: Stage, atom: int, blocks: Blocks, grid: Grid, last: bool
         places = blocks.places.strided(stage.grid.sizes, stride)
         if places.block <= blocks.block and not places.collide:
             weights = shifted_weights(matrix, grid.channels, blocks.places, places)
-            for groups in _group_counts({atom: blocks.channels}, stage.grid.channels, last):
+            for groups in _group_counts({atom: blocks.channels}, stage.grid.channels, folder):
                 table, result = block_table(weights, atom, blocks.channels, blocks.block, places, groups)
                 words = f"{weights.shifts} taps of blocks of {blocks.block}, channels in {groups} shares"
                 yield Placed(words, replace(table, presums=presums), result)
             return
     source = {atom: blocks.slot_map}
-    for groups in _group_counts(source, stage.size, last):
+    for groups in _group_counts(source, stage.size, folder):
         table = folded_table({atom: matrix}, source, stage.size, groups)
         yield Placed(_dense_words(groups), replace(table, presums=presums))
 
@@ -215,17 +227,18 @@ def _dense_words(groups: int) -> str:
     return "rows one after the other" if groups == 1 else f"rows in {groups} shares"
 
 
-def _group_counts(sources: Mapping[int, SlotMap], rows: int, last: bool) -> list[int]:
+def _group_counts(sources: Mapping[int, SlotMap], rows: int, folder: str | None) -> list[int]:
     """Into how many shares `rows` rows may be divided, in ascending order: powers of two from 1 on.
 
-    There may be at most as many shares as copies of the sources. Rows of the last stage, or rows that read values of
-    several ciphertexts, are not divided.
+    There may be at most as many shares as copies of the sources. Rows of the last stage that the server folds, or rows
+    that read values of several ciphertexts, are not divided. Where the client folds, a share may be a single row.
     """
     slots = next(iter(sources.values())).shape[1]
     period = max(period_of(source) for source in sources.values())
-    if last or any(len(source) > 1 for source in sources.values()):
+    if folder == "server" or any(len(source) > 1 for source in sources.values()):
         return [1]
     counts = [1]
-    while 2 * counts[-1] <= min(slots // period, rows):
+    most = next_power_of_two(rows) if folder == "client" else rows
+    while 2 * counts[-1] <= min(slots // period, most):
         counts.append(2 * counts[-1])
     return [groups for groups in counts if groups == 1 or next_power_of_two(-(-rows // groups)) <= period]

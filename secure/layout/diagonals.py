@@ -13,7 +13,7 @@ Ours: fanned inputs, rows in shares over copies of the input, two planes, taps s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from secure.layout.packing import EMPTY, SlotMap, next_power_of_two, period_of, periodic_map
+from secure.layout.packing import EMPTY, SlotMap, folded, next_power_of_two, period_of, periodic_map, read_slots
 from secure.layout.sparse_diagonals import DiagonalKey as DiagonalKey
 from secure.layout.sparse_diagonals import Entries, sparse_diagonals
 
@@ -38,7 +38,8 @@ class DiagonalTable:
 
     diagonals: each (slots,). folds: rotations, in slots, that add up the result. output_map: the slot map of the
     result. partial: whether slots of the result without a feature may hold partial sums of other rows instead of zero.
-    presums: for each atom, the folds of its ciphertexts before the products.
+    presums: for each atom, the folds of its ciphertexts before the products. client_folds: folds of the network's last
+    stage that the client does after decryption; `output_map` says what its slots hold then.
     """
 
     diagonals: Mapping[DiagonalKey, Array]
@@ -46,6 +47,7 @@ class DiagonalTable:
     output_map: SlotMap
     partial: bool = False
     presums: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    client_folds: tuple[int, ...] = ()
 
     @cached_property
     def atoms(self) -> frozenset[int]:
@@ -155,6 +157,21 @@ def folded_table(
     return DiagonalTable(diagonals, shape.folds, shape.output_map, shape.partial)
 
 
+def folded_by_client(table: DiagonalTable) -> DiagonalTable:
+    """The table of the last stage without its folds, which are left to the client.
+
+    Of several copies of an output, one stays: the plan adds an output's constant to one slot, and the client's sums
+    must meet it once.
+    """
+    if not table.folds:
+        return table
+    size = int(table.output_map.max()) + 1
+    places = read_slots(table.output_map, size)
+    kept = np.full_like(table.output_map, EMPTY)
+    kept[places[:, 0], places[:, 1]] = np.arange(size)
+    return replace(table, folds=(), client_folds=table.folds, output_map=kept, partial=True)
+
+
 def placed_table(
     maps: Mapping[int, sparse.csr_matrix], sources: Mapping[int, SlotMap], output_map: SlotMap
 ) -> DiagonalTable:
@@ -234,7 +251,7 @@ def is_conjugated(table: DiagonalTable, planes: int) -> bool:
 def apply_table(table: DiagonalTable, atoms: Mapping[int, Array]) -> Array:
     """The slots (..., outputs, slots) that a table makes of each atom's slots (..., ciphertexts, slots).
 
-    This is the definition of what a table means.
+    This is the definition of what a table means. The folds of the client are left out.
     """
     result = np.zeros((*next(iter(atoms.values())).shape[:-2], *table.output_map.shape))
     slots = result.shape[-1]
@@ -248,13 +265,6 @@ def apply_table(table: DiagonalTable, atoms: Mapping[int, Array]) -> Array:
 def turnable(slots: Array) -> Array:
     """The slots repeated, (..., 2 * slots). A rotation by r is then the slice from r to r + slots, without a copy."""
     return np.concatenate([slots, slots], axis=-1)
-
-
-def folded(slots: Array, folds: Sequence[int]) -> Array:
-    """The slots after these folds: each adds the slots rotated by its number of steps, one fold after the other."""
-    for fold in folds:
-        slots = slots + np.roll(slots, -fold, axis=-1)
-    return slots
 
 
 def _chunks(entries: int, copies: int) -> Iterator[slice]:

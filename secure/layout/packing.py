@@ -8,6 +8,7 @@ a client decrypts outputs and zeros only. In values between them, EMPTY slots ma
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -166,6 +167,20 @@ def spread(values: NDArray, slot_map: SlotMap) -> NDArray[np.float64]:
     """The slots (..., ciphertexts, slots) of flat features (..., features); zero where the map is EMPTY."""
     padded = np.concatenate([values, np.zeros((*values.shape[:-1], 1))], axis=-1)
     return np.asarray(padded[..., slot_map], dtype=np.float64)
+
+
+def folded(slots: NDArray[Any], folds: Sequence[int]) -> NDArray[Any]:
+    """The slots after these folds: each adds the slots rotated by its number of steps, one fold after the other."""
+    for fold in folds:
+        slots = slots + np.roll(slots, -fold, axis=-1)
+    return slots
+
+
+def unfolded(derivatives: NDArray[Any], folds: Sequence[int]) -> NDArray[Any]:
+    """The transpose of `folded`: derivatives by the slots after the folds to those by the slots before them."""
+    for fold in reversed(folds):
+        derivatives = derivatives + np.roll(derivatives, fold, axis=-1)
+    return derivatives
 
 
 def read_slots(output_map: SlotMap, size: int) -> NDArray[np.int32]:

@@ -15,7 +15,7 @@ from compress.errors import ConfigError, FormatError, KeyBytesError, KeyMismatch
 from compress.parts import join, split
 from secure.bundle.client_file import client_digest
 from secure.bundle.specs import ClientSpec
-from secure.layout.packing import input_vectors
+from secure.layout.packing import folded, input_vectors
 from secure.parties.backends import BackendName, choose_backend
 from secure.parties.batches import batch_rows, single
 from secure.parties.container import Container, ContainerKind, check_belongs, parse
@@ -175,7 +175,9 @@ class Client:
         rows = []
         for item, level, scale in zip(container.items, self.spec.output_levels, self.spec.output_scales, strict=True):
             rows.append(self._cipher.decrypt(load_ciphertext(self._ring, item, level, 2, name), scale))
-        values = np.asarray(rows)[self.spec.output_slots[:, 0], self.spec.output_slots[:, 1]]
+        values = folded(np.asarray(rows), self.spec.output_folds)[
+            self.spec.output_slots[:, 0], self.spec.output_slots[:, 1]
+        ]
         return values.reshape(self.spec.output_shape)
 
     def _decrypt_all(self, replies: Sequence[bytes], name: str) -> NDArray[np.float64]:

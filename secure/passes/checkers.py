@@ -18,7 +18,7 @@ from secure.evaluators.adjoint import record
 from secure.evaluators.clear import ClearEvaluator
 from secure.evaluators.dry import dry_run
 from secure.layout.diagonals import apply_table
-from secure.layout.packing import EMPTY, input_vectors, spread
+from secure.layout.packing import EMPTY, folded, input_vectors, spread
 from secure.params import check_security
 from secure.plan import Kind, Plan
 from secure.stages.stages import run_stages
@@ -43,7 +43,7 @@ def check_arranged(draft: Draft) -> None:
     must hold zero, unless the table may leave partial sums there. The atoms are random, since an image would hide
     errors where its pixels are zero.
     """
-    if draft.tables[-1].partial:
+    if draft.tables[-1].partial and not draft.tables[-1].client_folds:
         raise PlanError(draft.stages[-1].layer, "its layout would show partial sums to the client")
     rng = np.random.default_rng(PROBE_SEED)
     probe = [rng.uniform(-1, 1, (len(atoms), 1)) for atoms in draft.evidence.atoms]
@@ -60,7 +60,8 @@ def check_arranged(draft: Draft) -> None:
             if atom in stage.maps
         }
         constant = spread(stage.constant, table.output_map)
-        difference = apply_table(table, sources) + constant - spread(value[:, 0], table.output_map)
+        made = folded(apply_table(table, sources) + constant, table.client_folds)
+        difference = made - spread(value[:, 0], table.output_map)
         if table.partial:
             difference[table.output_map == EMPTY] = 0.0
         if np.abs(difference).max() > TABLE_TOLERANCE * max(1.0, np.abs(value[:, 0]).max()):
@@ -141,8 +142,12 @@ def _check_in_clear(draft: Draft, plan: Plan) -> None:
     slots = list(input_vectors(tried, rows).swapaxes(0, 1))
     tape = record(plan, ClearEvaluator(plan), slots, {site.value for site in sites})
     outputs = np.stack([tape.values[value].real for value in plan.outputs], axis=1)
-    wanted = spread(run_stages(draft.stages, tried)[1][-1].T, draft.tables[-1].output_map)
-    error = np.abs(outputs - wanted).max()
+    last = draft.tables[-1]
+    wanted = spread(run_stages(draft.stages, tried)[1][-1].T, last.output_map)
+    difference = folded(outputs, last.client_folds) - wanted
+    if last.client_folds:
+        difference = difference[:, last.output_map != EMPTY]
+    error = np.abs(difference).max()
     if error > PLAN_TOLERANCE * max(1.0, np.abs(wanted).max()):
         raise PlanError(draft.stages[-1].layer, f"the plan in clear is off by {error:.2e}")
     calibrated = np.arange(len(tried)) != 1  # all but the input beside an image

@@ -15,7 +15,7 @@ from secure.bundle.batch_specs import BatchBundle
 from secure.bundle.specs import Bundle
 from secure.compiling.reporting import plan_summary
 from secure.evaluators.clear import run_clear
-from secure.layout.packing import input_vectors
+from secure.layout.packing import folded, input_vectors
 from secure.parties.backends import BackendName, backend_named
 from secure.parties.client import Client
 from secure.parties.ranges import checked_input, clipped_input
@@ -123,6 +123,7 @@ def clear_outputs(bundle: Bundle, images: Images) -> Array:
         batch = np.asarray(images[start : start + BATCH], dtype=np.float64)
         slots = input_vectors(batch.reshape(len(batch), -1), spec.input_slots)  # (batch, ciphertexts, slots)
         outputs = np.stack(run_clear(plan, list(slots.transpose(1, 0, 2))))  # (ciphertexts, batch, slots)
+        outputs = folded(outputs, spec.output_folds)
         rows.append(outputs[spec.output_slots[:, 0], :, spec.output_slots[:, 1]].T)
     return np.concatenate(rows)
 

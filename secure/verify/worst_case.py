@@ -25,7 +25,7 @@ from secure.bundle.specs import Bundle, ClientSpec
 from secure.encoding import coefficients, slot_derivatives
 from secure.evaluators.adjoint import pull_back, record
 from secure.evaluators.clear import ClearEvaluator, NoisyClearEvaluator
-from secure.layout.packing import input_gradient, input_vectors
+from secure.layout.packing import folded, input_gradient, input_vectors, unfolded
 
 Array = NDArray[np.float64]
 #: Called with the share of the steps done, from 0 to 1.
@@ -132,6 +132,7 @@ class SimulatedError:
         derivatives = {value: np.zeros((len(images), self._plan.params.slots)) for value in self._plan.outputs}
         for row, (ciphertext, slot) in enumerate(places):
             derivatives[self._plan.outputs[ciphertext]][row, slot] = signs[row]
+        derivatives = {value: unfolded(own, self._spec.output_folds) for value, own in derivatives.items()}
         gradient = _by_pixels(self._spec, pull_back(noisy, derivatives))
         return np.abs(errors[rows, chosen]), gradient - _by_pixels(self._spec, pull_back(exact, derivatives))
 
@@ -143,6 +144,7 @@ class SimulatedError:
         self._noisy.restart()
         noisy = record(self._plan, self._noisy, [self._noisy.fresh(slots) for slots in inputs], wanted)
         found = np.stack([(noisy.values[value] - exact.values[value]).real for value in self._plan.outputs])
+        found = folded(found, self._spec.output_folds)
         places = self._spec.output_slots
         return exact, noisy, found[places[:, 0], :, places[:, 1]].T
 

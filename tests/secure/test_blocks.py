@@ -9,8 +9,8 @@ from scipy import sparse
 from compress.network import Conv, Input, Network, Weights
 from secure.layout.block_tables import block_table, shifted_weights
 from secure.layout.blocks import Blocks, compact_places, pooled_columns, pooling_window
-from secure.layout.diagonals import apply_table, folded
-from secure.layout.packing import EMPTY, in_planes, next_power_of_two, periodic_map, spread
+from secure.layout.diagonals import apply_table
+from secure.layout.packing import EMPTY, folded, in_planes, next_power_of_two, periodic_map, spread
 from secure.layout.taps import stage_taps, straight_tap_blocks, tap_blocks
 from secure.stages.stages import Grid, network_stages
 

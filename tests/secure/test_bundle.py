@@ -143,6 +143,7 @@ def test_the_clients_digest_depends_on_every_field():
         "output_scales": spec.output_scales[::-1],
         "predicted_logit_error": 0.06,
         "interface": Interface(task="regression"),
+        "output_folds": (1, 2),
     }
     assert changes.keys() == vars(spec).keys()
     digests = {client_digest(replace(spec, **{name: value})) for name, value in changes.items()}
