@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from dataclasses import dataclass
 from io import BytesIO
 from math import prod
 from pathlib import Path
@@ -77,8 +78,39 @@ def parse_npy(content: bytearray) -> NDArray[Any]:
     return flat.reshape(shape, order="F" if fortran else "C")
 
 
-def map_npy(path: Path) -> NDArray[Any]:
-    """The array in an .npy file, read-only and mapped: what is not looked at is not read.
+@dataclass(frozen=True)
+class NpyRows:
+    """The array in an .npy file, read where it is needed: a slice of its first axis at a time.
+
+    start: where its numbers begin in the file. fortran: whether they are in Fortran order, which has no rows to read
+    alone.
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    start: int
+    fortran: bool
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """Raises: ValueError for a file that has become shorter; OSError."""
+        if self.fortran:
+            return read_npy(self.path)[rows]
+        first, end, _ = rows.indices(len(self))
+        width = prod(self.shape[1:])
+        with self.path.open("rb") as file:
+            file.seek(self.start + first * width * self.dtype.itemsize)
+            found = np.fromfile(file, dtype=self.dtype, count=(end - first) * width)
+        if len(found) != (end - first) * width:
+            raise ValueError(f"it ends after {len(found)} of {(end - first) * width} numbers; it was truncated")
+        return found.reshape(end - first, *self.shape[1:])
+
+
+def open_npy(path: Path) -> NpyRows:
+    """The array in an .npy file, of one axis at least, of which only the header is read.
 
     Raises: as `read_npy`.
     """
@@ -86,9 +118,9 @@ def map_npy(path: Path) -> NDArray[Any]:
         raise FileNotFoundError(2, "no such file", str(path))
     with path.open("rb") as file:
         shape, fortran, dtype, start = _read_header(file, path.stat().st_size)
-    if prod(shape) * dtype.itemsize == 0:
-        return np.zeros(shape if prod(shape) == 0 else 0, dtype=dtype)
-    return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape, order="F" if fortran else "C")
+    if not shape:
+        raise ValueError("a single number, not an array")
+    return NpyRows(path, shape, dtype, start, fortran)
 
 
 def _read_header(stream: BinaryIO, whole_bytes: int) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:

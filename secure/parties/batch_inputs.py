@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from compress.errors import InputShapeError
 from compress.front import Front
-from compress.npy_file import map_npy
+from compress.npy_file import NpyRows, open_npy
 from compress.parts import Part
-from secure.parties.batches import batch_size
 from secure.parties.inputs import read_input
 
 Array = NDArray[np.float64]
@@ -25,11 +24,12 @@ Shape = tuple[int, ...]
 class BatchRows:
     """The inputs of a batch: an array (inputs, *shape) of which slices are read as float64.
 
-    values: the inputs as they are stored. low, high: (features,) where inputs are clipped to them. divisor: of every
-    value. front: what turns each slice of images into features, which are then the rows. clipped_inputs, clipped_features: how many were changed in the slices that were read.
+    values: the inputs as they are stored, of any shape that has as many numbers for each. low, high: (features,) where
+    inputs are clipped to them. divisor: of every value. front: what turns each slice of images into features, which are
+    then the rows. clipped_inputs, clipped_features: how many were changed in the slices that were read.
     """
 
-    values: NDArray[Any]
+    values: NDArray[Any] | NpyRows
     input_shape: Shape
     low: Array | None = None
     high: Array | None = None
@@ -73,21 +73,20 @@ def read_batch(path: Path, shape: Shape, parts: tuple[Part, ...] = ()) -> BatchR
     if path.suffix != ".npy":
         return BatchRows(read_input(path, shape, parts=parts)[None], shape)
     try:
-        values = map_npy(path)
+        values = open_npy(path)
     except ValueError as error:
         raise InputShapeError(
             f"{path}: not a complete .npy file of numbers ({error}); save it with numpy.save"
         ) from error
     if values.dtype.kind not in "biuf":
         raise InputShapeError(f"{path}: an array of type {values.dtype}; an input has real numbers")
+    found, size = values.shape, prod(shape)
     divisor = 255.0 if values.dtype == np.uint8 else 1.0
-    if batch_size(values, shape) is not None:
+    if prod(found) == size and len(found) <= len(shape):
+        return BatchRows(values[:].reshape(1, *shape), shape, divisor=divisor)
+    if 2 <= len(found) <= len(shape) + 1 and prod(found[1:]) == size:
         return BatchRows(values, shape, divisor=divisor)
-    if values.shape == shape or (values.size == prod(shape) and values.ndim <= len(shape)):
-        return BatchRows(values.reshape(1, *shape), shape, divisor=divisor)
-    if values.ndim >= 2 and values.ndim <= len(shape) + 1 and prod(values.shape[1:]) == prod(shape):
-        return BatchRows(values.reshape(-1, *shape), shape, divisor=divisor)
     raise InputShapeError(
-        f"{path}: an array of shape {values.shape}; give one input of shape {shape}, or a batch of shape "
+        f"{path}: an array of shape {found}; give one input of shape {shape}, or a batch of shape "
         f"(inputs, {', '.join(map(str, shape))})"
     )

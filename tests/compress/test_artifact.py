@@ -16,6 +16,7 @@ from compress.artifact import (
     write_file,
     write_files,
     write_folder,
+    write_stream,
 )
 from compress.artifact_kinds import KINDS, folder_kind, foreign_entry
 from compress.errors import ConfigError, OverwriteError
@@ -96,6 +97,27 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_p
     with pytest.raises(OSError, match="No space left"):
         write_files(tmp_path, {"x": (b"newer", 0o644), "y": (b"newer", 0o644)}, force=True)
     assert contents(tmp_path) == {"x": b"older"}
+
+
+def test_a_stream_is_written_part_after_part_or_not_at_all(tmp_path):
+    made = []
+
+    def parts(count):
+        for number in range(count):
+            made.append(number)
+            assert not (tmp_path / "x").exists()
+            yield bytes([number]) * 3
+        if count == 2:
+            raise ValueError("no third part")
+
+    with pytest.raises(ValueError, match="no third part"):
+        write_stream(tmp_path / "x", parts(2))
+    assert os.listdir(tmp_path) == []
+    assert write_stream(tmp_path / "x", parts(3)) == 9
+    assert contents(tmp_path) == {"x": b"\0\0\0\1\1\1\2\2\2"}
+    with pytest.raises(OverwriteError, match="x exists"):
+        write_stream(tmp_path / "x", parts(5))
+    assert made == [0, 1, 0, 1, 2]
 
 
 def test_files_that_belong_together_are_replaced_together(tmp_path):

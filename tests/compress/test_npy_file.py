@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from compress import npy_file
-from compress.npy_file import parse_npy, read_npy, read_npz
+from compress.npy_file import open_npy, parse_npy, read_npy, read_npz
 
 
 def npy(array, **options):
@@ -113,3 +113,32 @@ def test_a_path_without_an_end_is_refused(tmp_path):
     os.mkfifo(tmp_path / "x.npy")
     with pytest.raises(FileNotFoundError, match="no such file"):
         read_npy(tmp_path / "x.npy")
+
+
+@pytest.mark.parametrize("array", [array for array in ARRAYS if array.ndim], ids=str)
+def test_rows_are_read_where_they_are_needed(tmp_path, array):
+    np.save(tmp_path / "x.npy", array)
+    rows = open_npy(tmp_path / "x.npy")
+    assert (rows.shape, rows.dtype, len(rows)) == (array.shape, array.dtype, len(array))
+    for part in (slice(0, 1), slice(1, 3), slice(1, 99), slice(None)):
+        assert np.array_equal(rows[part], array[part])
+
+
+@pytest.mark.parametrize(("header", "message"), HEADERS)
+def test_rows_of_a_header_that_lies_are_refused(tmp_path, header, message):
+    (tmp_path / "x.npy").write_bytes(with_header(header))
+    with pytest.raises(ValueError, match=message):
+        open_npy(tmp_path / "x.npy")
+
+
+def test_a_file_that_shrinks_and_one_without_rows_are_refused(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((100, 10)))
+    rows = open_npy(tmp_path / "x.npy")
+    os.truncate(tmp_path / "x.npy", 4000)
+    with pytest.raises(ValueError, match="it was truncated"):
+        rows[90:100]
+    np.save(tmp_path / "y.npy", np.float64(3))
+    with pytest.raises(ValueError, match="a single number"):
+        open_npy(tmp_path / "y.npy")
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        open_npy(tmp_path / "z.npy")
