@@ -81,7 +81,7 @@ class _Read:
 
     def through(self, node: Node, network: Network) -> _Read:
         """How the value of a linear node reads the atom, whose input reads it like this."""
-        entries = self.entries * _row_entries(node, network)
+        entries = self.entries * row_entries(node, network)
         window = isinstance(node, (Conv, AvgPool))
         if self.reach is None or not (window or isinstance(node, (Affine, Add, Polynomial))):
             return replace(self, entries=entries, reach=None).limited()
@@ -162,7 +162,7 @@ def check_size(network: Network, images: int, limits: Limits) -> Estimate:
     )
 
 
-def _row_entries(node: Node, network: Network) -> float:
+def row_entries(node: Node, network: Network) -> float:
     """The mean number of entries in a row of a node's own matrix; 1 for nodes that copy or scale."""
     match node:
         case Dense():

@@ -1,5 +1,6 @@
 """From a Network to a BatchBundle: the choice of input scale, ring and primes for many images at once.
 
+size.py        what compiling will take, before it is done
 noise.py       how much encryption disturbs one feature of one image
 evidence.py    what a network does on rows of inputs, and how far errors of the inputs reach
 hardest.py     inputs beyond few rows: the hardest of many that are drawn like them

@@ -37,6 +37,7 @@ from secure.throughput.evidence import Evidence, gather
 from secure.throughput.promise import Allowed, Promise
 from secure.throughput.reporting import batch_report
 from secure.throughput.search import ROUNDING_BITS, search
+from secure.throughput.size import check_size
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.floating[Any]]
@@ -62,11 +63,13 @@ def compile_throughput(
 
     times: of the server's machine. held_out, accepted, limits, progress: as for
     `secure.compiling.compile.compile_network`.
-    Raises: CompileError (LevelBudgetError, PrecisionError, PlanError) naming the layer; PlanBudgetError when the upload
-    of an image in a full block exceeds the limit; CalibrationError; InputShapeError.
+    Raises: CompilationSizeError, before any work, when compiling is estimated to take more memory or time than the
+    limits allow; CompileError (LevelBudgetError, PrecisionError, PlanError) naming the layer; PlanBudgetError when the
+    upload of an image in a full block exceeds the limit; CalibrationError; InputShapeError.
     """
     report = progress or (lambda label, fraction: None)
     images, left_out = _usable(calibration_images, network)
+    check_size(network, limits)
     accepted = accepted or input_range(images)
     probes = images.reshape(len(images), -1)[:PROBES]
     report("lower", 0.0)

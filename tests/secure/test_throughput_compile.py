@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compress.errors import CalibrationError, InputShapeError, LevelBudgetError, PlanBudgetError, PrecisionError
+from compress.errors import (
+    CalibrationError,
+    CompilationSizeError,
+    InputShapeError,
+    LevelBudgetError,
+    PlanBudgetError,
+    PrecisionError,
+)
 from compress.network import Network
 from secure.bundle.batch_specs import BatchBundle
 from secure.coded.clear import run_clear
@@ -117,6 +124,14 @@ def test_a_network_too_deep_for_every_ring_names_the_layer() -> None:
 def test_an_error_below_rounding_is_refused() -> None:
     with pytest.raises(PrecisionError, match="rounding its constants to 16 bits alone makes an error"):
         compiled(quadratic_network(None, squares=2), Limits(max_error=1e-7))
+
+
+def test_a_network_that_is_too_large_to_compile_is_refused_before_any_work() -> None:
+    limits = Limits(compile_bytes=3e8)
+    with pytest.raises(CompilationSizeError, match="layer 'dense0': compiling the network would take about 0.3 GB"):
+        compiled(quadratic_network(6), limits)
+    with pytest.raises(CompilationSizeError, match=r"94 multiply-adds; .*raise --compile-memory and --compile-seconds"):
+        compiled(quadratic_network(6), Limits(compile_seconds=1.0))
 
 
 def test_few_rows_are_warned_about() -> None:
