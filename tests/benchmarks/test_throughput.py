@@ -1,0 +1,89 @@
+"""The throughput benchmark on a network of a few weights, and the tables made of its rows."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.throughput import measured
+from benchmarks.throughput_networks import NETWORKS, VARIANTS, Variant, stored, variant_folder, variants_of
+from benchmarks.throughput_table import DENSE, REFERENCE_MS, SHOWN, readme_table, scaled, throughput_table
+from compress.dataset import Dataset
+from compress.errors import FormatError
+from compress.network import Dense, Input, Network, Polynomial, Weights
+from compress.network_file import save_network
+
+VARIANT = Variant("dense, 5 bits", 0.0)
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 1, (600, 12)).astype(np.float32)
+    y = (x[:, :4].sum(axis=1) > x[:, 4:8].sum(axis=1)).astype(np.int64)
+    return Dataset(x_train=x[:400], y_train=y[:400], x_test=x[400:], y_test=y[400:], name="sums")
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    """Whether the first four of twelve inputs outweigh the next four."""
+    codes = np.zeros((2, 12), dtype=np.int32)
+    codes[0, :4], codes[1, 4:8] = 3, 3
+    layer = Weights(codes=codes, step=np.array(0.25), bits=3)
+    last = Weights(codes=np.eye(2, dtype=np.int32), step=np.array(1.0), bits=2)
+    nodes = (
+        Input(name="input", inputs=(), shape=(12,)),
+        Dense(name="fc1", inputs=("input",), shape=(2,), weights=layer, bias=np.zeros(2)),
+        Polynomial(name="act", inputs=("fc1",), shape=(2,), coefficients=np.array([[0.0], [1.0], [0.25]])),
+        Dense(name="fc2", inputs=("act",), shape=(2,), weights=last, bias=np.zeros(2)),
+    )
+    return Network(nodes=nodes, about={"compression_rate": 4.5, "accuracy_after": 1.0, "task": "classes"})
+
+
+@pytest.fixture(scope="module")
+def row(data: Dataset, network: Network) -> dict:
+    return {**measured("mlp", VARIANT, network, data, 200), "tutorial_ms": 5400.0}
+
+
+def test_a_row_has_times_sizes_and_answers(row: dict) -> None:
+    assert (row["network"], row["variant"], row["images"], row["blocks"]) == ("mlp", "dense, 5 bits", 200, 1)
+    assert row["nonzeros"] == 8  # the last layer only hands its inputs on
+    assert row["accuracy_encrypted"] > 0.95 and row["agreement"] > 0.95
+    assert 0 < row["max_logit_error"] < row["predicted_logit_error"]
+    for field in ("images_per_s_arithmetic", "images_per_s", "client_images_per_s", "predicted_block_ms"):
+        assert row[field] > 0
+    assert row["arithmetic_block_ms"] == pytest.approx(row["batch"] / row["images_per_s_arithmetic"] * 1e3)
+    assert scaled(row) == pytest.approx(2 * row["images_per_s_arithmetic"]) and REFERENCE_MS == 2700
+
+
+def result_of(rows: list[dict]) -> dict:
+    machine = {"cpu": "a core", "cores": 2, "python": "3.11", "load_average": 0.5, "date": "2026-11-29"}
+    return {"command": "cipherpress bench throughput", "machine": machine, "rows": rows}
+
+
+def test_tables_show_every_row_and_compare_with_the_dense_one(row: dict) -> None:
+    pruned = {**row, "variant": "OPQ 90 %", "images_per_s_arithmetic": 3 * row["images_per_s_arithmetic"]}
+    other = {**row, "variant": "OPQ 50 %"}
+    text = throughput_table(result_of([row, pruned, other]))
+    assert [line.split(" | ")[1] for line in text.splitlines()[2:5]] == [DENSE, "OPQ 90 %", "OPQ 50 %"]
+    assert "over the first 200 test images" in text and "took 5,400 to 5,400 ms" in text
+    assert "HElayers does 357 images/s" in text and "times as many" in text
+    shown = readme_table(result_of([row, pruned, other]))
+    assert "OPQ 50 %" not in shown and "OPQ 50 %" not in SHOWN
+    (line,) = [line for line in shown.splitlines() if "OPQ 90 %" in line]
+    assert line.split(" | ")[5] == "3.0"
+    for made in (throughput_table, readme_table):
+        with pytest.raises(FormatError, match="throughput.json: field .* is missing; run the benchmark again"):
+            made(result_of([{**row, "nonzeros": 3}, {"network": "mlp", "variant": DENSE, "tutorial_ms": 1.0}]))
+
+
+def test_a_stored_network_is_taken_only_with_its_own_recipe(network: Network, tmp_path: Path) -> None:
+    assert stored(tmp_path, "mlp", VARIANT) is None
+    save_network(network, variant_folder(tmp_path, "mlp", VARIANT))
+    assert stored(tmp_path, "mlp", VARIANT) is None
+
+
+def test_every_network_has_the_variants_that_readme_shows() -> None:
+    assert len({variant_folder(Path(), "mlp", variant) for variant in VARIANTS}) == len(VARIANTS)
+    for name in NETWORKS:
+        assert set(SHOWN) <= {variant.name for variant in variants_of(name)}
