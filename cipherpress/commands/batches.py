@@ -35,7 +35,6 @@ def keygen_batch(out: Output, spec: BatchClientSpec, output: Destination) -> Non
     from compress.artifact import PRIVATE_FILE_MODE, write_file
     from secure.parties.keys import SECRET_FILE
 
-    output.refuse_existing(SECRET_FILE)
     secret = output.path / SECRET_FILE
     write_file(secret, cp.Client(spec).secret_key.to_bytes(), force=output.force, mode=PRIVATE_FILE_MODE)
     text = f"saved {secret}; a bundle for throughput has no evaluation key: its server needs none"

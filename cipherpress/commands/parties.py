@@ -46,11 +46,11 @@ def keygen_command(out: Output, bundle: Path, max_key_bytes: float | None, outpu
     from secure.parties.client import DEFAULT_MAX_KEY_BYTES
     from secure.parties.keys import EVALUATION_FILE, SECRET_FILE, write_keys
 
+    output.refuse_existing(SECRET_FILE, EVALUATION_FILE)
     spec = cp.load_client(bundle)
     if isinstance(spec, cp.BatchClientSpec):
         keygen_batch(out, spec, output)
         return
-    output.refuse_existing(SECRET_FILE, EVALUATION_FILE)
     client = cp.Client(spec, max_key_bytes=max_key_bytes or DEFAULT_MAX_KEY_BYTES)
     write_keys(output.path, client.secret_key, client.evaluation_key, force=output.force)
     secret, evaluation = output.path / SECRET_FILE, output.path / EVALUATION_FILE

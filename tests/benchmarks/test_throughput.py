@@ -20,7 +20,7 @@ VARIANT = Variant("dense, 5 bits", 0.0)
 def data() -> Dataset:
     rng = np.random.default_rng(0)
     x = rng.uniform(0, 1, (600, 12)).astype(np.float32)
-    y = (x[:, :4].sum(axis=1) > x[:, 4:8].sum(axis=1)).astype(np.int64)
+    y = (x[:, :4].sum(axis=1) < x[:, 4:8].sum(axis=1)).astype(np.int64)
     return Dataset(x_train=x[:400], y_train=y[:400], x_test=x[400:], y_test=y[400:], name="sums")
 
 
