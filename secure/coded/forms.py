@@ -94,9 +94,9 @@ class SumForm(Form):
         return len(self.constant)
 
     def apply(self, *inputs: Array) -> Array:
-        total = np.repeat(self.constant[:, None], inputs[0].shape[1], axis=1)
-        for weights, x in zip(self.weights, inputs, strict=True):
-            total += weights[:, None] * x
+        total = self.constant[:, None] + self.weights[0][:, None] * inputs[0]
+        for weights, x in zip(self.weights[1:], inputs[1:], strict=True):
+            total = total + weights[:, None] * x
         return total
 
 
@@ -126,8 +126,8 @@ class Program:
         return self.inputs if value == 0 else self.forms[value - 1].features
 
     def run(self, rows: Array) -> list[Array]:
-        """All values, each (features, rows), for flat inputs (rows, features)."""
-        values = [np.asarray(rows, dtype=np.float64).T]
+        """All values, each (features, rows), for flat inputs (rows, features); complex where the inputs are."""
+        values = [np.asarray(rows, dtype=np.result_type(rows, np.float64)).T]
         for form in self.forms:
             values.append(form.apply(*(values[source] for source in form.sources)))
         return values

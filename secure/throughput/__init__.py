@@ -5,6 +5,7 @@ noise.py       how much encryption disturbs one feature of one image
 evidence.py    what a network does on rows of inputs, and how far errors of the inputs reach
 hardest.py     inputs beyond few rows: the hardest of many that are drawn like them
 promise.py     what a plan promises about its errors and about changed classes
+trial.py       whether noise is so small that derivatives tell its effect, by simulation
 magnitudes.py  how many bits the modulus needs
 choosing.py    input scale, ring and primes at one precision of rounding
 search.py      the precision of rounding, bits that are not sent, and the choice among plans

@@ -27,6 +27,7 @@ from secure.throughput.evidence import Evidence
 from secure.throughput.magnitudes import modulus_bits
 from secure.throughput.noise import input_variance
 from secure.throughput.promise import Allowed, Promise, promised
+from secure.throughput.trial import noise_is_small
 
 Array = NDArray[np.float64]
 
@@ -36,8 +37,9 @@ LEAST_SCALE_BITS, MOST_SCALE_BITS = 1.0, 40.0
 #: Input scales, in bits, at which the error of rounded factors is measured before the scale is known. The first one
 #: serves whose scales float64 can hold.
 TRIAL_SCALE_BITS = range(20, 6, -1)
-#: How often a scale is raised that turns out too small, since rounding depends on it a little.
-MOST_RAISES = 16
+#: How often a scale is raised that turns out too small: rounding depends on it a little, and noise that is large beside
+#: the inputs does more than derivatives say.
+MOST_RAISES = 64
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def choose(
             if bits > GUIDELINE_2024_LOG2_QP[degree]:
                 break
             promise = promised(evidence, systematic_errors(steps, scale, evidence), variance)
-            if not allowed.admits(promise):
+            if not allowed.admits(promise) or not noise_is_small(program, evidence, promise, variance):
                 scale *= 2.0 ** (1 / STEPS_PER_BIT)
                 continue
             best = _fastest(

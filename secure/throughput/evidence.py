@@ -26,6 +26,8 @@ MOST_ROWS, MOST_PRODUCTS = 20_000, 1 << 32
 FEW_ERROR_ROWS, MOST_ERROR_ROWS, ERROR_PRODUCTS = 128, 2048, 1 << 31
 #: Numbers that are held in memory at the same time.
 CHUNK_NUMBERS = 1 << 23
+#: Below this share of two gains, that of their difference is what float64 leaves of zero.
+ALIKE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -161,4 +163,6 @@ def _gains(program: Program, rows: Array, outputs: Array, watched: list[int]) ->
         return gains, gains + np.take_along_axis(gains, outputs.argmax(axis=1)[None], axis=0)
     top = outputs.argmax(axis=1)
     places = np.arange(len(top))
-    return own, own + own[top, places] - 2 * common[top, :, places].T
+    both = own + own[top, places]
+    rivals = both - 2 * common[top, :, places].T
+    return own, np.where(rivals <= ALIKE * both, 0.0, rivals)

@@ -26,4 +26,4 @@ def modulus_bits(evidence: Evidence, scales: Array, variance: float) -> float:
     reserved = 2.0**HEADROOM_BITS * np.maximum(evidence.largest, evidence.edges / 2.0**EDGE_CREDIT_BITS)
     if evidence.hardest is not None:
         reserved = np.maximum(reserved, evidence.hardest.largest)
-    return float(np.log2(np.max((reserved + noise) * scales)) + 1)
+    return float(np.log2(max(np.max((reserved + noise) * scales), 1.0)) + 1)

@@ -24,6 +24,8 @@ Array = NDArray[np.float64]
 
 #: The share of the allowed disagreement that may be expected. The rest is left to chance.
 EXPECTED_SHARE = 0.7
+#: Outputs that differ by less than this share of the largest are equal.
+SAME = 1e-9
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,9 @@ def changed_classes(evidence: Evidence, wrong: Array, variance: float) -> Array:
     spread = np.append(spread, np.full((len(outputs), outputs.shape[1] - known), typical), axis=1)
     shifted = outputs + np.append(wrong, np.zeros((len(outputs), outputs.shape[1] - known)), axis=1)
     margins = np.take_along_axis(shifted, _top(outputs), axis=0) - shifted
-    overtaken = ndtr(-margins / np.sqrt(np.maximum(spread, 1e-300)))
+    margins[np.abs(margins) <= SAME * np.abs(outputs).max()] = 0.0
+    # outputs that are alike for every input have no error of their difference, and stay in their order
+    overtaken = np.where((margins == 0) & (spread == 0), 0.0, ndtr(-margins / np.sqrt(np.maximum(spread, 1e-300))))
     np.put_along_axis(overtaken, _top(outputs), 0.0, axis=0)
     return np.asarray(np.minimum(overtaken.sum(axis=0), 1.0))
 
