@@ -17,7 +17,7 @@ from secure.bounds.slot_values import stage_slots
 from secure.bounds.sources import stage_rules
 from secure.drafting.draft import Draft, Evidence, Split
 from secure.layout.diagonals import DiagonalTable, is_conjugated
-from secure.layout.folds import Move, fold_groups
+from secure.layout.folds import FoldStyle, Move, fold_groups
 from secure.layout.packing import folded, read_slots, unfolded
 
 Array = NDArray[np.float64]
@@ -53,7 +53,7 @@ def slot_weights(draft: Draft, evidence: Evidence, outputs: Sequence[int]) -> Ar
 
 def _image_weights(draft: Draft, atoms: Sequence[Array], values: Sequence[Array], outputs: Sequence[int]) -> Array:
     """(sources, outputs) for one image; atoms, values: their slots, (ciphertexts * planes, slots)."""
-    planes, paired = draft.choice.planes, draft.choice.paired_folds
+    planes, style = draft.choice.planes, draft.choice.fold_style
     places = read_slots(draft.tables[-1].output_map, draft.stages[-1].size)[list(outputs)]
     by_value = np.zeros((len(outputs), *draft.tables[-1].output_map.shape))
     by_value[np.arange(len(outputs)), places[:, 0], places[:, 1]] = 1.0
@@ -71,19 +71,19 @@ def _image_weights(draft: Draft, atoms: Sequence[Array], values: Sequence[Array]
         conjugated = is_conjugated(table, planes)
         by_value = unfolded(by_value, table.client_folds)
         constant = _energy(by_value)
-        switch, by_sum = _before(by_value, fold_groups(table.folds, conjugated, paired))
+        switch, by_sum = _before(by_value, fold_groups(table.folds, conjugated, style))
         switch = switch + sum(giant != 0 for giant in split.giants) * _energy(by_sum)
         by_product = by_sum / 2 if conjugated else by_sum  # the constants of such a table are halved
         own = [switch, constant]
         for atom in stage.maps:
-            read = _read(table, split, atom, by_product, atoms[atom], paired)
+            read = _read(table, split, atom, by_product, atoms[atom], style)
             own += [read.moved, read.summed, rules[index].rounding[atom] * read.rounding]
             by_atom[atom] += read.by_slot
         result.append([*own, square])
     return np.stack([_energy(by_atom[0]), *(weight for stage in reversed(result) for weight in stage)])
 
 
-def _read(table: DiagonalTable, split: Split, atom: int, by_product: Array, slots: Array, paired: bool) -> _Read:
+def _read(table: DiagonalTable, split: Split, atom: int, by_product: Array, slots: Array, style: FoldStyle) -> _Read:
     """What one stage reads of one atom.
 
     by_product: derivatives by the slots of the sum of products. slots: of the atom.
@@ -105,7 +105,7 @@ def _read(table: DiagonalTable, split: Split, atom: int, by_product: Array, slot
     for (ciphertext, baby), derivative in by_baby.items():
         moved += _energy(derivative) if baby else 0.0
         by_slot[:, ciphertext] += np.roll(derivative, baby, axis=1)
-    summed, by_slot = _before(by_slot, fold_groups(presums, False, paired))
+    summed, by_slot = _before(by_slot, fold_groups(presums, False, style))
     return _Read(by_slot, moved, summed, rounding)
 
 
@@ -113,8 +113,8 @@ def _before(by_slot: Array, groups: Sequence[Sequence[Move]]) -> tuple[Array, Ar
     """(the reach of the key switches of these groups, (outputs,); derivatives by the slots before the groups)."""
     switched = np.zeros(len(by_slot))
     for moves in reversed(groups):
-        switched += len(moves) * _energy(by_slot)
-        by_slot = by_slot + sum(np.roll(by_slot, move.steps, axis=-1) for move in moves)
+        switched += sum(move.times for move in moves) * _energy(by_slot)
+        by_slot = by_slot + sum(np.roll(by_slot, move.distance, axis=-1) for move in moves)
     return switched, by_slot
 
 

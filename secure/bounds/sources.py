@@ -53,7 +53,7 @@ class StageRules:
 
 def stage_rules(draft: Draft) -> tuple[StageRules, ...]:
     """The rules of every stage of a draft whose rotations are split."""
-    planes, paired = draft.choice.planes, draft.choice.paired_folds
+    planes, style = draft.choice.planes, draft.choice.fold_style
     result = []
     for stage, table, split in zip(draft.stages, draft.tables, draft.splits, strict=True):
         conjugated = is_conjugated(table, planes)
@@ -63,7 +63,7 @@ def stage_rules(draft: Draft) -> tuple[StageRules, ...]:
         # Adding the conjugate doubles the real part of an error, so its variance is four times as large. Of the
         # variance of a complex constant's error, only half is in the real part.
         rounding = {atom: (2.0 if atom == 0 else 4.0) if conjugated else 1.0 for atom in stage.maps}
-        groups = fold_groups(table.folds, conjugated, paired)
+        groups = fold_groups(table.folds, conjugated, style)
         switches = switches_after_folds(giants, groups) * 2.0 ** len(table.client_folds)
         result.append(StageRules(switches, any(split.babies), summed, rounding))
     return tuple(result)

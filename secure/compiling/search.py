@@ -44,7 +44,7 @@ START = Choice(degree=RING_DEGREES[0], rescaling=Rescaling.EVERY, base_primes=1,
 MOST_SQUARES_UNRESCALED = 3
 
 #: The values of Choice.key_weight that are tried if the bytes of keys are limited.
-KEY_WEIGHTS = (0, 1, 4, 16)
+KEY_WEIGHTS = (0, 1, 4, 16, 64, 256)
 
 
 @dataclass(frozen=True)
@@ -293,7 +293,7 @@ def _noise_of(draft: Draft) -> tuple[object, ...]:
     """
     tables = tuple(id(table) for table in draft.tables)  # drafts with the same layout share its tables
     parts = tuple(tuple(sorted(split.parts.items())) for split in draft.splits)
-    return draft.choice.planes, draft.choice.paired_folds, tables, parts, draft.stage_levels, draft.rescaled
+    return draft.choice.planes, draft.choice.fold_style, tables, parts, draft.stage_levels, draft.rescaled
 
 
 def _rotations(draft: Draft) -> tuple[object, ...]:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from secure.kernels.counts import TYPICAL_TIMES, KernelTimes
 from secure.kernels.requests import TYPICAL_PRICES, RequestPrices
 from secure.layout.diagonals import DiagonalTable
+from secure.layout.folds import PAIRED, SINGLE, FoldStyle
 from secure.layout.packing import SlotMap
 from secure.limits import ACCEPTABLE_DISAGREEMENT
 from secure.params import ENGINE_PRIME_BITS, Params
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from secure.bounds.reach import Reach
 
 Array = NDArray[np.float64]
+
+#: From this weight of a key on, folds share keys: two of them, and from four times this weight on three.
+MANY_ROTATIONS_PER_KEY = 64
 
 
 class Rescaling(StrEnum):
@@ -71,9 +75,11 @@ class Choice:
         return self.degree // 2
 
     @property
-    def paired_folds(self) -> bool:
-        """Whether two folds are done as one step, which takes three keys instead of two (`secure.layout.folds`)."""
-        return self.key_weight <= 1
+    def fold_style(self) -> FoldStyle:
+        """How folds are done: the more a key counts for, the fewer keys and the more rotations."""
+        if self.key_weight < MANY_ROTATIONS_PER_KEY:
+            return PAIRED if self.key_weight <= 1 else SINGLE
+        return FoldStyle(paired=False, per_key=2 if self.key_weight < 4 * MANY_ROTATIONS_PER_KEY else 3)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ divided.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from secure.drafting.draft import Choice, Split
@@ -60,7 +60,7 @@ class StageWork:
     @property
     def rotations(self) -> int:
         """Rotations of inputs and of sums, without the moves in `groups`."""
-        presums = sum(len(moves) for groups in self.presums for moves in groups)
+        presums = sum(move.times for groups in self.presums for moves in groups for move in moves)
         return presums + sum(self.babies) + sum(giant.giant != 0 for giants in self.outputs for giant in giants)
 
 
@@ -92,9 +92,9 @@ def stage_work(table: DiagonalTable, split: Split, choice: Choice) -> StageWork:
         babies=tuple(len(steps) for steps in babies.values()),
         outputs=outputs,
         chained=tuple(split.shares_giants([giant.giant for giant in giants]) for giants in outputs),
-        groups=fold_groups(table.folds, is_conjugated(table, planes), choice.paired_folds),
+        groups=fold_groups(table.folds, is_conjugated(table, planes), choice.fold_style),
         presums=tuple(
-            fold_groups(table.presums[atom], False, choice.paired_folds) for atom, _ in sources if atom in table.presums
+            fold_groups(table.presums[atom], False, choice.fold_style) for atom, _ in sources if atom in table.presums
         ),
     )
 
@@ -107,7 +107,7 @@ def stage_kernels(work: StageWork, level: int, degree: int) -> KernelCounts:
     total = KernelCounts()
     for groups in work.presums:
         for position, moves in enumerate(groups):
-            total += digits + switch.times(len(moves)) + half_division.times(position > 0)
+            total += _moves_kernels(moves, digits, switch, half_division) + half_division.times(position > 0)
             total += added if position else lifted
         total += half_division + half_division
     for count in work.babies:
@@ -120,10 +120,19 @@ def stage_kernels(work: StageWork, level: int, degree: int) -> KernelCounts:
                 total += half_division.times(bool(giant.rotated) if position == 0 or not chained else 1)
         extended = any(giant.giant or giant.rotated for giant in giants)
         for moves in work.groups:
-            total += digits + switch.times(len(moves)) + half_division.times(extended) + (added if extended else lifted)
+            total += _moves_kernels(moves, digits, switch, half_division) + half_division.times(extended)
+            total += added if extended else lifted
             extended = True
         total += half_division.times(2 * extended)
     return total
+
+
+def _moves_kernels(
+    moves: Sequence[Move], digits: KernelCounts, switch: KernelCounts, half_division: KernelCounts
+) -> KernelCounts:
+    """Kernels of the moves of a group. A repeated rotation needs digits of its own each time."""
+    repeats = sum(move.times - 1 for move in moves)
+    return digits + switch.times(len(moves)) + (half_division + digits + switch).times(repeats)
 
 
 def _product_kernels(giant: GiantWork, level: int, degree: int) -> KernelCounts:

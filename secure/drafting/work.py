@@ -27,8 +27,8 @@ def _operations(draft: Draft, works: Sequence[StageWork]) -> Counter[tuple[Kind,
         table, level = draft.tables[index], draft.stage_levels[index]
         outputs = table.output_map.shape[0]
         moves = [move for moves in own.groups for move in moves]
-        work[Kind.ROTATE, level] += own.rotations + outputs * sum(not move.conjugated for move in moves)
-        work[Kind.CONJUGATE, level] += outputs * sum(move.conjugated for move in moves)
+        work[Kind.ROTATE, level] += own.rotations + outputs * sum(one.times for one in moves if not one.conjugated)
+        work[Kind.CONJUGATE, level] += outputs * sum(one.conjugated for one in moves)
         work[Kind.MULTIPLY_PLAIN, level] += own.multiplications
         presums = sum(len(moves) for groups in own.presums for moves in groups)
         work[Kind.ADD, level] += own.multiplications - outputs + outputs * len(moves) + presums

@@ -12,22 +12,46 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class FoldStyle:
+    """How folds are done. paired: two folds per group, which needs three keys instead of two; else one fold per group.
+
+    per_key: of unpaired folds, how many in a row use the key of the first of them. The fold by 2 f is then two
+    rotations by f, that by 4 f four.
+    """
+
+    paired: bool = True
+    per_key: int = 1
+
+
+PAIRED, SINGLE = FoldStyle(), FoldStyle(paired=False)
+
+
+@dataclass(frozen=True)
 class Move:
-    """A rotation by `steps`, conjugated or not."""
+    """A rotation by `steps`, conjugated or not, which is done `times` times."""
 
     steps: int
     conjugated: bool = False
+    times: int = 1
+
+    @property
+    def distance(self) -> int:
+        """The rotation that all of them make together."""
+        return self.steps * self.times
 
 
-def fold_groups(folds: Sequence[int], conjugated: bool, paired: bool = True) -> tuple[tuple[Move, ...], ...]:
+def fold_groups(folds: Sequence[int], conjugated: bool, style: FoldStyle = PAIRED) -> tuple[tuple[Move, ...], ...]:
     """Groups of moves, which are done one after the other.
 
     A group adds to the value all of its moves, each applied to the value before the group. folds: each is twice the one
-    before it. conjugated: whether the conjugate is added after the last fold. paired: two folds per group, which needs
-    three keys instead of two; else one fold per group.
+    before it. conjugated: whether the conjugate is added after the last fold.
     """
+    if style.per_key > 1:
+        firsts = [folds[index - index % style.per_key] for index in range(len(folds))]
+        moves = [Move(first, times=fold // first) for first, fold in zip(firsts, folds, strict=True)]
+        return tuple((move,) for move in [*moves, *([Move(0, conjugated=True)] if conjugated else [])])
     halves = [*folds, None] if conjugated else list(folds)
-    alone = len(halves) % 2 if paired else len(halves)
+    alone = len(halves) % 2 if style.paired else len(halves)
     groups: list[tuple[Move, ...]] = [(_single(half),) for half in halves[:alone]]
     for start in range(alone, len(halves), 2):
         first, second = _single(halves[start]), _single(halves[start + 1])
@@ -51,5 +75,5 @@ def switches_after_folds(switches: float, groups: Sequence[Sequence[Move]]) -> f
         growth = 1.0
         for move in moves[:2]:  # the third move is the first two in one
             growth *= 4.0 if move.conjugated else 2.0
-        switches = growth * switches + len(moves)
+        switches = growth * switches + sum(move.times for move in moves)
     return switches

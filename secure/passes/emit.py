@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from compress.errors import PlanError
 from secure.drafting.draft import Draft, Split
 from secure.layout.diagonals import DiagonalKey, is_conjugated, plane_constants
-from secure.layout.folds import Move, fold_groups
+from secure.layout.folds import FoldStyle, Move, fold_groups
 from secure.params import Params
 from secure.plan import Constant, Kind, Op, Plan, stored
 
@@ -48,7 +48,9 @@ class PlanWriter:
 
     def move(self, value: int, move: Move) -> int:
         kind = Kind.CONJUGATE if move.conjugated else Kind.ROTATE
-        return self._append(kind, (value,), self.level(value), self.scale(value), steps=move.steps)
+        for _ in range(move.times):
+            value = self._append(kind, (value,), self.level(value), self.scale(value), steps=move.steps)
+        return value
 
     def multiply_plain(self, value: int, slots: NDArray[Any], result_scale: float) -> int:
         constant = self._constant(slots, self.level(value), result_scale / self.scale(value))
@@ -133,13 +135,13 @@ def _write_map(writer: PlanWriter, draft: Draft, index: int, atoms: Mapping[int,
     table, split, stage, planes = draft.tables[index], draft.splits[index], draft.stages[index], draft.choice.planes
     scale = draft.scales[index].value
     constants = plane_constants(table, planes)
-    paired = draft.choice.paired_folds
-    groups = fold_groups(table.folds, is_conjugated(table, planes), paired)
+    style = draft.choice.fold_style
+    groups = fold_groups(table.folds, is_conjugated(table, planes), style)
     by_output: dict[int, dict[int, list[DiagonalKey]]] = {o: {} for o in range(table.output_map.shape[0])}
     for key in sorted(constants):
         by_output[key.output].setdefault(split.parts[key.rotation][1], []).append(key)
     atoms = {
-        atom: [_folded(writer, value, table.presums.get(atom, ()), paired) for value in own]
+        atom: [_folded(writer, value, table.presums.get(atom, ()), style) for value in own]
         for atom, own in atoms.items()
     }
     rotated: dict[tuple[int, int, int], int] = {}  # by (atom, input, baby step), since outputs share baby steps
@@ -168,9 +170,9 @@ def _write_map(writer: PlanWriter, draft: Draft, index: int, atoms: Mapping[int,
     return results
 
 
-def _folded(writer: PlanWriter, value: int, folds: Sequence[int], paired: bool) -> int:
+def _folded(writer: PlanWriter, value: int, folds: Sequence[int], style: FoldStyle) -> int:
     """The value after folds, in pairs or one at a time."""
-    return _add_moved(writer, value, fold_groups(folds, False, paired))
+    return _add_moved(writer, value, fold_groups(folds, False, style))
 
 
 def _add_moved(writer: PlanWriter, value: int, groups: Sequence[Sequence[Move]]) -> int:
