@@ -23,6 +23,7 @@ throughput.py          what each method buys in batches
 throughput_networks.py the networks of that table, trained and kept
 throughput_table.py    its tables
 joint.py               joint quantization of every zoo network, and integers against simulation
+fhe_suite/             the entry for the official benchmark of inference on MNIST, and its driver
 train_tutorial.py      trains the tutorial's network; its weights are committed
 machine.py             the machine that a result was measured on
 noise.py               the noise model against both backends, operation by operation
@@ -55,4 +56,5 @@ BENCHMARKS = {
     "throughput": "benchmarks.throughput",
     "compiling": "benchmarks.compiling",
     "selftest": "benchmarks.selftest",
+    "fhe-suite": "benchmarks.fhe_suite.suite",
 }

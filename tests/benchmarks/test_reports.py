@@ -10,6 +10,7 @@ from benchmarks import blocks, calibrate_cpu_engine, calibrate_cpu_seal, calibra
 from benchmarks.compiling import compiling_table
 from benchmarks.costmodel import costmodel_table
 from benchmarks.costmodel_methods import methods_table
+from benchmarks.fhe_suite.suite import suite_table
 from benchmarks.fixed_plans import plans_table
 from benchmarks.joint import joint_table
 from benchmarks.noise import noise_table
@@ -30,6 +31,7 @@ TABLES = {
     "compiling": compiling_table,
     "costmodel": costmodel_table,
     "costmodel-methods": methods_table,
+    "fhe-suite": suite_table,
     "joint": joint_table,
     "noise": noise_table,
     "objective": objective_table,

@@ -1,0 +1,56 @@
+"""test_pixels.txt as images: a line per image, numbers between 0 and 1, separated by blanks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.errors import DataError
+
+Array = NDArray[np.float64]
+
+#: Characters of a number of six decimals, and of one with what separates it from the next.
+DECIMALS = 6
+DIGITS, WIDTH = DECIMALS + 2, DECIMALS + 3
+
+
+def read_pixels(path: Path, pixels: int) -> Array:
+    """(images, pixels).
+
+    Raises: DataError for lines of another length, and for text that is no number.
+    """
+    content = path.read_bytes()
+    found = _fixed_width(content, pixels)
+    return _any_width(content, pixels, path) if found is None else found
+
+
+def _fixed_width(content: bytes, pixels: int) -> Array | None:
+    """Numbers that all have one digit before the point and six after it; None for other text."""
+    characters = np.frombuffer(content, dtype=np.uint8)
+    if not content or len(characters) % (WIDTH * pixels):
+        return None
+    table = characters.reshape(-1, WIDTH)
+    whole = np.zeros(len(table), dtype=np.int32)
+    for place in (0, *range(2, DIGITS)):
+        digit = table[:, place] - np.uint8(ord("0"))
+        if digit.max() > 9:
+            return None
+        whole *= 10
+        whole += digit
+    ends = table[:, DIGITS].reshape(-1, pixels)
+    if not ((table[:, 1] == ord(".")).all() and (ends[:, -1] == ord("\n")).all() and (ends[:, :-1] == ord(" ")).all()):
+        return None
+    return (whole / 10**DECIMALS).reshape(-1, pixels)
+
+
+def _any_width(content: bytes, pixels: int, path: Path) -> Array:
+    lines = content.splitlines()
+    try:
+        values = np.array([line.split() for line in lines if line.strip()], dtype=np.float64)
+    except ValueError as error:
+        raise DataError(f"{path}: not {pixels} numbers a line ({error})") from error
+    if values.ndim != 2 or values.shape[1] != pixels:
+        raise DataError(f"{path}: {values.shape}, expected lines of {pixels} numbers")
+    return values
