@@ -46,14 +46,14 @@ def run(output: Path, *, images: int = 10_000, progress: Progress | None = None)
     """Measure every size of at most `images` images; write fhe-suite.json and fhe-suite.md into `output`."""
     say = progress or (lambda label, share: None)
     data = cp.load_data("mnist")
-    rows = []
+    labels, rows = np.asarray(data.y_test), []
     counts = [(size, count) for size in SIZES for count in COUNTS[size] if count <= images]
     for number, (size, count) in enumerate(counts):
         say(f"{size}, {count} images", number / len(counts))
         with TemporaryDirectory() as root:
             found = run_suite(Path(root), size, data.x_test[:count], runs=RUNS)
             compiled = compiled_server(Path(root) / "io" / size)
-        rows.append(row_of(size, found, compiled, data.y_test[:count]))
+        rows.append(row_of(size, found, compiled, labels[:count]))
     report = load_bundle(SUBMISSION / "bundle").report
     named = ("poly_modulus_degree", "log2_qp", "limbs", "nonzeros", "expected_disagreement", "predicted_logit_error")
     result = {

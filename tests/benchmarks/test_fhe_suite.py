@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from entry.folders import BUNDLE, SIZES, size_of
 from entry.modular import SHORT_BITS, below_prime, centred, reduce_, times
 from entry.plan import run_plan
 from entry.sampling import error_rows, uniform_rows
+from entry.secret import Secret
 from entry.server import Server
 from entry.stages import STAGES
 from entry.transform import Transform
@@ -26,13 +28,17 @@ from benchmarks.fhe_suite import driver
 from benchmarks.fhe_suite.driver import SUBMISSION, StageError, run_suite
 from benchmarks.fhe_suite.suite import row_of, suite_table
 from compress.errors import DataError, FormatError, KeyMismatchError
+from secure.bundle.batch_specs import BatchClientSpec
+from secure.bundle.client_file import client_digest
 from secure.bundle.files import load_bundle
 from secure.params import GUIDELINE_2024_LOG2_QP, make_params
-from secure.parties.container import HASH_BYTES
+from secure.parties.container import HASH_BYTES, ContainerKind, parse
+from secure.parties.keys import SecretKey
 from secure.residues.evaluator import BatchEvaluator
 from secure.streams.bits import pack_row, row_words
 from secure.streams.chacha import initial_state, keystream
 from secure.streams.client import BatchClient
+from secure.streams.keys import SecretRows
 from secure.streams.sampling import ERROR_DOMAIN, error_row, set_nonce, uniform_row
 from secure.streams.server import BatchServer
 from tests.secure.small_batches import every_step_plan, small_batch_bundle
@@ -45,6 +51,31 @@ PRIMES = (
     *make_params(2048, [SHORT_BITS, SHORT_BITS - 1], None).data_primes,
     *make_params(2048, [46], None).data_primes,
 )
+
+
+def own_client(spec: BatchClientSpec) -> client.Client:
+    return client.Client(spec, Secret(BatchClient(spec).secret_key.to_bytes(), spec))
+
+
+def test_a_secret_key_is_read_as_seal_reads_it_and_a_foreign_one_is_refused() -> None:
+    spec = small_batch_bundle().client
+    key = BatchClient(spec).secret_key
+    found = Secret(key.to_bytes(), spec)
+    assert found.id == key.key_id
+    np.testing.assert_array_equal(found.rows, SecretRows(spec.params, key).values)
+    with pytest.raises(KeyMismatchError, match="secret key: it was made with another client.json"):
+        Secret(key.to_bytes(), replace(spec, predicted_logit_error=0.2))
+    with pytest.raises(KeyMismatchError, match="secret key: it belongs to bundle"):
+        Secret(key.to_bytes(), replace(spec, bundle_id="ab" * 32))
+    other = replace(spec, params=make_params(4096, [29, 29], None))
+    foreign = SecretKey(spec.bundle_id, key.key_id, parse_content(key), client_digest(other))
+    with pytest.raises(FormatError, match="secret key: a residue is not below its prime"):
+        Secret(foreign.to_bytes(), other)
+
+
+def parse_content(key: SecretKey) -> bytes:
+    """SEAL's bytes of a key."""
+    return parse(key.to_bytes(), ContainerKind.SECRET_KEY, "secret key").items[0]
 
 
 def test_streams_are_those_of_the_product() -> None:
@@ -122,7 +153,7 @@ def test_requests_and_replies_are_those_of_the_product(bundle: cp.Bundle) -> Non
     """The entry and the product serve each other; for one request both servers write the same bytes."""
     spec, random = bundle.client, np.random.default_rng(0)
     product = BatchClient(spec)
-    own = client.Client(spec, product.secret_key)
+    own = client.Client(spec, Secret(product.secret_key.to_bytes(), spec))
     server, other = Server(bundle.server), BatchServer(bundle.server)
     count = spec.block_images + 3
     rows = spec.input_low + (spec.input_high - spec.input_low) * random.random((count, len(spec.input_low)))
@@ -139,7 +170,7 @@ def test_requests_and_replies_are_those_of_the_product(bundle: cp.Bundle) -> Non
 
 def test_two_requests_for_the_same_features_share_no_seed_and_no_residues() -> None:
     bundle = small_batch_bundle()
-    own = client.Client(bundle.client, BatchClient(bundle.client).secret_key)
+    own = own_client(bundle.client)
     frames = [frame for _ in range(2) for frame in own.encrypt(np.zeros((bundle.client.block_images + 1, 6)))]
     parsed = [own._requests.parse(frame, "request") for frame in frames]
     assert len({frame.seed for frame in parsed}) == len(parsed) == 4
@@ -148,7 +179,7 @@ def test_two_requests_for_the_same_features_share_no_seed_and_no_residues() -> N
 
 def test_altered_and_foreign_frames_are_refused() -> None:
     bundle = small_batch_bundle()
-    own = client.Client(bundle.client, BatchClient(bundle.client).secret_key)
+    own = own_client(bundle.client)
     (frame,) = own.encrypt(np.zeros((1, 6)))
     reply = b"".join(Server(bundle.server).run([frame], "request"))
 
@@ -162,7 +193,7 @@ def test_altered_and_foreign_frames_are_refused() -> None:
     with pytest.raises(FormatError, match="reply: a residue is not below its prime"):
         own.decrypt([too_large(reply)], "reply")
     with pytest.raises(KeyMismatchError, match="reply: it was made with another key"):
-        client.Client(bundle.client, BatchClient(bundle.client).secret_key).decrypt([reply], "reply")
+        own_client(bundle.client).decrypt([reply], "reply")
 
 
 def test_pixels_of_any_width_are_read(tmp_path: Path) -> None:
@@ -221,9 +252,9 @@ def test_stages_as_processes_name_the_classes(tmp_path: Path, size: str, count: 
     assert (tmp_path / "io" / size / "server_reported_steps.json").is_file()
 
 
-def test_a_server_stage_loads_no_compiler_and_no_tenseal() -> None:
+def test_server_and_client_load_no_compiler_and_no_tenseal() -> None:
     code = (
-        "import sys, entry.stages, entry.server\nfrom secure.bundle.batch_plan_file import load_batch_server\n"
+        "import sys, entry.stages, entry.server, entry.client, secure.bundle.batch_plan_file\n"
         "print({'numba', 'tenseal', 'torch', 'scipy'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=SUBMISSION, capture_output=True, text=True, timeout=60)

@@ -9,6 +9,7 @@ chacha.py     ChaCha20, many blocks at a time
 sampling.py   uniform residues and errors from streams
 modular.py    products modulo a prime
 transform.py  the number-theoretic transform, in SEAL's order
+secret.py     the secret key of a file
 plan.py       the steps of a plan on the residues of a block
 server.py     a request to a reply
 client.py     images to a request, and a reply to logits

@@ -20,12 +20,11 @@ from entry import words
 from entry.chacha import KEY_BYTES
 from entry.modular import below_prime, centred, number, reduce_, times
 from entry.sampling import error_rows, uniform_rows
+from entry.secret import Secret
 from entry.transform import Transform
 from secure.bundle.batch_specs import BatchClientSpec
 from secure.encoding import real_coefficients, real_slots
-from secure.parties.keys import SecretKey
 from secure.streams.frames import BATCH_ID_BYTES, Frame, FrameHead, in_order, reply_layout, request_layout
-from secure.streams.keys import SecretRows
 
 Array = NDArray[np.float64]
 
@@ -33,10 +32,8 @@ Array = NDArray[np.float64]
 class Client:
     """Encrypts blocks of features and decrypts blocks of logits under one key."""
 
-    def __init__(self, spec: BatchClientSpec, key: SecretKey) -> None:
-        """Raises: FormatError for the key of other parameters."""
-        self._spec, self._key, self._params = spec, key, spec.params
-        self._secret = SecretRows(spec.params, key).values
+    def __init__(self, spec: BatchClientSpec, secret: Secret) -> None:
+        self._spec, self._secret, self._params = spec, secret, spec.params
         self._transforms = [Transform(prime, self._params.poly_modulus_degree) for prime in self._params.data_primes]
         self._features, self._outputs = prod(spec.input_shape), prod(spec.output_shape)
         self._requests = request_layout(spec.bundle_id, self._params, self._features, spec.upload_bits_dropped)
@@ -52,7 +49,7 @@ class Client:
             seed = os.urandom(KEY_BYTES)
             items = self._seal(block, seed)
             head = FrameHead(batch_id, place, count, len(block))
-            yield self._requests.to_bytes(Frame(self._key.key_id, head, seed, items))
+            yield self._requests.to_bytes(Frame(self._secret.id, head, seed, items))
 
     def _seal(self, block: Array, seed: bytes) -> tuple[Any, ...]:
         """The packed first parts of a block, by prime."""
@@ -71,7 +68,7 @@ class Client:
         transform, dropped = self._transforms[which], self._spec.upload_bits_dropped
         row = reduce_(message.copy(), prime)
         uniform = centred(uniform_rows(seed, which, prime, *message.shape), prime)
-        product = times(uniform, self._secret[which], prime)
+        product = times(uniform, self._secret.rows[which], prime)
         if not dropped:
             row = transform.forward(row)
             row -= product
@@ -93,7 +90,7 @@ class Client:
         """
         blocks = []
         for frame in in_order((self._replies.parse(frame, name) for frame in frames), name):
-            if frame.key_id != self._key.key_id:
+            if frame.key_id != self._secret.id:
                 raise KeyMismatchError(f"{name}: it was made with another key; use the key that encrypted the request")
             rows = [self._open(item, which, name) for which, item in enumerate(frame.items)]
             slots = real_slots(combined(rows, self._params.data_primes))[:, : frame.head.images]
@@ -102,7 +99,7 @@ class Client:
 
     def _open(self, item: Any, which: int, name: str) -> Array:
         """(outputs, N): coefficients of the sum of c_k s^k modulo prime number `which`, centred."""
-        prime, secret = self._params.data_primes[which], self._secret[which]
+        prime, secret = self._params.data_primes[which], self._secret.rows[which]
         packed = np.frombuffer(item, dtype=np.uint64).reshape(self._outputs * self._spec.reply_parts, -1)
         residues = words.unpack(packed, prime.bit_length())
         if residues.max() >= prime:

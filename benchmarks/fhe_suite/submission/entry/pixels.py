@@ -14,6 +14,8 @@ Array = NDArray[np.float64]
 #: Characters of a number of six decimals, and of one with what separates it from the next.
 DECIMALS = 6
 DIGITS, WIDTH = DECIMALS + 2, DECIMALS + 3
+#: Lines that are read together, so that what is made of them stays in the cache.
+PIECE_LINES = 64
 
 
 def read_pixels(path: Path, pixels: int) -> Array:
@@ -31,18 +33,27 @@ def _fixed_width(content: bytes, pixels: int) -> Array | None:
     characters = np.frombuffer(content, dtype=np.uint8)
     if not content or len(characters) % (WIDTH * pixels):
         return None
-    table = characters.reshape(-1, WIDTH)
-    whole = np.zeros(len(table), dtype=np.int32)
-    for place in (0, *range(2, DIGITS)):
-        digit = table[:, place] - np.uint8(ord("0"))
-        if digit.max() > 9:
+    lines = characters.reshape(-1, WIDTH * pixels)
+    result = np.empty((len(lines), pixels))
+    for start in range(0, len(lines), PIECE_LINES):
+        if not _read_lines(lines[start : start + PIECE_LINES].reshape(-1, pixels, WIDTH), result[start:]):
             return None
+    return result
+
+
+def _read_lines(table: NDArray[np.uint8], result: Array) -> bool:
+    """result (lines or more, pixels): numbers of characters (lines, pixels, WIDTH). False for other text."""
+    whole = np.zeros(table.shape[:2], dtype=np.int32)
+    for place in (0, *range(2, DIGITS)):
+        digit = table[:, :, place] - np.uint8(ord("0"))
+        if digit.max() > 9:
+            return False
         whole *= 10
         whole += digit
-    ends = table[:, DIGITS].reshape(-1, pixels)
-    if not ((table[:, 1] == ord(".")).all() and (ends[:, -1] == ord("\n")).all() and (ends[:, :-1] == ord(" ")).all()):
-        return None
-    return (whole / 10**DECIMALS).reshape(-1, pixels)
+    np.divide(whole, 10**DECIMALS, out=result[: len(table)])
+    ends = table[:, :, DIGITS]
+    points = (table[:, :, 1] == ord(".")).all()
+    return bool(points and (ends[:, -1] == ord("\n")).all() and (ends[:, :-1] == ord(" ")).all())
 
 
 def _any_width(content: bytes, pixels: int, path: Path) -> Array:

@@ -31,7 +31,7 @@ def _run(step: Step, sources: list[Array], prime: int) -> Array:
         case Quadratic():
             return _quadratic(step, sources[0], prime)
         case Product():
-            return _product(*sources, prime)
+            return _product(sources[0], sources[1], prime)
         case Sum():
             return _sum(step, sources, prime)
         case Select():

@@ -7,19 +7,38 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a pool of threads takes longer to start than the products
 
 from entry.folders import BUNDLE, Folders, size_of
 
+if TYPE_CHECKING:
+    from secure.bundle.batch_specs import BatchClientSpec
+
+
+def client_spec() -> BatchClientSpec:
+    """The client's part of the bundle.
+
+    Raises: FormatError; ConfigError for a bundle of the other mode.
+    """
+    from secure.bundle.batch_specs import BatchClientSpec
+    from secure.bundle.client_file import load_client
+
+    spec = load_client(BUNDLE)
+    if not isinstance(spec, BatchClientSpec):
+        from compress.errors import ConfigError
+
+        raise ConfigError("bundle", "one for latency", "one compiled with --mode throughput")
+    return spec
+
 
 def client_key_generation(folders: Folders) -> None:
     """A secret key; the folder of public keys stays empty, since the server needs none."""
-    from secure.bundle.client_file import load_client
     from secure.parties.keys import generate_secret_key
     from secure.streams.keys import key_ring
 
-    spec = load_client(BUNDLE)
+    spec = client_spec()
     folders.public_keys.mkdir(parents=True, exist_ok=True)
     folders.secret_key.parent.mkdir(parents=True, exist_ok=True)
     key = generate_secret_key(spec, key_ring(spec.params)).to_bytes()
@@ -42,9 +61,8 @@ def client_preprocess_input(folders: Folders) -> None:
     import numpy as np
 
     from entry.pixels import read_pixels
-    from secure.bundle.client_file import load_client
 
-    spec = load_client(BUNDLE)
+    spec = client_spec()
     shape = spec.interface.given_shape(spec.input_shape)
     images = read_pixels(folders.pixels, prod(shape)).reshape(-1, *shape)
     folders.features.parent.mkdir(parents=True, exist_ok=True)
@@ -56,10 +74,10 @@ def client_encode_encrypt_input(folders: Folders) -> None:
     import numpy as np
 
     from entry.client import Client
-    from secure.bundle.client_file import load_client
-    from secure.parties.keys import SecretKey
+    from entry.secret import Secret
 
-    client = Client(load_client(BUNDLE), SecretKey.from_bytes(folders.secret_key.read_bytes()))
+    spec = client_spec()
+    client = Client(spec, Secret(folders.secret_key.read_bytes(), spec))
     folders.request.parent.mkdir(parents=True, exist_ok=True)
     with open(folders.request, "wb") as file:
         file.writelines(client.encrypt(np.load(folders.features)))
@@ -86,10 +104,10 @@ def client_decrypt_decode(folders: Folders) -> None:
     import numpy as np
 
     from entry.client import Client
-    from secure.bundle.client_file import load_client
-    from secure.parties.keys import SecretKey
+    from entry.secret import Secret
 
-    client = Client(load_client(BUNDLE), SecretKey.from_bytes(folders.secret_key.read_bytes()))
+    spec = client_spec()
+    client = Client(spec, Secret(folders.secret_key.read_bytes(), spec))
     with open(folders.reply, "rb") as file:
         np.save(folders.logits, client.decrypt(client.read(file, "reply"), "reply"))
 
