@@ -101,7 +101,11 @@ def _difference(row: Array, other: Array, prime: float, inverse: float) -> None:
 
 @kernel
 def _rounded(row: Array, dropped: int, bits: int, result: Array) -> None:
-    """result = row / 2^dropped, rounded. Where it is 2^bits, it is 0: the residue is as close to the prime."""
+    """result = row / 2^dropped, rounded. Where it is 2^bits, it is 0: the residue is as close to the prime.
+
+    Halves go to the even number. Always upwards, they would add half a unit to every coefficient of every feature on
+    average, and a polynomial whose coefficients are all alike is huge in the first slots, where roots are close to 1.
+    """
     step, mask = 0.5**dropped, (1 << bits) - 1
     for place in range(len(row)):
-        result[place] = np.float64(np.int64(row[place] * step + 0.5) & mask)
+        result[place] = np.float64(np.int64(np.rint(row[place] * step)) & mask)
