@@ -231,30 +231,8 @@ def press_command(
     images. What was tried stays in BUNDLE/targets.json with a picture. A target that cannot be met ends with status 1
     and writes nothing.
     """
-    from cipherpress.zoo.presets import press_setting
-
     native = training.native
-    if native is not None and (chosen.given or wanted.target is not None):
-        raise click.UsageError(
-            "--native trains a network of its own: leave out options of pruning, conversion and the search"
-        )
-    preset = press_setting(model.spec)
-    if wanted.target is not None and mode != MODES[0]:
-        raise click.UsageError(
-            "the search with --min-accuracy is for --mode latency; give --sparsity and --bits instead"
-        )
-    setting: Setting | None
-    if native is not None:
-        setting = None
-    elif wanted.target is None:
-        setting = chosen.over(preset)
-    elif min(limits.keys_bytes, limits.upload_bytes) < inf or set(DECIDED_BY_SEARCH) & set(chosen.given):
-        raise click.UsageError(
-            "with --min-accuracy the search decides what is pruned: leave out --sparsity, --finetune-epochs, --block, "
-            "--share and --cost, and give --target-keys and --target-upload instead of budgets"
-        )
-    else:
-        setting = chosen.over(preset.uncompressed())
+    setting = _setting(model.spec, mode, limits, chosen, wanted, native is not None)
     output.check_folder()
     data = source.load()
     thing = model.trainable()
@@ -273,6 +251,34 @@ def press_command(
             thing, data, wanted.target, setting, limits, search=wanted.search, **common, progress=progress
         )
     _save_search(out, found, output, wanted.keep_closest)
+
+
+def _setting(spec: str, mode: str, limits: Limits, chosen: Chosen, wanted: Wanted, native: bool) -> Setting | None:
+    """What is done to MODEL, from its preset and the options; None for a native network, which has no setting.
+
+    Raises: click.UsageError for options that do not go together.
+    """
+    from cipherpress.zoo.presets import press_setting
+
+    if native:
+        if chosen.given or wanted.target is not None:
+            raise click.UsageError(
+                "--native trains a network of its own: leave out options of pruning, conversion and the search"
+            )
+        return None
+    preset = press_setting(spec)
+    if wanted.target is None:
+        return chosen.over(preset)
+    if mode != MODES[0]:
+        raise click.UsageError(
+            "the search with --min-accuracy is for --mode latency; give --sparsity and --bits instead"
+        )
+    if min(limits.keys_bytes, limits.upload_bytes) < inf or set(DECIDED_BY_SEARCH) & set(chosen.given):
+        raise click.UsageError(
+            "with --min-accuracy the search decides what is pruned: leave out --sparsity, --finetune-epochs, --block, "
+            "--share and --cost, and give --target-keys and --target-upload instead of budgets"
+        )
+    return chosen.over(preset.uncompressed())
 
 
 def _accuracies(about: Any) -> str:

@@ -47,8 +47,7 @@ def round_trip(
     their own names. agreement: with the plan in
     clear, the share of equal classes, or R2.
     backend: "engine", "seal" or "clear"; None takes what `Server` takes. The result's `backend` says which one ran. In
-    clear nothing is encrypted, and the keys about encryption are left out. A bundle for throughput runs all images as
-    one batch (`secure.verify.batch_roundtrip`).
+    clear nothing is encrypted. A bundle for throughput runs one batch (`secure.verify.batch_roundtrip`).
     threads: of the server, for each request. `classes` holds the decrypted answer for each image, where answers are
     classes. `score_compressed` is that of the plan in clear on these images. clip: bring values outside the accepted
     range to its nearest end; `clipped_images` and `clipped_features` count them.
