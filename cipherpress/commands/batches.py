@@ -190,7 +190,7 @@ def _reported(frames: Iterable[bytes], whole_bytes: int, progress: Progress) -> 
 def _client(spec: BatchClientSpec, key: Path) -> BatchClient:
     from secure.parties.keys import SecretKey
 
-    return cp.Client(spec, SecretKey.from_bytes(key.read_bytes(), str(key)))
+    return cp.Client(spec, SecretKey.from_bytes(key.read_bytes(), str(key)), threads=request_threads())
 
 
 def _counted(number: int, noun: str) -> str:

@@ -68,6 +68,15 @@ def test_measurements_are_reported(road: Path, tmp_path: Path) -> None:
     assert ran["images_per_s"] == pytest.approx(IMAGES / ran["server_ms"] * 1e3)
 
 
+def test_threads_share_a_batch_and_change_nothing(road: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cipherpress.commands.command.limit_threads", lambda threads: None)  # torch's, for later tests
+    found = call_json("run", road / "bundle", "--input", road / "x.ct", "-o", tmp_path / "y.ct", "--threads", 2)
+    assert found["threads"] == 2
+    assert (tmp_path / "y.ct").read_bytes() == (road / "y.ct").read_bytes()
+    options = ("--input", road / "x.npy", "-o", tmp_path / "x.ct", "--threads", 2)
+    assert call_json("encrypt", road / "bundle", *secret(road), *options)["images"] == IMAGES
+
+
 @pytest.mark.parametrize("images", [1, 2, 3])
 def test_few_answers_are_listed(road: Path, tmp_path: Path, images: int) -> None:
     values = np.load(road / "x.npy")[:images]
