@@ -30,7 +30,7 @@ def command(name: str, example: str) -> Callable[[Callable[..., Any]], click.Com
             click.option(
                 "--threads",
                 type=click.IntRange(1),
-                help="Threads for training and linear algebra; encrypt, run, infer: for a request or batch (default 1).",
+                help="Threads for training and linear algebra; encrypt, run, infer: of a request or batch (default 1).",
             ),
             click.option("--verbose", is_flag=True, help="Log what is decided."),
             click.option("--quiet", is_flag=True, help="No progress and no notes."),
