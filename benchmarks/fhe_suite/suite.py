@@ -1,6 +1,6 @@
 """The entry for the official benchmark, as whole processes, by the driver of our own. No official run is in it.
 
-    cipherpress bench fhe-suite -o out/bench        (or: python -m benchmarks.fhe_suite.suite out/bench)
+    cipherpress bench fhe-suite --images 10000 -o out/bench        (or: python -m benchmarks.fhe_suite.suite out/bench)
 
 Each size runs several times. Times are medians over the runs, of processor time and from start to end. Beside the
 server's stage, which uses numpy alone, stands a process that answers the same request by the product's compiled kernels
