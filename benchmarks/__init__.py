@@ -22,6 +22,7 @@ threads.py             one request on one thread and on two
 throughput.py          what each method buys in batches
 throughput_networks.py the networks of that table, trained and kept
 throughput_table.py    its tables
+native.py              networks made for one ciphertext, in both modes
 joint.py               joint quantization of every zoo network, and integers against simulation
 fhe_suite/             the entry for the official benchmark of inference on MNIST, and its driver
 train_tutorial.py      trains the tutorial's network; its weights are committed
@@ -54,6 +55,7 @@ BENCHMARKS = {
     "threads": "benchmarks.threads",
     "requests": "benchmarks.requests",
     "throughput": "benchmarks.throughput",
+    "native": "benchmarks.native",
     "compiling": "benchmarks.compiling",
     "selftest": "benchmarks.selftest",
     "fhe-suite": "benchmarks.fhe_suite.suite",

@@ -77,7 +77,7 @@ def run(
     for number, (name, variant) in enumerate(jobs):
         say(f"{name}: {variant.name}", number / len(jobs))
         if name != current:
-            tutorial_ms, current = _tutorial_ms(data), name
+            tutorial_ms, current = reference_tutorial_ms(data), name
         row = measured(name, variant, trained(folder, name, variant), data, images)
         rows.append({**row, "tutorial_ms": tutorial_ms})
         rows.sort(key=_place)
@@ -111,10 +111,10 @@ def measured(name: str, variant: Variant, network: Network, data: Dataset, image
             )
         },
     }  # fmt: skip
-    return {**facts, **_times(bundle, data.x_test[:images], data.y_test[:images])}
+    return {**facts, **batch_times(bundle, data.x_test[:images], data.y_test[:images])}
 
 
-def _times(bundle: BatchBundle, images: Any, labels: Any) -> dict[str, Any]:
+def batch_times(bundle: BatchBundle, images: Any, labels: Any) -> dict[str, Any]:
     """Times of all parties, and the answers beside those in clear."""
     client, server = BatchClient(bundle.client), BatchServer(bundle.server)
     encryption, work, decryption = (Stopwatch(process_time) for _ in range(3))
@@ -155,7 +155,7 @@ def _arithmetic_ms(bundle: BatchBundle, server: BatchServer, client: BatchClient
     return median(taken)
 
 
-def _tutorial_ms(data: Dataset) -> float:
+def reference_tutorial_ms(data: Dataset) -> float:
     """What TenSEAL's tutorial network takes on this machine now."""
     from benchmarks.tenseal_tutorial import Competitor
 

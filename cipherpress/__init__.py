@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
     from cipherpress.targeted import press_for as press_for
     from cipherpress.zoo.datasets import load_data as load_data
     from cipherpress.zoo.loading import load_model as load_model
+    from cipherpress.zoo.natives import load_network as load_network
     from cipherpress.zoo.networks import Recipe as Recipe
     from cipherpress.zoo.training import train as train
     from compress.account.accounting import account as account
@@ -117,6 +118,7 @@ _DEFINED_IN = {
     "cipherpress.targeted": ("Search", "press_for"),
     "cipherpress.zoo.datasets": ("load_data",),
     "cipherpress.zoo.loading": ("load_model",),
+    "cipherpress.zoo.natives": ("load_network",),
     "cipherpress.zoo.networks": ("Recipe",),
     "cipherpress.zoo.training": ("train",),
     "compress.account.accounting": ("account",),

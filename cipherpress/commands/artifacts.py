@@ -30,6 +30,7 @@ def load_artifact(
     Raises: ModelError, FormatError; ConfigError for random weights of anything but a factory.
     """
     from cipherpress.zoo.loading import fresh_model
+    from cipherpress.zoo.natives import NATIVES
 
     path = Path(spec)
     if random_weights and (path.is_dir() or weights is not None):
@@ -38,6 +39,10 @@ def load_artifact(
         return _trained_module(path, weights, factory)
     if path.is_dir():
         return cp.load(path, fresh_model(factory) if factory else None)
+    if spec in NATIVES:
+        if weights is not None or random_weights:
+            raise ModelError(f"model '{spec}': it is converted already and has its weights; leave out other ones")
+        return cp.load_network(spec)
     if ":" not in spec and (path.suffix or os.sep in spec):
         raise ModelError(f"model '{spec}': no such folder; give a zoo name, path/to/file.py:factory or a saved folder")
     if random_weights is None:

@@ -79,7 +79,7 @@ def calibrate_command(out: Output, force: bool) -> None:
 def bench_command(out: Output, names: tuple[str, ...], output: Destination, images: int) -> None:
     """Measure the tables in benchmarks/results from scratch; all of them, or the NAMES given.
 
-    NAMES: peers, savings, plans, joint, costmodel, methods, noise, threads, requests, throughput, compiling,
+    NAMES: peers, savings, plans, joint, costmodel, methods, noise, threads, requests, throughput, native, compiling,
     selftest, fhe-suite. Needs a checkout: benchmarks are not installed.
     """
     benchmarks = _benchmarks()

@@ -13,8 +13,6 @@ from compress.native.options import DEFAULT_FEATURES, EPOCHS, LESSONS, Native
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_DEFAULT = Native()
-
 
 @dataclass(frozen=True)
 class Training:
@@ -69,10 +67,10 @@ training_options = Group(
             "native_hidden",
             type=click.IntRange(2),
             multiple=True,
-            help=f"Native: units of a hidden layer; repeat for several.  [default: {_DEFAULT.hidden[0]}]",
+            help=f"Native: units of a hidden layer; repeat for several.  [default: {Native.hidden[0]}]",
         ),
         click.option(
-            "--native-bits", "native_bits", type=int, help=f"Native: bits of a weight.  [default: {_DEFAULT.bits}]"
+            "--native-bits", "native_bits", type=int, help=f"Native: bits of a weight.  [default: {Native.bits}]"
         ),
         click.option(
             "--native-epochs",
@@ -84,13 +82,13 @@ training_options = Group(
             "--native-noise",
             "native_noise",
             type=float,
-            help=f"Native: standard deviation of the noise on features in training.  [default: {_DEFAULT.noise}]",
+            help=f"Native: standard deviation of the noise on features in training.  [default: {Native.noise}]",
         ),
         click.option(
             "--native-copies",
             "native_copies",
             type=click.IntRange(0),
-            help=f"Native: distorted copies of an image.  [default: {_DEFAULT.copies}]",
+            help=f"Native: distorted copies of an image.  [default: {Native.copies}]",
         ),
         click.option(
             "--native-learn-from",

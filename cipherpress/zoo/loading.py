@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from cipherpress.zoo.natives import NATIVES
 from cipherpress.zoo.networks import SHAPES, WEIGHTS, ZOO
 from cipherpress.zoo.own_weights import generator_states, why_random
 from compress.checks import check_flag
@@ -87,6 +88,8 @@ def fresh_model(spec: str, weights: str | Path | None = None) -> nn.Module:
     elif ":" in spec:
         module, source = _from_factory(spec)
     else:
+        if spec in NATIVES:
+            raise ModelError(f"model '{spec}': it is converted already: load_network gives it, for compile")
         raise ModelError(
             f"model '{spec}': neither a zoo network ({', '.join((*ZOO, *SHAPES))}) nor path/to/file.py:factory "
             "nor a saved folder"

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from math import ceil, inf, prod
 
 from compress.checks import is_number, is_whole
-from compress.conversion.options import check_distortion
 from compress.errors import ConfigError
 from compress.training.schedule import check_training
 
@@ -74,6 +73,8 @@ class Native:
                 raise ConfigError(f"native.{field}", value, f"a number from 0 to {most:g}")
         if not (is_whole(self.copies) and 0 <= self.copies <= 64):
             raise ConfigError("native.copies", self.copies, "a whole number from 0 to 64")
+        from compress.conversion.options import check_distortion  # loads numpy, which a command line need not
+
         check_distortion(self.distortion, prefix="native.")
         if self.learn_from not in LESSONS:
             raise ConfigError("native.learn_from", self.learn_from, ", ".join(LESSONS))

@@ -36,6 +36,7 @@ def test_commands_import_lightly() -> None:
         "click",
         "compress.blocks.options",
         "compress.errors",
+        "compress.native.options",
         "compress.opq.options",
         "compress.tasks",
         "secure.limits",

@@ -1,0 +1,59 @@
+"""The shipped networks for one ciphertext: what the zoo says of them, and that they run encrypted."""
+
+import numpy as np
+import pytest
+
+import cipherpress as cp
+from cipherpress.zoo.natives import FOLDER, NATIVES, describe_natives
+from compress.errors import ModelError
+from compress.front import front_of
+from tests.small_road import call, call_json
+
+#: The least accuracy on all test images, in clear.
+FLOORS = {"native-fast": 0.982, "native-99": 0.989}
+
+
+@pytest.mark.parametrize("name", NATIVES)
+def test_accuracy_on_all_test_images_is_what_models_says(name: str) -> None:
+    data, network = cp.load_data("mnist"), cp.load_network(name)
+    row = next(row for row in describe_natives() if row["name"] == name)
+    found = float(np.mean(network.run(data.x_test).argmax(axis=1) == data.y_test))
+    assert row["images"] == len(data.x_test) == 10_000 and found == row["accuracy_plain"] >= FLOORS[name]
+
+
+@pytest.mark.parametrize("name", NATIVES)
+def test_the_command_that_made_it_is_in_its_record(name: str) -> None:
+    about, command = cp.load_network(name).about, NATIVES[name].command
+    made = about["native"]
+    assert f"--native-epochs {made['epochs']}" in command and f"--native-bits {made['bits']}" in command
+    assert f"--native-learn-from {made['learned_from']}" in command and f"--data {about['data']}" in command
+    assert f"convert {about['source']['name']} " in command and about["seed"] == 0
+    assert sum(file.stat().st_size for file in (FOLDER / name).iterdir()) < 200_000
+
+
+def test_front_ends_are_cosines_of_the_whole_image() -> None:
+    fronts = {name: front_of(cp.load_network(name)) for name in NATIVES}
+    assert {name: front.features for name, front in fronts.items() if front} == {"native-fast": 128, "native-99": 160}
+
+
+def test_the_fast_one_runs_encrypted_with_both_folds() -> None:
+    data, network = cp.load_data("mnist"), cp.load_network("native-fast")
+    times = {}
+    for fold in ("server", "client"):
+        bundle = cp.compile(network, data, cp.Limits(fold=fold))
+        result = cp.round_trip(bundle, data.x_test[:20], data.y_test[:20])
+        assert result["agreement"] == 1.0 and result["max_logit_error"] <= result["predicted_logit_error"]
+        assert bundle.report["input_ciphertexts"] == 1
+        times[fold] = bundle.report["predicted_server_ms"]
+    assert times["client"] < 0.7 * times["server"]
+
+
+def test_the_command_line_knows_them(tmp_path) -> None:
+    rows = {row["name"]: row for row in call_json("models")["models"]}
+    assert rows["native-fast"]["parameters"] == 128 * 64 + 64 + 64 * 10 + 10
+    refused = call("press", "native-fast", "--data", "mnist", "-o", tmp_path / "bundle")
+    assert refused.exit_code == 1 and "it is converted already; start from the trained" in refused.output
+    with pytest.raises(ModelError, match="model 'native-99': it is converted already: load_network gives it"):
+        cp.load_model("native-99")
+    with pytest.raises(ModelError, match="network 'mlp': no converted network of the zoo; there are native-fast"):
+        cp.load_network("mlp")
