@@ -90,6 +90,7 @@ def _row(family: str, own: Sequence[CaseResult]) -> dict[str, Any]:
         "inputs": sum(result.inputs for result in compiled),
         "outside": sum(result.outside for result in compiled),
         "error_over_bound": max((result.largest_ratio for result in compiled), default=None),
+        "loosest_error_over_bound": min((result.largest_ratio for result in compiled), default=None),
         "seal_networks": sum(result.seal_ratio is not None for result in compiled),
         "seal_second_plans": sum(result.seal_plan == "second" for result in compiled),
         "seal_error_over_bound": max(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from benchmarks.selftest import selftest_table
 from cipherpress.selftest.case import CaseResult
-from cipherpress.selftest.judging import by_family, wrongs
+from cipherpress.selftest.judging import summary
 
 GOOD = CaseResult(
     family="dense", seed=0, outcome="compiled", inputs=1000, largest_ratio=0.5, changed=3, promised=0.003,
@@ -17,24 +17,22 @@ def _table(*results: CaseResult) -> str:
         {
             "machine": {"cpu": "a processor", "load_average": 0.5, "date": "2026-01-02"},
             "command": "cipherpress bench selftest -o DIR --images 200",
-            "workers": 2,
-            "rows": by_family(results),
-            "cases": [result.as_json() for result in results],
-            "wrong": wrongs(results),
+            **summary(results),
         }
     )
 
 
 def test_a_good_family_has_a_row_and_nothing_below_the_note() -> None:
-    table = _table(GOOD, replace(GOOD, seed=1, seal_ratio=0.4, changed=0))
-    assert "| dense | 2 | 0 | 2,000 | 0 | 0.50 | 0.40 | 3 | 6.0 | 0.020 | 2 | 1000 |" in table
-    assert "2 networks, 2,000 encrypted inputs, 0 outside the bound" in table
+    table = _table(GOOD, replace(GOOD, seed=1, seal_plan="second", seal_inputs=100, seal_ratio=0.4, changed=0))
+    assert "| dense | 2 | 0 | 2,000 | 0 | 0.50 | 0.50 | 1 | 1 | 0.40 | 3 | 6.0 | 0.020 | 2 | 1000 |" in table
+    assert "2 networks, 2,000 inputs encrypted under the engine, 0 outside the bound of their bundle" in table
+    assert "100 inputs under SEAL" in table
     assert "- " not in table.split("selftest -o DIR")[1]
 
 
 def test_refusals_and_wrongs_are_listed() -> None:
     refused = CaseResult("dense", 1, "refused", "CompileError: too deep", seconds=1.0)
     table = _table(replace(GOOD, changed=None, promised=None, outside=3), refused)
-    assert "| dense | 1 | 1 | 1,000 | 3 | 0.50 |  |  |  | 0.020 |" in table
-    assert "- Refused: dense, seed 1: CompileError: too deep" in table
-    assert "- Wrong: 3 of 1000 inputs lie outside the bound of their bundle; 1 in 10,000 may" in table
+    assert "| dense | 1 | 1 | 1,000 | 3 | 0.50 | 0.50 | 0 | 0 |  |  |  | 0.020 |" in table
+    assert "- refused: dense, seed 1: CompileError: too deep" in table
+    assert "- wrong: 3 of 1000 inputs lie outside the bound of their bundle; 1 in 10,000 may" in table

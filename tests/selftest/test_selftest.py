@@ -54,10 +54,16 @@ def test_a_refusal_is_counted_but_not_wrong() -> None:
     [row] = by_family([GOOD, refused])
     assert row == {
         "family": "dense", "networks": 2, "compiled": 1, "refused": 1, "failed": 0, "inputs": 1000, "outside": 0,
-        "error_over_bound": 0.5, "seal_networks": 0, "seal_second_plans": 0, "seal_error_over_bound": None,
+        "error_over_bound": 0.5, "loosest_error_over_bound": 0.5, "seal_networks": 0, "seal_second_plans": 0,
+        "seal_error_over_bound": None,
         "changed": 3, "promised": 3.0, "score_lost": pytest.approx(0.02), "seconds": 2.0, "peak_mb": 1000.0,
     }  # fmt: skip
     assert refusals([GOOD, refused]) == ["dense, seed 1: CompileError: too deep"]
+
+
+def test_the_loosest_bound_of_a_family_is_shown() -> None:
+    [row] = by_family([GOOD, replace(GOOD, largest_ratio=0.02)])
+    assert (row["error_over_bound"], row["loosest_error_over_bound"]) == (0.5, 0.02)
 
 
 def test_plans_of_seal_are_counted_and_their_refusals_named() -> None:
