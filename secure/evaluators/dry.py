@@ -15,6 +15,8 @@ from secure.plan import Kind, Op, Plan, op_element
 
 #: Allowed relative difference of scales. They are products and quotients of floats; a larger difference is an error.
 SCALE_TOLERANCE = 1e-9
+#: The most ciphertexts that a plan may read. More is damage or an attack: these alone take gigabytes.
+MOST_INPUTS = 2**16
 
 
 @dataclass(frozen=True)
@@ -147,8 +149,8 @@ def dry_run(plan: Plan) -> DryRun:
 
 def _check_frame(plan: Plan) -> None:
     """Checks that need no walk: inputs, outputs, references, and fields that only some kinds of operations have."""
-    if plan.inputs < 1:
-        raise PlanError("input", f"the plan takes {plan.inputs} ciphertexts, at least one is needed")
+    if not 1 <= plan.inputs <= MOST_INPUTS:
+        raise PlanError("input", f"the plan takes {plan.inputs} ciphertexts; allowed: 1 to {MOST_INPUTS}")
     if not 1 <= plan.input_level <= plan.params.levels:
         raise PlanError("input", f"level {plan.input_level}; the parameters have 1 to {plan.params.levels}")
     if not (isfinite(plan.input_scale) and plan.input_scale > 0):

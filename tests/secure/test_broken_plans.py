@@ -14,6 +14,7 @@ from secure.bundle.specs import ServerSpec
 from secure.drafting.draft import Choice, Draft, Rescaling, StageScales, gather_evidence
 from secure.encoding import coefficients
 from secure.evaluators.clear import run_clear
+from secure.evaluators.dry import dry_run
 from secure.layout.packing import EMPTY, input_vectors
 from secure.params import make_params
 from secure.parties.client import Client
@@ -267,3 +268,10 @@ def test_a_clients_part_that_differs_from_the_plan_is_named(field, value):
     bundle = small_bundle()
     assert client_disagreement(bundle.client, bundle.server.plan) is None
     assert client_disagreement(replace(bundle.client, **{field: value}), bundle.server.plan) == field
+
+
+@pytest.mark.parametrize("inputs", [0, 2**16 + 1, 2**53 + 1])
+def test_a_plan_that_reads_no_ciphertext_or_too_many_is_refused(inputs):
+    plan = replace(small_bundle().server.plan, inputs=inputs)
+    with pytest.raises(PlanError, match=f"the plan takes {inputs} ciphertexts; allowed: 1 to 65536"):
+        dry_run(plan)
