@@ -89,7 +89,8 @@ def clear_batch_outputs(bundle: BatchBundle, rows: BatchRows | Images) -> Array:
     """The outputs of the plan in clear, (images, outputs)."""
     plan, found = bundle.server.plan, []
     for start in range(0, len(rows), BATCH):
-        flat = np.asarray(rows[start : start + BATCH], dtype=np.float64).reshape(-1, plan.inputs)
+        part = bundle.client.interface.features(rows[start : start + BATCH])
+        flat = np.asarray(part, dtype=np.float64).reshape(-1, plan.inputs)
         found.append(run_clear(plan, flat))
     return np.concatenate(found)
 
