@@ -140,8 +140,8 @@ def native_table(result: Mapping[str, Any]) -> str:
         f"median of the fastest tenth of {ONE_BY_ONE:,}, in batches medians over blocks. Scaled: on a machine where "
         f"TenSEAL's tutorial network takes {reference:,.0f} ms; here it took {min(tutorials):,.0f} to "
         f"{max(tutorials):,.0f} ms in the same run. Server: in latency mode a request's plan, from ciphertexts in "
-        "memory to ciphertexts in memory; in throughput from residues in memory to residues in memory. The client's times "
-        "include the front end. KB: of a request and its reply; in throughput of one image of a full block."
+        "memory to ciphertexts in memory; in throughput from residues in memory to residues in memory. The client's "
+        "times include the front end. KB: of a request and its reply; in throughput of one image of a full block."
     )
     return with_note(lines, note)
 
