@@ -110,7 +110,7 @@ def native(
         "history": [],
         "data": rows.name,
         "seed": seed,
-        "native": _record(options, taught, front, augment),
+        "native": {**_record(options, taught, front, augment), **_passes(options, len(clean.x_train))},
     }
     logger.info("native: %s %.4f -> %.4f", about["score"], about["score_before"], about["score_after"])
     say("trained", 1.0)
@@ -261,6 +261,12 @@ def _warnings(data: Dataset) -> dict[str, list[str]]:
     said = [f"data '{data.name}': {describe_outliers(data.outliers, len(data.x_train))}"]
     log_recorded(logger, said)
     return {"warnings": said}
+
+
+def _passes(options: Native, rows: int) -> dict[str, int]:
+    """The epochs and the batch size that were taken for so many rows."""
+    epochs, batch_size = options.passes(rows)
+    return {"epochs": epochs, "batch_size": batch_size}
 
 
 def _record(options: Native, taught: Lesson, front: Front, augment: bool) -> dict[str, Any]:

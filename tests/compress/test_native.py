@@ -44,6 +44,7 @@ def test_it_is_about_as_good_as_the_given_network(network, given, digits) -> Non
     assert about["score_after"] == np.mean(network.run(digits.x_test).argmax(axis=1) == digits.y_test)
     assert about["score_after"] >= about["score_before"] - 0.02
     assert about["native"]["learned_from"] == "labels" and about["test_images"] == len(digits.x_test)
+    assert about["native"]["epochs"] == 40 and about["native"]["batch_size"] == len(digits.x_train) // 16
 
 
 def test_it_is_linear_layers_of_codes_and_squares_behind_a_front_end(network, digits) -> None:
