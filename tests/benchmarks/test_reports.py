@@ -6,13 +6,22 @@ from types import ModuleType
 
 import pytest
 
-from benchmarks import blocks, calibrate_cpu_engine, calibrate_cpu_seal, calibrating, compression, compression_times
+from benchmarks import (
+    blocks,
+    calibrate_cpu_engine,
+    calibrate_cpu_seal,
+    calibrating,
+    compression,
+    compression_rates,
+    compression_times,
+)
 from benchmarks.compiling import compiling_table
 from benchmarks.costmodel import costmodel_table
 from benchmarks.costmodel_methods import methods_table
 from benchmarks.fhe_suite.suite import suite_table
 from benchmarks.fixed_plans import plans_table
 from benchmarks.joint import joint_table
+from benchmarks.native import native_table
 from benchmarks.noise import noise_table
 from benchmarks.objective import table as objective_table
 from benchmarks.report import has_row, read_result, table_head, table_row, with_note, write_result
@@ -27,12 +36,14 @@ from hwmodel.architecture_file import ARCHITECTURES
 RESULTS = Path(calibrating.__file__).parent / "results"
 TABLES = {
     "blocks": blocks.tables,
+    "compression-rates": compression_rates.table,
     "compression-times": compression_times.table,
     "compiling": compiling_table,
     "costmodel": costmodel_table,
     "costmodel-methods": methods_table,
     "fhe-suite": suite_table,
     "joint": joint_table,
+    "native": native_table,
     "noise": noise_table,
     "objective": objective_table,
     "peers": peers_table,
