@@ -55,23 +55,14 @@ def shared_generators(tree: ast.Module) -> set[str]:
         and ast.unparse(node.value.func) == "np.random.default_rng"
         for target in node.targets
     }
-    in_functions = {
-        found.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef)
-        and not any(ast.unparse(inner).endswith("bit_generator.state = START") for inner in ast.walk(tree))
-        for found in ast.walk(node)
-        if isinstance(found, ast.Name)
-    }
-    local = {
-        ast.unparse(target)
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef)
-        for node in ast.walk(function)
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-    }
-    return made & in_functions - local
+    if not made or "bit_generator.state = START" in ast.unparse(tree):
+        return set()
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    drawn, local = set(), set()
+    for node in (inner for function in functions for inner in ast.walk(function)):
+        if isinstance(node, ast.Name):
+            (local if isinstance(node.ctx, ast.Store) else drawn).add(node.id)
+    return made & drawn - local
 
 
 def test_no_test_draws_from_a_generator_that_others_have_moved_on() -> None:

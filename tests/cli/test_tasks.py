@@ -241,14 +241,14 @@ def test_press_refuses_a_layer_by_name_before_it_trains(tmp_path, name, layer):
     assert "training" not in done.stderr and "Traceback" not in done.stderr
 
 
-def test_compile_logs_what_few_rows_cannot_support(tmp_path, caplog) -> None:
+def test_press_logs_what_few_rows_cannot_support(tmp_path, caplog) -> None:
     rng = np.random.default_rng(5)
     factory, module = module_of(tmp_path, "series")
     x = rng.normal(size=(60, 2, 8)).astype(np.float32)
     np.savez(tmp_path / "data.npz", x=x, y=outputs(module, x).argmax(axis=1))
     done = press(tmp_path, factory, tmp_path / "data.npz")
     assert done.exit_code == 0, done.stderr
-    said = [record.getMessage() for record in caplog.records if record.name == "cipherpress.compiled"]
+    said = [record.getMessage() for record in caplog.records if record.name == "cipherpress.pressed"]
     assert len(said) == 1 and "rows cannot show less than" in said[0] and "give more test rows" in said[0]
 
 

@@ -77,7 +77,8 @@ def test_opq_and_a_setting_and_the_command_have_the_same_defaults():
     given, setting = inspect.signature(opq).parameters, Setting()
     options = {option.name: option for option in compress_command.params}
     assert given["sparsity"].default == setting.sparsity == 0.5
-    assert given["bits"].default == setting.bits == options["bits"].default == 5.0
+    assert given["bits"].default == setting.bits == 5.0
+    assert "[default: 5; by rate in a search]" in options["bits"].help
     assert options["sparsity"].help.endswith("[default: 0.5]")
 
 

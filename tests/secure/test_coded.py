@@ -161,7 +161,7 @@ def test_scales_beyond_every_ring_name_the_layer() -> None:
         nodes.append(polynomial(nodes[-1], [0.0], [0.0], [1.0]))
     program = lowered(Network(nodes=tuple(nodes)), 8)
     with pytest.raises(LevelBudgetError, match=f"layer '{nodes[6].name}': its integers have more bits"):
-        scaled(program, 2.0**15, 8)
+        scaled(program, 2.0**16, 8)
 
 
 @given(

@@ -150,6 +150,7 @@ def test_progress_is_told_inside_a_draft_and_inside_a_layout():
     assert steps == sorted(set(steps))  # each step further than the one before it
 
 
+@pytest.mark.slow
 def test_a_draft_that_is_given_up_would_not_have_been_precise_enough(monkeypatch):
     network = dense(64, 48, 3)
     images = np.random.default_rng(1).uniform(-1, 1, (256, 64))

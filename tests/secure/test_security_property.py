@@ -215,7 +215,7 @@ REFUSALS = {
     "one prime more": TOO_LARGE,
     "a larger prime": TOO_LARGE,
     "a larger special prime": TOO_LARGE,
-    "a smaller ring": "poly_modulus_degree: 2048 is not one of",
+    "a smaller ring": "bits at N=2048; 128-bit security allows 53",
     "an unknown ring": "poly_modulus_degree: 65536 is not one of",
     "a prime twice": "coeff_modulus: a prime occurs twice",
     "no prime": f"coeff_modulus: {SMALL.data_primes[0] + 2} is no prime of at most 60 bits",
