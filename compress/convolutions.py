@@ -33,16 +33,25 @@ def windows(x: Array, kernel: Shape, stride: Shape, padding: Shape, dilation: Sh
 def convolve(
     x: Array, weights: Array, bias: Array, *, stride: Shape, padding: Shape, dilation: Shape, groups: int
 ) -> Array:
-    """Cross-correlation, shape (batch, out, *out_spatial); bias (out,)."""
-    kernel = weights.shape[2:]
-    found = windows(x, kernel, stride, padding, dilation)
-    batch, channels = found.shape[:2]
-    out_spatial = found.shape[2 : 2 + len(kernel)]
-    taps = prod(kernel)
-    grouped = found.reshape((batch, groups, channels // groups, prod(out_spatial), taps))
-    filters = weights.reshape((groups, weights.shape[0] // groups, channels // groups, taps))
-    result = np.einsum("bgcpt,goct->bgop", grouped, filters, optimize=True)
-    result = result.reshape((batch, weights.shape[0], *out_spatial))
+    """Cross-correlation, shape (batch, out, *out_spatial); bias (out,).
+
+    Taps become rows of a matrix (im2col), written tap by tap: sliding windows would be read against the memory's order.
+    """
+    kernel, (batch, channels) = weights.shape[2:], x.shape[:2]
+    padded = np.pad(x, [(0, 0), (0, 0), *((pad, pad) for pad in padding)])
+    sizes = zip(padded.shape[2:], kernel, stride, dilation, strict=True)
+    out = [(size - d * (k - 1) - 1) // s + 1 for size, k, s, d in sizes]
+    grouped = padded.reshape((batch, groups, channels // groups, *padded.shape[2:]))
+    rows = np.empty((batch, groups, channels // groups, prod(kernel), *out))
+    for number, tap in enumerate(product(*map(range, kernel))):
+        reached = tuple(
+            slice(t * d, t * d + (n - 1) * s + 1, s) for t, d, n, s in zip(tap, dilation, out, stride, strict=True)
+        )
+        read: Index = (..., *reached)
+        rows[:, :, :, number] = grouped[read]
+    filters = weights.reshape((groups, weights.shape[0] // groups, -1))
+    result = filters @ rows.reshape((batch, groups, filters.shape[2], prod(out)))
+    result = result.reshape((batch, weights.shape[0], *out))
     return np.asarray(result + bias.reshape((-1,) + (1,) * len(kernel)))
 
 
