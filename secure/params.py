@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import accumulate, pairwise
 from math import log2, prod
 from types import MappingProxyType
 
@@ -29,6 +30,9 @@ MAX_PRIME_BITS = 60
 ENGINE_PRIME_BITS = 50
 MIN_PRIME_BITS = 20
 
+#: The most special primes, and the most data primes of one digit.
+MOST_SPECIAL_PRIMES, MOST_DIGIT_PRIMES = 3, 3
+
 #: The least log2 of the special prime over the largest data prime under SEAL. SEAL's digits are not centred, so their
 #: mean makes the same error in every rotation with one key. If the special prime is smaller, these errors no longer
 #: vanish beside the others, and in a chain of rotations they add up.
@@ -40,15 +44,20 @@ ERROR_STD = 3.2
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """A CKKS parameter set: ring degree N, data primes and the special prime.
+    """A CKKS parameter set: ring degree N, data primes and special primes.
 
     A ciphertext with all data primes is at level `levels`. A rescale removes the last data prime that is left, so the
-    first one stays longest. `special_prime` is None for a plan without key switches.
+    first one stays longest. special_prime: the one that SEAL knows; None for a plan without key switches.
+    more_special_primes: those that only the engine knows. digits: how many data primes each digit of a key switch has,
+    the first prime's digit first; empty: every digit has one. Several special primes or larger digits make hybrid key
+    switching (docs/engine.md).
     """
 
     poly_modulus_degree: int
     data_primes: tuple[int, ...]
     special_prime: int | None
+    more_special_primes: tuple[int, ...] = ()
+    digits: tuple[int, ...] = ()
 
     @property
     def slots(self) -> int:
@@ -60,9 +69,29 @@ class Params:
         return len(self.data_primes)
 
     @property
+    def special_primes(self) -> tuple[int, ...]:
+        """The special primes, whose product is P; none for a plan without key switches."""
+        return () if self.special_prime is None else (self.special_prime, *self.more_special_primes)
+
+    @property
     def all_primes(self) -> tuple[int, ...]:
-        """Every prime in SEAL's order: the special prime comes last."""
+        """Every prime: the data primes, then the special primes."""
+        return (*self.data_primes, *self.special_primes)
+
+    @property
+    def seal_primes(self) -> tuple[int, ...]:
+        """The primes of SEAL's context, in its order: the data primes, and one special prime last."""
         return self.data_primes if self.special_prime is None else (*self.data_primes, self.special_prime)
+
+    @property
+    def is_hybrid(self) -> bool:
+        """Whether key switches have several special primes, or digits of several primes. SEAL has neither."""
+        return bool(self.more_special_primes or self.digits)
+
+    def digits_at(self, level: int) -> tuple[range, ...]:
+        """The indices of the data primes of every digit of a value at this level. The last digit may be cut short."""
+        starts = [0, *accumulate(self.digits or (1,) * self.levels)]
+        return tuple(range(start, min(end, level)) for start, end in pairwise(starts) if start < level)
 
     @cached_property
     def log2_qp(self) -> float:
@@ -81,9 +110,11 @@ class Params:
 
     @property
     def fits_seal(self) -> bool:
-        """Whether SEAL's key switches stay precise: the special prime is more than SEAL_SPECIAL_MARGIN_BITS bits larger
-        than the data primes."""
-        return self.special_prime is None or log2(self.special_prime / max(self.data_primes)) > SEAL_SPECIAL_MARGIN_BITS
+        """Whether SEAL can switch these keys, and precisely: there is one special prime, more than
+        SEAL_SPECIAL_MARGIN_BITS bits larger than the data primes, and every digit has one prime."""
+        if self.special_prime is None or self.is_hybrid:
+            return not self.is_hybrid
+        return log2(self.special_prime / max(self.data_primes)) > SEAL_SPECIAL_MARGIN_BITS
 
     def log2_modulus(self, level: int) -> float:
         """log2 of the product of the first `level` data primes."""
@@ -93,8 +124,8 @@ class Params:
 def check_security(params: Params) -> None:
     """Refuse a modulus above the 2024 guideline or above SEAL's own table, and malformed prime chains.
 
-    The modulus is the exact product of all primes, the special prime among them. What SEAL checks does not count here:
-    SEAL sees its own context only, and a plan may run without one.
+    The modulus is the exact product of all primes, every special prime among them. What SEAL checks does not count
+    here: SEAL sees its own context only, which lacks all special primes but one. Its own table is for what it sees.
     Raises: InsecureParametersError.
     """
     degree = params.poly_modulus_degree
@@ -117,10 +148,10 @@ def check_security(params: Params) -> None:
             f"coeff_modulus: {log2(modulus):.1f} bits at N={degree}; 128-bit security allows {limit}; "
             "use a larger ring or fewer levels"
         )
-    if modulus.bit_length() > SEAL_LOG2_QP[degree]:
+    seen = prod(params.seal_primes)
+    if seen.bit_length() > SEAL_LOG2_QP[degree]:
         raise InsecureParametersError(
-            f"coeff_modulus: {log2(modulus):.1f} bits at N={degree}; SEAL refuses them; "
-            "use a larger ring or fewer levels"
+            f"coeff_modulus: {log2(seen):.1f} bits at N={degree}; SEAL refuses them; use a larger ring or fewer levels"
         )
     if len(set(primes)) != len(primes):
         raise InsecureParametersError("coeff_modulus: a prime occurs twice; every prime must be distinct")
@@ -129,6 +160,40 @@ def check_security(params: Params) -> None:
             raise InsecureParametersError(
                 f"coeff_modulus: {prime} is no prime of at most {MAX_PRIME_BITS} bits that is 1 modulo {2 * degree}"
             )
+    _check_switching(params)
+
+
+def _check_switching(params: Params) -> None:
+    """Refuse special primes and digits that no key switch has, and digits that the special primes cannot hold.
+
+    The noise of a key switch grows with digit over P. Above 1 it would grow faster than the digit (derived).
+    Raises: InsecureParametersError.
+    """
+    more, digits = params.more_special_primes, params.digits
+    if more and params.special_prime is None:
+        raise InsecureParametersError("more_special_primes: given without a special_prime; give that one first")
+    if len(more) >= MOST_SPECIAL_PRIMES:
+        raise InsecureParametersError(
+            f"more_special_primes: {len(more)} beside special_prime; allowed are {MOST_SPECIAL_PRIMES - 1} at most"
+        )
+    if not digits:
+        return
+    if params.special_prime is None:
+        raise InsecureParametersError("digits: given without a special_prime; a plan without key switches has none")
+    if not all(type(size) is int and 1 <= size <= MOST_DIGIT_PRIMES for size in digits) or max(digits) == 1:
+        raise InsecureParametersError(
+            f"digits: {digits}; every digit has 1 to {MOST_DIGIT_PRIMES} data primes, and one of them several; "
+            "leave the field out where all have one"
+        )
+    if sum(digits) != params.levels:
+        raise InsecureParametersError(f"digits: {digits} are not the {params.levels} data primes; cover every prime")
+    largest = max(prod(params.data_primes[place] for place in digit) for digit in params.digits_at(params.levels))
+    divisor = prod(params.special_primes)
+    if largest > divisor:
+        raise InsecureParametersError(
+            f"digits: the largest has {log2(largest):.1f} bits, the special primes have {log2(divisor):.1f}; "
+            "use smaller digits or more special primes"
+        )
 
 
 @lru_cache(maxsize=1 << 16)
@@ -172,13 +237,30 @@ def ntt_prime_below(bits: float, degree: int, taken: Iterable[int] = ()) -> int:
     )
 
 
-def make_params(degree: int, data_bits: Iterable[float], special_bits: float | None) -> Params:
+def make_params(
+    degree: int,
+    data_bits: Iterable[float],
+    special_bits: float | Sequence[float] | None,
+    digits: tuple[int, ...] = (),
+) -> Params:
     """Parameters with distinct NTT primes: for each wanted size in bits, in the order given, the largest that is left.
 
+    special_bits: of the special prime, or of every special prime. digits: see `Params`.
     Raises: InsecureParametersError when no prime of a size is left. It does not check security (`check_security`).
     """
     taken: list[int] = []
     for bits in data_bits:
         taken.append(ntt_prime_below(bits, degree, taken))
-    special = None if special_bits is None else ntt_prime_below(special_bits, degree, taken)
-    return Params(poly_modulus_degree=degree, data_primes=tuple(taken), special_prime=special)
+    data = tuple(taken)
+    if special_bits is None:
+        return Params(poly_modulus_degree=degree, data_primes=data, special_prime=None, digits=digits)
+    for bits in special_bits if isinstance(special_bits, Sequence) else (special_bits,):
+        taken.append(ntt_prime_below(bits, degree, taken))
+    special, *more = taken[len(data) :]
+    return Params(
+        poly_modulus_degree=degree,
+        data_primes=data,
+        special_prime=special,
+        more_special_primes=tuple(more),
+        digits=digits,
+    )

@@ -88,11 +88,32 @@ def stored(slots: NDArray[Any]) -> NDArray[np.float32] | NDArray[np.complex64]:
 
 @dataclass(frozen=True)
 class KeyManifest:
-    """The evaluation keys that a plan uses, and no others. galois_elements: of the Galois keys, in ascending order.
-    relinearize: whether it uses the relinearization key."""
+    """The evaluation keys that a plan uses, and no others.
+
+    galois_elements: of the Galois keys, in ascending order. relinearize: whether it uses the relinearization key.
+    galois_levels, relin_level: the highest level at which each key is used (0: not at all). A key is cut to the rows of
+    that level. Without levels the manifest asks for whole keys, as SEAL makes them.
+    """
 
     galois_elements: tuple[int, ...]
     relinearize: bool
+    galois_levels: tuple[int, ...] = ()
+    relin_level: int = 0
+
+    @property
+    def has_levels(self) -> bool:
+        """Whether it says at which levels its keys are used. A manifest without keys says all that there is to say."""
+        return len(self.galois_levels) == len(self.galois_elements) and (self.relin_level > 0) == self.relinearize
+
+    @property
+    def whole(self) -> KeyManifest:
+        """The same keys, without levels."""
+        return KeyManifest(self.galois_elements, self.relinearize)
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """The levels of all keys: that of the relinearization key first, where there is one."""
+        return (self.relin_level,) * self.relinearize + self.galois_levels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,10 +162,17 @@ class Plan:
 
     @cached_property
     def key_manifest(self) -> KeyManifest:
-        """The evaluation keys that the plan needs."""
-        moved = [op for op in self.ops if op.kind in MOVES]
-        elements = sorted({op_element(op, self.params.poly_modulus_degree) for op in moved})
-        return KeyManifest(tuple(elements), any(op.kind is Kind.RELINEARIZE for op in self.ops))
+        """The evaluation keys that the plan needs, with the levels at which it uses them."""
+        highest: dict[int, int] = {}
+        relin_level = 0
+        for op in self.ops:
+            if op.kind in MOVES:
+                element = op_element(op, self.params.poly_modulus_degree)
+                highest[element] = max(self.working_level(op), highest.get(element, 0))
+            elif op.kind is Kind.RELINEARIZE:
+                relin_level = max(self.working_level(op), relin_level)
+        elements = tuple(sorted(highest))
+        return KeyManifest(elements, relin_level > 0, tuple(highest[element] for element in elements), relin_level)
 
     def count(self, kind: Kind) -> int:
         """How many operations of that kind the plan has."""

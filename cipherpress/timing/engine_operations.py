@@ -66,12 +66,12 @@ def operations(ring: Ring, level: int) -> Iterator[tuple[Kind, Callable[[], obje
     moduli = np.stack([t.primes[rows], t.inverses[rows]], axis=1)
     digits, total = np.empty((level, level + 1, degree)), np.empty((2, level + 1, degree))
     result, squares, lower = np.empty_like(value), np.empty_like(product), np.empty((2, level - 1, degree))
-    scratch = np.empty((scratch_rows(level, threads=1), degree))
+    scratch = np.empty((scratch_rows(ring.params, threads=1), degree))
 
     def switched(source: Array) -> None:
         base_change.digits_of(ALONE, source[-1], digits, scratch, t)
         arithmetic.add_switched(
-            ALONE, total, True, digits, next(ring.keys), source[:-1], t.special, order, moduli, scratch
+            ALONE, total, True, digits, next(ring.keys), 1, source[:-1], t.special, order, moduli, scratch
         )
         base_change.divide(ALONE, total, True, result, scratch, t)
 

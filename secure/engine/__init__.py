@@ -6,7 +6,9 @@ modular.py       modular arithmetic in float64, as compiled kernels
 vectors.py       eight numbers as one value in kernels
 tables.py        roots of unity, inverses, and the order of residues
 transform.py     the number-theoretic transform and its inverse
+bases.py         groups of primes, and conversions from them to other primes
 base_change.py   digits and divisions, which need transforms
+grouped.py       the same for digits of several primes and for several special primes
 arithmetic.py    ciphertexts as arrays: sums, products, key switches
 residues.py      from SEAL's saved ciphertexts to residues, and back
 ring.py          the tables of a parameter set, and the keys of a client as residues

@@ -1,8 +1,9 @@
 """Operations on whole ciphertexts: arrays (parts, level, N) of residues in the engine's order. Compiled by numba.
 
-A key switch is SEAL's, with one special prime P. Its steps are separate here, so that rotations of one value share its
-digits (`base_change`; hoisting, Halevi and Shoup 2018) and sums of key switches share one division by P. Values that
-are not divided yet are "extended": (2, level + 1, N), with the row of P last.
+A key switch is SEAL's, or a hybrid one with several special primes, whose product is P. Its steps are separate here, so
+that rotations of one value share its digits (`base_change`, `grouped`; hoisting, Halevi and Shoup 2018) and sums of key
+switches share one division by P. Values that are not divided yet are "extended": (2, level + specials, N), with the
+rows of the special primes last.
 
 The caller owns the arrays for results. The rows or parts that a kernel works on are pieces that the threads of a team
 share. These parameters mean the same everywhere:
@@ -45,28 +46,29 @@ PIECE = 512
 
 @kernel
 def add_switched(
-    team: int, total: Array, fresh: bool, digits: Array, key: Array, carried: Array, factors: Array,
+    team: int, total: Array, fresh: bool, digits: Array, key: Array, specials: int, carried: Array, factors: Array,
     order: NDArray[np.uint32], moduli: Array, scratch: Array,
 ) -> None:  # fmt: skip
-    """total (2, level + 1, N) += (sum over digits of digit * key) + carried * factors, rotated.
+    """total (2, rows, N) += (sum over digits of digit * key) + carried * factors, rotated. rows: level + specials.
 
-    digits: (level, level + 1, N). key: (all levels, 2, all primes, N). carried: (parts, rows, N), the parts that are
-    rotated without a key switch. factors: (rows,), P modulo each prime, or ones if carried is extended. order: (N,),
-    the rotation, by which place j of a row gets what lies at order[j]. scratch: (2 * threads, N).
+    digits: (digits, rows, N). key: (digits or more, 2, rows or more, N), of this level or a higher one, with the rows
+    of the special primes last. carried: (parts, rows or fewer, N), the parts that are rotated without a key switch.
+    factors: (rows,), P modulo each prime, or ones if carried is extended. order: (N,), the rotation, by which place j
+    of a row gets what lies at order[j]. scratch: (2 * threads, N).
     """
     rows = 2 * digits.shape[1]
-    _switched_row(team, rows, (total, fresh, digits, key, carried, factors, order, moduli, scratch))
+    _switched_row(team, rows, (total, fresh, digits, key, specials, carried, factors, order, moduli, scratch))
 
 
 @shared
 @kernel
 def _switched_row(  # type: ignore[no-untyped-def]
-    piece, worker, total, fresh, digits, key, carried, factors, order, moduli, scratch
+    piece, worker, total, fresh, digits, key, specials, carried, factors, order, moduli, scratch
 ):
-    level, rows, degree = digits.shape
+    rows, degree = digits.shape[1:]
     row_sum, gathered = scratch[2 * worker], scratch[2 * worker + 1, : min(degree, PIECE)]
     part, row = piece // rows, piece % rows
-    which = row if row < level else key.shape[2] - 1
+    which = row if row < rows - specials else key.shape[2] - rows + row
     prime, inverse = moduli[row, 0], moduli[row, 1]
     _sum_of_products(digits, key, part, row, which, row_sum, prime, inverse)
     if part < carried.shape[0] and row < carried.shape[1]:
@@ -240,11 +242,11 @@ def scale(rows: Array, factors: Array, moduli: Array) -> None:
 
 
 @kernel
-def transformed(rows: Array, special: bool, t: Tables) -> None:
+def transformed(rows: Array, specials: int, t: Tables) -> None:
     """Transform the coefficients of a plaintext, (rows, N), in place.
 
-    Row i is taken modulo data prime i. special: whether the last row is taken modulo P.
+    Row i is taken modulo data prime i, the last `specials` rows modulo the special primes.
     """
     scratch = np.empty(rows.shape[1])
     for row in range(len(rows)):
-        forward(rows[row], scratch, len(t.primes) - 1 if special and row == len(rows) - 1 else row, t)
+        forward(rows[row], scratch, row if row < len(rows) - specials else len(t.primes) - len(rows) + row, t)

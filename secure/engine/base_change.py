@@ -1,9 +1,10 @@
 """The operations that need transforms: digits of a key switch, and divisions by primes. Compiled by numba.
 
-The digits are the residues modulo each data prime, as in SEAL, but centred. That makes their noise a quarter of that
-of SEAL's digits, which lie in [0, q). A team shares the rows as in `arithmetic`, which also derives the ranges of
-residues. Every kernel works in two steps: an inverse transform gives the coefficients, which are then reduced modulo
-other primes and transformed again.
+These are for one special prime and digits of one prime; `grouped` does the same for several. The digits are the
+residues modulo each data prime, as in SEAL, but centred. That makes their noise a quarter of that of SEAL's digits,
+which lie in [0, q). A team shares the rows as in `arithmetic`, which also derives the ranges of residues. Every kernel
+works in two steps: an inverse transform gives the coefficients, which are then reduced modulo other primes and
+transformed again.
 """
 
 from __future__ import annotations

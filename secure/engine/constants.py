@@ -30,7 +30,7 @@ class EngineConstants:
         self._kept: dict[tuple[int, Form], Array] = {}
         room, arena = cache_bytes, Arena()
         for done, (index, form) in enumerate(schedule.constants, start=1):
-            rows = plan.constants[index].level + (form is Form.EXTENDED)
+            rows = plan.constants[index].level + ring.bases.specials * (form is Form.EXTENDED)
             room -= rows * ring.degree * RESIDUE_BYTES
             if room < 0:
                 break
@@ -43,7 +43,7 @@ class EngineConstants:
         return self._kept.get((index, form))
 
     def encoded(self, index: int, form: Form) -> Array:
-        """Encode a constant: residues (level, N), or (level + 1, N) if the form is extended, with the row of P last.
+        """Encode a constant: residues (level, N), or (level + specials, N) if the form is extended.
 
         Raises: what numpy raises for slots of the wrong length; MemoryError.
         """

@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from secure.engine import arithmetic, base_change
+from secure.engine import arithmetic, base_change, grouped
 from secure.engine.addresses import indices_at, numbers_at
+from secure.engine.bases import Bases
 from secure.engine.compiled import inlined, kernel
 from secure.engine.program import MAX_ARRAYS, Instruction, Kernel
 from secure.engine.tables import Tables
@@ -30,11 +31,11 @@ def encoded(instructions: tuple[Instruction, ...]) -> NDArray[np.int64]:
     return code
 
 
-def compile_ahead(degree: int, tables: Tables) -> None:
+def compile_ahead(degree: int, tables: Tables, bases: Bases) -> None:
     """Compile `execute`, or load it from the disk, by running no instruction: the first request does not wait for
     it."""
     nothing = np.zeros((0, ARRAYS + MAX_ARRAYS), dtype=np.int64)
-    execute(0, nothing, 0, 0, np.zeros((0, ROWS + 1), dtype=np.int64), degree, np.zeros((0, degree)), tables)
+    execute(0, nothing, 0, 0, np.zeros((0, ROWS + 1), dtype=np.int64), degree, np.zeros((0, degree)), tables, bases)
 
 
 @inlined
@@ -52,7 +53,7 @@ def _moduli(places, place):  # type: ignore[no-untyped-def]
 @kernel
 def execute(
     team: int, code: NDArray[np.int64], first: int, end: int, places: NDArray[np.int64], degree: int,
-    scratch: NDArray[np.float64], t: Tables,
+    scratch: NDArray[np.float64], t: Tables, b: Bases,
 ) -> None:  # fmt: skip
     """Run instructions first to end - 1.
 
@@ -63,12 +64,12 @@ def execute(
         result = _residues(places, at[0], degree)
         source = _residues(places, at[1], degree)
         if which == Kernel.ADD_SWITCHED:
-            key = numbers_at(places[at[2], ADDRESS], (len(t.primes) - 1, 2, len(t.primes), degree))
+            key = numbers_at(places[at[2], ADDRESS], (places[at[2], PARTS], 2, places[at[2], ROWS], degree))
             carried = _residues(places, at[3], degree)[:-1]
             factors = numbers_at(places[at[4], ADDRESS], len(t.primes))
             order = indices_at(places[at[5], ADDRESS], degree)
-            moduli = _moduli(places, at[6])
-            arithmetic.add_switched(team, result, flag, source, key, carried, factors, order, moduli, scratch)
+            moduli, a = _moduli(places, at[6]), b.specials
+            arithmetic.add_switched(team, result, flag, source, key, a, carried, factors, order, moduli, scratch)
         elif which == Kernel.ADD_PRODUCT:
             constant = _residues(places, at[2], degree)[0]
             arithmetic.add_product(team, result, flag, source, constant, _moduli(places, at[3]))
@@ -87,7 +88,13 @@ def execute(
         elif which == Kernel.SQUARE:
             arithmetic.square(team, source, result, _moduli(places, at[2]))
         elif which == Kernel.TAKE_APART:
-            base_change.digits_of(team, source[-1], result, scratch, t)
+            if b.hybrid:
+                grouped.take_apart(team, source[-1], result, scratch, t, b)
+            else:
+                base_change.digits_of(team, source[-1], result, scratch, t)
+        elif b.hybrid and flag and which in (Kernel.DIVIDE, Kernel.DIVIDE_LAST_PART, Kernel.DIVIDE_JOINTLY):
+            value = source[-1:] if which == Kernel.DIVIDE_LAST_PART else source
+            grouped.divide_by_group(team, value, result, scratch, t, b)
         elif which == Kernel.DIVIDE:
             base_change.divide(team, source, flag, result, scratch, t)
         elif which == Kernel.DIVIDE_LAST_PART:

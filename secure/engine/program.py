@@ -13,6 +13,7 @@ from enum import IntEnum, StrEnum
 from typing import Any
 
 from secure.engine.schedule import Apply, Form, Offset, Product, Schedule, Sum, Summand, Term, Turn
+from secure.params import Params
 from secure.plan import Kind, Plan
 from secure.seal.context import MAX_PARTS
 
@@ -20,8 +21,8 @@ from secure.seal.context import MAX_PARTS
 class Kernel(IntEnum):
     """What an instruction does. The comments name its arrays, the result first.
 
-    The flag of an instruction means, for kernels that add: set the total instead of adding to it; for DIVIDE and
-    DIVIDE_LAST_PART: divide by the special prime instead of the last data prime.
+    The flag of an instruction means, for kernels that add: set the total instead of adding to it; for those that
+    divide: by P, the product of the special primes, instead of the last data prime.
     """
 
     ADD_SWITCHED = 0  # total, digits, key, source, factors, order, moduli
@@ -47,9 +48,9 @@ class Origin(StrEnum):
     WORKSPACE = "workspace"  # of a run; how many residues of the workspace lie before the array
     INPUT = "input"  # of the request; the number of the input
     CONSTANT = "constant"  # of the plan; (index into Plan.constants, form)
-    KEY = "key"  # of the client; the Galois element, None for the relinearization key
+    KEY = "key"  # of the client; the Galois element, None for the relinearization key; parts: its digits
     ORDER = "order"  # of the ring, as all below; the Galois element, None for a relinearization
-    MODULI = "moduli"  # (level, whether there is a row for P)
+    MODULI = "moduli"  # (level, whether there are rows for the special primes)
     FACTORS = "factors"  # True for ones, False for P modulo each prime
 
 
@@ -57,8 +58,8 @@ class Origin(StrEnum):
 class Place:
     """An array of a program.
 
-    parts, rows: its first dimensions. Ciphertexts are (parts, rows, N), constants (rows, N), moduli (rows, 2). The
-    shapes of keys, orders and factors follow from the ring, and parts and rows mean nothing there.
+    parts, rows: its first dimensions. Ciphertexts are (parts, rows, N), keys (parts, 2, rows, N), constants (rows, N),
+    moduli (rows, 2). The shapes of orders and factors follow from the ring, and parts and rows mean nothing there.
     """
 
     origin: Origin
@@ -92,13 +93,15 @@ class Program:
     outputs: tuple[int, ...]
 
 
-def scratch_rows(levels: int, threads: int) -> int:
+def scratch_rows(params: Params, threads: int) -> int:
     """Rows of scratch that are enough for every kernel.
 
     Digits need one row per level and one per thread; divisions need one per part and two per thread, or four per
-    thread if they divide by two primes at once.
+    thread if they divide by two primes at once. Hybrid ones need one per part and prime that they divide by.
     """
-    return max(levels + threads, MAX_PARTS + 2 * threads, 4 * threads)
+    needed = max(params.levels + threads, MAX_PARTS + 2 * threads, 4 * threads)
+    hybrid = 2 * (len(params.special_primes) + 1) + 2 * threads
+    return max(needed, hybrid) if params.is_hybrid else needed
 
 
 def assemble(plan: Plan, schedule: Schedule, threads: int) -> Program:
@@ -129,7 +132,9 @@ class _Assembler:
         self._numbers: dict[Place, int] = {}
         self._places: list[Place] = []
         self._free: dict[tuple[int, int], list[int]] = {}
-        self._scratch_rows = scratch_rows(plan.params.levels, threads)
+        self._specials = len(plan.params.special_primes)
+        self._keys = dict(zip(plan.key_manifest.galois_elements, plan.key_manifest.galois_levels, strict=True))
+        self._scratch_rows = scratch_rows(plan.params, threads)
         self._workspace = self._scratch_rows * self._degree
         self._instructions: list[Instruction] = []
         self._current = 0
@@ -151,7 +156,7 @@ class _Assembler:
         """Emit the calls of a sum and its division, if it has one."""
         level = self._plan.level_of(step.result)
         moduli = self._moduli(level, step.extended)
-        total = self._take(self._plan.parts_of(step.result), level + step.extended)
+        total = self._take(self._plan.parts_of(step.result), level + self._specials * step.extended)
         fresh = True
         for terms in step.calls:
             self._add(terms, total, fresh, moduli)
@@ -193,7 +198,7 @@ class _Assembler:
         # The sum needs P times the first part. An extended source holds just that: dividing it first would cost
         # transforms and add a rounding error.
         factors = self._number(Origin.FACTORS, source.extended)
-        key, order = self._number(Origin.KEY, turn.element), self._number(Origin.ORDER, turn.element)
+        key, order = self._key(turn.element), self._number(Origin.ORDER, turn.element)
         moduli = self._moduli(level, True)
         self._emit(Kernel.ADD_SWITCHED, total, source.digits, key, source.place, factors, order, moduli, flag=fresh)
         self._turns[turn.source] -= 1
@@ -203,7 +208,7 @@ class _Assembler:
 
     def _digits(self, source: _Value, level: int) -> int:
         """Emit the digits of a value's last part, which is divided by P first if the value is extended."""
-        digits = self._take(level, level + 1)
+        digits = self._take(len(self._plan.params.digits_at(level)), level + self._specials)
         if not source.extended:
             self._emit(Kernel.TAKE_APART, digits, source.place)
             return digits
@@ -213,12 +218,12 @@ class _Assembler:
         return digits
 
     def _divided(self, value: int, kernel: Kernel, *, parts: int | None = None, special: bool = True) -> int:
-        """Emit a division by P (special) or by the last data prime. Returns the place of the quotient.
+        """Emit a division by P (special), or by the last data prime. Returns the place of the quotient.
 
         parts: how many parts the quotient has; by default all of the value's.
         """
         shape = self._shape(value)
-        result = self._take(parts or shape[0], shape[1] - 1)
+        result = self._take(parts or shape[0], shape[1] - (self._specials if special else 1))
         self._emit(kernel, result, value, flag=special)
         return result
 
@@ -231,8 +236,8 @@ class _Assembler:
             result = self._take(3, rows)
             self._emit(Kernel.SQUARE, result, source, self._moduli(rows, False))
         elif kind is Kind.RESCALE and step.joined:
-            result = self._take(parts, rows - 2)
-            self._emit(Kernel.DIVIDE_JOINTLY, result, source)
+            result = self._take(parts, rows - 1 - self._specials)
+            self._emit(Kernel.DIVIDE_JOINTLY, result, source, flag=True)
         elif kind is Kind.RESCALE:
             result = self._divided(source, Kernel.DIVIDE, special=False)
         else:
@@ -266,11 +271,16 @@ class _Assembler:
         return self._places[place].parts, self._places[place].rows
 
     def _constant(self, index: int, form: Form) -> int:
-        rows = self._plan.constants[index].level + (form is Form.EXTENDED)
+        rows = self._plan.constants[index].level + self._specials * (form is Form.EXTENDED)
         return self._number(Origin.CONSTANT, (index, form), 1, rows)
 
     def _moduli(self, level: int, extended: bool) -> int:
-        return self._number(Origin.MODULI, (level, extended), 1, level + extended)
+        return self._number(Origin.MODULI, (level, extended), 1, level + self._specials * extended)
+
+    def _key(self, element: int | None) -> int:
+        """The place of a key, which is cut to the highest level at which the plan uses it."""
+        level = self._plan.key_manifest.relin_level if element is None else self._keys[element]
+        return self._number(Origin.KEY, element, len(self._plan.params.digits_at(level)), level + self._specials)
 
     def _number(self, origin: Origin, which: Hashable, parts: int = 1, rows: int = 1) -> int:
         """The index of a place, which is added to the places if it is new."""

@@ -58,7 +58,7 @@ class Runner:
         self._table = np.array([_table_row(place, array) for place, array in rows], dtype=np.int64)
         self._workspace = np.array([place.origin is Origin.WORKSPACE for place in places])
         self._inputs = {number: place.which for number, place in enumerate(places) if place.origin is Origin.INPUT}
-        compile_ahead(resources.ring.degree, resources.ring.tables)
+        compile_ahead(resources.ring.degree, resources.ring.tables, resources.ring.bases)
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """The plan's outputs, as new arrays. Inputs (2, level, N) are only read.
@@ -83,14 +83,14 @@ class Runner:
             workspaces.give(workspace)
 
     def _execute(self, table: NDArray[np.int64], workspace: Array) -> None:
-        degree, tables = self._r.ring.degree, self._r.ring.tables
+        degree, tables, bases = self._r.ring.degree, self._r.ring.tables, self._r.ring.bases
         scratch = workspace[: self._r.program.scratch_rows * degree].reshape(-1, degree)
         with self._r.team.gathered() as team:
             for stretch in self._stretches:
                 held = [self._encoded(number, stretch.first) for number in stretch.missing]
                 for number, rows in zip(stretch.missing, held, strict=True):
                     table[number, ADDRESS] = rows.ctypes.data
-                execute(team, self._code, stretch.first, stretch.end, table, degree, scratch, tables)
+                execute(team, self._code, stretch.first, stretch.end, table, degree, scratch, tables, bases)
 
     def _encoded(self, number: int, instruction: int) -> Array:
         """Encode a constant that is not kept."""

@@ -1,8 +1,9 @@
 """How the engine runs a plan: as sums, each added up in one total. Pure.
 
 If the only reader of an operation's result is an addition, the operation becomes a term of that addition's sum. A sum
-that contains key switches is "extended": it has a row modulo the special prime P and still has to be divided by P
-(Halevi and Shoup 2018; Bossuat and others 2021, "double hoisting"). When it is divided depends on its readers:
+that contains key switches is "extended": it has rows modulo the special primes and still has to be divided by their
+product P (Halevi and Shoup 2018; Bossuat and others 2021, "double hoisting"). When it is divided depends on what reads
+it:
 
     rotations and conjugations : decompose the second part into digits, so only that part is divided; the first part is
                                  rotated as it is
@@ -131,12 +132,13 @@ class Schedule:
     constants: tuple[tuple[int, Form], ...]
 
 
-def division_passes(level: int, degree: int, parts: int) -> float:
-    """Work of dividing `parts` parts of an extended value by P, in products of one limb; a transform is log2(N)."""
-    return parts * ((level + 1) * log2(degree) + 2 * level)
+def division_passes(level: int, degree: int, parts: int, specials: int = 1) -> float:
+    """Work of dividing `parts` parts of an extended value by the special primes, in products of one limb; a transform
+    is log2(N)."""
+    return parts * ((level + specials) * log2(degree) + 2 * level * specials)
 
 
-#: Work that the row of P adds to the product of two parts with a constant, in products of one limb.
+#: Work that the row of a special prime adds to the product of two parts with a constant, in products of one limb.
 EXTENDED_PRODUCT_PASSES = 2.0
 
 
@@ -151,6 +153,7 @@ class _Scheduler:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        self._specials = len(plan.params.special_primes)
         self._readers: dict[int, list[Kind]] = {}
         for op in plan.ops:
             for arg in op.args:
@@ -244,7 +247,7 @@ class _Scheduler:
             products = sum(len(sums_of[value]) for value in values)
             saved = sum(self._division_passes(value) for value in values)
             added = sum(self._division_passes(root) for root in sums if root not in switched)
-            if saved > added + EXTENDED_PRODUCT_PASSES * products:
+            if saved > added + EXTENDED_PRODUCT_PASSES * self._specials * products:
                 kept |= values
         return kept
 
@@ -254,10 +257,12 @@ class _Scheduler:
         kinds = self._readers.get(value, ())
         level, degree = self._plan.level_of(value), self._plan.params.poly_modulus_degree
         if value in self._divided:
-            return division_passes(level, degree, 2)
-        if any(kind in MOVES for kind in kinds):
-            return division_passes(level, degree, 1)
-        return division_passes(level, degree, 0 if all(kind in ADDS for kind in kinds) else 2)
+            parts = 2
+        elif any(kind in MOVES for kind in kinds):
+            parts = 1
+        else:
+            parts = 0 if all(kind in ADDS for kind in kinds) else 2
+        return division_passes(level, degree, parts, self._specials)
 
     def _sum(self, root: int, extended: set[int]) -> Sum:
         """The sum with this id, its terms sorted and in their forms. extended: earlier values that are extended."""

@@ -8,6 +8,7 @@ engine.
 
 from __future__ import annotations
 
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -29,8 +30,7 @@ ROOTS, LATE_ROOTS, INVERSE_ROOTS, INVERSE_LATE_ROOTS = 0, 2, 4, 6
 
 
 class Tables(NamedTuple):
-    """Tables by prime, in SEAL's order, with the special prime last. Few arrays, since every call of a kernel unpacks
-    each.
+    """Tables by prime: the data primes, then the special primes. Few arrays, since every call of a kernel unpacks each.
 
     twiddles: (8, primes, N). prime_inverse: (primes, primes), [j, k] is the inverse of prime k modulo prime j. special:
     (primes,), P modulo each prime.
@@ -58,7 +58,7 @@ def make_tables(params: Params) -> Tables:
                 "run the bundle with the seal backend, or compile it again"
             )
     columns = transform_columns(degree)
-    special = primes[-1]
+    special = prod(params.special_primes)
     arena = Arena()
     by_prime = [_prime_roots(prime, degree, columns) for prime in primes]
     return Tables(
@@ -66,9 +66,9 @@ def make_tables(params: Params) -> Tables:
         np.array(primes, dtype=np.float64),
         1.0 / np.array(primes, dtype=np.float64),
         arena.copy(np.stack([np.stack(arrays) for arrays in zip(*by_prime, strict=True)])),
-        np.array([_centred(pow(degree, -1, p), p) for p in primes], dtype=np.float64),
-        np.array([[_centred(pow(k, -1, p), p) if k != p else 0 for k in primes] for p in primes], dtype=np.float64),
-        np.array([_centred(special % p, p) for p in primes], dtype=np.float64),
+        np.array([centred(pow(degree, -1, p), p) for p in primes], dtype=np.float64),
+        np.array([[centred(pow(k, -1, p), p) if k != p else 0 for k in primes] for p in primes], dtype=np.float64),
+        np.array([centred(special % p, p) for p in primes], dtype=np.float64),
     )
 
 
@@ -126,7 +126,7 @@ def _prime_roots(prime: int, degree: int, columns: int) -> tuple[Array, ...]:
         powers = [1] * degree
         for exponent in range(1, degree):
             powers[exponent] = powers[exponent - 1] * base % prime
-        early = [_centred(powers[place], prime) for place in bit_reversed(degree)]
+        early = [centred(powers[place], prime) for place in bit_reversed(degree)]
         rows = degree // columns
         late = [0] * degree
         groups = 1
@@ -141,5 +141,6 @@ def _prime_roots(prime: int, degree: int, columns: int) -> tuple[Array, ...]:
     return tuple(result)
 
 
-def _centred(residue: int, prime: int) -> int:
+def centred(residue: int, prime: int) -> int:
+    """The residue, given in [0, prime), that is nearest to 0."""
     return residue - prime if residue > prime // 2 else residue

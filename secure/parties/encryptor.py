@@ -146,7 +146,7 @@ def hide(rows, errors, random, secret, order, hidden, scratch, t):  # type: igno
 def _secret_rows(ring: Ring, key: SecretKey, order: NDArray[np.int64], primes: Array) -> Array:
     """(primes, N): the secret key's residues modulo the first primes, centred, in the engine's order."""
     params = ring.params
-    words = key_words(to_bytes(key.native(ring)), len(params.all_primes), params.poly_modulus_degree)
+    words = key_words(to_bytes(key.native(ring)), len(params.seal_primes), params.poly_modulus_degree)
     rows = np.empty((len(primes), len(order)))
     centre(words[: len(primes)], order, primes, rows)
     return rows

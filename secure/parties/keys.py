@@ -97,7 +97,7 @@ class SecretKey:
         Raises: InsecureParametersError, FormatError.
         """
         check_ring(ring)
-        size_bytes = len(ring.params.all_primes) * ring.params.poly_modulus_degree * RESIDUE_BYTES
+        size_bytes = len(ring.params.seal_primes) * ring.params.poly_modulus_degree * RESIDUE_BYTES
         return from_bytes(seal.SecretKey(), ring, self._content(), "secret key", size_bytes)
 
 

@@ -32,7 +32,7 @@ class Ring:
 
 
 def make_ring(params: Params) -> Ring:
-    """A context for parameters that pass our security table and SEAL's.
+    """A context for parameters that pass our security table and SEAL's. It has one special prime at most.
 
     Raises: InsecureParametersError, BackendError.
     """
@@ -44,7 +44,7 @@ def make_ring(params: Params) -> Ring:
         )
     native = seal.EncryptionParameters(seal.SCHEME_TYPE.CKKS)
     native.set_poly_modulus_degree(params.poly_modulus_degree)
-    native.set_coeff_modulus([seal.Modulus(prime) for prime in params.all_primes])
+    native.set_coeff_modulus([seal.Modulus(prime) for prime in params.seal_primes])
     context = seal.SEALContext(native, True, seal.SEC_LEVEL_TYPE.TC128)
     if not context.parameters_set():
         raise InsecureParametersError(
@@ -71,7 +71,7 @@ def check_ring(ring: Ring) -> None:
     check_security(ring.params)
     native = ring.context.key_context_data().parms()
     held = (native.poly_modulus_degree(), *(modulus.value() for modulus in native.coeff_modulus()))
-    if held != (ring.params.poly_modulus_degree, *ring.params.all_primes):
+    if held != (ring.params.poly_modulus_degree, *ring.params.seal_primes):
         raise InsecureParametersError("coeff_modulus: SEAL's context has other moduli than the parameters state")
 
 

@@ -45,7 +45,7 @@ def galois_index(element: int) -> int:
 def key_bytes(ring: Ring) -> int:
     """Bytes of one key in memory: two polynomials over all primes for every data prime."""
     params = ring.params
-    return params.levels * 2 * len(params.all_primes) * params.poly_modulus_degree * RESIDUE_BYTES
+    return params.levels * 2 * len(params.seal_primes) * params.poly_modulus_degree * RESIDUE_BYTES
 
 
 def split_keys(content: bytes, ring: Ring, indices: Sequence[int], name: str) -> Iterator[bytes]:
@@ -149,7 +149,7 @@ def _one_key(reader: _Reader, ring: Ring, parms_id: bytes, digits: int, index: i
 
 def _digit(reader: _Reader, ring: Ring, parms_id: bytes, where: str) -> bytes:
     """One digit, its fields checked; SEAL checks the residues."""
-    primes, degree, name = len(ring.params.all_primes), ring.params.poly_modulus_degree, reader.name
+    primes, degree, name = len(ring.params.seal_primes), ring.params.poly_modulus_degree, reader.name
     head = reader.take(HEADER.size)
     magic, header_bytes, _, _, compression, _, total = HEADER.unpack(head)
     half = primes * degree

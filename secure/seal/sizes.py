@@ -30,7 +30,7 @@ def ciphertext_bytes(params: Params, level: int, *, seeded: bool) -> float:
 
 def relin_keys_bytes(params: Params) -> float:
     """The seeded relinearization key: a polynomial modulo every prime for every data prime."""
-    return params.levels * (_polynomial_bytes(params, params.all_primes) + HEADER_BYTES)
+    return params.levels * (_polynomial_bytes(params, params.seal_primes) + HEADER_BYTES)
 
 
 def galois_keys_bytes(params: Params, rotations: int) -> float:
@@ -46,7 +46,7 @@ def evaluation_keys_bytes(params: Params, rotations: int, *, relinearizes: bool)
 def keys_memory_bytes(params: Params, rotations: int, *, relinearizes: bool) -> int:
     """What a client's keys take in memory while they are made: two polynomials modulo every prime for every data prime,
     eight bytes a residue, for each key."""
-    one_key = params.levels * 2 * len(params.all_primes) * params.poly_modulus_degree * RESIDUE_BYTES
+    one_key = params.levels * 2 * len(params.seal_primes) * params.poly_modulus_degree * RESIDUE_BYTES
     return (rotations + relinearizes) * one_key
 
 

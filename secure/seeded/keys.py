@@ -37,7 +37,7 @@ def read_key(ring: Ring, order: NDArray[np.int64], content: bytes) -> Array | No
     content: SEAL's bytes of a key, uncompressed, whose fields `split_keys` has checked. order: SEAL's index of each
     place of the engine. None for bytes that only SEAL can judge, such as a residue that is not below its prime.
     """
-    primes, degree, digits = ring.params.all_primes, ring.params.poly_modulus_degree, ring.params.levels
+    primes, degree, digits = ring.params.seal_primes, ring.params.poly_modulus_degree, ring.params.levels
     moduli, parms_id = np.array(primes, dtype=np.float64), ring.context.key_parms_id()
     size_bytes = HEADER.size + seeded_size(len(primes), degree)
     if len(content) != _KEY.size + digits * size_bytes:

@@ -272,4 +272,4 @@ def test_keys_of_other_digits_are_refused():
     ring = EngineRing(party.ring)
     digits = party.keys.galois.key(plan.key_manifest.galois_elements[0])
     with pytest.raises(BackendError, match="make keys again"):
-        key_rows(ring, digits[:1])
+        key_rows(ring, digits[:1], plan.key_manifest.galois_levels[0])

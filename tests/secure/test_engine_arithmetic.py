@@ -173,7 +173,7 @@ def test_switched_digits_at_the_extremes_are_exact(bits):
     exact[0, :level] += carried[0].astype(np.int64).astype(object) * int(primes[-1])
     for fresh in (True, False):
         scratch = np.empty((2, degree))
-        add_switched(ALONE, total, fresh, digits, key, carried, tables.special, order, moduli, scratch)
+        add_switched(ALONE, total, fresh, digits, key, 1, carried, tables.special, order, moduli, scratch)
     difference = total.astype(np.int64).astype(object) - 2 * exact[..., order]
     assert ((difference % primes[rows][:, None]) == 0).all()
     assert (np.abs(total) < 0.9 * moduli[:, :1]).all()

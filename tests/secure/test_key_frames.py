@@ -156,7 +156,7 @@ def test_a_key_of_primes_of_any_size_is_read_as_seal_reads_it(bits):
     (content,) = split_keys(item, ring, (0,), "key")
     loaded = from_bytes(seal.RelinKeys(), ring, content, "key", len(content))
     engine = EngineRing(ring)
-    assert np.array_equal(read_key(ring, engine.order, content), key_rows(engine, loaded.key(2)))
+    assert np.array_equal(read_key(ring, engine.order, content), key_rows(engine, loaded.key(2), 3))
 
 
 READ_BY_SEAL = {
