@@ -9,6 +9,7 @@ pressed.py    press: compress, convert and compile in one call
 targeted.py   press_for: the search for a network that meets a target
 saved.py      save and load: every artifact by its folder
 commands/     the command line, one file per topic
+detection/    which of many overlapping boxes stay
 selftest/     random networks of many families, held against every promise
 timing/       what the kernels of this machine take
 zoo/          data sets and reference networks
@@ -21,6 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__ loads each name when it is first used
     from cipherpress.compiled import compile as compile
+    from cipherpress.detection.anchors import Anchors as Anchors
+    from cipherpress.detection.greedy import greedy_nms as greedy_nms
+    from cipherpress.detection.psrr import maxpool_nms as maxpool_nms
+    from cipherpress.detection.psrr import psrr_nms as psrr_nms
     from cipherpress.parties import Client as Client
     from cipherpress.parties import Server as Server
     from cipherpress.pressed import press as press
@@ -112,6 +117,9 @@ __version__ = "0.1.0"
 #: Every public name, by the module that defines it.
 _DEFINED_IN = {
     "cipherpress.compiled": ("compile",),
+    "cipherpress.detection.anchors": ("Anchors",),
+    "cipherpress.detection.greedy": ("greedy_nms",),
+    "cipherpress.detection.psrr": ("maxpool_nms", "psrr_nms"),
     "cipherpress.parties": ("Client", "Server"),
     "cipherpress.pressed": ("press",),
     "cipherpress.saved": ("artifact_kind", "load", "save"),

@@ -26,7 +26,8 @@ ORDERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("", "stages"),
         ("layout", "evaluators", "seal", "coded"),
         ("engine", "bundle"),
-        ("seeded", "residues"),
+        ("draws",),
+        ("seeded", "residues", "switching"),
         ("kernels", "parties", "drafting"),
         ("bounds", "streams"),
         ("passes",),
@@ -34,7 +35,7 @@ ORDERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("verify",),
     ),
     "hwmodel": (("",),),
-    "cipherpress": (("timing", "zoo"), ("",), ("selftest",), ("commands",)),
+    "cipherpress": (("detection",), ("timing", "zoo"), ("",), ("selftest",), ("commands",)),
 }
 #: Arrows between rooms of the same line.
 WITHIN_A_LINE = {
@@ -62,6 +63,7 @@ TAKES: Mapping[str, frozenset[str]] = {
             "secure.residues.times",
         }
     ),
+    "cipherpress.detection": frozenset({"compress"}),
     "cipherpress.zoo": frozenset(
         {
             "compress",
@@ -86,7 +88,12 @@ TAKES: Mapping[str, frozenset[str]] = {
         }
     ),
 }
-HEAVY_OF_TAKERS = {"secure": {"torch", "torchvision"}, "hwmodel": {"torch", "tenseal"}, "cipherpress.timing": {"torch"}}
+HEAVY_OF_TAKERS = {
+    "secure": {"torch", "torchvision"},
+    "hwmodel": {"torch", "tenseal"},
+    "cipherpress.timing": {"torch"},
+    "cipherpress.detection": {"torch", "torchvision", "tenseal"},
+}
 
 
 def _rooms() -> list[str]:
