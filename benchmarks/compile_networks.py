@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from compress.network import (
     Add,
+    Affine,
     AvgPool,
     Conv,
     Dense,
@@ -34,6 +35,8 @@ Array = NDArray[np.float64]
 COEFFICIENTS = np.array([[0.0], [0.8], [0.15]])
 #: The root mean square of every affine value, about.
 VALUE_RMS = 0.7
+#: The activation of residual networks of twenty layers: with larger squares, skips would make an unusual input explode.
+DEEP_COEFFICIENTS = np.array([[0.0], [0.8], [0.05]])
 
 
 class NetworkBuilder:
@@ -63,24 +66,25 @@ class NetworkBuilder:
 
         return self._scaled(layer, (rows, self._nodes[-1].size))
 
-    def conv(self, channels: int, kernel: int, *, stride: int = 1) -> NetworkBuilder:
-        """A convolution, padded so that a stride of 1 keeps the size."""
-        before = self._nodes[-1].shape
+    def conv(self, channels: int, kernel: int, *, stride: int = 1, source: str | None = None) -> NetworkBuilder:
+        """A convolution of the newest value or of `source`, padded so that a stride of 1 keeps the size."""
+        read = source or self.last
+        before = next(node.shape for node in self._nodes if node.name == read)
         rank, padding = len(before) - 1, kernel // 2
         sizes = tuple((size + 2 * padding - kernel) // stride + 1 for size in before[1:])
-        name, source = f"conv{len(self._nodes)}", (self.last,)
+        name, reads = f"conv{len(self._nodes)}", (read,)
 
         def layer(weights: Weights) -> Node:
             return Conv(
-                name=name, inputs=source, shape=(channels, *sizes), weights=weights, bias=np.zeros(channels),
+                name=name, inputs=reads, shape=(channels, *sizes), weights=weights, bias=np.zeros(channels),
                 stride=(stride,) * rank, padding=(padding,) * rank, dilation=(1,) * rank, groups=1,
             )  # fmt: skip
 
         return self._scaled(layer, (channels, before[0], *(kernel,) * rank))
 
-    def activation(self) -> NetworkBuilder:
+    def activation(self, coefficients: Array = COEFFICIENTS) -> NetworkBuilder:
         name, shape = f"square{len(self._nodes)}", self._nodes[-1].shape
-        self._nodes.append(Polynomial(name=name, inputs=(self.last,), shape=shape, coefficients=COEFFICIENTS))
+        self._nodes.append(Polynomial(name=name, inputs=(self.last,), shape=shape, coefficients=coefficients))
         return self
 
     def pool(self, window: int) -> NetworkBuilder:
@@ -103,6 +107,18 @@ class NetworkBuilder:
         """The newest value plus that of another node."""
         name, shape = f"add{len(self._nodes)}", self._nodes[-1].shape
         self._nodes.append(Add(name=name, inputs=(self.last, other), shape=shape))
+        return self
+
+    def normalised(self) -> NetworkBuilder:
+        """The newest value with the same mean and root mean square in every channel, as batch normalization gives."""
+        name, shape = f"norm{len(self._nodes)}", self._nodes[-1].shape
+        found = self.network().run_all(self._images)[self.last]
+        axes = (0, *range(2, found.ndim))
+        mean, size = found.mean(axis=axes), np.maximum(found.std(axis=axes), 1e-6)
+        place = (-1, *(1,) * (len(shape) - 1))
+        scale = (VALUE_RMS / size).reshape(place)
+        shift = scale * -mean.reshape(place)
+        self._nodes.append(Affine(name=name, inputs=(self.last,), shape=shape, scale=scale, shift=shift))
         return self
 
     def gated(self) -> NetworkBuilder:
@@ -138,6 +154,29 @@ def residual(blocks: int, channels: int, size: int, outputs: int = 10, *, plain_
         if not plain_sums:
             builder.activation()
     return builder.pool(size // 4).dense(outputs).network()
+
+
+def residual_stages(
+    blocks: tuple[int, ...], channels: int, size: int, *, inputs: int = 1, outputs: int = 10, seed: int = 0
+) -> Network:
+    """A residual network of the kind of ResNet-20: a stem, stages of so many blocks, average pooling, a dense layer.
+
+    Every stage after the first halves the size and doubles the channels; the skip of its first block is a convolution
+    of 1x1. The network has 1 + 2 * (all blocks) squarings: blocks (3, 3, 3) with 16 channels of 32 make ResNet-20.
+    """
+    builder = NetworkBuilder((inputs, size, size), seed).conv(channels, 3).activation(DEEP_COEFFICIENTS)
+    for number, count in enumerate(blocks):
+        for block in range(count):
+            skip, stride = builder.last, 2 if number and not block else 1
+            builder.conv(channels << number, 3, stride=stride).normalised().activation(DEEP_COEFFICIENTS).conv(
+                channels << number, 3
+            )
+            if stride > 1:
+                body = builder.last
+                builder.conv(channels << number, 1, stride=stride, source=skip)
+                skip = body
+            builder.add(skip).normalised().activation(DEEP_COEFFICIENTS)
+    return builder.pool(size >> (len(blocks) - 1)).dense(outputs).network()
 
 
 def gated_skip(channels: int, size: int, outputs: int = 10) -> Network:

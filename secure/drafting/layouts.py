@@ -5,13 +5,14 @@
     blocks   a convolution of a value in blocks gives blocks; where pooling follows, the positions of a window go into
              different quarters
     raster   any other stage with positions puts its result on the input's raster, one channel per block
+    multiplexed  a convolution of values on the raster may fill the gaps that strides leave with other channels
 
 The client may send the input in any layout. `Choice.planes` says whether a slot carries one feature or two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -23,6 +24,7 @@ from secure.drafting.draft import Draft
 from secure.layout.block_tables import block_table, shifted_weights
 from secure.layout.blocks import Blocks, PositionPlaces, compact_places, pooled_columns, pooling_window
 from secure.layout.diagonals import DiagonalTable, folded_by_client, folded_table, placed_table
+from secure.layout.multiplexed import Multiplexed
 from secure.layout.packing import (
     EMPTY,
     SlotMap,
@@ -35,29 +37,38 @@ from secure.layout.packing import (
     replicated_grid_map,
 )
 from secure.layout.taps import Taps, stage_taps, straight_tap_blocks, tap_blocks
+from secure.layout.window_tables import window_table
 from secure.stages.stages import Grid, Stage
 
 #: On the raster, an input of at most this many channels is sent with one channel per ciphertext, repeated in every
 #: block.
 MAX_REPEATED_CHANNELS = 3
 
+#: A network with skips and more multiply-adds than this is laid out multiplexed alone. The other layouts are made entry
+#: by entry, and no other keeps positions where values are added up.
+MOST_ENTRIES = 1_500_000
+
 
 @dataclass(frozen=True)
 class Placed:
-    """One layout of a stage: a description for people, its diagonals, and the blocks of its result if it has blocks."""
+    """One layout of a stage: a description for people, its diagonals, and where its result lies if it is in blocks or
+    multiplexed."""
 
     layout: str
     table: DiagonalTable
     blocks: Blocks | None = None
+    multiplexed: Multiplexed | None = None
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a value that a stage reads lies: its slot map, its blocks if it has blocks, the grid of its positions."""
+    """Where a value that a stage reads lies: its slot map, the grid of its positions, and whether it is in blocks or
+    multiplexed."""
 
     slot_map: SlotMap
     blocks: Blocks | None = None
     grid: Grid | None = None
+    multiplexed: Multiplexed | None = None
 
 
 def first_layouts(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
@@ -70,9 +81,15 @@ def first_layouts(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
     if first.grid is None or not fits_raster(raster, slots):
         yield from _dense_inputs(draft)
         return
+    large = is_large(draft.stages)
+    if draft.choice.planes == 1 and (large or adds_up(draft.stages)):
+        input_ = Multiplexed(_input_grid(first.grid), raster, slots)
+        for placed in _multiplexed(draft, 0, {0: Source(input_.slot_map, multiplexed=input_)}):
+            yield input_.slot_map, placed
+    if large:
+        return
     if draft.choice.planes == 1:
-        origin = first.grid.origin
-        grid = Grid(origin[0], origin[1:], (1,) * len(origin[1:]), origin)
+        grid = _input_grid(first.grid)
         repeated = grid.channels <= MAX_REPEATED_CHANNELS
         maps = [replicated_grid_map] * repeated
         if not repeated or draft.round_trip:  # fewer ciphertexts, and more diagonals
@@ -82,6 +99,21 @@ def first_layouts(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
             words = f"on the raster, {len(source)} ciphertexts"
             yield source, Placed(words, placed_table(first.maps, {0: source}, grid_map(first.grid, raster, slots)))
     yield from _tap_by_tap(draft)
+
+
+def adds_up(stages: Sequence[Stage]) -> bool:
+    """Whether some stage with positions adds up what it reads of several values, as after a skip."""
+    return any(stage.grid is not None and len(stage.maps) > 1 for stage in stages)
+
+
+def is_large(stages: Sequence[Stage]) -> bool:
+    """Whether every layout but the multiplexed one would take too long to make."""
+    return adds_up(stages) and sum(matrix.nnz for stage in stages for matrix in stage.maps.values()) > MOST_ENTRIES
+
+
+def _input_grid(grid: Grid) -> Grid:
+    """The grid of the input whose raster a grid lies on."""
+    return Grid(grid.origin[0], grid.origin[1:], (1,) * len(grid.origin[1:]), grid.origin)
 
 
 def next_layouts(draft: Draft, index: int, sources: Mapping[int, Source]) -> Iterator[Placed]:
@@ -104,6 +136,10 @@ def _stage_layouts(draft: Draft, index: int, sources: Mapping[int, Source], fold
     if only is not None and only.blocks is not None and only.grid is not None:
         yield from _from_blocks(stage, next(iter(sources)), only.blocks, only.grid, folder)
         return
+    found = list(_multiplexed(draft, index, sources))
+    if found:
+        yield from found
+        return
     maps = {atom: source.slot_map for atom, source in sources.items()}
     raster, slots = raster_extent(draft.stages), draft.choice.slots
     if stage.grid is not None and fits_raster(raster, slots):
@@ -111,6 +147,27 @@ def _stage_layouts(draft: Draft, index: int, sources: Mapping[int, Source], fold
     else:
         for groups in _group_counts(maps, stage.size, folder):
             yield Placed(_dense_words(groups), folded_table(stage.maps, maps, stage.size, groups))
+
+
+def _multiplexed(draft: Draft, index: int, sources: Mapping[int, Source]) -> Iterator[Placed]:
+    """The multiplexed layout of a stage, if it is a convolution of multiplexed values."""
+    stage, lie = draft.stages[index], {}
+    for atom, source in sources.items():
+        if source.multiplexed is not None:
+            lie[atom] = source.multiplexed
+    if stage.grid is None or len(lie) < len(sources):
+        return
+    windows = {}
+    for atom, own in lie.items():
+        window = stage.window(atom, own.grid)
+        if window is None:
+            return
+        windows[atom] = window
+    target = Multiplexed(stage.grid, raster_extent(draft.stages), draft.choice.slots)
+    taps = ", ".join("x".join(map(str, window.taps)) for window in windows.values())
+    cells = prod(target.cells)
+    words = f"multiplexed, windows {taps}, {target.channel_blocks} blocks of {target.block} with {cells} channels each"
+    yield Placed(words, window_table(windows, lie, target), multiplexed=target)
 
 
 def raster_extent(stages: tuple[Stage, ...]) -> Shape:

@@ -6,5 +6,7 @@ sparse_diagonals.py   diagonals of which only the entries that are not zero are 
 blocks.py             values that keep positions, as blocks of slots
 block_tables.py       convolutions between values in blocks
 taps.py               a convolution over the input, tap by tap
+multiplexed.py        values whose channels fill the gaps that strides leave
+window_tables.py      convolutions between multiplexed values, written out from their windows
 folds.py              rotations that add up partial sums, in pairs
 """

@@ -47,7 +47,7 @@ class _Sequence:
     def followed_by(self, stage: Stage, priced: Sequence[tuple[Placed, float]]) -> Iterator[_Sequence]:
         """This sequence with one more stage, once for each of its layouts. priced: (layout, milliseconds) of all."""
         for placed, milliseconds in priced:
-            result = Source(placed.table.output_map, placed.blocks, stage.grid)
+            result = Source(placed.table.output_map, placed.blocks, stage.grid, placed.multiplexed)
             offers = tuple(Offer(other.layout, cost, other is placed) for other, cost in priced)
             yield _Sequence(
                 (*self.sources, result),

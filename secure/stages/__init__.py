@@ -4,5 +4,6 @@ stages.py           a Network as stages: affine maps, each followed by a square 
 quartic_squares.py  cubics and quartics from two squarings
 grids.py            where the positions of a value lie on the input's raster
 matrices.py         linear nodes as sparse matrices
+windows.py          sparse matrices that are convolutions, by their windows
 trim.py             removes units that no stage reads or that depend on no input
 """

@@ -49,6 +49,7 @@ from secure.stages.grids import Grid as Grid
 from secure.stages.grids import grid_after, joined_grid, root_grid, same_grid
 from secure.stages.matrices import linear_matrix
 from secure.stages.quartic_squares import QuarticSquares, quartic_squares
+from secure.stages.windows import Window, window_of
 
 Array = NDArray[np.float64]
 
@@ -72,7 +73,7 @@ class Form:
         return replace(self, maps=maps, constant=matrix @ self.constant + constant)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stage:
     """One affine map of atoms, squared or (for the last one) returned.
 
@@ -95,6 +96,17 @@ class Stage:
     def squared_maps(self) -> Mapping[int, sparse.csr_matrix]:
         """The maps with every entry squared: they map variances of independent errors."""
         return {atom: matrix.multiply(matrix).tocsr() for atom, matrix in self.maps.items()}
+
+    @cached_property
+    def _windows(self) -> dict[int, Window | None]:
+        return {}
+
+    def window(self, atom: int, before: Grid) -> Window | None:
+        """The window of the map from an atom, whose positions lie on `before`; None if it is no convolution."""
+        if atom not in self._windows:
+            known = None if self.grid is None else window_of(self.maps[atom], before, self.grid)
+            self._windows[atom] = known
+        return self._windows[atom]
 
     def apply(self, atoms: Mapping[int, Array] | list[Array]) -> Array:
         """The stage's affine value, (size, batch), for atoms (features, batch). The square is left out."""
