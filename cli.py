@@ -17,6 +17,7 @@ from cipherpress.commands.parties import decrypt_command, encrypt_command, keyge
 from cipherpress.commands.pressing import compile_command, press_command
 from cipherpress.commands.pricing import estimate_command, report_command
 from cipherpress.commands.selftesting import selftest_command
+from cipherpress.commands.serving import predict_command, serve_command
 from cipherpress.commands.showing import architectures_command, inspect_command, models_command
 from compress.errors import CipherpressError
 
@@ -25,7 +26,7 @@ COMMANDS = (
     convert_command, compile_command, press_command, keygen_command, encrypt_command,
     run_command, decrypt_command, infer_command, verify_command, inspect_command,
     export_command, estimate_command, report_command, calibrate_command, bench_command,
-    selftest_command,
+    selftest_command, serve_command, predict_command,
 )  # fmt: skip
 
 

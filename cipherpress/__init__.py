@@ -9,8 +9,10 @@ pressed.py    press: compress, convert and compile in one call
 targeted.py   press_for: the search for a network that meets a target
 saved.py      save and load: every artifact by its folder
 commands/     the command line, one file per topic
+remote/       RemoteClient: a client over HTTP
 detection/    which of many overlapping boxes stay
 selftest/     random networks of many families, held against every promise
+service/      the server over HTTP
 timing/       what the kernels of this machine take
 zoo/          data sets and reference networks
 """
@@ -29,6 +31,8 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
     from cipherpress.parties import Client as Client
     from cipherpress.parties import Server as Server
     from cipherpress.pressed import press as press
+    from cipherpress.remote.client import AsyncRemoteClient as AsyncRemoteClient
+    from cipherpress.remote.client import RemoteClient as RemoteClient
     from cipherpress.saved import artifact_kind as artifact_kind
     from cipherpress.saved import load as load
     from cipherpress.saved import save as save
@@ -48,6 +52,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
     from compress.dataset import Dataset as Dataset
     from compress.errors import BackendError as BackendError
     from compress.errors import BudgetError as BudgetError
+    from compress.errors import BundleChangedError as BundleChangedError
     from compress.errors import CalibrationError as CalibrationError
     from compress.errors import CipherpressError as CipherpressError
     from compress.errors import CollapseError as CollapseError
@@ -71,6 +76,8 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
     from compress.errors import PlanError as PlanError
     from compress.errors import PrecisionError as PrecisionError
     from compress.errors import SecretKeyError as SecretKeyError
+    from compress.errors import ServiceError as ServiceError
+    from compress.errors import ServiceUnavailableError as ServiceUnavailableError
     from compress.errors import SlotOverflowError as SlotOverflowError
     from compress.errors import UnsupportedLayerError as UnsupportedLayerError
     from compress.gathering import as_dataset as as_dataset
@@ -122,6 +129,7 @@ _DEFINED_IN = {
     "cipherpress.detection.psrr": ("maxpool_nms", "psrr_nms"),
     "cipherpress.parties": ("Client", "Server"),
     "cipherpress.pressed": ("press",),
+    "cipherpress.remote.client": ("AsyncRemoteClient", "RemoteClient"),
     "cipherpress.saved": ("artifact_kind", "load", "save"),
     "cipherpress.targeted": ("Search", "press_for"),
     "cipherpress.zoo.datasets": ("load_data",),
@@ -137,13 +145,13 @@ _DEFINED_IN = {
     "compress.conversion.options": ("Conversion",),
     "compress.dataset": ("Dataset",),
     "compress.errors": (
-        "BackendError", "BudgetError", "CalibrationError", "CipherpressError", "CollapseError",
+        "BackendError", "BudgetError", "BundleChangedError", "CalibrationError", "CipherpressError", "CollapseError",
         "CompilationSizeError", "CompileError", "CompressError",
         "ConfigError", "CostModelError", "DataError", "FormatError", "InputRangeError", "InputShapeError",
         "InsecureParametersError", "KeyBytesError",
         "KeyMismatchError", "KeyNotRegisteredError", "LevelBudgetError", "ModelError", "OverwriteError",
-        "PlanBudgetError", "PlanError", "PrecisionError", "SecretKeyError", "SlotOverflowError",
-        "UnsupportedLayerError",
+        "PlanBudgetError", "PlanError", "PrecisionError", "SecretKeyError", "ServiceError", "ServiceUnavailableError",
+        "SlotOverflowError", "UnsupportedLayerError",
     ),
     "compress.gathering": ("as_dataset",),
     "compress.joint.quantize": ("joint_quantize",),

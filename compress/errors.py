@@ -178,6 +178,10 @@ class InputRangeError(InputShapeError):
         self.feature, self.value, self.low, self.high = feature, value, low, high
 
 
+class AnswerRangeError(CipherpressError):
+    """The answers to a block of images are so large that the modulus may not hold them."""
+
+
 class KeyBytesError(CipherpressError):
     """The keys that a bundle asks for would take more memory than allowed; attributes needed_bytes and max_bytes."""
 
@@ -191,6 +195,22 @@ class BackendError(LayerError):
 
     def __init__(self, message: str, layer: str | None = None) -> None:
         super().__init__(layer, message)
+
+
+class ServiceError(CipherpressError):
+    """A server over the network refused a request, or cannot start; attributes status (HTTP, or None) and kind."""
+
+    def __init__(self, message: str = "", *, status: int | None = None, kind: str = "") -> None:
+        super().__init__(message)
+        self.status, self.kind = status, kind
+
+
+class ServiceUnavailableError(ServiceError):
+    """A server cannot be reached, or is too busy, after all tries."""
+
+
+class BundleChangedError(ServiceError):
+    """A server's bundle is not the one that was asked for, or that was pinned at first use."""
 
 
 class CostModelError(CipherpressError):

@@ -5,6 +5,7 @@ options.py       options that several commands share
 command.py       what every subcommand has
 artifacts.py     MODEL, DATA, BUNDLE and output arguments
 compressing.py   train, compress, convert
+conversion.py    options of convert
 rates.py         --target-rate and --max-loss of compress
 pressing.py      compile, press
 natives.py       --native of press and convert
@@ -16,5 +17,6 @@ showing.py       models, architectures, inspect
 pricing.py       estimate, report
 machine.py       calibrate, bench
 selftesting.py   selftest
+serving.py       serve, predict
 demo.py          demo
 """

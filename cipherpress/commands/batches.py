@@ -136,10 +136,10 @@ def decrypt_batch(out: Output, spec: BatchClientSpec, key: Path, source: Path, o
         buffer = BytesIO()
         np.save(buffer, scores)
         output.write(buffer.getvalue())
-    _show_answers(out, spec.interface, scores)
+    show_answers(out, spec.interface, scores)
 
 
-def _show_answers(out: Output, interface: Interface, scores: NDArray[np.float64]) -> None:
+def show_answers(out: Output, interface: Interface, scores: NDArray[np.float64]) -> None:
     flat = scores.reshape(len(scores), -1)
     result: dict[str, Any] = {"images": len(scores)}
     if not interface.scoring.names_classes:

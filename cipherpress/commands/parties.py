@@ -166,10 +166,10 @@ def decrypt_command(out: Output, bundle: Path, key: Path, source: Path, path: Pa
         buffer = BytesIO()
         np.save(buffer, scores)
         output.write(buffer.getvalue())
-    _show_answer(out, client.spec.interface, scores)
+    show_answer(out, client.spec.interface, scores)
 
 
-def _show_answer(out: Output, interface: Interface, scores: NDArray[np.float64]) -> None:
+def show_answer(out: Output, interface: Interface, scores: NDArray[np.float64]) -> None:
     """The classes with their scores; of a single logit the class alone; of numbers the numbers."""
     flat = scores.ravel().tolist()
     if not interface.scoring.names_classes:

@@ -1,0 +1,210 @@
+// The client of one bundle for latency: it makes keys, encrypts inputs and decrypts answers. Secrets never leave it,
+// but for `secretFile`, which the person asks for.
+
+import { fromHex, inflatedInts, sameBytes, sha256, toHex } from "./bytes.js";
+import { EVALUATION_KEY, REPLY, REQUEST, SECRET_KEY, keyIdOf, pack, unpack } from "./container.js";
+import { randomBytes } from "./core.js";
+import { checkParameters } from "./parameters.js";
+import * as seal from "./seal.js";
+
+const MAP = /"int32_zlib_base64": "([^"]*)"/g;
+const RELINEARIZATION_INDEX = 0;
+
+// What the bundle's client.json says, checked, with its digest.
+export async function readSpec(text) {
+  const spec = JSON.parse(text);
+  if (spec.kind !== "cipherpress-client") throw new Error("client.json: it is no client's part of a bundle.");
+  if (spec.mode === "throughput")
+    throw new Error("This bundle takes batches of images. Use `cipherpress predict`; this page sends one input at a time.");
+  const params = checkParameters(spec.params, spec.galois_elements);
+  const maps = new Map();
+  for (const [, packed] of text.matchAll(MAP)) maps.set(packed, await inflatedInts(packed));
+  // the digest is of the same text with each map's hash in its place
+  const hashes = new Map();
+  for (const [packed, values] of maps) hashes.set(packed, toHex(await sha256(values.buffer)));
+  const hashed = text.replace(MAP, (_, packed) => `"sha256": "${hashes.get(packed)}"`);
+  return {
+    ...spec,
+    params,
+    inputSlots: maps.get(spec.input_slots.int32_zlib_base64),
+    outputSlots: maps.get(spec.output_slots.int32_zlib_base64),
+    digest: await sha256(new TextEncoder().encode(hashed)),
+  };
+}
+
+export class Client {
+  constructor(core, spec) {
+    this.core = core;
+    this.spec = spec;
+    const { degree, primes } = spec.params;
+    this.tables = primes.map((prime) => core.tables(prime, degree));
+    this.parmsIds = primes.map((_, last) => core.parmsId(degree, primes.slice(0, last + 1)));
+  }
+
+  // A fresh secret key, and the evaluation key that goes with it. Returns the evaluation key's file.
+  async makeKeys() {
+    const { core, spec } = this;
+    this.ternary = core.ternary(spec.params.degree);
+    this.secret = spec.params.primes.map((prime, which) => core.residues(this.ternary, prime, this.tables[which]));
+    const items = this.#evaluationItems();
+    this.keyId = items.some((item) => item.length) ? await keyIdOf(spec.bundle_id, items) : randomBytes(16);
+    return pack(EVALUATION_KEY, spec.bundle_id, this.keyId, [...items, spec.digest]);
+  }
+
+  // The request for one input: flat numbers in the accepted range.
+  async encrypt(values) {
+    const { spec } = this;
+    const slots = spec.params.degree / 2;
+    const [ciphertexts, planes] = spec.input_slots.shape;
+    const items = [];
+    for (let number = 0; number < ciphertexts; number++) {
+      const pairs = new Float64Array(2 * slots);
+      for (let plane = 0; plane < planes; plane++)
+        for (let slot = 0; slot < slots; slot++) {
+          const feature = spec.inputSlots[(number * planes + plane) * slots + slot];
+          if (feature >= 0) pairs[2 * slot + plane] = values[feature];
+        }
+      items.push(this.#encrypted(this.core.encode(pairs, spec.input_scale)));
+    }
+    return pack(REQUEST, spec.bundle_id, this.keyId, items);
+  }
+
+  // The outputs (flat, float64) that a reply holds.
+  async decrypt(content) {
+    const { spec, core } = this;
+    const reply = await unpack(content, REPLY, "The answer");
+    if (reply.bundleId !== spec.bundle_id || !sameBytes(reply.keyId, this.keyId))
+      throw new Error("The answer belongs to another network or another key. Reload the page.");
+    if (reply.items.length !== spec.output_levels.length)
+      throw new Error(`The answer holds ${reply.items.length} ciphertexts, the network's has ${spec.output_levels.length}.`);
+    const slots = reply.items.map((item, number) => {
+      const level = spec.output_levels[number];
+      const rows = seal.ciphertextRows(item, level, spec.params.degree, "The answer");
+      const secret = joined(this.secret.slice(0, level));
+      const primes = spec.params.primes.slice(0, level);
+      return core.open(rows, secret, primes, this.tables.slice(0, level), spec.output_scales[number]);
+    });
+    const folded = slots.map((pairs) => foldedReal(pairs, spec.output_folds ?? []));
+    const outputs = spec.outputSlots.length / 2;
+    return Float64Array.from({ length: outputs }, (_, output) => {
+      const [ciphertext, slot] = [spec.outputSlots[2 * output], spec.outputSlots[2 * output + 1]];
+      return folded[ciphertext][slot];
+    });
+  }
+
+  // The secret key as a file that `cipherpress decrypt` reads.
+  secretFile() {
+    const item = seal.secretKey(this.parmsIds.at(-1), joined(this.secret));
+    return pack(SECRET_KEY, this.spec.bundle_id, this.keyId, [item, this.spec.digest]);
+  }
+
+  // Take a secret key that `cipherpress keygen` or this page made.
+  async useSecretFile(content) {
+    const { spec } = this;
+    const { degree, primes } = spec.params;
+    const { bundleId, keyId, items } = await unpack(content, SECRET_KEY, "The secret key");
+    if (bundleId !== spec.bundle_id || !sameBytes(items.at(-1), spec.digest))
+      throw new Error("The secret key was made for another network.");
+    const rows = seal.secretRows(items[0], primes.length, degree);
+    this.secret = primes.map((_, which) => rows.slice(which * degree, (which + 1) * degree));
+    this.keyId = keyId;
+  }
+
+  #encrypted(coefficients) {
+    const { degree, primes } = this.spec.params;
+    const level = this.spec.input_level;
+    const first = this.#hidden(coefficients, primes.slice(0, level));
+    return seal.seededCiphertext(this.parmsIds[level - 1], joined(first.rows), first.seed, level);
+  }
+
+  // m + e - a s modulo each prime, with a fresh error and a fresh seed.
+  #hidden(message, primes) {
+    const { core } = this;
+    const degree = this.spec.params.degree;
+    const seed = randomBytes(seal.SEED_BYTES);
+    const random = core.uniform(seed, primes, degree);
+    const noisy = core.errors(degree);
+    if (message) for (let place = 0; place < degree; place++) noisy[place] += message[place];
+    const rows = primes.map((prime, which) => {
+      const part = random.subarray(which * degree, (which + 1) * degree);
+      return core.hidden(noisy, part, this.secret[which], prime, this.tables[which]);
+    });
+    return { rows, seed };
+  }
+
+  // The relinearization key and the Galois keys in SEAL's form; an empty item for a kind that the plan does not use.
+  #evaluationItems() {
+    const { core, spec, ternary } = this;
+    const { degree, primes } = spec.params;
+    const parmsId = this.parmsIds.at(-1);
+    const write = (keys, places) => seal.evaluationKeys(parmsId, keys, places, primes.length);
+    let relinearization = new Uint8Array(0);
+    if (spec.relinearize) {
+      const squared = primes.map((prime, which) => core.square(this.secret[which], prime));
+      relinearization = write(new Map([[RELINEARIZATION_INDEX, this.#switchingKey(squared)]]), 1);
+    }
+    const rotations = new Map();
+    for (const element of spec.galois_elements) {
+      const moved = core.automorphism(ternary, element);
+      const target = primes.map((prime, which) => core.residues(moved, prime, this.tables[which]));
+      rotations.set((element - 1) / 2, this.#switchingKey(target));
+    }
+    return [relinearization, rotations.size ? write(rotations, degree) : new Uint8Array(0)];
+  }
+
+  // One digit per data prime: an encryption of zero, plus the special prime times the target on the digit's own row.
+  #switchingKey(target) {
+    const { primes } = this.spec.params;
+    const special = primes.at(-1);
+    return primes.slice(0, -1).map((prime, digit) => {
+      const { rows, seed } = this.#hidden(null, primes);
+      rows[digit] = this.core.plusMultiple(rows[digit], target[digit], special % prime, prime);
+      return { first: joined(rows), seed };
+    });
+  }
+}
+
+function joined(rows) {
+  const result = new BigUint64Array(rows.length * rows[0].length);
+  rows.forEach((row, which) => result.set(row, which * row.length));
+  return result;
+}
+
+// The real parts of slots, after the folds that are left to the client.
+function foldedReal(pairs, folds) {
+  let slots = pairs.filter((_, place) => place % 2 === 0);
+  for (const fold of folds) slots = slots.map((value, slot) => value + slots[(slot + fold) % slots.length]);
+  return slots;
+}
+
+// The features that a network with a front end takes: chosen cosine coefficients of each channel, times a gain.
+export function features(values, front) {
+  if (!front) return values;
+  const [, rows, columns] = front.shape;
+  const basis = (frequency, place, size) =>
+    Math.sqrt((frequency ? 2 : 1) / size) * Math.cos((Math.PI * frequency * (2 * place + 1)) / (2 * size));
+  return Float64Array.from(front.indices, (index, feature) => {
+    const channel = Math.floor(index / (rows * columns));
+    const vertical = Math.floor(index / columns) % rows;
+    const horizontal = index % columns;
+    let total = 0;
+    for (let row = 0; row < rows; row++) {
+      const weight = basis(vertical, row, rows);
+      for (let column = 0; column < columns; column++)
+        total += values[(channel * rows + row) * columns + column] * weight * basis(horizontal, column, columns);
+    }
+    return total * front.gains[feature];
+  });
+}
+
+// The values within the accepted range, and how many were outside.
+export function clipped(values, spec) {
+  const end = (ends, place) => (Array.isArray(ends) ? ends[place] : ends);
+  let outside = 0;
+  const kept = Float64Array.from(values, (value, place) => {
+    const inside = Math.min(Math.max(value, end(spec.input_low, place)), end(spec.input_high, place));
+    outside += inside !== value;
+    return inside;
+  });
+  return { kept, outside };
+}

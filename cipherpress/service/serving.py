@@ -1,0 +1,123 @@
+"""A server from its start to its end: the socket, uvicorn, signals, and connections that do not say what they want."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from cipherpress.service.app import make_app
+from cipherpress.service.service import Service
+from cipherpress.service.settings import ServiceLimits, ServiceSettings
+from compress.errors import ConfigError
+
+#: How long a connection may be idle between two requests, in seconds.
+KEEP_ALIVE_S = 30
+#: The largest head of a request.
+HEAD_BYTES = 32 * 1024
+
+
+def serve(settings: ServiceSettings, on_ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; accepted requests are finished then.
+
+    on_ready: called with the URL when requests are taken.
+    Raises: ConfigError for an address that cannot be had; CipherpressError, OSError as `Service` does.
+    """
+    service = Service(settings)
+    try:
+        listener = _listener(settings)
+        for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn sends itself the signal again when it is done
+            signal.signal(number, lambda *_: None)
+        asyncio.run(_serve(service, listener, on_ready))
+    finally:
+        service.close()
+
+
+async def _serve(service: Service, listener: socket.socket, on_ready: Callable[[str], None]) -> None:
+    server = uvicorn.Server(_config(service.settings, make_app(service)))
+    await service.start()
+    announcing = asyncio.create_task(_announce(server, service.settings, listener, on_ready))
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        announcing.cancel()
+        await service.stop()
+
+
+async def _announce(
+    server: uvicorn.Server, settings: ServiceSettings, listener: socket.socket, on_ready: Callable[[str], None]
+) -> None:
+    while not server.started:
+        await asyncio.sleep(0.01)
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    on_ready(f"{'https' if settings.tls_cert else 'http'}://{shown}:{port}")
+
+
+def _config(settings: ServiceSettings, app: Any) -> uvicorn.Config:
+    limits = settings.limits
+    return uvicorn.Config(
+        app,
+        http=_protocol(limits),
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=limits.connections,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=int(limits.drain_s),
+        h11_max_incomplete_event_size=HEAD_BYTES,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+    )
+
+
+def _listener(settings: ServiceSettings) -> socket.socket:
+    """Raises: ConfigError."""
+    try:
+        family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        address = f"{settings.host}:{settings.port}"
+        raise ConfigError("host and port", address, f"an address of this machine that is free ({error})") from error
+    return listener
+
+
+def _protocol(limits: ServiceLimits) -> type[H11Protocol]:
+    """Connections of uvicorn that end where no request starts in time, however slowly its bytes arrive."""
+
+    class Connection(H11Protocol):
+        _watching: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._watch(None)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            if self._watching is not None:
+                self._watching.cancel()
+            super().connection_lost(exc)
+
+        def _watch(self, last: Any) -> None:
+            """last: the request that had ended, or None, when this was called before."""
+
+            def look() -> None:
+                running = self.cycle is not None and not self.cycle.response_complete
+                if not running and self.cycle is last:
+                    self.transport.abort()
+                else:
+                    self._watch(None if running else self.cycle)
+
+            self._watching = self.loop.call_later(max(limits.idle_s, 0.1), look)
+
+    return Connection
