@@ -25,7 +25,7 @@ from compress.recorded import log_recorded, unlogged
 from compress.training.held_out import hold_out
 from secure.bundle.specs import Bundle
 from secure.limits import Limits
-from secure.seal.sizes import ciphertext_bytes, evaluation_keys_bytes
+from secure.seal.sizes import ciphertext_bytes, client_keys_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -129,9 +129,9 @@ def _within(network: Network, rows: Dataset, limits: Limits, target: Target, see
 def _costs(bundle: Bundle) -> Costs:
     """What a bundle's plan is predicted to cost, by the kinds of target."""
     plan = bundle.server.plan
-    manifest, params = plan.key_manifest, plan.params
+    params = plan.params
     return Costs(
         server_ms=bundle.report["predicted_server_ms"],
-        keys_bytes=evaluation_keys_bytes(params, len(manifest.galois_elements), relinearizes=manifest.relinearize),
+        keys_bytes=client_keys_bytes(params, plan.made_keys),
         upload_bytes=plan.inputs * ciphertext_bytes(params, plan.input_level, seeded=True),
     )

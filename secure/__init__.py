@@ -7,6 +7,8 @@ params.py     rings, moduli, the security tables
 frozen.py     read-only arrays and mappings
 limits.py     what a plan may cost and how far encryption may change the answer
 plan.py       the frozen Plan: a straight-line program over ciphertexts
+growth.py     how the bound of an answer grows with the answer
+key_shape.py  which digits and rows an evaluation key has, and its bytes
 noise.py      how much error CKKS adds, per operation
 encoding.py   the error of an encoded plaintext, computed exactly
 stages/       the Network rewritten so that squaring is its only non-linear step
@@ -14,7 +16,9 @@ layout/       slot maps, diagonals, blocks, taps, folds
 evaluators/   one walk along a Plan, and who follows it in clear
 seal/         SEAL's objects and its evaluator
 engine/       our evaluator of plans
+draws/        randomness by ChaCha20, and residues as bit strings
 seeded/       SEAL's seeded ciphertexts without SEAL
+switching/    evaluation keys of our own
 coded/        a network as exact integers, for throughput plans
 residues/     the server's arithmetic of throughput plans
 bundle/       what client and server get, on disk and as text

@@ -7,7 +7,7 @@ within 3 %, for key switches within 6 % on average over slots (docs/noise.md).
 
 from __future__ import annotations
 
-from math import pi
+from math import pi, prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +54,8 @@ def key_switch_variance(params: Params, level: int) -> float:
 
 
 def centred_key_switch_variance(params: Params, level: int) -> float:
-    """The same under the engine, whose digits are uniform on [-q_i / 2, q_i / 2). All slots have the same noise."""
+    """The same under the engine, whose digits are uniform on [-Q / 2, Q / 2), with Q the product of a digit's primes.
+    All slots have the same noise."""
     return _key_switch(params, level, 1 / 12)
 
 
@@ -86,11 +87,13 @@ def key_switch_slot_variance(params: Params, level: int, slot: int) -> float:
 
 
 def _key_switch(params: Params, level: int, digit_variance: float) -> float:
-    """Variance of one key switch; 0 without a special prime. digit_variance: mean square of a digit over q_i^2."""
+    """Variance of one key switch; 0 without a special prime. digit_variance: mean square of a digit over the square of
+    the product of its primes."""
     degree = params.poly_modulus_degree
     if params.special_prime is None:
         return 0.0
-    ratios = sum((prime / params.special_prime) ** 2 for prime in params.data_primes[:level])
+    divisor = prod(params.special_primes)
+    ratios = sum((params.digit_modulus(digit) / divisor) ** 2 for digit in params.digits_at(level))
     return degree * (degree * ERROR_STD**2 * digit_variance * ratios + (2 * degree / 3 + 1) / 12)
 
 

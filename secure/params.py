@@ -93,6 +93,10 @@ class Params:
         starts = [0, *accumulate(self.digits or (1,) * self.levels)]
         return tuple(range(start, min(end, level)) for start, end in pairwise(starts) if start < level)
 
+    def digit_modulus(self, digit: range) -> int:
+        """The product of the data primes of a digit."""
+        return prod(self.data_primes[place] for place in digit)
+
     @cached_property
     def log2_qp(self) -> float:
         """log2 of the product of all primes, which is what security limits."""
@@ -187,7 +191,7 @@ def _check_switching(params: Params) -> None:
         )
     if sum(digits) != params.levels:
         raise InsecureParametersError(f"digits: {digits} are not the {params.levels} data primes; cover every prime")
-    largest = max(prod(params.data_primes[place] for place in digit) for digit in params.digits_at(params.levels))
+    largest = max(params.digit_modulus(digit) for digit in params.digits_at(params.levels))
     divisor = prod(params.special_primes)
     if largest > divisor:
         raise InsecureParametersError(

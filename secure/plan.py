@@ -112,8 +112,8 @@ class KeyManifest:
 
     @property
     def levels(self) -> tuple[int, ...]:
-        """The levels of all keys: that of the relinearization key first, where there is one."""
-        return (self.relin_level,) * self.relinearize + self.galois_levels
+        """The levels of all keys that state one: that of the relinearization key first."""
+        return (self.relin_level,) * (self.relin_level > 0) + self.galois_levels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +173,12 @@ class Plan:
                 relin_level = max(self.working_level(op), relin_level)
         elements = tuple(sorted(highest))
         return KeyManifest(elements, relin_level > 0, tuple(highest[element] for element in elements), relin_level)
+
+    @property
+    def made_keys(self) -> KeyManifest:
+        """What its clients make: keys of their own, cut to their levels, where the engine can hold the primes; else
+        SEAL's whole keys."""
+        return self.key_manifest if self.params.fits_engine else self.key_manifest.whole
 
     def count(self, kind: Kind) -> int:
         """How many operations of that kind the plan has."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from secure.bundle.client_parts import ends_fault, is_sha256, shapes_fault
 from secure.bundle.specs import ClientSpec
+from secure.params import ENGINE_PRIME_BITS
 
 #: The most ciphertexts of a request or reply: what a container carries.
 MOST_CIPHERTEXTS = 4096
@@ -60,6 +61,18 @@ def _keys(spec: ClientSpec) -> tuple[str, str] | None:
         return "galois_elements", "every Galois element once"
     if spec.params.special_prime is None and (elements or spec.keys.relinearize):
         return "relinearize" if spec.keys.relinearize else "galois_elements", "no keys without a special prime"
+    return _key_levels(spec)
+
+
+def _key_levels(spec: ClientSpec) -> tuple[str, str] | None:
+    params, keys = spec.params, spec.keys
+    name = "galois_levels" if len(keys.galois_levels) != len(keys.galois_elements) else "relin_level"
+    if (keys.levels or params.is_hybrid) and not keys.has_levels:
+        return name, "a level for every key, or where key switches are not hybrid none at all"
+    if not all(1 <= level <= params.levels for level in keys.levels):
+        return name, f"levels from 1 to {params.levels}"
+    if keys.levels and not params.fits_engine:
+        return name, f"none with primes of more than {ENGINE_PRIME_BITS} bits"
     return None
 
 

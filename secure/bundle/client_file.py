@@ -40,7 +40,7 @@ from secure.bundle.client_parts import (
 from secure.bundle.fields import Fields
 from secure.bundle.interface import read_interface
 from secure.bundle.specs import ClientSpec
-from secure.params import check_security
+from secure.params import Params, check_security
 from secure.plan import KeyManifest
 
 #: The largest slot map that is decompressed. A compiler writes smaller ones; a larger one would be an attack.
@@ -64,10 +64,7 @@ def _read_client(fields: Fields) -> ClientSpec:
     spec = ClientSpec(
         bundle_id=fields.text("bundle_id"),
         params=params,
-        keys=KeyManifest(
-            fields.integers("galois_elements", 0, 2 * params.poly_modulus_degree, most=params.poly_modulus_degree),
-            fields.boolean("relinearize"),
-        ),
+        keys=_read_keys(fields, params),
         input_shape=input_shape,
         input_slots=_read_map(fields, "input_slots"),
         input_level=fields.integer("input_level", 1, params.levels),
@@ -117,6 +114,8 @@ def _plain_json(spec: ClientSpec) -> dict[str, Any]:
         "galois_elements": list(spec.keys.galois_elements),
         "relinearize": spec.keys.relinearize,
         "input_shape": list(spec.input_shape),
+        **({"galois_levels": list(spec.keys.galois_levels)} if spec.keys.galois_levels else {}),
+        **({"relin_level": spec.keys.relin_level} if spec.keys.relin_level else {}),
         "input_level": spec.input_level,
         "input_scale": spec.input_scale,
         "input_low": ends_json(spec.input_low),
@@ -132,6 +131,18 @@ def _plain_json(spec: ClientSpec) -> dict[str, Any]:
 
 def _read_folds(fields: Fields, slots: int) -> tuple[int, ...]:
     """The folds of the client, each twice the one before it; none for a file that does not name them."""
+def _read_keys(fields: Fields, params: Params) -> KeyManifest:
+    """The keys that a client makes; whole ones for a file that does not name levels."""
+    most = params.poly_modulus_degree
+    elements = fields.integers("galois_elements", 0, 2 * most, most=most)
+    keys = KeyManifest(elements, fields.boolean("relinearize"))
+    if "galois_levels" in fields.values:
+        keys = replace(keys, galois_levels=fields.integers("galois_levels", 1, params.levels, least=1, most=most))
+    if "relin_level" in fields.values:
+        keys = replace(keys, relin_level=fields.integer("relin_level", 1, params.levels))
+    return keys
+
+
     if "output_folds" not in fields.values:
         return ()
     folds = fields.integers("output_folds", 1, slots - 1, least=1, most=slots.bit_length())

@@ -61,6 +61,8 @@ def params_json(params: Params) -> dict[str, Any]:
 
 
 def read_params(fields: Fields) -> Params:
+        **({"more_special_primes": list(params.more_special_primes)} if params.more_special_primes else {}),
+        **({"digits": list(params.digits)} if params.digits else {}),
     """Parameters of the right types. The caller checks their security.
 
     Raises: FormatError.
@@ -75,6 +77,11 @@ def read_params(fields: Fields) -> Params:
 
 
 def ends_json(ends: NDArray[np.float64]) -> float | list[float]:
+        **{
+            name: fields.integers(name, least, most, least=1, most=MOST_PRIMES)
+            for name in ("more_special_primes", "digits")
+            if name in fields.values
+        },
     """One number where all features have the same end."""
     return float(ends[0]) if (ends == ends[0]).all() else [float(end) for end in ends]
 

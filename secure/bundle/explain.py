@@ -20,7 +20,7 @@ from secure.bundle.text import (
 )
 from secure.evaluators.dry import dry_run
 from secure.plan import Kind, Plan, rotation_count
-from secure.seal.sizes import ciphertext_bytes, evaluation_keys_bytes
+from secure.seal.sizes import ciphertext_bytes, client_keys_bytes
 
 if TYPE_CHECKING:
     from secure.bundle.specs import Bundle, ClientSpec
@@ -130,7 +130,7 @@ def _sizes(bundle: Bundle) -> str:
     params = plan.params
     up = plan.inputs * ciphertext_bytes(params, plan.input_level, seeded=True)
     down = sum(ciphertext_bytes(params, level, seeded=False) for level in bundle.client.output_levels)
-    keys = evaluation_keys_bytes(params, len(manifest.galois_elements), relinearizes=manifest.relinearize)
+    keys = client_keys_bytes(params, bundle.client.keys)
     held = counted(len(manifest.galois_elements), "rotation key")
     held += " and 1 relinearization key" if manifest.relinearize else ""
     return "\n".join(

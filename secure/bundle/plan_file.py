@@ -69,7 +69,7 @@ def client_disagreement(spec: ClientSpec, plan: Plan) -> str | None:
     """The first field of the client's part that does not agree with the plan; None if all do."""
     wanted = {
         "params": plan.params,
-        "keys": plan.key_manifest,
+        "keys": plan.key_manifest if spec.keys.levels or plan.params.is_hybrid else plan.key_manifest.whole,
         "input_level": plan.input_level,
         "input_scale": plan.input_scale,
         "output_levels": tuple(plan.level_of(value) for value in plan.outputs),

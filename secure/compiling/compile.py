@@ -243,7 +243,7 @@ def bundle_of(
     client = ClientSpec(
         bundle_id=bundle_id,
         params=plan.params,
-        keys=plan.key_manifest,
+        keys=plan.made_keys,
         input_shape=network.input_shape,
         input_slots=draft.atom_maps[0].reshape(-1, draft.choice.planes, draft.choice.slots),
         input_level=plan.input_level,

@@ -26,24 +26,40 @@ def kernels_compiled() -> bool:
     return FOLDER.is_dir()
 
 
-def kernel(function: Callable[..., Any]) -> Any:
-    """The function, compiled at its first call."""
-    with _own_folder():
-        return numba.njit(nogil=True, cache=True)(function)
+def folder_of(room: Path, below: Path) -> Path:
+    """numba's cache folder for another room. Its name holds that of the folder `below`, of the kernels that are called
+    from there, and the content of the room's own kernels: the files that import a decorator `kernel`."""
+    files = (file.read_bytes() for file in sorted(room.glob("*.py")))
+    sources = crc32(b"".join(content for content in files if b"import kernel\n" in content))
+    return room / "__pycache__" / f"{below.name}-{sources:08x}"
+
+
+def kernels_in(folder: Path) -> Callable[[Callable[..., Any]], Any]:
+    """A decorator that compiles a function at its first call, and keeps the code in this folder."""
+
+    def kernel(function: Callable[..., Any]) -> Any:
+        with _cached_in(folder):
+            return numba.njit(nogil=True, cache=True)(function)
+
+    return kernel
 
 
 def inlined(function: Callable[..., Any]) -> Any:
     """The function, inlined into the kernels that call it."""
-    with _own_folder():
+    with _cached_in(FOLDER):
         return numba.njit(nogil=True, cache=True, inline="always")(function)
 
 
 @contextmanager
-def _own_folder() -> Iterator[None]:
+def _cached_in(folder: Path) -> Iterator[None]:
     """Sets numba's cache folder, which numba reads when a function is decorated."""
     config: Any = numba.config
-    before, config.CACHE_DIR = config.CACHE_DIR, str(FOLDER)
+    before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
     try:
         yield
     finally:
         config.CACHE_DIR = before
+
+
+#: Compiles a function of the engine at its first call.
+kernel = kernels_in(FOLDER)

@@ -92,6 +92,12 @@ def choose_backend(name: str | None, params: Params) -> BackendName:
             f"backend: 'engine' cannot run this bundle: it takes primes of up to {ENGINE_PRIME_BITS} bits, "
             f"and one here has {largest}; use 'seal'"
         )
+    if chosen is BackendName.SEAL and params.is_hybrid:
+        raise BackendError(
+            f"backend: 'seal' cannot run this bundle: its key switches are hybrid, with {len(params.special_primes)} "
+            f"special primes and digits of up to {max(params.digits, default=1)} primes, where SEAL has one of each; "
+            "use 'engine', or compile again with --backends both"
+        )
     if chosen is BackendName.SEAL and not params.fits_seal:
         raise BackendError(
             "backend: 'seal' cannot run this bundle: its special prime is too small for SEAL's key switches to be "

@@ -191,7 +191,7 @@ def _check_key_bytes(spec: ClientSpec, max_bytes: float) -> None:
         raise ConfigError("max_key_bytes", max_bytes, "a positive number of bytes")
     rotations = len(spec.keys.galois_elements)
     asked = f"{rotations} rotation keys{' and a relinearization key' * spec.keys.relinearize}"
-    needed = keys_memory_bytes(spec.params, rotations, relinearizes=spec.keys.relinearize)
+    needed = keys_memory_bytes(spec.params, spec.keys)
     if needed > max_bytes:
         raise KeyBytesError(
             f"keys: this bundle asks for {asked} at N={spec.params.poly_modulus_degree}, which take "

@@ -30,7 +30,6 @@ from secure.parties.container import (
 )
 from secure.plan import KeyManifest
 from secure.seal.context import RESIDUE_BYTES, Ring, check_ring, from_bytes, native_errors, to_bytes
-from secure.seal.evaluation_keys import load_all
 from secure.seal.evaluator import EvaluationKeys, encode
 
 SECRET_FILE, EVALUATION_FILE = "secret.key", "evaluation.key"
@@ -181,7 +180,8 @@ def content_digest(bundle_id: str, items: tuple[bytes, ...]) -> bytes:
 
 
 def generate_keys(spec: ClientSpec, ring: Ring) -> tuple[SecretKey, EvaluationKey]:
-    """Fresh keys for a bundle: the secret key, and the evaluation keys that its plan uses, in SEAL's seeded form.
+    """Fresh keys for a bundle: the secret key, and the evaluation keys that its plan uses. They are packed and cut to
+    the levels that the bundle states (`secure.switching`), or SEAL's seeded whole keys where it states none.
 
     Their key id is the start of the evaluation key's digest; it is drawn where the plan uses no evaluation key.
     Raises: InsecureParametersError, BackendError.
@@ -191,16 +191,34 @@ def generate_keys(spec: ClientSpec, ring: Ring) -> tuple[SecretKey, EvaluationKe
         raise InsecureParametersError("coeff_modulus: the ring's is not the bundle's; make the ring of its parameters")
     with native_errors("make keys"):
         generator = seal.KeyGenerator(ring.context)
-        native = generator.secret_key()
-        # item 0 relinearizes, item 1 rotates; an empty item stands for a kind the plan does not use
-        relin = to_bytes(generator.create_relin_keys()) if spec.keys.relinearize else b""
-        elements = list(spec.keys.galois_elements)
-        galois = to_bytes(generator.create_galois_keys(elements)) if elements else b""
-    items = (relin, galois)
+        content = to_bytes(generator.secret_key())
+        items = _own_items(spec, content) if spec.keys.levels else _seal_items(spec.keys, generator)
     key_id = content_digest(spec.bundle_id, items)[:KEY_ID_BYTES] if any(items) else secrets.token_bytes(KEY_ID_BYTES)
     made_with = client_digest(spec)
-    secret = SecretKey(spec.bundle_id, key_id, to_bytes(native), made_with)
+    secret = SecretKey(spec.bundle_id, key_id, content, made_with)
     return secret, EvaluationKey(spec.bundle_id, key_id, items, made_with)
+
+
+def _own_items(spec: ClientSpec, content: bytes) -> tuple[bytes, bytes]:
+    """Item 0 relinearizes, item 1 rotates; an empty item stands for a kind that the plan does not use.
+
+    content: SEAL's bytes of the secret key.
+    """
+    from secure.switching.making import KeyMaker  # loads a compiler, which SEAL's keys do not need
+
+    maker = KeyMaker(spec.params, content)
+    try:
+        galois = maker.galois_item(spec.keys.galois_elements, spec.keys.galois_levels)
+        return maker.relin_item(spec.keys.relin_level), galois
+    finally:
+        maker.wipe()
+
+
+def _seal_items(keys: KeyManifest, generator: Any) -> tuple[bytes, bytes]:
+    """The same items as SEAL makes them."""
+    relin = to_bytes(generator.create_relin_keys()) if keys.relinearize else b""
+    elements = list(keys.galois_elements)
+    return relin, to_bytes(generator.create_galois_keys(elements)) if elements else b""
 
 
 def generate_secret_key(spec: BatchClientSpec, ring: Ring) -> SecretKey:
@@ -254,8 +272,10 @@ def load_evaluation_key(key: EvaluationKey, bundle_id: str, manifest: KeyManifes
 
     Raises: KeyMismatchError for the key of another bundle; FormatError.
     """
+    from secure.switching.loading import load_for_seal  # loads a compiler, which a client does not need
+
     check_evaluation_key(key, bundle_id, manifest)
-    return load_all(key.items, manifest, ring)
+    return load_for_seal(key.items, manifest, ring)
 
 
 def write_keys(folder: Path, secret: SecretKey, evaluation: EvaluationKey, *, force: bool = False) -> None:

@@ -15,8 +15,9 @@ from typing import Any
 from compress.checks import is_number
 from compress.errors import ConfigError, KeyMismatchError, KeyNotRegisteredError
 from secure.engine.buffers import PIECE_BYTES
+from secure.key_shape import KeyShape
 from secure.plan import Plan
-from secure.seal.context import RESIDUE_BYTES
+from secure.seal.sizes import keys_memory_bytes
 
 #: Memory for registered keys unless the server is given another: hundreds of clients of a small network.
 DEFAULT_KEYS_BYTES = 2 * 2**30
@@ -27,18 +28,23 @@ OPERATION_BYTES = 200
 BASE_BYTES = 4096
 
 
-def registration_bytes(plan: Plan) -> int:
-    """What one registered key takes in memory, about.
+def registration_bytes(plan: Plan, *, under_seal: bool = False) -> int:
+    """What one registered key takes in memory, about. under_seal: where SEAL runs the plan, with whole keys.
 
     That is its residues, eight bytes each, the addresses of a run, and what every registration takes. The engine cuts
     its arrays from pieces of PIECE_BYTES, so a key that is somewhat smaller takes a whole piece.
     """
-    params, manifest = plan.params, plan.key_manifest
-    one_key = params.levels * 2 * len(params.all_primes) * params.poly_modulus_degree * RESIDUE_BYTES
-    one_key = max(one_key, PIECE_BYTES // max(1, PIECE_BYTES // one_key))
-    return (
-        (len(manifest.galois_elements) + manifest.relinearize) * one_key + OPERATION_BYTES * len(plan.ops) + BASE_BYTES
-    )
+    params, levels = plan.params, plan.key_manifest.levels
+    if under_seal or not params.fits_engine:
+        keys_bytes = keys_memory_bytes(params, plan.key_manifest.whole)
+    else:
+        keys_bytes = sum(_in_pieces(KeyShape(params, level).memory_bytes) for level in levels)
+    return keys_bytes + OPERATION_BYTES * len(plan.ops) + BASE_BYTES
+
+
+def _in_pieces(one_key: int) -> int:
+    """Memory of one of many keys of this size, cut from pieces."""
+    return max(one_key, PIECE_BYTES // max(1, PIECE_BYTES // one_key))
 
 
 def most_registrations(keys_bytes: float | None, one_bytes: int) -> int:

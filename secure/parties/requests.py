@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from secure.parties.backends import Backend, BackendName
 from secure.plan import KeyManifest, Plan
 from secure.seal.context import Ring, load_ciphertext
-from secure.seal.evaluation_keys import load_all, load_in_turn
 from secure.seal.evaluator import EvaluationKeys
 
 #: From SEAL's bytes and the name of the message to a value of the backend. Raises FormatError.
@@ -43,11 +41,8 @@ def request_reader(ring: Ring, plan: Plan, name: BackendName, backend: Backend) 
     return direct
 
 
-def key_loader(ring: Ring, name: BackendName) -> Loader:
-    """What loads evaluation keys: all as SEAL's objects, or for the engine one after the other, as arrays where the
-    bytes are as a client sends them."""
-    if name is BackendName.SEAL:
-        return load_all
-    from secure.seeded.keys import key_reader
+def key_loader(name: BackendName) -> Loader:
+    """What loads evaluation keys: all as SEAL's objects, or for the engine one after the other, as arrays."""
+    from secure.switching.loading import load_for_engine, load_for_seal
 
-    return partial(load_in_turn, read=key_reader(ring))
+    return load_for_seal if name is BackendName.SEAL else load_for_engine

@@ -12,7 +12,7 @@ from typing import Any
 from compress.dataset import Progress
 from compress.errors import ConfigError, FormatError, SecretKeyError
 from secure.bundle.specs import ServerSpec
-from secure.parties.backends import choose_backend, make_backend, usable_cores
+from secure.parties.backends import BackendName, choose_backend, make_backend, usable_cores
 from secure.parties.container import Container, ContainerKind, check_belongs, parse_for_server
 from secure.parties.keys import EvaluationKey, check_evaluation_key
 from secure.parties.registrations import Registration, Registrations, most_registrations, registration_bytes
@@ -60,12 +60,12 @@ class Server:
         self.spec, self.threads = spec, threads
         self._ring = make_ring(spec.plan.params)
         self.backend = choose_backend(backend, spec.plan.params)
-        self.registration_bytes = registration_bytes(spec.plan)
+        self.registration_bytes = registration_bytes(spec.plan, under_seal=self.backend is BackendName.SEAL)
         self._registrations = Registrations(most_registrations(keys_bytes, self.registration_bytes))
         self._registering = Lock()
         self._backend = make_backend(self.backend, self._ring, spec.plan, cache_bytes, progress, threads)
         self._read = request_reader(self._ring, spec.plan, self.backend, self._backend)
-        self._load = key_loader(self._ring, self.backend)
+        self._load = key_loader(self.backend)
 
     def register(self, evaluation_key: EvaluationKey | bytes, name: str = "evaluation key") -> bytes:
         """Take a client's evaluation key, all of it or nothing, and return its key id.

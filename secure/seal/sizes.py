@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import log2
 
+from secure.key_shape import item_bytes
 from secure.params import Params
+from secure.plan import KeyManifest
 from secure.seal.short_frame import MOST_BYTES, bytes_needed, short_frame_bytes
 
 RESIDUE_BYTES = 8
@@ -43,11 +45,21 @@ def evaluation_keys_bytes(params: Params, rotations: int, *, relinearizes: bool)
     return galois_keys_bytes(params, rotations) + relin_keys_bytes(params) * relinearizes
 
 
-def keys_memory_bytes(params: Params, rotations: int, *, relinearizes: bool) -> int:
-    """What a client's keys take in memory while they are made: two polynomials modulo every prime for every data prime,
-    eight bytes a residue, for each key."""
-    one_key = params.levels * 2 * len(params.seal_primes) * params.poly_modulus_degree * RESIDUE_BYTES
-    return (rotations + relinearizes) * one_key
+def client_keys_bytes(params: Params, keys: KeyManifest) -> float:
+    """All evaluation keys that a client makes: exactly, for packed ones; estimated, for SEAL's whole keys."""
+    if keys.levels:
+        return item_bytes(params, (keys.relin_level,) * keys.relinearize) + item_bytes(params, keys.galois_levels)
+    return evaluation_keys_bytes(params, len(keys.galois_elements), relinearizes=keys.relinearize)
+
+
+def keys_memory_bytes(params: Params, keys: KeyManifest) -> int:
+    """What a client's keys take in memory while they are made: their packed bytes, twice, and the rows of one secret.
+    For each of SEAL's whole keys two polynomials modulo every prime for every data prime, eight bytes a residue."""
+    polynomial = params.poly_modulus_degree * RESIDUE_BYTES
+    if keys.levels:
+        return 2 * int(client_keys_bytes(params, keys)) + 2 * len(params.all_primes) * polynomial
+    count = len(keys.galois_elements) + keys.relinearize
+    return count * params.levels * 2 * len(params.seal_primes) * polynomial
 
 
 def _polynomial_bytes(params: Params, primes: Iterable[int]) -> float:

@@ -1,9 +1,6 @@
 """The parties of throughput bundles: blocks of images as compact frames, and back.
 
 compiled.py    how the kernels of this room are compiled
-chacha.py      ChaCha20, eight blocks at a time
-sampling.py    uniform residues and errors from streams
-bits.py        residues as bit strings
 frames.py      the frames of a batch: one container per block
 images.py      images on their way into blocks, checked
 keys.py        the secret key, and its residues

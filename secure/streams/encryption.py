@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import BackendError
+from secure.draws.bits import row_words
+from secure.draws.chacha import KEY_BYTES, initial_state
 from secure.bundle.batch_specs import BatchClientSpec
 from secure.engine.tables import Tables
 from secure.engine.vectors import LANES
-from secure.streams.bits import row_words
-from secure.streams.chacha import KEY_BYTES, initial_state
 from secure.streams.encoder import cosine_tables
 from secure.streams.keys import SecretRows
 from secure.streams.sealing import seal

@@ -4,7 +4,7 @@ item  bytes     content
 0     32        batch id (16 bytes, drawn at random); number of the block, blocks of the batch (0: not known when the
                 frame was made), images of the block, zero: four little-endian numbers of 4 bytes
 1     32 or 0   request: the seed of all second parts; reply: nothing
-2...  by prime  request: the first part of every feature; reply: all parts of every output (`secure.streams.bits`)
+2...  by prime  request: the first part of every feature; reply: all parts of every output (`secure.draws.bits`)
 
 All sizes follow from the bundle and are compared before anything of that size is allocated.
 """

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from secure.draws.bits import pack_row, unpack_row
+from secure.draws.chacha import BATCH_WORDS, BLOCK_WORDS, LANES, eight_blocks
+from secure.draws.sampling import UNIFORM_DOMAIN, masked, set_nonce, uniform_row
 from secure.engine.modular import fma, reduced, times
 from secure.engine.transform import backward, forward
-from secure.streams.bits import pack_row, unpack_row
-from secure.streams.chacha import BATCH_WORDS, BLOCK_WORDS, LANES, eight_blocks
 from secure.streams.compiled import kernel
-from secure.streams.sampling import UNIFORM_DOMAIN, masked, set_nonce, uniform_row
 from secure.streams.sealing import to_engine_order, to_seal_order
 
 Array = NDArray[np.float64]

@@ -8,14 +8,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from secure.draws.bits import pack_row
+from secure.draws.sampling import ERROR_DOMAIN, UNIFORM_DOMAIN, error_row, set_nonce, uniform_row
 from secure.engine.modular import reduced, times
 from secure.engine.tables import BLOCK_ROWS
 from secure.engine.transform import backward, forward
 from secure.engine.vectors import LANES, move_transposed
-from secure.streams.bits import pack_row
 from secure.streams.compiled import kernel
 from secure.streams.encoder import encode
-from secure.streams.sampling import ERROR_DOMAIN, UNIFORM_DOMAIN, error_row, set_nonce, uniform_row
 
 Array = NDArray[np.float64]
 

@@ -12,12 +12,12 @@ from compress.checks import is_whole
 from compress.errors import ConfigError, FormatError
 from secure.bundle.batch_specs import BatchServerSpec
 from secure.coded.plan import FRESH_PARTS
+from secure.draws.bits import row_words
+from secure.draws.chacha import initial_state
 from secure.engine.tables import make_tables
 from secure.params import check_security
 from secure.parties.container import Buffer
 from secure.residues.evaluator import BatchEvaluator, Fill, InputChunk
-from secure.streams.bits import row_words
-from secure.streams.chacha import initial_state
 from secure.streams.frames import Frame, answer_to, in_order, reply_layout, request_layout
 from secure.streams.opening import expand, expand_chunk, pack
 

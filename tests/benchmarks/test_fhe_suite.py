@@ -31,15 +31,15 @@ from compress.errors import DataError, FormatError, KeyMismatchError
 from secure.bundle.batch_specs import BatchClientSpec
 from secure.bundle.client_file import client_digest
 from secure.bundle.files import load_bundle
+from secure.draws.bits import pack_row, row_words
+from secure.draws.chacha import initial_state, keystream
+from secure.draws.sampling import ERROR_DOMAIN, error_row, set_nonce, uniform_row
 from secure.params import GUIDELINE_2024_LOG2_QP, make_params
 from secure.parties.container import HASH_BYTES, ContainerKind, parse
 from secure.parties.keys import SecretKey
 from secure.residues.evaluator import BatchEvaluator
-from secure.streams.bits import pack_row, row_words
-from secure.streams.chacha import initial_state, keystream
 from secure.streams.client import BatchClient
 from secure.streams.keys import SecretRows
-from secure.streams.sampling import ERROR_DOMAIN, error_row, set_nonce, uniform_row
 from secure.streams.server import BatchServer
 from tests.secure.small_batches import every_step_plan, small_batch_bundle
 

@@ -112,7 +112,7 @@ def bundle() -> Bundle:
     client = ClientSpec(
         bundle_id=plan_digest(plan),
         params=plan.params,
-        keys=plan.key_manifest,
+        keys=plan.key_manifest.whole,
         input_shape=(4, 8),
         input_slots=np.tile(np.arange(32, dtype=np.int32), SMALL.slots // 32)[None, None, :],
         input_level=plan.input_level,

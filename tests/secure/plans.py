@@ -155,10 +155,11 @@ def complex_by_hand(plan: Plan, x: np.ndarray) -> list[np.ndarray]:
     return [2 * (plan.constants[0].slots * x).real, np.roll(x, -5, axis=-1).real]
 
 
-def small_bundle(seed: int = 0) -> Bundle:
+def small_bundle(seed: int = 0, *, own_keys: bool = False) -> Bundle:
     """`every_kind_plan` with an input of shape (4, 8), repeated through the slots.
 
-    The output is ten values of the plan's first output.
+    The output is ten values of the plan's first output. own_keys: whether clients make keys of their own, cut to the
+    levels of their use, and not SEAL's whole keys.
     """
     plan = every_kind_plan(seed)
     features = np.tile(np.arange(32, dtype=np.int32), SMALL.slots // 32)[None, None, :]
@@ -166,7 +167,7 @@ def small_bundle(seed: int = 0) -> Bundle:
     client = ClientSpec(
         bundle_id=plan_digest(plan),
         params=plan.params,
-        keys=plan.key_manifest,
+        keys=plan.key_manifest if own_keys else plan.key_manifest.whole,
         input_shape=(4, 8),
         input_slots=features,
         input_level=plan.input_level,

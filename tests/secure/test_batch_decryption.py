@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from compress.errors import FormatError
+from secure.draws.bits import pack_row, row_words
 from secure.encoding import real_slots
 from secure.engine.tables import make_tables
 from secure.params import make_params
-from secure.streams.bits import pack_row, row_words
 from secure.streams.decryption import BlockDecryptor
 from secure.streams.opening import combine
 from tests.secure.batches_by_hand import ONE_PRIME, SEVERAL_PRIMES, bundle_of, same, squares

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from secure.draws.sampling import LARGEST_ERROR
 from secure.encoding import real_coefficients
 from secure.streams import client as client_module
 from secure.streams import encryption as encryption_module
 from secure.streams.client import BatchClient
 from secure.streams.keys import SecretRows
-from secure.streams.sampling import LARGEST_ERROR
 from secure.streams.sealing import _rounded
 from secure.streams.server import BatchServer
 from tests.secure.batches_by_hand import ONE_PRIME, SEVERAL_PRIMES, bundle_of, same

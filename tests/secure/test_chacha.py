@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from secure.streams.chacha import BATCH_WORDS, BLOCK_WORDS, fill, initial_state, keystream
+from secure.draws.chacha import BATCH_WORDS, BLOCK_WORDS, fill, initial_state, keystream
 
 KEY = bytes(range(32))
 #: RFC 8439, appendix A.1: key, nonce, block number, block.

@@ -22,7 +22,7 @@ from secure.parties.keys import KEY_ID_BYTES, EvaluationKey, content_digest, gen
 from secure.parties.registrations import Registration, Registrations, most_registrations, registration_bytes
 from secure.parties.server import Server
 from secure.seal.context import make_ring
-from secure.seal.evaluation_keys import load_all
+from secure.switching.loading import load_for_engine
 from tests.secure.plans import FLAT, Builder, small_bundle, small_bundle_by_hand
 
 BUNDLE = small_bundle()
@@ -151,11 +151,12 @@ def test_what_a_registration_takes_is_known_beforehand():
     plan = builder.build(total)
     spec = replace(BUNDLE.client, bundle_id=plan_digest(plan), keys=plan.key_manifest)
     ring = make_ring(spec.params)
-    keys = load_all(generate_keys(spec, ring)[1].items, plan.key_manifest, ring)
+    items = generate_keys(spec, ring)[1].items
     backend = make_backend("engine", ring, plan, 2**26)
-    backend.evaluator(keys)  # tables that all clients share are made now
+    # tables that all clients share are made now
+    backend.evaluator(load_for_engine(items, plan.key_manifest, ring))
     tracemalloc.start()
-    kept = backend.evaluator(keys)
+    kept = backend.evaluator(load_for_engine(items, plan.key_manifest, ring))
     found, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert kept is not None
@@ -197,7 +198,9 @@ def resident_mb():
 
 bundle = small_bundle()
 ring = make_ring(bundle.client.params)
-server = Server(bundle.server, backend=sys.argv[1], keys_bytes=10 * registration_bytes(bundle.server.plan))
+under_seal = sys.argv[1] == 'seal'
+one_bytes = registration_bytes(bundle.server.plan, under_seal=under_seal)
+server = Server(bundle.server, backend=sys.argv[1], keys_bytes=10 * one_bytes)
 marks = []
 count = int(sys.argv[2])
 for number in range(count):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from secure.streams.bits import pack_row, row_words, unpack_row
+from secure.draws.bits import pack_row, row_words, unpack_row
 
 
 @pytest.mark.parametrize("bits", [1, 2, 8, 19, 20, 31, 32, 33, 37, 40, 41, 46, 49, 50, 52])

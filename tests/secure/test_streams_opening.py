@@ -4,12 +4,12 @@ included."""
 import numpy as np
 import pytest
 
+from secure.draws.bits import pack_row, row_words
+from secure.draws.chacha import initial_state
+from secure.draws.sampling import uniform_row
 from secure.engine.tables import make_tables
 from secure.params import Params, is_prime, make_params
-from secure.streams.bits import pack_row, row_words
-from secure.streams.chacha import initial_state
 from secure.streams.opening import expand, expand_chunk
-from secure.streams.sampling import uniform_row
 
 DEGREE = 2048
 #: Nearly half of the words of this prime's bits are replaced; of the other's none, as a rule.

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from secure.streams.chacha import initial_state, keystream
-from secure.streams.sampling import (
+from secure.draws.chacha import initial_state, keystream
+from secure.draws.sampling import (
     ERROR_DOMAIN,
     LARGEST_ERROR,
     UNIFORM_DOMAIN,

@@ -1,7 +1,7 @@
 """What is drawn from streams: uniform residues, and errors of SEAL's distribution.
 
 Each row of N values has a stream of its own: a ChaCha20 key, and a nonce of (domain, prime, feature), as
-`secure.streams.sampling` states it. Residue k is word k of 64 bits, cut to the bits of the prime, if it is below the
+`secure.draws.sampling` states it. Residue k is word k of 64 bits, cut to the bits of the prime, if it is below the
 prime. Otherwise it is the next word behind the first N that is below the prime and was not used.
 """
 

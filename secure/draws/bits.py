@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secure.streams.compiled import kernel
+from secure.draws.compiled import kernel
 
 Array = NDArray[np.float64]
 Words = NDArray[np.uint64]

@@ -15,7 +15,7 @@ from numba.core.errors import TypingError
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from secure.streams.compiled import kernel
+from secure.draws.compiled import kernel
 
 Words32 = NDArray[np.uint32]
 

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from secure.draws.chacha import BATCH_WORDS, BLOCK_WORDS, NONCE, fill
+from secure.draws.compiled import kernel
 from secure.engine.compiled import inlined
-from secure.streams.chacha import BATCH_WORDS, BLOCK_WORDS, NONCE, fill
-from secure.streams.compiled import kernel
 
 Array = NDArray[np.float64]
 Words = NDArray[np.uint64]
