@@ -212,7 +212,8 @@ def _laid_out(draft: Draft, layout: int) -> Draft:
     atoms = 1 + sum(stage.squared for stage in draft.stages)
     maps = tuple(one.slot_map for one in sources[:atoms])
     done = replace(draft, atom_maps=maps, tables=tuple(tables), offers=tuple(() for _ in tables))
-    return replace(done, coefficients=largest_coefficients(done))
+    squares, values = largest_coefficients(done)
+    return replace(done, coefficients=squares, value_coefficients=values)
 
 
 def _source(stage: Stage, placed: Any) -> Source:

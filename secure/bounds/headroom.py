@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from secure.bounds.slot_values import chosen_images, stage_slots
 from secure.drafting.draft import Draft, Evidence
@@ -50,31 +51,34 @@ def wrap_sites(plan: Plan) -> tuple[Site, ...]:
     )
 
 
-def largest_coefficients(draft: Draft) -> tuple[float, ...]:
-    """For each stage, the largest coefficient, at scale 1, of what is rescaled or decrypted.
+def largest_coefficients(draft: Draft) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """For each stage, the largest coefficients, at scale 1, of its value's square and of its value itself.
 
-    For a squared stage that is the square of its value. For the last stage it is the value, or the constant that is
-    added to it, since SEAL encodes that as a plaintext of its own. The numbers are measured on the calibration inputs
-    with the largest values, and on the draft's edge inputs. The draft must be arranged.
+    A stage that is not squared has its value's in both places. They count the constant that is added, since SEAL
+    encodes that as a plaintext of its own. The numbers are measured on the calibration inputs with the largest values,
+    and on the draft's edge inputs. The draft must be arranged.
     """
     largest = _measured(draft, draft.evidence, MEASURED_IMAGES)
     if draft.edges is not None:
         edges = _measured(draft, draft.edges, MEASURED_EDGES)
-        credits = [2.0 ** (EDGE_CREDIT_BITS * (2 if stage.squared else 1)) for stage in draft.stages]
-        largest = [max(one, edge / credit) for one, edge, credit in zip(largest, edges, credits, strict=True)]
-    return tuple(largest)
+        credit = 2.0**EDGE_CREDIT_BITS
+        credits = np.array(
+            [[credit ** (2 if stage.squared else 1) for stage in draft.stages], [credit] * len(edges[1])]
+        )
+        largest = np.maximum(largest, edges / credits)
+    squares, values = largest.tolist()
+    return tuple(squares), tuple(values)
 
 
-def _measured(draft: Draft, evidence: Evidence, count: int) -> list[float]:
-    """The largest coefficient of every stage on the `count` images with the stage's largest values."""
-    largest = [1e-12] * len(draft.stages)
+def _measured(draft: Draft, evidence: Evidence, count: int) -> NDArray[np.float64]:
+    """The largest coefficients of every stage on the `count` images with the stage's largest values, (2, stages)."""
+    largest = np.full((2, len(draft.stages)), 1e-12)
     for index, _, value in stage_slots(draft, chosen_images(evidence, largest_images(evidence, count))):
         stage = draft.stages[index]
-        held = value**2 if stage.squared else value
-        largest[index] = max(largest[index], float(np.abs(coefficients(held)).max()))
-        if not stage.squared:
-            added = spread(stage.constant, draft.tables[index].output_map)
-            largest[index] = max(largest[index], float(np.abs(coefficients(added)).max()))
+        added = spread(stage.constant, draft.tables[index].output_map)
+        own = max(float(np.abs(coefficients(held)).max()) for held in (value, added))
+        square = float(np.abs(coefficients(value**2)).max()) if stage.squared else own
+        largest[:, index] = np.maximum(largest[:, index], (square, own))
     return largest
 
 

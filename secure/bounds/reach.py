@@ -58,7 +58,7 @@ class Reach:
         result = [self.fresh]
         for own, rule, by_atom in zip(self.stages, rules, rounded or [{} for _ in rules], strict=True):
             everywhere = own.value.sum(axis=0)
-            result += [rule.switches * everywhere, everywhere]
+            result += [rule.switches * everywhere, everywhere, everywhere]
             for atom, read in own.reading.items():
                 weighed = np.einsum("fki,fi->ki", own.value, by_atom[atom]) if atom in by_atom else 0 * read
                 result += [rule.moved * read, rule.summed[atom] * read, rule.rounding[atom] * weighed]

@@ -74,7 +74,7 @@ def _image_weights(draft: Draft, atoms: Sequence[Array], values: Sequence[Array]
         switch, by_sum = _before(by_value, fold_groups(table.folds, conjugated, style))
         switch = switch + sum(giant != 0 for giant in split.giants) * _energy(by_sum)
         by_product = by_sum / 2 if conjugated else by_sum  # the constants of such a table are halved
-        own = [switch, constant]
+        own = [switch, constant, constant]  # a rescale of the value errs where the constant does
         for atom in stage.maps:
             read = _read(table, split, atom, by_product, atoms[atom], style)
             own += [read.moved, read.summed, rules[index].rounding[atom] * read.rounding]

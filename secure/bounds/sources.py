@@ -4,6 +4,7 @@ The sources of a draft have one order, here and wherever their reach is given: t
 
     switch      a key switch after the products: giant steps, folds, the conjugation; in a slot of the stage's value
     constant    the plaintext that is added; in a slot of the value
+    divided     a rescale before the square; in a slot of the value
     for each atom that the stage reads
         moved       a baby step; in a slot of what it rotates
         summed      a key switch of the folds before the products; in a slot of the atom
@@ -85,11 +86,16 @@ def source_variances(
         switch = key_share * planned_key_switch_variance(params, level, under_seal=seal)
         baby = key_share * planned_baby_variance(params, level, under_seal=seal)
         result += [switch / scale.value**2, encoding_variance(degree) / scale.value**2]
+        # of two rescales in a row, here and after the square, the second divides the rounding error of the first
+        result.append(key_share * rescale_variance(degree) / scale.root**2 if draft.divided[index] else 0.0)
         for atom in stage.maps:
             rounding = encoding_variance(degree) * (atom_scales[atom] / scale.value) ** 2
             result += [baby / atom_scales[atom] ** 2, switch / atom_scales[atom] ** 2, rounding]
-        square = switch / scale.value**4 if stage.squared else 0.0
-        if draft.rescaled[index]:  # of two rescales in a row, the second divides the rounding error of the first
+        square = 0.0
+        if stage.squared:
+            relinearized = planned_key_switch_variance(params, level - draft.divided[index], under_seal=seal)
+            square = key_share * relinearized / scale.root**4
+        if draft.rescaled[index]:
             square += key_share * rescale_variance(degree) / scale.atom**2
         result.append(square)
     return np.array(result)
@@ -99,5 +105,5 @@ def random_sources(draft: Draft) -> NDArray[np.bool_]:
     """Which sources are drawn anew in every run, (sources,). Those of rounded plaintexts are not."""
     result = [True]
     for stage in draft.stages:
-        result += [True, False, *([True, True, False] * len(stage.maps)), True]
+        result += [True, False, True, *([True, True, False] * len(stage.maps)), True]
     return np.array(result)

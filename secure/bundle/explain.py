@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 LAYER_HEADINGS = ("layer", "level", "rotations", "plain products", "squares", "rescales", "ms")
 
 #: The values of the search's choice of rescales, in words.
-RESCALING_WORDS: Mapping[str, str] = {"every": "after every square", "not_last": "after every square but the last"}
+RESCALING_WORDS: Mapping[str, str] = {
+    "every": "after every square",
+    "not_last": "after every square but the last",
+    "before_last": "before the last square",
+}
 
 
 def explain_bundle(bundle: Bundle) -> str:
@@ -200,7 +204,7 @@ def _alternatives(alternatives: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _rescaling(row: Mapping[str, Any]) -> str:
-    """After which squares the plan rescales, and whether by two primes."""
+    """Where the plan rescales, and whether by two primes."""
     chosen = str(row.get("rescaling", "?"))
     if chosen == "never":
         return "never rescales"

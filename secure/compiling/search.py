@@ -268,7 +268,7 @@ def _laid_out(start: Draft, degree: int, key_weights: Sequence[int]) -> Iterator
             rotated = _done(replace(arranged, choice=turned), choose_rotations, place_rescales)
             for choice in choices:
                 placed = _done(replace(rotated, choice=choice), place_rescales, choose_parameters)
-                place = (planes, _rotations(placed), placed.stage_levels, placed.rescaled)
+                place = (planes, _rotations(placed), placed.stage_levels, placed.rescaled, placed.divided)
                 if place not in seen:
                     seen.add(place)
                     yield placed
@@ -293,7 +293,8 @@ def _noise_of(draft: Draft) -> tuple[object, ...]:
     """
     tables = tuple(id(table) for table in draft.tables)  # drafts with the same layout share its tables
     parts = tuple(tuple(sorted(split.parts.items())) for split in draft.splits)
-    return draft.choice.planes, draft.choice.fold_style, tables, parts, draft.stage_levels, draft.rescaled
+    levels = draft.stage_levels, draft.rescaled, draft.divided
+    return draft.choice.planes, draft.choice.fold_style, tables, parts, levels
 
 
 def _rotations(draft: Draft) -> tuple[object, ...]:

@@ -40,10 +40,11 @@ MANY_ROTATIONS_PER_KEY = 64
 
 
 class Rescaling(StrEnum):
-    """After which squares the plan rescales."""
+    """Where the plan rescales."""
 
     EVERY = "every"  # after every square
     NOT_LAST = "not_last"  # after every square but the last
+    BEFORE_LAST = "before_last"  # before the last square alone
     NEVER = "never"  # scales only grow
 
 
@@ -51,7 +52,7 @@ class Rescaling(StrEnum):
 class Choice:
     """What the search varies.
 
-    degree: of the ring. rescaling: after which squares the plan rescales. base_primes: how many data primes are left
+    degree: of the ring. rescaling: where the plan rescales. base_primes: how many data primes are left
     at the end, since no rescale takes them. rotate_input: whether the first stage has baby steps, which rotate the
     input before its products (fewer transforms), or giant steps only (less noise). rescale_primes: primes per rescale.
     planes: how many inputs a slot carries; of two, one is the real and one the imaginary part. share_giants: whether
@@ -179,11 +180,17 @@ class StageScales:
     """Scales of one stage.
 
     value: of its affine value. atom: of the atom that its square becomes, value**2 without a rescale; 0 without a
-    square.
+    square. divided: what a rescale before the square divides the value by.
     """
 
     value: float
     atom: float
+    divided: float = 1.0
+
+    @property
+    def root(self) -> float:
+        """The scale of what is squared."""
+        return self.value / self.divided
 
 
 @dataclass(frozen=True)
@@ -221,13 +228,16 @@ class Draft:
     atom_maps: tuple[SlotMap, ...] = ()
     tables: tuple[DiagonalTable, ...] = ()
     offers: tuple[tuple[Offer, ...], ...] = ()  # by stage
-    coefficients: tuple[float, ...] = ()  # by stage, the largest that is rescaled or decrypted, at scale 1
+    coefficients: tuple[float, ...] = ()  # by stage, the largest of its square, or of the last value, at scale 1
+    value_coefficients: tuple[float, ...] = ()  # by stage, the largest of its value, at scale 1
     # choose_rotations
     splits: tuple[Split, ...] = ()
-    # place_rescales: levels of stages and of atoms; by stage, how many primes its square is divided by
+    # place_rescales: levels of stages and of atoms; by stage, how many primes its square is divided by, and its value
+    # before the square
     stage_levels: tuple[int, ...] = ()
     atom_levels: tuple[int, ...] = ()
     rescaled: tuple[int, ...] = ()
+    divided: tuple[int, ...] = ()
     # choose_parameters
     params: Params | None = None
     input_scale: float = 0.0

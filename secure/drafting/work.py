@@ -37,6 +37,9 @@ def _operations(draft: Draft, works: Sequence[StageWork]) -> Counter[tuple[Kind,
             bool(nonzero[features[features >= 0]].any()) for features in table.output_map
         )
         if stage.squared:
+            for lost in range(draft.divided[index]):
+                work[Kind.RESCALE, level - lost] += outputs
+            level -= draft.divided[index]
             work[Kind.SQUARE, level] += outputs
             work[Kind.RELINEARIZE, level] += outputs
             for lost in range(draft.rescaled[index]):

@@ -58,7 +58,7 @@ class _Sequence:
 
 
 def arrange(draft: Draft) -> Draft:
-    """Fill atom_maps, tables, offers and coefficients.
+    """Fill atom_maps, tables, offers, coefficients and value_coefficients.
 
     Raises: SlotOverflowError naming the layer whose value is too wide.
     """
@@ -89,7 +89,8 @@ def arrange(draft: Draft) -> Draft:
     atom_count = 1 + sum(stage.squared for stage in draft.stages)
     maps = tuple(source.slot_map for source in best.sources[:atom_count])
     laid_out = replace(draft, atom_maps=maps, tables=best.tables, offers=best.offers)
-    return replace(laid_out, coefficients=largest_coefficients(laid_out))
+    squares, values = largest_coefficients(laid_out)
+    return replace(laid_out, coefficients=squares, value_coefficients=values)
 
 
 def _priced(draft: Draft, index: int, before: _Sequence) -> list[tuple[Placed, float]]:

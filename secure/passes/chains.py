@@ -1,13 +1,15 @@
 """From wanted precisions to scales and prime sizes, and from prime sizes to actual primes. Pure.
 
 A precision says how large each number is beside its error, in bits. For an atom, `activation_bits` is log2 of its
-scale times its root mean square (rms). For a stage, `weight_bits` is log2 of the rms of its affine value z over the
-error that the encoded weights make in z. All scales follow from these bits, stage by stage (derived):
+scale times its root mean square (rms); for the square of a value that was rescaled, those of that value. For a stage,
+`weight_bits` is log2 of the rms of its affine value z over the error that the encoded weights make in z. All scales
+follow from these bits, stage by stage (derived):
 
     scale of an atom        S = 2^activation_bits / rms(atom)
     scale of a value z      T = 2^weight_bits / rms(z) * sqrt(sum over atoms: met power * excess * S^2 * N / 12)
     primes of a rescale     T^2 / S' with S' the scale of the atom that the square becomes: one prime or two equal
                             ones, as large as the stage at this level that needs most
+      before a square       T / R with R = 2^activation_bits / rms(z) the scale of what is squared; then S' = R^2
     base primes             so large that at every level the largest coefficient times its scale fits, with headroom
 
 `secure.bounds.met_power` defines the met power, `secure.bounds.propagate` the excess.
@@ -91,14 +93,21 @@ def wanted_chain(model: NoiseModel, precision: Precision) -> Chain | None:
         if not stage.squared:
             modulus_bits[level] = max(modulus_bits[level], log2(value_scale) + room_bits(draft, index))
             continue
-        modulus_bits[level] = max(modulus_bits[level], 2 * log2(value_scale) + room_bits(draft, index))
-        if modulus_bits[level] > GUIDELINE_2024_LOG2_QP[draft.choice.degree]:
+        wanted_bits = precision.activation_bits[len(scales)]
+        if draft.divided[index]:
+            root = 2.0**wanted_bits / evidence.value_rms[index]
+            bits = log2(value_scale) + log2(draft.value_coefficients[index]) + HEADROOM_BITS + 1
+            modulus_bits[level] = max(modulus_bits[level], bits)
+            level = _leave(level, draft.divided[index], log2(value_scale) - log2(root), needed)
+        else:
+            root = value_scale
+        modulus_bits[level] = max(modulus_bits[level], 2 * log2(root) + room_bits(draft, index))
+        if max(modulus_bits) > GUIDELINE_2024_LOG2_QP[draft.choice.degree]:
             return None
-        wanted = 2.0 ** precision.activation_bits[len(scales)] / evidence.atom_rms[len(scales)]
-        scales.append(wanted if draft.rescaled[index] else value_scale**2)
-        for leaving in range(level - draft.rescaled[index] + 1, level + 1):
-            each = (2 * log2(value_scale) - log2(wanted)) / draft.rescaled[index]
-            needed[leaving] = max(needed[leaving], each, MIN_PRIME_BITS)
+        wanted = 2.0**wanted_bits / evidence.atom_rms[len(scales)]
+        scales.append(wanted if draft.rescaled[index] else root**2)
+        if draft.rescaled[index]:
+            _leave(level, draft.rescaled[index], 2 * log2(root) - log2(wanted), needed)
     base_bits = modulus_bits[base]
     for level in range(base + 1, draft.levels + 1):
         base_bits = max(base_bits, modulus_bits[level] - sum(needed[base + 1 : level + 1]))
@@ -108,6 +117,13 @@ def wanted_chain(model: NoiseModel, precision: Precision) -> Chain | None:
     if special > draft.choice.prime_bits:
         return None
     return Chain(data_bits, special, scales[0], tuple(scales[1:]))
+
+
+def _leave(level: int, primes: int, bits: float, needed: list[float]) -> int:
+    """The level below a rescale that divides by so many bits in all; raises the sizes of its primes in `needed`."""
+    for leaving in range(level - primes + 1, level + 1):
+        needed[leaving] = max(needed[leaving], bits / primes, MIN_PRIME_BITS)
+    return level - primes
 
 
 def room_bits(draft: Draft, stage: int) -> float:
@@ -135,8 +151,10 @@ def apply_chain(draft: Draft, chain: Chain) -> Draft:
             scales.append(StageScales(2.0 ** (params.log2_modulus(level) - room_bits(draft, index)), 0.0))
             continue
         atom_scale = next(wanted)
-        divisor = prod(params.data_primes[level - draft.rescaled[index] : level])
-        scales.append(StageScales(float(np.sqrt(atom_scale * divisor)), atom_scale))
+        below = level - draft.divided[index]
+        before = float(prod(params.data_primes[below:level]))
+        after = prod(params.data_primes[below - draft.rescaled[index] : below])
+        scales.append(StageScales(before * float(np.sqrt(atom_scale * after)), atom_scale, before))
     return replace(draft, params=params, input_scale=chain.input_scale, scales=tuple(scales))
 
 

@@ -91,11 +91,16 @@ def check_parameters(draft: Draft) -> None:
         raise PlanError(draft.stages[-1].layer, "no parameters were chosen")
     check_security(draft.params)
     for index, stage in enumerate(draft.stages):
-        room = draft.params.log2_modulus(draft.stage_levels[index]) - 1
-        scale = draft.scales[index].value
-        used = log2(draft.coefficients[index]) + log2(scale) * (2 if stage.squared else 1)
-        if used > room:
-            raise PlanError(stage.layer, f"its values need {used:.1f} bits where the modulus leaves {room:.1f}")
+        level, divided, scales = draft.stage_levels[index], draft.divided[index], draft.scales[index]
+        needed = []
+        if divided or not stage.squared:
+            needed.append((level, log2(draft.value_coefficients[index]) + log2(scales.value)))
+        if stage.squared:
+            needed.append((level - divided, log2(draft.coefficients[index]) + 2 * log2(scales.root)))
+        for held, used in needed:
+            room = draft.params.log2_modulus(held) - 1
+            if used > room:
+                raise PlanError(stage.layer, f"its values need {used:.1f} bits where the modulus leaves {room:.1f}")
 
 
 def check_plan(draft: Draft) -> None:

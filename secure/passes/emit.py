@@ -110,6 +110,9 @@ def emit(draft: Draft) -> Draft:
         lowered = {atom: [writer.lower_to(value, level) for value in atoms[atom]] for atom in stage.maps}
         outputs = _write_map(writer, draft, index, lowered)
         if stage.squared:
+            if draft.divided[index]:
+                root = draft.scales[index].root
+                outputs = [writer.rescale(value, draft.divided[index], root) for value in outputs]
             outputs = [writer.square(value) for value in outputs]
             if draft.rescaled[index]:
                 scale = draft.scales[index].atom

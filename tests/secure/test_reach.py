@@ -25,10 +25,10 @@ from tests.secure.random_networks import network, rows
 INPUTS = rows("correlated", 40, 20, 0)
 
 
-def chosen(sizes, *, planes=1, degree=8192, residual=False):
+def chosen(sizes, *, planes=1, degree=8192, residual=False, rescaling=Rescaling.EVERY):
     """A draft with parameters for a network with random weights."""
     stages = network_stages(network(sizes, INPUTS, 3, residual=residual))
-    choice = Choice(degree=degree, rescaling=Rescaling.EVERY, base_primes=1, rotate_input=True, planes=planes)
+    choice = Choice(degree=degree, rescaling=rescaling, base_primes=1, rotate_input=True, planes=planes)
     draft = Draft(stages=stages, evidence=gather_evidence(stages, INPUTS), choice=choice, allowed_error=1e3)
     return choose_parameters(run_passes(draft, stop=choose_parameters))
 
@@ -37,6 +37,7 @@ DRAFTS = {
     "one plane": {"sizes": (20, 12, 3)},
     "two planes": {"sizes": (20, 12, 3), "planes": 2},
     "residual": {"sizes": (20, 20, 20, 5), "residual": True, "degree": 16384},
+    "before the last": {"sizes": (20, 12, 8, 3), "rescaling": Rescaling.BEFORE_LAST},
     "shares": {"sizes": (20, 64, 48, 10), "degree": 16384},
 }
 
@@ -89,7 +90,7 @@ def test_predicted_random_errors_are_those_of_simulated_noise(draft, monkeypatch
     monkeypatch.setattr(sources, "planned_baby_variance", planned_key_switch_variance)
     errors = row_errors(draft, INPUTS[:8])
     random = []
-    for seed in range(6):
+    for seed in range(16):
         plan = run_passes(draft, start=emit).plan
         evaluator = NoisyClearEvaluator(plan, seed)
         found = plan_outputs(draft, lambda _, own=evaluator: own, INPUTS[:8], evaluator.fresh)
