@@ -91,17 +91,17 @@ class Builder:
         return self.inputs + len(self.ops) - 1
 
 
-def every_kind_plan(seed: int = 0) -> Plan:
+def every_kind_plan(seed: int = 0, params: Params = SMALL) -> Plan:
     """Every kind of operation once or twice.
 
     y = rescale((w x + rot(x, 3) + b)^2), and x rotated by two slots at the lower level.
     """
     rng = np.random.default_rng(seed)
-    builder = Builder()
+    builder = Builder(params)
     ones = builder.multiply_plain(builder.rotate(0, 3), 1.0, 2.0**12)
-    product = builder.multiply_plain(0, rng.uniform(-1, 1, SMALL.slots), 2.0**12)
+    product = builder.multiply_plain(0, rng.uniform(-1, 1, params.slots), 2.0**12)
     builder.layer = "act"
-    total = builder.add_plain(builder.add(product, ones), rng.uniform(-1, 1, SMALL.slots))
+    total = builder.add_plain(builder.add(product, ones), rng.uniform(-1, 1, params.slots))
     squared = builder.rescale(builder.relinearize(builder.square(total)))
     builder.layer = "skip"
     moved = builder.rotate(builder.drop(0), 2)
@@ -155,14 +155,14 @@ def complex_by_hand(plan: Plan, x: np.ndarray) -> list[np.ndarray]:
     return [2 * (plan.constants[0].slots * x).real, np.roll(x, -5, axis=-1).real]
 
 
-def small_bundle(seed: int = 0, *, own_keys: bool = False) -> Bundle:
+def small_bundle(seed: int = 0, *, own_keys: bool = False, params: Params = SMALL) -> Bundle:
     """`every_kind_plan` with an input of shape (4, 8), repeated through the slots.
 
     The output is ten values of the plan's first output. own_keys: whether clients make keys of their own, cut to the
     levels of their use, and not SEAL's whole keys.
     """
-    plan = every_kind_plan(seed)
-    features = np.tile(np.arange(32, dtype=np.int32), SMALL.slots // 32)[None, None, :]
+    plan = every_kind_plan(seed, params)
+    features = np.tile(np.arange(32, dtype=np.int32), params.slots // 32)[None, None, :]
     places = np.stack([np.zeros(10, np.int32), np.arange(1000, 1010, dtype=np.int32)], axis=1)
     client = ClientSpec(
         bundle_id=plan_digest(plan),
@@ -185,5 +185,5 @@ def small_bundle(seed: int = 0, *, own_keys: bool = False) -> Bundle:
 
 def small_bundle_by_hand(bundle: Bundle, image: np.ndarray) -> np.ndarray:
     """The output of `small_bundle` for one image, in numpy."""
-    slots = np.tile(image.ravel(), SMALL.slots // 32)
+    slots = np.tile(image.ravel(), bundle.client.params.slots // 32)
     return every_kind_by_hand(bundle.server.plan, slots)[0][1000:1010].reshape(2, 5)
