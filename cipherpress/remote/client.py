@@ -67,10 +67,11 @@ class _Talker:
         self._folder = None if keys is None else Path(keys)
         self._max_key_bytes, self._progress = max_key_bytes, progress
         self._known: tuple[Remote, Keys] | None = None
+        authorization = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._http_options: dict[str, Any] = {
             "base_url": url,
             "timeout": httpx.Timeout(timeout_s, connect=min(timeout_s, 10.0)),
-            "headers": {} if token is None else {"Authorization": f"Bearer {token}"},
+            "headers": {"Accept-Encoding": "identity", **authorization},
             "follow_redirects": False,
             **({} if ca_file is None else {"verify": _trusted(ca_file)}),
         }
@@ -125,14 +126,14 @@ class _Talker:
         return outputs
 
     def _batch(self, party: BatchClient, rows: NDArray[Any], clip: bool) -> Steps[NDArray[np.float64]]:
-        request = yield Compute(partial(party.encrypt_batch, rows, clip=clip))
-        reply = yield from self._sent(request)
-
-        def decrypted() -> NDArray[np.float64]:
-            return np.concatenate(list(party.decrypt_frames(party.read(BytesIO(reply)))))
-
-        outputs: NDArray[np.float64] = yield Compute(decrypted)
-        return outputs
+        remote, _ = yield from self._connected()
+        outputs: list[NDArray[np.float64]] = []
+        for start in range(0, max(len(rows), 1), remote.most_images):  # a batch of no images is refused by encrypt
+            some = rows[start : start + remote.most_images]
+            request = yield Compute(partial(party.encrypt_batch, some, clip=clip))
+            reply = yield from self._sent(request)
+            outputs += yield Compute(partial(_decrypted, party, reply))
+        return np.concatenate(outputs)
 
     def _split(self, outputs: NDArray[np.float64]) -> Any:
         parts = self.spec.interface.output_parts
@@ -146,13 +147,19 @@ class _Talker:
 class RemoteClient(_Talker):
     """A client of a server over HTTP. It makes its own keys; what leaves it is encrypted. One thread at a time."""
 
+    _open: httpx.Client | None = None
+
     def connect(self) -> RemoteClient:
         """Fetch the client part, check it, make or load the keys, and upload the evaluation key; itself.
 
         Raises: ServiceUnavailableError, ServiceError; BundleChangedError; FormatError, InsecureParametersError,
         KeyBytesError, KeyMismatchError; OSError of the folder of keys.
         """
-        perform(self._connected(), self._http)
+        try:
+            perform(self._connected(), self._http)
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def predict(self, values: Any, *, clip: bool = False) -> Any:
@@ -176,14 +183,16 @@ class RemoteClient(_Talker):
         return perform(self._sent(request), self._http)
 
     def close(self) -> None:
-        """Close all connections."""
-        self._http.close()
+        """Close all connections. They are opened again where they are needed."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
 
     @property
     def _http(self) -> httpx.Client:
-        if not hasattr(self, "_client"):
-            self._client = httpx.Client(**self._http_options)
-        return self._client
+        if self._open is None:
+            self._open = httpx.Client(**self._http_options)
+        return self._open
 
     def __enter__(self) -> RemoteClient:
         return self
@@ -195,9 +204,15 @@ class RemoteClient(_Talker):
 class AsyncRemoteClient(_Talker):
     """`RemoteClient` for programs on asyncio. Encryption and decryption run in threads."""
 
+    _open: httpx.AsyncClient | None = None
+
     async def connect(self) -> AsyncRemoteClient:
         """As `RemoteClient.connect`."""
-        await perform_async(self._connected(), self._http)
+        try:
+            await perform_async(self._connected(), self._http)
+        except BaseException:
+            await self.close()
+            raise
         return self
 
     async def predict(self, values: Any, *, clip: bool = False) -> Any:
@@ -213,20 +228,27 @@ class AsyncRemoteClient(_Talker):
         return await perform_async(self._sent(request), self._http)
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self._http.aclose()
+        """Close all connections. They are opened again where they are needed."""
+        if self._open is not None:
+            await self._open.aclose()
+            self._open = None
 
     @property
     def _http(self) -> httpx.AsyncClient:
-        if not hasattr(self, "_client"):
-            self._client = httpx.AsyncClient(**self._http_options)
-        return self._client
+        if self._open is None:
+            self._open = httpx.AsyncClient(**self._http_options)
+        return self._open
 
     async def __aenter__(self) -> AsyncRemoteClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+def _decrypted(party: BatchClient, reply: bytes) -> list[NDArray[np.float64]]:
+    """The outputs of a batch, block after block."""
+    return list(party.decrypt_frames(party.read(BytesIO(reply))))
 
 
 def _joined(interface: Interface, values: Any) -> Any:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from cipherpress.remote.steps import Answer, Call, LostError, Pause, Steps
 from cipherpress.service import paths
+from compress.checks import is_whole
 from compress.errors import BundleChangedError, ConfigError, FormatError, ServiceError, ServiceUnavailableError
 from secure.bundle.batch_specs import BatchClientSpec
 from secure.bundle.client_file import client_digest, load_client
@@ -36,11 +37,12 @@ UploadProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Remote:
-    """A model of a server, as its client part describes it."""
+    """A model of a server, as its client part describes it. most_images: of one request, as the server says."""
 
     name: str
     spec: ClientSpec | BatchClientSpec
     digest: str
+    most_images: int
 
 
 def tried(call: Call, tries: int) -> Steps[Answer]:
@@ -80,7 +82,8 @@ def find_model(name: str | None, tries: int) -> Steps[Remote]:
         if len(names) != 1:
             raise ConfigError("model", None, f"one of {', '.join(names)}")
         name = names[0]
-    path = paths.CLIENT_PART.replace("{name}", quote(name, safe=""))
+    metadata = _json((yield from _good(Call("GET", _of(paths.MODEL, name)), tries)))
+    path = _of(paths.CLIENT_PART, name)
     part = yield from _good(Call("GET", path, most_bytes=MOST_CLIENT_BYTES), tries)
     with TemporaryDirectory() as folder:
         (Path(folder) / CLIENT_FILE).write_bytes(part.content)
@@ -88,7 +91,7 @@ def find_model(name: str | None, tries: int) -> Steps[Remote]:
             spec = load_client(folder)
         except FormatError as error:
             raise FormatError(f"{path}: {str(error).removeprefix(f'{folder}/')}") from error
-    return Remote(name, spec, client_digest(spec))
+    return Remote(name, spec, client_digest(spec), _most_images(metadata))
 
 
 def check_pin(remote: Remote, wanted: str | None, whence: str) -> None:
@@ -136,7 +139,7 @@ def infer(remote: Remote, request: bytes, key: bytes, tries: int, progress: Uplo
 
     Raises: BundleChangedError; ServiceError.
     """
-    path = paths.INFER.replace("{name}", quote(remote.name, safe=""))
+    path = _of(paths.INFER, remote.name)
     call = Call("POST", path, {"Content-Type": paths.BINARY}, request, MOST_REPLY_BYTES)
     for _ in range(tries):
         answer = yield from tried(call, tries)
@@ -151,6 +154,21 @@ def infer(remote: Remote, request: bytes, key: bytes, tries: int, progress: Uplo
             check_pin(now, remote.digest, "this client")
         raise error
     raise ServiceUnavailableError(f"{path}: the server lost the evaluation key {tries} times; try again later")
+
+
+def _of(path: str, name: str) -> str:
+    return path.replace("{name}", quote(name, safe=""))
+
+
+def _most_images(metadata: Any) -> int:
+    """Raises: FormatError for metadata that do not say it."""
+    try:
+        stated = metadata["parameters"]["max_images"]
+    except (KeyError, TypeError) as error:
+        raise FormatError("server: its metadata lack 'max_images'; is it a cipherpress server?") from error
+    if not is_whole(stated) or stated < 1:
+        raise FormatError("server: 'max_images' in its metadata is no whole number from 1 on")
+    return int(stated)
 
 
 def _good(call: Call, tries: int) -> Steps[Answer]:

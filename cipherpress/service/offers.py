@@ -28,6 +28,7 @@ class Offer:
     """One model. client_part: the bytes of client.json. digest: the client's digest of what it says.
 
     most_request_bytes, most_key_bytes: of a request, and of an evaluation key (0 where none is needed), at most.
+    most_images: of a request, at most.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Offer:
     digest: str
     most_request_bytes: int
     most_key_bytes: int
+    most_images: int = 1
 
     @property
     def batches(self) -> bool:
@@ -60,6 +62,7 @@ class Offer:
                 "max_request_bytes": self.most_request_bytes,
                 "max_key_bytes": self.most_key_bytes,
                 "needs_key": not self.batches,
+                "max_images": self.most_images,
             },
         }
 
@@ -76,10 +79,10 @@ def _offer(name: str, folder: Path, batch_blocks: int) -> Offer:
     spec, content = load_client(folder), (folder / CLIENT_FILE).read_bytes()
     if isinstance(spec, BatchClientSpec):
         layout = request_layout(spec.bundle_id, spec.params, prod(spec.input_shape), spec.upload_bits_dropped)
-        request_bytes, key_bytes = batch_blocks * layout.frame_bytes, 0
+        request_bytes, key_bytes, images = batch_blocks * layout.frame_bytes, 0, batch_blocks * layout.block_images
     else:
-        params, count = spec.params, len(spec.input_slots)
+        params, count, images = spec.params, len(spec.input_slots), 1
         one_bytes = 8 + spec.input_level * params.poly_modulus_degree * RESIDUE_BYTES + SLACK_BYTES
         request_bytes = HEADER.size + count * one_bytes + HASH_BYTES
         key_bytes = keys_memory_bytes(params, spec.keys.whole) + MIB
-    return Offer(name, spec, content, client_digest(spec), request_bytes, key_bytes)
+    return Offer(name, spec, content, client_digest(spec), request_bytes, key_bytes, images)

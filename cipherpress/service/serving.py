@@ -83,8 +83,9 @@ def _config(settings: ServiceSettings, app: Any) -> uvicorn.Config:
 def _listener(settings: ServiceSettings) -> socket.socket:
     """Raises: ConfigError."""
     try:
-        family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        family, kind, protocol, *_ = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        # with its protocol named, asyncio turns Nagle's algorithm off, which would hold every answer for 40 ms
+        listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.host, settings.port))
     except OSError as error:
