@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 THREADS ?= 2
 PYTEST_FLAGS ?=
 
-.PHONY: demo test test-all coverage mutants bench lint clean
+.PHONY: demo test test-all coverage mutants bench lint page clean
 
 demo: $(VENV)/.installed
 	$(BIN)/cipherpress demo --threads 1  # small networks: a second thread waits more than it works
@@ -28,6 +28,10 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+page:  # the browser's arithmetic, after a change of its source; needs clang and lld
+	clang --target=wasm32 -O3 -nostdlib -Wall -Wextra -Werror -Wl,--no-entry -Wl,--strip-all -mbulk-memory -msimd128 \
+		-o cipherpress/service/page/core/core.wasm cipherpress/service/page/core/core.c
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -4,11 +4,11 @@
 import { fromHex, inflatedInts, sameBytes, sha256, toHex } from "./bytes.js";
 import { EVALUATION_KEY, REPLY, REQUEST, SECRET_KEY, keyIdOf, pack, unpack } from "./container.js";
 import { randomBytes } from "./core.js";
+import { KeyMaker } from "./keys.js";
 import { checkParameters } from "./parameters.js";
 import * as seal from "./seal.js";
 
 const MAP = /"int32_zlib_base64": "([^"]*)"/g;
-const RELINEARIZATION_INDEX = 0;
 
 // What the bundle's client.json says, checked, with its digest.
 export async function readSpec(text) {
@@ -17,6 +17,9 @@ export async function readSpec(text) {
   if (spec.mode === "throughput")
     throw new Error("This bundle takes batches of images. Use `cipherpress predict`; this page sends one input at a time.");
   const params = checkParameters(spec.params, spec.galois_elements);
+  const levels = [spec.galois_levels ?? [], spec.relin_level ?? []].flat();
+  if (levels.length !== spec.galois_elements.length + Number(spec.relinearize))
+    throw new Error("This bundle names no levels of its keys, so it is an old one. Ask the server's owner to compile it again.");
   const maps = new Map();
   for (const [, packed] of text.matchAll(MAP)) maps.set(packed, await inflatedInts(packed));
   // the digest is of the same text with each map's hash in its place
@@ -36,17 +39,21 @@ export class Client {
   constructor(core, spec) {
     this.core = core;
     this.spec = spec;
-    const { degree, primes } = spec.params;
+    const { degree, primes, sealPrimes } = spec.params;
     this.tables = primes.map((prime) => core.tables(prime, degree));
-    this.parmsIds = primes.map((_, last) => core.parmsId(degree, primes.slice(0, last + 1)));
+    this.parmsIds = sealPrimes.map((_, last) => core.parmsId(degree, sealPrimes.slice(0, last + 1)));
   }
 
   // A fresh secret key, and the evaluation key that goes with it. Returns the evaluation key's file.
   async makeKeys() {
     const { core, spec } = this;
-    this.ternary = core.ternary(spec.params.degree);
-    this.secret = spec.params.primes.map((prime, which) => core.residues(this.ternary, prime, this.tables[which]));
-    const items = this.#evaluationItems();
+    const ternary = core.ternary(spec.params.degree);
+    this.secret = spec.params.primes.map((prime, which) => core.residues(ternary, prime, this.tables[which]));
+    const maker = new KeyMaker(core, spec.params, this.tables, ternary, this.secret);
+    const items = [
+      maker.relinearization(spec.relin_level ?? 0),
+      maker.rotations(spec.galois_elements, spec.galois_levels ?? []),
+    ];
     this.keyId = items.some((item) => item.length) ? await keyIdOf(spec.bundle_id, items) : randomBytes(16);
     return pack(EVALUATION_KEY, spec.bundle_id, this.keyId, [...items, spec.digest]);
   }
@@ -94,73 +101,37 @@ export class Client {
 
   // The secret key as a file that `cipherpress decrypt` reads.
   secretFile() {
-    const item = seal.secretKey(this.parmsIds.at(-1), joined(this.secret));
+    const rows = this.secret.slice(0, this.spec.params.sealPrimes.length);
+    const item = seal.secretKey(this.parmsIds.at(-1), joined(rows));
     return pack(SECRET_KEY, this.spec.bundle_id, this.keyId, [item, this.spec.digest]);
   }
 
   // Take a secret key that `cipherpress keygen` or this page made.
   async useSecretFile(content) {
     const { spec } = this;
-    const { degree, primes } = spec.params;
+    const { degree, sealPrimes } = spec.params;
     const { bundleId, keyId, items } = await unpack(content, SECRET_KEY, "The secret key");
     if (bundleId !== spec.bundle_id || !sameBytes(items.at(-1), spec.digest))
       throw new Error("The secret key was made for another network.");
-    const rows = seal.secretRows(items[0], primes.length, degree);
-    this.secret = primes.map((_, which) => rows.slice(which * degree, (which + 1) * degree));
+    const rows = seal.secretRows(items[0], sealPrimes.length, degree);
+    this.secret = sealPrimes.map((_, which) => rows.slice(which * degree, (which + 1) * degree));
     this.keyId = keyId;
   }
 
   #encrypted(coefficients) {
-    const { degree, primes } = this.spec.params;
-    const level = this.spec.input_level;
-    const first = this.#hidden(coefficients, primes.slice(0, level));
-    return seal.seededCiphertext(this.parmsIds[level - 1], joined(first.rows), first.seed, level);
-  }
-
-  // m + e - a s modulo each prime, with a fresh error and a fresh seed.
-  #hidden(message, primes) {
-    const { core } = this;
-    const degree = this.spec.params.degree;
+    // m + e - a s modulo each prime, with a fresh error and a fresh seed
+    const { core, spec } = this;
+    const { degree } = spec.params;
+    const level = spec.input_level;
+    const primes = spec.params.primes.slice(0, level);
     const seed = randomBytes(seal.SEED_BYTES);
     const random = core.uniform(seed, primes, degree);
-    const noisy = core.errors(degree);
-    if (message) for (let place = 0; place < degree; place++) noisy[place] += message[place];
+    const noisy = core.errors(degree).map((error, place) => error + coefficients[place]);
     const rows = primes.map((prime, which) => {
       const part = random.subarray(which * degree, (which + 1) * degree);
       return core.hidden(noisy, part, this.secret[which], prime, this.tables[which]);
     });
-    return { rows, seed };
-  }
-
-  // The relinearization key and the Galois keys in SEAL's form; an empty item for a kind that the plan does not use.
-  #evaluationItems() {
-    const { core, spec, ternary } = this;
-    const { degree, primes } = spec.params;
-    const parmsId = this.parmsIds.at(-1);
-    const write = (keys, places) => seal.evaluationKeys(parmsId, keys, places, primes.length);
-    let relinearization = new Uint8Array(0);
-    if (spec.relinearize) {
-      const squared = primes.map((prime, which) => core.square(this.secret[which], prime));
-      relinearization = write(new Map([[RELINEARIZATION_INDEX, this.#switchingKey(squared)]]), 1);
-    }
-    const rotations = new Map();
-    for (const element of spec.galois_elements) {
-      const moved = core.automorphism(ternary, element);
-      const target = primes.map((prime, which) => core.residues(moved, prime, this.tables[which]));
-      rotations.set((element - 1) / 2, this.#switchingKey(target));
-    }
-    return [relinearization, rotations.size ? write(rotations, degree) : new Uint8Array(0)];
-  }
-
-  // One digit per data prime: an encryption of zero, plus the special prime times the target on the digit's own row.
-  #switchingKey(target) {
-    const { primes } = this.spec.params;
-    const special = primes.at(-1);
-    return primes.slice(0, -1).map((prime, digit) => {
-      const { rows, seed } = this.#hidden(null, primes);
-      rows[digit] = this.core.plusMultiple(rows[digit], target[digit], special % prime, prime);
-      return { first: joined(rows), seed };
-    });
+    return seal.seededCiphertext(this.parmsIds[level - 1], joined(rows), seed, level);
   }
 }
 

@@ -89,6 +89,25 @@ export class Core {
     });
   }
 
+  // (N): the residues of a key's second half: those of a seed of 32 bytes for a row and a digit.
+  uniformRow(seed, row, digit, prime, degree) {
+    return this.within((room, wasm) => {
+      const result = room.take(8 * degree);
+      wasm.uniform_row(room.put(seed), row, digit, prime, bitsOf(prime), degree, result);
+      return room.get(BigUint64Array, result, degree);
+    });
+  }
+
+  // Residues as a string of bits.
+  packed(row, prime) {
+    return this.within((room, wasm) => {
+      const size = (row.length * bitsOf(prime)) / 8;
+      const result = room.take(size);
+      wasm.pack_row(room.put(row), bitsOf(prime), row.length, result);
+      return room.get(Uint8Array, result, size);
+    });
+  }
+
   // Values in SEAL's order of a polynomial with these whole coefficients.
   residues(coefficients, prime, tables) {
     const degree = coefficients.length;
@@ -161,6 +180,10 @@ export class Core {
       return room.get(Float64Array, slots, degree);
     });
   }
+}
+
+export function bitsOf(prime) {
+  return prime.toString(2).length;
 }
 
 // Bytes of the browser's cryptographic generator, which gives 65,536 at a time.

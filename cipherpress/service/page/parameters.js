@@ -5,10 +5,10 @@ const MOST_PRIME_BITS = 50;
 // Keys for more rotations than this take hundreds of megabytes in a page.
 const MOST_ROTATIONS = 256;
 
-// {degree, primes} with the special prime last, or an Error that says why they are refused.
+// {degree, dataPrimes, primes (special primes last), sealPrimes, digitsAt}, or an Error that says why they are refused.
 export function checkParameters(params, elements) {
   const degree = params.poly_modulus_degree;
-  const specials = params.special_prime === null || params.special_prime === undefined ? [] : [params.special_prime];
+  const specials = [params.special_prime ?? [], params.more_special_primes ?? []].flat();
   const primes = [...params.data_primes, ...specials].map(BigInt);
   const limit = MOST_LOG2_QP[degree];
   const modulus = primes.reduce((product, prime) => product * prime, 1n);
@@ -21,5 +21,24 @@ export function checkParameters(params, elements) {
   if (elements.length && !specials.length) throw refused("rotations need a special prime");
   if (elements.length > MOST_ROTATIONS)
     throw new Error(`This network needs ${elements.length} rotation keys, too many for a page. Use \`cipherpress predict\`.`);
-  return { degree, primes };
+  const levels = params.data_primes.length;
+  return {
+    degree,
+    primes,
+    dataPrimes: primes.slice(0, levels),
+    // SEAL knows one special prime
+    sealPrimes: primes.slice(0, levels + 1),
+    digitsAt: (level) => digitsAt(params.digits ?? Array(levels).fill(1), level),
+  };
+}
+
+// Where the data primes of each digit of a value at this level start and end. The last digit may be cut short.
+function digitsAt(sizes, level) {
+  const digits = [];
+  let start = 0;
+  for (const size of sizes) {
+    if (start < level) digits.push({ start, end: Math.min(start + size, level) });
+    start += size;
+  }
+  return digits;
 }

@@ -1,4 +1,4 @@
-// SEAL 4's bytes of ciphertexts and keys, as docs/wire-format.md and secure/seal/saved.py describe them.
+// SEAL 4's bytes of ciphertexts and secret keys, as docs/wire-format.md and secure/seal/saved.py describe them.
 
 import { Writer, wordsAt } from "./bytes.js";
 import { decompress } from "./vendor/fzstd.js";
@@ -29,17 +29,6 @@ function seededBody(parmsId, first, seed, primes) {
 
 export function seededCiphertext(parmsId, first, seed, primes) {
   return object(seededBody(parmsId, first, seed, primes));
-}
-
-// keys: Map from SEAL's index to the digits of a key, each {first, seed}; places: how many indices are listed.
-export function evaluationKeys(parmsId, keys, places, primes) {
-  const writer = new Writer().bytes(parmsId).u64(places);
-  for (let place = 0; place < places; place++) {
-    const digits = keys.get(place) ?? [];
-    writer.u64(digits.length);
-    for (const { first, seed } of digits) writer.bytes(object(seededBody(parmsId, first, seed, primes)));
-  }
-  return object(writer.done());
 }
 
 export function secretKey(parmsId, rows) {

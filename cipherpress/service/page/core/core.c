@@ -259,6 +259,64 @@ EXPORT(uniform) void uniform(const u64 *seed, const u64 *primes, u32 rows, u32 d
     }
 }
 
+// ---- ChaCha20 (RFC 8439), and the uniform residues of a key's second halves ----
+
+static inline u32 turned(u32 value, u32 bits) { return value << bits | value >> (32 - bits); }
+
+static void chacha_block(const u32 *start, u32 *result) {
+    u32 x[16];
+    for (u32 word = 0; word < 16; word++) x[word] = start[word];
+    for (u32 turn = 0; turn < 10; turn++)
+        for (u32 step = 0; step < 8; step++) {
+            u32 column = step & 3, slide = step >> 2;
+            u32 *a = x + column, *b = x + 4 + ((column + slide) & 3), *c = x + 8 + ((column + 2 * slide) & 3),
+                *d = x + 12 + ((column + 3 * slide) & 3);
+            *a += *b, *d = turned(*d ^ *a, 16);
+            *c += *d, *b = turned(*b ^ *c, 12);
+            *a += *b, *d = turned(*d ^ *a, 8);
+            *c += *d, *b = turned(*b ^ *c, 7);
+        }
+    for (u32 word = 0; word < 16; word++) result[word] = x[word] + start[word];
+}
+
+// result (N): residues below a prime of these bits, from the stream of a seed (8 words) and the nonce (0, row, digit).
+EXPORT(uniform_row) void uniform_row(const u32 *seed, u32 row, u32 digit, u64 prime, u32 bits, u32 degree, u64 *result) {
+    static const char text[] = "expand 32-byte k";
+    u32 state[16], block[16], blocks = 0, used = 16;
+    for (u32 word = 0; word < 4; word++)
+        state[word] = (u32)(u8)text[4 * word] | (u32)(u8)text[4 * word + 1] << 8 | (u32)(u8)text[4 * word + 2] << 16
+                      | (u32)(u8)text[4 * word + 3] << 24;
+    for (u32 word = 0; word < 8; word++) state[4 + word] = seed[word];
+    state[13] = 0, state[14] = row, state[15] = digit;
+    u64 mask = (1ULL << bits) - 1;
+    for (u32 place = 0; place < degree; place += 8) {
+        state[12] = blocks++;
+        chacha_block(state, block);
+        for (u32 word = 0; word < 8; word++) result[place + word] = (block[2 * word] | (u64)block[2 * word + 1] << 32) & mask;
+    }
+    // a residue that is too large is replaced by the next word behind the first N that is not
+    for (u32 place = 0; place < degree; place++)
+        while (result[place] >= prime) {
+            if (used == 16) {
+                state[12] = blocks++, used = 0;
+                chacha_block(state, block);
+            }
+            result[place] = (block[used] | (u64)block[used + 1] << 32) & mask;
+            used += 2;
+        }
+}
+
+// result (N bits / 8 bytes): residue k takes the bits k b to (k + 1) b - 1, counted from the lowest of the first byte.
+EXPORT(pack_row) void pack_row(const u64 *row, u32 bits, u32 degree, u8 *result) {
+    u64 held = 0;
+    u32 count = 0;
+    for (u32 place = 0; place < degree; place++) {
+        held |= row[place] << count;  // at most 7 bits are waiting, and a residue has at most 50
+        count += bits;
+        for (; count >= 8; count -= 8, held >>= 8) *result++ = (u8)held;
+    }
+}
+
 // ---- ciphertexts ----
 
 // row (N) = values of a polynomial with these whole coefficients.
