@@ -46,22 +46,27 @@ class Front:
     def apply(self, images: NDArray[Any]) -> Array:
         """(images, features) float64 of images (images, *shape).
 
+        Images of float32 are transformed in float32, which is several times as fast; features are then off by about
+        1e-7 of the largest one, far less than what encryption adds.
         Raises: InputShapeError.
         """
-        values = np.asarray(images, dtype=np.float64)
+        values = np.asarray(images)
+        if values.dtype != np.float32:
+            values = values.astype(np.float64)
         if values.shape[1:] != self.shape:
             raise InputShapeError(
                 f"input: shape {values.shape[1:]} per image; the front end takes {self.shape}; reshape the input"
             )
         channel, row, column = np.unravel_index(self.indices, self.shape)
         rows, columns = (
-            cosine_matrix(size)[: int(own.max(initial=0)) + 1]
+            cosine_matrix(size)[: int(own.max(initial=0)) + 1].astype(values.dtype)
             for size, own in zip(self.shape[1:], (row, column), strict=True)
         )
-        # two products of one large matrix each: many small ones would take several times as long
-        along = (values.reshape(-1, self.shape[2]) @ columns.T).reshape(*values.shape[:3], -1).swapaxes(2, 3)
-        both = (along.reshape(-1, self.shape[1]) @ rows.T).reshape(*along.shape[:3], -1)
-        return np.asarray(both[:, channel, column, row] * np.array(self.gains))
+        # the columns by one product of a large matrix: many small ones would take several times as long
+        along = (values.reshape(-1, self.shape[2]) @ columns.T).reshape(*values.shape[:3], len(columns))
+        both = np.matmul(rows, along).reshape(len(values), -1)
+        places = np.ravel_multi_index((channel, row, column), (self.shape[0], len(rows), len(columns)))
+        return np.asarray(np.take(both, places, axis=1) * np.array(self.gains))
 
     def as_json(self) -> dict[str, Any]:
         """What `front_from_json` reads."""

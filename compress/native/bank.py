@@ -34,10 +34,10 @@ def feature_bank(
     augment = DigitAugment(strength, unchanged=0.0)
     for start in range(0, len(images), CHUNK):
         part = slice(start, start + CHUNK)
-        bank[part, 0] = front.apply(images[part])
+        bank[part, 0] = front.apply(images[part].astype(np.float64))
         given = torch.from_numpy(np.ascontiguousarray(images[part]))
         for copy in range(1, 1 + copies):
-            bank[part, copy] = front.apply(augment(given, generator).numpy())
+            bank[part, copy] = front.apply(augment(given, generator).double().numpy())
         if progress is not None:
             progress("distort images", min(1.0, part.stop / len(images)))
     return torch.from_numpy(bank)

@@ -153,7 +153,7 @@ def front_end(data: Dataset, features: int) -> Front:
     """
     shape = data.input_shape
     indices = lowest_frequencies(shape, features)
-    deviations = Front(shape, indices, (1.0,) * features).apply(data.x_train).std(axis=0)
+    deviations = Front(shape, indices, (1.0,) * features).apply(data.x_train.astype(np.float64)).std(axis=0)
     if not deviations.max() > 0:
         raise CalibrationError("input", "the training images do not vary; give other data")
     gains = np.maximum(deviations, LEAST_DEVIATION * deviations.max()) ** -GAIN_EXPONENT

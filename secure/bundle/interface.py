@@ -57,7 +57,7 @@ class Interface:
         features themselves, stays as it is."""
         if self.front is None or np.shape(values)[-3:] != self.front.shape:
             return values
-        images = np.asarray(values, dtype=np.float64)
+        images = np.asarray(values)
         found = self.front.apply(images.reshape(-1, *self.front.shape))
         return found.reshape(*images.shape[:-3], self.front.features)
 

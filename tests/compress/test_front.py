@@ -50,6 +50,13 @@ def test_the_transform_is_scipys() -> None:
     np.testing.assert_allclose(FRONT.apply(images), wanted * np.array(FRONT.gains), atol=1e-12)
 
 
+def test_images_of_single_precision_are_transformed_in_it() -> None:
+    images = np.random.default_rng(1).uniform(size=(9, *FRONT.shape)).astype(np.float32)
+    found, exact = FRONT.apply(images), FRONT.apply(images.astype(np.float64))
+    assert found.dtype == np.float64
+    assert 0 < np.abs(found - exact).max() < 1e-6 * np.abs(exact).max()
+
+
 def test_low_frequencies_come_first_and_channels_alternate() -> None:
     assert lowest_frequencies((2, 4, 4), 6) == (0, 16, 1, 4, 17, 20)
     assert lowest_frequencies((1, 2, 8), 3) == (0, 1, 2)
