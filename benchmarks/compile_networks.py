@@ -36,7 +36,7 @@ COEFFICIENTS = np.array([[0.0], [0.8], [0.15]])
 #: The root mean square of every affine value, about.
 VALUE_RMS = 0.7
 #: The activation of residual networks of twenty layers: with larger squares, skips would make an unusual input explode.
-DEEP_COEFFICIENTS = np.array([[0.0], [0.8], [0.05]])
+DEEP_COEFFICIENTS = np.array([[0.05], [0.6], [0.07]])
 
 
 class NetworkBuilder:

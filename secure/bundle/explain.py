@@ -33,6 +33,7 @@ RESCALING_WORDS: Mapping[str, str] = {
     "every": "after every square",
     "not_last": "after every square but the last",
     "before_last": "before the last square",
+    "before": "before every square",
 }
 
 

@@ -43,6 +43,13 @@ START = Choice(degree=RING_DEGREES[0], rescaling=Rescaling.EVERY, base_primes=1,
 #: The most squares in a draft without rescales. After k of them, a scale has 2^k times as many bits.
 MOST_SQUARES_UNRESCALED = 3
 
+#: The fewest squares of a network that is rescaled before every square. In shallower networks the base primes that
+#: this needs take what it saves.
+FEWEST_DIVIDED = 4
+
+#: The fewest bits that a prime has on average in a network with more squares than MOST_SQUARES_UNRESCALED.
+LEAST_DEEP_BITS = 24
+
 #: The values of Choice.key_weight that are tried if the bytes of keys are limited.
 KEY_WEIGHTS = (0, 1, 4, 16, 64, 256)
 
@@ -277,13 +284,18 @@ def _laid_out(start: Draft, degree: int, key_weights: Sequence[int]) -> Iterator
 def _may_fit(draft: Draft) -> bool:
     """Whether the ring has room for the smallest primes: one for every level, and the special prime.
 
-    False also for many squares without a rescale, since every square doubles the bits of the scale.
+    False also for many squares without a rescale, since every square doubles the bits of the scale, and for rescales
+    before few squares.
     """
-    squares = sum(stage.squared for stage in draft.stages)
-    if draft.choice.rescaling is Rescaling.NEVER and squares > MOST_SQUARES_UNRESCALED:
+    squares, rescaling = sum(stage.squared for stage in draft.stages), draft.choice.rescaling
+    deep = squares > MOST_SQUARES_UNRESCALED
+    if deep and rescaling in (Rescaling.NEVER, Rescaling.BEFORE_LAST):
+        return False
+    if rescaling is Rescaling.BEFORE and squares < FEWEST_DIVIDED:
         return False
     levels = place_rescales(draft).levels
-    return (levels + 1) * MIN_PRIME_BITS <= GUIDELINE_2024_LOG2_QP[draft.choice.degree]
+    least = LEAST_DEEP_BITS if deep else MIN_PRIME_BITS
+    return (levels + 1) * least <= GUIDELINE_2024_LOG2_QP[draft.choice.degree]
 
 
 def _noise_of(draft: Draft) -> tuple[object, ...]:

@@ -45,6 +45,7 @@ class Rescaling(StrEnum):
     EVERY = "every"  # after every square
     NOT_LAST = "not_last"  # after every square but the last
     BEFORE_LAST = "before_last"  # before the last square alone
+    BEFORE = "before"  # before every square, which leaves a scale of twice the bits to the next map
     NEVER = "never"  # scales only grow
 
 

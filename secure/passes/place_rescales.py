@@ -6,6 +6,10 @@ All rescales of a draft divide by one prime, or all by two primes in a row, wher
 
 One rescale before the last square may do for a whole network. Scales grow up to it, and of the modulus only so much is
 left as that square and the last products need. A few large primes then take the place of several small ones.
+
+A rescale before every square takes back the product alone. The square leaves a scale of twice the bits to the next map,
+which needs no more room for it, because only what is rescaled must fit its modulus. For activations of s bits and
+weights of w bits a level then takes s + w bits in place of s + 2 w.
 """
 
 from __future__ import annotations
@@ -22,8 +26,8 @@ def place_rescales(draft: Draft) -> Draft:
     last = {Rescaling.EVERY: squares, Rescaling.NOT_LAST: squares - 1}.get(rescaling, 0)
     primes = draft.choice.rescale_primes
     rescaled = tuple(primes * (stage.squared and index < last) for index, stage in enumerate(draft.stages))
-    early = squares - 1 if rescaling is Rescaling.BEFORE_LAST else -1  # of the stage whose value is rescaled
-    divided = tuple(primes * (index == early) for index in range(len(draft.stages)))
+    early = {Rescaling.BEFORE_LAST: squares - 1, Rescaling.BEFORE: 0}.get(rescaling, squares)  # the first such stage
+    divided = tuple(primes * (stage.squared and index >= early) for index, stage in enumerate(draft.stages))
     below = [0]  # by atom, how many levels it lies below the input
     stage_below = []
     for stage, before, after in zip(draft.stages, divided, rescaled, strict=True):

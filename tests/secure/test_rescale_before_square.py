@@ -1,4 +1,4 @@
-"""A rescale before the last square: few large primes in place of many, and the same answers."""
+"""A rescale before a square: few large primes in place of many, and the same answers."""
 
 import numpy as np
 import pytest
@@ -60,6 +60,7 @@ def test_answers_stay_within_the_promised_error(bundle):
         (Rescaling.EVERY, 1, (4, 3, 2, 1), (4, 3, 2, 1)),
         (Rescaling.BEFORE_LAST, 1, (2, 2, 2, 1), (2, 2, 2, 1)),
         (Rescaling.BEFORE_LAST, 2, (3, 3, 3, 1), (3, 3, 3, 1)),
+        (Rescaling.BEFORE, 1, (4, 3, 2, 1), (4, 3, 2, 1)),
         (Rescaling.NEVER, 1, (1, 1, 1, 1), (1, 1, 1, 1)),
     ],
 )
