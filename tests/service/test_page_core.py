@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from service.core import Core
+from tests.service.core import Core
 
 from secure.draws.bits import pack_row, row_words
 from secure.draws.chacha import initial_state
