@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @path_option("--tls-key", help="Its private key (PEM).")
 @click.option("--queue", type=click.IntRange(1), default=64, show_default=True, help="Most requests that wait.")
 @click.option("--request-seconds", type=float, default=60.0, show_default=True, help="Most time for one request.")
+@click.option("--idle-seconds", type=float, default=15.0, show_default=True, help="Most time without a byte.")
 @click.option("--batch-blocks", type=click.IntRange(1), default=4, show_default=True, help="Most blocks of a batch.")
 @click.option("--key-cache", type=ByteCount(), default=2**30, help="Keys in memory, per worker.  [default: 1 GiB]")
 @click.option("--tenant-keys", type=click.IntRange(1), default=64, show_default=True, help="Most keys of a tenant.")
@@ -54,6 +55,7 @@ def serve_command(  # every option of the command is a parameter
     tls_key: Path | None,
     queue: int,
     request_seconds: float,
+    idle_seconds: float,
     batch_blocks: int,
     key_cache: float,
     tenant_keys: int,
@@ -83,6 +85,7 @@ def serve_command(  # every option of the command is a parameter
         limits=ServiceLimits(
             queue=queue,
             request_s=request_seconds,
+            idle_s=idle_seconds,
             batch_blocks=batch_blocks,
             key_cache_bytes=int(key_cache),
             tenant_keys=tenant_keys,

@@ -17,6 +17,8 @@ from compress.errors import CipherpressError, ServiceError
 
 #: How long a worker may go on with a request that nobody waits for, before it is ended.
 ABANDONED_S = 2.0
+#: How often workers that have nothing to do are looked after.
+LOOK_S = 1.0
 #: Times that a request is given to a worker.
 MOST_TRIES = 2
 #: Pause before a worker that could not be started is started again, at first and at most.
@@ -102,6 +104,7 @@ class Queue:
             self._idle = [await self._computing.worker() for _ in range(self._settings.workers)]
         except WorkerDiedError as error:
             raise ServiceError(f"workers: {error}; the lines above say why") from error
+        self._spawn(self._look_after_idle())
 
     async def stop(self, drain_s: float) -> None:
         """Take no more work; let what was accepted finish, for so many seconds; end all processes."""
@@ -141,6 +144,7 @@ class Queue:
 
     def _assign(self) -> None:
         """Give waiting work to idle workers, the oldest first, each to a worker that holds its key if one does."""
+        self._bury_idle()
         while self._idle and self._waiting:
             job = self._waiting.popleft()
             if job.answer.done():
@@ -167,19 +171,33 @@ class Queue:
         self._idle.append(worker)
         self._assign()
 
+    async def _look_after_idle(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self._bury_idle()
+
+    def _bury_idle(self) -> None:
+        """Replace workers that died while they had nothing to do."""
+        for worker in [one for one in self._idle if one.dead]:
+            self._idle.remove(worker)
+            self._replaced(worker)
+
     def _buried(self, worker: Worker, job: _Job, error: WorkerDiedError) -> None:
         """Replace a worker that died, and give its request to another one, once."""
         del self._busy[worker]
-        worker.close()
         if not job.answer.done():
             if job.tries < MOST_TRIES:
                 self._waiting.appendleft(job)
             else:
                 job.answer.set_exception(error)
+        self._replaced(worker)
+        self._assign()
+
+    def _replaced(self, worker: Worker) -> None:
+        worker.close()
         if not self._stopping:
             self._on_restart()
             self._spawn(self._replace())
-        self._assign()
 
     async def _replace(self) -> None:
         pause = RESTART_S

@@ -55,6 +55,15 @@ class Worker:
         except (EOFError, OSError) as error:
             raise WorkerDiedError(f"worker {self.process} died") from error
 
+    @property
+    def dead(self) -> bool:
+        """Whether it has ended, as far as is known."""
+        try:
+            os.kill(self.process, 0)
+        except ProcessLookupError:
+            return True
+        return self.reader.at_eof()
+
     def holds(self, key: tuple[str, str]) -> None:
         """Remember that it holds a key; the oldest ones are forgotten here, as they are there."""
         self.keys.pop(key, None)

@@ -35,7 +35,7 @@ class Running:
 
     @property
     def workers(self) -> list[int]:
-        return children(self.computing)
+        return [worker for computing in children(self.process.pid) for worker in children(computing)]
 
     def kill(self) -> None:
         """As a crash, or the kernel short of memory, ends it."""
