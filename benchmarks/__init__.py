@@ -23,6 +23,8 @@ throughput.py          what each method buys in batches
 throughput_networks.py the networks of that table, trained and kept
 throughput_table.py    its tables
 native.py              networks made for one ciphertext, in both modes
+browser.py             the page's client beside SEAL in WebAssembly, in a browser
+browser_clients.js     what both do there
 joint.py               joint quantization of every zoo network, and integers against simulation
 fhe_suite/             the entry for the official benchmark of inference on MNIST, and its driver
 train_tutorial.py      trains the tutorial's network; its weights are committed

@@ -15,6 +15,7 @@ from benchmarks import (
     compression_rates,
     compression_times,
 )
+from benchmarks.browser import browser_table
 from benchmarks.compiling import compiling_table
 from benchmarks.costmodel import costmodel_table
 from benchmarks.costmodel_methods import methods_table
@@ -36,6 +37,7 @@ from hwmodel.architecture_file import ARCHITECTURES
 RESULTS = Path(calibrating.__file__).parent / "results"
 TABLES = {
     "blocks": blocks.tables,
+    "browser": browser_table,
     "compression-rates": compression_rates.table,
     "compression-times": compression_times.table,
     "compiling": compiling_table,
