@@ -43,7 +43,7 @@ OPTIONS = (
 
 
 class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the name is the base class's
+    def log_message(self, format: str, *args: Any) -> None:
         """Nothing: the terminal is for progress."""
 
 
@@ -152,8 +152,8 @@ def browser_table(result: Mapping[str, Any]) -> str:
         f"N = {bundle['degree']}, {bundle['rotation_keys']} rotation keys and a relinearization key. Medians of "
         f"{result['runs']} runs in turn in one headless Chromium; start-up once each, the page's own first. Code: "
         f"compressed by gzip; the page's with everything that it shows. node-seal {result['node_seal']}. "
-        f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_average']:.1f} at the start, {machine['date']}. "
-        "`python -m benchmarks.browser node_modules/node-seal BUNDLE`.",
+        f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_average']:.1f} at the start, "
+        f"{machine['date']}. `python -m benchmarks.browser node_modules/node-seal BUNDLE`.",
     )
 
 
