@@ -160,7 +160,8 @@ class KeyStore:
 
         Raises: OSError.
         """
-        start = stored.path.open("rb").read(HEADER.size)
+        with stored.path.open("rb") as file:
+            start = file.read(HEADER.size)
         path = stored.path.with_name(f"{sha256}.key")
         os.replace(stored.path, path)
         stored.path = path
