@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from secure.kernels.counts import RESIDUE_BYTES, KernelCounts, plan_operation_kernels
 from secure.kernels.engine import engine_kernels
 from secure.kernels.seal import plan_seal_kernels
+from secure.key_shape import KeyShape
 from secure.plan import Kind, Op, Plan
 
 KEY_SWITCHES = (Kind.ROTATE, Kind.CONJUGATE, Kind.RELINEARIZE)
@@ -83,16 +84,15 @@ class EncryptedWorkload:
 
 def encrypted_workload(plan: Plan) -> EncryptedWorkload:
     """The work of one run of a plan."""
-    degree, levels = plan.params.poly_modulus_degree, plan.params.levels
+    degree = plan.params.poly_modulus_degree
     grouped: dict[tuple[str, Kind, int], list[tuple[Op, KernelCounts, KernelCounts]]] = {}
     for op, lone, shared in zip(plan.ops, plan_seal_kernels(plan), engine_kernels(plan), strict=True):
         grouped.setdefault((op.layer, op.kind, plan.working_level(op)), []).append((op, lone, shared))
-    keys = len(plan.key_manifest.galois_elements) + plan.key_manifest.relinearize
     return EncryptedWorkload(
         poly_modulus_degree=degree,
         residue_bits=max(plan.params.coeff_modulus_bits),
         rows=tuple(_row(plan, *key, counted) for key, counted in grouped.items()),
-        key_bytes=keys * 2 * levels * (levels + 1) * degree * RESIDUE_BYTES,
+        key_bytes=sum(KeyShape(plan.params, level).memory_bytes for level in plan.key_manifest.levels),
         constant_bytes=sum(constant.level * degree * RESIDUE_BYTES for constant in plan.constants),
     )
 
@@ -115,5 +115,10 @@ def _row(
         keys=len({op.steps for op in ops}) if kind in KEY_SWITCHES else 0,
         plaintext_bytes=len(ops) * level * limb_bytes if takes_plaintext else 0,
         ciphertext_bytes=(2 * level * READS.get(kind, 1) * len(ops) + written) * limb_bytes,
-        raised_bytes=level * (level + 1) * limb_bytes if kind in KEY_SWITCHES else 0,
+        raised_bytes=_raised_rows(plan, level) * limb_bytes if kind in KEY_SWITCHES else 0,
     )
+
+
+def _raised_rows(plan: Plan, level: int) -> int:
+    """Rows of all digits of a part at this level."""
+    return len(plan.params.digits_at(level)) * (level + len(plan.params.special_primes))

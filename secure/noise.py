@@ -7,7 +7,7 @@ within 3 %, for key switches within 6 % on average over slots (docs/noise.md).
 
 from __future__ import annotations
 
-from math import pi, prod
+from math import pi
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,8 +92,7 @@ def _key_switch(params: Params, level: int, digit_variance: float) -> float:
     degree = params.poly_modulus_degree
     if params.special_prime is None:
         return 0.0
-    divisor = prod(params.special_primes)
-    ratios = sum((params.digit_modulus(digit) / divisor) ** 2 for digit in params.digits_at(level))
+    ratios = sum((params.digit_modulus(digit) / params.special_modulus) ** 2 for digit in params.digits_at(level))
     return degree * (degree * ERROR_STD**2 * digit_variance * ratios + (2 * degree / 3 + 1) / 12)
 
 

@@ -74,6 +74,11 @@ class Params:
         return () if self.special_prime is None else (self.special_prime, *self.more_special_primes)
 
     @property
+    def special_modulus(self) -> int:
+        """P, the product of the special primes; 1 without any."""
+        return prod(self.special_primes)
+
+    @property
     def all_primes(self) -> tuple[int, ...]:
         """Every prime: the data primes, then the special primes."""
         return (*self.data_primes, *self.special_primes)
@@ -192,10 +197,9 @@ def _check_switching(params: Params) -> None:
     if sum(digits) != params.levels:
         raise InsecureParametersError(f"digits: {digits} are not the {params.levels} data primes; cover every prime")
     largest = max(params.digit_modulus(digit) for digit in params.digits_at(params.levels))
-    divisor = prod(params.special_primes)
-    if largest > divisor:
+    if largest > params.special_modulus:
         raise InsecureParametersError(
-            f"digits: the largest has {log2(largest):.1f} bits, the special primes have {log2(divisor):.1f}; "
+            f"digits: the largest has {log2(largest):.1f} bits, P has {log2(params.special_modulus):.1f}; "
             "use smaller digits or more special primes"
         )
 

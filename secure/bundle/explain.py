@@ -74,7 +74,11 @@ def _summary(bundle: Bundle) -> str:
     client, plan, report = bundle.client, bundle.server.plan, bundle.report
     params = plan.params
     bits = " + ".join(str(prime.bit_length()) for prime in params.data_primes)
-    special = "no key switch" if params.special_prime is None else f"key switch {params.special_prime.bit_length()}"
+    special = "no key switch"
+    if params.special_prime is not None:
+        special = "key switch " + " + ".join(str(prime.bit_length()) for prime in params.special_primes)
+    if params.digits:
+        special += f", digits of {', '.join(map(str, params.digits))} primes"
     lines = [
         f"bundle {client.bundle_id[:12]}: {shape_text(client.input_shape)} in, {shape_text(client.output_shape)} out",
         f"ring      N = {params.poly_modulus_degree}, {params.slots} slots, "

@@ -37,6 +37,7 @@ from secure.compiling.estimate import check_size
 from secure.compiling.judging import judged_rows, promise_warnings, search_reach
 from secure.compiling.reporting import compile_report
 from secure.compiling.search import START, Alternative, Outcome, search
+from secure.compiling.switching import with_best_switching
 from secure.drafting.draft import Draft, gather_evidence
 from secure.kernels.counts import KernelTimes
 from secure.kernels.requests import TYPICAL_REQUEST_TIMES, RequestPrices, RequestTimes
@@ -114,12 +115,7 @@ def compile_network(
             start.stages[-1].layer, "a pass gave up after the parameters were chosen; this is a defect of it"
         )
     logger.info("chose %s of %d alternatives", final.choice, len(outcome.weighed))
-    bundle = bundle_of(network, final, outcome.weighed, outcome.times, accepted)
-    warnings = [*promise_warnings(final), *left_out]
-    if warnings:
-        bundle = replace(bundle, report={**bundle.report, "warnings": warnings})
-    report("compiled", 1.0)
-    return bundle
+    return with_best_switching(final, times[0], limits.keys_bytes), outcome
 
 
 def _usable(calibration_images: Array, network: Network) -> tuple[Array, list[str]]:

@@ -77,6 +77,8 @@ def plan_summary(plan: Plan) -> dict[str, Any]:
         "rescales": plan.count(Kind.RESCALE),
         "galois_keys": len(plan.key_manifest.galois_elements),
         "input_ciphertexts": plan.inputs,
+        "special_primes": len(plan.params.special_primes),
+        "digits": list(plan.params.digits),
         "output_ciphertexts": len(plan.outputs),
     }
 

@@ -59,6 +59,7 @@ TAKES: Mapping[str, frozenset[str]] = {
             "secure.bundle.specs",
             "secure.coded.plan",
             "secure.kernels",
+            "secure.key_shape",
             "secure.params",
             "secure.plan",
             "secure.residues.times",

@@ -1,0 +1,97 @@
+"""The compiler's choice of special primes and digits: faster, no noisier, secure, and only where it is allowed."""
+
+from dataclasses import replace
+from math import inf
+
+import numpy as np
+import pytest
+
+from secure.compiling.search import START
+from secure.compiling.switching import plan_milliseconds, switching_choices, with_best_switching
+from secure.drafting.draft import Draft, Evidence
+from secure.kernels.counts import TYPICAL_TIMES
+from secure.noise import centred_key_switch_variance
+from secure.params import check_security, make_params
+from secure.seal.sizes import client_keys_bytes
+from tests.secure.plans import SMALL, Builder, baby_giant_plan
+
+DEEP = make_params(16384, [38, *[34] * 8], 38)
+
+
+def rotations(params, count=6):
+    builder = Builder(params)
+    total = builder.rotate(0, 1)
+    for steps in range(2, count + 1):
+        total = builder.add(builder.rotate(total, steps), 0)
+    return builder.build(total)
+
+
+def draft_of(plan, **fields):
+    return Draft(stages=(), evidence=Evidence((), ()), choice=START, params=plan.params, plan=plan, **fields)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [DEEP, make_params(16384, [38.2, 46.7, 47.3, 50, 41.4], 50), make_params(32768, [50, *[36] * 19], 50)],
+    ids=["nine levels", "lenet5", "twenty levels"],
+)
+def test_every_choice_is_secure_and_no_noisier_at_any_level(params):
+    choices = list(switching_choices(params))
+    assert len(choices) >= 4 and {len(one.special_primes) for one in choices} == {2, 3}
+    for one in choices:
+        check_security(one)
+        assert one.data_primes == params.data_primes and one.fits_engine and not one.fits_seal
+        for level in range(1, params.levels + 1):
+            before, after = (centred_key_switch_variance(each, level) for each in (params, one))
+            assert after <= 1.02 * before
+
+
+def test_a_ring_without_room_has_no_other_choice():
+    assert list(switching_choices(SMALL)) == []
+    assert list(switching_choices(make_params(8192, [44, 46, 50], 50))) == []
+
+
+def test_small_primes_share_a_digit_under_one_special_prime():
+    choices = list(switching_choices(make_params(8192, [24, 24, 24], 30)))
+    assert [len(one.special_primes) for one in choices if one.digits == (2, 1)] == [2]
+    with_room = list(switching_choices(make_params(8192, [24, 24, 24], 24)))
+    assert (2, 1) in [one.digits for one in with_room if len(one.special_primes) == 1]
+
+
+def test_a_deep_plan_gets_the_fastest_choice_and_smaller_keys():
+    plan = rotations(DEEP)
+    found = with_best_switching(draft_of(plan), TYPICAL_TIMES)
+    best = min(
+        (replace(plan, params=params) for params in switching_choices(DEEP)),
+        key=lambda other: plan_milliseconds(other, TYPICAL_TIMES),
+    )
+    assert found.plan.params == found.params == best.params and found.params.is_hybrid
+    assert plan_milliseconds(found.plan, TYPICAL_TIMES) < 0.7 * plan_milliseconds(plan, TYPICAL_TIMES)
+    keys = [client_keys_bytes(one.params, one.made_keys) for one in (found.plan, plan)]
+    assert keys[0] < 0.6 * keys[1]
+
+
+@pytest.mark.parametrize(
+    "what", ["both backends", "few levels", "no gain", "no keys", "keys too large", "large primes"]
+)
+def test_a_plan_stays_as_it_is_where_another_choice_is_not_allowed_or_gains_nothing(what):
+    plan, fields, most = rotations(DEEP), {}, inf
+    match what:
+        case "both backends":
+            fields = {"both_backends": True}
+        case "few levels":
+            plan = baby_giant_plan()
+        case "no gain":
+            builder = Builder(DEEP)
+            value = 0
+            for _ in range(8):
+                value = builder.drop(value)
+            plan = builder.build(builder.rotate(value, 1))
+        case "no keys":
+            builder = Builder(DEEP)
+            plan = builder.build(builder.multiply_plain(0, np.ones(DEEP.slots), 2.0**10))
+        case "keys too large":
+            most = 1e4
+        case "large primes":
+            plan = rotations(make_params(16384, [60, *[34] * 8], 60))
+    assert with_best_switching(draft_of(plan, **fields), TYPICAL_TIMES, most).plan is plan
