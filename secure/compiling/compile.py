@@ -115,7 +115,13 @@ def compile_network(
             start.stages[-1].layer, "a pass gave up after the parameters were chosen; this is a defect of it"
         )
     logger.info("chose %s of %d alternatives", final.choice, len(outcome.weighed))
-    return with_best_switching(final, times[0], limits.keys_bytes), outcome
+    final = with_best_switching(final, times, limits.keys_bytes)
+    bundle = bundle_of(network, final, outcome.weighed, outcome.times, accepted)
+    warnings = [*promise_warnings(final), *left_out]
+    if warnings:
+        bundle = replace(bundle, report={**bundle.report, "warnings": warnings})
+    report("compiled", 1.0)
+    return bundle
 
 
 def _usable(calibration_images: Array, network: Network) -> tuple[Array, list[str]]:
