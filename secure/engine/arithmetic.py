@@ -44,6 +44,7 @@ LEAST_SHARED = 2 * 8192
 PIECE = 512
 
 
+# Eleven parameters, for the reason in the module's docstring.
 @kernel
 def add_switched(
     team: int, total: Array, fresh: bool, digits: Array, key: Array, specials: int, carried: Array, factors: Array,
