@@ -80,6 +80,18 @@ def real_slots(polynomials: Array) -> Array:
     return _cosine_sum(folded, 1.0)
 
 
+def complex_slots(polynomials: Array) -> NDArray[np.complex128]:
+    """(..., N / 2): the slots of polynomials with real coefficients (..., N): the inverse of `coefficients`."""
+    half = polynomials.shape[-1] // 2
+    places, powers = _embedding(2 * half)
+    values = np.fft.ifft((polynomials[..., :half] + 1j * polynomials[..., half:]) * (half * powers[:half]))
+    even = places % 2 == 0
+    result = np.empty(values.shape, dtype=np.complex128)
+    result[..., even] = values[..., places[even] // 2]
+    result[..., ~even] = values[..., half - 1 - places[~even] // 2].conj()
+    return result
+
+
 def _cosine_sum(halves: Array, factor: float) -> Array:
     """(..., N / 2): factor times the slots of polynomials with c_(N - k) = -c_k, of c_0 to c_(N / 2 - 1) (..., N / 2).
 

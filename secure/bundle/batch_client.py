@@ -7,6 +7,7 @@ input_scale            the largest input must not be encoded as zero, and must f
 output_scales          at most N times the modulus: a slot is at most N / 2 times the largest coefficient
 predicted_logit_error  at least half of what a fresh encryption alone does at the largest output scale, and at most what
                        the modulus holds
+units                  numbers whose encoding fits the modulus
 upload_bits_dropped    only with a single prime, and fewer bits than it has
 block                  a request of one block has a bounded size, whatever the shapes say
 """
@@ -21,9 +22,11 @@ import numpy as np
 from secure.bundle.batch_specs import BatchClientSpec
 from secure.bundle.client_parts import (
     CLIENT_KIND,
+    LEAST_UNIT,
     MODE,
     MOST_DIMENSIONS,
     MOST_FEATURES,
+    MOST_UNITS,
     THROUGHPUT,
     VERSION,
     ends_fault,
@@ -33,6 +36,7 @@ from secure.bundle.client_parts import (
     read_ends,
     read_input_shape,
     read_params,
+    read_units,
     shapes_fault,
 )
 from secure.bundle.fields import Fields
@@ -68,6 +72,7 @@ def batch_client_json(spec: BatchClientSpec) -> dict[str, Any]:
         "reply_parts": spec.reply_parts,
         "predicted_logit_error": spec.predicted_logit_error,
         "upload_bits_dropped": spec.upload_bits_dropped,
+        **({"units": list(spec.units)} if spec.units else {}),
         **({"interface": interface} if (interface := spec.interface.as_json()) else {}),
     }
 
@@ -95,6 +100,7 @@ def read_batch_client(fields: Fields) -> BatchClientSpec:
         reply_parts=fields.integer("reply_parts", FRESH_PARTS, MOST_PARTS),
         predicted_logit_error=fields.number("predicted_logit_error"),
         upload_bits_dropped=fields.integer("upload_bits_dropped", 0, MAX_PRIME_BITS),
+        units=read_units(fields),
         interface=read_interface(fields, input_shape, output_shape),
     )
     fault = batch_client_fault(spec)
@@ -152,6 +158,9 @@ def _input(spec: BatchClientSpec) -> tuple[str, str] | None:
         log2(LEAST_ENCODED) <= log2(spec.input_scale) + log2(largest) <= spec.params.log2_qp
     ):
         return "input_scale", f"a factor that brings an input of {largest:g} above {LEAST_ENCODED} and into the modulus"
+    most = 2.0 ** min(spec.params.log2_qp, 1000.0) / spec.input_scale
+    if len(spec.units) > MOST_UNITS or not all(LEAST_UNIT <= unit <= most for unit in spec.units):
+        return "units", f"at most {MOST_UNITS} numbers from {LEAST_UNIT:g} to {most:g}"
     return None
 
 
@@ -171,7 +180,7 @@ def _block(spec: BatchClientSpec) -> tuple[str, str] | None:
     params = spec.params
     residue_bytes = sum(params.coeff_modulus_bits) / 8 * params.poly_modulus_degree
     for name, polynomials in (
-        ("input_shape", prod(spec.input_shape)),
+        ("input_shape", spec.inputs),
         ("output_shape", prod(spec.output_shape) * spec.reply_parts),
     ):
         if ceil(polynomials * residue_bytes) > MOST_BLOCK_BYTES:

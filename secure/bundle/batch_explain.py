@@ -52,6 +52,7 @@ def _summary(bundle: BatchBundle) -> str:
         f"log2 Q = {params.log2_qp:.1f} ({sizes} bits)",
         f"parts     {run.parts[0]} at the input, {run.parts[-1]} at the output",
         f"work      {counted(run.nonzeros, 'non-zero code')} by every image",
+        *([f"slots     of random phase; {counted(len(plan.units), 'input')} of constants"] if plan.units else []),
         "keys      none on the server",
         f"inputs    {accepted_range(client.input_low, client.input_high)} are accepted",
         *front_lines(client.interface.front),

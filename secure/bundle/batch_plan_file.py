@@ -17,7 +17,15 @@ from safetensors.numpy import save as save_tensors
 from compress.checks import MALFORMED
 from compress.errors import FormatError, PlanError, shown
 from secure.bundle.batch_specs import BatchClientSpec, BatchServerSpec
-from secure.bundle.client_parts import MODE, MOST_FEATURES, THROUGHPUT, params_json, read_mode, read_params
+from secure.bundle.client_parts import (
+    MODE,
+    MOST_FEATURES,
+    THROUGHPUT,
+    params_json,
+    read_mode,
+    read_params,
+    read_units,
+)
 from secure.bundle.fields import Fields
 from secure.bundle.folder import PLAN_KIND, PlanContent, constants_sha256, read_plan, stated_bindings
 from secure.coded.dry import dry_run
@@ -66,6 +74,7 @@ def batch_plan_content(plan: BatchPlan) -> PlanContent:
         "inputs": plan.inputs,
         "input_scale": plan.input_scale,
         "upload_bits_dropped": plan.upload_bits_dropped,
+        **({"units": list(plan.units)} if plan.units else {}),
         "steps": [
             {"kind": kinds[type(step)], "layer": step.layer, "sources": list(step.sources)} for step in plan.steps
         ],
@@ -94,6 +103,7 @@ def read_batch_plan(stated: Fields, content: bytes) -> BatchPlan:
         input_scale=stated.number("input_scale"),
         steps=tuple(_step(stated.where, number, row, tensors) for number, row in enumerate(rows)),
         upload_bits_dropped=stated.integer("upload_bits_dropped", 0, MAX_PRIME_BITS),
+        units=read_units(stated),
     )
 
 
@@ -128,7 +138,8 @@ def batch_client_disagreement(spec: BatchClientSpec, plan: BatchPlan) -> str | N
     """The first field of the client's part that does not agree with the plan; None if all do."""
     wanted = {
         "params": (spec.params, plan.params),
-        "input_shape": (prod(spec.input_shape), plan.inputs),
+        "input_shape": (prod(spec.input_shape), plan.image_features),
+        "units": (spec.units, plan.units),
         "input_scale": (spec.input_scale, plan.input_scale),
         "output_shape": (prod(spec.output_shape), plan.outputs),
         "output_scales": (spec.output_scales.tolist(), plan.output_scales.tolist()),

@@ -26,6 +26,7 @@ class BatchClientSpec:
     input_scale: what inputs are multiplied by before they are rounded. upload_bits_dropped: as of `BatchPlan`.
     input_low, input_high: (features,) float64, the inputs that are accepted, by flat feature; a number stands for all.
     reply_parts: polynomials of one output's ciphertext. output_scales: (outputs,) what the integers are divided by.
+    units: as of `BatchPlan`; where there are any, the client turns every image by a random phase.
     predicted_logit_error: bound on |encrypted - plan in clear| at any output, in its units.
     interface: what the flat inputs and outputs mean.
     """
@@ -41,6 +42,7 @@ class BatchClientSpec:
     reply_parts: int
     predicted_logit_error: float
     upload_bits_dropped: int = 0
+    units: tuple[float, ...] = ()
     interface: Interface = Interface()
 
     def __post_init__(self) -> None:
@@ -49,6 +51,16 @@ class BatchClientSpec:
             ends = np.asarray(getattr(self, name), dtype=np.float64)
             whole = np.full(prod(self.input_shape), ends) if ends.ndim == 0 else ends
             object.__setattr__(self, name, read_only(whole))
+
+    @property
+    def inputs(self) -> int:
+        """Ciphertexts of a block: the features of an image, and the units."""
+        return prod(self.input_shape) + len(self.units)
+
+    @property
+    def answer_degree(self) -> int:
+        """The degree of an answer in the inputs: each product adds the parts of both sides, less one."""
+        return self.reply_parts - 1
 
     @property
     def block_images(self) -> int:

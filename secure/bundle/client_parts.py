@@ -21,6 +21,10 @@ MODE, LATENCY, THROUGHPUT = "mode", "latency", "throughput"
 MOST_FEATURES, MOST_DIMENSIONS = 2**24, 8
 #: The most primes of a chain: more than any secure modulus has.
 MOST_PRIMES = 64
+#: The most units of a throughput plan.
+MOST_UNITS = 16
+#: The smallest unit; the largest is its inverse.
+LEAST_UNIT = 1e-30
 
 
 def read_mode(fields: Fields) -> str:
@@ -57,12 +61,12 @@ def params_json(params: Params) -> dict[str, Any]:
         "poly_modulus_degree": params.poly_modulus_degree,
         "data_primes": list(params.data_primes),
         "special_prime": params.special_prime,
+        **({"more_special_primes": list(params.more_special_primes)} if params.more_special_primes else {}),
+        **({"digits": list(params.digits)} if params.digits else {}),
     }
 
 
 def read_params(fields: Fields) -> Params:
-        **({"more_special_primes": list(params.more_special_primes)} if params.more_special_primes else {}),
-        **({"digits": list(params.digits)} if params.digits else {}),
     """Parameters of the right types. The caller checks their security.
 
     Raises: FormatError.
@@ -73,15 +77,25 @@ def read_params(fields: Fields) -> Params:
         poly_modulus_degree=fields.integer("poly_modulus_degree", least, most),
         data_primes=fields.integers("data_primes", least, most, most=MOST_PRIMES),
         special_prime=None if absent else fields.integer("special_prime", least, most),
-    )
-
-
-def ends_json(ends: NDArray[np.float64]) -> float | list[float]:
         **{
             name: fields.integers(name, least, most, least=1, most=MOST_PRIMES)
             for name in ("more_special_primes", "digits")
             if name in fields.values
         },
+    )
+
+
+def read_units(fields: Fields) -> tuple[float, ...]:
+    """The units of a throughput plan; a file without the field has none.
+
+    Raises: FormatError.
+    """
+    if "units" not in fields.values:
+        return ()
+    return fields.numbers("units", LEAST_UNIT, 1 / LEAST_UNIT, least=1, most=MOST_UNITS)
+
+
+def ends_json(ends: NDArray[np.float64]) -> float | list[float]:
     """One number where all features have the same end."""
     return float(ends[0]) if (ends == ends[0]).all() else [float(end) for end in ends]
 

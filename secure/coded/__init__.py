@@ -9,6 +9,7 @@ constants.py    pass: features that are the same for every input
 merging.py      pass: two matrices in a row become one
 unread.py       pass: features that no output depends on vanish
 passes.py       the list of passes, each with its check
+homogeneous.py  a program without constants, for random phases in the slots
 scaling.py      from a Program to steps over integers, at one input scale
 derivatives.py  how far small errors of the inputs reach
 plan.py         BatchPlan: the steps, their integer constants and their scales

@@ -17,8 +17,13 @@ Array = NDArray[np.float64]
 
 
 def run_clear(plan: BatchPlan, rows: Array) -> Array:
-    """Outputs (rows, outputs) for flat inputs (rows, inputs), in the network's units."""
-    return run_all(plan.steps, plan.inputs, plan.input_scale, rows)[-1].T
+    """Outputs (rows, outputs) for flat inputs (rows, features of an image), in the network's units."""
+    return run_all(plan.steps, plan.inputs, plan.input_scale, with_units(rows, plan.units))[-1].T
+
+
+def with_units(rows: Array, units: tuple[float, ...]) -> Array:
+    """Flat inputs (rows, features) with the units of a plan as their last features."""
+    return np.concatenate([rows, np.broadcast_to(np.array(units), (len(rows), len(units)))], axis=1)
 
 
 def run_all(steps: tuple[Step, ...], inputs: int, input_scale: float, rows: Array) -> list[Array]:

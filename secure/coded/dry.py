@@ -6,7 +6,7 @@ Plans from files go through it before they run, so nothing is taken on trust: sh
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,8 @@ def dry_run(plan: BatchPlan) -> DryRun:
         _require(step, len(step.scales) > 0 and bool((step.scales > 0).all()), "scales", "must be above 0")
         _require(step, step.features <= MOST_FEATURES, "scales", f"holds more than {MOST_FEATURES} features")
         _check_step(step, sizes, [scales[source] for source in step.sources])
+        if plan.units:
+            _check_homogeneous(step, [parts[source] for source in step.sources])
         if isinstance(step, Linear):
             row_sums[number] = largest_row_sum(step)
         multiplies = isinstance(step, Product | Quadratic)
@@ -77,6 +79,9 @@ def _check_head(plan: BatchPlan) -> None:
         "params": "has a special prime, but a plan without keys has none" if plan.params.special_prime else "",
         "upload_bits_dropped": "must be 0, or with one prime less than its bits"
         if not (dropped == 0 or (len(primes) == 1 and 0 < dropped < primes[0].bit_length() - 1))
+        else "",
+        "units": "must be numbers above 0, fewer than inputs"
+        if not (len(plan.units) < max(plan.inputs, 1) and all(0 < unit < inf for unit in plan.units))
         else "",
     }
     for field, fault in faults.items():
@@ -114,6 +119,13 @@ def _check_step(step: Step, sizes: list[int], scales: list[NDArray[np.float64]])
             _require(step, step.indices.shape == (step.features,), "indices", f"has shape {step.indices.shape}")
             inside = step.indices.min() >= -1 and step.indices.max() < sum(sizes)
             _require(step, bool(inside), "indices", f"leave the {sum(sizes)} features of the sources")
+
+
+def _check_homogeneous(step: Step, parts: list[int]) -> None:
+    """In a plan with units, all terms of a value have one degree. parts: of the step's sources."""
+    for name in ("bias", "linear", "constant"):
+        _require(step, not np.any(getattr(step, name, 0)), name, "is not zero in a plan with units")
+    _require(step, isinstance(step, Product) or len(set(parts)) == 1, "sources", "have terms of several degrees")
 
 
 def _check_matrix(step: Linear, columns: int) -> None:

@@ -106,7 +106,10 @@ class BatchPlan:
 
     params: the ring; no special prime, since no key is switched. inputs: features of one image. input_scale: what the
     client multiplies inputs by. steps: in order of execution. upload_bits_dropped: low bits of each coefficient of a
-    request's first part that the client does not send (0 sends all).
+    request's first part that the client does not send (0 sends all). units: constants that the client adds to every
+    image as its last inputs. Where there are any, no step has a constant of its own: a feature of p parts is a
+    homogeneous polynomial of degree p - 1, and the client turns every image by a random phase
+    (`secure.coded.homogeneous`).
     """
 
     params: Params
@@ -114,6 +117,12 @@ class BatchPlan:
     input_scale: float
     steps: tuple[Step, ...]
     upload_bits_dropped: int = 0
+    units: tuple[float, ...] = ()
+
+    @property
+    def image_features(self) -> int:
+        """Inputs that an image gives."""
+        return self.inputs - len(self.units)
 
     @property
     def output_scales(self) -> Scales:

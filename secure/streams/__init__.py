@@ -4,6 +4,7 @@ compiled.py    how the kernels of this room are compiled
 frames.py      the frames of a batch: one container per block
 images.py      images on their way into blocks, checked
 keys.py        the secret key, and its residues
+phases.py      a random phase for every slot, where a plan takes them
 encoder.py     coefficients of real slots, eight features at a time
 sealing.py     the first parts of a block: the client's kernels
 opening.py     packed parts as residues: the kernels of server and decryption

@@ -23,6 +23,7 @@ from secure.streams.encryption import BlockEncryptor
 from secure.streams.frames import BATCH_ID_BYTES, Frame, FrameHead, in_order, reply_layout, request_layout
 from secure.streams.images import as_batch, block_count, blocks
 from secure.streams.keys import SecretRows, key_ring
+from secure.streams.phases import planes
 
 Array = NDArray[np.float64]
 
@@ -56,9 +57,8 @@ class BatchClient:
         tables, secret = make_tables(spec.params), SecretRows(spec.params, secret_key)
         self._encryptor = BlockEncryptor(spec, secret, tables, threads)
         self._decryptor = BlockDecryptor(spec, secret, tables)
-        inputs, outputs = prod(spec.input_shape), prod(spec.output_shape)
-        self._requests = request_layout(spec.bundle_id, spec.params, inputs, spec.upload_bits_dropped)
-        self._replies = reply_layout(spec.bundle_id, spec.params, outputs, spec.reply_parts)
+        self._requests = request_layout(spec.bundle_id, spec.params, spec.inputs, spec.upload_bits_dropped)
+        self._replies = reply_layout(spec.bundle_id, spec.params, prod(spec.output_shape), spec.reply_parts)
 
     @property
     def evaluation_key(self) -> NoReturn:
@@ -89,8 +89,8 @@ class BatchClient:
         packed = self._encryptor.buffers()
         items = tuple(rows.data.cast("B") for rows in packed)
         for number, block in enumerate(blocks(self.spec, images, clip=clip)):
-            seed = self._encryptor.encrypt(block, packed)
             head = FrameHead(batch_id, number, count, len(block))
+            seed = self._encryptor.encrypt(planes(self.spec, block, head), packed)
             yield self._requests.to_bytes(Frame(self.secret_key.key_id, head, seed, items))
 
     def decrypt_batch(self, reply: bytes, name: str = "reply") -> Any:
@@ -98,7 +98,7 @@ class BatchClient:
 
         Of a network with several outputs, a tuple of their batches. The values contain the encryption's noise, as
         those of `secure.parties.client.Client.decrypt` do.
-        Raises: FormatError, KeyMismatchError.
+        Raises: FormatError, KeyMismatchError, AnswerRangeError.
         """
         outputs = np.concatenate(list(self.decrypt_frames(self._replies.split(reply, name), name)))
         parts = self.spec.interface.output_parts
@@ -113,7 +113,7 @@ class BatchClient:
                     f"{name}: it was made with key {frame.key_id.hex()[:8]}, this client's is "
                     f"{self.secret_key.key_id.hex()[:8]}; use the secret key that encrypted the request"
                 )
-            values = self._decryptor.decrypt(frame.items, frame.head.images, f"{name}, frame {number}")
+            values = self._decryptor.decrypt(frame.items, frame.head, f"{name}, frame {number}")
             yield values.reshape(-1, *self.spec.output_shape)
 
     def read(self, file: BinaryIO, name: str = "reply") -> Iterator[bytes]:

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import BackendError
+from secure.bundle.batch_specs import BatchClientSpec
 from secure.draws.bits import row_words
 from secure.draws.chacha import KEY_BYTES, initial_state
-from secure.bundle.batch_specs import BatchClientSpec
 from secure.engine.tables import Tables
 from secure.engine.vectors import LANES
 from secure.streams.encoder import cosine_tables
@@ -41,8 +40,9 @@ class BlockEncryptor:
         """
         params, dropped = spec.params, spec.upload_bits_dropped
         most = min(LARGEST_COEFFICIENT, 2.0 ** (params.log2_modulus(params.levels) - 1))
-        # a coefficient is a mean of slots, each times a cosine
-        largest = float(np.maximum(np.abs(spec.input_low), np.abs(spec.input_high)).max()) * spec.input_scale
+        # a coefficient is a mean of slots, each times a cosine and, of complex ones, a sine
+        largest = float(np.maximum(np.abs(spec.input_low), np.abs(spec.input_high)).max())
+        largest = 2 * max(largest, *spec.units) * spec.input_scale if spec.units else largest * spec.input_scale
         if not largest < most:
             raise BackendError(
                 f"input_scale: inputs are encoded as up to {largest:.3g}, and the modulus holds less than {most:.3g}; "
@@ -51,7 +51,7 @@ class BlockEncryptor:
         self._secret, self._scale = secret, spec.input_scale
         self._tables, self._cosines = tables, cosine_tables(params.poly_modulus_degree)
         self._widths = [(prime.bit_length() - dropped, dropped) for prime in params.data_primes]
-        self._features, self._degree = prod(spec.input_shape), params.poly_modulus_degree
+        self._features, self._degree = spec.inputs, params.poly_modulus_degree
         # several shares per thread, so that none waits long for the last one; whole groups of the encoder
         self._share = self._features if threads == 1 else -(-self._features // (4 * threads * LANES)) * LANES
         self._pool = ThreadPoolExecutor(threads, "cipherpress-features") if threads > 1 else None
@@ -61,7 +61,7 @@ class BlockEncryptor:
         return [np.empty((self._features, row_words(self._degree, bits)), dtype=np.uint64) for bits, _ in self._widths]
 
     def encrypt(self, images: Array, packed: list[Words]) -> bytes:
-        """Fill `packed` from a block of images (images, features) in the accepted range, and return the seed."""
+        """Fill `packed` from the planes of a block (`secure.streams.phases`), and return the seed."""
         seed = os.urandom(KEY_BYTES)
         keys = np.stack([initial_state(key, (0, 0, 0)) for key in (seed, os.urandom(KEY_BYTES))])
 

@@ -40,8 +40,9 @@ def to_engine_order(row: Array, columns: int, result: Array) -> None:
 def seal(images, first, scale, which, keys, secret, widths, packed, t, cosines):  # type: ignore[no-untyped-def]
     """packed (features, words) = m + e - a s of features from number `first` on, modulo prime number `which`.
 
-    m encodes a feature of images (images, all features), times scale; its coefficients are at most 2^52. keys (2, 16):
-    the states of the streams of a and e. secret (primes, N): s, centred, in SEAL's order. widths: bits of a packed
+    m encodes a feature of images (planes, images, all features), times scale; its coefficients are at most 2^52. A
+    second plane holds the imaginary parts as `phases.planes` gives them. keys (2, 16): the states of the streams of a
+    and e. secret (primes, N): s, centred, in SEAL's order. widths: bits of a packed
     value, and dropped bits. If no bits are dropped, residues in SEAL's order are packed; otherwise coefficients,
     divided by 2^dropped and rounded.
     """
@@ -49,15 +50,18 @@ def seal(images, first, scale, which, keys, secret, widths, packed, t, cosines):
     (bits, dropped), s = widths, secret[which]
     row, other, random = np.empty(degree), np.empty(degree), np.empty(degree)
     words, coins = np.empty(degree, dtype=np.uint64), np.empty(3 * degree // 2, dtype=np.uint32)
-    halves, scratch = np.empty((LANES, degree // 2)), np.empty((3, LANES * degree // 2))
+    halves, scratch = np.empty((2, LANES, degree // 2)), np.empty((3, LANES * degree // 2))
     uniform, error = keys[0].copy(), keys[1].copy()
     for place in range(len(packed)):
         if place % LANES == 0:
-            encode(images, first + place, scale, scratch, halves, cosines)
+            for plane in range(len(images)):
+                encode(images[plane], first + place, scale, scratch, halves[plane], cosines)
         set_nonce(uniform, UNIFORM_DOMAIN, which, first + place)
         set_nonce(error, ERROR_DOMAIN, 0, first + place)
         error_row(error, coins, row)
-        _add_message(halves[place % LANES], prime, inverse, row)
+        _add_message(halves[0, place % LANES], prime, inverse, row)
+        if len(images) > 1:
+            _add_turned(halves[1, place % LANES], prime, inverse, row)
         uniform_row(uniform, prime, bits + dropped, words, random)
         _products(random, s, prime, inverse)
         if dropped == 0:
@@ -80,6 +84,16 @@ def _add_message(half: Array, prime: float, inverse: float, row: Array) -> None:
         row[place] += reduced(half[place], prime, inverse)
     for place in range(1, count):
         row[2 * count - place] -= reduced(half[place], prime, inverse)
+
+
+@kernel
+def _add_turned(half: Array, prime: float, inverse: float, row: Array) -> None:
+    """row (N,) += X^(N / 2) times what `_add_message` adds."""
+    count = len(half)
+    for place in range(count):
+        row[count + place] += reduced(half[place], prime, inverse)
+    for place in range(1, count):
+        row[count - place] += reduced(half[place], prime, inverse)
 
 
 @kernel

@@ -7,6 +7,8 @@ hardest.py     inputs beyond few rows: the hardest of many that are drawn like t
 promise.py     what a plan promises about its errors and about changed classes
 trial.py       whether noise is so small that derivatives tell its effect, by simulation
 magnitudes.py  how many bits the modulus needs
+judged.py      programs with the evidence for them
+phased.py      the same network with a random phase in every slot
 choosing.py    input scale, ring and primes at one precision of rounding
 search.py      the precision of rounding, bits that are not sent, and the choice among plans
 reporting.py   the report as plain JSON values

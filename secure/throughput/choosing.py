@@ -24,7 +24,7 @@ from secure.params import GUIDELINE_2024_LOG2_QP, KEYLESS_RING_DEGREES, MIN_PRIM
 from secure.residues.constants import MAX_PRIME_BITS
 from secure.residues.times import TYPICAL_RESIDUE_TIMES, ResidueTimes, predicted_ms
 from secure.throughput.evidence import Evidence
-from secure.throughput.magnitudes import modulus_bits
+from secure.throughput.magnitudes import modulus_bits, phased_modulus_bits
 from secure.throughput.noise import input_variance
 from secure.throughput.promise import Allowed, Promise, promised
 from secure.throughput.trial import noise_is_small
@@ -97,13 +97,15 @@ def choose(
     rounding_bits: int,
     *,
     dropped: int = 0,
+    units: tuple[float, ...] = (),
     times: ResidueTimes = TYPICAL_RESIDUE_TIMES,
 ) -> Choice | None:
     """The plan for the smallest ring that holds the network, with the primes that take least time.
 
     A larger ring has more noise in every slot, so it needs more bits and more time per image. rounding_bits: the
-    precision of factors. dropped: low bits that the client does not send; then one prime is allowed. None when rounding
-    alone makes too large an error, or when no ring holds the network.
+    precision of factors. dropped: low bits that the client does not send; then one prime is allowed. units: of a
+    program that reads some, with the evidence for it; answers have random phases then. None when rounding alone makes
+    too large an error, or when no ring holds the network.
     """
     wrong = trial_errors(program, evidence, rounding_bits)
     deviation = largest_deviation(wrong, evidence, allowed)
@@ -117,7 +119,12 @@ def choose(
             except LevelBudgetError:
                 break
             variance = input_variance(degree, scale, dropped)
-            bits = modulus_bits(evidence, steps[-1].scales, variance)
+            scales = steps[-1].scales
+            bits = (
+                phased_modulus_bits(evidence, scales, variance, degree)
+                if units
+                else modulus_bits(evidence, scales, variance)
+            )
             if bits > GUIDELINE_2024_LOG2_QP[degree]:
                 break
             promise = promised(evidence, systematic_errors(steps, scale, evidence), variance)
@@ -132,6 +139,7 @@ def choose(
                         input_scale=scale,
                         steps=steps,
                         upload_bits_dropped=dropped,
+                        units=units,
                     )
                     for params in moduli(degree, bits)
                     if not dropped or params.levels == 1

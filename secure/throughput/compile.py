@@ -5,6 +5,7 @@ All checks run here, before anything is encrypted.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from math import inf
@@ -32,11 +33,13 @@ from secure.coded.passes import run_passes
 from secure.compiling.allowed import allowed_error
 from secure.limits import Limits
 from secure.residues.times import TYPICAL_RESIDUE_TIMES, ResidueTimes
-from secure.throughput.choosing import Choice
+from secure.throughput.choosing import Choice, largest_deviation
 from secure.throughput.evidence import Evidence, gather
+from secure.throughput.judged import Judged
+from secure.throughput.phased import phased
 from secure.throughput.promise import Allowed, Promise
 from secure.throughput.reporting import batch_report
-from secure.throughput.search import ROUNDING_BITS, search
+from secure.throughput.search import ROUNDING_BITS, failure, search, smallest_fast
 from secure.throughput.size import check_size
 
 Array = NDArray[np.float64]
@@ -82,7 +85,7 @@ def compile_throughput(
     evidence = gather(network, program(ROUNDING_BITS[-1]), images, held_out, accepted)
     allowed = Allowed(allowed_error(evidence.outputs.T, limits, scoring_of(network.about)), limits.max_disagreement)
     report("choose parameters", 0.5)
-    choice = search(program, evidence, allowed, limits, times)
+    choice = _chosen(program, evidence, allowed, limits, times)
     dry_run(choice.plan)
     bundle = bundle_of(network, choice, evidence, accepted, times)
     warnings = [*promise_warnings(choice.promise, allowed, evidence), *left_out]
@@ -90,6 +93,25 @@ def compile_throughput(
         bundle = replace(bundle, report={**bundle.report, "warnings": warnings})
     report("compiled", 1.0)
     return bundle
+
+
+def _chosen(
+    program: Callable[[int], Program], evidence: Evidence, allowed: Allowed, limits: Limits, times: ResidueTimes
+) -> Choice:
+    """The plan of a network, with random phases where they pay.
+
+    Raises: PrecisionError, LevelBudgetError, PlanBudgetError.
+    """
+    kinds = [Judged(program, evidence)]
+    inputs, outputs = evidence.examined
+    deviation = largest_deviation(np.zeros((outputs.shape[1], len(inputs))), evidence, allowed)
+    if deviation is not None:
+        turned = phased(program, evidence, ROUNDING_BITS[-1], deviation)
+        kinds += [turned] if turned else []
+    found = search(kinds, allowed, times)
+    if not found:
+        raise failure(program(ROUNDING_BITS[-1]), evidence, allowed)
+    return smallest_fast(found, limits)
 
 
 def bundle_of(
@@ -110,6 +132,7 @@ def bundle_of(
         reply_parts=plan.parts[-1],
         predicted_logit_error=choice.promise.error,
         upload_bits_dropped=plan.upload_bits_dropped,
+        units=plan.units,
         interface=interface_of(network.about),
     )
     server = BatchServerSpec(bundle_id=bundle_id, plan=plan, client_digest=client_digest(client))

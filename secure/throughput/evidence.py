@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,10 @@ from compress.network import Network
 from compress.robust import InputRange
 from secure.bounds.edges import edge_inputs
 from secure.bounds.propagate import watched_outputs
+from secure.coded.clear import with_units as rows_with_units
 from secure.coded.derivatives import common_gains
 from secure.coded.forms import LinearForm, Program
-from secure.throughput.hardest import Hardest, hardest_inputs
+from secure.throughput.hardest import Hardest, gains_of, hardest_inputs
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.floating[Any]]
@@ -26,6 +27,8 @@ MOST_ROWS, MOST_PRODUCTS = 20_000, 1 << 32
 FEW_ERROR_ROWS, MOST_ERROR_ROWS, ERROR_PRODUCTS = 128, 2048, 1 << 31
 #: Numbers that are held in memory at the same time.
 CHUNK_NUMBERS = 1 << 23
+#: The share of rows that a block of extreme images is like: that of a class among many.
+EXTREME_SHARE = 1 / 16
 #: Below this share of two gains, that of their difference is what float64 leaves of zero.
 ALIKE = 1e-12
 
@@ -39,7 +42,8 @@ class Evidence:
     up to `known` are the ones whose two largest outputs are closest, where classes change first. gains
     (`secure.coded.derivatives`): of the outputs, and rival_gains: of the difference between a row's largest output and
     every output; (outputs, known). largest: the largest absolute outputs; edges: the same on inputs at the edge of what
-    is accepted; (outputs,). hardest: inputs beyond the rows where these are few.
+    is accepted; blocks: the root mean square of every output over the rows where it is largest; (outputs,). hardest:
+    inputs beyond the rows where these are few.
     """
 
     inputs: Array
@@ -50,6 +54,7 @@ class Evidence:
     rival_gains: Array
     largest: Array
     edges: Array
+    blocks: Array
     hardest: Hardest | None
 
     @property
@@ -106,6 +111,7 @@ def gather(
         rival_gains=rival_gains,
         largest=np.maximum(reached.max(axis=0), np.abs(outputs).max(axis=0)),
         edges=np.abs(_outputs(program, edges)).max(axis=0),
+        blocks=_extreme_blocks(outputs),
         hardest=hardest_inputs(network, program, rows, accepted, watched),
     )
 
@@ -122,6 +128,24 @@ def _judged(flat: Array, held_out: Rows | None, accepted: InputRange, shape: tup
         own = own[((own >= accepted.low) & (own <= accepted.high)).all(axis=1)]
         rows, given = (own, True) if len(own) else (rows, False)
     return rows[np.random.default_rng(0).permutation(len(rows))], given
+
+
+def _extreme_blocks(outputs: Array) -> Array:
+    """The root mean square of every output over the share of rows where it is largest, (outputs,)."""
+    count = max(1, int(EXTREME_SHARE * len(outputs)))
+    return np.asarray(np.sqrt(np.mean(np.sort(outputs**2, axis=0)[-count:], axis=0)))
+
+
+def with_units(evidence: Evidence, program: Program, units: tuple[float, ...]) -> Evidence:
+    """The evidence of a program that reads units after an image's features. Its gains are taken anew."""
+    rows = rows_with_units(evidence.inputs, units)
+    watched = watched_outputs(program.forms[-1].features)
+    gains, rival_gains = _gains(program, rows[: evidence.known], evidence.outputs[: evidence.known], watched)
+    hardest = evidence.hardest
+    if hardest is not None:
+        inputs = rows_with_units(hardest.inputs, units)
+        hardest = replace(hardest, inputs=inputs, gains=gains_of(program, inputs, watched))
+    return replace(evidence, inputs=rows, gains=gains, rival_gains=rival_gains, hardest=hardest)
 
 
 def _margins(outputs: Array) -> Array:

@@ -58,16 +58,21 @@ def hardest_inputs(
     parts = [_severity(program, drawn[start : start + CHUNK_ROWS]) for start in range(0, len(drawn), CHUNK_ROWS)]
     severe = np.concatenate([severity for severity, _ in parts])
     inputs = drawn[np.argsort(np.where(np.isfinite(severe), severe, -1.0))[-KEPT:]]
-    own = np.einsum("oor->or", common_gains(program, inputs, watched))
-    gains = np.repeat(own.max(axis=0, keepdims=True), program.forms[-1].features, axis=0)
-    gains[watched] = own
     return Hardest(
         inputs=inputs,
         outputs=network.run(inputs.reshape(-1, *network.input_shape)).reshape(len(inputs), -1),
-        gains=gains,
+        gains=gains_of(program, inputs, watched),
         largest=np.max([largest for _, largest in parts], axis=0),
         drawn=len(drawn),
     )
+
+
+def gains_of(program: Program, inputs: Array, watched: list[int]) -> Array:
+    """The gains of all outputs, (outputs, rows), for inputs (rows, features)."""
+    own = np.einsum("oor->or", common_gains(program, inputs, watched))
+    gains = np.repeat(own.max(axis=0, keepdims=True), program.forms[-1].features, axis=0)
+    gains[watched] = own
+    return gains
 
 
 def _severity(program: Program, inputs: Array) -> tuple[Array, Array]:

@@ -65,6 +65,7 @@ def plan_summary(plan: BatchPlan) -> dict[str, Any]:
         "batch": params.slots,
         "input_scale": plan.input_scale,
         "upload_bits_dropped": plan.upload_bits_dropped,
+        "units": list(plan.units),
         "upload_bytes_per_block": up,
         "download_bytes_per_block": down,
         "upload_bytes": up / params.slots,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from math import log2, sqrt
 
 import numpy as np
@@ -17,14 +17,12 @@ from secure.params import GUIDELINE_2024_LOG2_QP, KEYLESS_RING_DEGREES
 from secure.residues.times import ResidueTimes
 from secure.throughput.choosing import TRIAL_SCALE_BITS, Choice, choose, largest_deviation, trial_errors
 from secure.throughput.evidence import Evidence
+from secure.throughput.judged import Judged
 from secure.throughput.noise import input_variance
 from secure.throughput.promise import Allowed, promised
 from secure.throughput.reporting import block_bytes
 
 Array = NDArray[np.float64]
-#: The program of the network whose weights without codes get codes of so many bits.
-Programs = Callable[[int], Program]
-
 #: Bits of codes for weights that have none, and of factors that bring features to one scale.
 ROUNDING_BITS = (4, 5, 6, 7, 8, 10, 12, 14, 16)
 #: More bits are of no use once rounding makes so small a share of the random error.
@@ -35,27 +33,46 @@ MOST_DROPPED = 8
 AS_FAST = 1.05
 
 
-def search(programs: Programs, evidence: Evidence, allowed: Allowed, limits: Limits, times: ResidueTimes) -> Choice:
-    """The fastest plan whose promise is allowed; of those that are about as fast, the one with the smallest upload.
+def search(kinds: Sequence[Judged], allowed: Allowed, times: ResidueTimes) -> list[Choice]:
+    """Plans whose promise is allowed: of every kind, for every precision of rounding up to one where it does not
+    matter; of the fastest ones also with bits that are not sent.
 
-    Raises: PrecisionError, LevelBudgetError, PlanBudgetError.
+    Empty where there is none.
     """
+    by_kind = [(kind, _by_rounding(kind, allowed, times)) for kind in kinds]
+    fastest = min((choice.predicted_us for _, found in by_kind for choice in found), default=0.0)
+    for kind, found in by_kind:
+        best = min(found, key=lambda choice: choice.predicted_us, default=None)
+        if best and best.plan.params.levels == 1 and best.predicted_us <= AS_FAST * fastest:
+            shorter = (
+                _choose(kind, allowed, best.rounding_bits, dropped, times) for dropped in range(1, MOST_DROPPED + 1)
+            )
+            found += [choice for choice in shorter if choice is not None]
+    return [choice for _, found in by_kind for choice in found]
+
+
+def _by_rounding(kind: Judged, allowed: Allowed, times: ResidueTimes) -> list[Choice]:
     found: list[Choice] = []
     for bits in ROUNDING_BITS:
-        own = choose(programs(bits), evidence, allowed, bits, times=times)
+        own = _choose(kind, allowed, bits, 0, times)
         found += [own] if own else []
         if own and own.promise.systematic_error < NEGLIGIBLE * own.promise.random_error:
             break
-    if not found:
-        raise failure(programs(ROUNDING_BITS[-1]), evidence, allowed)
-    best = min(found, key=lambda choice: choice.predicted_us)
-    if best.plan.params.levels == 1:
-        program, bits = programs(best.rounding_bits), best.rounding_bits
-        shorter = (
-            choose(program, evidence, allowed, bits, dropped=dropped, times=times)
-            for dropped in range(1, MOST_DROPPED + 1)
-        )
-        found += [choice for choice in shorter if choice is not None]
+    return found
+
+
+def _choose(kind: Judged, allowed: Allowed, bits: int, dropped: int, times: ResidueTimes) -> Choice | None:
+    program = kind.programs(bits)
+    if program is None:
+        return None
+    return choose(program, kind.evidence, allowed, bits, dropped=dropped, units=kind.units, times=times)
+
+
+def smallest_fast(found: Sequence[Choice], limits: Limits) -> Choice:
+    """Of the plans that are about as fast as the fastest one within the limits, the one with the smallest upload.
+
+    Raises: PlanBudgetError.
+    """
     within = [choice for choice in found if upload_bytes(choice) <= limits.upload_bytes]
     if not within:
         least = min(upload_bytes(choice) for choice in found)

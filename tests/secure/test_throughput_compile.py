@@ -20,6 +20,7 @@ from compress.network import Network
 from secure.bundle.batch_specs import BatchBundle
 from secure.coded.clear import run_clear
 from secure.coded.dry import dry_run
+from secure.encoding import coefficients
 from secure.limits import Limits
 from secure.params import check_security
 from secure.throughput.compile import compile_throughput
@@ -57,16 +58,21 @@ def test_parameters_are_secure_and_the_report_says_what_they_cost(bundle: BatchB
     assert dry_run(plan).parts == (2, 2, 3, 3) and report["parts"] == (2, 2, 3, 3)
     assert report["log2_q"] == report["log2_qp"] >= report["modulus_bits_needed"]
     sent = sum(prime.bit_length() - plan.upload_bits_dropped for prime in plan.params.data_primes)
-    assert report["upload_bytes"] == 12 * 2 * sent / 8  # two coefficients of every feature per slot
+    assert report["upload_bytes"] == plan.inputs * 2 * sent / 8  # two coefficients of every feature per slot
     layers = {row["layer"]: row for row in report["layers"]}
-    assert layers["dense0"]["nonzeros"] == np.count_nonzero(quadratic_network(6).node("dense0").weights.codes)
+    codes, units = np.count_nonzero(quadratic_network(6).node("dense0").weights.codes), len(plan.units)
+    assert codes <= layers["dense0"]["nonzeros"] <= codes + units * (8 + 1)  # biases, and rows that hand units on
     assert bundle.client.bundle_id == bundle.server.bundle_id and report["mode"] == "throughput"
 
 
 def test_no_output_wraps_around_on_accepted_inputs(bundle: BatchBundle) -> None:
+    """Outputs of a plan with phases are the block's coefficients, and slots otherwise."""
     plan = bundle.server.plan
-    most = 2.0 ** (plan.params.log2_qp - 1)
-    found = run_clear(plan, rows(2000, 8)) * plan.output_scales
+    most, half = 2.0 ** (plan.params.log2_qp - 1), plan.params.slots
+    found = run_clear(plan, rows(half, 8)) * plan.output_scales
+    if plan.units:
+        turns = np.exp(2j * np.pi * np.random.default_rng(9).random(half))
+        found = coefficients(found.T * turns)
     assert most / 64 < np.abs(found).max() < most
 
 
@@ -85,7 +91,7 @@ def test_more_precision_needs_a_larger_input_scale_and_modulus() -> None:
         for one in (loose, tight)
     ]
     assert 60 < variances[0] / variances[1] < 160
-    assert tight.report["modulus_bits_needed"] - loose.report["modulus_bits_needed"] > 5
+    assert tight.report["modulus_bits_needed"] - loose.report["modulus_bits_needed"] > 2 * np.log2(10) - 5
 
 
 def test_low_bits_of_one_prime_stay_at_home() -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 import cipherpress as cp
 from compress.network import Dense, Input, Network, Polynomial, Weights
 from secure.bundle.batch_specs import BatchBundle
-from secure.coded.clear import run_all
+from secure.coded.clear import run_all, with_units
 from secure.throughput.compile import compile_throughput
 
 Array = NDArray[np.float64]
@@ -66,9 +66,9 @@ def encrypted_outputs(bundle: BatchBundle, images: Array) -> Array:
     """Outputs under the noise of fresh ciphertexts, simulated in the slots."""
     plan, rng = bundle.server.plan, np.random.default_rng(1)
     degree, half = plan.params.poly_modulus_degree, plan.params.slots
-    noisy = images.astype(np.complex128)
+    noisy = with_units(images, plan.units).astype(np.complex128)
     for start in range(0, len(images), half):
-        errors = rng.binomial(21, 0.5, (784, degree)) - rng.binomial(21, 0.5, (784, degree))
+        errors = rng.binomial(21, 0.5, (plan.inputs, degree)) - rng.binomial(21, 0.5, (plan.inputs, degree))
         slots = np.fft.fft(errors * np.exp(1j * np.pi * np.arange(degree) / degree), axis=1)[:, :half]
         noisy[start : start + half] += slots.T[: len(images) - start] / plan.input_scale
     return run_all(plan.steps, plan.inputs, plan.input_scale, noisy)[-1].real.T
