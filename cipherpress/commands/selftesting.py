@@ -13,6 +13,7 @@ COLUMNS = [
     "seal_networks", "seal_second_plans", "seal_error_over_bound", "changed", "promised", "score_lost", "seconds",
     "peak_mb",
 ]  # fmt: skip
+BATCH_COLUMNS = ["family", "compiled", "refused", "inputs", "outside", "error_over_bound", "changed", "promised"]
 
 
 @command("selftest", "cipherpress selftest --networks 16 --inputs 50")
@@ -30,6 +31,8 @@ def selftest_command(
     under the engine (of the network with most of it and of the one with least) and under SEAL, classes changed and
     promised, the largest loss of score, seconds of processor time and peak memory.
     SEAL runs a tenth of the inputs. Where it cannot run the plan, it runs a second one, of --backends both.
+    A second table is of the same networks in throughput mode, where all test rows go as one batch. What is too deep for
+    a plan without rescales is refused there.
     Exit status 1 when anything is wrong.
     """
     from cipherpress.selftest.families import FAMILIES
@@ -46,6 +49,9 @@ def selftest_command(
     result = summary(results)
     broken = result["wrong"]
     verdict = f"wrong: {len(broken)}" if broken else "nothing is wrong"
-    out.result(result, "\n".join([table(result["rows"], COLUMNS), *remarks(result), verdict]))
+    tables = [table(result["rows"], COLUMNS)]
+    if result["batch_rows"]:
+        tables += ["", "in batches (throughput mode)", table(result["batch_rows"], BATCH_COLUMNS)]
+    out.result(result, "\n".join([*tables, *remarks(result), verdict]))
     if broken:
         fail("; ".join(broken))

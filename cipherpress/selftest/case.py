@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import cipherpress as cp
+from cipherpress.selftest.batched import BatchResult, run_batched
 from cipherpress.selftest.families import FAMILIES, Drawn
 from compress.dataset import Dataset
 from compress.errors import CipherpressError
@@ -46,8 +47,8 @@ class CaseResult:
     plan_error: the largest difference between the plan in clear and the network, over the outputs' rms. changed: inputs
     whose class encryption changed; promised: the share that the compiler promised at most; both None without classes.
     score_plain, score_converted: accuracy, or the share of the outputs' variance that is explained (R2). degree: the
-    largest of the converted network's polynomials, where the conversion states it. seconds: of processor time, which
-    does not depend on what else the machine does.
+    largest of the converted network's polynomials, where the conversion states it. batched: the same network in
+    throughput mode. seconds: of processor time, which does not depend on what else the machine does.
     """
 
     family: str
@@ -69,6 +70,7 @@ class CaseResult:
     score_converted: float | None = None
     poly_modulus_degree: int | None = None
     degree: int | None = None
+    batched: BatchResult | None = None
     seconds: float = 0.0
     peak_rss_bytes: int = 0
 
@@ -133,6 +135,7 @@ def _measured(drawn: Drawn, inputs: int, seed: int) -> dict[str, Any]:
         "score_converted": score(outputs, data),
         "poly_modulus_degree": bundle.client.params.poly_modulus_degree,
         "degree": network.about.get("degree"),
+        "batched": run_batched(network, data, flat, seed),
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from scipy.stats import binom
 
+from cipherpress.selftest.batched import BatchResult
 from cipherpress.selftest.case import CaseResult
 
 #: At most this share of all inputs may lie outside the bound of their bundle.
@@ -30,26 +31,40 @@ def wrongs(results: Sequence[CaseResult]) -> list[str]:
             lines.append(f"{name}: the plan in clear differs from the network by {result.plan_error:.2g} of its rms")
         if result.seal_ratio is not None and result.seal_ratio > 1:
             lines.append(f"{name}: under SEAL an error is {result.seal_ratio:.2f} times the bound")
-        if (
-            result.changed is not None
-            and result.promised is not None
-            and binom.sf(result.changed - 1, result.inputs, min(result.promised, 1.0)) < LEAST_CHANCE
-        ):
-            lines.append(
-                f"{name}: {result.changed} of {result.inputs} classes changed, "
-                f"at most {result.promised:.2%} were promised"
-            )
-    outside, inputs = sum(result.outside for result in results), sum(result.inputs for result in results)
-    if outside > ceil(ALLOWED_OUTSIDE * inputs):
-        lines.append(f"{outside} of {inputs} inputs lie outside the bound of their bundle; 1 in 10,000 may")
+        for run, where in ((result, ""), (result.batched, ", in batches")):
+            if run is not None and _too_many_changed(run):
+                lines.append(
+                    f"{name}{where}: {run.changed} of {run.inputs} classes changed, "
+                    f"at most {run.promised:.2%} were promised"
+                )
+    for runs, where in ((results, ""), (_batched(results), " in batches")):
+        outside, inputs = sum(run.outside for run in runs), sum(run.inputs for run in runs)
+        if outside > ceil(ALLOWED_OUTSIDE * inputs):
+            lines.append(f"{outside} of {inputs} inputs{where} lie outside the bound of their bundle; 1 in 10,000 may")
     return lines
 
 
+def _too_many_changed(run: CaseResult | BatchResult) -> bool:
+    """Whether so many changed classes contradict the promised share."""
+    if run.changed is None or run.promised is None:
+        return False
+    return bool(binom.sf(run.changed - 1, run.inputs, min(run.promised, 1.0)) < LEAST_CHANCE)
+
+
+def _batched(results: Sequence[CaseResult]) -> list[BatchResult]:
+    return [result.batched for result in results if result.batched is not None]
+
+
 def refusals(results: Sequence[CaseResult]) -> list[str]:
-    """Everything that was refused, one line each: networks, and second plans for SEAL."""
+    """Everything that was refused, one line each: networks, second plans for SEAL, and plans for batches."""
     networks = [(one, "", one.reason) for one in results if one.outcome == "refused"]
     plans = [(one, ", plan for both backends", one.seal_reason) for one in results if one.seal_plan == "refused"]
-    return [f"{one.family}, seed {one.seed}{what}: {reason}" for one, what, reason in (*networks, *plans)]
+    batches = [
+        (one, ", in batches", one.batched.reason)
+        for one in results
+        if one.batched is not None and one.batched.outcome == "refused"
+    ]
+    return [f"{one.family}, seed {one.seed}{what}: {reason}" for one, what, reason in (*networks, *plans, *batches)]
 
 
 def summary(results: Sequence[CaseResult]) -> dict[str, Any]:
@@ -60,6 +75,7 @@ def summary(results: Sequence[CaseResult]) -> dict[str, Any]:
         "outside": sum(one.outside for one in results),
         "seal_inputs": sum(one.seal_inputs for one in results),
         "rows": by_family(results),
+        "batch_rows": batches_by_family(results),
         "cases": [one.as_json() for one in results],
         "refused": refusals(results),
         "wrong": wrongs(results),
@@ -75,6 +91,31 @@ def by_family(results: Sequence[CaseResult]) -> list[dict[str, Any]]:
     """One row per family, in the order of their first network."""
     names = list(dict.fromkeys(result.family for result in results))
     return [_row(name, [result for result in results if result.family == name]) for name in names]
+
+
+def batches_by_family(results: Sequence[CaseResult]) -> list[dict[str, Any]]:
+    """One row per family with networks that were run in throughput mode, in the order of their first network."""
+    rows = []
+    for family in dict.fromkeys(result.family for result in results):
+        own = _batched([result for result in results if result.family == family])
+        compiled = [run for run in own if run.outcome == "compiled"]
+        with_classes = [run for run in compiled if run.promised is not None]
+        if own:
+            rows.append(
+                {
+                    "family": family,
+                    "compiled": len(compiled),
+                    "refused": len(own) - len(compiled),
+                    "inputs": sum(run.inputs for run in compiled),
+                    "outside": sum(run.outside for run in compiled),
+                    "error_over_bound": max((run.largest_ratio for run in compiled), default=None),
+                    "changed": sum(run.changed or 0 for run in with_classes) if with_classes else None,
+                    "promised": sum((run.promised or 0.0) * run.inputs for run in with_classes)
+                    if with_classes
+                    else None,
+                }
+            )
+    return rows
 
 
 def _row(family: str, own: Sequence[CaseResult]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from benchmarks.selftest import selftest_table
+from cipherpress.selftest.batched import BatchResult
 from cipherpress.selftest.case import CaseResult
 from cipherpress.selftest.judging import summary
 
@@ -28,6 +29,12 @@ def test_a_good_family_has_a_row_and_nothing_below_the_note() -> None:
     assert "2 networks, 2,000 inputs encrypted under the engine, 0 outside the bound of their bundle" in table
     assert "100 inputs under SEAL" in table
     assert "- " not in table.split("selftest -o DIR")[1]
+
+
+def test_batches_are_a_second_table() -> None:
+    assert "throughput mode" not in _table(GOOD)
+    sent = BatchResult("compiled", inputs=400, largest_ratio=0.4, changed=1, promised=0.005)
+    assert "| dense | 1 | 0 | 400 | 0 | 0.40 | 1 | 2.0 |" in _table(replace(GOOD, batched=sent))
 
 
 def test_refusals_and_wrongs_are_listed() -> None:

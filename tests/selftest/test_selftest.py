@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from cipherpress.selftest import data, processes
+from cipherpress.selftest.batched import BatchResult
 from cipherpress.selftest.case import CaseResult, run_case, score
 from cipherpress.selftest.families import FAMILIES
 from cipherpress.selftest.judging import by_family, refusals, remarks, summary, wrongs
@@ -59,6 +60,26 @@ def test_a_refusal_is_counted_but_not_wrong() -> None:
         "changed": 3, "promised": 3.0, "score_lost": pytest.approx(0.02), "seconds": 2.0, "peak_mb": 1000.0,
     }  # fmt: skip
     assert refusals([GOOD, refused]) == ["dense, seed 1: CompileError: too deep"]
+
+
+def test_batches_have_rows_bounds_and_refusals_of_their_own() -> None:
+    sent = BatchResult("compiled", inputs=400, largest_ratio=0.4, changed=1, promised=0.005)
+    deep = replace(GOOD, seed=1, batched=BatchResult("refused", "LevelBudgetError: too deep"))
+    found = summary([replace(GOOD, batched=sent), deep])
+    assert found["batch_rows"] == [
+        {
+            "family": "dense", "compiled": 1, "refused": 1, "inputs": 400, "outside": 0, "error_over_bound": 0.4,
+            "changed": 1, "promised": 2.0,
+        }
+    ]  # fmt: skip
+    assert found["refused"] == ["dense, seed 1, in batches: LevelBudgetError: too deep"]
+    assert found["wrong"] == []
+    assert summary([GOOD])["batch_rows"] == []
+    wrong = [replace(GOOD, batched=replace(sent, changed=20)), replace(GOOD, batched=replace(sent, outside=2))]
+    assert wrongs(wrong) == [
+        "dense, seed 0, in batches: 20 of 400 classes changed, at most 0.50% were promised",
+        "2 of 800 inputs in batches lie outside the bound of their bundle; 1 in 10,000 may",
+    ]
 
 
 def test_the_loosest_bound_of_a_family_is_shown() -> None:
@@ -117,6 +138,8 @@ def test_one_network_end_to_end() -> None:
     assert 0 < result.largest_ratio < 1
     assert (result.seal_plan, result.seal_inputs) == ("second", 2)
     assert result.seal_ratio is not None and 0 < result.seal_ratio < 1
+    assert result.batched is not None and result.batched.outcome == "compiled"
+    assert result.batched.inputs > 300 and 0 < result.batched.largest_ratio < 1
 
 
 def _die(connection: object, family: str, seed: int, inputs: int) -> None:
