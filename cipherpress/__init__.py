@@ -50,6 +50,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
     from compress.conversion.convert import convert as convert
     from compress.conversion.options import Conversion as Conversion
     from compress.dataset import Dataset as Dataset
+    from compress.errors import AnswerRangeError as AnswerRangeError
     from compress.errors import BackendError as BackendError
     from compress.errors import BudgetError as BudgetError
     from compress.errors import BundleChangedError as BundleChangedError
@@ -145,7 +146,8 @@ _DEFINED_IN = {
     "compress.conversion.options": ("Conversion",),
     "compress.dataset": ("Dataset",),
     "compress.errors": (
-        "BackendError", "BudgetError", "BundleChangedError", "CalibrationError", "CipherpressError", "CollapseError",
+        "AnswerRangeError", "BackendError", "BudgetError", "BundleChangedError", "CalibrationError",
+        "CipherpressError", "CollapseError",
         "CompilationSizeError", "CompileError", "CompressError",
         "ConfigError", "CostModelError", "DataError", "FormatError", "InputRangeError", "InputShapeError",
         "InsecureParametersError", "KeyBytesError",
