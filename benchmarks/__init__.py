@@ -23,6 +23,7 @@ throughput.py          what each method buys in batches
 throughput_networks.py the networks of that table, trained and kept
 throughput_table.py    its tables
 native.py              networks made for one ciphertext, in both modes
+service.py             what HTTP adds to a request, and a server under load
 browser.py             the page's client beside SEAL in WebAssembly, in a browser
 browser_clients.js     what both do there
 joint.py               joint quantization of every zoo network, and integers against simulation

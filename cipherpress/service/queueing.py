@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Protocol
@@ -139,7 +138,7 @@ class Queue:
             raise LateError from error
         finally:
             job.answer.cancel()  # no effect once it is there
-            with suppress(ValueError):
+            if job in self._waiting:
                 self._waiting.remove(job)
 
     def _assign(self) -> None:
