@@ -200,7 +200,12 @@ def galois_element(steps: int, degree: int) -> int:
     return pow(3, steps % (degree // 2), 2 * degree)
 
 
+def move_element(steps: int, degree: int, *, conjugated: bool) -> int:
+    """The Galois element e of a rotation; 2N - e for a rotation with conjugation (X -> X**-e)."""
+    element = galois_element(steps, degree)
+    return 2 * degree - element if conjugated else element
+
+
 def op_element(op: Op, degree: int) -> int:
-    """The Galois element of an operation: e for a rotation, 2N - e for a rotation with conjugation (X -> X**-e)."""
-    element = galois_element(op.steps, degree)
-    return 2 * degree - element if op.kind is Kind.CONJUGATE else element
+    """The Galois element of an operation."""
+    return move_element(op.steps, degree, conjugated=op.kind is Kind.CONJUGATE)

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from compress.errors import CompileError
 from secure.drafting.draft import Draft
-from secure.drafting.work import draft_key_count
+from secure.drafting.work import draft_keys
 from secure.limits import Limits
 from secure.params import MIN_PRIME_BITS, Params
-from secure.seal.sizes import ciphertext_bytes, evaluation_keys_bytes
+from secure.seal.sizes import ciphertext_bytes, client_keys_bytes
 
 #: Drafts of one ring with equally many levels get primes of much the same size, if they are precise enough. A draft is
 #: left out if, with the primes of a precise one, it exceeds a limit by more than this factor.
@@ -21,7 +21,7 @@ CLEARLY_TOO_LARGE = 1.25
 
 
 def predicted_bytes(draft: Draft, params: Params | None = None) -> tuple[float, float]:
-    """(bytes of all evaluation keys, bytes of one request) of a draft, as SEAL writes them.
+    """(bytes of all evaluation keys, bytes of one request) of a draft, as its clients write them.
 
     params: by default those of the draft.
     Raises: CompileError for a draft without parameters, unless they are given.
@@ -29,8 +29,8 @@ def predicted_bytes(draft: Draft, params: Params | None = None) -> tuple[float, 
     known = params or draft.params
     if known is None:
         raise CompileError(draft.stages[-1].layer, "asked for its bytes before its parameters were chosen")
-    relinearizes = any(stage.squared for stage in draft.stages)
-    keys = evaluation_keys_bytes(known, draft_key_count(draft), relinearizes=relinearizes)
+    made = draft_keys(draft)
+    keys = client_keys_bytes(known, made if known.fits_engine else made.whole)
     ciphertexts = draft.atom_maps[0].shape[0] // draft.choice.planes
     return keys, ciphertexts * ciphertext_bytes(known, draft.levels, seeded=True)
 

@@ -13,7 +13,7 @@ from secure.drafting.stage_cost import StageWork, stage_kernels, stage_work
 from secure.kernels.counts import KernelCounts, KernelTimes
 from secure.kernels.engine import lone_operation_kernels
 from secure.kernels.seal import seal_operation_kernels
-from secure.plan import Kind, Plan
+from secure.plan import KeyManifest, Kind, Plan, move_element
 
 
 def draft_operations(draft: Draft) -> Counter[tuple[Kind, int]]:
@@ -47,13 +47,15 @@ def _operations(draft: Draft, works: Sequence[StageWork]) -> Counter[tuple[Kind,
     return +work
 
 
-def draft_key_count(draft: Draft) -> int:
-    """How many Galois keys the draft needs: one for every different rotation or conjugation."""
-    moves: set[tuple[int, bool]] = set()
-    slots = draft.choice.slots
-    for table, split, work in zip(draft.tables, draft.splits, _works(draft), strict=True):
+def draft_keys(draft: Draft) -> KeyManifest:
+    """The keys that the draft needs, one for every different rotation or conjugation, and the levels of their use."""
+    degree, slots = draft.choice.degree, draft.choice.slots
+    highest: dict[int, int] = {}
+    relin_level = 0
+    for index, (table, split, work) in enumerate(zip(draft.tables, draft.splits, _works(draft), strict=True)):
+        level = draft.stage_levels[index]
         groups = [*work.groups, *(group for groups in work.presums for group in groups)]
-        moves |= {(move.steps % slots, move.conjugated) for group in groups for move in group}
+        moves = {(move.steps % slots, move.conjugated) for group in groups for move in group}
         by_output: dict[int, set[int]] = {}
         for key in table.diagonals:
             baby, giant = split.parts[key.rotation]
@@ -62,7 +64,13 @@ def draft_key_count(draft: Draft) -> int:
         for giants in by_output.values():
             shared = split.shares_giants(giants)
             moves |= {(giant, False) for giant in (sorted(giants)[1:2] if shared else giants)}
-    return len(moves - {(0, False)})
+        for steps, conjugated in moves - {(0, False)}:
+            element = move_element(steps, degree, conjugated=conjugated)
+            highest[element] = max(level, highest.get(element, 0))
+        if draft.stages[index].squared:
+            relin_level = max(relin_level, level - draft.divided[index])
+    elements = tuple(sorted(highest))
+    return KeyManifest(elements, relin_level > 0, tuple(highest[element] for element in elements), relin_level)
 
 
 def plan_operations(plan: Plan) -> Counter[tuple[Kind, int]]:

@@ -11,7 +11,13 @@ from strategies import small_networks
 from compress.conversion.exporting import export_network
 from compress.network import Dense, Input, Network, Polynomial, Weights
 from secure.drafting.draft import Choice, Draft, Rescaling, gather_evidence
-from secure.drafting.work import draft_milliseconds, draft_operations, draft_seal_milliseconds, plan_operations
+from secure.drafting.work import (
+    draft_keys,
+    draft_milliseconds,
+    draft_operations,
+    draft_seal_milliseconds,
+    plan_operations,
+)
 from secure.kernels.counts import KernelCounts, KernelTimes
 from secure.kernels.engine import engine_kernels
 from secure.kernels.seal import plan_seal_kernels
@@ -51,6 +57,7 @@ def test_a_draft_counts_the_work_of_its_plan(small, degree, rescaling, base, pri
     draft = drafted(network, images, choice)
     assume(draft is not None)
     assert without_drops(plan_operations(draft.plan)) == dict(draft_operations(draft))
+    assert draft_keys(draft) == draft.plan.key_manifest
 
 
 def test_a_small_network_by_hand():
