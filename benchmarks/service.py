@@ -189,8 +189,13 @@ async def under_load(
         "p50_ms": every[len(every) // 2],
         "p99_ms": every[len(every) * 99 // 100],
         "networks": [
-            {"network": one.name, "bare_ms": one.bare_ms, "bare_cpu_ms": one.bare_cpu_ms, "requests": len(took[one.name]),
-             "p50_ms": median(took[one.name])}
+            {
+                "network": one.name,
+                "bare_ms": one.bare_ms,
+                "bare_cpu_ms": one.bare_cpu_ms,
+                "requests": len(took[one.name]),
+                "p50_ms": median(took[one.name]),
+            }
             for one in served
         ],
         "memory": [_memory_row(name, memory) for name in memory[-1]],
@@ -257,7 +262,8 @@ def service_table(result: Mapping[str, Any]) -> str:
         lines.append(f"| {step.replace('_', ' ')} | {one[f'{step}_ms']:.1f} | {one['least'][f'{step}_ms']:.1f} |")
     lines += ["", *table_head(("network", "requests", "plan alone ms", "of CPU time ms", "median under load ms"))]
     lines += [
-        f"| {row['network']} | {row['requests']:,} | {row['bare_ms']:.1f} | {row['bare_cpu_ms']:.1f} | {row['p50_ms']:.1f} |"
+        f"| {row['network']} | {row['requests']:,} | {row['bare_ms']:.1f} | {row['bare_cpu_ms']:.1f} | "
+        f"{row['p50_ms']:.1f} |"
         for row in load["networks"]
     ]
     lines += ["", *table_head(("process", "after a third of the time, MB", "at the end, MB", "at most, MB"))]

@@ -18,6 +18,7 @@ queueing.py    the queue in front of the workers
 workers.py     the worker processes, as the server sees them
 messages.py    messages between processes
 computing.py   the processes that compute
+warming.py     the kernels of bundles, compiled before anybody waits
 parties.py     the servers of all bundles in one process
 metrics.py     counts and times
 logs.py        structured logs

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from cipherpress.service.messages import receive, send
 from cipherpress.service.parties import KeyFileError, Parties, Reply
+from cipherpress.service.warming import not_warmed, warm
 from compress.errors import CipherpressError
 
 #: What the error of a reply is about: the key's file, the client's request, or this program.
@@ -32,6 +33,10 @@ def main(descriptor: int) -> None:
     settings, _ = receive(control)
     parties: Parties | None = None
     try:
+        new = not_warmed(map(Path, settings["bundles"].values()))
+        if new:
+            send(control, {"compiling": len(new)})
+            warm(new)
         if settings["threads"] == 1:  # threads that help with a request would not live on in a forked process
             parties = _load(settings)
         send(control, {"loaded": parties is not None})

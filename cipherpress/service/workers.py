@@ -10,8 +10,10 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
+from logging import WARNING
 from typing import Any
 
+from cipherpress.service.logs import log
 from cipherpress.service.messages import Message, receive_async, send, send_async
 from cipherpress.service.settings import ServiceSettings
 from compress.errors import (
@@ -110,8 +112,11 @@ class Computing:
         reader, writer = await asyncio.open_connection(sock=ours.dup())
         try:
             answer, _ = await asyncio.wait_for(receive_async(reader), LOAD_S)
+            if "compiling" in answer:
+                log("compiling kernels for bundles that were never served here; this may take a minute", level=WARNING)
+                answer, _ = await asyncio.wait_for(receive_async(reader), LOAD_S)
         except (EOFError, OSError, TimeoutError) as error:
-            raise FormatError("bundles: the process that loads them ended; its last lines say why") from error
+            raise ServiceError("bundles: the process that loads them ended; its last lines say why") from error
         finally:
             writer.close()
         ours.setblocking(True)

@@ -17,13 +17,13 @@ ORDERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("",),
         ("model", "graph"),
         ("training",),
-        ("blocks",),
+        ("blocks", "squares"),
         ("conversion", "joint", "account"),
         ("opq",),
         ("press", "rate", "native"),
     ),
     "secure": (
-        ("", "stages"),
+        ("", "stages", "comparison"),
         ("layout", "evaluators", "seal", "coded"),
         ("engine", "bundle"),
         ("draws",),
@@ -36,7 +36,7 @@ ORDERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("verify",),
     ),
     "hwmodel": (("",),),
-    "cipherpress": (("detection",), ("timing", "zoo"), ("",), ("selftest",), ("commands",)),
+    "cipherpress": (("detection",), ("timing", "zoo"), ("",), ("service",), ("remote",), ("selftest",), ("commands",)),
 }
 #: Arrows between rooms of the same line.
 WITHIN_A_LINE = {
@@ -68,12 +68,34 @@ TAKES: Mapping[str, frozenset[str]] = {
     "cipherpress.detection": frozenset({"compress"}),
     "cipherpress.zoo": frozenset(
         {
+            "cipherpress.detection",
             "compress",
             "compress.graph",
             "compress.joint",
             "compress.model",
             "compress.press.setting",
             "compress.training",
+        }
+    ),
+    "cipherpress.service": frozenset(
+        {
+            "cipherpress",
+            "compress",
+            "secure.bundle",
+            "secure.engine.compiled",
+            "secure.parties",
+            "secure.seal.context",
+            "secure.seal.sizes",
+            "secure.streams",
+        }
+    ),
+    "cipherpress.remote": frozenset(
+        {
+            "cipherpress.service.paths",
+            "compress",
+            "secure.bundle",
+            "secure.parties",
+            "secure.streams",
         }
     ),
     "cipherpress.timing": frozenset(
@@ -95,6 +117,8 @@ HEAVY_OF_TAKERS = {
     "hwmodel": {"torch", "tenseal"},
     "cipherpress.timing": {"torch"},
     "cipherpress.detection": {"torch", "torchvision", "tenseal"},
+    "cipherpress.service": {"torch", "tenseal"},
+    "cipherpress.remote": {"torch", "tenseal"},
 }
 
 
