@@ -11,6 +11,7 @@ from cipherpress.commands.checking import infer_command, verify_command
 from cipherpress.commands.compressing import compress_command, convert_command, train_command
 from cipherpress.commands.console import fail
 from cipherpress.commands.demo import demo_command
+from cipherpress.commands.detecting import detect_command
 from cipherpress.commands.exporting import export_command
 from cipherpress.commands.machine import bench_command, calibrate_command
 from cipherpress.commands.parties import decrypt_command, encrypt_command, keygen_command, run_command
@@ -26,7 +27,7 @@ COMMANDS = (
     convert_command, compile_command, press_command, keygen_command, encrypt_command,
     run_command, decrypt_command, infer_command, verify_command, inspect_command,
     export_command, estimate_command, report_command, calibrate_command, bench_command,
-    selftest_command, serve_command, predict_command,
+    selftest_command, serve_command, predict_command, detect_command,
 )  # fmt: skip
 
 

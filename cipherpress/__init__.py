@@ -7,6 +7,7 @@ compiled.py   compile: a converted network to a bundle, with the kernel times of
 parties.py    Client and Server of a bundle of either mode
 pressed.py    press: compress, convert and compile in one call
 targeted.py   press_for: the search for a network that meets a target
+detected.py   detect: the digits in a picture, in clear or encrypted
 saved.py      save and load: every artifact by its folder
 commands/     the command line, one file per topic
 remote/       RemoteClient: a client over HTTP
@@ -24,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__ loads each name when it is first used
     from cipherpress.compiled import compile as compile
+    from cipherpress.detected import detect as detect
+    from cipherpress.detected import detector_bundle as detector_bundle
     from cipherpress.detection.anchors import Anchors as Anchors
     from cipherpress.detection.greedy import greedy_nms as greedy_nms
     from cipherpress.detection.psrr import maxpool_nms as maxpool_nms
@@ -125,6 +128,7 @@ __version__ = "0.1.0"
 #: Every public name, by the module that defines it.
 _DEFINED_IN = {
     "cipherpress.compiled": ("compile",),
+    "cipherpress.detected": ("detect", "detector_bundle"),
     "cipherpress.detection.anchors": ("Anchors",),
     "cipherpress.detection.greedy": ("greedy_nms",),
     "cipherpress.detection.psrr": ("maxpool_nms", "psrr_nms"),

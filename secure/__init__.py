@@ -9,10 +9,12 @@ limits.py     what a plan may cost and how far encryption may change the answer
 plan.py       the frozen Plan: a straight-line program over ciphertexts
 growth.py     how the bound of an answer grows with the answer
 key_shape.py  which digits and rows an evaluation key has, and its bytes
+ciphertext_shape.py  how a ciphertext lies on the wire as bits
 noise.py      how much error CKKS adds, per operation
 encoding.py   the error of an encoded plaintext, computed exactly
 stages/       the Network rewritten so that squaring is its only non-linear step
 layout/       slot maps, diagonals, blocks, taps, folds
+comparison/   signs of encrypted numbers as polynomials, and keep bits of a grid
 evaluators/   one walk along a Plan, and who follows it in clear
 seal/         SEAL's objects and its evaluator
 engine/       our evaluator of plans

@@ -19,4 +19,5 @@ machine.py       calibrate, bench
 selftesting.py   selftest
 serving.py       serve, predict
 demo.py          demo
+detecting.py     detect
 """

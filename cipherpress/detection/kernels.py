@@ -42,64 +42,81 @@ def channels_of(
 
 @numba.njit(cache=True, nogil=True)
 def best_of_windows(
-    by_column: NDArray[np.int64],
-    by_line: NDArray[np.int64],
+    by_column: NDArray[np.int32],
+    by_line: NDArray[np.int32],
     count: int,
     column: NDArray[np.int64],
     line: NDArray[np.int64],
-    groups: NDArray[np.int64],
+    by_class: NDArray[np.intp],
+    classes: NDArray[np.int64],
     values: NDArray[np.float64],
 ) -> tuple[NDArray[np.bool_], bool]:
     """Whether each box (n,) has the largest value of its window in every row, and whether equal values met.
 
-    by_column, by_line, count: of `Windows`. column, line: where each box reads them. groups: first box of every class
-    and the number of boxes; boxes lie class by class. Time n * rows, memory `count`.
+    by_column, by_line, count: of `Windows`. column, line: where each box reads them. by_class: indices class by class.
+    Time n * rows, memory `count`.
     """
     stays = np.ones(len(values), dtype=np.bool_)
     best = np.empty(count)
     rows = by_column.shape[1]
     tied = False
-    for group in range(len(groups) - 1):
+    start = 0
+    while start < len(values):
+        end = _end_of_class(by_class, classes, start)
         best[:] = -np.inf
-        for box in range(groups[group], groups[group + 1]):
+        for box in by_class[start:end]:
             across, down, value = by_column[column[box]], by_line[line[box]], values[box]
             for row in range(rows):
                 window = across[row] + down[row]
                 tied |= best[window] == value
                 best[window] = max(best[window], value)
-        for box in range(groups[group], groups[group + 1]):
-            across, down = by_column[column[box]], by_line[line[box]]
+        for box in by_class[start:end]:
+            across, down, value = by_column[column[box]], by_line[line[box]], values[box]
             for row in range(rows):
-                if best[across[row] + down[row]] > values[box]:
+                if best[across[row] + down[row]] > value:
                     stays[box] = False
                     break
+        start = end
     return stays, tied
 
 
 @numba.njit(cache=True, nogil=True)
 def best_in_turn(
-    by_column: NDArray[np.int64],
-    by_line: NDArray[np.int64],
+    by_column: NDArray[np.int32],
+    by_line: NDArray[np.int32],
     count: int,
     column: NDArray[np.int64],
     line: NDArray[np.int64],
-    groups: NDArray[np.int64],
+    by_class: NDArray[np.intp],
+    classes: NDArray[np.int64],
     values: NDArray[np.float64],
 ) -> NDArray[np.bool_]:
     """As `best_of_windows`, but a box that lost in one row takes no part in later ones. No two values are equal."""
     stays = np.ones(len(values), dtype=np.bool_)
     best = np.empty(count)
-    for group in range(len(groups) - 1):
+    start = 0
+    while start < len(values):
+        end = _end_of_class(by_class, classes, start)
         best[:] = -np.inf
         for row in range(by_column.shape[1]):
-            for box in range(groups[group], groups[group + 1]):
+            for box in by_class[start:end]:
                 if stays[box]:
                     window = by_column[column[box], row] + by_line[line[box], row]
                     best[window] = max(best[window], values[box])
-            for box in range(groups[group], groups[group + 1]):
+            for box in by_class[start:end]:
                 if best[by_column[column[box], row] + by_line[line[box], row]] > values[box]:
                     stays[box] = False
+        start = end
     return stays
+
+
+@numba.njit(cache=True, nogil=True)
+def _end_of_class(by_class: NDArray[np.intp], classes: NDArray[np.int64], start: int) -> int:
+    """The first place after `start` that holds a box of another class."""
+    end = start + 1
+    while end < len(by_class) and classes[by_class[end]] == classes[by_class[start]]:
+        end += 1
+    return end
 
 
 @numba.njit(cache=True, nogil=True)

@@ -52,6 +52,6 @@ def pairwise_nms(
     rank = ranks(found)
     met = neighbours(places(found.boxes, anchors), anchors, pools, shifts)
     met &= found.classes[:, None] == found.classes[None]
-    beaten = (met & (rank[:, None] < rank[None])).any(axis=1)
+    beaten = np.any(met & (rank[:, None] < rank[None]), axis=1)
     order = best_first(found)
-    return found.indices(order[~beaten[order]])
+    return found.indices(order[np.logical_not(beaten[order])])

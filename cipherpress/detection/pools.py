@@ -38,8 +38,8 @@ class Windows:
     that a cell of a channel lies in, in this row. No two rows share a number; all numbers are below `count`.
     """
 
-    by_column: NDArray[np.int64]
-    by_line: NDArray[np.int64]
+    by_column: NDArray[np.int32]
+    by_line: NDArray[np.int32]
     count: int
     columns: int
     lines: int
@@ -48,7 +48,7 @@ class Windows:
         """Where each box reads `by_column` and `by_line`, (n,) each."""
         return found.channel * self.columns + found.column, found.channel * self.lines + found.row
 
-    def of(self, found: Places) -> NDArray[np.int64]:
+    def of(self, found: Places) -> NDArray[np.int32]:
         """The window of every box in every row, (n, rows)."""
         column, line = self.keys(found)
         return self.by_column[column] + self.by_line[line]
@@ -78,7 +78,7 @@ def windows(anchors: Anchors, pools: tuple[str, ...], shifts: str) -> Windows:
             by_column.append(across)
             by_line.append(down)
             count = after
-    across_rows, down_rows = (np.array(table, dtype=np.int64).T.copy() for table in (by_column, by_line))
+    across_rows, down_rows = (np.array(table, dtype=np.int32).T.copy() for table in (by_column, by_line))
     return Windows(across_rows, down_rows, count, *anchors.cells)
 
 

@@ -77,20 +77,17 @@ def _kept(
     check_pyramid(pools, shifts)
     if order not in ORDERS:
         raise ConfigError("order", order, ", ".join(ORDERS))
-    if not len(found.boxes):
-        return found.indices(np.zeros(0, dtype=np.intp))
-    by_class = np.argsort(found.classes, kind="stable")
-    firsts = np.flatnonzero(np.diff(found.classes[by_class], prepend=-1))
     pyramid = windows(anchors, tuple(pools), shifts)
-    column, line = pyramid.keys(places(origin[by_class], anchors))
-    tables = pyramid.by_column, pyramid.by_line, pyramid.count, column, line, np.append(firsts, len(by_class))
+    column, line = pyramid.keys(places(origin, anchors))
+    by_class = np.argsort(found.classes, kind="stable")
+    tables = pyramid.by_column, pyramid.by_line, pyramid.count, column, line, by_class, found.classes
     if order == "sequential":
-        stays = best_in_turn(*tables, ranks(found)[by_class])
+        stays = best_in_turn(*tables, ranks(found))
     else:
-        stays, tied = best_of_windows(*tables, found.scores[by_class])
+        stays, tied = best_of_windows(*tables, found.scores)
         if tied:
-            stays, _ = best_of_windows(*tables, ranks(found)[by_class])
-    kept = by_class[stays]
+            stays, _ = best_of_windows(*tables, ranks(found))
+    kept = stays.nonzero()[0]
     few = Detections(found.boxes[kept], found.scores[kept], found.classes[kept])
     return found.indices(kept[best_first(few)])
 

@@ -63,10 +63,11 @@ def default_times() -> RuntimeTimes:
 def cache_path() -> Path:
     """The file for times measured on this machine with these versions; it need not exist."""
     digest = hashlib.sha256(json_bytes(dict(identity()))).hexdigest()
-    return _folder() / f"kernel-times-{digest[:16]}.json"
+    return cache_folder() / f"kernel-times-{digest[:16]}.json"
 
 
-def _folder() -> Path:
+def cache_folder() -> Path:
+    """The folder for what is kept per user; it need not exist."""
     own = os.environ.get(FOLDER_VARIABLE)
     if own:
         return Path(own)

@@ -1,0 +1,186 @@
+"""detect: the digits in a picture, by the shipped detector in clear or on the encrypted picture.
+
+Encrypted, the server sees the picture and its answer only as ciphertexts. The client decrypts the scores and moves of
+all anchors, and selects boxes in clear: the selection itself is not encrypted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cipherpress.detection.greedy import greedy_nms
+from cipherpress.detection.grid import Found
+from cipherpress.detection.psrr import maxpool_nms, psrr_nms
+from cipherpress.zoo.detectors import (
+    GREEDY_OVERLAP,
+    GRID,
+    MAXPOOL_ANCHORS,
+    NAME,
+    PSRR_ANCHORS,
+    PSRR_SHIFTS,
+    load_detector,
+)
+from cipherpress.zoo.scenes import SIDE, make_scenes
+from compress.checks import is_number
+from compress.dataset import Dataset, Progress
+from compress.errors import ConfigError, FormatError, InputShapeError
+
+if TYPE_CHECKING:
+    from secure.bundle.specs import Bundle
+
+#: The largest predicted error of an output of the encrypted detector: of a box 0.05 of its anchor's side.
+LARGEST_ERROR = 0.05
+#: Scenes that the encrypted detector is calibrated and judged on.
+CALIBRATION, HELD_OUT = 512, 256
+LEAST_SCORE = 0.3
+
+
+def _psrr(found: Found) -> Any:
+    return psrr_nms(found.boxes, found.scores, found.classes, anchors=PSRR_ANCHORS, shifts=PSRR_SHIFTS)
+
+
+def _greedy(found: Found) -> Any:
+    return greedy_nms(found.boxes, found.scores, found.classes, overlap=GREEDY_OVERLAP)
+
+
+def _maxpool(found: Found) -> Any:
+    return maxpool_nms(found.boxes, found.scores, found.classes, anchors=MAXPOOL_ANCHORS, sources=found.sources)
+
+
+#: The selections by name, each as it suits the shipped detector.
+SELECTIONS: Mapping[str, Callable[[Found], Any]] = MappingProxyType(
+    {"psrr": _psrr, "greedy": _greedy, "maxpool": _maxpool}
+)
+
+
+@dataclass(frozen=True)
+class Detected:
+    """Boxes (n, 4) in pixels with scores and classes, best first; candidates: boxes before the selection.
+
+    server_ms: the network. client_ms: everything else, with encryption and decryption where there is any.
+    """
+
+    boxes: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    classes: NDArray[np.int64]
+    candidates: int
+    server_ms: float
+    client_ms: float
+    encrypted: bool
+
+    def as_json(self) -> dict[str, Any]:
+        rows = zip(self.boxes.tolist(), self.scores.tolist(), self.classes.tolist(), strict=True)
+        return {
+            "boxes": [
+                dict(zip(("x1", "y1", "x2", "y2"), box, strict=True)) | {"score": score, "class": number}
+                for box, score, number in rows
+            ],
+            "kept": len(self.boxes),
+            "candidates": self.candidates,
+            "server_ms": self.server_ms,
+            "client_ms": self.client_ms,
+            "encrypted": self.encrypted,
+            "selection_encrypted": False,
+        }
+
+
+def detect(
+    image: NDArray[Any],
+    *,
+    bundle: Bundle | None = None,
+    nms: str = "psrr",
+    least_score: float = LEAST_SCORE,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> Detected:
+    """The digits in a picture (64, 64) or (1, 64, 64) with values in [0, 1].
+
+    bundle: the compiled detector (`detector_bundle`); the picture is then encrypted under fresh keys, and the network
+    runs on ciphertexts. None computes in clear. nms: "psrr", "greedy" or "maxpool", which the client does in clear in
+    both cases. least_score: boxes below it are not candidates. threads: of the server.
+    Raises: InputShapeError, InputRangeError, ConfigError, BackendError.
+    """
+    if nms not in SELECTIONS:
+        raise ConfigError("nms", nms, ", ".join(SELECTIONS))
+    if not (is_number(least_score) and 0 < least_score < 1):
+        raise ConfigError("least_score", least_score, "a number between 0 and 1")
+    picture = np.asarray(image, dtype=np.float64)
+    if picture.shape not in ((SIDE, SIDE), (1, SIDE, SIDE)) or not np.isfinite(picture).all():
+        raise InputShapeError(f"image: shape {picture.shape}; the detector takes ({SIDE}, {SIDE}) of finite values")
+    picture = picture.reshape(1, SIDE, SIDE)
+    run = _in_clear(picture) if bundle is None else _encrypted(bundle, picture, threads, progress)
+    outputs, server_ms, client_ms = run
+    started = perf_counter()
+    found = GRID.decode(outputs, least_score)
+    kept = SELECTIONS[nms](found)
+    client_ms += (perf_counter() - started) * 1e3
+    return Detected(
+        found.boxes[kept], found.scores[kept], found.classes[kept], len(found.boxes), server_ms, client_ms,
+        bundle is not None,
+    )  # fmt: skip
+
+
+def _in_clear(picture: NDArray[np.float64]) -> tuple[NDArray[np.float64], float, float]:
+    network = load_detector()
+    started = perf_counter()
+    outputs = network.run(picture[None])[0]
+    return outputs, (perf_counter() - started) * 1e3, 0.0
+
+
+def _encrypted(
+    bundle: Bundle, picture: NDArray[np.float64], threads: int, progress: Progress | None
+) -> tuple[NDArray[np.float64], float, float]:
+    """Outputs, milliseconds of the plan, and milliseconds of encryption and decryption; keys are made before."""
+    from secure.parties.client import Client
+    from secure.parties.server import Server
+
+    say = progress or (lambda label, share: None)
+    say("keys", 0.0)
+    client = Client(bundle.client)
+    server = Server(bundle.server, threads=threads)
+    server.register(client.evaluation_key)
+    say("encrypt", 0.5)
+    started = perf_counter()
+    request = client.encrypt(picture)
+    client_ms = (perf_counter() - started) * 1e3
+    key_id, ciphertexts = server.load_request(request)
+    say("detect", 0.6)
+    started = perf_counter()
+    answers = server.run_ciphertexts(key_id, ciphertexts)
+    server_ms = (perf_counter() - started) * 1e3
+    reply = server.pack_reply(key_id, answers)
+    started = perf_counter()
+    outputs = client.outputs(reply)
+    say("select", 1.0)
+    return outputs, server_ms, client_ms + (perf_counter() - started) * 1e3
+
+
+def detector_bundle(folder: str | Path, progress: Progress | None = None) -> Bundle:
+    """The compiled detector in a folder. Where there is none it is compiled, which takes minutes, and kept there.
+
+    Raises: FormatError for a folder that holds something else; CompileError.
+    """
+    from cipherpress.compiled import compile
+    from cipherpress.saved import load, save
+    from secure.bundle.specs import Bundle
+    from secure.limits import Limits
+
+    path = Path(folder)
+    if path.exists():
+        found = load(path)
+        if not isinstance(found, Bundle) or found.report.get("about", {}).get("detector", {}).get("name") != NAME:
+            raise FormatError(f"{path}: it holds no compiled {NAME}; give another folder")
+        return found
+    known, held_out = make_scenes(CALIBRATION, seed=0), make_scenes(HELD_OUT, seed=0, held_out=True)
+    data = Dataset("scenes", known.images, None, held_out.images, None, task="none")
+    bundle = compile(load_detector(), data, Limits(max_error=LARGEST_ERROR), progress=progress)
+    save(bundle, path)
+    return bundle
