@@ -143,14 +143,14 @@ def _encrypted(bundle: Bundle, rows: NDArray[np.float32], clear: Array, inputs: 
     """Errors and classes of the encrypted answers against those of the network in clear, on the first `inputs` rows
     that the client takes."""
     taken = _accepted(bundle, rows)
-    chosen, bound = taken[:inputs], bundle.client.predicted_logit_error
+    chosen = taken[:inputs]
     answers, _ = encrypted_outputs(bundle, rows[chosen], lambda label, share: None)
-    errors = np.abs(answers - clear[chosen]).max(axis=1)
+    ratios = np.abs(answers - clear[chosen]).max(axis=1) / bundle.client.error_bound(answers)
     found: dict[str, Any] = {
         "inputs": len(chosen),
         "refused_inputs": len(rows) - len(taken),
-        "outside": int(np.sum(errors > bound)),
-        "largest_ratio": float(errors.max()) / bound,
+        "outside": int(np.sum(ratios > 1)),
+        "largest_ratio": float(ratios.max()),
     }
     if bundle.report["about"].get("task", "classes") == "classes" and clear.shape[1] > 1:
         found["changed"] = int(np.sum(answers.argmax(axis=1) != clear[chosen].argmax(axis=1)))
@@ -171,11 +171,11 @@ def _under_seal(
             return {"seal_plan": "refused", "seal_reason": f"{type(error).__name__}: {error}"}
     few = _accepted(bundle, data.x_test)[: max(1, inputs)]
     answers, _ = encrypted_outputs(bundle, data.x_test[few], lambda label, share: None, backend="seal")
-    largest = float(np.abs(answers - clear[few]).max())
+    ratios = np.abs(answers - clear[few]).max(axis=1) / bundle.client.error_bound(answers)
     return {
         "seal_plan": which,
         "seal_inputs": len(few),
-        "seal_ratio": largest / bundle.client.predicted_logit_error,
+        "seal_ratio": float(ratios.max()),
     }
 
 

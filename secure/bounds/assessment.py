@@ -7,7 +7,8 @@ Two kinds of error are kept apart:
     random       from encryption, key switches and rescales. It is drawn anew in every run, so its standard deviation
                  is computed for every row (`secure.bounds.reach`)
 
-The bound of a row is its systematic error plus BOUND_SIGMAS standard deviations. The bound of the draft is what at most
+The bound of a row is its systematic error plus BOUND_SIGMAS standard deviations, for large answers divided by what
+bounds grow by (`secure.growth`). The bound of the draft is what at most
 one input in 10,000 exceeds, for inputs that are drawn like the rows. Where more inputs like the rows can be drawn
 (`secure.bounds.severity`), it is read from the hardest of them; else it is extrapolated from the rows
 (`secure.bounds.tail`).
@@ -25,8 +26,9 @@ from secure.bounds.propagate import watched_outputs
 from secure.bounds.reach import reach
 from secure.bounds.rounding import rounded_outputs
 from secure.bounds.sources import random_sources, source_variances, stage_rules
-from secure.bounds.tail import drawn_tail, upper_mean, upper_tail
-from secure.drafting.draft import Draft, Rows, gather_evidence
+from secure.bounds.tail import EXCEEDING, mixed_tail, upper_mean, upper_tail
+from secure.drafting.draft import Draft, Hardest, Rows, gather_evidence
+from secure.growth import growth
 from secure.noise import BOUND_SIGMAS, changed_class_probabilities
 
 Array = NDArray[np.float64]
@@ -36,9 +38,13 @@ FEW_ROWS, MOST_ROWS = 64, 1024
 #: About how many products of numbers an assessment may take for either kind of error, and how many numbers it holds in
 #: memory at the same time.
 MOST_PRODUCTS = 1 << 27
+#: The same for the random errors of FEW_ROWS, of which a very large network gets fewer.
+MOST_DEEP_PRODUCTS = 1 << 33
 CHUNK_NUMBERS = 1 << 21
 #: The most outputs whose random errors are computed: those with the largest errors in the search.
 RANDOM_OUTPUTS = 32
+#: How often the random errors of every input are drawn for a bound.
+ERROR_DRAWS = 32
 #: The share of the real part in the variance of a complex slot, on average over keys.
 REAL_SHARE = 0.5
 
@@ -58,7 +64,8 @@ class Errors:
 
 @dataclass(frozen=True)
 class Assessment:
-    """What a draft promises. Errors are bounds that at most one input in 10,000 exceeds, in the outputs' units.
+    """What a draft promises. Errors are bounds that at most one input in 10,000 exceeds, in the outputs' units, after
+    they have grown with its answer (`secure.growth`).
 
     systematic_error, random_error: of either kind alone; error: of their sum. disagreement: the expected share of
     inputs whose class encryption changes. disagreement_limit: its upper confidence limit at CONFIDENCE. rows: of the
@@ -75,25 +82,23 @@ class Assessment:
     largest: float
 
 
-def assess(draft: Draft, most_rows: int = MOST_ROWS) -> Assessment:
-    """The promises of a draft with parameters, from at most so many of its rows.
-
-    A large layout is assessed on fewer rows, at least FEW_ROWS.
-    """
-    rows = draft.rows
+def row_count(draft: Draft, most_rows: int = MOST_ROWS) -> int:
+    """On how many rows a draft is assessed: a large layout on fewer, at least on FEW_ROWS."""
     products = sum(len(table.diagonals) for table in draft.tables) * draft.choice.slots
-    count = min(most_rows, max(FEW_ROWS, MOST_PRODUCTS // products))
+    return min(most_rows, max(FEW_ROWS, MOST_PRODUCTS // products))
+
+
+def assess(draft: Draft, most_rows: int = MOST_ROWS) -> Assessment:
+    """The promises of a draft with parameters, from at most so many of its rows."""
+    rows, count = draft.rows, row_count(draft, most_rows)
     errors = row_errors(draft, rows.inputs[:count])
     own = _kinds(errors)
+    grown = growth(np.abs(rows.outputs[:, :count]).max(axis=0), rows.grows_beyond)
     changed = _changed(rows, errors)
     if rows.hardest is None:
-        systematic, random, error = (upper_tail(values) for values in own)
+        systematic, random, error = (upper_tail(values / grown) for values in own)
     else:
-        drawn = _kinds(row_errors(draft, rows.hardest.inputs))
-        systematic, random, error = (
-            max(drawn_tail(values, rows.hardest.drawn), float(seen.max()))
-            for values, seen in zip(drawn, own, strict=True)
-        )
+        systematic, random, error = _of_drawn(draft, rows.hardest, np.median(own, axis=1))
     return Assessment(
         # neither kind exceeds the sum, whose bound may be closer where few rows tell little about the tails
         systematic_error=min(error, systematic),
@@ -103,8 +108,41 @@ def assess(draft: Draft, most_rows: int = MOST_ROWS) -> Assessment:
         disagreement_limit=upper_mean(changed),
         rows=errors.systematic.shape[1],
         class_rows=rows.outputs.shape[1],
-        largest=float(own[2].max()),
+        largest=float((own[2] / grown).max()),
     )
+
+
+def _of_drawn(draft: Draft, hardest: Hardest, usual: Array) -> tuple[float, ...]:
+    """The bounds of systematic errors, of random ones and of their sum, where inputs could be drawn.
+
+    usual: the medians over the rows of what `_kinds` says. Random errors are drawn too, so a bound is what a share of
+    all answers exceeds. It is at least BOUND_SIGMAS for the usual row, and what half an answer to the known rows
+    exceeds.
+    """
+    inputs = np.concatenate([hardest.inputs, hardest.known])
+    sizes = np.abs(gather_evidence(draft.stages, inputs).outputs).max(axis=0)
+    errors, grown = row_errors(draft, inputs), growth(sizes, draft.rows.grows_beyond)
+    kept = len(hardest.inputs)
+    exceeding = int(ERROR_DRAWS * max(0.5, EXCEEDING * hardest.rows))
+    bounds = []
+    for parts, floor in zip(((1, 0), (0, 1), (1, 1)), usual, strict=True):
+        found = _drawn_errors(errors, parts) / grown
+        shares = np.tile(hardest.shares / ERROR_DRAWS, (ERROR_DRAWS, 1))
+        bound = mixed_tail(found[:, :kept].ravel(), shares.ravel(), hardest.drawn)
+        known = np.sort(found[:, kept:].ravel())
+        bounds.append(max(bound, float(floor), float(known[max(-exceeding, -len(known))])))
+    return tuple(bounds)
+
+
+def _drawn_errors(errors: Errors, parts: tuple[int, int]) -> Array:
+    """The largest error of every row in several draws, (draws, rows). parts: how often systematic and random errors
+    count."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(ERROR_DRAWS):
+        random = errors.sigma * rng.normal(size=errors.sigma.shape)
+        found.append(np.abs(parts[0] * errors.systematic + parts[1] * random).max(axis=0))
+    return np.stack(found)
 
 
 def _kinds(errors: Errors) -> tuple[Array, Array, Array]:
@@ -133,7 +171,8 @@ def row_errors(draft: Draft, inputs: Array) -> Errors:
     shares = np.broadcast_to(draft.shares, (len(random), len(watched), 1))
     shares = shares[:, [watched.index(output) for output in outputs]]
     weights = sum(matrix.nnz for stage in draft.stages for matrix in stage.maps.values())
-    known = min(len(inputs), max(FEW_ROWS, MOST_PRODUCTS // (len(outputs) * weights)))
+    products = len(outputs) * weights
+    known = min(len(inputs), max(min(FEW_ROWS, MOST_DEEP_PRODUCTS // products), MOST_PRODUCTS // products, 1))
     systematic, variance = np.empty((size, len(inputs))), np.empty((2, size, known))
     chunk = max(1, CHUNK_NUMBERS // max(draft.choice.slots, len(outputs) * max(stage.size for stage in draft.stages)))
     for start in range(0, len(inputs), chunk):

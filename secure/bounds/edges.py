@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from secure.bounds.headroom import largest_images
 from secure.bounds.slot_values import chosen_images
-from secure.drafting.draft import Evidence
+from secure.drafting.draft import Evidence, Hardest
 from secure.stages.stages import Stage, run_stages
 
 Array = NDArray[np.float64]
@@ -28,12 +28,25 @@ INPUTS_PER_END = 4
 STRETCHED_ROWS, ROW_STRETCH = 64, 1.25
 #: For every stage, so many edge inputs are kept: those with the stage's largest values.
 KEPT_PER_STAGE = 8
+#: An edge input on which some stage's values are so many times larger than on any calibration input is left out: the
+#: network explodes on it, and no modulus would hold its values. Answers to it mean nothing, encrypted or not.
+EXPLODING = 64.0
 
 
-def gather_edges(stages: tuple[Stage, ...], images: Array, low: Array, high: Array) -> Evidence:
-    """The values of all stages on the edge inputs of calibration images (images, *input_shape).
+def gather_edges(
+    stages: tuple[Stage, ...],
+    images: Array,
+    low: Array,
+    high: Array,
+    hardest: Hardest | None = None,
+    evidence: Evidence | None = None,
+) -> tuple[Evidence | None, int]:
+    """(The values of all stages on the edge inputs of calibration images (images, *input_shape), how many edge inputs
+    are left out since the network explodes on them). None where all of them are.
 
-    low, high: the accepted range, (features,).
+    low, high: the accepted range, (features,). hardest: of inputs that are drawn like the data; the largest of them
+    are edge inputs too. evidence: the values on the calibration images, by which explosions are told; without it, no
+    edge input is left out.
     """
     flat = images.reshape(len(images), -1)
     weight = np.zeros(flat.shape[1])
@@ -41,9 +54,18 @@ def gather_edges(stages: tuple[Stage, ...], images: Array, low: Array, high: Arr
         if 0 in stage.maps:
             weight += np.asarray(stage.maps[0].power(2).sum(axis=0)).ravel()
     edges = edge_inputs(flat, low, high, np.sqrt(weight), channels=images.shape[1] if images.ndim > 2 else 0)
-    atoms, values = run_stages(stages, edges.reshape(len(edges), *images.shape[1:]))
+    if hardest is not None:
+        edges = np.concatenate([edges, hardest.largest])
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is left out
+        atoms, values = run_stages(stages, edges.reshape(len(edges), *images.shape[1:]))
     found = Evidence(tuple(atoms), tuple(values))
-    return chosen_images(found, largest_images(found, KEPT_PER_STAGE))
+    steady = np.ones(len(edges), dtype=bool)
+    if evidence is not None:
+        for value, usual in zip(found.values, evidence.values, strict=True):
+            steady &= np.abs(value).max(axis=0) <= EXPLODING * np.abs(usual).max()  # not so for what is not a number
+        found = chosen_images(found, np.flatnonzero(steady).tolist())
+    left_out = int(len(steady) - steady.sum())
+    return (chosen_images(found, largest_images(found, KEPT_PER_STAGE)) if steady.any() else None), left_out
 
 
 def edge_inputs(flat: Array, low: Array, high: Array, weight: Array, *, channels: int) -> Array:

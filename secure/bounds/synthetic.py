@@ -32,8 +32,9 @@ LEAST_SHAPE, MOST_SHAPE = -1.0, 0.5
 SHAPE_STANDARD_ERRORS = 1.0
 #: The fewest degrees of freedom of the copula.
 LEAST_FREEDOM = 4.5
-#: Where chance explains less than this share of the correlations, rows are described by their principal components.
-CHANCE_CORRELATIONS = 0.5
+#: Where the features count as fewer independent ones than this share of them, rows are described by their principal
+#: components.
+MOST_RANK = 0.5
 
 
 def synthetic_rows(rows: Array, count: int, rng: np.random.Generator) -> Array:
@@ -48,11 +49,19 @@ def synthetic_rows(rows: Array, count: int, rng: np.random.Generator) -> Array:
     mean, size = rows[:, varying].mean(axis=0), rows[:, varying].std(axis=0)
     standard = (rows[:, varying] - mean) / size
     axes, own = np.eye(len(mean)), standard
-    if _chance(standard) < CHANCE_CORRELATIONS:
+    if _rank(standard) < MOST_RANK * len(mean):
         axes = np.linalg.svd(standard, full_matrices=False)[2]
         own = standard @ axes.T
     made[:, varying] = mean + size * (_at_levels(own, _levels(own, count, rng)) @ axes)
     return made
+
+
+def _rank(standard: Array) -> float:
+    """The effective number of independent features, without the correlations that chance explains. standard: with mean
+    0 and variance 1."""
+    features = standard.shape[1]
+    beside = float(np.sum((standard.T @ standard / len(standard)) ** 2)) - features
+    return features**2 / (features + (1 - _chance(standard)) * max(beside, 0.0))
 
 
 def _chance(standard: Array) -> float:
@@ -93,37 +102,63 @@ def _at_levels(own: Array, levels: Array) -> Array:
     above, below = ordered[-tail:] - ordered[-tail - 1], ordered[tail] - ordered[:tail]
     variance = own.var(axis=0)
     independent = float(variance.sum() ** 2 / np.sum(np.cov(own.T, bias=True) ** 2))
-    shape = _shape(np.concatenate([above, below], axis=1), np.tile(variance, 2), 2 * independent)
-    upper, lower = ((1 - shape) * _shrunk(excesses.mean(axis=0), own.std(axis=0), tail) for excesses in (above, below))
+    shapes = _shapes(np.concatenate([above, below], axis=1), np.tile(variance, 2), 2 * independent).reshape(2, -1)
+    upper, lower = (
+        (1 - shape) * _shrunk(excesses.mean(axis=0), own.std(axis=0), tail)
+        for shape, excesses in zip(shapes, (above, below), strict=True)
+    )
     edge, places = (tail + 0.5) / rows, (np.arange(rows) + 0.5) / rows
     values = np.empty_like(levels)
     for axis in range(axes):
         level = levels[:, axis]
         value = np.interp(level, places, ordered[:, axis])
         high, low = level > 1 - edge, level < edge
-        value[high] = ordered[-tail - 1, axis] + upper[axis] * _pareto(edge / (1 - level[high]), shape)
-        value[low] = ordered[tail, axis] - lower[axis] * _pareto(edge / level[low], shape)
+        value[high] = ordered[-tail - 1, axis] + upper[axis] * _pareto(edge / (1 - level[high]), shapes[0, axis])
+        value[low] = ordered[tail, axis] - lower[axis] * _pareto(edge / level[low], shapes[1, axis])
         values[:, axis] = value
     return values
 
 
-def _shape(excesses: Array, weights: Array, independent: float) -> float:
-    """The shape of tails, with SHAPE_STANDARD_ERRORS.
+def _shapes(excesses: Array, weights: Array, independent: float) -> Array:
+    """The shape of every tail, with SHAPE_STANDARD_ERRORS, (tails,).
 
     excesses: (values of a tail, tails). weights: of the tails. independent: as how many tails they count.
-
-    The variance of a generalized Pareto distribution is its squared mean times 1 / (1 - 2 shape). The mean of the ratio
-    over samples of k values is k / (k + 1) of that for exponential tails.
     """
-    count, mean = len(excesses), excesses.mean(axis=0)
-    known = mean > 0
+    count, known = len(excesses), excesses.max(axis=0) > 0
+    shapes = np.zeros(excesses.shape[1])
     if count < 2 or not known.any():
-        return 0.0
-    ratios = excesses[:, known].var(axis=0, ddof=1) / mean[known] ** 2
-    ratio = float(np.average(ratios, weights=weights[known])) * (count + 1) / count
-    shape = max(0.5 * (1 - 1 / max(ratio, 1e-6)), LEAST_SHAPE)
-    error = (1 - shape) / np.sqrt(count * independent)
-    return min(shape + SHAPE_STANDARD_ERRORS * float(error), MOST_SHAPE)
+        return shapes
+    own = np.clip(_zhang_stephens(excesses[:, known]), LEAST_SHAPE, MOST_SHAPE)
+    weight = weights[known] / weights[known].sum()
+    typical = float(weight @ own)
+    each = (1 + np.maximum(own, -0.5)) ** 2 / count  # the variance of an estimate, that of the most likely shape
+    chance = float(weight @ each)
+    real = max(0.0, float(weight @ (own - typical) ** 2) - chance)
+    trust = real / (real + chance)
+    errors = np.sqrt(trust**2 * each + (1 - trust) ** 2 * chance / max(independent, 1.0))
+    shapes[known] = trust * own + (1 - trust) * typical + SHAPE_STANDARD_ERRORS * errors
+    return np.minimum(shapes, MOST_SHAPE)
+
+
+def _zhang_stephens(excesses: Array) -> Array:
+    """Estimates of the shapes of generalized Pareto distributions, (tails,). excesses: (values, tails), some above 0.
+
+    The mean of the likely values of shape / scale, weighed by their profile likelihood (Zhang and Stephens 2009).
+    """
+    ordered = np.maximum(np.sort(excesses, axis=0), 1e-12 * excesses.max(axis=0))
+    count = len(ordered)
+    places = 20 + int(np.sqrt(count))
+    quartile = ordered[int(count / 4 + 0.5) - 1 if count > 1 else 0]
+    steps = np.sqrt(places / (np.arange(1, places + 1) - 0.5))
+    found = np.empty(ordered.shape[1])
+    for tail in range(ordered.shape[1]):
+        thetas = 1 / ordered[-1, tail] + (1 - steps) / (3 * quartile[tail])
+        shapes = np.mean(np.log1p(-thetas[:, None] * ordered[:, tail]), axis=1)
+        likely = count * (np.log(-thetas / shapes) - shapes - 1)
+        weight = np.exp(likely - likely.max())
+        theta = float(weight @ thetas / weight.sum())
+        found[tail] = np.mean(np.log1p(-theta * ordered[:, tail]))
+    return found
 
 
 def _shrunk(means: Array, sizes: Array, count: int) -> Array:

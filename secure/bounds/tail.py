@@ -49,18 +49,25 @@ def upper_tail(values: Array) -> float:
 
 
 def drawn_tail(largest: Array, drawn: int) -> float:
-    """What a share of DRAWN_EXCEEDING of many drawn values exceeds, times DRAWN_MARGIN. largest: of `drawn` values.
+    """What a share of DRAWN_EXCEEDING of many drawn values exceeds, times DRAWN_MARGIN. largest: of `drawn` values."""
+    return mixed_tail(largest, np.full(len(largest), 1 / drawn), drawn)
 
-    The DRAWN_TAIL largest give a line in a plot of the logarithms of values and of shares (`upper_tail`). The line is
+
+def mixed_tail(values: Array, shares: Array, drawn: int) -> float:
+    """What a share of DRAWN_EXCEEDING of a distribution exceeds, times DRAWN_MARGIN.
+
+    values, shares: those of the distribution that matter, and the share that each stands for. The largest, a share of
+    DRAWN_TAIL in `drawn`, give a line in a plot of the logarithms of values and of shares (`upper_tail`). The line is
     read where values lie, or close by.
     """
-    ordered = np.sort(largest)[::-1]
-    count = min(DRAWN_TAIL, len(ordered) - 1)
+    order = np.argsort(values)[::-1]
+    ordered, above = values[order], np.cumsum(shares[order])
+    count = min(max(1, int(np.searchsorted(above, (DRAWN_TAIL + 0.5) / drawn))), len(ordered) - 1)
     start = float(ordered[count])
     if start <= 0:
         return float(ordered[0])
-    exponent = float(np.mean(np.log(ordered[:count] / start)))
-    return DRAWN_MARGIN * float(start * (count / (drawn * DRAWN_EXCEEDING)) ** exponent)
+    exponent = float(np.average(np.log(ordered[:count] / start), weights=shares[order][:count]))
+    return DRAWN_MARGIN * float(start * (above[count - 1] / DRAWN_EXCEEDING) ** exponent)
 
 
 def upper_mean(values: Array) -> float:

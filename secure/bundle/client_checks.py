@@ -127,4 +127,6 @@ def _error(spec: ClientSpec) -> tuple[str, str] | None:
     )
     if not (isfinite(error) and error >= least and log2(error) <= max(most, log2(least) + 1)):
         return "predicted_logit_error", f"at least {least:.3g}, which a fresh encryption does, and at most 2^{most:.1f}"
+    if not spec.error_grows_beyond > 0:
+        return "error_grows_beyond", "a number above 0"
     return None

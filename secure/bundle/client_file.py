@@ -11,7 +11,7 @@ import hashlib
 import zlib
 from dataclasses import replace
 from itertools import pairwise
-from math import prod
+from math import inf, isfinite, prod
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,7 @@ def _read_client(fields: Fields) -> ClientSpec:
         output_scales=fields.numbers("output_scales", least=1, most=MOST_CIPHERTEXTS),
         predicted_logit_error=fields.number("predicted_logit_error"),
         output_folds=_read_folds(fields, params.slots),
+        error_grows_beyond=fields.number("error_grows_beyond") if "error_grows_beyond" in fields.values else inf,
     )
     spec = replace(spec, interface=read_interface(fields, spec.input_shape, spec.output_shape))
     fault = client_fault(spec)
@@ -113,9 +114,9 @@ def _plain_json(spec: ClientSpec) -> dict[str, Any]:
         "params": params_json(spec.params),
         "galois_elements": list(spec.keys.galois_elements),
         "relinearize": spec.keys.relinearize,
-        "input_shape": list(spec.input_shape),
         **({"galois_levels": list(spec.keys.galois_levels)} if spec.keys.galois_levels else {}),
         **({"relin_level": spec.keys.relin_level} if spec.keys.relin_level else {}),
+        "input_shape": list(spec.input_shape),
         "input_level": spec.input_level,
         "input_scale": spec.input_scale,
         "input_low": ends_json(spec.input_low),
@@ -124,13 +125,12 @@ def _plain_json(spec: ClientSpec) -> dict[str, Any]:
         "output_levels": list(spec.output_levels),
         "output_scales": list(spec.output_scales),
         "predicted_logit_error": spec.predicted_logit_error,
+        **({"error_grows_beyond": spec.error_grows_beyond} if isfinite(spec.error_grows_beyond) else {}),
         **({"output_folds": list(spec.output_folds)} if spec.output_folds else {}),
         **({"interface": interface} if (interface := spec.interface.as_json()) else {}),
     }
 
 
-def _read_folds(fields: Fields, slots: int) -> tuple[int, ...]:
-    """The folds of the client, each twice the one before it; none for a file that does not name them."""
 def _read_keys(fields: Fields, params: Params) -> KeyManifest:
     """The keys that a client makes; whole ones for a file that does not name levels."""
     most = params.poly_modulus_degree
@@ -143,6 +143,8 @@ def _read_keys(fields: Fields, params: Params) -> KeyManifest:
     return keys
 
 
+def _read_folds(fields: Fields, slots: int) -> tuple[int, ...]:
+    """The folds of the client, each twice the one before it; none for a file that does not name them."""
     if "output_folds" not in fields.values:
         return ()
     folds = fields.integers("output_folds", 1, slots - 1, least=1, most=slots.bit_length())

@@ -38,6 +38,7 @@ _REPORT: Mapping[str, Check] = {
     "plain_workload": _objects,
     "predicted_disagreement": _number,
     "predicted_logit_error": _number,
+    "error_grows_beyond": _number,
     "predicted_server_ms": _number,
     "predicted_images_per_s": _number,
     "upload_bytes": _number,

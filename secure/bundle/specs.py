@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import prod
+from math import inf, prod
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from secure.bundle.interface import Interface
 from secure.frozen import frozen, read_only, thawed
+from secure.growth import growth
 from secure.params import Params
 from secure.plan import KeyManifest, Plan
 
@@ -30,7 +31,8 @@ class ClientSpec:
     output_slots: (outputs, 2) int32, the ciphertext and slot where each flat output is read.
     output_folds: rotations that the client adds to the decrypted slots before it reads them, one after the other; none
     where the server adds everything up.
-    predicted_logit_error: bound at six standard deviations on |encrypted - plan in clear| at any output, in its units.
+    predicted_logit_error: bound at six standard deviations on |encrypted - plan in clear| at any output, in its units,
+    for answers whose largest output is at most error_grows_beyond. Of larger ones `error_bound` says the bound.
     interface: what the flat inputs and outputs mean.
     """
 
@@ -50,6 +52,13 @@ class ClientSpec:
     predicted_logit_error: float
     interface: Interface = Interface()
     output_folds: tuple[int, ...] = ()
+    error_grows_beyond: float = inf
+
+    def error_bound(self, answers: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The bound of the error of every answer, (answers,), in the outputs' units. answers: (answers, *output_shape),
+        as decrypted."""
+        sizes = np.abs(answers.reshape(len(answers), -1)).max(axis=1)
+        return self.predicted_logit_error * growth(sizes, self.error_grows_beyond)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "input_slots", read_only(self.input_slots))

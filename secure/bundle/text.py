@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import prod
+from math import inf, isfinite, prod
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,12 @@ def error_text(error: float, report: Mapping[str, Any]) -> str:
             f"; alone, rounded weights at most {report['predicted_systematic_error']:.3g} "
             f"and encryption {report['predicted_random_error']:.3g}"
         )
-    return f"at most {error:.3g} at an output (six sigma, predicted{parts})"
+    grows = f"; of answers beyond {report['error_grows_beyond']:.3g} in proportion" if _grows(report) else ""
+    return f"at most {error:.3g} at an output, for all but one input in 10,000 (predicted{parts}{grows})"
+
+
+def _grows(report: Mapping[str, Any]) -> bool:
+    return isfinite(report.get("error_grows_beyond", inf))
 
 
 def changed_classes(report: Mapping[str, Any]) -> str:

@@ -61,6 +61,9 @@ DEFAULT_LIMITS = Limits()
 #: The largest value of a stage: 60 bits leave no room in the modulus for its error to be a useful share of it.
 LARGEST_VALUE = 2.0**60
 
+#: Values explode if inputs at the edge of the accepted range make them this many times larger than calibration inputs.
+EXPLODING = 100.0
+
 #: For a useful answer of a deep network, the fewest bits of a rescaling prime, of the modulus that is left at the end,
 #: and of the special prime.
 LEAST_LEVEL_BITS = 24
@@ -100,28 +103,47 @@ def compile_network(
     check_size(network, len(images), limits)
     accepted = accepted or input_range(images)
     report("lay out", 0.0)
-    start = replace(
-        _first_draft(network, images, held_out, accepted, limits),
-        times=times,
-        requests=RequestPrices(times=request_times, link_mbit_s=limits.link_mbit_s),
-    )
-    outcome = search(start, times, seal_times or times, limits, report)
-    if outcome.best is None or outcome.times is None:
+    requests = RequestPrices(times=request_times, link_mbit_s=limits.link_mbit_s)
+    final, outcome = chosen_draft(
+        network, images, held_out, accepted, limits=limits, times=(times, seal_times or times), requests=requests,
+        progress=report,
+    )  # fmt: skip
+    bundle = bundle_of(network, final, outcome.weighed, outcome.times or times, accepted)
+    warnings = [*promise_warnings(final), *left_out]
+    if warnings:
+        bundle = replace(bundle, report={**bundle.report, "warnings": warnings})
+    report("compiled", 1.0)
+    return bundle
+
+
+def chosen_draft(
+    network: Network,
+    images: Array,
+    held_out: Rows | None,
+    accepted: InputRange,
+    *,
+    limits: Limits,
+    times: tuple[KernelTimes, KernelTimes],
+    requests: RequestPrices,
+    progress: Progress,
+) -> tuple[Draft, Outcome]:
+    """The draft that the bundle is made of, with its plan, and what else was tried.
+
+    images: for calibration, without outliers. times: kernel times under the engine and under SEAL. Others as for
+    `compile_network`, which see for what is raised.
+    """
+    start = replace(_first_draft(network, images, held_out, accepted, limits), times=times[0], requests=requests)
+    outcome = search(start, *times, limits, progress)
+    if outcome.best is None:
         raise _failure(outcome, limits)
-    report("write the plan", 0.95)
+    progress("write the plan", 0.95)
     final = run_passes(outcome.best, start=emit)
     if final is None:
         raise CompileError(
             start.stages[-1].layer, "a pass gave up after the parameters were chosen; this is a defect of it"
         )
     logger.info("chose %s of %d alternatives", final.choice, len(outcome.weighed))
-    final = with_best_switching(final, times, limits.keys_bytes)
-    bundle = bundle_of(network, final, outcome.weighed, outcome.times, accepted)
-    warnings = [*promise_warnings(final), *left_out]
-    if warnings:
-        bundle = replace(bundle, report={**bundle.report, "warnings": warnings})
-    report("compiled", 1.0)
-    return bundle
+    return with_best_switching(final, times[0], limits.keys_bytes), outcome
 
 
 def _usable(calibration_images: Array, network: Network) -> tuple[Array, list[str]]:
@@ -157,13 +179,16 @@ def _first_draft(network: Network, images: Array, held_out: Rows | None, accepte
                 f"its values reach {largest:.3g} on calibration inputs, where {LARGEST_VALUE:.3g} is the most; they "
                 "explode from layer to layer; convert the network again, or scale its weights",
             )
+    judged = judged_rows(stages, images, held_out, accepted, evidence)
+    edges, exploding = gather_edges(stages, images, accepted.low, accepted.high, judged.hardest, evidence)
     return Draft(
         stages=stages,
         evidence=evidence,
         choice=START,
-        judged=judged_rows(stages, images, held_out, accepted, network.input_shape),
+        judged=judged,
         reach=search_reach(stages, evidence),
-        edges=gather_edges(stages, images, accepted.low, accepted.high),
+        edges=edges,
+        exploding=exploding,
         allowed_error=allowed_error(evidence.outputs, limits, scoring_of(network.about)),
         allowed_disagreement=limits.max_disagreement,
         round_trip=limits.objective == "round-trip",
@@ -190,12 +215,15 @@ def _failure(outcome: Outcome, limits: Limits) -> CipherpressError:
             draft.stages[-1].layer,
             f"the smallest error any ring reaches at the output is {bound:.3g} (six sigma), "
             f"{excess:.1f} times what keeps the answer right ({wanted}); "
-            "use fewer layers or smaller activation ranges, or allow more with --max-error"
+            f"{exploding(draft)}use fewer layers or smaller activation ranges, or allow more with --max-error"
             + ("; with --backends fastest larger primes are tried too" if limits.backends == "both" else ""),
         )
     if outcome.deepest is None:
         return CompileError(None, "nothing was laid out; this is a defect of the search")
     layer, needed, available = levels_missing(outcome.deepest)
+    if needed <= available and (reason := exploding(outcome.deepest)):
+        layer = outcome.deepest.stages[-1].layer
+        return PrecisionError(layer, f"no modulus holds its values: {reason}use fewer layers")
     if needed <= available:
         plans = len(outcome.weighed)
         passes = ", ".join(f"{name} ({drafts} of {plans} plans)" for name, drafts in outcome.gave_up.items())
@@ -209,6 +237,22 @@ def _failure(outcome: Outcome, limits: Limits) -> CipherpressError:
         f"the network needs {needed} levels, N={RING_DEGREES[-1]} carries {available}: "
         f"{needed - available} too many from this layer on; "
         "use fewer activations, or activations of degree 2 instead of 4, before it",
+    )
+
+
+def exploding(draft: Draft) -> str:
+    """What the modulus has to hold for inputs that are accepted, beyond those of calibration, and what to do about it;
+    empty where that is little."""
+    if draft.edges is None:
+        return ""
+    pairs = zip(draft.stages, draft.evidence.values, draft.edges.values, strict=True)
+    sizes = [(stage.layer, float(np.abs(known).max()), float(np.abs(edge).max())) for stage, known, edge in pairs]
+    layer, known, edge = max(sizes, key=lambda one: one[2] / max(one[1], 1e-300))
+    if edge < EXPLODING * known:
+        return ""
+    return (
+        f"on inputs at the edge of the accepted range layer '{layer}' reaches {edge:.3g}, on calibration inputs "
+        f"{known:.3g}; give more calibration rows, which narrow the range, put a normalization between the layers, or "
     )
 
 
@@ -258,6 +302,7 @@ def bundle_of(
         output_levels=tuple(plan.level_of(value) for value in plan.outputs),
         output_scales=tuple(plan.scale_of(value) for value in plan.outputs),
         predicted_logit_error=found.error,
+        error_grows_beyond=draft.rows.grows_beyond,
         interface=interface_of(network.about),
     )
     report = compile_report(network, draft, times, weighed=[alternative.as_json() for alternative in weighed])

@@ -16,6 +16,7 @@ from secure.bounds.reach import Reach, reach
 from secure.bounds.severity import hardest_inputs
 from secure.bounds.tail import CONFIDENCE, EXCEEDING, upper_mean
 from secure.drafting.draft import Draft, Evidence, Rows
+from secure.growth import grows_beyond
 from secure.passes.choose_parameters import SEARCH_IMAGES
 from secure.stages.stages import Stage, run_stages
 
@@ -30,17 +31,17 @@ FAR_BEYOND = 5.0
 
 
 def judged_rows(
-    stages: tuple[Stage, ...], calibration: Array, held_out: Images | None, accepted: InputRange, shape: tuple[int, ...]
+    stages: tuple[Stage, ...], calibration: Array, held_out: Images | None, accepted: InputRange, evidence: Evidence
 ) -> Rows:
     """The held-out rows that a client may send, or the calibration rows where there are none; in random order.
 
-    calibration, held_out: (rows, *shape). Held-out rows outside the accepted range are left out, since a client
-    refuses them. The hardest inputs are drawn like both together: what is learnt from inputs are their distribution
-    alone, and of that all rows tell.
+    calibration, held_out: (rows, *shape). evidence: of the calibration rows. Held-out rows outside the accepted range
+    are left out, since a client refuses them. The hardest inputs are drawn like both together: what is learnt from
+    inputs are their distribution alone, and of that all rows tell.
     Raises: InputShapeError and CalibrationError for held-out rows of another shape or with infinite values.
     """
     rows: Images = calibration.reshape(len(calibration), -1)
-    given = 0 if held_out is None else len(held_out)
+    given, shape = 0 if held_out is None else len(held_out), calibration.shape[1:]
     if held_out is not None and given:
         if held_out.shape[1:] != shape:
             raise InputShapeError(f"held-out rows: shape {held_out.shape[1:]}; the network takes {shape}")
@@ -56,8 +57,10 @@ def judged_rows(
         run_stages(stages, inputs[start : start + CHUNK_ROWS])[1][-1] for start in range(0, len(inputs), CHUNK_ROWS)
     ]
     known = np.concatenate([calibration.reshape(len(calibration), -1), rows]) if given else rows
-    hardest = hardest_inputs(stages, known.astype(np.float64), accepted)
-    return Rows(inputs, np.concatenate(outputs, axis=1), held_out=given > 0, hardest=hardest)
+    answers = np.concatenate(outputs, axis=1)
+    beyond = grows_beyond(np.abs(np.concatenate([answers, evidence.outputs], axis=1)).max(axis=0))
+    hardest = hardest_inputs(stages, known.astype(np.float64), accepted, beyond)
+    return Rows(inputs, answers, held_out=given > 0, hardest=hardest, grows_beyond=beyond)
 
 
 def search_reach(stages: tuple[Stage, ...], evidence: Evidence) -> Reach:
@@ -71,6 +74,12 @@ def promise_warnings(draft: Draft) -> list[str]:
     if found is None:
         return []
     warnings = _bound_warnings(found, rows)
+    if draft.exploding:
+        warnings.append(
+            f"range: {draft.exploding} inputs that are stretched to the ends of the accepted range make the network "
+            "itself explode from layer to layer; the modulus is not chosen for them and their answers mean nothing; "
+            "train with a penalty on large values, or accept a narrower range"
+        )
     if found.disagreement_limit == 0:
         return warnings
     supported = upper_mean(np.zeros(found.class_rows))

@@ -47,6 +47,7 @@ def compile_report(
         "predicted_round_trip_ms": server_ms + request.milliseconds,
         "request": {**asdict(request), "link_mbit_s": draft.requests.link_mbit_s},
         "predicted_logit_error": found.error,
+        "error_grows_beyond": draft.rows.grows_beyond,
         "predicted_systematic_error": found.systematic_error,
         "predicted_random_error": found.random_error,
         "error_rows": found.rows,
@@ -76,9 +77,9 @@ def plan_summary(plan: Plan) -> dict[str, Any]:
         "ciphertext_multiplications": plan.count(Kind.SQUARE),
         "rescales": plan.count(Kind.RESCALE),
         "galois_keys": len(plan.key_manifest.galois_elements),
-        "input_ciphertexts": plan.inputs,
         "special_primes": len(plan.params.special_primes),
         "digits": list(plan.params.digits),
+        "input_ciphertexts": plan.inputs,
         "output_ciphertexts": len(plan.outputs),
     }
 

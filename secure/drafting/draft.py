@@ -119,12 +119,18 @@ class Evidence:
 class Hardest:
     """Of many inputs that are drawn like the data, those with the largest errors (`secure.bounds.severity`).
 
-    inputs: (kept, features). drawn: how many there were. rows: how many rows of data they are drawn like.
+    inputs: (kept, features): the hardest ones, and some of the others, the harder the more. shares: of all drawn inputs
+    that each stands for, (kept,). drawn: how many there were. rows: how many rows of data they are drawn like. known:
+    of these rows the hardest, (few, features). largest: of the drawn inputs, those with the largest values of any
+    stage, (few, features).
     """
 
     inputs: Array
+    shares: Array
     drawn: int
     rows: int
+    known: Array
+    largest: Array
 
 
 @dataclass(frozen=True)
@@ -133,12 +139,14 @@ class Rows:
 
     inputs: (rows, features). outputs: those of the network, (outputs, rows). held_out: whether the network was not
     trained on them. hardest: of more inputs like these and those of calibration; None where the rows have to do.
+    grows_beyond: the size of an answer beyond which its bound grows with it (`secure.growth`).
     """
 
     inputs: Array
     outputs: Array
     held_out: bool
     hardest: Hardest | None = None
+    grows_beyond: float = inf
 
 
 def gather_evidence(stages: tuple[Stage, ...], images: Array) -> Evidence:
@@ -217,6 +225,7 @@ class Draft:
     judged: Rows | None = None  # see `rows`
     reach: Reach | None = None  # of errors on the calibration images that the search looks at; None: computed at need
     edges: Evidence | None = None  # values on inputs at the edge of the accepted range (`secure.bounds.edges`)
+    exploding: int = 0  # edge inputs that are left out there, since the network itself explodes on them
     allowed_error: float = inf  # at six standard deviations, in the outputs' units; infinite: no limit
     allowed_disagreement: float = ACCEPTABLE_DISAGREEMENT  # share of changed classes; counts without an allowed_error
     times: KernelTimes = TYPICAL_TIMES  # of the machine that will run the plan

@@ -144,6 +144,7 @@ def test_the_clients_digest_depends_on_every_field():
         "predicted_logit_error": 0.06,
         "interface": Interface(task="regression"),
         "output_folds": (1, 2),
+        "error_grows_beyond": 3.0,
     }
     assert changes.keys() == vars(spec).keys()
     digests = {client_digest(replace(spec, **{name: value})) for name, value in changes.items()}
@@ -230,7 +231,7 @@ def test_explain_tells_the_essentials_and_needs_no_report():
         "levels    2 at the input, 1 at the output",
         "work      2 rotations, 2 plain products, 1 square, 1 rescale",
         "inputs    -1 to 1 are accepted",
-        "error     at most 0.05 at an output (six sigma, predicted)",
+        "error     at most 0.05 at an output, for all but one input in 10,000 (predicted)",
     ):
         assert line in text.splitlines()
     assert "N = 4096, 2048 slots" in text

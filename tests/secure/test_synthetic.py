@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from compress.robust import InputRange
-from secure.bounds.severity import hardest_inputs, severity
+from secure.bounds.severity import KEPT, KEPT_ROWS, hardest_inputs, severity
 from secure.bounds.synthetic import synthetic_rows
-from secure.bounds.tail import drawn_tail
+from secure.bounds.tail import drawn_tail, mixed_tail
 from secure.stages.stages import network_stages
 from tests.secure.random_networks import network, rows
 
@@ -42,13 +42,54 @@ def test_correlations_are_those_of_the_rows():
 def test_the_hardest_inputs_are_the_most_severe_of_those_that_a_client_accepts():
     seen = rows("plain", 200, 10, 1)
     stages = network_stages(network((10, 8, 8, 3), seen, 2))
-    found = hardest_inputs(stages, seen, InputRange(np.full(10, -3.5), np.full(10, 3.5)))
+    accepted = InputRange(np.full(10, -3.5), np.full(10, 3.5))
+    found = hardest_inputs(stages, seen, accepted, np.inf)
     assert np.abs(found.inputs).max() <= 3.5 and found.rows == 200
-    assert np.median(severity(stages, found.inputs)) > np.quantile(severity(stages, rows("plain", 2000, 10, 7)), 0.99)
-    assert hardest_inputs(stages, seen[:10], InputRange(np.full(10, -3.5), np.full(10, 3.5))) is None
+    every = severity(stages, rows("plain", 2000, 10, 7))
+    own = severity(stages, found.inputs)
+    assert np.median(own[-KEPT:]) > np.quantile(every, 0.99)
+    assert found.shares.sum() == pytest.approx(1)
+    order = np.argsort(own)  # what is kept stands for all that were drawn
+    median = own[order][np.searchsorted(np.cumsum(found.shares[order]), 0.5)]
+    assert median == pytest.approx(np.median(every), rel=0.15)
+    assert len(found.known) == KEPT_ROWS
+    assert np.median(severity(stages, found.known)) > np.quantile(severity(stages, seen), 0.9)
+    assert hardest_inputs(stages, seen[:10], accepted, np.inf) is None
+
+
+def test_what_is_hard_is_measured_by_the_size_of_the_answer_and_the_largest_values_are_kept():
+    seen = rows("scaled", 200, 10, 1)
+    made = network((10, 8, 8, 8, 3), seen, 2)
+    stages = network_stages(made)
+    accepted = InputRange(np.full(10, -8.0), np.full(10, 8.0))
+    plain, grown = (hardest_inputs(stages, seen, accepted, beyond) for beyond in (np.inf, 1.0))
+    sizes = [np.abs(made.run(one.inputs[-KEPT:])).max(axis=1) for one in (plain, grown)]
+    assert np.median(sizes[0]) > 3 * np.median(sizes[1])
+    fresh = np.abs(made.run(rows("scaled", 20_000, 10, 3))).max(axis=1)
+    assert np.abs(made.run(grown.largest)).max() > np.quantile(fresh, 0.998)
+
+
+def test_a_feature_with_a_heavy_tail_among_others_keeps_it():
+    rng = np.random.default_rng(3)
+    seen, fresh = rng.normal(size=(2000, 12)), rng.normal(size=(40_000, 12))
+    seen[:, 5], fresh[:, 5] = np.exp(0.8 * seen[:, 5]), np.exp(0.8 * fresh[:, 5])
+    drawn = synthetic_rows(seen, 40_000, np.random.default_rng(0))
+    for feature in (4, 5):
+        ratio = np.quantile(drawn[:, feature], 0.9999) / np.quantile(fresh[:, feature], 0.9999)
+        assert 0.75 < ratio < 1.6, feature
 
 
 def test_the_bound_of_drawn_values_is_their_quantile():
     values = np.sort(np.random.default_rng(0).pareto(3.0, size=40_000) + 1)
     assert drawn_tail(values[-96:], 40_000) == pytest.approx(1.2 * (1e-4 / 2) ** (-1 / 3), rel=0.4)
     assert drawn_tail(np.append(np.zeros(40), 1.0), 40_000) == 1.0
+
+
+def test_values_that_stand_for_many_count_as_many():
+    values = np.sort(np.random.default_rng(0).pareto(3.0, size=40_000) + 1)
+    rest, middle = values[:-2000:400], values[-2000:-200:20]
+    kept = np.concatenate([rest, middle, values[-200:]])
+    shares = np.repeat([400.0, 20.0, 1.0], [len(rest), len(middle), 200]) / 40_000
+    assert mixed_tail(kept, shares, 40_000) == pytest.approx(drawn_tail(values[-200:], 40_000), rel=1e-6)
+    few = np.array([1.0, 2.0])
+    assert mixed_tail(few, np.array([0.9, 0.1]), 10_000) == pytest.approx(1.2 * (0.1 / 5e-5) ** np.log(2))
