@@ -5,6 +5,7 @@ up:
 
 errors.py            the error tree of the whole project
 network.py           the frozen Network and its numpy run (everything after it is compared with it)
+row_batches.py       many rows through a network, in batches side by side
 convolutions.py      convolutions and windows in numpy
 network_file.py      a Network on disk
 node_shapes.py       do a node's fields fit each other: asked of every network from a file
@@ -29,6 +30,7 @@ model/               a compressed torch module, and that module on disk
 graph/               a torch module read as a graph of known layers
 training/            the training loop, and what changes its loss or its data
 blocks/              block pruning (LPViT)
+squares/             networks of plain squares and weights of few bits
 conversion/          from layers to the frozen Network; torch ends here
 joint/               joint power-of-two quantization (DJQ)
 account/             what a compressed model weighs

@@ -30,7 +30,7 @@ def load_artifact(
     Raises: ModelError, FormatError; ConfigError for random weights of anything but a factory.
     """
     from cipherpress.zoo.loading import fresh_model
-    from cipherpress.zoo.natives import NATIVES
+    from cipherpress.zoo.natives import CONVERTED
 
     path = Path(spec)
     if random_weights and (path.is_dir() or weights is not None):
@@ -39,7 +39,7 @@ def load_artifact(
         return _trained_module(path, weights, factory)
     if path.is_dir():
         return cp.load(path, fresh_model(factory) if factory else None)
-    if spec in NATIVES:
+    if spec in CONVERTED:
         if weights is not None or random_weights:
             raise ModelError(f"model '{spec}': it is converted already and has its weights; leave out other ones")
         return cp.load_network(spec)
@@ -52,10 +52,10 @@ def load_artifact(
 
 def _trained_module(path: Path, weights: Path | None, factory: str | None) -> nn.Module:
     """The module of a folder of trained weights, its files checked."""
-    from cipherpress.zoo.networks import ZOO
+    from cipherpress.zoo.networks import TWINS, ZOO
 
     trained = str(read_trained(path).get("model"))
-    if factory is None and trained not in ZOO:
+    if factory is None and trained not in {**ZOO, **TWINS}:
         raise ModelError(
             f"model '{path}': it holds the weights of {trained}; name the network with --model path/to/file.py:factory"
         )

@@ -10,6 +10,7 @@ import cipherpress as cp
 from cipherpress.commands.artifacts import DataSource, Destination, ModelSource
 from cipherpress.commands.command import command
 from cipherpress.commands.console import Output, score_line, table
+from cipherpress.commands.conversion import conversion_options
 from cipherpress.commands.natives import native_line, training_options
 from cipherpress.commands.options import (
     Group,
@@ -269,31 +270,6 @@ def compress_command(
         f"{counted['compression_rate']:.1f} times smaller, everything counted; saved {output.path}"
     )
     out.result(result, f"{table(counted['layers'], columns)}\n{notes}{summary}")
-
-
-conversion_options = Group(
-    "conversion",
-    lambda **values: cp.Conversion(**values),
-    (
-        click.option(
-            "--degree",
-            default=None,
-            type=click.Choice(["2", "3", "4"]),
-            callback=lambda context, parameter, value: None if value is None else int(value),
-            help="Largest degree of the polynomials; 3 and 4 cost twice the levels of 2. "
-            "Default: 2, or 4 for shallow networks of regression that gain by it.",
-        ),
-        click.option("--per-channel", is_flag=True, help="One polynomial per channel."),
-        click.option(
-            "--epochs",
-            type=click.IntRange(0),
-            default=None,
-            help="Distillation on the fixed codebook. "
-            "Default: 8, or more where few rows would make fewer than 1000 steps.",
-        ),
-        click.option("--learning-rate", default=2e-2, show_default=True, help="Highest learning rate."),
-    ),
-)
 
 
 @command("convert", "cipherpress convert out/small --data mnist -o out/friendly")

@@ -18,10 +18,10 @@ from compress.errors import ModelError
 @command("models", "cipherpress models --json")
 def models_command(out: Output) -> None:
     """The zoo's networks, with their accuracy on all test images."""
-    from cipherpress.zoo.natives import describe_natives
+    from cipherpress.zoo.natives import describe_converted
     from cipherpress.zoo.networks import describe_models
 
-    rows = [*describe_models(), *describe_natives()]
+    rows = [*describe_models(), *describe_converted()]
     columns = ["name", "task", "input_shape", "parameters", "accuracy_plain", "images"]
     out.result({"models": rows}, table(rows, columns))
 

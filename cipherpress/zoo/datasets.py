@@ -1,4 +1,7 @@
-"""load_data: every DATA argument becomes a Dataset. Loads no torch."""
+"""load_data: every DATA argument becomes a Dataset. Loads no torch.
+
+`cifar10` reads CIFAR-10's own binary files, for who has them; none ship, and nothing is claimed on them.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import os
 import struct
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +24,12 @@ from compress.npy_file import read_npz
 
 SHIPPED = Path(__file__).parent / "data"
 DATA_VARIABLE = "CIPHERPRESS_DATA"
-NAMES = ("mnist", "fashion-mnist", "digits")
+NAMES = ("mnist", "fashion-mnist", "digits", "fashion-mnist-32", "cifar10")
 IDX_IMAGES, IDX_LABELS = 2051, 2049
+CIFAR10_FOLDER = "cifar-10-batches-bin"
+CIFAR10_TRAINING = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
+CIFAR10_TEST = "test_batch.bin"
+CIFAR10_IMAGES, CIFAR10_RECORD = 10_000, 1 + 3 * 32 * 32
 NPZ_ARRAYS = "x_train and x_test, or x; with labels y_train and y_test, or y"
 
 
@@ -35,6 +43,10 @@ def load_data(spec: str, data_dir: str | Path | None = None) -> Dataset:
         return _idx_folder("mnist", SHIPPED / "mnist")
     if spec == "fashion-mnist":
         return _idx_folder(spec, _external_folder(spec, data_dir))
+    if spec == "fashion-mnist-32":
+        return padded(_idx_folder(spec, _external_folder("fashion-mnist", data_dir)), 2)
+    if spec == "cifar10":
+        return cifar10(_external_folder(spec, data_dir))
     if spec == "digits":
         return _digits()
     path = Path(spec)
@@ -45,6 +57,44 @@ def load_data(spec: str, data_dir: str | Path | None = None) -> Dataset:
     raise DataError(
         f"data '{spec}': no such data set; use one of {', '.join(NAMES)}, a folder of IDX files or an .npz file"
     )
+
+
+def padded(data: Dataset, pixels: int) -> Dataset:
+    """The same images with so many rows and columns of zeros on each side."""
+    sides = [(0, 0), (0, 0), (pixels, pixels), (pixels, pixels)]
+    return replace(data, x_train=np.pad(data.x_train, sides), x_test=np.pad(data.x_test, sides))
+
+
+def cifar10(folder: Path) -> Dataset:
+    """CIFAR-10 from its binary version: 50,000 and 10,000 images of shape (3, 32, 32).
+
+    Raises: DataError for a file that is not there, or not as long as its records.
+    """
+    parts = {name: _cifar10_records(folder, name) for name in (*CIFAR10_TRAINING, CIFAR10_TEST)}
+    train = np.concatenate([parts[name] for name in CIFAR10_TRAINING])
+    arrays = ((rows[:, 1:].reshape(-1, 3, 32, 32), rows[:, 0]) for rows in (train, parts[CIFAR10_TEST]))
+    (x_train, y_train), (x_test, y_test) = arrays
+    return _dataset("cifar10", str(folder), x_train, y_train, x_test, y_test)
+
+
+def _cifar10_records(folder: Path, name: str) -> NDArray[np.uint8]:
+    """The records of one file, (images, 1 + pixels): a label, then all red, green and blue pixels."""
+    path = next((path for path in (folder / name, folder / CIFAR10_FOLDER / name) if path.is_file()), None)
+    if path is None:
+        raise DataError(
+            f"{folder / name}: file not found; the folder needs the six .bin files of CIFAR-10's binary version "
+            "(its Python version holds pickles, which are not read)"
+        )
+    content = np.fromfile(path, dtype=np.uint8)
+    if len(content) != CIFAR10_IMAGES * CIFAR10_RECORD:
+        raise DataError(
+            f"{path}: {len(content)} bytes; {CIFAR10_IMAGES} records have {CIFAR10_IMAGES * CIFAR10_RECORD}; "
+            "copy it again"
+        )
+    rows = content.reshape(CIFAR10_IMAGES, CIFAR10_RECORD)
+    if rows[:, 0].max() > 9:
+        raise DataError(f"{path}: a label is {rows[:, 0].max()}; CIFAR-10 has classes 0 to 9; copy it again")
+    return rows
 
 
 def _external_folder(name: str, data_dir: str | Path | None) -> Path:

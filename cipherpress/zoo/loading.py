@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from cipherpress.zoo.natives import NATIVES
-from cipherpress.zoo.networks import SHAPES, WEIGHTS, ZOO
+from cipherpress.zoo.natives import CONVERTED
+from cipherpress.zoo.networks import SHAPES, TWINS, WEIGHTS, ZOO
 from cipherpress.zoo.own_weights import generator_states, why_random
 from compress.checks import check_flag
 from compress.errors import ConfigError, FormatError, ModelError, shown
@@ -57,6 +57,11 @@ def load_model(spec: str, weights: str | Path | None = None, *, random_weights: 
     check_flag("random_weights", random_weights)
     if random_weights and (weights is not None or spec in ZOO):
         raise ConfigError("random_weights", True, "False where a file or the zoo gives trained weights")
+    if spec in TWINS and weights is None and not random_weights:
+        raise ModelError(
+            f"model '{spec}': it ships without weights; train them (cipherpress train {spec} --data "
+            f"{TWINS[spec].data}), or take the converted network '{spec.removesuffix('-relu')}'"
+        )
     module = fresh_model(spec, weights)
     if weights is None and source_of(module).kind == "factory":
         reason = why_random(module, generator_states(), lambda: _from_factory(spec, keep=False)[0])
@@ -80,18 +85,18 @@ def fresh_model(spec: str, weights: str | Path | None = None) -> nn.Module:
         module = ZOO[spec].factory()
         source = ModelSource("zoo", spec)
         weights = weights if weights is not None else WEIGHTS / f"{spec}.safetensors"
-    elif spec in SHAPES:
+    elif spec in SHAPES or spec in TWINS:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            module = SHAPES[spec].factory()
+            module = (TWINS[spec] if spec in TWINS else SHAPES[spec]).factory()
         source = ModelSource("zoo", spec, weights=RANDOM if weights is None else None)
     elif ":" in spec:
         module, source = _from_factory(spec)
     else:
-        if spec in NATIVES:
+        if spec in CONVERTED:
             raise ModelError(f"model '{spec}': it is converted already: load_network gives it, for compile")
         raise ModelError(
-            f"model '{spec}': neither a zoo network ({', '.join((*ZOO, *SHAPES))}) nor path/to/file.py:factory "
+            f"model '{spec}': neither a zoo network ({', '.join((*ZOO, *TWINS, *SHAPES))}) nor path/to/file.py:factory "
             "nor a saved folder"
         )
     if weights is not None:
@@ -105,11 +110,12 @@ def zoo_model(name: object, where: str) -> nn.Module:
 
     Raises: FormatError, with `where` for file and field, for anything but the name of a zoo network.
     """
-    if not isinstance(name, str) or name not in (*ZOO, *SHAPES):
+    known = (*ZOO, *TWINS, *SHAPES)
+    if not isinstance(name, str) or name not in known:
         raise FormatError(
-            f"{where} names the zoo network {shown(name)}, which does not exist; allowed: {', '.join((*ZOO, *SHAPES))}"
+            f"{where} names the zoo network {shown(name)}, which does not exist; allowed: {', '.join(known)}"
         )
-    return load_model(name)
+    return load_model(name) if name in ZOO else fresh_model(name)
 
 
 def source_of(module: nn.Module) -> ModelSource:
@@ -125,7 +131,7 @@ def input_shape_of(model: nn.Module | CompressedModel) -> tuple[int, ...] | None
     source = model.source if isinstance(model, CompressedModel) else vars(source_of(model))
     if source.get("kind") != "zoo":
         return None
-    entry = ZOO.get(source["name"]) or SHAPES.get(source["name"])
+    entry = ZOO.get(source["name"]) or TWINS.get(source["name"]) or SHAPES.get(source["name"])
     return None if entry is None else entry.input_shape
 
 

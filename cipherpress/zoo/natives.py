@@ -1,4 +1,7 @@
-"""The networks made for one ciphertext that ship converted, and the commands that made them. Loads no torch."""
+"""The networks made for one ciphertext, with the commands that made them, and all that ship converted.
+
+Loads no torch.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from cipherpress.zoo.deep_networks import DEEP, DeepEntry
+from cipherpress.zoo.deep_networks import FOLDER as DEEP_FOLDER
 from compress.errors import ModelError
-from compress.network import Dense, Network
+from compress.network import Conv, Dense, Network
 from compress.network_file import load_network as read_network
 
 FOLDER = Path(__file__).parent / "native"
@@ -50,24 +55,28 @@ NATIVES: Mapping[str, NativeEntry] = MappingProxyType(
 )
 
 
+#: Everything that ships converted.
+CONVERTED: Mapping[str, NativeEntry | DeepEntry] = MappingProxyType({**NATIVES, **DEEP})
+
+
 def load_network(name: str) -> Network:
     """The converted network of a zoo name.
 
     Raises: ModelError for any other name.
     """
-    if name not in NATIVES:
+    if name not in CONVERTED:
         raise ModelError(
-            f"network '{name}': no converted network of the zoo; there are {', '.join(NATIVES)}; `load` reads folders"
+            f"network '{name}': no converted network of the zoo; there are {', '.join(CONVERTED)}; `load` reads folders"
         )
-    return read_network(FOLDER / name)
+    return read_network((FOLDER if name in NATIVES else DEEP_FOLDER) / name)
 
 
-def describe_natives() -> list[dict[str, Any]]:
+def describe_converted() -> list[dict[str, Any]]:
     """One row per network, as `cipherpress models` shows them."""
     rows = []
-    for entry in NATIVES.values():
+    for entry in CONVERTED.values():
         network = load_network(entry.name)
-        layers = [node for node in network.nodes if isinstance(node, Dense)]
+        layers = [node for node in network.nodes if isinstance(node, (Conv, Dense))]
         rows.append(
             {
                 "name": entry.name,

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import nn
 
+from cipherpress.zoo.residual import resnet9, resnet20
 from cipherpress.zoo.transformers import DEIT_B, DEIT_S, deit_b, deit_s, vit
 from compress.errors import ModelError
 
@@ -21,7 +22,10 @@ MANIFEST = WEIGHTS / "weights.json"
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained: one-cycle AdamW on cross-entropy with label smoothing."""
+    """How a network is trained: one-cycle AdamW on cross-entropy with label smoothing.
+
+    augment: change training images at random, as `images` ("handwriting" or "pictures") needs it.
+    """
 
     epochs: int
     learning_rate: float = 3e-3
@@ -29,6 +33,7 @@ class Recipe:
     batch_size: int = 128
     label_smoothing: float = 0.02
     augment: bool = True
+    images: str = "handwriting"
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,21 @@ ZOO: Mapping[str, ZooEntry] = MappingProxyType(
             ZooEntry("lenet5-caffe", _DIGITS, (1, 28, 28), lenet5_caffe, Recipe(epochs=15)),
             ZooEntry("vit", _DIGITS, (1, 28, 28), vit, _ATTENTION),
             ZooEntry("vit-fashion", _CLOTHES, (1, 28, 28), vit, _ATTENTION, "fashion-mnist"),
+        )
+    }
+)
+
+
+#: Deep networks are trained with large batches, on a GPU where there is one.
+_RESIDUAL = Recipe(epochs=60, learning_rate=4e-3, weight_decay=0.05, batch_size=512, images="pictures")
+_PADDED = (1, 32, 32)
+#: Networks with ReLU that ship without weights: the converted networks of the zoo were made from them.
+TWINS: Mapping[str, ZooEntry] = MappingProxyType(
+    {
+        entry.name: entry
+        for entry in (
+            ZooEntry("resnet20-relu", _CLOTHES, _PADDED, resnet20, _RESIDUAL, "fashion-mnist-32"),
+            ZooEntry("resnet9-relu", _CLOTHES, _PADDED, resnet9, _RESIDUAL, "fashion-mnist-32"),
         )
     }
 )

@@ -16,7 +16,7 @@ SIDE = 32
 
 
 class Unit(nn.Module):
-    """A 3x3 convolution without bias, normalized: (batch, inputs, side, side) to (batch, outputs, side / stride, ...)."""
+    """A convolution without bias, normalized; (batch, inputs, side, side) to (batch, outputs, side / stride, ...)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from cipherpress.zoo.loading import fresh_model
-from cipherpress.zoo.networks import ZOO, Recipe
+from cipherpress.zoo.networks import TWINS, ZOO, Recipe
 from compress.artifact import json_bytes, write_folder
 from compress.checks import check_seed
 from compress.dataset import Dataset, Progress
@@ -21,7 +21,8 @@ from compress.errors import DataError
 from compress.gathering import as_dataset
 from compress.graph.joined import joined
 from compress.scores import Scoring
-from compress.training.augment import DigitAugment
+from compress.training.augment import augmentation
+from compress.training.device import placed
 from compress.training.loop import fit_, predict
 from compress.training.objective import settled_for
 from compress.training.schedule import Schedule
@@ -42,7 +43,7 @@ class Trained:
 def train(
     module: nn.Module, data: object, recipe: Recipe, *, seed: int = 0, progress: Progress | None = None
 ) -> Trained:
-    """Train `module` in place by a recipe; the caller seeds the initial weights (`fresh`).
+    """Train `module` in place by a recipe, on a GPU where torch sees one; the caller seeds the initial weights.
 
     data: what `as_dataset` takes, with labels.
 
@@ -59,21 +60,23 @@ def train(
             return objective.label_loss(outputs, targets, inputs)
         return F.cross_entropy(outputs, targets[:, 0].long(), label_smoothing=recipe.label_smoothing)
 
-    fit_(
-        own,
-        torch.from_numpy(data.x_train),
-        objective.labels(data, torch.float32),
-        Schedule(
-            epochs=recipe.epochs,
-            learning_rate=recipe.learning_rate,
-            batch_size=recipe.batch_size,
-            weight_decay=recipe.weight_decay,
-        ),
-        loss=loss,
-        augment=DigitAugment() if recipe.augment and data.x_train.ndim == 4 else None,
-        seed=seed,
-        progress=progress,
+    schedule = Schedule(
+        epochs=recipe.epochs,
+        learning_rate=recipe.learning_rate,
+        batch_size=recipe.batch_size,
+        weight_decay=recipe.weight_decay,
     )
+    with placed(own) as device:
+        fit_(
+            own,
+            torch.from_numpy(data.x_train).to(device),
+            objective.labels(data, torch.float32).to(device),
+            schedule,
+            loss=loss,
+            augment=augmentation(recipe.images) if recipe.augment and data.x_train.ndim == 4 else None,
+            seed=seed,
+            progress=progress,
+        )
     reached = objective.score(predict(own, data.x_test), data.y_test)
     return Trained(module, reached, len(data.x_test), objective.scoring)
 
@@ -105,8 +108,9 @@ def train_spec(
     """
     check_seed(seed)
     torch.manual_seed(seed)  # the factory draws its initial weights from the global generator
-    if spec in ZOO:
-        module, recipe = ZOO[spec].factory(), ZOO[spec].recipe
+    entry = ZOO.get(spec) or TWINS.get(spec)
+    if entry is not None:
+        module, recipe = entry.factory(), entry.recipe
     else:
         module, recipe = fresh_model(spec), Recipe(epochs=DEFAULT_EPOCHS)
     changed = {"epochs": epochs, "learning_rate": learning_rate}

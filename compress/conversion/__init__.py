@@ -1,5 +1,6 @@
 """From torch layers to the frozen Network. Nothing after exporting.py uses torch.
 
+limits.py      what options may be
 options.py     how a model is converted, checked
 convert.py     a torch model in, a Network out
 degrees.py     the largest degree of polynomials, chosen on rows set aside

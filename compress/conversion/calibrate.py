@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from compress.errors import CalibrationError
 from compress.labels import check_labels
 from compress.network import Images, Network, Range
+from compress.row_batches import by_batches
 from compress.scores import Scoring
 
 Labels = NDArray[np.integer[Any]]
@@ -39,26 +40,30 @@ def calibrated(network: Network, images: Images, *, batch: int = 256) -> Network
     """
     images = np.asarray(images, dtype=np.float64)
     check_samples(network.nodes[0].name, images)
-    low: dict[str, float] = {}
-    high: dict[str, float] = {}
-    squares: dict[str, float] = {}
-    for start in range(0, len(images), batch):
-        for name, value in network.run_all(images[start : start + batch]).items():
-            if not np.isfinite(value).all():
-                raise CalibrationError(
-                    name, "values overflow on the calibration images; convert again with a smaller learning rate"
-                )
-            low[name] = min(low.get(name, np.inf), float(value.min()))
-            high[name] = max(high.get(name, -np.inf), float(value.max()))
-            squares[name] = squares.get(name, 0.0) + float(np.square(value).sum())
-    sizes = {node.name: node.size * len(images) for node in network.nodes}
-    ranges = {name: Range(low[name], high[name], float(np.sqrt(squares[name] / sizes[name]))) for name in low}
+    found = by_batches(network, images, lambda rows: _extent(network, rows), batch=batch)
+    ranges = {}
+    for node in network.nodes:
+        low, high, squares = (column for column in zip(*(part[node.name] for part in found), strict=True))
+        rms = float(np.sqrt(sum(squares) / (node.size * len(images))))
+        ranges[node.name] = Range(min(low), max(high), rms)
     return replace(network, ranges=ranges)
+
+
+def _extent(network: Network, images: Images) -> dict[str, tuple[float, float, float]]:
+    """Least and largest number and sum of squares of every value on a batch of images."""
+    found = {}
+    for name, value in network.run_all(images).items():
+        if not np.isfinite(value).all():
+            raise CalibrationError(
+                name, "values overflow on the calibration images; convert again with a smaller learning rate"
+            )
+        found[name] = (float(value.min()), float(value.max()), float(np.square(value).sum()))
+    return found
 
 
 def network_outputs(network: Network, images: Images, *, batch: int = 1000) -> NDArray[np.float64]:
     """The outputs of all images (count, *input_shape), (count, *output shape)."""
-    return np.concatenate([network.run(images[start : start + batch]) for start in range(0, len(images), batch)])
+    return np.concatenate(by_batches(network, images, network.run, batch=batch))
 
 
 def network_accuracy(network: Network, images: Images, labels: Labels, *, batch: int = 1000) -> float:

@@ -6,7 +6,7 @@ amplifies what lies a little outside, and training can end at a network that has
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from compress.errors import CollapseError
 from compress.network import Multiply, Network, Polynomial, Range
+from compress.row_batches import by_batches
 from compress.scores import Scoring
 
 Array = NDArray[np.float64]
@@ -49,19 +50,9 @@ def checked_outputs(network: Network, rows: Rows, which: str, *, batch: int = 50
     an output is not finite, on a row whose own values lie in the calibrated range.
     """
     watched = _watched(network)
-    outputs, largest, rows_outside = [], dict.fromkeys(watched, 0.0), dict.fromkeys(watched, 0)
-    start = network.ranges[network.nodes[0].name]
-    for first in range(0, len(rows), batch):
-        part = rows[first : first + batch]
-        with np.errstate(over="ignore", invalid="ignore"):
-            values = network.run_all(part)
-            usual = _excursions(np.asarray(part, dtype=np.float64), start) <= INPUT_EXCURSION
-            for source in watched:
-                found = _excursions(values[source], network.ranges[source])[usual]
-                found = np.where(np.isnan(found), np.inf, found)
-                largest[source] = max(largest[source], float(found.max(initial=0.0)))
-                rows_outside[source] += int((found > LARGEST_EXCURSION).sum())
-        outputs.append(values[network.nodes[-1].name])
+    parts = by_batches(network, rows, lambda part: _checked(network, part, tuple(watched)), batch=batch)
+    largest = {source: max(part.largest[source] for part in parts) for source in watched}
+    rows_outside = {source: sum(part.outside[source] for part in parts) for source in watched}
     for source, activation in watched.items():  # in order of execution: the first one is the cause
         if rows_outside[source]:
             edge = network.ranges[source]
@@ -72,7 +63,29 @@ def checked_outputs(network: Network, rows: Rows, which: str, *, batch: int = 50
                 f"at most {LARGEST_EXCURSION:g} are allowed, as far outside a polynomial means nothing. "
                 f"{ADVICE}",
             )
-    return np.concatenate(outputs)
+    return np.concatenate([part.outputs for part in parts])
+
+
+@dataclass(frozen=True, eq=False)
+class _Checked:
+    """Outputs of a batch of rows; by watched value the largest excursion, and the rows whose excursion is too large."""
+
+    outputs: Array
+    largest: Mapping[str, float]
+    outside: Mapping[str, int]
+
+
+def _checked(network: Network, rows: Rows, watched: Sequence[str]) -> _Checked:
+    largest, outside = {}, {}
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = network.run_all(rows)
+        usual = _excursions(np.asarray(rows, dtype=np.float64), network.ranges[network.nodes[0].name])
+        for source in watched:
+            found = _excursions(values[source], network.ranges[source])[usual <= INPUT_EXCURSION]
+            found = np.where(np.isnan(found), np.inf, found)
+            largest[source] = float(found.max(initial=0.0))
+            outside[source] = int((found > LARGEST_EXCURSION).sum())
+    return _Checked(values[network.nodes[-1].name], largest, outside)
 
 
 def check_score(scoring: Scoring, before: Array, after: Array, wanted: NDArray[Any]) -> None:

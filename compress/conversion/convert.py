@@ -19,7 +19,7 @@ from compress.conversion.exporting import frozen_network
 from compress.conversion.friendly import reimported
 from compress.conversion.options import DEFAULT_DEGREE
 from compress.conversion.options import Conversion as Conversion
-from compress.conversion.recipes import RECIPES, Lesson, recipe_names, used
+from compress.conversion.recipes import RECIPES, Lesson, recipe_names, rounded_further, used
 from compress.dataset import Dataset, Progress
 from compress.errors import CalibrationError, CollapseError
 from compress.gathering import as_dataset
@@ -32,7 +32,7 @@ from compress.model.unhooked import unhooked_copy
 from compress.network import Network
 from compress.recorded import log_recorded
 from compress.robust import describe_outliers
-from compress.training.augment import DigitAugment, distortable
+from compress.training.augment import augmentation, distortable
 from compress.training.loop import predict
 from compress.training.objective import ASKED_ROWS, Objective, settled
 
@@ -94,7 +94,7 @@ def convert(
         calibration=calibration,
         conversion=conversion,
         dtype=precision(module),
-        augment=DigitAugment(conversion.distortion) if augment else None,
+        augment=augmentation(conversion.images, conversion.distortion) if augment else None,
         seed=seed,
         exact=teacher is None and not compressed,
         progress=lambda label, fraction: say("distil", 0.05 + 0.85 * fraction),
@@ -179,7 +179,10 @@ def _made(recipe: str, imported: Imported, lesson: Lesson, given: NDArray[Any], 
     """Raises: CalibrationError, CollapseError."""
     student, replaced = RECIPES[recipe](imported, lesson)
     say("freeze", 0.95)
-    network = calibrated(frozen_network(reimported(student.eval(), imported)), lesson.calibration)
+    frozen = frozen_network(reimported(student.eval(), imported))
+    if lesson.conversion.fraction_bits is not None:
+        frozen = rounded_further(frozen, lesson, recipe)
+    network = calibrated(frozen, lesson.calibration)
     about = {"replaced": replaced, "recipe": recipe, **used(recipe, lesson)} | _checked_scores(network, given, lesson)
     return replace(network, about=about)
 
@@ -215,6 +218,8 @@ def _options(conversion: Conversion, data_name: str, augment: bool, seed: int) -
         "learning_rate": conversion.learning_rate,
         "augment": augment,
         "distortion": conversion.distortion,
+        "images": conversion.images,
+        **({} if conversion.fraction_bits is None else {"fraction_bits": conversion.fraction_bits}),
     }
 
 

@@ -49,11 +49,11 @@ def replace_operations(
 ) -> tuple[fx.GraphModule, list[str]]:
     """The model with every activation, max pooling, normalization and dropout replaced by what CKKS can run.
 
-    images: calibration images, (count, *input_shape). fit: makes the module of an activation; by default
-    `fitted_activation`. straight: names of activations that become straight lines, one line per channel. Returns the
-    rewritten graph, which shares its modules with `imported.graph_module`, and one line of text per replacement. A
-    normalization of the inputs themselves does not train: factors of 1e-3 for features of 1e3 would be lost in the
-    first steps of the optimizer. The layer after it learns in its place.
+    images: calibration images, (count, *input_shape), on the device of the model. fit: makes the module of an
+    activation; by default `fitted_activation`. straight: names of activations that become straight lines, one line per
+    channel. Returns the rewritten graph, which shares its modules with `imported.graph_module`, and one line of text
+    per replacement. A normalization of the inputs themselves does not train: factors of 1e-3 for features of 1e3 would
+    be lost in the first steps of the optimizer. The layer after it learns in its place.
 
     Raises: CalibrationError when the inputs of an activation are constant or not finite; ConfigError for a name that is
     no activation.
@@ -65,31 +65,33 @@ def replace_operations(
             raise ConfigError("straight", name, f"an activation of the network: {', '.join(names) or 'it has none'}")
     for layer in imported.layers:
         if layer.kind == "activation" and layer.name in straight:
-            _swap(model, layer, fitted_lines(layer, node_inputs(model, layer.fx_node, images)))
+            _swap(model, layer, fitted_lines(layer, node_inputs(model, layer.fx_node, images)), images.device)
             said.append(f"{layer.name}: {_spelling(layer)} -> one straight line per channel")
         elif layer.kind == "activation":
             samples = node_inputs(model, layer.fx_node, images)
             polynomial = (fit or fitted_activation)(layer, samples)
-            _swap(model, layer, polynomial)
+            _swap(model, layer, polynomial, images.device)
             said.append(f"{layer.name}: {_spelling(layer)} -> polynomial of degree {polynomial.degree}")
         elif layer.kind == "maxpool":
             kernel, stride, padding = (layer.options[key] for key in ("kernel", "stride", "padding"))
             pool = nn.AvgPool1d if len(kernel) == 1 else nn.AvgPool2d
-            _swap(model, layer, pool(kernel, stride, padding))
+            _swap(model, layer, pool(kernel, stride, padding), images.device)
             said.append(f"{layer.name}: max pooling -> average pooling {'x'.join(map(str, kernel))}")
         elif layer.kind == "samplenorm":
             values = (node_inputs(model, layer.fx_node, images), node_values(model, layer.fx_node, images))
             norm, share = fitted_norm(layer, *values, next(model.parameters()).dtype)
-            _swap(model, layer, norm)
+            _swap(model, layer, norm, images.device)
             said.append(f"{layer.name}: {_spelling(layer)} -> trained factors and shifts (R2 {share:.2f} when fitted)")
         elif layer.kind == "unevenmaxpool":
-            _swap(model, layer, layer.options["average"])
+            _swap(model, layer, layer.options["average"], images.device)
             said.append(f"{layer.name}: max pooling -> average pooling of windows of different sizes")
         elif layer.kind == "norm" and not isinstance(layer.module, ChannelAffine):
             dtype = next(model.parameters()).dtype
             scale, shift = norm_factors(layer.module)
             affine = ChannelAffine(scale.to(dtype), shift.to(dtype))
-            _swap(model, layer, affine.requires_grad_(layer.fx_node.all_input_nodes[0].op != "placeholder"))
+            _swap(
+                model, layer, affine.requires_grad_(layer.fx_node.all_input_nodes[0].op != "placeholder"), images.device
+            )
     _remove_dropout(model)
     model.graph.lint()
     model.recompile()
@@ -106,7 +108,7 @@ def node_values(model: fx.GraphModule, node: fx.Node, images: Tensor, batch: int
     runner = fx.Interpreter(_up_to(model, node))
     with torch.no_grad():
         parts = [runner.run(images[start : start + batch]) for start in range(0, len(images), batch)]
-    return np.asarray(torch.cat(parts).to(torch.float64).numpy())
+    return np.asarray(torch.cat(parts).to(torch.float64).cpu().numpy())
 
 
 def fitted_activation(
@@ -183,14 +185,17 @@ def _spelling(layer: Layer) -> str:
     return type(layer.module).__name__ if layer.module is not None else str(layer.fx_node.name).rstrip("_0123456789")
 
 
-def _swap(model: fx.GraphModule, layer: Layer, module: nn.Module) -> None:
-    """Put `module` in the place of one operation. Each call of a shared module gets a module of its own."""
+def _swap(model: fx.GraphModule, layer: Layer, module: nn.Module, device: torch.device) -> None:
+    """Put `module` in the place of one operation, on a device.
+
+    Each call of a shared module gets a module of its own.
+    """
     node = layer.fx_node
     path = str(node.target) if node.op == "call_module" else node.name
     calls = sum(1 for other in model.graph.nodes if other.op == "call_module" and other.target == path)
     if node.op != "call_module" or calls > 1:
         path = _free_path(model, path)
-    model.add_submodule(path, module.eval())  # what follows is fitted on its outputs
+    model.add_submodule(path, module.eval().to(device))  # what follows is fitted on its outputs
     with model.graph.inserting_after(node):
         new = model.graph.call_module(path, (node.all_input_nodes[0],))
     node.replace_all_uses_with(new)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from compress.checks import check_flag, is_number, is_whole, tuple_of_names
+from compress.conversion.limits import FRACTION_BITS, IMAGES
 from compress.errors import ConfigError
 from compress.graph.polynomial import DEGREES
 from compress.training.schedule import check_training
@@ -37,7 +38,10 @@ class Conversion:
     and the layers around it merge when the network is compiled. epochs: passes over the training rows; 0 keeps the
     polynomials as they were fitted. None is EPOCHS, or more where few rows would make fewer than LEAST_STEPS steps.
     learning_rate: the highest one of the one-cycle schedule. batch_size: rows in a step; None is 256, or fewer for few
-    rows. distortion: strength of the random distortions of training images, relative to those of fine-tuning.
+    rows. distortion: strength of the random distortions of training images, relative to those of fine-tuning. images:
+    "handwriting", whose training images are turned, sheared and bent, or "pictures", which are moved and mirrored.
+    fraction_bits: weights become whole multiples of 2^-fraction_bits, and activations plain squares, by further
+    training (`compress.squares`); None keeps them as they were trained. Not for compressed models.
     Raises: ConfigError.
     """
 
@@ -48,6 +52,8 @@ class Conversion:
     learning_rate: float = 2e-2
     batch_size: int | None = None
     distortion: float = 1.0
+    images: str = "handwriting"
+    fraction_bits: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "straight", tuple_of_names("straight", self.straight))
@@ -56,6 +62,11 @@ class Conversion:
             raise ConfigError("degree", self.degree, f"one of {', '.join(map(str, DEGREES))}")
         check_conversion_training(self.epochs, self.learning_rate, self.batch_size)
         check_distortion(self.distortion)
+        if self.images not in IMAGES:
+            raise ConfigError("images", self.images, f"one of {', '.join(IMAGES)}")
+        bits = self.fraction_bits
+        if bits is not None and not (is_whole(bits) and bits in FRACTION_BITS):
+            raise ConfigError("fraction_bits", bits, f"None, or {FRACTION_BITS.start} to {FRACTION_BITS.stop - 1}")
 
     def passes(self, rows: int) -> dict[str, int]:
         """The epochs and the batch size for so many training rows, by the names of `Schedule`."""

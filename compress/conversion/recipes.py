@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -14,19 +15,35 @@ from torch import Tensor, fx, nn
 
 from compress.conversion.friendly import fitted_activation, replace_operations
 from compress.conversion.options import DEFAULT_DEGREE, Conversion
-from compress.conversion.stable import PLAIN_DEPTH, depth, distil_stably, normalized_activation, stable_passes
+from compress.conversion.stable import (
+    LEAST_STEPS,
+    PLAIN_DEPTH,
+    RATES,
+    depth,
+    distil_stably,
+    normalized_activation,
+    softened,
+    stable_passes,
+)
 from compress.dataset import Dataset, Progress
 from compress.graph.layers import Imported, Layer
 from compress.graph.modules import NormalizedActivation, polynomial_activations
-from compress.training.augment import DigitAugment
+from compress.network import Network
+from compress.squares.training import on_grid
+from compress.training.device import placed
 from compress.training.distill import distillation_loss
-from compress.training.loop import Loss, fit_
+from compress.training.loop import Augment, Loss, fit_
 from compress.training.objective import Objective
 from compress.training.schedule import Schedule
 from compress.training.units import outputs_in_units
 
 #: Gradients of a polynomial grow with its input; clipping keeps one outlier from deciding a step.
 GRADIENT_CLIP = 1.0
+
+#: Length of the training with rounded weights, relative to that before.
+ROUNDED_SHARE = 0.25
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,15 +62,18 @@ class Lesson:
     calibration: NDArray[Any]
     conversion: Conversion
     dtype: torch.dtype
-    augment: DigitAugment | None
+    augment: Augment | None
     seed: int
     exact: bool
     progress: Progress
 
-    def examples(self, objective: Objective) -> tuple[Tensor, Tensor]:
-        """Training rows and their targets; with distortions labels alone, because the guide sees the distorted rows."""
-        inputs = torch.as_tensor(self.data.x_train, dtype=self.dtype)
-        labels = objective.labels(self.data, self.dtype)
+    def examples(self, objective: Objective, device: torch.device = CPU) -> tuple[Tensor, Tensor]:
+        """Training rows and their targets on a device, where the guide is too.
+
+        With distortions these are labels alone, because the guide sees the distorted rows.
+        """
+        inputs = torch.as_tensor(self.data.x_train, dtype=self.dtype, device=device)
+        labels = objective.labels(self.data, self.dtype).to(device)
         return inputs, labels if self.augment else objective.targets(_outputs(self.guide, inputs), labels)
 
     def loss(self, student: nn.Module, objective: Objective) -> Loss:
@@ -116,16 +136,17 @@ def stable(imported: Imported, lesson: Lesson) -> tuple[fx.GraphModule, list[str
 
     Raises: CalibrationError when training diverges, ConfigError.
     """
-    calibration = torch.as_tensor(lesson.calibration, dtype=lesson.dtype)
 
     def fit(layer: Layer, samples: NDArray[np.float64]) -> NormalizedActivation:
         return normalized_activation(layer, samples).to(lesson.dtype)
 
-    student, replaced = replace_operations(imported, calibration, fit=fit, straight=lesson.conversion.straight)
-    with outputs_in_units(student, lesson.objective) as objective:
+    with placed(imported.graph_module) as device:
+        calibration = torch.as_tensor(lesson.calibration, dtype=lesson.dtype, device=device)
+        student, replaced = replace_operations(imported, calibration, fit=fit, straight=lesson.conversion.straight)
+    with outputs_in_units(student, softened(lesson.objective)) as objective, placed(student, lesson.guide) as device:
         distil_stably(
             student,
-            *lesson.examples(objective),
+            *lesson.examples(objective, device),
             calibration,
             lesson.conversion,
             loss=lambda module: lesson.loss(module, objective),
@@ -134,6 +155,34 @@ def stable(imported: Imported, lesson: Lesson) -> tuple[fx.GraphModule, list[str
             progress=lesson.progress,
         )
     return student, replaced
+
+
+def rounded_further(network: Network, lesson: Lesson, recipe: str) -> Network:
+    """The frozen network with plain squares and weights on a grid, trained on for ROUNDED_SHARE of the epochs before.
+
+    Raises: CalibrationError when training diverges.
+    """
+    conversion = lesson.conversion
+    assert conversion.fraction_bits is not None
+    objective = softened(lesson.objective)
+    passes = used(recipe, lesson)
+    steps = max(LEAST_STEPS, ceil(len(lesson.data.x_train) / passes["batch_size"])) * passes["epochs"]
+    return on_grid(
+        network,
+        conversion.fraction_bits,
+        lambda device: lesson.examples(objective, device),
+        Schedule(
+            epochs=ceil(ROUNDED_SHARE * steps / ceil(len(lesson.data.x_train) / passes["batch_size"])),
+            learning_rate=RATES[1] * conversion.learning_rate,
+            batch_size=passes["batch_size"],
+            gradient_clip=GRADIENT_CLIP,
+        ),
+        guide=lesson.guide,
+        loss=lambda module: lesson.loss(module, objective),
+        seed=lesson.seed + 2,
+        augment=lesson.augment,
+        progress=lambda label, fraction: lesson.progress("round", fraction),
+    )
 
 
 RECIPES: Mapping[str, Recipe] = {"plain": plain, "stable": stable}

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from compress.conversion.calibrate import check_samples
-from compress.conversion.options import BATCH_SIZES, EPOCHS, Conversion
+from compress.conversion.options import EPOCHS, Conversion
 from compress.dataset import Progress
 from compress.graph.layers import Layer
 from compress.graph.modules import (
@@ -38,6 +39,7 @@ from compress.graph.modules import (
 )
 from compress.graph.polynomial import fit_polynomial, guard_leading
 from compress.training.loop import Augment, Loss, fit_
+from compress.training.objective import Objective
 from compress.training.schedule import Schedule
 
 Array = NDArray[np.float64]
@@ -51,8 +53,12 @@ BLEND_SHARE = 0.35
 #: An epoch has at least so many steps; small data sets are passed over several times in one.
 LEAST_STEPS = 100
 
-#: Rows in a step. More cost time without a better result.
-LARGEST_BATCH = 64
+#: Rows in a step where none are given. On a processor more cost time without a better result.
+BATCH = 64
+
+#: What softens the answers that a deep network learns from, and the weight of labels beside them.
+TEMPERATURE = 3.0
+LABEL_SHARE = 0.3
 
 #: The learning rates of the two trainings, relative to that of a conversion.
 RATES = (0.1, 0.01)
@@ -68,6 +74,9 @@ SPREAD_SHARE = 0.1
 
 #: About how many samples per channel a quadratic is fitted on.
 SAMPLES = 2000
+
+#: Leading coefficients are looked after once in so many steps; on a GPU, doing it more often would keep it waiting.
+GUARDED_STEPS = 10
 
 #: A gradient is cut to this norm.
 GRADIENT_CLIP = 1.0
@@ -121,8 +130,15 @@ def stable_passes(conversion: Conversion) -> dict[str, int]:
     """Epochs and batch size of stable training: those given, or the ones for many rows, as it has LEAST_STEPS."""
     return {
         "epochs": EPOCHS if conversion.epochs is None else conversion.epochs,
-        "batch_size": conversion.batch_size or BATCH_SIZES[0],
+        "batch_size": conversion.batch_size or BATCH,
     }
+
+
+def softened(objective: Objective) -> Objective:
+    """The objective with the temperature and the weight of labels that deep networks learn best with."""
+    if objective.task != "classes":
+        return objective
+    return replace(objective, temperature=TEMPERATURE, label_share=LABEL_SHARE if objective.label_share else 0.0)
 
 
 def distil_stably(
@@ -143,7 +159,7 @@ def distil_stably(
     are measured on. The rest as for `fit_`.
     Raises: CalibrationError.
     """
-    batch = min(stable_passes(conversion)["batch_size"], LARGEST_BATCH)
+    batch = stable_passes(conversion)["batch_size"]
     per_epoch = math.ceil(len(inputs) / batch)
     steps = max(LEAST_STEPS, per_epoch) * stable_passes(conversion)["epochs"]
 
@@ -179,10 +195,12 @@ def distil_stably(
         after_step=_Blend(student, 0),
         progress=lambda label, fraction: progress(label, (1 + FOLDED_SHARE * fraction) / (1 + FOLDED_SHARE)),
     )
+    for activation in polynomial_activations(student):
+        activation.guard()
 
 
 class _Blend:
-    """After each step: more of the quadratics, up to all after `steps`, and their leading coefficients off zero."""
+    """After each step more of the quadratics, up to all after `steps`; at times their coefficients are guarded."""
 
     def __init__(self, student: nn.Module, steps: float) -> None:
         self.activations = list(polynomial_activations(student))
@@ -191,7 +209,8 @@ class _Blend:
     def __call__(self) -> None:
         self.done += 1
         for activation in self.activations:
-            activation.guard()
+            if self.done % GUARDED_STEPS == 0:
+                activation.guard()
             if isinstance(activation, NormalizedActivation):
                 activation.blend = min(1.0, self.done / self.steps)
 
@@ -211,4 +230,5 @@ def fold_(student: nn.Module) -> None:
     """Put the quadratic of its running statistics in the place of every NormalizedActivation."""
     for name, part in list(student.named_modules()):
         if isinstance(part, NormalizedActivation):
+            part.guard()
             student.set_submodule(name, part.folded())

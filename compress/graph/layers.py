@@ -51,11 +51,18 @@ class Layer:
 
     def evaluated(self, x: NDArray[np.float64], channel: int = 0) -> NDArray[np.float64]:
         """An activation's values at x, any shape, float64. channel: which one's, where the activation varies."""
-        values = torch.from_numpy(x.copy())
+        function = self.options["function"]
+        values = torch.from_numpy(x.copy()).to(_device(function))
         with torch.no_grad():
             if isinstance(self.module, ElementwiseActivation) and self.module.varies:
-                return np.asarray(self.module.of_channel(values, channel).to(torch.float64).numpy())
-            return np.asarray(self.options["function"](values).numpy())
+                return np.asarray(self.module.of_channel(values, channel).to(torch.float64).cpu().numpy())
+            return np.asarray(function(values).cpu().numpy())
+
+
+def _device(function: object) -> torch.device:
+    """Where the constants of an activation are; the processor if it has none."""
+    state = [*function.parameters(), *function.buffers()] if isinstance(function, nn.Module) else []
+    return state[0].device if state else torch.device("cpu")
 
 
 @dataclass(frozen=True)

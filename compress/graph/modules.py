@@ -54,7 +54,7 @@ class PolynomialActivation(nn.Module):
         self.excess: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        z = (x - _on_channels(self.centre, x)) / _on_channels(self.width, x)
+        z = (x - on_channels(self.centre, x)) / on_channels(self.width, x)
         if self.training:
             self.excess = range_penalty(z, self.peak_weight)
         return evaluate_rows(self.coefficients, z)
@@ -66,7 +66,7 @@ class PolynomialActivation(nn.Module):
     def monomials(self) -> NDArray[np.float64]:
         """Float64 coefficients in x itself, shape (degree + 1, channels or 1)."""
         values, centre, width = (
-            part.detach().to(torch.float64).numpy() for part in (self.coefficients, self.centre, self.width)
+            part.detach().to(torch.float64).cpu().numpy() for part in (self.coefficients, self.centre, self.width)
         )
         return substitute(values, centre, width)
 
@@ -74,7 +74,7 @@ class PolynomialActivation(nn.Module):
     def guard(self) -> None:
         """Keep the leading coefficient of a quadratic away from zero (see `guard_leading`); called after each step."""
         if self.degree == 2:
-            values = guard_leading(self.coefficients.to(torch.float64).numpy())
+            values = guard_leading(self.coefficients.to(torch.float64).cpu().numpy())
             self.coefficients.copy_(torch.as_tensor(values))
 
 
@@ -128,19 +128,22 @@ class NormalizedActivation(nn.Module):
             self.excess = range_penalty(z, self.peak_weight)
         if self.blend >= 1:
             return evaluate_rows(self.coefficients, z)
-        given = self.function(normal * _on_channels(self.start_deviation, x) + _on_channels(self.start_mean, x))
+        given = self.function(normal * on_channels(self.start_deviation, x) + on_channels(self.start_mean, x))
         return torch.lerp(given, evaluate_rows(self.coefficients, z), self.blend) if self.blend > 0 else given
 
     def folded(self) -> PolynomialActivation:
         """The quadratic with the running statistics as constants."""
-        deviation = torch.sqrt(self.running_var.to(torch.float64) + EPSILON).numpy()
-        coefficients, mean = self.coefficients.detach().to(torch.float64), self.running_mean.to(torch.float64)
-        return PolynomialActivation(coefficients.numpy(), mean.numpy(), RANGE_SIGMAS * deviation, self.peak_weight)
+        coefficients, mean, variance = (
+            part.detach().to(torch.float64).cpu().numpy()
+            for part in (self.coefficients, self.running_mean, self.running_var)
+        )
+        width = RANGE_SIGMAS * np.sqrt(variance + EPSILON)
+        return PolynomialActivation(coefficients, mean, width, self.peak_weight).to(self.running_mean.device)
 
     @torch.no_grad()
     def guard(self) -> None:
         """Keep the leading coefficient away from zero (see `guard_leading`); to be called after each training step."""
-        values = guard_leading(self.coefficients.to(torch.float64).numpy(), LEAST_NORMALIZED_CURVATURE)
+        values = guard_leading(self.coefficients.to(torch.float64).cpu().numpy(), LEAST_NORMALIZED_CURVATURE)
         self.coefficients.copy_(torch.as_tensor(values))
 
 
@@ -149,7 +152,7 @@ def range_penalty(z: Tensor, peak_weight: float) -> Tensor:
     size = z.abs()
     total = torch.relu(size - 1.0).square().mean()
     if peak_weight:
-        total = total + peak_weight * torch.relu(size.flatten(1).amax(dim=1) - PEAK).square().mean()
+        total = total + peak_weight * torch.relu(size.amax(dim=tuple(range(1, size.ndim))) - PEAK).square().mean()
     return total
 
 
@@ -162,7 +165,7 @@ def evaluate_rows(coefficients: Tensor, z: Tensor) -> Tensor:
     return result
 
 
-def _on_channels(values: Tensor, x: Tensor) -> Tensor:
+def on_channels(values: Tensor, x: Tensor) -> Tensor:
     """A number, or one per channel in a shape that broadcasts along axis 1 of x (batch, channels, ...)."""
     return values if values.ndim == 0 else values.reshape((-1,) + (1,) * (x.ndim - 2))
 
@@ -176,7 +179,7 @@ class ChannelAffine(nn.Module):
         self.shift = nn.Parameter(shift.detach().clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * _on_channels(self.scale, x) + _on_channels(self.shift, x)
+        return x * on_channels(self.scale, x) + on_channels(self.shift, x)
 
 
 def polynomial_activations(model: nn.Module) -> Iterator[PolynomialActivation | NormalizedActivation]:

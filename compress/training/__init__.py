@@ -2,7 +2,8 @@
 
 schedule.py   how long and how fast a module is trained, checked
 loop.py       the one training loop
-augment.py    small distortions of training images
+device.py     on a GPU where there is one
+augment.py    small distortions of training images, handwriting or pictures
 objective.py  targets, loss and score of every task
 units.py      outputs in units of their spread while they are trained
 distill.py    the loss that a converted network learns from its original

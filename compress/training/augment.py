@@ -1,4 +1,6 @@
-"""Random small affine and elastic distortions of images, as a writer's hand would make them."""
+"""Random small changes of training images: of handwriting as a writer's hand would make them, of pictures by moving and
+mirroring them.
+"""
 
 from __future__ import annotations
 
@@ -43,9 +45,36 @@ class DigitAugment:
         if self._fields is None or self._fields.shape[1:3] != (height, width):
             self._fields = distortion_fields(FIELDS, height, width, generator, self._strength)
         chosen = torch.randint(len(self._fields), (len(images),), generator=generator)
-        distorted = F.grid_sample(images, self._fields[chosen].to(images.dtype), align_corners=False)
-        keep = torch.rand(len(images), generator=generator) < self._unchanged
+        distorted = F.grid_sample(images, self._fields[chosen].to(images), align_corners=False)
+        keep = (torch.rand(len(images), generator=generator) < self._unchanged).to(images.device)
         return torch.where(keep[:, None, None, None], images, distorted)
+
+
+class PictureAugment:
+    """Mirrors every second image (batch, channels, height, width) and moves all by up to `shift` pixels each way.
+
+    What moves in from outside is zero.
+    """
+
+    def __init__(self, shift: int = 2) -> None:
+        self._shift = shift
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        height, width = images.shape[-2:]
+        moves = torch.randint(2 * self._shift + 1, (2, len(images), 1), generator=generator)
+        mirrored = torch.rand(len(images), 1, generator=generator) < 0.5
+        rows, columns = torch.arange(height) + moves[0], torch.arange(width)
+        columns = torch.where(mirrored, width - 1 - columns, columns) + moves[1]
+        padded = F.pad(images, (self._shift,) * 4)
+        count = torch.arange(len(images))[:, None, None]
+        chosen = (part.to(images.device) for part in (count, rows[:, :, None], columns[:, None, :]))
+        batch, row, column = chosen
+        return padded.movedim(1, -1)[batch, row, column].movedim(-1, 1).contiguous()
+
+
+def augmentation(images: str, strength: float = 1.0) -> DigitAugment | PictureAugment:
+    """What changes training images of "pictures" or "handwriting"; strength: of the distortions of the latter."""
+    return PictureAugment() if images == "pictures" else DigitAugment(strength)
 
 
 def distortion_fields(count: int, height: int, width: int, generator: torch.Generator, strength: float = 1.0) -> Tensor:

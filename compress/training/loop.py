@@ -64,10 +64,8 @@ def fit_(
         for batch in torch.randperm(len(inputs), generator=generator).split(schedule.batch_size):
             images = inputs[batch] if augment is None else augment(inputs[batch], generator)
             value = loss(module(images), targets[batch], images)
-            if not torch.isfinite(value):
-                raise CalibrationError(
-                    type(module).__name__, f"training diverged in epoch {epoch + 1}; try a smaller learning rate"
-                )
+            if value.device.type == "cpu":
+                _check_finite(value, module, epoch)
             optimizer.zero_grad(set_to_none=True)
             value.backward()
             if schedule.gradient_clip is not None:
@@ -78,9 +76,18 @@ def fit_(
             rates.step()
             if after_step is not None:
                 after_step()
+        _check_finite(value, module, epoch)  # on a GPU, asking after every step would keep it waiting
         if progress is not None:
             progress("training", (epoch + 1) / schedule.epochs)
     module.eval()
+
+
+def _check_finite(value: Tensor, module: nn.Module, epoch: int) -> None:
+    """Raises: CalibrationError."""
+    if not torch.isfinite(value):
+        raise CalibrationError(
+            type(module).__name__, f"training diverged in epoch {epoch + 1}; try a smaller learning rate"
+        )
 
 
 def shrink_(parameters: Sequence[Tensor], by: float) -> None:

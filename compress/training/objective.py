@@ -62,13 +62,15 @@ class Objective:
 
     label_share: weight of the labels in the loss, 0 where they are not used. spread: (outputs,), the standard deviation
     of each output of the given network, which its errors are divided by. units: (outputs,), what the trained network's
-    outputs are multiplied by before they are compared; None for ones.
+    outputs are multiplied by before they are compared; None for ones. temperature: what softens the distributions of
+    classes, as the given network's and the trained one's logits are divided by it.
     """
 
     scoring: Scoring
     label_share: float
     spread: NDArray[np.float64]
     units: NDArray[np.float64] | None = None
+    temperature: float = TEMPERATURE
 
     @property
     def task(self) -> Task:
@@ -89,9 +91,9 @@ class Objective:
         flat, width = self._flat(outputs), len(self.spread)
         wanted, labels = targets[:, :width], targets[:, width:]
         if self.task == "classes":
-            total = TEMPERATURE**2 * F.kl_div(
-                F.log_softmax(flat / TEMPERATURE, dim=1),
-                F.log_softmax(wanted / TEMPERATURE, dim=1),
+            total = self.temperature**2 * F.kl_div(
+                F.log_softmax(flat / self.temperature, dim=1),
+                F.log_softmax(wanted / self.temperature, dim=1),
                 reduction="batchmean",
                 log_target=True,
             )
@@ -132,7 +134,7 @@ class Objective:
 
     def _flat(self, outputs: Tensor) -> Tensor:
         flat = outputs.reshape(len(outputs), -1)
-        return flat if self.units is None else flat * torch.as_tensor(self.units, dtype=flat.dtype)
+        return flat if self.units is None else flat * torch.as_tensor(self.units, dtype=flat.dtype, device=flat.device)
 
     @property
     def learns_probabilities(self) -> bool:
@@ -144,7 +146,8 @@ class Objective:
         return self.task == "binary" and self.scoring.threshold == 0
 
     def _squared_error(self, flat: Tensor, wanted: Tensor) -> Tensor:
-        return ((flat - wanted) / torch.as_tensor(self.spread, dtype=flat.dtype)).square().mean()
+        spread = torch.as_tensor(self.spread, dtype=flat.dtype, device=flat.device)
+        return ((flat - wanted) / spread).square().mean()
 
     def score(self, outputs: NDArray[Any], wanted: NDArray[Any]) -> float:
         """The score of outputs (count, *output shape) against labels, or of task none against what is wanted."""

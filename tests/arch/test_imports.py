@@ -35,6 +35,7 @@ def test_commands_import_lightly() -> None:
     assert {entry.module for entry in at_top if entry.root != "cipherpress"} == {
         "click",
         "compress.blocks.options",
+        "compress.conversion.limits",
         "compress.errors",
         "compress.native.options",
         "compress.opq.options",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import cipherpress as cp
-from cipherpress.zoo.natives import FOLDER, NATIVES, describe_natives
+from cipherpress.zoo.natives import FOLDER, NATIVES, describe_converted
 from compress.errors import ModelError
 from compress.front import front_of
 from tests.small_road import call, call_json
@@ -16,7 +16,7 @@ FLOORS = {"native-fast": 0.982, "native-99": 0.989}
 @pytest.mark.parametrize("name", NATIVES)
 def test_accuracy_on_all_test_images_is_what_models_says(name: str) -> None:
     data, network = cp.load_data("mnist"), cp.load_network(name)
-    row = next(row for row in describe_natives() if row["name"] == name)
+    row = next(row for row in describe_converted() if row["name"] == name)
     found = float(np.mean(network.run(data.x_test).argmax(axis=1) == data.y_test))
     assert row["images"] == len(data.x_test) == 10_000 and found == row["accuracy_plain"] >= FLOORS[name]
 

@@ -1,0 +1,30 @@
+"""Where a network trains: on a GPU where torch sees one, otherwise on the processor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+
+def training_device() -> torch.device:
+    """The first GPU, or the processor where torch sees none."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def placed(*modules: nn.Module) -> Iterator[torch.device]:
+    """The training device, on which the modules are for as long as this lasts; afterwards they are on the processor."""
+    device = training_device()
+    if device.type == "cpu":
+        yield device
+        return
+    for module in modules:  # convolutions of few channels are faster with the channels of a pixel side by side
+        module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    try:
+        yield device
+    finally:
+        for module in modules:
+            module.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
