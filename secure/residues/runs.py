@@ -54,14 +54,15 @@ def sparse_runs(layer: Linear, columns: int, limit: int) -> SparseRuns:
     return SparseRuns(runs, layer.columns[order].astype(np.int64), layer.codes[order].astype(np.float64))
 
 
-def count_runs(layer: Linear, columns: int) -> int:
-    """How many runs a layer takes without reductions within rows."""
+def count_runs(layer: Linear, columns: int, limit: int) -> int:
+    """How many runs a layer takes; about, where sums are reduced within rows. limit: as of `sparse_runs`."""
     blocks = layer.columns // _block_columns(layer, columns)
     changes = blocks[1:] != blocks[:-1]
     inner = layer.starts[(layer.starts > 0) & (layer.starts < layer.nonzeros)]
     changes[inner - 1] = True
     empty = np.count_nonzero(np.diff(layer.starts) == 0)
-    return int(np.count_nonzero(changes)) + min(layer.nonzeros, 1) + int(empty)
+    cuts = int(np.maximum(-(-row_sums(layer) // limit) - 1, 0).sum())
+    return int(np.count_nonzero(changes)) + min(layer.nonzeros, 1) + int(empty) + cuts
 
 
 def _block_columns(layer: Linear, columns: int) -> int:

@@ -129,7 +129,7 @@ def _linear_option(layer: Linear, columns: int, limit: int, residues: int, dense
     if dense:
         outputs, slices = layer.features * residues, -(-int(row_sums(layer).max(initial=1)) // limit)
         return {"dense_ps": outputs * columns, "packed_ps": columns * residues, "reduced_ps": outputs * slices}
-    runs = count_runs(layer, columns)
+    runs = count_runs(layer, columns, limit)
     return {"sparse_ps": layer.nonzeros * residues, "read_ps": columns * residues, "run_ps": runs * residues}
 
 

@@ -76,9 +76,18 @@ def test_runs_hold_every_code_once_and_are_reduced_before_the_limit(drawn, limit
     assert not left.any()
     assert open_rows == set(range(len(matrix)))
     assert set({row: reduced for row, *_, reduced in made.runs.tolist()}.values()) == {1}  # the last of each row
-    assert count_runs(layer, matrix.shape[1]) <= len(made.runs)
+    counted = count_runs(layer, matrix.shape[1], limit)
+    assert len(made.runs) / 2 <= counted <= 2 * len(made.runs)
     if np.abs(matrix).sum(axis=1).max() <= limit:
-        assert count_runs(layer, matrix.shape[1]) == len(made.runs)
+        assert counted == len(made.runs)
+
+
+def test_primes_that_leave_short_sums_are_predicted_to_be_slow():
+    """Sums of 5-bit codes beside residues of 49 bits are reduced after every few codes, and each time costs a run."""
+    matrix = np.random.default_rng(3).integers(-15, 16, (100, 300))
+    layer, columns = linear(matrix), 300
+    few, many = (count_runs(layer, columns, limit) for limit in (10**6, 31))
+    assert many > 10 * few and many == pytest.approx(len(sparse_runs(layer, columns, 31).runs), rel=0.25)
 
 
 @settings(deadline=None, max_examples=60)
