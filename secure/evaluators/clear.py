@@ -24,13 +24,13 @@ Array = NDArray[np.float64]
 
 
 class ClearEvaluator:
-    """Values are arrays of slots (..., slots), real or complex. Leading axes are a batch of independent inputs."""
+    """Values are arrays of slots (..., slots), float64 or complex128. Leading axes are a batch of independent inputs.
+
+    Constants stay in the precision of the plan, half as large; operations with values widen them.
+    """
 
     def __init__(self, plan: Plan) -> None:
-        self.constants: list[NDArray[Any]] = [
-            constant.slots.astype(np.complex128 if np.iscomplexobj(constant.slots) else np.float64)
-            for constant in plan.constants
-        ]
+        self.constants: list[NDArray[Any]] = [constant.slots for constant in plan.constants]
 
     def rotate(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
         return np.roll(value, -op.steps, axis=-1)
@@ -74,7 +74,7 @@ class NoisyClearEvaluator(ClearEvaluator):
         self._seed = seed
         self.constants = [
             slots + encoding_error(slots, constant.scale)
-            for slots, constant in zip(self.constants, plan.constants, strict=True)
+            for slots, constant in zip(map(_wide, self.constants), plan.constants, strict=True)
         ]
         self.restart()
 
@@ -106,12 +106,17 @@ class NoisyClearEvaluator(ClearEvaluator):
         return value + real + 1j * imaginary
 
 
+def _wide(slots: NDArray[Any]) -> NDArray[Any]:
+    """The slots as float64 or complex128."""
+    return slots.astype(np.complex128 if np.iscomplexobj(slots) else np.float64)
+
+
 def run_clear(plan: Plan, inputs: Sequence[NDArray[Any]], *, noise_seed: int | None = None) -> list[Array]:
     """The real parts of the plan's output slots, one array (..., slots) per ciphertext; exact without a noise seed.
 
     Raises: PlanError for inputs of the wrong number or width.
     """
-    vectors = [np.asarray(slots) for slots in inputs]
+    vectors = [_wide(np.asarray(slots)) for slots in inputs]
     if any(vector.shape[-1:] != (plan.params.slots,) for vector in vectors):
         raise PlanError(
             "input", f"got shapes {[vector.shape for vector in vectors]}; each needs {plan.params.slots} slots"
