@@ -131,10 +131,14 @@ def in_turn(bundle: Bundle, images: int) -> dict[str, Any]:
         image = (spec.input_low + (spec.input_high - spec.input_low) * share).reshape(spec.input_shape)
         turn = 1 if number % 2 else -1
         own: dict[str, float] = {}
+        sent = {}
         for step, encrypt in (("encrypt", client.encrypt), ("encrypt_seal", ways.encrypt_seal))[::turn]:
-            request, own[step] = _timed(encrypt, image)
-        for step, load in (("load", server.load_request), ("load_seal", ways.load_seal))[::turn]:
-            _, own[step] = _timed(load, request)
+            sent[step], own[step] = _timed(encrypt, image)
+        request, seals = sent["encrypt"], sent["encrypt_seal"]
+        for step, load, message in (("load", server.load_request, request), ("load_seal", ways.load_seal, seals))[
+            ::turn
+        ]:
+            _, own[step] = _timed(load, message)
         key_id, values = server.load_request(request)
         outputs, own["run"] = _timed(server.run_ciphertexts, key_id, values)
         reply, own["pack"] = _timed(server.pack_reply, key_id, outputs)

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tenseal.sealapi as sealapi
 
-from secure.engine.residues import seal_bytes
-from secure.engine.tables import engine_order, make_tables
+from secure.engine.tables import engine_order
 from secure.params import Params, make_params
 from secure.parties.container import KEY_ID_BYTES, Container, ContainerKind, parse
 from secure.parties.encryptor import Encryptor
 from secure.parties.keys import SecretCipher, SecretKey
+from secure.parties.native_form import native_ciphertext
+from secure.parties.packed import read_request, write_reply
 from secure.seal.context import Ring, load_ciphertext, make_ring, to_bytes
-from secure.seeded.reading import read_seeded
 
 #: (ring degree, data primes, bits of a prime); requests are at the highest level.
 RequestRings = tuple[tuple[int, int, float], ...]
@@ -41,24 +41,24 @@ def _steps(params: Params) -> Iterator[tuple[str, Callable[[], object]]]:
     native = sealapi.KeyGenerator(ring.context).secret_key()
     key = SecretKey(BUNDLE_ID, bytes(KEY_ID_BYTES), to_bytes(native))
     own, cipher = Encryptor(ring, key, level), SecretCipher(ring, key)
-    order, tables = engine_order(degree), make_tables(params)
+    order = engine_order(degree)
     slots = np.random.default_rng(degree).uniform(-1.0, 1.0, (REQUEST_CIPHERTEXTS, degree // 2))
     request = _message(ContainerKind.REQUEST, own.encrypt(slots, SCALE))
-    read = [read_seeded(ring, order, item, level, "request") for item in _items(request, ContainerKind.REQUEST)]
-    values = [value for value in read if value is not None]  # all of them: they are what a client sends
-    loaded = [load_ciphertext(ring, item, level, 2, "request") for item in _items(request, ContainerKind.REQUEST)]
+    by_seal = _message(ContainerKind.REQUEST, tuple(cipher.encrypt(row, level, SCALE) for row in slots))
+    values = [read_request(params, order, item, level, "request") for item in _items(request, ContainerKind.REQUEST)]
+    loaded = [load_ciphertext(ring, item, level, 2, "request") for item in _items(by_seal, ContainerKind.REQUEST)]
     places = np.argsort(order)
 
     def written() -> bytes:
-        parms_id = ring.parms_ids[level]
-        items = tuple(seal_bytes(value, tables.primes, places, parms_id) for value in values)
-        return _message(ContainerKind.REPLY, items)
+        return _message(ContainerKind.REPLY, tuple(write_reply(params, places, value) for value in values))
 
     reply = written()
     yield "encrypt", lambda: _message(ContainerKind.REQUEST, own.encrypt(slots, SCALE))
     yield (
         "load",
-        lambda: [read_seeded(ring, order, item, level, "request") for item in _items(request, ContainerKind.REQUEST)],
+        lambda: [
+            read_request(params, order, item, level, "request") for item in _items(request, ContainerKind.REQUEST)
+        ],
     )
     yield "write", written
     yield "decrypt", lambda: _decrypted(ring, cipher, reply, level)
@@ -68,7 +68,7 @@ def _steps(params: Params) -> Iterator[tuple[str, Callable[[], object]]]:
     )
     yield (
         "seal_load",
-        lambda: [load_ciphertext(ring, item, level, 2, "request") for item in _items(request, ContainerKind.REQUEST)],
+        lambda: [load_ciphertext(ring, item, level, 2, "request") for item in _items(by_seal, ContainerKind.REQUEST)],
     )
     yield "seal_write", lambda: _message(ContainerKind.REPLY, tuple(to_bytes(value) for value in loaded))
 
@@ -83,4 +83,4 @@ def _items(message: bytes, kind: ContainerKind) -> tuple[bytes, ...]:
 
 def _decrypted(ring: Ring, cipher: SecretCipher, reply: bytes, level: int) -> object:
     items = _items(reply, ContainerKind.REPLY)
-    return [cipher.decrypt(load_ciphertext(ring, item, level, 2, "reply"), SCALE) for item in items]
+    return [cipher.decrypt(native_ciphertext(ring, item, level, "reply", seeded=False), SCALE) for item in items]

@@ -6,7 +6,9 @@ client.py             Client: encrypts and decrypts
 encryptor.py          the client's own encryptor, several times faster than SEAL's
 server.py             Server: runs the plan, holds no secret
 registrations.py      the keys that a server holds: bounded, by key id
-requests.py           a request's ciphertexts, and a client's keys, as values of a backend
+requests.py           a request's ciphertexts, and a client's keys, as values of a backend; what it answers
+packed.py             ciphertexts as strings of bits, as the engine reads and writes them
+native_form.py        the same as SEAL's objects
 backends.py           what computes a plan: the engine, SEAL, or the plan in clear
 batches.py            the rows of a batch of inputs
 ranges.py             an input against the range that the bundle accepts

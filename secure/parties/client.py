@@ -20,8 +20,9 @@ from secure.parties.backends import BackendName, choose_backend
 from secure.parties.batches import batch_rows, single
 from secure.parties.container import Container, ContainerKind, check_belongs, parse
 from secure.parties.keys import EvaluationKey, SecretCipher, SecretKey, check_client_digest, generate_keys
+from secure.parties.native_form import native_ciphertext
 from secure.parties.ranges import Clipped, checked_input, clipped_input
-from secure.seal.context import load_ciphertext, make_ring
+from secure.seal.context import make_ring
 from secure.seal.sizes import keys_memory_bytes
 
 if TYPE_CHECKING:
@@ -174,7 +175,8 @@ class Client:
             )
         rows = []
         for item, level, scale in zip(container.items, self.spec.output_levels, self.spec.output_scales, strict=True):
-            rows.append(self._cipher.decrypt(load_ciphertext(self._ring, item, level, 2, name), scale))
+            native = native_ciphertext(self._ring, item, level, name, seeded=False)
+            rows.append(self._cipher.decrypt(native, scale))
         values = folded(np.asarray(rows), self.spec.output_folds)[
             self.spec.output_slots[:, 0], self.spec.output_slots[:, 1]
         ]

@@ -1,8 +1,8 @@
-"""The client's own encryptor: seeded symmetric ciphertexts on the engine's transforms, in SEAL's bytes.
+"""The client's own encryptor: seeded symmetric ciphertexts on the engine's transforms, as strings of bits.
 
-A ciphertext of a plaintext m is (m + e - a s, a). s is SEAL's secret key. a is what SEAL expands a fresh seed to, and
-the seed is sent in its place. e has SEAL's own distribution. All randomness comes from the operating system: 64 bytes
-of seed per ciphertext, and 42 coins per coefficient of e.
+A ciphertext of a plaintext m is (m + e - a s, a). s is SEAL's secret key. a is expanded from a fresh seed, which is
+sent in its place (`secure.ciphertext_shape`). e has SEAL's own distribution. All randomness comes from the operating
+system: 32 bytes of seed per ciphertext, and 42 coins per coefficient of e.
 """
 
 from __future__ import annotations
@@ -14,17 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import BackendError
+from secure.ciphertext_shape import HEAD, MAGIC, SEED_BYTES, SEEDED_PARTS, item_bytes
+from secure.draws.bits import pack_row
+from secure.draws.chacha import initial_state
+from secure.draws.sampling import UNIFORM_DOMAIN, set_nonce, uniform_row
 from secure.encoding import coefficients
-from secure.engine.compiled import inlined, kernel
+from secure.engine.compiled import inlined
 from secure.engine.modular import reduced, times
 from secure.engine.tables import BLOCK_ROWS, engine_order, make_tables
 from secure.engine.transform import forward
 from secure.params import Params
 from secure.parties.keys import SecretKey
 from secure.seal.context import Ring, to_bytes
-from secure.seal.saved import key_words, seeded_bytes
-from secure.seeded.expansion import SEED_BYTES, uniform
+from secure.seal.saved import key_words
 from secure.seeded.reading import centre
+from secure.switching.compiled import kernel
 
 Array = NDArray[np.float64]
 
@@ -63,13 +67,14 @@ class Encryptor:
         self._tables = make_tables(Params(poly_modulus_degree=degree, data_primes=primes, special_prime=None))
         self._order = engine_order(degree)
         self._secret = _secret_rows(ring, key, self._order, self._tables.primes)
+        self._bits = np.array(ring.params.coeff_modulus_bits[:level])
         self._log2_modulus = ring.params.log2_modulus(level)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret key cannot be pickled or copied; save it with write_keys")
 
     def encrypt(self, slots: NDArray[Any], scale: float) -> tuple[bytes, ...]:
-        """SEAL's bytes of one seeded ciphertext per row of slots (ciphertexts, N / 2), real or complex.
+        """The item of one seeded ciphertext per row of slots (ciphertexts, N / 2), real or complex.
 
         Raises: BackendError for values that the modulus cannot hold.
         """
@@ -84,17 +89,18 @@ class Encryptor:
         return tuple(self._one(row, scratch) for row in wanted)
 
     def _one(self, message: Array, scratch: Array) -> bytes:
-        """The bytes of a ciphertext of a plaintext with these coefficients (N,)."""
+        """The item of a ciphertext of a plaintext with these coefficients (N,)."""
         seed = os.urandom(SEED_BYTES)
-        random = uniform(seed, self._primes, self._degree)
+        result = bytearray(item_bytes(self._ring.params, self._level, seeded=True))
+        HEAD.pack_into(result, 0, MAGIC, SEEDED_PARTS)
+        result[HEAD.size : HEAD.size + SEED_BYTES] = seed
+        packed = np.frombuffer(result, dtype="<u8", offset=HEAD.size + SEED_BYTES)
         rows = message[None]
         if np.abs(message).max() > LARGEST_IN_KERNEL:  # the remainder of a float is exact at any size
             rows = np.stack([np.fmod(message, prime) for prime in self._primes])
-        hidden = np.empty_like(random)
-        errors = fresh_errors(self._degree)
-        hide(rows, errors, random, self._secret, self._order, hidden, scratch, self._tables)
-        bits = [prime.bit_length() for prime in self._primes]
-        return seeded_bytes(hidden, seed, self._ring.parms_ids[self._level], bits)
+        state, errors = initial_state(seed, (0, 0, 0)), fresh_errors(self._degree)
+        write_hidden(rows, errors, state, self._secret, self._order, self._bits, packed, scratch, self._tables)
+        return bytes(result)
 
 
 @inlined
@@ -119,28 +125,34 @@ def count_heads(coins, result):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def hide(rows, errors, random, secret, order, hidden, scratch, t):  # type: ignore[no-untyped-def]
-    """hidden (level, N) = m + e - a s modulo every prime, in SEAL's order.
+def write_hidden(rows, errors, state, secret, order, bits, packed, scratch, t):  # type: ignore[no-untyped-def]
+    """packed (words,) = m + e - a s modulo every prime, in SEAL's order, as bits.
 
     rows (1 or level, N): coefficients of m, at most LARGEST_IN_KERNEL in size. errors (N,): coefficients of e, which
-    are added to remainders, where no rounding can lose them. random (level, N): a, in SEAL's order. secret (level, N):
-    s, centred, in the engine's order. order: SEAL's index of each place of the engine. scratch: a row, and a block of
-    rows.
+    are added to remainders, where no rounding can lose them. state (16,): of the stream of a. secret (level, N): s,
+    centred, in the engine's order. order: SEAL's index of each place of the engine. bits (level,): of every prime.
+    scratch: a row, and a block of rows.
     """
-    level, degree = hidden.shape
-    row = scratch[:degree]
+    level, degree = secret.shape
+    row, uniform, hidden = scratch[:degree], np.empty(degree), np.empty(degree)
+    words, start = np.empty(degree, dtype=np.uint64), 0
     for which in range(level):
         prime, inverse = t.primes[which], t.inverses[which]
         half, source = prime / 2, rows[min(which, len(rows) - 1)]
         for place in range(degree):
             row[place] = reduced(source[place], prime, inverse) + errors[place]
         forward(row, scratch[degree:], which, t)
-        a, s, target = random[which], secret[which], hidden[which]
+        set_nonce(state, UNIFORM_DOMAIN, which, 0)
+        uniform_row(state, prime, bits[which], words, uniform)
+        s = secret[which]
         for place in range(degree):
-            factor = np.float64(a[order[place]])
+            factor = uniform[order[place]]
             centred = factor - prime if factor > half else factor
             value = reduced(row[place] - times(centred, s[place], prime, inverse), prime, inverse)
-            target[order[place]] = np.uint64(value + prime if value < 0 else value)
+            hidden[order[place]] = value + prime if value < 0 else value
+        size = degree * bits[which] // 64
+        pack_row(hidden, bits[which], packed[start : start + size])
+        start += size
 
 
 def _secret_rows(ring: Ring, key: SecretKey, order: NDArray[np.int64], primes: Array) -> Array:

@@ -57,13 +57,15 @@ def release(
     *,
     answers: int = DEFAULT_ANSWERS,
     distance_bits: float | None = None,
+    grows_beyond: float = inf,
 ) -> NDArray[np.float64]:
     """One answer plus Gaussian noise, rounded: what may be shown of it.
 
     predicted_error: ClientSpec.predicted_logit_error. answers: how many answers of this key are shown in all, this one
     included. Finding the key from all of them stays 118 bits hard (LOST_BITS of 128). distance_bits: the noise also
     keeps the statistical distance of all answers, from answers without the encryption's noise, below 2^-distance_bits;
-    without it only the key is protected. `release_cost` says what that costs.
+    without it only the key is protected. `release_cost` says what that costs. grows_beyond:
+    ClientSpec.error_grows_beyond; a larger answer is refused, since its error may exceed the predicted one.
     The noise is a discrete Gaussian on a fine grid (`secure.parties.discrete_gaussian`), in whole numbers throughout.
     Raises: ConfigError.
     """
@@ -71,6 +73,11 @@ def release(
     cost = release_cost(predicted_error, max(exact.size, 1), answers=answers, distance_bits=distance_bits)
     if not np.isfinite(exact).all():
         raise ConfigError("values", f"an array of shape {exact.shape}", "finite numbers")
+    if exact.size and (largest := float(np.abs(exact).max())) > grows_beyond:
+        raise ConfigError(
+            "values", f"{largest:g}", f"at most {grows_beyond:g}: errors of larger answers may exceed the predicted "
+            "error, which the noise is made for; show the class alone, or no answer to this input"
+        )  # fmt: skip
     error = Fraction(float(predicted_error))
     unit = Fraction(2) ** (frexp(float(predicted_error))[1] - 1 - UNIT_BITS)
     # two answers that differ by the error differ by one unit more after rounding to units

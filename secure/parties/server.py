@@ -16,7 +16,7 @@ from secure.parties.backends import BackendName, choose_backend, make_backend, u
 from secure.parties.container import Container, ContainerKind, check_belongs, parse_for_server
 from secure.parties.keys import EvaluationKey, check_evaluation_key
 from secure.parties.registrations import Registration, Registrations, most_registrations, registration_bytes
-from secure.parties.requests import key_loader, request_reader
+from secure.parties.requests import key_loader, reply_writer, request_reader
 from secure.seal.context import make_ring
 from secure.seal.evaluator import DEFAULT_CACHE_BYTES
 
@@ -65,6 +65,7 @@ class Server:
         self._registering = Lock()
         self._backend = make_backend(self.backend, self._ring, spec.plan, cache_bytes, progress, threads)
         self._read = request_reader(self._ring, spec.plan, self.backend, self._backend)
+        self._write = reply_writer(self._ring, self.backend, self._backend)
         self._load = key_loader(self.backend)
 
     def register(self, evaluation_key: EvaluationKey | bytes, name: str = "evaluation key") -> bytes:
@@ -105,7 +106,7 @@ class Server:
 
     def pack_reply(self, key_id: bytes, outputs: Sequence[Any]) -> bytes:
         """The reply that carries these output ciphertexts to the client of that key."""
-        items = tuple(self._backend.save(output) for output in outputs)
+        items = tuple(self._write(output) for output in outputs)
         return Container(ContainerKind.REPLY, self.spec.bundle_id, key_id, items).to_bytes()
 
     def load_request(self, request: bytes, name: str = "request") -> tuple[bytes, list[Any]]:

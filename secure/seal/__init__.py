@@ -3,7 +3,6 @@
 context.py          SEAL's contexts, bytes and exceptions
 frame.py            the headers of SEAL's bytes, checked before SEAL reads them
 saved.py            the fields of a saved ciphertext and key
-short_frame.py      a zstd frame without the zero bytes of residues
 key_frames.py       the bytes of evaluation keys, checked index by index before SEAL reads them
 evaluation_keys.py  a client's evaluation keys as SEAL's objects
 evaluator.py        the evaluator on SEAL ciphertexts

@@ -40,7 +40,6 @@ from numpy.typing import NDArray
 
 from compress.errors import FormatError
 from secure.seal.frame import HEADER, SEAL_MAGIC, UNCOMPRESSED, ZSTD
-from secure.seal.short_frame import MOST_BYTES, bytes_needed, short_frame
 
 Words = NDArray[np.uint64]
 
@@ -51,31 +50,11 @@ BLAKE2XB = 1
 WORD_BYTES = 8
 #: SEAL's version bytes.
 VERSION = (4, 3)
-#: The compression level of zstd. SEAL's own is 3, which searches residues for matches that hardly exist.
-COMPRESSION_LEVEL = 1
 
 
 def header(size_bytes: int, compression: int = UNCOMPRESSED) -> bytes:
     """SEAL's header of an object of this size, the header included."""
     return HEADER.pack(SEAL_MAGIC, HEADER.size, *VERSION, compression, 0, size_bytes)
-
-
-def seeded_bytes(words: Words, seed: bytes, parms_id: Sequence[int], prime_bits: Sequence[int]) -> bytes:
-    """What SEAL saves for a seeded ciphertext: the residues (level, N) of its first part, and the seed of the other.
-
-    prime_bits: of every row's prime. The frame is our own where zeros can be left out (`short_frame`), else that of
-    zstd at its fastest level. From 46 bits on it is as small as SEAL's, for 41 to 45 bits up to 5 % larger, and made in
-    a sixth of the time.
-    """
-    level, degree = words.shape
-    head = BODY.pack(*_fields(level, degree, words.size, parms_id))
-    tail = SEED.pack(header(SEED.size), BLAKE2XB, seed)
-    kept = [bytes_needed(bits) for bits in prime_bits]
-    if max(kept) <= MOST_BYTES:
-        body = short_frame(head, words, tail, kept)
-    else:
-        body = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compress(b"".join((head, words.tobytes(), tail)))
-    return header(HEADER.size + len(body), ZSTD) + body
 
 
 def seeded_parts(content: bytes, level: int, degree: int, parms_id: Sequence[int]) -> tuple[Words, bytes] | None:

@@ -1,4 +1,6 @@
-"""How large SEAL's objects are on the wire, estimated from the parameters alone. Pure.
+"""How large ciphertexts and keys are on the wire, from the parameters alone. Pure.
+
+Our own strings of bits are counted exactly. SEAL's objects are estimated:
 
 SEAL stores every residue modulo a b-bit prime in 8 bytes, and compresses all of them with zstd. Uniform residues do not
 repeat, so zstd can only use one entropy code for all bytes of a block: a mixture of uniform bytes, one partly filled
@@ -11,10 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import log2
 
-from secure.key_shape import item_bytes
+from secure import ciphertext_shape, key_shape
 from secure.params import Params
 from secure.plan import KeyManifest
-from secure.seal.short_frame import MOST_BYTES, bytes_needed, short_frame_bytes
 
 RESIDUE_BYTES = 8
 BYTE_VALUES = 256
@@ -23,10 +24,9 @@ HEADER_BYTES = 200
 
 
 def ciphertext_bytes(params: Params, level: int, *, seeded: bool) -> float:
-    """One ciphertext: two parts, or one part and a seed. Seeded ones are written by our own encryptor."""
-    kept = [bytes_needed(bits) for bits in params.coeff_modulus_bits[:level]]
-    if seeded and max(kept) <= MOST_BYTES:
-        return short_frame_bytes(params.poly_modulus_degree, kept) + HEADER_BYTES
+    """One ciphertext: two parts, or one part and a seed. SEAL writes those of rings that only SEAL runs."""
+    if params.fits_engine:
+        return ciphertext_shape.item_bytes(params, level, seeded=seeded)
     return (1 if seeded else 2) * _polynomial_bytes(params, params.data_primes[:level]) + HEADER_BYTES
 
 
@@ -48,7 +48,8 @@ def evaluation_keys_bytes(params: Params, rotations: int, *, relinearizes: bool)
 def client_keys_bytes(params: Params, keys: KeyManifest) -> float:
     """All evaluation keys that a client makes: exactly, for packed ones; estimated, for SEAL's whole keys."""
     if keys.levels:
-        return item_bytes(params, (keys.relin_level,) * keys.relinearize) + item_bytes(params, keys.galois_levels)
+        relin = key_shape.item_bytes(params, (keys.relin_level,) * keys.relinearize)
+        return relin + key_shape.item_bytes(params, keys.galois_levels)
     return evaluation_keys_bytes(params, len(keys.galois_elements), relinearizes=keys.relinearize)
 
 

@@ -8,8 +8,9 @@ from typing import Any
 from secure.evaluators.walk import walk
 from secure.parties.container import ContainerKind, parse_for_server
 from secure.parties.keys import EvaluationKey, load_evaluation_key
+from secure.parties.native_form import native_ciphertext
 from secure.plan import Kind
-from secure.seal.context import load_ciphertext, make_ring
+from secure.seal.context import make_ring
 from secure.seal.evaluator import EncodedConstants, TensealEvaluator
 
 CACHE_BYTES = 2**26
@@ -37,7 +38,7 @@ def counted_operations(spec: Any, key: EvaluationKey, request: bytes) -> dict[tu
     plan, ring = spec.plan, make_ring(spec.plan.params)
     keys = load_evaluation_key(key, spec.bundle_id, plan.key_manifest, ring)
     items = parse_for_server(request, ContainerKind.REQUEST, "request").items
-    inputs = [load_ciphertext(ring, item, plan.input_level, 2, "request") for item in items]
+    inputs = [native_ciphertext(ring, item, plan.input_level, "request", seeded=True) for item in items]
     counting: Any = CountingEvaluator(TensealEvaluator(ring, EncodedConstants(ring, plan, CACHE_BYTES), keys))
     walk(plan, counting, inputs)
     return dict(counting.operations)

@@ -13,7 +13,7 @@ from secure.engine.tables import engine_order
 from secure.params import make_params
 from secure.seal.context import load_ciphertext, make_ring, to_bytes
 from secure.seal.frame import HEADER, UNCOMPRESSED, ZSTD
-from secure.seal.saved import BODY, SEED, header, seeded_bytes, seeded_parts
+from secure.seal.saved import BODY, SEED, header, seeded_parts
 from secure.seeded import expansion
 from secure.seeded.expansion import BUFFER_WORDS, reduce_words, uniform
 from secure.seeded.reading import read_seeded
@@ -100,12 +100,6 @@ def packed(body, compression=ZSTD):
     if compression == ZSTD:
         body = zstandard.ZstdCompressor().compress(body)
     return header(HEADER.size + len(body), compression) + body
-
-
-def test_what_is_written_is_what_seal_writes(ring, encryptor):
-    content = fresh(ring, encryptor)
-    words, seed = seeded_parts(content, LEVEL, DEGREE, ring.parms_ids[LEVEL])
-    assert inflated(seeded_bytes(words, seed, ring.parms_ids[LEVEL], [50] * LEVEL)) == inflated(content)
 
 
 def test_bytes_without_compression_are_read(ring, encryptor, order):

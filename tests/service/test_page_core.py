@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from tests.service.core import Core
 
 from secure.draws.bits import pack_row, row_words
 from secure.draws.chacha import initial_state
@@ -15,7 +14,7 @@ from secure.encoding import coefficients
 from secure.params import Params, make_params
 from secure.parties.encryptor import ERROR_BYTES, centred_binomial
 from secure.seal.context import make_ring
-from secure.seeded.expansion import SEED_BYTES, uniform
+from tests.service.core import Core
 
 DEGREE = 4096
 
@@ -82,24 +81,6 @@ def test_inverse_undoes_forward(core: Core, tables_of: Callable[[int], int], bit
     assert not np.array_equal(core.get(address, "<u8", DEGREE), row)
     core.call("inverse", address, prime, tables, DEGREE)
     assert np.array_equal(core.get(address, "<u8", DEGREE), row)
-
-
-def test_a_seed_expands_as_in_seal(core: Core, params: Params) -> None:
-    seed = np.random.default_rng(1).bytes(SEED_BYTES)
-    primes = params.all_primes
-    result = core.room(8 * len(primes) * DEGREE)
-    where = core.put(np.frombuffer(seed, dtype=np.uint8)), core.put(np.array(primes, dtype=np.uint64))
-    core.call("uniform", *where, len(primes), DEGREE, result, core.room(4096))
-    assert np.array_equal(core.get(result, "<u8", len(primes), DEGREE), uniform(seed, primes, DEGREE))
-
-
-def test_a_word_that_is_too_large_is_drawn_again(core: Core) -> None:
-    prime = 2**50 - 27  # never a modulus; its words are thrown away as any other's
-    seed = bytes(range(64))
-    result = core.room(8 * DEGREE)
-    where = core.put(np.frombuffer(seed, dtype=np.uint8)), core.put(np.array([prime], dtype=np.uint64))
-    core.call("uniform", *where, 1, DEGREE, result, core.room(4096))
-    assert np.array_equal(core.get(result, "<u8", 1, DEGREE), uniform(seed, (prime,), DEGREE))
 
 
 def test_errors_are_seals_distribution_of_the_same_coins(core: Core) -> None:
@@ -202,3 +183,5 @@ def test_rows_of_keys_are_expanded_and_packed_as_the_server_reads_them(core: Cor
     row = np.empty(words, dtype=np.uint64)
     pack_row(expected, prime_bits, row)
     assert np.array_equal(core.get(packed, "<u8", words), row)
+    core.call("unpack_row", packed, prime_bits, DEGREE, result)
+    assert np.array_equal(core.get(result, "<u8", DEGREE), expected)

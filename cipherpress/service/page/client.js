@@ -2,6 +2,7 @@
 // but for `secretFile`, which the person asks for.
 
 import { fromHex, inflatedInts, sameBytes, sha256, toHex } from "./bytes.js";
+import { encrypted, residueRows } from "./ciphertexts.js";
 import { EVALUATION_KEY, REPLY, REQUEST, SECRET_KEY, keyIdOf, pack, unpack } from "./container.js";
 import { randomBytes } from "./core.js";
 import { KeyMaker } from "./keys.js";
@@ -39,9 +40,7 @@ export class Client {
   constructor(core, spec) {
     this.core = core;
     this.spec = spec;
-    const { degree, primes, sealPrimes } = spec.params;
-    this.tables = primes.map((prime) => core.tables(prime, degree));
-    this.parmsIds = sealPrimes.map((_, last) => core.parmsId(degree, sealPrimes.slice(0, last + 1)));
+    this.tables = spec.params.primes.map((prime) => core.tables(prime, spec.params.degree));
   }
 
   // A fresh secret key, and the evaluation key that goes with it. Returns the evaluation key's file.
@@ -63,6 +62,7 @@ export class Client {
     const { spec } = this;
     const slots = spec.params.degree / 2;
     const [ciphertexts, planes] = spec.input_slots.shape;
+    const primes = spec.params.primes.slice(0, spec.input_level);
     const items = [];
     for (let number = 0; number < ciphertexts; number++) {
       const pairs = new Float64Array(2 * slots);
@@ -71,7 +71,8 @@ export class Client {
           const feature = spec.inputSlots[(number * planes + plane) * slots + slot];
           if (feature >= 0) pairs[2 * slot + plane] = values[feature];
         }
-      items.push(this.#encrypted(this.core.encode(pairs, spec.input_scale)));
+      const coefficients = this.core.encode(pairs, spec.input_scale);
+      items.push(encrypted(this.core, coefficients, this.secret, primes, this.tables));
     }
     return pack(REQUEST, spec.bundle_id, this.keyId, items);
   }
@@ -86,9 +87,9 @@ export class Client {
       throw new Error(`The answer holds ${reply.items.length} ciphertexts, the network's has ${spec.output_levels.length}.`);
     const slots = reply.items.map((item, number) => {
       const level = spec.output_levels[number];
-      const rows = seal.ciphertextRows(item, level, spec.params.degree, "The answer");
-      const secret = joined(this.secret.slice(0, level));
       const primes = spec.params.primes.slice(0, level);
+      const rows = joined(residueRows(core, item, primes, spec.params.degree, "The answer"));
+      const secret = joined(this.secret.slice(0, level));
       return core.open(rows, secret, primes, this.tables.slice(0, level), spec.output_scales[number]);
     });
     const folded = slots.map((pairs) => foldedReal(pairs, spec.output_folds ?? []));
@@ -101,8 +102,9 @@ export class Client {
 
   // The secret key as a file that `cipherpress decrypt` reads.
   secretFile() {
-    const rows = this.secret.slice(0, this.spec.params.sealPrimes.length);
-    const item = seal.secretKey(this.parmsIds.at(-1), joined(rows));
+    const { degree, sealPrimes } = this.spec.params;
+    const rows = this.secret.slice(0, sealPrimes.length);
+    const item = seal.secretKey(this.core.parmsId(degree, sealPrimes), joined(rows));
     return pack(SECRET_KEY, this.spec.bundle_id, this.keyId, [item, this.spec.digest]);
   }
 
@@ -116,22 +118,6 @@ export class Client {
     const rows = seal.secretRows(items[0], sealPrimes.length, degree);
     this.secret = sealPrimes.map((_, which) => rows.slice(which * degree, (which + 1) * degree));
     this.keyId = keyId;
-  }
-
-  #encrypted(coefficients) {
-    // m + e - a s modulo each prime, with a fresh error and a fresh seed
-    const { core, spec } = this;
-    const { degree } = spec.params;
-    const level = spec.input_level;
-    const primes = spec.params.primes.slice(0, level);
-    const seed = randomBytes(seal.SEED_BYTES);
-    const random = core.uniform(seed, primes, degree);
-    const noisy = core.errors(degree).map((error, place) => error + coefficients[place]);
-    const rows = primes.map((prime, which) => {
-      const part = random.subarray(which * degree, (which + 1) * degree);
-      return core.hidden(noisy, part, this.secret[which], prime, this.tables[which]);
-    });
-    return seal.seededCiphertext(this.parmsIds[level - 1], joined(rows), seed, level);
   }
 }
 

@@ -78,18 +78,7 @@ export class Core {
     });
   }
 
-  // (primes, N): what SEAL makes of a seed of 64 bytes.
-  uniform(seed, primes, degree) {
-    return this.within((room, wasm) => {
-      const words = primes.length * degree;
-      const result = room.take(8 * words);
-      const places = [room.put(seed), room.put(BigUint64Array.from(primes))];
-      wasm.uniform(...places, primes.length, degree, result, room.take(4096));
-      return room.get(BigUint64Array, result, words);
-    });
-  }
-
-  // (N): the residues of a key's second half: those of a seed of 32 bytes for a row and a digit.
+  // (N): the residues of a second part: those of a seed of 32 bytes for a row, and of a key for a digit.
   uniformRow(seed, row, digit, prime, degree) {
     return this.within((room, wasm) => {
       const result = room.take(8 * degree);
@@ -105,6 +94,17 @@ export class Core {
       const result = room.take(size);
       wasm.pack_row(room.put(row), bitsOf(prime), row.length, result);
       return room.get(Uint8Array, result, size);
+    });
+  }
+
+  // Residues of a string of bits; an Error names what holds one that is not below its prime.
+  unpacked(bytes, prime, degree, name) {
+    return this.within((room, wasm) => {
+      const row = room.take(8 * degree);
+      wasm.unpack_row(room.put(bytes), bitsOf(prime), degree, row);
+      const residues = room.get(BigUint64Array, row, degree);
+      if (residues.some((residue) => residue >= prime)) throw new Error(`${name}: it was damaged on its way.`);
+      return residues;
     });
   }
 

@@ -162,7 +162,7 @@ EXPORT(ternary) u32 ternary(const u8 *bytes, u32 count, u32 degree, double *resu
     return 1;
 }
 
-// ---- BLAKE2b (RFC 7693), and the uniform residues that SEAL makes of a seed with BLAKE2Xb ----
+// ---- BLAKE2b (RFC 7693), by which SEAL names parameters ----
 
 static const u64 BLAKE_START[8] = {
     0x6A09E667F3BCC908ULL, 0xBB67AE8584CAA73BULL, 0x3C6EF372FE94F82BULL, 0xA54FF53A5F1D36F1ULL,
@@ -215,51 +215,7 @@ EXPORT(parms_id) void parms_id(const u64 *words, u32 count, u64 *result) {
     for (u32 word = 0; word < 4; word++) result[word] = state[word];
 }
 
-// The root of SEAL's buffer number `number` under a seed of 64 bytes.
-static void buffer_root(const u64 *seed, u64 number, u64 *root) {
-    u64 block[16];
-    for (u32 word = 0; word < 8; word++) root[word] = BLAKE_START[word];
-    root[0] ^= 0x01010000ULL | 64u << 8 | 64u;  // 64 bytes of digest, 64 of key, one leaf
-    root[1] ^= 4096ULL << 32;                   // length of the extendable output
-    for (u32 word = 0; word < 16; word++) block[word] = word < 8 ? seed[word] : 0;
-    compress(root, block, 128, 0);
-    for (u32 word = 0; word < 16; word++) block[word] = word ? 0 : number;
-    compress(root, block, 136, ~0ULL);
-}
-
-// The 512 words of SEAL's buffer number `number`.
-static void expand_buffer(const u64 *seed, u64 number, u64 *result) {
-    u64 root[8], block[16];
-    buffer_root(seed, number, root);
-    for (u32 word = 0; word < 16; word++) block[word] = word < 8 ? root[word] : 0;
-    for (u32 node = 0; node < 64; node++, result += 8) {
-        for (u32 word = 0; word < 8; word++) result[word] = BLAKE_START[word];
-        result[0] ^= 64 | 64ULL << 32;  // a node of 64 bytes, leaves of 64 bytes
-        result[1] ^= node | 4096ULL << 32;
-        result[2] ^= 64 << 8;
-        compress(result, block, 64, ~0ULL);
-    }
-}
-
-// result (rows, N): residues below each prime, uniform, as SEAL expands them from a seed of 64 bytes.
-// scratch: 512 words.
-EXPORT(uniform) void uniform(const u64 *seed, const u64 *primes, u32 rows, u32 degree, u64 *result, u64 *scratch) {
-    u32 words = rows * degree, buffers = words / 512, used = 0;
-    for (u32 buffer = 0; buffer < buffers; buffer++) expand_buffer(seed, buffer, result + 512 * buffer);
-    for (u32 row = 0; row < rows; row++) {
-        u64 prime = primes[row], ceiling = ~0ULL - ~0ULL % prime - 1;
-        for (u32 place = 0; place < degree; place++) {
-            u64 word = result[row * degree + place];
-            while (word >= ceiling) {
-                if (used % 512 == 0) expand_buffer(seed, buffers + used / 512, scratch);
-                word = scratch[used++ % 512];
-            }
-            result[row * degree + place] = word % prime;
-        }
-    }
-}
-
-// ---- ChaCha20 (RFC 8439), and the uniform residues of a key's second halves ----
+// ---- ChaCha20 (RFC 8439), and the uniform residues of second parts ----
 
 static inline u32 turned(u32 value, u32 bits) { return value << bits | value >> (32 - bits); }
 
@@ -314,6 +270,18 @@ EXPORT(pack_row) void pack_row(const u64 *row, u32 bits, u32 degree, u8 *result)
         held |= row[place] << count;  // at most 7 bits are waiting, and a residue has at most 50
         count += bits;
         for (; count >= 8; count -= 8, held >>= 8) *result++ = (u8)held;
+    }
+}
+
+// row (N): the residues of a string of bits, which may be too large for their prime.
+EXPORT(unpack_row) void unpack_row(const u8 *packed, u32 bits, u32 degree, u64 *row) {
+    u64 held = 0, mask = (1ULL << bits) - 1;
+    u32 count = 0;
+    for (u32 place = 0; place < degree; place++) {
+        for (; count < bits; count += 8) held |= (u64)*packed++ << count;  // fewer than 58 bits are held
+        row[place] = held & mask;
+        held >>= bits;
+        count -= bits;
     }
 }
 
