@@ -39,8 +39,9 @@ Array = NDArray[np.float64]
 CHANCE = 3.0
 #: Of more outputs than this, only evenly spaced ones are computed. The others get the largest error among these.
 WATCHED_OUTPUTS = 64
-#: The most outputs and images whose derivatives by slots are computed.
-SLOT_OUTPUTS, SLOT_IMAGES = 16, 4
+#: The most outputs and images whose derivatives by slots are computed, and about how many products of numbers they may
+#: take: a large layout gets fewer images.
+SLOT_OUTPUTS, SLOT_IMAGES, SLOT_PRODUCTS = 16, 4, 1 << 30
 
 
 @dataclass(frozen=True)
@@ -113,10 +114,13 @@ class NoiseModel:
         """The model with the shares of this layout, from derivatives by slots on a few images."""
         outputs = watched_outputs(self.draft.stages[-1].size)
         chosen = list(range(0, len(outputs), -(-len(outputs) // SLOT_OUTPUTS)))
-        evidence = self.met.evidence.subset(SLOT_IMAGES)
+        diagonals = sum(len(table.diagonals) for table in self.draft.tables)
+        products = diagonals * self.draft.choice.slots * len(chosen)
+        images = min(SLOT_IMAGES, max(1, SLOT_PRODUCTS // products))
+        evidence = self.met.evidence.subset(images)
         exact = slot_weights(self.draft, evidence, [outputs[place] for place in chosen]).mean(axis=2)
         white = replace(self, excess=tuple(np.ones(len(own)) for own in self.excess), shares=1.0)
-        rough = white._weights[:, chosen, :SLOT_IMAGES].mean(axis=2)
+        rough = white._weights[:, chosen, :images].mean(axis=2)
         tiny = np.finfo(float).tiny
         shares = np.repeat((exact.sum(axis=1) / np.maximum(rough.sum(axis=1), tiny))[:, None], len(outputs), axis=1)
         shares[:, chosen] = exact / np.maximum(rough, tiny)

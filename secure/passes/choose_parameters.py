@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from compress.errors import InsecureParametersError, PlanError
-from secure.bounds.assessment import FEW_ROWS, assess
+from secure.bounds.assessment import FEW_ROWS, assess, row_count
 from secure.bounds.propagate import NoiseModel, noise_model
 from secure.bounds.ranking import disagreement, excess, is_hopeless, rank, sigmas_of, typical_sigma
 from secure.drafting.draft import Draft
@@ -125,6 +125,8 @@ def _promising(model: NoiseModel, rough: Candidate) -> Draft:
 def _assessed(draft: Draft) -> Draft:
     """The draft with its assessment, from few rows where these show that it is too imprecise."""
     few = replace(draft, assessment=assess(draft, FEW_ROWS))
+    if row_count(draft) <= FEW_ROWS:
+        return few
     return few if excess(few) > CLEARLY_TOO_LARGE else replace(draft, assessment=assess(draft))
 
 
