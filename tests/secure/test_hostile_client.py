@@ -106,6 +106,12 @@ FORGERIES = [
     ("predicted_logit_error", 1e300, "and at most 2^"),
     ("predicted_logit_error", None, "a number"),
 ]
+#: Fields that a file may leave out.
+OPTIONAL = [
+    ("error_grows_beyond", 0.0, "a number above 0"),
+    ("error_grows_beyond", -1, "a number above 0"),
+    ("error_grows_beyond", "2", "a number"),
+]
 
 
 def forge(folder, **changes):
@@ -113,7 +119,7 @@ def forge(folder, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-@pytest.mark.parametrize(("field", "value", "said"), FORGERIES)
+@pytest.mark.parametrize(("field", "value", "said"), FORGERIES + OPTIONAL)
 def test_a_forged_field_is_refused_and_named(folder, field, value, said):
     forge(folder, **{field: value})
     with pytest.raises(FormatError, match=f"client.json: field '\\w+'.*{re.escape(said or '; allowed: ')}") as caught:

@@ -163,3 +163,11 @@ def test_one_answer_less_noise_than_many():
     stds = [release_cost(1.0, 10, answers=answers).noise_std for answers in (1, 100, 10_000)]
     assert stds[1] / stds[0] == pytest.approx(10)
     assert stds[2] / stds[1] == pytest.approx(10)
+
+
+def test_an_answer_beyond_what_the_predicted_error_holds_for_is_refused():
+    assert np.abs(release([1.0, -3.0], 0.01, grows_beyond=3.0) - [1.0, -3.0]).max() < 5
+    with pytest.raises(
+        ConfigError, match=r"values: got '3.5'; allowed: at most 3: errors of larger answers may exceed"
+    ):
+        release([1.0, -3.5], 0.01, grows_beyond=3.0)
