@@ -67,9 +67,8 @@ export function image(source, [channels, rows, columns]) {
   return Float64Array.from({ length: 3 * area }, (_, place) => pixels[4 * (place % area) + Math.floor(place / area)] / 255);
 }
 
-// Show bytes as grey pixels, evenly taken from all of them. Zeros are left out: they only fill up numbers.
-export function showBytes(canvas, content) {
-  const bytes = content.filter(Boolean);
+// Show bytes as grey pixels, evenly taken from all of them.
+export function showBytes(canvas, bytes) {
   const context = canvas.getContext("2d");
   const picture = context.createImageData(canvas.width, canvas.height);
   const area = canvas.width * canvas.height;
