@@ -9,20 +9,25 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from compress.errors import CompileError
+from secure.compiling.switching import least_key_bytes
 from secure.drafting.draft import Draft
 from secure.drafting.work import draft_keys
 from secure.limits import Limits
 from secure.params import MIN_PRIME_BITS, Params
-from secure.seal.sizes import ciphertext_bytes, client_keys_bytes
+from secure.seal.sizes import ciphertext_bytes
 
 #: Drafts of one ring with equally many levels get primes of much the same size, if they are precise enough. A draft is
 #: left out if, with the primes of a precise one, it exceeds a limit by more than this factor.
 CLEARLY_TOO_LARGE = 1.25
+#: What several special primes may leave of the keys' bytes: a third, where a digit of three primes takes the place of
+#: three digits.
+LEAST_KEY_SHARE = 1 / 3
 
 
 def predicted_bytes(draft: Draft, params: Params | None = None) -> tuple[float, float]:
     """(bytes of all evaluation keys, bytes of one request) of a draft, as its clients write them.
 
+    The keys are those of the key switches that make them smallest (`secure.compiling.switching`).
     params: by default those of the draft.
     Raises: CompileError for a draft without parameters, unless they are given.
     """
@@ -30,7 +35,7 @@ def predicted_bytes(draft: Draft, params: Params | None = None) -> tuple[float, 
     if known is None:
         raise CompileError(draft.stages[-1].layer, "asked for its bytes before its parameters were chosen")
     made = draft_keys(draft)
-    keys = client_keys_bytes(known, made if known.fits_engine else made.whole)
+    keys = least_key_bytes(known, made, both_backends=draft.both_backends)
     ciphertexts = draft.atom_maps[0].shape[0] // draft.choice.planes
     return keys, ciphertexts * ciphertext_bytes(known, draft.levels, seeded=True)
 
@@ -57,7 +62,8 @@ class ByteBounds:
 
     def exceeded(self, draft: Draft) -> str | None:
         """In words, the limit that a draft without parameters will exceed; None if it may keep to both."""
-        least = _exceeded(self.limits, predicted_bytes(draft, _smallest(draft)), "of at least")
+        keys, upload = predicted_bytes(draft, _smallest(draft))
+        least = _exceeded(self.limits, (LEAST_KEY_SHARE * keys, upload), "of at least")
         known = self.precise.get(_place(draft))
         if least or known is None:
             return least

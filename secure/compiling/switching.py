@@ -25,7 +25,7 @@ from secure.params import (
     check_security,
     ntt_prime_below,
 )
-from secure.plan import Plan
+from secure.plan import KeyManifest, Plan
 from secure.seal.sizes import client_keys_bytes
 
 #: A plan takes other key switches only if they save this share of its time: more special primes also mean more memory
@@ -38,14 +38,15 @@ SPARE_BITS = 0.02
 def with_best_switching(draft: Draft, times: KernelTimes, most_key_bytes: float = inf) -> Draft:
     """The draft with the fastest key switches for its plan, which must be written.
 
-    times: of the engine. most_key_bytes: of a client's evaluation keys. A plan that SEAL must be able to run, or that
-    switches no keys, stays as it is.
+    times: of the engine. most_key_bytes: of a client's evaluation keys; a slower plan is taken where only it keeps to
+    them. A plan that SEAL must be able to run, or that switches no keys, stays as it is.
     """
     plan = draft.plan
-    if plan is None or draft.both_backends or not plan.params.fits_engine or not plan.key_manifest.levels:
+    if plan is None or draft.both_backends:
         return draft
-    best, least = plan, (1 - LEAST_GAIN) * plan_milliseconds(plan, times)
-    for params in switching_choices(plan.params):
+    kept = client_keys_bytes(plan.params, plan.made_keys) <= most_key_bytes
+    best, least = plan, (1 - LEAST_GAIN) * plan_milliseconds(plan, times) if kept else inf
+    for params in switching_choices(plan.params, plan.key_manifest):
         other = replace(plan, params=params)
         milliseconds = plan_milliseconds(other, times)
         if milliseconds < least and client_keys_bytes(params, other.made_keys) <= most_key_bytes:
@@ -53,13 +54,28 @@ def with_best_switching(draft: Draft, times: KernelTimes, most_key_bytes: float 
     return draft if best is plan else replace(draft, params=best.params, plan=best)
 
 
+def least_key_bytes(params: Params, keys: KeyManifest, *, both_backends: bool = False) -> float:
+    """Bytes of a client's evaluation keys with the key switches that make them smallest.
+
+    keys: with levels. both_backends: whether SEAL must be able to run the plan.
+    """
+    made = keys if params.fits_engine else keys.whole
+    others = () if both_backends else switching_choices(params, keys)
+    return min([client_keys_bytes(params, made), *(client_keys_bytes(other, keys) for other in others)])
+
+
 def plan_milliseconds(plan: Plan, times: KernelTimes) -> float:
     """Predicted time of a plan under the engine."""
     return times.milliseconds(sum(engine_kernels(plan), KernelCounts()))
 
 
-def switching_choices(params: Params) -> Iterator[Params]:
-    """The same data primes with other digits and special primes, no noisier at any level, within the security table."""
+def switching_choices(params: Params, keys: KeyManifest) -> Iterator[Params]:
+    """The same data primes with other digits and special primes, no noisier at any level, within the security table.
+
+    None where a prime is too large for the engine, or where no keys are used.
+    """
+    if not params.fits_engine or not keys.levels:
+        return
     for digits in _groupings(params.levels):
         grouped = replace(params, digits=digits)
         bits = _special_bits(params, grouped)

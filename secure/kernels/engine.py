@@ -13,8 +13,8 @@ primes left, a special primes, d digits of g primes each, and N residues per row
                              each if the sum is only rotated, since its first part need not be divided; dividing by P
                              and the last data prime at once also takes 2 (l+a) limb transforms
     product with a constant: 2 l N products, 2 (l+a) N if the value is extended
-    conversion of a row    : N additions from one prime; from g primes CONVERSION_ADDITIONS g N, and 2 N more for each
-                             of the g primes once
+    conversion of a row    : N additions from one prime; from g primes CONVERSION_ADDITIONS g N, and WEIGHT_ADDITIONS N
+                             for each of the g primes once
     addition               : nothing if the summand is made inside the sum; otherwise one pass of additions for each
                              value that is added, two if it must be multiplied by P
     square, rescale        : 8 l N additions; 2 l limb transforms and 8 (l-1) N additions
@@ -46,8 +46,9 @@ from secure.kernels.counts import RESIDUE_BYTES, KernelCounts, operation_kernels
 from secure.params import Params
 from secure.plan import SWITCHES, Kind, Op, Plan
 
-#: Additions that a conversion from several primes costs for each residue and prime (measured: benchmarks/hybrid.py).
-CONVERSION_ADDITIONS = 2
+#: Additions that a conversion from several primes costs for each residue and prime, and those of the product that every
+#: residue of such a group takes before (measured: 0.26 and 0.29 ns, where an addition takes 0.07 ns).
+CONVERSION_ADDITIONS, WEIGHT_ADDITIONS = 4, 4
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,10 @@ class Switching:
         """Additions, in rows, of converting this many rows from this many primes."""
         return rows if primes == 1 else CONVERSION_ADDITIONS * primes * rows
 
+    def weighted(self, rows: int) -> int:
+        """Additions, in rows, of the products that these rows take before a conversion."""
+        return WEIGHT_ADDITIONS * rows if self.is_hybrid else 0
+
 
 #: Key switches as SEAL has them, with one special prime and digits of one prime.
 PLAIN = Switching()
@@ -95,7 +100,7 @@ def _call(transforms: int, degree: int, additions: int) -> KernelCounts:
 def digits_kernels(level: int, degree: int, switching: Switching = PLAIN) -> KernelCounts:
     """Kernels that compute the digits of one part of a value."""
     sizes, rows = switching.sizes(level), level + switching.specials
-    additions = sum(switching.converted(rows - size, size) for size in sizes) + 2 * level * switching.is_hybrid
+    additions = sum(switching.converted(rows - size, size) for size in sizes) + switching.weighted(level)
     return _call(level + sum(rows - size for size in sizes), degree, additions * degree)
 
 
@@ -120,7 +125,7 @@ def switch_kernels(
 def division_kernels(level: int, degree: int, parts: int = 2, switching: Switching = PLAIN) -> KernelCounts:
     """Kernels that divide an extended sum, or one part of it, by P."""
     specials = switching.specials
-    additions = 3 * level + switching.converted(level, specials) + 2 * specials * switching.is_hybrid
+    additions = 3 * level + switching.converted(level, specials) + switching.weighted(specials)
     return _call(parts * (level + specials), degree, parts * additions * degree)
 
 
@@ -129,7 +134,7 @@ def joint_division_kernels(level: int, degree: int, switching: Switching = PLAIN
     specials = switching.specials
     if not switching.is_hybrid:
         return _call(2 * (level + 1), degree, 12 * level * degree)
-    additions = 3 * (level - 1) + switching.converted(level - 1, specials + 1) + 2 * (specials + 1)
+    additions = 3 * (level - 1) + switching.converted(level - 1, specials + 1) + switching.weighted(specials + 1)
     return _call(2 * (level + specials), degree, 2 * additions * degree)
 
 

@@ -7,15 +7,19 @@ import numpy as np
 import pytest
 
 from secure.compiling.search import START
-from secure.compiling.switching import plan_milliseconds, switching_choices, with_best_switching
+from secure.compiling.switching import least_key_bytes, plan_milliseconds, switching_choices, with_best_switching
 from secure.drafting.draft import Draft, Evidence
-from secure.kernels.counts import TYPICAL_TIMES
+from secure.kernels.counts import KernelTimes
 from secure.noise import centred_key_switch_variance
 from secure.params import check_security, make_params
+from secure.plan import KeyManifest
 from secure.seal.sizes import client_keys_bytes
 from tests.secure.plans import SMALL, Builder, baby_giant_plan
 
 DEEP = make_params(16384, [38, *[34] * 8], 38)
+#: Of the machine of the committed kernel times, rounded.
+TIMES = KernelTimes(butterfly_ns=0.34, product_ns=0.54, addition_ns=0.07, call_us=9.0)
+KEYS = KeyManifest((3,), False, (2,))
 
 
 def rotations(params, count=6):
@@ -36,7 +40,7 @@ def draft_of(plan, **fields):
     ids=["nine levels", "lenet5", "twenty levels"],
 )
 def test_every_choice_is_secure_and_no_noisier_at_any_level(params):
-    choices = list(switching_choices(params))
+    choices = list(switching_choices(params, KEYS))
     assert len(choices) >= 4 and {len(one.special_primes) for one in choices} == {2, 3}
     for one in choices:
         check_security(one)
@@ -47,26 +51,26 @@ def test_every_choice_is_secure_and_no_noisier_at_any_level(params):
 
 
 def test_a_ring_without_room_has_no_other_choice():
-    assert list(switching_choices(SMALL)) == []
-    assert list(switching_choices(make_params(8192, [44, 46, 50], 50))) == []
+    assert list(switching_choices(SMALL, KEYS)) == []
+    assert list(switching_choices(make_params(8192, [44, 46, 50], 50), KEYS)) == []
 
 
 def test_small_primes_share_a_digit_under_one_special_prime():
-    choices = list(switching_choices(make_params(8192, [24, 24, 24], 30)))
+    choices = list(switching_choices(make_params(8192, [24, 24, 24], 30), KEYS))
     assert [len(one.special_primes) for one in choices if one.digits == (2, 1)] == [2]
-    with_room = list(switching_choices(make_params(8192, [24, 24, 24], 24)))
+    with_room = list(switching_choices(make_params(8192, [24, 24, 24], 24), KEYS))
     assert (2, 1) in [one.digits for one in with_room if len(one.special_primes) == 1]
 
 
 def test_a_deep_plan_gets_the_fastest_choice_and_smaller_keys():
     plan = rotations(DEEP)
-    found = with_best_switching(draft_of(plan), TYPICAL_TIMES)
+    found = with_best_switching(draft_of(plan), TIMES)
     best = min(
-        (replace(plan, params=params) for params in switching_choices(DEEP)),
-        key=lambda other: plan_milliseconds(other, TYPICAL_TIMES),
+        (replace(plan, params=params) for params in switching_choices(DEEP, plan.key_manifest)),
+        key=lambda other: plan_milliseconds(other, TIMES),
     )
     assert found.plan.params == found.params == best.params and found.params.is_hybrid
-    assert plan_milliseconds(found.plan, TYPICAL_TIMES) < 0.7 * plan_milliseconds(plan, TYPICAL_TIMES)
+    assert plan_milliseconds(found.plan, TIMES) < 0.7 * plan_milliseconds(plan, TIMES)
     keys = [client_keys_bytes(one.params, one.made_keys) for one in (found.plan, plan)]
     assert keys[0] < 0.6 * keys[1]
 
@@ -94,4 +98,17 @@ def test_a_plan_stays_as_it_is_where_another_choice_is_not_allowed_or_gains_noth
             most = 1e4
         case "large primes":
             plan = rotations(make_params(16384, [60, *[34] * 8], 60))
-    assert with_best_switching(draft_of(plan, **fields), TYPICAL_TIMES, most).plan is plan
+    assert with_best_switching(draft_of(plan, **fields), TIMES, most).plan is plan
+
+
+def test_a_limit_on_keys_takes_a_slower_choice_where_only_it_keeps_to_the_limit():
+    params = make_params(8192, [47, 50], 50)
+    plan = rotations(params)
+    kept = with_best_switching(draft_of(plan), TIMES).plan
+    assert kept is plan
+    had = client_keys_bytes(params, plan.made_keys)
+    least = least_key_bytes(params, plan.key_manifest)
+    assert least < 0.7 * had == 0.7 * least_key_bytes(params, plan.key_manifest, both_backends=True)
+    limited = with_best_switching(draft_of(plan), TIMES, 0.8 * had).plan
+    assert limited.params.digits == (2,) and client_keys_bytes(limited.params, limited.made_keys) == least
+    assert plan_milliseconds(limited, TIMES) > 0.95 * plan_milliseconds(plan, TIMES)
