@@ -47,7 +47,7 @@ from secure.params import GUIDELINE_2024_LOG2_QP, RING_DEGREES
 from secure.parties.release import DEFAULT_ANSWERS, release_cost
 from secure.passes import run_passes
 from secure.passes.emit import emit
-from secure.stages.stages import network_stages
+from secure.stages.stages import Stage, network_stages
 from secure.stages.trim import trimmed
 
 Array = NDArray[np.float64]
@@ -57,6 +57,10 @@ logger = logging.getLogger(__name__)
 
 #: The limits of a call that names none.
 DEFAULT_LIMITS = Limits()
+
+#: The most numbers that the values of all stages on the calibration images may be, half a gigabyte, and the fewest
+#: images that are kept all the same.
+MOST_VALUES, FEWEST_IMAGES = 1 << 26, 64
 
 #: The largest value of a stage: 60 bits leave no room in the modulus for its error to be a useful share of it.
 LARGEST_VALUE = 2.0**60
@@ -170,6 +174,7 @@ def _first_draft(network: Network, images: Array, held_out: Rows | None, accepte
     Raises: CalibrationError where values overflow; what `judged_rows` raises.
     """
     stages = trimmed(network_stages(network))
+    images = _as_many_as_fit(stages, images)
     evidence = gather_evidence(stages, images)
     for stage, value in zip(stages, evidence.values, strict=True):
         largest = float(np.abs(value).max())
@@ -195,6 +200,13 @@ def _first_draft(network: Network, images: Array, held_out: Rows | None, accepte
         client_folds=limits.fold == "client",
         both_backends=limits.backends == "both",
     )
+
+
+def _as_many_as_fit(stages: Sequence[Stage], images: Array) -> Array:
+    """Calibration images whose values take at most MOST_VALUES numbers: all, or evenly spaced ones; at least a few."""
+    each = images[0].size + 2 * sum(stage.size for stage in stages)
+    count = max(FEWEST_IMAGES, MOST_VALUES // each)
+    return images if len(images) <= count else images[np.linspace(0, len(images) - 1, count).astype(int)]
 
 
 def _failure(outcome: Outcome, limits: Limits) -> CipherpressError:

@@ -17,7 +17,7 @@ from secure.layout.packing import EMPTY, spread
 from secure.layout.window_tables import axis_shifts, window_table
 from secure.stages.grids import Grid
 from secure.stages.matrices import _window_matrix
-from secure.stages.windows import window_of
+from secure.stages.windows import Window, window_of
 
 JUNK = 1e3
 
@@ -128,3 +128,18 @@ def test_a_map_that_differs_between_positions_has_no_window() -> None:
     assert window_of(lacking, before, after) is None
     dense = sparse.csr_matrix(np.random.default_rng(1).normal(size=(32, 32)))
     assert window_of(dense, before, after) is None
+
+
+@pytest.mark.parametrize(
+    ("channels", "steps", "rows", "stride", "products"),
+    [(16, 1, 16, 1, 144), (16, 1, 32, 2, 256), (32, 2, 32, 1, 336), (32, 2, 64, 2, 576), (64, 4, 64, 1, 720)],
+)
+def test_the_layers_of_resnet20_take_as_many_products_as_the_page_says(channels, steps, rows, stride, products):
+    """docs/deep.md has these numbers, for 16,384 slots."""
+    origin = (1, 32, 32)
+    before = Grid(channels, (32 // steps,) * 2, (steps,) * 2, origin)
+    after = Grid(rows, (32 // steps // stride,) * 2, (steps * stride,) * 2, origin)
+    window = Window(np.ones((rows, channels, 3, 3)), (-1, -1), (stride, stride))
+    source, target = Multiplexed(before, (32, 32), 16384), Multiplexed(after, (32, 32), 16384)
+    assert source.ciphertexts == target.ciphertexts == 1
+    assert len(window_table({1: window}, {1: source}, target).diagonals) == products
