@@ -7,6 +7,7 @@ input_scale            the largest input must not be encoded as zero, and must f
 output_scales          at most N times the modulus: a slot is at most N / 2 times the largest coefficient
 predicted_logit_error  at least half of what a fresh encryption alone does at the largest output scale, and at most what
                        the modulus holds
+read_inputs            ascending numbers of features
 units                  numbers whose encoding fits the modulus
 upload_bits_dropped    only with a single prime, and fewer bits than it has
 block                  a request of one block has a bounded size, whatever the shapes say
@@ -14,6 +15,7 @@ block                  a request of one block has a bounded size, whatever the s
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import ceil, isfinite, log2, prod, sqrt
 from typing import Any
 
@@ -36,6 +38,7 @@ from secure.bundle.client_parts import (
     read_ends,
     read_input_shape,
     read_params,
+    read_read_inputs,
     read_units,
     shapes_fault,
 )
@@ -73,6 +76,7 @@ def batch_client_json(spec: BatchClientSpec) -> dict[str, Any]:
         "predicted_logit_error": spec.predicted_logit_error,
         "upload_bits_dropped": spec.upload_bits_dropped,
         **({"units": list(spec.units)} if spec.units else {}),
+        **({"read_inputs": list(spec.read_inputs)} if spec.read_inputs else {}),
         **({"interface": interface} if (interface := spec.interface.as_json()) else {}),
     }
 
@@ -101,6 +105,7 @@ def read_batch_client(fields: Fields) -> BatchClientSpec:
         predicted_logit_error=fields.number("predicted_logit_error"),
         upload_bits_dropped=fields.integer("upload_bits_dropped", 0, MAX_PRIME_BITS),
         units=read_units(fields),
+        read_inputs=read_read_inputs(fields, prod(input_shape)),
         interface=read_interface(fields, input_shape, output_shape),
     )
     fault = batch_client_fault(spec)
@@ -158,6 +163,9 @@ def _input(spec: BatchClientSpec) -> tuple[str, str] | None:
         log2(LEAST_ENCODED) <= log2(spec.input_scale) + log2(largest) <= spec.params.log2_qp
     ):
         return "input_scale", f"a factor that brings an input of {largest:g} above {LEAST_ENCODED} and into the modulus"
+    read, size = spec.read_inputs, prod(spec.input_shape)
+    if read and not (0 <= read[0] and read[-1] < size and all(a < b for a, b in pairwise(read))):
+        return "read_inputs", f"ascending numbers below {size}"
     most = 2.0 ** min(spec.params.log2_qp, 1000.0) / spec.input_scale
     if len(spec.units) > MOST_UNITS or not all(LEAST_UNIT <= unit <= most for unit in spec.units):
         return "units", f"at most {MOST_UNITS} numbers from {LEAST_UNIT:g} to {most:g}"

@@ -55,6 +55,11 @@ def _summary(bundle: BatchBundle) -> str:
         *([f"slots     of random phase; {counted(len(plan.units), 'input')} of constants"] if plan.units else []),
         "keys      none on the server",
         f"inputs    {accepted_range(client.input_low, client.input_high)} are accepted",
+        *(
+            [f"sent      {len(plan.read_inputs)} of {len(client.input_low)} inputs; nothing reads the others"]
+            if plan.read_inputs
+            else []
+        ),
         *front_lines(client.interface.front),
         f"error     {error_text(client.predicted_logit_error, report)}",
     ]

@@ -24,6 +24,7 @@ from secure.bundle.client_parts import (
     params_json,
     read_mode,
     read_params,
+    read_read_inputs,
     read_units,
 )
 from secure.bundle.fields import Fields
@@ -75,6 +76,7 @@ def batch_plan_content(plan: BatchPlan) -> PlanContent:
         "input_scale": plan.input_scale,
         "upload_bits_dropped": plan.upload_bits_dropped,
         **({"units": list(plan.units)} if plan.units else {}),
+        **({"read_inputs": list(plan.read_inputs)} if plan.read_inputs else {}),
         "steps": [
             {"kind": kinds[type(step)], "layer": step.layer, "sources": list(step.sources)} for step in plan.steps
         ],
@@ -104,6 +106,7 @@ def read_batch_plan(stated: Fields, content: bytes) -> BatchPlan:
         steps=tuple(_step(stated.where, number, row, tensors) for number, row in enumerate(rows)),
         upload_bits_dropped=stated.integer("upload_bits_dropped", 0, MAX_PRIME_BITS),
         units=read_units(stated),
+        read_inputs=read_read_inputs(stated, MOST_FEATURES),
     )
 
 
@@ -138,8 +141,9 @@ def batch_client_disagreement(spec: BatchClientSpec, plan: BatchPlan) -> str | N
     """The first field of the client's part that does not agree with the plan; None if all do."""
     wanted = {
         "params": (spec.params, plan.params),
-        "input_shape": (prod(spec.input_shape), plan.image_features),
+        "read_inputs": (spec.read_inputs, plan.read_inputs),
         "units": (spec.units, plan.units),
+        "input_shape": (spec.inputs, plan.inputs),
         "input_scale": (spec.input_scale, plan.input_scale),
         "output_shape": (prod(spec.output_shape), plan.outputs),
         "output_scales": (spec.output_scales.tolist(), plan.output_scales.tolist()),

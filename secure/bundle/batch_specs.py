@@ -26,7 +26,7 @@ class BatchClientSpec:
     input_scale: what inputs are multiplied by before they are rounded. upload_bits_dropped: as of `BatchPlan`.
     input_low, input_high: (features,) float64, the inputs that are accepted, by flat feature; a number stands for all.
     reply_parts: polynomials of one output's ciphertext. output_scales: (outputs,) what the integers are divided by.
-    units: as of `BatchPlan`; where there are any, the client turns every image by a random phase.
+    units, read_inputs: as of `BatchPlan`; where there are units, the client turns every image by a random phase.
     predicted_logit_error: bound on |encrypted - plan in clear| at any output, in its units.
     interface: what the flat inputs and outputs mean.
     """
@@ -43,6 +43,7 @@ class BatchClientSpec:
     predicted_logit_error: float
     upload_bits_dropped: int = 0
     units: tuple[float, ...] = ()
+    read_inputs: tuple[int, ...] = ()
     interface: Interface = Interface()
 
     def __post_init__(self) -> None:
@@ -54,8 +55,8 @@ class BatchClientSpec:
 
     @property
     def inputs(self) -> int:
-        """Ciphertexts of a block: the features of an image, and the units."""
-        return prod(self.input_shape) + len(self.units)
+        """Ciphertexts of a block: the features of an image that are read, and the units."""
+        return (len(self.read_inputs) or prod(self.input_shape)) + len(self.units)
 
     @property
     def answer_degree(self) -> int:

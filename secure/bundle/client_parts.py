@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -93,6 +94,19 @@ def read_units(fields: Fields) -> tuple[float, ...]:
     if "units" not in fields.values:
         return ()
     return fields.numbers("units", LEAST_UNIT, 1 / LEAST_UNIT, least=1, most=MOST_UNITS)
+
+
+def read_read_inputs(fields: Fields, features: int) -> tuple[int, ...]:
+    """The inputs that a throughput plan reads, ascending; a file without the field means all.
+
+    Raises: FormatError.
+    """
+    if "read_inputs" not in fields.values:
+        return ()
+    found = fields.integers("read_inputs", 0, features - 1, least=1, most=features)
+    if any(a >= b for a, b in pairwise(found)):
+        raise fields.wrong("read_inputs", "ascending numbers")
+    return found
 
 
 def ends_json(ends: NDArray[np.float64]) -> float | list[float]:

@@ -18,7 +18,8 @@ Array = NDArray[np.float64]
 
 def run_clear(plan: BatchPlan, rows: Array) -> Array:
     """Outputs (rows, outputs) for flat inputs (rows, features of an image), in the network's units."""
-    return run_all(plan.steps, plan.inputs, plan.input_scale, with_units(rows, plan.units))[-1].T
+    read = rows[:, list(plan.read_inputs)] if plan.read_inputs else rows
+    return run_all(plan.steps, plan.inputs, plan.input_scale, with_units(read, plan.units))[-1].T
 
 
 def with_units(rows: Array, units: tuple[float, ...]) -> Array:

@@ -6,6 +6,7 @@ Plans from files go through it before they run, so nothing is taken on trust: sh
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import inf, isfinite
 
 import numpy as np
@@ -79,6 +80,14 @@ def _check_head(plan: BatchPlan) -> None:
         "params": "has a special prime, but a plan without keys has none" if plan.params.special_prime else "",
         "upload_bits_dropped": "must be 0, or with one prime less than its bits"
         if not (dropped == 0 or (len(primes) == 1 and 0 < dropped < primes[0].bit_length() - 1))
+        else "",
+        "read_inputs": "must be one ascending number for every input that is no unit"
+        if plan.read_inputs
+        and not (
+            len(plan.read_inputs) + len(plan.units) == plan.inputs
+            and plan.read_inputs[0] >= 0
+            and all(a < b for a, b in pairwise(plan.read_inputs))
+        )
         else "",
         "units": "must be numbers above 0, fewer than inputs"
         if not (len(plan.units) < max(plan.inputs, 1) and all(0 < unit < inf for unit in plan.units))

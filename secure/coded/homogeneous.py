@@ -79,7 +79,7 @@ def _is_chain(forms: Chain) -> bool:
     kinds: list[type[Form]] = [type(form) for form in forms]
     return (
         all(form.sources == (number,) for number, form in enumerate(forms))
-        and set(kinds) <= {LinearForm, QuadraticForm}
+        and all(isinstance(form, LinearForm | QuadraticForm) for form in forms)
         and kinds[0] is kinds[-1] is LinearForm
         and (QuadraticForm, QuadraticForm) not in pairwise(kinds)
         and all(form.square.all() for form in forms if isinstance(form, QuadraticForm))

@@ -104,8 +104,9 @@ class Select(Step):
 class BatchPlan:
     """What the server runs for a block of `params.slots` images.
 
-    params: the ring; no special prime, since no key is switched. inputs: features of one image. input_scale: what the
-    client multiplies inputs by. steps: in order of execution. upload_bits_dropped: low bits of each coefficient of a
+    params: the ring; no special prime, since no key is switched. inputs: ciphertexts of a block: the features of an
+    image, or those in read_inputs (ascending) where only some are read, and the units. input_scale: what the client
+    multiplies inputs by. steps: in order of execution. upload_bits_dropped: low bits of each coefficient of a
     request's first part that the client does not send (0 sends all). units: constants that the client adds to every
     image as its last inputs. Where there are any, no step has a constant of its own: a feature of p parts is a
     homogeneous polynomial of degree p - 1, and the client turns every image by a random phase
@@ -118,11 +119,7 @@ class BatchPlan:
     steps: tuple[Step, ...]
     upload_bits_dropped: int = 0
     units: tuple[float, ...] = ()
-
-    @property
-    def image_features(self) -> int:
-        """Inputs that an image gives."""
-        return self.inputs - len(self.units)
+    read_inputs: tuple[int, ...] = ()
 
     @property
     def output_scales(self) -> Scales:

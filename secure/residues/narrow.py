@@ -15,7 +15,6 @@ Indices = NDArray[np.int64]
 def read_inputs(plan: BatchPlan) -> Indices:
     """The inputs that any step reads, ascending; one at least."""
     read = np.zeros(plan.inputs + 1, dtype=bool)  # the last place is for what is no input
-    read[0] = True
     for step in plan.steps:
         match step:
             case _ if 0 not in step.sources:
@@ -26,6 +25,7 @@ def read_inputs(plan: BatchPlan) -> Indices:
                 read[_renumbered(plan, step, np.arange(plan.inputs), others=False)[step.indices]] = True
             case _:
                 read[:] = True
+    read[0] |= not read[:-1].any()
     return np.flatnonzero(read[:-1])
 
 
@@ -43,6 +43,15 @@ def narrowed(plan: BatchPlan, kept: Indices) -> BatchPlan:
             step = replace(step, indices=_renumbered(plan, step, places, others=True)[step.indices])
         steps.append(step)  # any other step reads all inputs, and then all are kept
     return replace(plan, inputs=len(kept), steps=tuple(steps))
+
+
+def with_read_inputs(plan: BatchPlan) -> BatchPlan:
+    """The plan for which a client sends nothing that no step reads; units are sent in any case."""
+    features = plan.inputs - len(plan.units)
+    kept = np.union1d(read_inputs(plan), np.arange(features, plan.inputs)).astype(np.int64)
+    if len(kept) == plan.inputs:
+        return plan
+    return replace(narrowed(plan, kept), read_inputs=tuple(kept[kept < features].tolist()))
 
 
 def _renumbered(plan: BatchPlan, step: Select, places: Indices, *, others: bool) -> Indices:

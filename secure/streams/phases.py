@@ -34,12 +34,14 @@ def phases(head: FrameHead) -> NDArray[np.complex128]:
 
 
 def planes(spec: BatchClientSpec, images: Array, head: FrameHead) -> Array:
-    """What is encoded of a block of images (images, features): real slots (1, images, features), or for a plan with
-    units (2, images, inputs): real and imaginary parts.
+    """What is encoded of a block of images (images, features), of those that the plan reads: real slots
+    (1, images, inputs), or for a plan with units (2, images, inputs): real and imaginary parts.
 
     The imaginary part i y of slot j is encoded as X^(N / 2) times the real slots (-1)^j y, since X^(N / 2) is
     (-1)^j i there (derived).
     """
+    if spec.read_inputs:
+        images = np.take(images, spec.read_inputs, axis=1)
     if not spec.units:
         return images[None]
     turns = phases(head)

@@ -22,6 +22,7 @@ from secure.coded.plan import BatchPlan, Step
 from secure.coded.scaling import scaled
 from secure.params import GUIDELINE_2024_LOG2_QP, KEYLESS_RING_DEGREES, MIN_PRIME_BITS, Params, ntt_prime_below
 from secure.residues.constants import MAX_PRIME_BITS
+from secure.residues.narrow import with_read_inputs
 from secure.residues.times import TYPICAL_RESIDUE_TIMES, ResidueTimes, predicted_ms
 from secure.throughput.evidence import Evidence
 from secure.throughput.magnitudes import modulus_bits, phased_modulus_bits
@@ -147,7 +148,7 @@ def choose(
                 times,
             )
             if best is not None:
-                return Choice(best[1], promise, bits, best[0], rounding_bits)
+                return Choice(with_read_inputs(best[1]), promise, bits, best[0], rounding_bits)
             break
     return None
 

@@ -133,6 +133,7 @@ def bundle_of(
         predicted_logit_error=choice.promise.error,
         upload_bits_dropped=plan.upload_bits_dropped,
         units=plan.units,
+        read_inputs=plan.read_inputs,
         interface=interface_of(network.about),
     )
     server = BatchServerSpec(bundle_id=bundle_id, plan=plan, client_digest=client_digest(client))

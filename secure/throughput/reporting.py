@@ -66,6 +66,7 @@ def plan_summary(plan: BatchPlan) -> dict[str, Any]:
         "input_scale": plan.input_scale,
         "upload_bits_dropped": plan.upload_bits_dropped,
         "units": list(plan.units),
+        "inputs": plan.inputs,
         "upload_bytes_per_block": up,
         "download_bytes_per_block": down,
         "upload_bytes": up / params.slots,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from entry import client, pixels, words
+from entry import client, pixels, stages, words
 from entry.chacha import streams
 from entry.folders import BUNDLE, SIZES, size_of
 from entry.modular import SHORT_BITS, below_prime, centred, reduce_, times
@@ -27,10 +27,10 @@ import cipherpress as cp
 from benchmarks.fhe_suite import driver
 from benchmarks.fhe_suite.driver import SUBMISSION, StageError, run_suite
 from benchmarks.fhe_suite.suite import row_of, suite_table
-from compress.errors import DataError, FormatError, KeyMismatchError
-from secure.bundle.batch_specs import BatchClientSpec
+from compress.errors import ConfigError, DataError, FormatError, KeyMismatchError
+from secure.bundle.batch_specs import BatchBundle, BatchClientSpec, BatchServerSpec
 from secure.bundle.client_file import client_digest
-from secure.bundle.files import load_bundle
+from secure.bundle.files import load_bundle, plan_digest, save_bundle
 from secure.draws.bits import pack_row, row_words
 from secure.draws.chacha import initial_state, keystream
 from secure.draws.sampling import ERROR_DOMAIN, error_row, set_nonce, uniform_row
@@ -146,6 +146,18 @@ def test_every_kind_of_step_gives_the_residues_of_the_product() -> None:
         found = run_plan(plan, prime, inputs.copy())
         wanted = BatchEvaluator(plan).run(which, inputs)
         np.testing.assert_array_equal(below_prime(found, prime), below_prime(wanted, prime))
+
+
+def test_a_bundle_whose_client_leaves_inputs_out_is_refused(tmp_path, monkeypatch):
+    made = small_batch_bundle()
+    plan = replace(made.server.plan, read_inputs=tuple(range(6)))
+    spec = replace(made.client, bundle_id=plan_digest(plan), read_inputs=plan.read_inputs)
+    save_bundle(
+        BatchBundle(client=spec, server=BatchServerSpec(bundle_id=spec.bundle_id, plan=plan)), tmp_path / "bundle"
+    )
+    monkeypatch.setattr(stages, "BUNDLE", tmp_path / "bundle")
+    with pytest.raises(ConfigError, match="one with units or read_inputs"):
+        stages.client_spec()
 
 
 @pytest.mark.parametrize("bundle", [small_batch_bundle(), load_bundle(BUNDLE)], ids=["every step", "the entry's"])

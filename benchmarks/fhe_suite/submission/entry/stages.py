@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def client_spec() -> BatchClientSpec:
     """The client's part of the bundle.
 
-    Raises: FormatError; ConfigError for a bundle of the other mode.
+    Raises: FormatError; ConfigError for a bundle of the other mode, or whose client adds inputs or leaves some out.
     """
     from secure.bundle.batch_specs import BatchClientSpec
     from secure.bundle.client_file import load_client
@@ -30,6 +30,10 @@ def client_spec() -> BatchClientSpec:
         from compress.errors import ConfigError
 
         raise ConfigError("bundle", "one for latency", "one compiled with --mode throughput")
+    if spec.units or spec.read_inputs:
+        from compress.errors import ConfigError
+
+        raise ConfigError("bundle", "one with units or read_inputs", "one that encrypts all inputs in real slots")
     return spec
 
 
