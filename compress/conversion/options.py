@@ -41,7 +41,8 @@ class Conversion:
     rows. distortion: strength of the random distortions of training images, relative to those of fine-tuning. images:
     "handwriting", whose training images are turned, sheared and bent, or "pictures", which are moved and mirrored.
     fraction_bits: weights become whole multiples of 2^-fraction_bits, and activations plain squares, by further
-    training (`compress.squares`); None keeps them as they were trained. Not for compressed models.
+    training (`compress.squares`); None keeps them as they were trained. Pruned weights of a compressed model stay zero,
+    its codebook is replaced.
     Raises: ConfigError.
     """
 

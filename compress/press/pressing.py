@@ -13,10 +13,12 @@ from torch import nn
 from compress.blocks.prune import prune_blocks
 from compress.checks import check_seed
 from compress.conversion.convert import convert
-from compress.conversion.options import EPOCHS
+from compress.conversion.options import EPOCHS, Conversion
 from compress.conversion.recipes import recipe_names
+from compress.conversion.stable import PLAIN_DEPTH, depth
 from compress.dataset import Dataset, Progress
 from compress.graph.importing import import_model
+from compress.graph.joined import joined
 from compress.model.compressed import CompressedModel, module_of
 from compress.model.unhooked import unhooked_copy
 from compress.network import Network
@@ -24,6 +26,9 @@ from compress.opq.opq import opq
 from compress.press.setting import Setting
 from compress.training.finetune import finetune
 from compress.training.objective import settled_for
+
+#: Bits behind the point of the weights of deep networks.
+DEEP_FRACTION_BITS = 7
 
 
 def pruned(
@@ -109,7 +114,20 @@ def trained(
     check_seed(seed)
     guide = None if learns_from_labels(data) else teacher
     small = coded(start, data, setting, teacher=guide, augment=augment, seed=seed, progress=progress)
-    return convert(small, data, setting.conversion, teacher=teacher, augment=augment, seed=seed, progress=progress)
+    conversion = deep_conversion(small, data, setting.conversion)
+    return convert(small, data, conversion, teacher=teacher, augment=augment, seed=seed, progress=progress)
+
+
+def deep_conversion(model: nn.Module | CompressedModel, data: Dataset, conversion: Conversion) -> Conversion:
+    """The conversion, for deep networks of convolutions with weights of DEEP_FRACTION_BITS and plain squares.
+
+    A deep network has few bits for each of its levels, so that its weights must do with few. Which of them are pruned
+    stays; the codebook of a compressed model does not.
+    """
+    own, rows = joined(model, data)
+    layers = import_model(unhooked_copy(module_of(own)), rows.input_shape).layers
+    deep = depth(layers, conversion.straight) > PLAIN_DEPTH and any(layer.kind == "conv" for layer in layers)
+    return replace(conversion, fraction_bits=DEEP_FRACTION_BITS) if deep else conversion
 
 
 def learns_from_labels(data: Dataset) -> bool:

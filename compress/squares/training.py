@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -46,7 +47,7 @@ def on_grid(
     meanwhile. loss: makes the loss of the module, penalties of its activations included. Ranges are not measured.
     Raises: CalibrationError when training diverges.
     """
-    squares = with_squares(network)
+    squares = with_masks(with_squares(network))
     module = NetworkModule(squares, torch.float32, grids(squares, fraction_bits))
     with placed(module, guide) as device:
         inputs, targets = examples(device)
@@ -62,6 +63,17 @@ def on_grid(
             progress=progress,
         )
     return module.frozen()
+
+
+def with_masks(network: Network) -> Network:
+    """The network whose float weights of exactly zero are pruned: they stay zero in training. Chance makes none."""
+    nodes = [
+        replace(node, weights=replace(node.weights, mask=node.weights.codes != 0))
+        if isinstance(node, (Conv, ConvTranspose, Dense)) and node.weights.bits is None and not node.weights.codes.all()
+        else node
+        for node in network.nodes
+    ]
+    return replace(network, nodes=tuple(nodes))
 
 
 def grids(network: Network, fraction_bits: int) -> Mapping[str, int]:

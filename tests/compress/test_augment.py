@@ -10,7 +10,7 @@ from compress.conversion.convert import convert
 from compress.conversion.options import Conversion
 from compress.dataset import Dataset
 from compress.opq.opq import opq
-from compress.training.augment import DigitAugment, distortion_fields
+from compress.training.augment import DigitAugment, PictureAugment, augmentation, distortion_fields
 from compress.training.finetune import finetune
 
 
@@ -47,3 +47,30 @@ def test_rows_of_features_train_without_distortion_and_the_record_says_so() -> N
     small = finetune(opq(model, sparsity=0.5, bits=5), features(), epochs=1, augment=True)
     assert small.history[-1]["options"]["augment"] is False
     assert convert(small, features(), Conversion(epochs=1), augment=True).about["augment"] is False
+
+
+def test_pictures_are_mirrored_and_moved_and_nothing_else() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(300, 3, 9, 7, generator=generator)
+    changed = PictureAugment(shift=2)(images, torch.Generator().manual_seed(1))
+    padded = torch.nn.functional.pad(images, (2, 2, 2, 2))
+    found = set()
+    for image, wanted in zip(padded, changed, strict=True):
+        places = [
+            (mirrored, row, column)
+            for mirrored in (False, True)
+            for row in range(5)
+            for column in range(5)
+            if torch.equal((_mirrored(image) if mirrored else image)[:, row : row + 9, column : column + 7], wanted)
+        ]
+        found.update(places)
+        assert len(places) == 1
+    assert len(found) > 40  # of 50 ways, 300 draws
+    assert isinstance(augmentation("pictures"), PictureAugment) and isinstance(
+        augmentation("handwriting"), DigitAugment
+    )
+
+
+def _mirrored(image: torch.Tensor) -> torch.Tensor:
+    """The inner image mirrored, within the same padding."""
+    return image.flip(-1)

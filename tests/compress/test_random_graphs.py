@@ -1,4 +1,4 @@
-"""Random small graphs composed from the spellings: the Network and its stages equal the torch module."""
+"""Random small graphs composed from the spellings: the Network, its stages and its torch twin equal the module."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from compress.conversion.exporting import export_network
 from compress.network_file import network_bytes, network_from_bytes
+from compress.squares.module import NetworkModule
 from secure.stages.stages import network_stages, run_stages
 
 #: At most so many squares and products in a row.
@@ -168,7 +169,7 @@ def _curve(draw: Any, program: Program) -> None:
 
 def _flat(program: Program) -> None:
     name = program.layer(nn.Linear(program.values[-1][0].numel(), 3))
-    program.add(lambda m, x: m.layers[name](x.view(x.size(0), -1)), len(program.values) - 1)
+    program.add(lambda m, x: m.layers[name](x.reshape(x.size(0), -1)), len(program.values) - 1)
 
 
 def _summed(program: Program) -> None:
@@ -194,5 +195,8 @@ def test_random_graphs_equal_torch(program: Program) -> None:
     np.testing.assert_allclose(network.run(images), wanted, rtol=0, atol=1e-9 * size)
     again = network_from_bytes(*network_bytes(network))
     np.testing.assert_array_equal(again.run(images), network.run(images))
+    with torch.no_grad():
+        trained = NetworkModule(network, torch.float64)(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(trained, network.run(images), rtol=0, atol=1e-9 * size)
     _, values = run_stages(network_stages(network), images)
     np.testing.assert_allclose(values[-1].T, wanted.reshape(4, -1), rtol=0, atol=1e-7 * size)

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from cipherpress.zoo.datasets import SHIPPED, load_data
+from cipherpress.zoo.datasets import CIFAR10_TEST, CIFAR10_TRAINING, SHIPPED, load_data
 from compress.errors import DataError
 
 
@@ -151,3 +151,42 @@ def test_digits_without_scikit_learn_say_what_to_install(monkeypatch):
 
 def test_the_shipped_files_are_the_only_data_in_the_package():
     assert sorted(path.name for path in SHIPPED.iterdir()) == ["mnist"]
+
+
+def test_fashion_mnist_32_has_two_rows_and_columns_of_zeros_on_each_side(tmp_path):
+    idx_folder(tmp_path / "fashion-mnist")
+    plain, wide = load_data("fashion-mnist", tmp_path), load_data("fashion-mnist-32", tmp_path)
+    assert wide.name == "fashion-mnist-32" and wide.input_shape == (1, 6, 6)
+    np.testing.assert_array_equal(wide.x_test[:, :, 2:-2, 2:-2], plain.x_test)
+    assert wide.x_train.sum() == plain.x_train.sum()
+
+
+@pytest.fixture
+def cifar10_files(tmp_path, monkeypatch):
+    """Six files of three records: label k, all red pixels 10 k, green 10 k + 1, blue 10 k + 2."""
+    monkeypatch.setattr("cipherpress.zoo.datasets.CIFAR10_IMAGES", 3)
+    for name in (*CIFAR10_TRAINING, CIFAR10_TEST):
+        records = [[k, *([10 * k] * 1024), *([10 * k + 1] * 1024), *([10 * k + 2] * 1024)] for k in (2, 0, 9)]
+        (tmp_path / name).write_bytes(np.array(records, dtype=np.uint8).tobytes())
+    return tmp_path
+
+
+def test_cifar10_is_read_from_its_binary_version(cifar10_files):
+    data = load_data("cifar10", cifar10_files)
+    assert data.x_train.shape == (15, 3, 32, 32) and data.x_test.shape == (3, 3, 32, 32)
+    assert data.y_test.tolist() == [2, 0, 9] and data.classes == 10
+    np.testing.assert_allclose(data.x_test[0, :, 7, 5] * 255, [20, 21, 22], rtol=1e-6)
+
+
+def test_damaged_cifar10_files_are_named(cifar10_files):
+    path = cifar10_files / "data_batch_3.bin"
+    good = path.read_bytes()
+    path.write_bytes(good[:-1])
+    with pytest.raises(DataError, match=r"data_batch_3.bin: 9218 bytes; 3 records have 9219; copy it again"):
+        load_data("cifar10", cifar10_files)
+    path.write_bytes(bytes([10]) + good[1:])
+    with pytest.raises(DataError, match="data_batch_3.bin: a label is 10; CIFAR-10 has classes 0 to 9"):
+        load_data("cifar10", cifar10_files)
+    path.unlink()
+    with pytest.raises(DataError, match="file not found; the folder needs the six .bin files of CIFAR-10's binary"):
+        load_data("cifar10", cifar10_files)
