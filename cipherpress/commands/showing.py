@@ -95,10 +95,13 @@ def _show_compressed(out: Output, path: Path, factory: str | None, plot: Path | 
 def _show_loaded(out: Output, path: Path) -> None:
     """A bundle or a converted network."""
     from compress.account.inspection import describe_network
+    from secure.bundle.client_file import client_digest
 
     loaded = cp.load(path)
     if isinstance(loaded, cp.Bundle | cp.BatchBundle):
-        out.result({"kind": "bundle", "bundle_bytes": folder_bytes(path), **loaded.report_json()}, loaded.explain())
+        digest = client_digest(loaded.client)
+        about = {"kind": "bundle", "bundle_bytes": folder_bytes(path), "client_digest": digest}
+        out.result(about | loaded.report_json(), f"{loaded.explain()}\ndigest of client.json: {digest}")
         return
     if not isinstance(loaded, cp.Network):
         raise ModelError(f"{path}: neither a model, a network nor a bundle")

@@ -20,7 +20,7 @@ import numpy as np
 from compress.artifact import write_file
 from compress.errors import CipherpressError, ServiceError
 from secure.bundle.batch_specs import BatchBundle
-from secure.bundle.files import load_bundle
+from secure.bundle.files import load_bundle, load_client
 from secure.engine.compiled import FOLDER
 
 
@@ -29,7 +29,7 @@ def not_warmed(folders: Iterable[Path]) -> list[Path]:
 
     Raises: FormatError, InsecureParametersError; OSError.
     """
-    return [folder for folder in folders if not _mark(load_bundle(folder).client.bundle_id).exists()]
+    return [folder for folder in folders if not _mark(load_client(folder).bundle_id).exists()]
 
 
 def warm(folders: Iterable[Path]) -> None:

@@ -1,5 +1,6 @@
 """The examples run, end with the line that they promise, and equal the code in the README."""
 
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import cipherpress as cp
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
+HTTP_CLIENT = EXAMPLES / "service_demo" / "client.py"
 LONGEST_LINES = 60
 TIMEOUT_S = 240
 
@@ -111,6 +113,19 @@ def test_the_server_takes_no_secret_key(folder: Path, tmp_path: Path) -> None:
     assert server.returncode == 1
     assert err.startswith("evaluation.key refused: SecretKeyError: ")
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_client_of_a_server_over_http_names_digits(folder: Path, tmp_path: Path) -> None:
+    server = start(ROOT / "cli.py", "serve", folder / "bundle", "--port", "0", "--json")
+    try:
+        assert server.stdout is not None
+        url = json.loads(server.stdout.readline())["url"]
+        found = re.fullmatch(r"(\d) of 5 digits right", finish(start(HTTP_CLIENT, url, "5", tmp_path / "keys")))
+        assert found and int(found[1]) >= 3
+    finally:
+        server.terminate()
+        server.communicate()
 
 
 @pytest.mark.slow

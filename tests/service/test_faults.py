@@ -83,6 +83,21 @@ def test_a_request_that_kills_two_workers_is_answered_with_an_error(
     assert infer(http, party) == party.reply
 
 
+def test_a_client_that_leaves_frees_its_worker(served: Running, http: httpx.Client, party: Party) -> None:
+    stopped = set(served.workers)
+    for worker in stopped:
+        os.kill(worker, signal.SIGSTOP)
+    leaving = [socket.create_connection(("127.0.0.1", httpx.URL(served.url).port)) for _ in stopped]
+    for one in leaving:
+        head = f"POST {INFER} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(party.request)}\r\n\r\n"
+        one.sendall(head.encode() + party.request)
+    time.sleep(0.2)
+    for one in leaving:
+        one.close()
+    wait_until(lambda: not stopped & set(served.workers), what="workers that nobody waits for are ended")
+    assert infer(http, party) == party.reply
+
+
 def test_the_process_that_forks_may_die(served: Running, http: httpx.Client, party: Party) -> None:
     orphans = served.workers
     kill(served.computing)

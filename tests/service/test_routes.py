@@ -6,21 +6,27 @@ The engine is replaced by one that answers at once, or not at all.
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
+import os
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
+import cipherpress as cp
+from cipherpress.service import inference
 from cipherpress.service.app import make_app
 from cipherpress.service.messages import Message
 from cipherpress.service.paths import LENGTH, OFFSET
 from cipherpress.service.queueing import LateError, QueueFullError, Work
 from cipherpress.service.service import Service
 from cipherpress.service.settings import ServiceLimits, ServiceSettings
-from cipherpress.service.tenants import read_tenants
+from cipherpress.service.tenants import ANYBODY, read_tenants
 from cipherpress.service.workers import WorkerDiedError
 from compress.errors import ConfigError
 from tests.service.conftest import Party
@@ -160,6 +166,37 @@ def test_what_goes_wrong_behind_the_queue_has_a_status(
     assert refusal(found) == wanted and "secret" not in found.text
     held = site.ask("HEAD", f"/v2/keys/{party.sha256}").status_code
     assert held == (404 if wanted[0] == 409 else 200)
+
+
+def test_a_full_disk_is_said_and_what_is_stored_still_serves(
+    site: Site, party: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.upload(party)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    other = bytearray(party.key)
+    other[-1] ^= 1
+    with monkeypatch.context() as patched:
+        patched.setattr(site.service.store, "append", full)
+        patched.setattr(site.service, "limits", replace(site.service.limits, tenant_keys=2))
+        patched.setattr(site.service.store, "_limits", site.service.limits)
+        answer = site.upload(party, content=bytes(other))
+        assert refusal(answer) == (507, "StorageError") and "No space left on device" in answer.text
+        assert site.ask("POST", INFER, content=party.request).content == b"reply"
+        patched.setattr(inference, "_write", full)
+        batch = cp.Client(cp.load_client(party.folder.parent / "batch")).encrypt_batch(np.zeros((1, 2, 3)))
+        assert refusal(site.ask("POST", "/v2/models/batch/infer", content=batch)) == (507, "StorageError")
+    assert not list(site.service.spool.iterdir())
+
+
+def test_one_connection_uploads_a_key_at_a_time(site: Site, party: Party) -> None:
+    site.service.uploading.add((ANYBODY, party.sha256))
+    answer = site.upload(party)
+    assert refusal(answer) == (409, "UploadingError") and answer.headers["retry-after"] == "1"
+    site.service.uploading.clear()
+    assert site.upload(party).status_code == 201
 
 
 def test_a_secret_key_is_refused_before_a_byte_is_stored(site: Site, party: Party) -> None:
