@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from math import inf
+from typing import Any
 
 from torch import nn
 
@@ -23,8 +24,9 @@ from compress.press.setting import Setting
 from compress.press.target import Costs, Found, Target
 from compress.recorded import log_recorded, unlogged
 from compress.training.held_out import hold_out
+from secure.bundle.batch_specs import BatchBundle
 from secure.bundle.specs import Bundle
-from secure.limits import Limits
+from secure.limits import MODES, Limits
 from secure.seal.sizes import ciphertext_bytes, client_keys_bytes
 
 logger = logging.getLogger(__name__)
@@ -62,6 +64,7 @@ def press_for(
     setting: Setting | None = None,
     limits: Limits | None = None,
     *,
+    mode: str = MODES[0],
     search: Search | None = None,
     augment: bool = True,
     seed: int = 0,
@@ -75,12 +78,15 @@ def press_for(
     classes as of `compile`; the target has the bytes. With a target time and limits that name no objective, the plan of
     the shortest round trip is taken if its server time is within the target.
 
+    mode: as of `compile`. In "throughput" a plan is for batches and its bundle a BatchBundle: times and uploads are one
+    image's share of a full block, and no plan has keys.
+
     The result's `met` and `verdict` say whether the target is met. `bundle` is what was found or comes closest, with
     its accuracy on all test images in the report. Warnings of other candidates are not logged.
     Raises: ModelError for a model of another type; ConfigError; what convert and compile raise when not even the
     uncompressed network goes through.
     """
-    check_given(model, setting, limits, seed)
+    check_given(model, setting, limits, seed, mode)
     if not isinstance(target, Target):
         raise ConfigError("target", type(target).__name__, "a Target, such as Target(min_accuracy=0.98)")
     if not isinstance(search, Search | None):
@@ -89,8 +95,11 @@ def press_for(
     model, rows = settled_rows(model, data)
     held = hold_out(rows, seed=seed)
 
-    def compiled(network: Network, largest_error: float | None) -> tuple[tuple[Network, Bundle], Costs, float]:
+    def compiled(network: Network, largest_error: float | None) -> tuple[tuple[Network, Any], Costs, float]:
         free = replace(limits, max_error=largest_error)
+        if mode != MODES[0]:
+            batches = compile_bundle(network, held, free, mode="throughput", seed=seed)
+            return (network, batches), _image_costs(batches), batches.client.predicted_logit_error
         keys_bytes, upload_bytes = (inf if most is None else most for most in (target.keys_bytes, target.upload_bytes))
         bounded = replace(free, keys_bytes=keys_bytes, upload_bytes=upload_bytes)
         try:
@@ -124,6 +133,12 @@ def _within(network: Network, rows: Dataset, limits: Limits, target: Target, see
     if bundle.report["predicted_server_ms"] <= target.server_ms:
         return bundle
     return compile_bundle(network, rows, replace(limits, objective="server"), seed=seed)
+
+
+def _image_costs(bundle: BatchBundle) -> Costs:
+    """What one image's share of a full block is predicted to cost."""
+    report = bundle.report
+    return Costs(server_ms=1e-3 * report["predicted_us_per_image"], keys_bytes=0.0, upload_bytes=report["upload_bytes"])
 
 
 def _costs(bundle: Bundle) -> Costs:

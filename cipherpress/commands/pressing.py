@@ -25,7 +25,6 @@ from cipherpress.commands.options import (
 )
 from compress.blocks.options import COST_NAMES
 from compress.errors import BudgetError
-from secure.limits import MODES
 
 if TYPE_CHECKING:
     from cipherpress.commands.natives import Training
@@ -248,7 +247,7 @@ def press_command(
         return
     with out.progress("search") as progress:
         found = cp.press_for(
-            thing, data, wanted.target, setting, limits, search=wanted.search, **common, progress=progress
+            thing, data, wanted.target, setting, limits, mode=mode, search=wanted.search, **common, progress=progress
         )
     _save_search(out, found, output, wanted.keep_closest)
 
@@ -269,10 +268,6 @@ def _setting(spec: str, mode: str, limits: Limits, chosen: Chosen, wanted: Wante
     preset = press_setting(spec)
     if wanted.target is None:
         return chosen.over(preset)
-    if mode != MODES[0]:
-        raise click.UsageError(
-            "the search with --min-accuracy is for --mode latency; give --sparsity and --bits instead"
-        )
     if min(limits.keys_bytes, limits.upload_bytes) < inf or set(DECIDED_BY_SEARCH) & set(chosen.given):
         raise click.UsageError(
             "with --min-accuracy the search decides what is pruned: leave out --sparsity, --finetune-epochs, --block, "

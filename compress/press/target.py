@@ -13,7 +13,7 @@ from compress.press.setting import Setting
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """What a plan is predicted to cost."""
+    """What a plan is predicted to cost for one input: in batches, one image's share of a full block, without keys."""
 
     server_ms: float
     keys_bytes: float
@@ -200,7 +200,8 @@ def _reached(trial: Trial) -> str:
 
 def _costs(costs: Costs) -> str:
     keys, uploads = f"{costs.keys_bytes / 1e6:.1f} MB", f"{costs.upload_bytes / 1e3:.0f} kB"
-    return f"{costs.server_ms:.1f} ms, keys of {keys}, uploads of {uploads}"
+    time = f"{costs.server_ms:.1f}" if costs.server_ms >= 1 else f"{costs.server_ms:.3g}"
+    return f"{time} ms, keys of {keys}, uploads of {uploads}"
 
 
 def _wanted(target: Target) -> str:

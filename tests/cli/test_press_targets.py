@@ -58,6 +58,17 @@ def test_an_uncompressed_network_that_meets_the_target_is_not_compressed(dense: 
     assert dense["about"]["test_images"] == 80 and dense["about"]["accuracy_after"] > 0.6
 
 
+def test_batches_count_the_share_of_one_image(deep: Deep, tmp_path: Path) -> None:
+    options = ("--mode", "throughput", "--min-accuracy", 0.5, "--search-trials", 2)
+    found = call_json(*deep.press(tmp_path / "out", *options, "--target-ms", 1e6))
+    [trial] = found["targets"]["trials"]
+    assert found["mode"] == "throughput" and found["targets"]["met"]
+    assert trial["server_ms"] == pytest.approx(1e-3 * found["predicted_us_per_image"])
+    assert (trial["keys_bytes"], trial["upload_bytes"]) == (0, pytest.approx(found["upload_bytes"]))
+    done = call(*deep.press(tmp_path / "fast", *options, "--target-ms", trial["server_ms"] / 100))
+    assert done.exit_code == 1 and "server time failed" in done.stderr
+
+
 def test_the_network_found_keeps_the_limit_on_errors(deep: Deep, tmp_path: Path) -> None:
     found = [
         call_json(*deep.press(tmp_path / str(limit), "--min-accuracy", 0.5, "--target-ms", 1e6, "--max-error", limit))

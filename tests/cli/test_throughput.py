@@ -114,11 +114,6 @@ def test_what_the_mode_does_not_have_is_refused(road: Road, bundle: Path, tmp_pa
         (("compile", *friendly, "--objective", "round-trip"), 1, "objective: got 'round-trip'"),
         (("compile", *friendly, "--backends", "both"), 1, "backends: got 'both'"),
         (("compile", bundle, "--data", road.data, "-o", tmp_path / "out"), 1, "it is compiled already"),
-        (
-            ("press", road.path("plain"), "--model", road.factory, "--data", road.data, "--mode", "throughput",
-             "--min-accuracy", 0.5, "-o", tmp_path / "out"),
-            2, "the search with --min-accuracy is for --mode latency",
-        ),
     ):  # fmt: skip
         refused = call(*command)
         assert refused.exit_code == code and said in refused.stderr
