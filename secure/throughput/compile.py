@@ -48,6 +48,8 @@ Rows = NDArray[np.floating[Any]]
 #: The limits of a call that names none.
 DEFAULT_LIMITS = Limits()
 
+#: Bits of codes with which units are compared, for weights that have none: wider codes need larger units.
+UNIT_ROUNDING_BITS = 6
 #: Rows that passes are checked on.
 PROBES = 8
 
@@ -106,7 +108,7 @@ def _chosen(
     inputs, outputs = evidence.examined
     deviation = largest_deviation(np.zeros((outputs.shape[1], len(inputs))), evidence, allowed)
     if deviation is not None:
-        turned = phased(program, evidence, ROUNDING_BITS[-1], deviation)
+        turned = phased(program, evidence, UNIT_ROUNDING_BITS, deviation)
         kinds += [turned] if turned else []
     found = search(kinds, allowed, times)
     if not found:
