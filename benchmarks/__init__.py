@@ -21,6 +21,7 @@ requests.py            what a request costs beside the plan, through SEAL and wi
 threads.py             one request on one thread and on two
 throughput.py          what each method buys in batches
 throughput_networks.py the networks of that table, trained and kept
+hybrid.py              key switches with one special prime and with several, and their keys
 throughput_table.py    its tables
 native.py              networks made for one ciphertext, in both modes
 service.py             what HTTP adds to a request, and a server under load
@@ -62,4 +63,5 @@ BENCHMARKS = {
     "compiling": "benchmarks.compiling",
     "selftest": "benchmarks.selftest",
     "fhe-suite": "benchmarks.fhe_suite.suite",
+    "hybrid": "benchmarks.hybrid",
 }

@@ -24,12 +24,18 @@ Array = NDArray[np.float64]
 
 
 class Operations(Protocol):
-    """What CKKS offers, on values of any kind: ciphertexts, or slots in clear."""
+    """What CKKS offers, on values of any kind: ciphertexts, or slots in clear.
+
+    gain: `multiply` gives the product times this number.
+    """
+
+    gain: float
 
     def rotate(self, value: Any, steps: int) -> Any: ...
     def add(self, first: Any, second: Any) -> Any: ...
     def subtract(self, first: Any, second: Any) -> Any: ...
     def multiply(self, first: Any, second: Any) -> Any: ...
+    def square(self, value: Any) -> Any: ...
     def add_plain(self, value: Any, slots: Array | float) -> Any: ...
     def multiply_plain(self, value: Any, slots: Array | float) -> Any: ...
 
@@ -52,6 +58,7 @@ class ClearOperations:
     products: int = 0
     plain_products: int = 0
     steps: set[int] = field(default_factory=set)
+    gain: float = 1.0
 
     def __post_init__(self) -> None:
         self._rng = np.random.default_rng(self.seed)
@@ -69,7 +76,11 @@ class ClearOperations:
 
     def multiply(self, first: Leveled, second: Leveled) -> Leveled:
         self.products += 1
-        return self._noisy(first.slots * second.slots, max(first.spent, second.spent) + 1)
+        return self._noisy(self.gain * first.slots * second.slots, max(first.spent, second.spent) + 1)
+
+    def square(self, value: Leveled) -> Leveled:
+        self.products += 1
+        return self._noisy(value.slots**2, value.spent + 1)
 
     def add_plain(self, value: Leveled, slots: Array | float) -> Leveled:
         return Leveled(value.slots + slots, value.spent)
@@ -113,7 +124,10 @@ class Keeping:
         return float((1 + self.sign.deviation / 2) ** most - 1)
 
     def evaluate(self, packed: Any, run: Operations) -> Any:
-        """From a grid of scores (`PairGrid.pack`) to its keep bits, in the same slots of every segment."""
+        """From a grid of scores (`PairGrid.pack`) to its keep bits over the gain, in the same slots of every segment.
+
+        Bits are divided by the gain before they are multiplied, so that their products stay divided by it once.
+        """
         across, down = self.grid.moves
         others = _sum_of_rotated(_sum_of_rotated(packed, across, run), down, run)
         own = packed
@@ -122,8 +136,10 @@ class Keeping:
         first = self.sign.factors[0].bound * (1 + self.bias)
         pairs = run.multiply_plain(run.subtract(own, others), self.grid.mask / first)
         pairs = run.add_plain(pairs, self.grid.precedence * (self.bias / first))
-        bits = evaluate_sign(self.sign, pairs, run, factor=0.5)
-        kept = run.add_plain(bits, 1 - self.grid.mask / 2)  # slots that compare nobody have sign 0 and read 1
+        bits = evaluate_sign(self.sign, pairs, run, factor=0.5 / run.gain)
+        kept = run.add_plain(
+            bits, (1 - self.grid.mask / 2) / run.gain
+        )  # slots that compare nobody have sign 0 and read 1
         for step in self.grid.doublings:
             kept = run.multiply(kept, run.rotate(kept, step))
         return kept
@@ -151,8 +167,8 @@ def evaluate_odd(polynomial: OddPolynomial, value: Any, run: Operations, *, fact
         raise ConfigError("degree", polynomial.degree, "one less than a power of two, which uses all of its levels")
     powers = [value]  # T_1, T_2, T_4 ...
     for _ in range(polynomial.levels - 1):
-        last = powers[-1]
-        powers.append(run.add_plain(run.add(*(run.multiply(last, last),) * 2), -1.0))
+        squared = run.square(powers[-1])
+        powers.append(run.add_plain(run.add(squared, squared), -1.0))
     return _divided([factor * one for one in polynomial.coefficients], powers, run)
 
 
@@ -161,7 +177,7 @@ def _divided(coefficients: Sequence[float], powers: Sequence[Any], run: Operatio
     if len(coefficients) == 1:
         return run.multiply_plain(powers[0], coefficients[0])
     half = len(coefficients) // 2
-    quotient = [2 * one for one in coefficients[half:]]
+    quotient = [2 / run.gain * one for one in coefficients[half:]]
     rest = [own - other for own, other in zip(coefficients[:half], reversed(coefficients[half:]), strict=True)]
     high = run.multiply(_divided(quotient, powers, run), powers[len(coefficients).bit_length() - 1])
     return run.add(high, _divided(rest, powers, run))

@@ -22,6 +22,7 @@ from benchmarks.costmodel_methods import methods_table
 from benchmarks.fhe_suite.suite import suite_table
 from benchmarks.fixed_plans import plans_table
 from benchmarks.joint import joint_table
+from benchmarks.hybrid import hybrid_table
 from benchmarks.native import native_table
 from benchmarks.noise import noise_table
 from benchmarks.objective import table as objective_table
@@ -47,6 +48,7 @@ TABLES = {
     "joint": joint_table,
     "native": native_table,
     "noise": noise_table,
+    "hybrid": hybrid_table,
     "objective": objective_table,
     "peers": peers_table,
     "plans": plans_table,

@@ -1,0 +1,134 @@
+"""The operations of keep bits written down as a Plan, which any evaluator of plans runs. Derived.
+
+Every value at a level has the scale of that level: a product at level l has the scale S_l^2, and dividing by the prime
+of the level gives S_(l-1). A product of two values is two squares, (x + y)^2 + (u x - u y)^2 = 4 x y, relinearized
+once. u is X^(N/2), whose slots are i and -i in turn, because slots follow the powers of 3; multiplying by it moves
+coefficients and costs no scale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secure.params import Params
+from secure.plan import Constant, Kind, Op, Plan, stored
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value of the plan: its id and its level."""
+
+    number: int
+    level: int
+
+
+@dataclass
+class PlanOperations:
+    """Operations that are appended to a plan of one input. top: log2 of the scale of the input."""
+
+    params: Params
+    top: float
+    layer: str = "keep bits"
+    gain: float = 4.0
+    ops: list[Op] = field(default_factory=list)
+    constants: list[Constant] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.scales = {self.params.levels: 2.0**self.top}
+        for level in range(self.params.levels, 1, -1):
+            self.scales[level - 1] = self.scales[level] ** 2 / self.params.data_primes[level - 1]
+
+    @property
+    def input(self) -> Value:
+        return Value(0, self.params.levels)
+
+    def rotate(self, value: Value, steps: int) -> Value:
+        return self._same(Kind.ROTATE, value, steps=steps % self.params.slots)
+
+    def add(self, first: Value, second: Value) -> Value:
+        level = min(first.level, second.level)
+        return self._same(Kind.ADD, self.lowered(first, level), self.lowered(second, level))
+
+    def subtract(self, first: Value, second: Value) -> Value:
+        return self.add(first, self._turned(second, -1))
+
+    def square(self, value: Value) -> Value:
+        return self._finished([value])
+
+    def multiply(self, first: Value, second: Value) -> Value:
+        level = min(first.level, second.level)
+        first, second = self.lowered(first, level), self.lowered(second, level)
+        root = 1j * (-1.0) ** np.arange(self.params.slots)
+        difference = self.add(self._turned(first, root), self._turned(second, -root))
+        return self._finished([self.add(first, second), difference])
+
+    def add_plain(self, value: Value, slots: Array | float) -> Value:
+        return self._same(Kind.ADD_PLAIN, value, constant=self._constant(slots, value.level, self.scales[value.level]))
+
+    def multiply_plain(self, value: Value, slots: Array | float) -> Value:
+        return self._rescaled(value, slots, self.scales[value.level])
+
+    def lowered(self, value: Value, level: int) -> Value:
+        """The same number at a lower level, with the scale of that level: a product with 1 at the right scale."""
+        if value.level == level:
+            return value
+        scale = self.scales[value.level]
+        while value.level > level + 1:
+            value = self._append(Kind.DROP, (value,), value.level - 1, scale)
+        wanted = self.scales[level] * self.params.data_primes[level] / scale
+        return self._rescaled(value, 1.0, wanted, scale)
+
+    def plan(self, output: Value) -> Plan:
+        """The plan that returns one value."""
+        return Plan(
+            params=self.params,
+            inputs=1,
+            input_level=self.params.levels,
+            input_scale=self.scales[self.params.levels],
+            ops=tuple(self.ops),
+            constants=tuple(self.constants),
+            outputs=(output.number,),
+        )
+
+    def _turned(self, value: Value, unit: NDArray[np.complex128] | float) -> Value:
+        """A value times a polynomial with one coefficient, 1 or -1: the scale stays."""
+        scale = self.scales[value.level]
+        return self._append(
+            Kind.MULTIPLY_PLAIN, (value,), value.level, scale, constant=self._constant(unit, value.level, 1.0)
+        )
+
+    def _finished(self, values: list[Value]) -> Value:
+        """The sum of the squares of values of one level, relinearized and rescaled."""
+        level, scale = values[0].level, self.scales[values[0].level] ** 2
+        squares = [self._append(Kind.SQUARE, (value,), level, scale, parts=3) for value in values]
+        total = squares[0]
+        for other in squares[1:]:
+            total = self._append(Kind.ADD, (total, other), level, scale, parts=3)
+        switched = self._append(Kind.RELINEARIZE, (total,), level, scale)
+        return self._append(Kind.RESCALE, (switched,), level - 1, self.scales[level - 1])
+
+    def _rescaled(self, value: Value, slots: Array | float, scale: float, own: float | None = None) -> Value:
+        """A value times a constant of this scale, rescaled to the next level and its scale."""
+        product = (own or self.scales[value.level]) * scale
+        number = self._constant(slots, value.level, scale)
+        multiplied = self._append(Kind.MULTIPLY_PLAIN, (value,), value.level, product, constant=number)
+        return self._append(Kind.RESCALE, (multiplied,), value.level - 1, self.scales[value.level - 1])
+
+    def _same(self, kind: Kind, *values: Value, **options: Any) -> Value:
+        return self._append(kind, values, values[0].level, self.scales[values[0].level], **options)
+
+    def _append(self, kind: Kind, values: tuple[Value, ...], level: int, scale: float, **options: Any) -> Value:
+        numbers = tuple(value.number for value in values)
+        self.ops.append(Op(kind=kind, args=numbers, layer=self.layer, level=level, scale=scale, **options))
+        return Value(len(self.ops), level)
+
+    def _constant(self, slots: NDArray[Any] | float, level: int, scale: float) -> int:
+        filled = np.full(self.params.slots, slots) if np.ndim(slots) == 0 else np.asarray(slots)
+        self.constants.append(Constant(stored(filled), level, scale))
+        return len(self.constants) - 1

@@ -1,0 +1,101 @@
+"""Keep bits on ciphertexts: the plan, its operations, and both parties."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import cipherpress as cp
+from compress.errors import ConfigError, InputRangeError, InsecureParametersError
+from secure.bundle.specs import Bundle
+from secure.comparison.bundling import keeping_bundle
+from secure.comparison.grid import PairGrid
+from secure.comparison.keeping import ClearOperations, Keeping, Leveled
+from secure.comparison.planning import PlanOperations, Value
+from secure.comparison.sign import composite_sign
+from secure.evaluators.clear import run_clear
+from secure.params import make_params
+from secure.plan import Kind
+from secure.verify.roundtrip import clear_outputs
+
+
+def small() -> Keeping:
+    return Keeping(PairGrid(6, 6, 2, ((0, 0), (1, 1)), 8192), composite_sign(0.25, (7,), most=1.0))
+
+
+def bits(keeping: Keeping, scores: np.ndarray) -> np.ndarray:
+    return keeping.evaluate(Leveled(keeping.grid.pack(scores)), ClearOperations()).slots[keeping.grid.cell_slots]
+
+
+def encrypted(bundle: Bundle, scores: np.ndarray) -> np.ndarray:
+    client, server = cp.Client(bundle.client), cp.Server(bundle.server)
+    server.register(client.evaluation_key)
+    return client.decrypt(server.run(client.encrypt(scores)))
+
+
+@pytest.mark.parametrize(
+    ("operation", "expected"),
+    [
+        (lambda run, x, y: run.multiply(x, y), lambda x, y: 4 * x * y),
+        (lambda run, x, y: run.square(x), lambda x, y: x * x),
+        (lambda run, x, y: run.subtract(x, y), lambda x, y: x - y),
+        (lambda run, x, y: run.multiply(run.square(x), y), lambda x, y: 4 * x * x * y),
+        (lambda run, x, y: run.lowered(x, 1), lambda x, y: x),
+        (lambda run, x, y: run.add_plain(run.multiply_plain(x, 0.5), 2.0), lambda x, y: x / 2 + 2),
+    ],
+)
+def test_operations_written_down_compute_what_they_say(operation: Callable, expected: Callable) -> None:
+    run = PlanOperations(make_params(8192, [50, 40, 40], 50), 40)
+    output = operation(run, run.input, run.rotate(run.input, 5))
+    plan = run.plan(output)
+    x = np.random.default_rng(0).uniform(-1, 1, run.params.slots)
+    found = np.real(run_clear(plan, [x[None]])[0][0])
+    assert found == pytest.approx(expected(x, np.roll(x, -5)), abs=1e-6)
+    for number, op in plan.numbered():
+        if op.kind is Kind.RESCALE:
+            own = plan.scale_of(op.args[0]) / plan.params.data_primes[op.level]
+            assert plan.scale_of(number) == pytest.approx(own, rel=1e-12)
+        if op.kind is Kind.ADD:
+            assert plan.scale_of(op.args[0]) == pytest.approx(plan.scale_of(op.args[1]), rel=1e-12)
+    assert plan.scale_of(output.number) == pytest.approx(run.scales[output.level], rel=1e-12)
+
+
+def test_lowering_drops_primes_and_keeps_the_scale_of_the_level() -> None:
+    run = PlanOperations(make_params(8192, [50, 30, 30, 30], 50), 30)
+    assert run.lowered(run.input, 1).level == 1
+    assert [op.kind for op in run.ops] == [Kind.DROP, Kind.DROP, Kind.MULTIPLY_PLAIN, Kind.RESCALE]
+    assert run.lowered(Value(0, 4), 4) == run.input
+
+
+def test_keep_bits_of_a_small_grid_come_back_encrypted() -> None:
+    keeping = small()
+    bundle = keeping_bundle(keeping, 27)
+    scores = np.random.default_rng(1).random((6, 6))
+    clear = bits(keeping, scores)
+    assert clear_outputs(bundle, scores.reshape(1, 6, 6))[0] * 4 == pytest.approx(clear.ravel(), abs=1e-5)
+    found = encrypted(bundle, scores)
+    assert np.abs(found - clear).max() < bundle.client.predicted_logit_error < 0.05
+    with pytest.raises(InputRangeError, match="1.5"):
+        cp.Client(bundle.client).encrypt(np.full((6, 6), 1.5))
+
+
+def test_levels_that_a_ring_does_not_hold_are_refused() -> None:
+    deep = Keeping(PairGrid(4, 4, 2, ((0, 0),), 4096), composite_sign(0.1, (15, 15), most=1.0))
+    with pytest.raises(InsecureParametersError, match="128-bit security allows 214"):
+        keeping_bundle(deep)
+    narrow = Keeping(PairGrid(4, 4, 2, ((0, 0),), 4096), composite_sign(0.1, (7,), most=0.9))
+    with pytest.raises(ConfigError, match="^most: got 0.9"):
+        keeping_bundle(narrow)
+
+
+@pytest.mark.slow
+def test_a_grid_of_sixteen_by_sixteen_is_decided_rightly_under_encryption() -> None:
+    keeping = Keeping(
+        PairGrid(16, 16, 3, ((0, 0), (0, 2), (2, 0), (2, 2)), 16384), composite_sign(2**-5, (15, 15), most=1.0)
+    )
+    bundle = keeping_bundle(keeping)
+    rng = np.random.default_rng(2)
+    scores = np.where(rng.random((16, 16)) < 0.6, 0.0, rng.integers(1, 16, (16, 16)) / 15)
+    found = encrypted(bundle, scores)
+    assert np.abs(found - np.round(bits(keeping, scores))).max() < keeping.deviation
+    assert np.abs(found - bits(keeping, scores)).max() < bundle.client.predicted_logit_error < 1e-4
