@@ -110,7 +110,7 @@ def test_without_held_out_rows_the_report_says_where_the_margins_come_from():
 
 def test_margins_of_held_out_rows_count_not_those_of_calibration():
     rng = np.random.default_rng(0)
-    made = network((10, 12, 8, 3), rows("plain", 600, 10, 0), 0)
+    made = network((10, 8, 3), rows("plain", 600, 10, 0), 0)
     seen = rows("plain", 4000, 10, 1)
     ordered = np.sort(made.run(seen), axis=1)
     sure = seen[np.argsort(ordered[:, -1] - ordered[:, -2])[2000:]]
