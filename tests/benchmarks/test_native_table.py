@@ -23,7 +23,9 @@ def measured() -> "dict[str, object]":
     images = rng.uniform(0, 1, (300, *SHAPE)).astype(np.float32)
     network = exported(front, layers, 4)
     labels = network.run(images).argmax(axis=1)
-    return _one_by_one(network, Dataset("made", images[:200], labels[:200], images[200:], labels[200:]), "client", 20)
+    return _one_by_one(
+        network, Dataset("made", images[:200], labels[:200], images[200:], labels[200:]), cp.Limits(fold="client"), 20
+    )
 
 
 def test_a_row_holds_what_was_measured(measured) -> None:
