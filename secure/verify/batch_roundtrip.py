@@ -90,7 +90,7 @@ def clear_batch_outputs(bundle: BatchBundle, rows: BatchRows | Images) -> Array:
     plan, found = bundle.server.plan, []
     for start in range(0, len(rows), BATCH):
         part = bundle.client.interface.features(rows[start : start + BATCH])
-        flat = np.asarray(part, dtype=np.float64).reshape(-1, plan.inputs)
+        flat = np.asarray(part, dtype=np.float64).reshape(len(part), -1)
         found.append(run_clear(plan, flat))
     return np.concatenate(found)
 

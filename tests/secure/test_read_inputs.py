@@ -24,6 +24,7 @@ from secure.residues.narrow import with_read_inputs
 from secure.streams.client import BatchClient
 from secure.streams.server import BatchServer
 from secure.throughput.compile import compile_throughput
+from secure.verify.batch_roundtrip import clear_batch_outputs
 from tests.secure.coded_networks import quadratic_network
 
 UNREAD = (0, 3, 4, 11)
@@ -93,3 +94,8 @@ def test_numbers_that_are_no_inputs_are_refused(bundle: BatchBundle, wrong: tupl
         read_read_inputs(Fields("client.json", {"read_inputs": list(wrong)}), 12)
     with pytest.raises(PlanError, match="field 'read_inputs'"):
         dry_run(replace(bundle.server.plan, read_inputs=wrong))
+
+
+def test_a_round_trip_runs_the_same_plan_in_clear(bundle: BatchBundle) -> None:
+    images = rows(50, 4)
+    np.testing.assert_array_equal(clear_batch_outputs(bundle, images), run_clear(bundle.server.plan, images))
