@@ -167,6 +167,15 @@ def test_slow_clients_are_dropped_and_others_served(bundles: Path, party: Party,
         second = process("-m", "cli", "serve", bundles / "small", "--port", "0", "--data-dir", tmp_path, cwd=ROOT)
         assert (second.returncode, second.stderr.count("\n")) == (1, 2)
         assert "allowed: a folder that no other server uses; stop that server" in second.stderr
+        (worker,) = server.workers
+        os.kill(worker, signal.SIGSTOP)
+        with ThreadPoolExecutor(1) as pool:  # what was accepted before SIGTERM is answered
+            accepted = pool.submit(infer, http, party)
+            time.sleep(0.3)
+            server.process.terminate()
+            time.sleep(0.3)
+            os.kill(worker, signal.SIGCONT)
+            assert accepted.result(60) == party.reply
         http.close()
         assert server.stop() == 0
     assert "Traceback" not in server.errors.read_text()
