@@ -16,17 +16,23 @@ objective.py           OPQ's objective "encrypted" beside "storage"
 fixed_plans.py         the plan that the search chooses beside ten fixed ones
 compiling.py           time and peak memory of compiling, network by network
 compile_networks.py    the networks of that table, with random weights
+promises.py            error bounds against fresh inputs
+promise_networks.py    the networks and inputs of that table
 selftest.py            random networks of every family against all promises
 requests.py            what a request costs beside the plan, through SEAL and without it
 threads.py             one request on one thread and on two
+hybrid.py              key switches with one special prime and with several, and their keys
 throughput.py          what each method buys in batches
 throughput_networks.py the networks of that table, trained and kept
-hybrid.py              key switches with one special prime and with several, and their keys
 throughput_table.py    its tables
 native.py              networks made for one ciphertext, in both modes
 service.py             what HTTP adds to a request, and a server under load
 browser.py             the page's client beside SEAL in WebAssembly, in a browser
 browser_clients.js     what both do there
+detection.py           which boxes of a detector stay: three selections, and the detector under encryption
+detections.py          what the digit detector finds in scenes, and its precision
+train_detector.py      trains the digit detector; its weights are shipped
+keep_bits.py           the selection of boxes on ciphertexts
 joint.py               joint quantization of every zoo network, and integers against simulation
 fhe_suite/             the entry for the official benchmark of inference on MNIST, and its driver
 train_tutorial.py      trains the tutorial's network; its weights are committed
@@ -57,11 +63,14 @@ BENCHMARKS = {
     "methods": "benchmarks.costmodel_methods",
     "noise": "benchmarks.noise",
     "threads": "benchmarks.threads",
+    "hybrid": "benchmarks.hybrid",
     "requests": "benchmarks.requests",
     "throughput": "benchmarks.throughput",
     "native": "benchmarks.native",
+    "detection": "benchmarks.detection",
+    "keep-bits": "benchmarks.keep_bits",
     "compiling": "benchmarks.compiling",
+    "promises": "benchmarks.promises",
     "selftest": "benchmarks.selftest",
     "fhe-suite": "benchmarks.fhe_suite.suite",
-    "hybrid": "benchmarks.hybrid",
 }

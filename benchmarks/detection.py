@@ -23,10 +23,11 @@ import cipherpress as cp
 from benchmarks.detections import found_in, precision_of
 from benchmarks.machine import this_machine
 from benchmarks.report import table_head, table_row, with_note, write_result
+from cipherpress.detected import LEAST_SCORE, SELECTIONS, default_bundle, detector_bundle
 from cipherpress.detection.grid import Found
 from cipherpress.detection.pools import SHIFTS
-from cipherpress.zoo.detectors import ANCHORS, load_detector
-from cipherpress.zoo.scenes import make_scenes
+from cipherpress.zoo.detectors import ANCHORS, GRID, load_detector
+from cipherpress.zoo.scenes import Scenes, make_scenes
 from compress.dataset import Progress
 
 #: Scenes that parameters are chosen on; their seed is not among those of training.
@@ -35,6 +36,8 @@ TUNING, TUNING_SEED, HELD_OUT_SEED = 400, 1_000_000, 1
 COUNTS, SIDE = (100, 300, 1_000, 3_000, 10_000, 30_000, 100_000), 640.0
 #: Pictures of a batch, each with the boxes of one; seconds for each time.
 BATCH, BATCH_BOXES, SECONDS = 64, 1_000, 0.4
+#: Scenes that are encrypted.
+ENCRYPTED = 20
 WIDE = cp.Anchors(image=(SIDE, SIDE))
 
 Select = Callable[[Found], NDArray[Any]]
@@ -104,6 +107,7 @@ def run(output: Path, *, images: int = 1000, progress: Progress | None = None) -
         "digits_per_scene": len(held_out.boxes) / images,
         "rows": rows,
         "times": times(say),
+        "encrypted": encrypted(held_out, found, say),
     }
     write_result(Path(output) / "detection.json", result, detection_table(result))
     return result
@@ -156,6 +160,47 @@ def _ms(call: Callable[[], Any]) -> float:
     return least * 1e3
 
 
+def encrypted(held_out: Scenes, found: Sequence[Found], say: Progress) -> dict[str, Any]:
+    """The first ENCRYPTED scenes through the compiled detector: errors, boxes against those in clear, times, sizes."""
+    bundle = detector_bundle(default_bundle(), say)
+    client, server = cp.Client(bundle.client), cp.Server(bundle.server)
+    key = client.evaluation_key.to_bytes()
+    server.register(key)
+    rows = []
+    for number, image in enumerate(held_out.images[:ENCRYPTED].astype(np.float64)):
+        say(f"encrypted scene {number}", number / ENCRYPTED)
+        request = client.encrypt(image)
+        key_id, ciphertexts = server.load_request(request)
+        started = process_time()
+        answers = server.run_ciphertexts(key_id, ciphertexts)
+        server_ms = (process_time() - started) * 1e3
+        reply = server.pack_reply(key_id, answers)
+        outputs = client.outputs(reply)
+        ours, clear = (_likely(one) for one in (GRID.decode(outputs), found[number]))
+        same = ours.classes.tolist() == clear.classes.tolist()
+        rows.append(
+            {
+                "server_ms": server_ms,
+                "error": float(np.abs(outputs - load_detector().run(image[None])[0]).max()),
+                "same_classes": same,
+                "largest_move": float(np.abs(ours.boxes - clear.boxes).max(initial=0)) if same else None,
+                "boxes": len(ours.boxes),
+                "upload_bytes": len(request),
+                "download_bytes": len(reply),
+            }
+        )
+    names = ("poly_modulus_degree", "security_bits", "predicted_server_ms", "rotations", "predicted_logit_error")
+    return {"scenes": rows, "key_bytes": len(key), **{name: bundle.report[name] for name in names}}
+
+
+def _likely(one: Found) -> Found:
+    """The boxes that PSRR keeps among those of a score that a person would be shown."""
+    shown = one.scores >= LEAST_SCORE
+    likely = Found(one.boxes[shown], one.scores[shown], one.classes[shown], one.sources[shown])
+    kept = SELECTIONS["psrr"](likely)
+    return Found(likely.boxes[kept], likely.scores[kept], likely.classes[kept], likely.sources[kept])
+
+
 def detection_table(result: Mapping[str, Any]) -> str:
     """Both tables as Markdown."""
     lines = table_head(
@@ -175,7 +220,20 @@ def detection_table(result: Mapping[str, Any]) -> str:
     for row in result["times"]:
         milliseconds = (f"{row[name]:.3g} ms" for name in ("greedy_ms", "maxpool_ms", "psrr_ms"))
         lines.append(table_row((f"{row['boxes']:,}", str(row["pictures"]), *milliseconds)))
-    machine = result["machine"]
+    hidden, machine = result["encrypted"], result["machine"]
+    scenes = hidden["scenes"]
+    same = [row for row in scenes if row["same_classes"]]
+    lines += [
+        "",
+        f"Encrypted, the detector (ring {hidden['poly_modulus_degree']:,}, {hidden['rotations']} rotations, keys of "
+        f"{hidden['key_bytes'] / 1e6:.0f} MB, {hidden['security_bits']}-bit security) takes "
+        f"{min(row['server_ms'] for row in scenes):,.0f} ms of processor time per scene (least of {len(scenes)}; "
+        f"{hidden['predicted_server_ms']:,.0f} ms predicted), with {scenes[0]['upload_bytes'] / 1e3:,.0f} kB up and "
+        f"{scenes[0]['download_bytes'] / 1e3:,.0f} kB down. {len(same)} of {len(scenes)} scenes have the same boxes as "
+        f"in clear; box sides differ by at most {max(row['largest_move'] for row in same):.2f} pixels, outputs by "
+        f"{max(row['error'] for row in scenes):.4f} ({hidden['predicted_logit_error']:.4f} predicted at most). The "
+        "client selects boxes after decryption.",
+    ]
     note = (
         f"{result['scenes']:,} held-out scenes with {result['digits_per_scene']:.2f} digits and "
         f"{result['candidates_per_scene']:.1f} candidate boxes each; parameters chosen on {result['tuning_scenes']} "

@@ -23,6 +23,7 @@ from cipherpress.zoo.detectors import (
     GREEDY_OVERLAP,
     GRID,
     MAXPOOL_ANCHORS,
+    MAXPOOL_POOLS,
     NAME,
     PSRR_ANCHORS,
     PSRR_SHIFTS,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 LARGEST_ERROR = 0.05
 #: Scenes that the encrypted detector is calibrated and judged on.
 CALIBRATION, HELD_OUT = 512, 256
-LEAST_SCORE = 0.3
+LEAST_SCORE = 0.5
 
 
 def _psrr(found: Found) -> Any:
@@ -52,7 +53,14 @@ def _greedy(found: Found) -> Any:
 
 
 def _maxpool(found: Found) -> Any:
-    return maxpool_nms(found.boxes, found.scores, found.classes, anchors=MAXPOOL_ANCHORS, sources=found.sources)
+    return maxpool_nms(
+        found.boxes,
+        found.scores,
+        found.classes,
+        anchors=MAXPOOL_ANCHORS,
+        sources=found.sources,
+        pools=MAXPOOL_POOLS,
+    )
 
 
 #: The selections by name, each as it suits the shipped detector.
@@ -161,6 +169,18 @@ def _encrypted(
     outputs = client.outputs(reply)
     say("select", 1.0)
     return outputs, server_ms, client_ms + (perf_counter() - started) * 1e3
+
+
+def default_bundle() -> Path:
+    """Where the compiled detector is kept unless another folder is named: one per shipped network and version."""
+    from hashlib import sha256
+
+    import cipherpress
+    from cipherpress.timing.cache import cache_folder
+    from cipherpress.zoo.detectors import FOLDER
+
+    content = b"".join(file.read_bytes() for file in sorted(FOLDER.iterdir()))
+    return cache_folder() / f"detector-{cipherpress.__version__}-{sha256(content).hexdigest()[:16]}"
 
 
 def detector_bundle(folder: str | Path, progress: Progress | None = None) -> Bundle:

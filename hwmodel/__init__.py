@@ -15,6 +15,7 @@ hybrid.py             kernels of operations under hybrid key switching, which pu
 schemes.py            how published systems run CKKS: rings, levels, stages
 reference.py          bootstraps, as encrypted workloads of published results
 resnet.py             the encrypted ResNet-20 whose times are published
+selection.py          work of choosing boxes behind a detector, and its latency on an array (pure)
 mapping.py            how a layer in clear is laid over an array, and what DRAM moves (pure)
 residency.py          what a CKKS accelerator keeps on the chip, and what its memory bus moves (pure)
 cost.py               what one layer costs, with its parts

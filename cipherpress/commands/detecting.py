@@ -18,12 +18,12 @@ from compress.errors import ConfigError
 SCENE = "scene:"
 
 
-@command("detect", "cipherpress detect scene:7 --encrypted -o boxes.png")
+@command("detect", "cipherpress detect scene:12 --encrypted -o boxes.png")
 @click.argument("image")
 @click.option("--encrypted", is_flag=True, help="Encrypt the picture; the network runs on ciphertexts.")
 @path_option("--bundle", help="Folder of the compiled detector, made where there is none (default: in the cache).")
 @click.option("--nms", default="psrr", show_default=True, type=click.Choice(["psrr", "greedy", "maxpool"]))
-@click.option("--least-score", default=0.3, show_default=True, type=float, help="Boxes below it are left out.")
+@click.option("--least-score", default=0.5, show_default=True, type=float, help="Boxes below it are left out.")
 @path_option("-o", "--output", "path", help="Save the picture with its boxes as .png.")
 @force_option
 def detect_command(
@@ -41,7 +41,7 @@ def detect_command(
     With --encrypted the server sees ciphertexts alone. The client decrypts the scores of all anchors and selects the
     boxes in clear. The first run compiles the detector, which takes minutes.
     """
-    from cipherpress.detected import detect, detector_bundle
+    from cipherpress.detected import default_bundle, detect, detector_bundle
     from cipherpress.detection.drawing import drawn
 
     if bundle is not None and not encrypted:
@@ -53,7 +53,7 @@ def detect_command(
     compiled = None
     if encrypted:
         with out.progress("compile") as progress:
-            compiled = detector_bundle(bundle or _default_bundle(), progress=progress)
+            compiled = detector_bundle(bundle or default_bundle(), progress=progress)
     with out.progress("detect") as progress:
         found = detect(
             picture, bundle=compiled, nms=nms, least_score=least_score, threads=request_threads(), progress=progress
@@ -85,15 +85,3 @@ def _picture(image: str) -> NDArray[np.float64]:
     if not number.isdecimal():
         raise ConfigError("image", image, f"a file, or {SCENE}N with a whole number N of at least 0")
     return make_scenes(1, seed=int(number), held_out=True, digits=(3, 3)).images[0].astype(np.float64)
-
-
-def _default_bundle() -> Path:
-    """Where the compiled detector is kept: one folder per shipped network and version."""
-    from hashlib import sha256
-
-    import cipherpress as cp
-    from cipherpress.timing.cache import cache_folder
-    from cipherpress.zoo.detectors import FOLDER
-
-    content = b"".join(file.read_bytes() for file in sorted(FOLDER.iterdir()))
-    return cache_folder() / f"detector-{cp.__version__}-{sha256(content).hexdigest()[:16]}"

@@ -19,10 +19,11 @@ COMMAND = "python -m benchmarks.train_detector --device cuda"
 ANCHORS = Anchors(image=(SIDE, SIDE), areas=(12.0**2, 18.0**2, 27.0**2), ratios=(1.0, 2.0), stride=8.0)
 GRID = Grid(ANCHORS, lines=8, columns=8, classes=10)
 #: What each selection takes on this detector, chosen on scenes that no table is made from (benchmarks/detection.py).
-PSRR_ANCHORS = replace(ANCHORS, stride=2.0, kernel=0.5)
+PSRR_ANCHORS = replace(ANCHORS, stride=1.0, kernel=0.4)
 PSRR_SHIFTS = "three"
-GREEDY_OVERLAP = 0.4
-MAXPOOL_ANCHORS = replace(ANCHORS, kernel=1.5)
+GREEDY_OVERLAP = 0.5
+MAXPOOL_ANCHORS = replace(ANCHORS, kernel=2.0)
+MAXPOOL_POOLS = ("single", "cross-ratio", "cross-scale")
 
 
 def load_detector() -> Network:

@@ -40,7 +40,7 @@ def keeping_bundle(keeping: Keeping, bits: float = SCALE_BITS) -> Bundle:
     slots = np.full((1, 1, grid.slots), -1, dtype=np.int32)
     slots[0, 0, cells] = np.arange(len(cells))
     bundle_id = plan_digest(plan)
-    noise = DEVIATIONS * _noise(plan, keeping) * run.gain
+    noise = DEVIATIONS * _noise(plan, keeping)
     client = ClientSpec(
         bundle_id=bundle_id,
         params=plan.params,
@@ -54,7 +54,7 @@ def keeping_bundle(keeping: Keeping, bits: float = SCALE_BITS) -> Bundle:
         output_shape=(grid.lines, grid.columns),
         output_slots=np.stack([np.zeros_like(cells), cells], axis=1),
         output_levels=(output.level,),
-        output_scales=(run.scales[output.level] / run.gain,),
+        output_scales=(plan.scale_of(output.number),),
         predicted_logit_error=noise,
     )
     report = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import log2
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,7 +27,7 @@ Array = NDArray[np.float64]
 class Operations(Protocol):
     """What CKKS offers, on values of any kind: ciphertexts, or slots in clear.
 
-    gain: `multiply` gives the product times this number.
+    gain: `multiply` gives the product times this number, a power of two.
     """
 
     gain: float
@@ -124,7 +125,7 @@ class Keeping:
         return float((1 + self.sign.deviation / 2) ** most - 1)
 
     def evaluate(self, packed: Any, run: Operations) -> Any:
-        """From a grid of scores (`PairGrid.pack`) to its keep bits over the gain, in the same slots of every segment.
+        """From a grid of scores (`PairGrid.pack`) to its keep bits, in the same slots of every segment.
 
         Bits are divided by the gain before they are multiplied, so that their products stay divided by it once.
         """
@@ -142,6 +143,8 @@ class Keeping:
         )  # slots that compare nobody have sign 0 and read 1
         for step in self.grid.doublings:
             kept = run.multiply(kept, run.rotate(kept, step))
+        for _ in range(round(log2(run.gain))):
+            kept = run.add(kept, kept)
         return kept
 
 

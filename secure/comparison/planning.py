@@ -96,7 +96,7 @@ class PlanOperations:
             outputs=(output.number,),
         )
 
-    def _turned(self, value: Value, unit: NDArray[np.complex128] | float) -> Value:
+    def _turned(self, value: Value, unit: NDArray[Any] | float) -> Value:
         """A value times a polynomial with one coefficient, 1 or -1: the scale stays."""
         scale = self.scales[value.level]
         return self._append(

@@ -23,10 +23,10 @@ ORDERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("press", "rate", "native"),
     ),
     "secure": (
-        ("", "stages", "comparison"),
+        ("", "stages"),
         ("layout", "evaluators", "seal", "coded"),
         ("engine", "bundle"),
-        ("draws",),
+        ("draws", "comparison"),
         ("seeded", "residues"),
         ("switching",),
         ("kernels", "parties", "drafting"),

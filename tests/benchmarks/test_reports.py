@@ -19,10 +19,12 @@ from benchmarks.browser import browser_table
 from benchmarks.compiling import compiling_table
 from benchmarks.costmodel import costmodel_table
 from benchmarks.costmodel_methods import methods_table
+from benchmarks.detection import detection_table
 from benchmarks.fhe_suite.suite import suite_table
 from benchmarks.fixed_plans import plans_table
-from benchmarks.joint import joint_table
 from benchmarks.hybrid import hybrid_table
+from benchmarks.joint import joint_table
+from benchmarks.keep_bits import keep_bits_table
 from benchmarks.native import native_table
 from benchmarks.noise import noise_table
 from benchmarks.objective import table as objective_table
@@ -44,11 +46,13 @@ TABLES = {
     "compiling": compiling_table,
     "costmodel": costmodel_table,
     "costmodel-methods": methods_table,
+    "detection": detection_table,
     "fhe-suite": suite_table,
+    "hybrid": hybrid_table,
     "joint": joint_table,
+    "keep-bits": keep_bits_table,
     "native": native_table,
     "noise": noise_table,
-    "hybrid": hybrid_table,
     "objective": objective_table,
     "peers": peers_table,
     "plans": plans_table,

@@ -12,7 +12,7 @@ from cipherpress.detection.recovery import Places
 from compress.errors import ConfigError, InputRangeError, InputShapeError, SlotOverflowError
 from secure.comparison.grid import PairGrid
 from secure.comparison.keeping import ClearOperations, Keeping, Leveled, evaluate_odd, evaluate_sign
-from secure.comparison.minimax import OddPolynomial, nearest_to_one
+from secure.comparison.minimax import OddPolynomial, certified_bounds, nearest_to_one
 from secure.comparison.sign import Sign, cheapest_sign, composite_sign
 
 SHIFTS = ((0, 0), (0, 2), (2, 0), (2, 2))
@@ -80,6 +80,16 @@ def test_the_certified_deviation_holds_and_is_close(gap: float, degrees: tuple[i
     below = np.linspace(-gap, gap, 10_001)
     assert np.abs(found(below)).max() <= 1 + found.deviation
     assert found(-x) == pytest.approx(-found(x), abs=1e-12)
+
+
+def test_a_certified_bound_is_never_below_a_value() -> None:
+    found = OddPolynomial((0.0,) * 31 + (1.0,), 1.0)  # T_63, whose extremes lie between the points of any grid
+    x = np.cos(np.pi * np.arange(64) / 63)[1:20]
+    for low, high in zip(x[1:], x, strict=False):
+        least, greatest = certified_bounds(found, low - 1e-4, high + 1e-4)
+        assert least <= -1
+        assert greatest >= 1
+    assert certified_bounds(found, -1.0, 1.0) == pytest.approx((-1, 1), abs=2e-3)
 
 
 def test_noise_within_the_tolerance_leaves_the_composite_stable() -> None:
