@@ -233,6 +233,7 @@ class Draft:
     round_trip: bool = False  # whether the search counts that too
     client_folds: bool = False  # whether the client does the folds of the last stage
     both_backends: bool = False  # whether SEAL must be able to run the plan too, beside the engine
+    digit_room: int = 1  # the modulus leaves room for special primes of digits of so many data primes
     progress: Progress = silent  # called by a long pass with the name of a step and the share of the pass done
     # arrange: atom_maps[0], of the input, is (ciphertexts * planes, slots), the others (ciphertexts, slots)
     atom_maps: tuple[SlotMap, ...] = ()

@@ -8,9 +8,10 @@ result is assessed: the errors of its rounded plaintexts are computed on many ro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import inf
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from secure.bounds.assessment import FEW_ROWS, assess, row_count
 from secure.bounds.propagate import NoiseModel, noise_model
 from secure.bounds.ranking import disagreement, excess, is_hopeless, rank, sigmas_of, typical_sigma
 from secure.drafting.draft import Draft
-from secure.params import ENGINE_PRIME_BITS, GUIDELINE_2024_LOG2_QP, MIN_PRIME_BITS, Params
+from secure.params import ENGINE_PRIME_BITS, GUIDELINE_2024_LOG2_QP, MIN_PRIME_BITS, MOST_DIGIT_PRIMES, Params
 from secure.passes.chains import Precision, apply_chain, wanted_chain
 
 WEIGHT_BITS = range(3, 17)
@@ -42,6 +43,10 @@ CLEARLY_TOO_LARGE = 1.5
 GIVEN_UP = 4.0
 #: Bits kept free below the security guideline, for the rounding from wanted sizes to actual primes.
 ROUNDING_BITS = 0.01
+#: The fewest levels of drafts that leave room for hybrid key switches: with fewer, they save less than they cost.
+HYBRID_LEVELS = 7
+#: Bits that special primes may need beyond that, since noise adds up over digits and primes are of whole sizes.
+ROOM_SPARE_BITS = 2.0
 #: How often the search runs at most. Each run after the first assumes the rounding errors that the plaintexts really
 #: have at the scales found before (`NoiseModel.measured`).
 EXCESS_ROUNDS = 4
@@ -64,8 +69,22 @@ class Candidate:
 def choose_parameters(draft: Draft) -> Draft | None:
     """Fill params, input_scale, scales, output_sigmas and, for a draft that is not given up, the assessment.
 
+    Deep drafts leave room in the modulus for hybrid key switches (`secure.compiling.switching`), as long as they are
+    precise enough with it.
     Returns: None when no chain fits this ring.
     """
+    if draft.levels >= HYBRID_LEVELS and not _under_seal(draft):
+        for primes in range(MOST_DIGIT_PRIMES, 1, -1):
+            roomy = _chosen(replace(draft, digit_room=primes))
+            if roomy is not None and excess(roomy) <= 1:
+                return roomy
+            if roomy is not None:
+                break  # smaller digits leave more room, but none that would be enough where precision lacks bits
+    return _chosen(draft)
+
+
+def _chosen(draft: Draft) -> Draft | None:
+    """`choose_parameters` for the room that the draft states."""
     if (draft.levels + 1) * MIN_PRIME_BITS > _limit(draft):
         return None  # not even the smallest primes fit, one for every level and the special one
     draft.progress("first estimate", 0.0)
@@ -135,6 +154,22 @@ def _limit(draft: Draft) -> float:
     return GUIDELINE_2024_LOG2_QP[draft.choice.degree] - ROUNDING_BITS
 
 
+def room_bits(size: int, data_bits: Sequence[float]) -> float:
+    """Bits that the special primes have beyond one special prime, for digits of up to `size` data primes.
+
+    P is as much larger as the largest digit is larger than the largest prime. The first digit may be smaller than the
+    others, whichever makes the largest one smallest.
+    """
+    if size == 1:
+        return 0.0
+    largest = inf
+    for first in range(1, size + 1):
+        starts = [0, *range(first, len(data_bits), size)]
+        digits = (sum(data_bits[start:end]) for start, end in zip(starts, [*starts[1:], None], strict=True))
+        largest = min(largest, max(digits))
+    return largest - max(data_bits) + ROOM_SPARE_BITS
+
+
 def _uniform(model: NoiseModel) -> Iterator[Candidate]:
     """Candidates with one precision for all atoms and one for all stages, the atoms as precise as fits."""
     stages = len(model.draft.stages)
@@ -164,7 +199,9 @@ def _most_precise(model: NoiseModel, precision: Precision) -> Precision | None:
         bits = float(ACTIVATION_BITS[middle])
         trial = replace(precision, activation_bits=(bits,) * len(precision.activation_bits))
         chain = wanted_chain(model, trial)
-        if chain is not None and chain.log2_qp <= _limit(model.draft):
+        if chain is not None and chain.log2_qp + room_bits(model.draft.digit_room, chain.data_bits) <= _limit(
+            model.draft
+        ):
             found, low = trial, middle + 1
         else:
             high = middle
@@ -175,7 +212,7 @@ def _candidate(model: NoiseModel, precision: Precision) -> Candidate | None:
     """The candidate for a precision. None if its chain does not fit this ring or its errors overflow."""
     limit = _limit(model.draft)
     chain = wanted_chain(model, precision)
-    if chain is None or chain.log2_qp > limit:
+    if chain is None or chain.log2_qp + room_bits(model.draft.digit_room, chain.data_bits) > limit:
         return None
     try:
         draft = apply_chain(model.draft, chain)

@@ -58,10 +58,11 @@ class OwnParty:
         galois = read_keys(self.plan.params, manifest.galois_levels, self.galois_item, "galois")
         return OwnKeys(OneKind(relin), OneKind(galois))
 
-    def run(self, *inputs: np.ndarray) -> list[np.ndarray]:
+    def run(self, *inputs: np.ndarray, threads: int = 1) -> list[np.ndarray]:
         """The outputs' residues for residues (2, level, N)."""
-        evaluator = self.backend.evaluator(self.keys())
-        return [value.rows for value in self.backend.run(evaluator, [Residues(rows) for rows in inputs])]
+        backend = self.backend if threads == 1 else EngineBackend(self.ring, self.plan, 2**30, None, threads)
+        found = backend.run(backend.evaluator(self.keys()), [Residues(rows) for rows in inputs])
+        return [value.rows for value in found]
 
     def random_value(self, seed: int = 0) -> np.ndarray:
         """(2, level, N): uniform residues, which hide a uniform message."""

@@ -1,19 +1,25 @@
 """The compiler's choice of special primes and digits: faster, no noisier, secure, and only where it is allowed."""
 
 from dataclasses import replace
-from math import inf
+from math import inf, log2
 
 import numpy as np
 import pytest
 
+from compress.network import Dense, Input, Network, Polynomial, Weights
+from secure.compiling.compile import compile_network
 from secure.compiling.search import START
 from secure.compiling.switching import least_key_bytes, plan_milliseconds, switching_choices, with_best_switching
 from secure.drafting.draft import Draft, Evidence
 from secure.kernels.counts import KernelTimes
 from secure.noise import centred_key_switch_variance
 from secure.params import check_security, make_params
+from secure.parties.client import Client
+from secure.parties.server import Server
+from secure.passes.choose_parameters import room_bits
 from secure.plan import KeyManifest
 from secure.seal.sizes import client_keys_bytes
+from secure.stages.stages import network_stages, run_stages
 from tests.secure.plans import SMALL, Builder, baby_giant_plan
 
 DEEP = make_params(16384, [38, *[34] * 8], 38)
@@ -112,3 +118,39 @@ def test_a_limit_on_keys_takes_a_slower_choice_where_only_it_keeps_to_the_limit(
     limited = with_best_switching(draft_of(plan), TIMES, 0.8 * had).plan
     assert limited.params.digits == (2,) and client_keys_bytes(limited.params, limited.made_keys) == least
     assert plan_milliseconds(limited, TIMES) > 0.95 * plan_milliseconds(plan, TIMES)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize(
+    "params", [DEEP, make_params(32768, [50, *[36] * 19], 50)], ids=["nine levels", "twenty levels"]
+)
+def test_the_room_that_a_deep_draft_leaves_is_what_digits_of_this_size_need(params, size):
+    choices = [one for one in switching_choices(params, KEYS) if max(one.digits) == size]
+    needed = min(log2(one.special_modulus / params.special_modulus) for one in choices)
+    room = room_bits(size, [log2(prime) for prime in params.data_primes])
+    assert room - 2.5 < needed <= room
+    assert room_bits(1, [40.0, 36.0]) == 0
+
+
+@pytest.mark.slow
+def test_a_deep_network_is_compiled_with_hybrid_key_switches_and_runs():
+    rng, width = np.random.default_rng(0), 4
+    nodes, last = [Input(name="x", inputs=(), shape=(width,))], "x"
+    for number in range(11):
+        turned = Weights(np.linalg.qr(rng.normal(size=(width, width)))[0], np.array(1.0))
+        dense, square = f"dense{number}", f"square{number}"
+        shape, bias, curve = (width,), np.zeros(width), np.array([[0.0], [0.9], [0.15]])
+        nodes.append(Dense(name=dense, inputs=(last,), shape=shape, weights=turned, bias=bias))
+        nodes.append(Polynomial(name=square, inputs=(dense,), shape=shape, coefficients=curve))
+        last = square
+    network, inputs = Network(nodes=tuple(nodes)), rng.uniform(-1, 1, (100, width))
+    bundle = compile_network(network, inputs, times=TIMES)
+    params = bundle.server.plan.params
+    assert params.is_hybrid and params.levels >= 11 and bundle.report["special_primes"] == len(params.special_primes)
+    client, server = Client(bundle.client), Server(bundle.server)
+    server.register(client.evaluation_key.to_bytes())
+    for row in inputs[:3]:
+        clear = run_stages(network_stages(network), row[None])[1][-1][:, 0]
+        assert (
+            np.abs(client.decrypt(server.run(client.encrypt(row))) - clear).max() < bundle.client.predicted_logit_error
+        )

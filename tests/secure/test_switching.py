@@ -1,5 +1,7 @@
 """Key switches with keys of our own: exact in integers, and as noisy as the formula says, for digits of any size."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -49,3 +51,42 @@ def test_a_rotation_is_exact_but_for_the_noise_of_the_formula_at_every_level(cha
         formula = np.sqrt(centred_key_switch_variance(params, level) / params.poly_modulus_degree)
         assert errors[0].std() == pytest.approx(formula, rel=0.05)
         assert abs(errors[0].mean()) < 5 * formula / np.sqrt(params.poly_modulus_degree)
+
+
+def layered(params):
+    """Baby steps, products of extended values, giants, a square, and a rescale that divides jointly, at every level."""
+    rng, builder, value = np.random.default_rng(0), Builder(params), 0
+    for _ in range(params.levels - 1):
+        turned = [builder.rotate(value, step) for step in (1, 2, 3)]
+        total = builder.multiply_plain(value, rng.uniform(-1, 1, params.slots), 2.0**10)
+        for one in turned:
+            total = builder.add(total, builder.multiply_plain(one, rng.uniform(-1, 1, params.slots), 2.0**10))
+        total = builder.add_plain(builder.add(builder.rotate(total, 16), total), rng.uniform(-1, 1, params.slots))
+        value = builder.rescale(builder.relinearize(builder.square(total)))
+    return builder.build(value)
+
+
+HYBRID_CHAINS = ["8192, a digit of two", "16384, two special primes", "16384, three special primes"]
+
+
+@pytest.mark.parametrize("chain", HYBRID_CHAINS)
+def test_two_threads_give_the_same_residues(chain):
+    party = OwnParty(layered(params_of(chain)))
+    value = party.random_value()
+    one, two = party.run(value), party.run(value, threads=2)
+    assert all(np.array_equal(first, second) for first, second in zip(one, two, strict=True))
+
+
+@pytest.mark.parametrize("chain", HYBRID_CHAINS)
+def test_layers_of_a_hybrid_plan_are_those_with_one_special_prime_but_for_noise(chain):
+    """Both start from the same message without noise."""
+    params = params_of(chain)
+    message = np.random.default_rng(1).uniform(-0.2, 0.2, params.slots)
+    outputs = []
+    for one in (params, replace(params, more_special_primes=(), digits=())):
+        party = OwnParty(layered(one))
+        rows = np.zeros((2, params.levels, params.poly_modulus_degree))
+        rows[0] = party.engine.encode(message, params.levels, party.plan.input_scale, False)
+        outputs.append(party.coefficients(party.phase(party.run(rows)[0])))
+    hybrid, plain = outputs
+    assert np.abs(hybrid - plain).max() < 1e-2 * np.abs(plain).max()
