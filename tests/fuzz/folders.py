@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from io import BytesIO
+from math import prod
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -42,7 +43,7 @@ from tests.fuzz.json_mutations import mutated
 from tests.fuzz.reports import BATCH_REPORT, REPORT
 from tests.fuzz.trial import Case
 from tests.golden import make
-from tests.secure.small_batches import small_batch_bundle
+from tests.secure.small_batches import small_batch_bundle, small_batch_bundle_with_units
 
 
 def saved_bytes(folder: Path) -> dict[str, bytes]:
@@ -161,15 +162,20 @@ def bundles(folder: Path) -> Case:
     return _bundles(folder, replace(make.bundle(), report=REPORT), parties)
 
 
-def batch_bundles(folder: Path) -> Case:
+def batch_bundles(folder: Path, make_bundle: Callable[[], Any] = small_batch_bundle) -> Case:
     """A bundle for throughput; the same, and the plan runs in clear."""
 
     def parties(bundle: Any) -> None:
         BatchServer(bundle.server)
         BatchClient(bundle.client)
-        run_clear(bundle.server.plan, np.zeros((2, bundle.server.plan.inputs)))
+        run_clear(bundle.server.plan, np.zeros((2, prod(bundle.client.input_shape))))
 
-    return _bundles(folder, replace(small_batch_bundle(), report=BATCH_REPORT), parties)
+    return _bundles(folder, replace(make_bundle(), report=BATCH_REPORT), parties)
+
+
+def batch_bundles_with_units(folder: Path) -> Case:
+    """`batch_bundles` for one with phases that leaves inputs out."""
+    return batch_bundles(folder, small_batch_bundle_with_units)
 
 
 def _bundles(folder: Path, made: Any, parties: Callable[[Any], None]) -> Case:

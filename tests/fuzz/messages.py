@@ -40,10 +40,18 @@ def _parties() -> tuple[Client, Server, bytes, bytes]:
 
 
 def evaluation_keys(folder: Path) -> Case:
-    """An evaluation key that is offered to servers of both backends, and used where it is taken."""
-    client, *_ = _parties()
+    """An evaluation key in SEAL's form that is offered to servers of both backends, and used where it is taken."""
+    return _evaluation_keys(_parties()[0].evaluation_key.to_bytes())
+
+
+def packed_keys(folder: Path) -> Case:
+    """The same in our own form."""
+    own = Client(small_bundle(own_keys=True).client).evaluation_key
+    return _evaluation_keys(own.to_bytes())
+
+
+def _evaluation_keys(content: bytes) -> Case:
     servers = [Server(small_bundle().server, backend=name, keys_bytes=10e6) for name in ("engine", "seal")]
-    content = client.evaluation_key.to_bytes()
 
     request = parse(_parties()[2], ContainerKind.REQUEST, "request")
 

@@ -38,6 +38,7 @@ from secure.throughput.phased import phased
 from secure.throughput.promise import Allowed
 from secure.throughput.search import search, smallest_fast, upload_bytes
 from tests.secure.coded_networks import quadratic_network
+from tests.secure.small_batches import homogeneous_by_hand, small_batch_bundle_with_units
 
 Array = NDArray[np.float64]
 
@@ -178,6 +179,16 @@ def test_batches_of_any_size_give_the_answers_of_the_network(bundle: BatchBundle
     found = client.decrypt_batch(server.run_batch(client.encrypt_batch(images)))
     assert found.shape == (number, 3)
     assert np.abs(found - run_clear(bundle.server.plan, images)).max() < bundle.client.predicted_logit_error
+
+
+@pytest.mark.parametrize("count", [1, 2047, 2049])
+def test_products_sums_and_selections_keep_phases(count: int) -> None:
+    made = small_batch_bundle_with_units()
+    client, server = BatchClient(made.client), BatchServer(made.server)
+    images = np.random.default_rng(11).uniform(-1, 1, size=(count, 2, 3))
+    found = client.decrypt_batch(server.run_batch(client.encrypt_batch(images)))
+    np.testing.assert_allclose(found, homogeneous_by_hand(images), atol=made.client.predicted_logit_error)
+    np.testing.assert_allclose(run_clear(made.server.plan, images.reshape(count, 6)), homogeneous_by_hand(images))
 
 
 def test_alike_and_extreme_images_fill_a_block(bundle: BatchBundle) -> None:
