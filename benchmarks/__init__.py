@@ -18,6 +18,7 @@ compiling.py           time and peak memory of compiling, network by network
 compile_networks.py    the networks of that table, with random weights
 promises.py            error bounds against fresh inputs
 promise_networks.py    the networks and inputs of that table
+depth.py               deep residual networks: accuracy, levels, keys and time against the number of squarings
 selftest.py            random networks of every family against all promises
 requests.py            what a request costs beside the plan, through SEAL and without it
 threads.py             one request on one thread and on two
@@ -70,6 +71,7 @@ BENCHMARKS = {
     "detection": "benchmarks.detection",
     "keep-bits": "benchmarks.keep_bits",
     "compiling": "benchmarks.compiling",
+    "depth": "benchmarks.depth",
     "promises": "benchmarks.promises",
     "selftest": "benchmarks.selftest",
     "fhe-suite": "benchmarks.fhe_suite.suite",

@@ -80,7 +80,8 @@ def bench_command(out: Output, names: tuple[str, ...], output: Destination, imag
     """Measure the tables in benchmarks/results from scratch; all of them, or the NAMES given.
 
     NAMES: peers, savings, plans, joint, costmodel, methods, noise, threads, hybrid, requests, throughput, native,
-    compiling, selftest, fhe-suite. Needs a checkout: benchmarks are not installed.
+    detection, keep-bits, compiling, depth, promises, selftest, fhe-suite. Needs a checkout: benchmarks are not
+    installed.
     """
     benchmarks = _benchmarks()
     unknown = [name for name in names if name not in benchmarks]

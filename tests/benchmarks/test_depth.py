@@ -1,0 +1,32 @@
+"""The table of deep networks: one line per network, by squarings, with errors beside the bound."""
+
+from benchmarks.depth import depth_table
+
+ROW = {
+    "network": "resnet9",
+    "squarings": 7,
+    "accuracy": 0.9394,
+    "agreement": 1.0,
+    "images": 4,
+    "largest_error": 0.01,
+    "bound": 0.04,
+    "degree": 16384,
+    "levels": 9,
+    "log2_qp": 421.4,
+    "key_bytes": 250e6,
+    "upload_bytes": 1.1e6,
+    "server_seconds": 0.987,
+    "compile_seconds": 61.2,
+    "compile_peak_bytes": 1.26e9,
+    "run_peak_bytes": 3.04e9,
+}
+
+
+def test_a_row_states_errors_as_a_share_of_the_bound_and_sizes_in_megabytes():
+    table = depth_table({"rows": [ROW], "data": "fashion-mnist-32"}).splitlines()
+    cells = [cell.strip() for cell in table[2].strip("|").split("|")]
+    assert cells == [
+        "resnet9", "7", "93.94%", "100.0% of 4", "0.25", "16384", "9", "421", "250", "1.1", "0.99", "61", "1.3", "3.0",
+    ]  # fmt: skip
+    assert len(cells) == table[0].count("|") - 1
+    assert "fashion-mnist-32" in table[-1]
