@@ -22,6 +22,8 @@ from compress.errors import ConfigError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from cipherpress.service.cluster import Cluster
+    from cipherpress.service.settings import ServiceSettings
     from secure.bundle.batch_specs import BatchClientSpec
     from secure.bundle.specs import ClientSpec
 
@@ -35,6 +37,15 @@ if TYPE_CHECKING:
 @path_option("--token-file", help="Lines NAME TOKEN; without it everybody may use the server.")
 @path_option("--tls-cert", help="Certificate (PEM), for https.")
 @path_option("--tls-key", help="Its private key (PEM).")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Processes of this machine, or replicas on a Ray cluster (extra `ray`).",
+)
+@click.option("--address", help="Head of the Ray cluster, HOST:PORT or `auto`; without it one of this machine.")
+@click.option("--most-workers", type=click.IntRange(1, 256), help="Replicas of a bundle under load, with --engine ray.")
 @click.option("--queue", type=click.IntRange(1), default=64, show_default=True, help="Most requests that wait.")
 @click.option("--request-seconds", type=float, default=60.0, show_default=True, help="Most time for one request.")
 @click.option("--idle-seconds", type=float, default=15.0, show_default=True, help="Most time without a byte.")
@@ -53,6 +64,9 @@ def serve_command(  # every option of the command is a parameter
     token_file: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
+    engine: str,
+    address: str | None,
+    most_workers: int | None,
     queue: int,
     request_seconds: float,
     idle_seconds: float,
@@ -93,10 +107,26 @@ def serve_command(  # every option of the command is a parameter
             key_unused_s=86400 * key_days,
         ),
     )
+    if engine == "local" and (address or most_workers):
+        raise ConfigError("engine", engine, "ray, where --address or --most-workers is given")
     log_to_stderr(out.quiet or out.as_json)
     if token_file is None:
         out.note("no --token-file: whoever reaches this address may use the server, as one tenant")
-    serve(settings, lambda url: out.result({"url": url, "models": list(settings.bundles)}, f"serving at {url}"))
+    serve(
+        settings,
+        lambda url: out.result({"url": url, "models": list(settings.bundles)}, f"serving at {url}"),
+        _cluster(settings, address, most_workers or workers) if engine == "ray" else None,
+    )
+
+
+def _cluster(settings: ServiceSettings, address: str | None, most_workers: int) -> Cluster:
+    """Raises: ConfigError without the extra `ray`."""
+    try:
+        from cipherpress.service.cluster import Cluster
+    except ModuleNotFoundError as error:
+        allowed = "local, or ray once it is installed: pip install 'cipherpress[ray]'"
+        raise ConfigError("engine", "ray", allowed) from error
+    return Cluster(settings, address, most_workers)
 
 
 @command("predict", "cipherpress predict http://127.0.0.1:8000 --input x.npy --key out/keys")

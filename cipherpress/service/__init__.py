@@ -18,6 +18,8 @@ queueing.py    the queue in front of the workers
 workers.py     the worker processes, as the server sees them
 messages.py    messages between processes
 computing.py   the processes that compute
+cluster.py     replicas on a Ray cluster in place of worker processes
+replica.py     one of these replicas
 warming.py     the kernels of bundles, compiled before anybody waits
 parties.py     the servers of all bundles in one process
 metrics.py     counts and times

@@ -70,7 +70,7 @@ def _work(connection: socket.socket, parties: Parties | None, settings: dict[str
         send(connection, {"process": os.getpid()})
         while True:
             work, body = receive(connection)
-            fields, reply = _answer(parties, work, body)
+            fields, reply = answered(parties, work, body)
             send(connection, fields, reply)
     except (EOFError, OSError):  # the server has gone
         os._exit(0)
@@ -79,7 +79,8 @@ def _work(connection: socket.socket, parties: Parties | None, settings: dict[str
         os._exit(1)
 
 
-def _answer(parties: Parties, work: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+def answered(parties: Parties, work: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+    """What a worker answers to one piece of work; errors are answers too."""
     try:
         reply = _done(parties, work, body)
     except KeyFileError as error:

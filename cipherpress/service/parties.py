@@ -47,12 +47,15 @@ class KeyCache:
     def held_bytes(self) -> int:
         return sum(self._held.values())
 
+    def holds(self, model: str, key_id: bytes) -> bool:
+        return (model, key_id) in self._held
+
     def take(self, model: str, key_id: bytes, file: Path) -> None:
         """Have this key registered with the server of this model.
 
         Raises: KeyFileError.
         """
-        if (model, key_id) in self._held:
+        if self.holds(model, key_id):
             self._held.move_to_end((model, key_id))
             return
         try:

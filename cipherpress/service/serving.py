@@ -12,6 +12,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cipherpress.service.app import make_app
+from cipherpress.service.queueing import Engine
 from cipherpress.service.service import Service
 from cipherpress.service.settings import ServiceLimits, ServiceSettings
 from compress.errors import ConfigError
@@ -22,13 +23,14 @@ KEEP_ALIVE_S = 30
 HEAD_BYTES = 32 * 1024
 
 
-def serve(settings: ServiceSettings, on_ready: Callable[[str], None]) -> None:
+def serve(settings: ServiceSettings, on_ready: Callable[[str], None], engine: Engine | None = None) -> None:
     """Serve until SIGTERM or SIGINT; accepted requests are finished then.
 
-    on_ready: called with the URL when requests are taken.
+    on_ready: called with the URL when requests are taken. engine: what computes; None for worker processes of this
+    machine.
     Raises: ConfigError for an address that cannot be had; CipherpressError, OSError as `Service` does.
     """
-    service = Service(settings)
+    service = Service(settings, engine)
     try:
         listener = _listener(settings)
         for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn sends itself the signal again when it is done
