@@ -173,9 +173,9 @@ def check_security(params: Params) -> None:
 
 
 def _check_switching(params: Params) -> None:
-    """Refuse special primes and digits that no key switch has, and digits that the special primes cannot hold.
+    """Refuse special primes and digits that no key switch has, and digits that are more than twice as large as P.
 
-    The noise of a key switch grows with digit over P. Above 1 it would grow faster than the digit (derived).
+    The noise of a key switch is in proportion to digit over P, so larger digits would drown what they switch.
     Raises: InsecureParametersError.
     """
     more, digits = params.more_special_primes, params.digits
@@ -197,7 +197,7 @@ def _check_switching(params: Params) -> None:
     if sum(digits) != params.levels:
         raise InsecureParametersError(f"digits: {digits} are not the {params.levels} data primes; cover every prime")
     largest = max(params.digit_modulus(digit) for digit in params.digits_at(params.levels))
-    if largest > params.special_modulus:
+    if largest > 2 * params.special_modulus:
         raise InsecureParametersError(
             f"digits: the largest has {log2(largest):.1f} bits, P has {log2(params.special_modulus):.1f}; "
             "use smaller digits or more special primes"

@@ -1,5 +1,8 @@
 """Rings, primes and the security tables."""
 
+from dataclasses import replace
+from math import log2, prod
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,3 +70,39 @@ def test_what_is_no_whole_number_is_refused():
     for wrong in (float(prime), True, None, str(prime)):
         with pytest.raises(InsecureParametersError, match="it holds what is no whole number"):
             check_security(Params(poly_modulus_degree=4096, data_primes=(prime, wrong), special_prime=None))
+
+
+def test_every_special_prime_counts_for_security():
+    """SEAL would take these parameters, since it sees one special prime of the three."""
+    params = make_params(8192, [40, 40, 30], [40, 40, 40], (2, 1))
+    assert log2(prod(params.seal_primes)) < GUIDELINE_2024_LOG2_QP[8192] < params.log2_qp
+    with pytest.raises(InsecureParametersError, match="230.0 bits at N=8192; 128-bit security allows 214"):
+        check_security(params)
+
+
+FITTING = make_params(8192, [40, 40, 30], [40, 40], (2, 1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"digits": (3,)}, "digits: the largest has 110.0 bits, P has 80.0"),
+        ({"digits": (2,)}, r"digits: \(2,\) are not the 3 data primes"),
+        ({"digits": (4,)}, "every digit has 1 to 3 data primes"),
+        ({"digits": (1, 1, 1)}, "leave the field out where all have one"),
+        ({"digits": (2, 0, 1)}, "every digit has 1 to 3 data primes"),
+        ({"special_prime": None}, "more_special_primes: given without a special_prime"),
+        ({"special_prime": None, "more_special_primes": ()}, "digits: given without a special_prime"),
+        ({"more_special_primes": (FITTING.special_prime,)}, "a prime occurs twice"),
+        ({"more_special_primes": make_params(8192, [21, 21, 21], None).data_primes}, "allowed are 2 at most"),
+    ],
+)
+def test_special_primes_and_digits_that_no_key_switch_has_are_refused(changes, message):
+    check_security(FITTING)
+    with pytest.raises(InsecureParametersError, match=message):
+        check_security(replace(FITTING, **changes))
+
+
+def test_digits_of_lower_levels_are_cut_short():
+    assert [[len(digit) for digit in FITTING.digits_at(level)] for level in (3, 2, 1)] == [[2, 1], [2], [1]]
+    assert [list(digit) for digit in make_params(8192, [40, 40, 30], 41).digits_at(2)] == [[0], [1]]
