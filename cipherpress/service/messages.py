@@ -30,11 +30,10 @@ def receive(connection: socket.socket) -> Message:
     return fields, _exactly(connection, body_bytes)
 
 
-async def send_async(writer: StreamWriter, fields: dict[str, Any], body: bytes = b"") -> None:
-    """`send` on a stream of asyncio."""
+def write_message(writer: StreamWriter, fields: dict[str, Any], body: bytes = b"") -> None:
+    """`send` on a stream of asyncio; it does not wait until the socket has taken everything."""
     writer.write(_start(fields, body))
     writer.write(body)
-    await writer.drain()
 
 
 async def receive_async(reader: StreamReader) -> Message:

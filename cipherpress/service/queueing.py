@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from math import inf
 from time import monotonic
 from typing import Any, Protocol
 
@@ -16,6 +18,8 @@ from compress.errors import CipherpressError, ServiceError
 
 #: How long a worker may go on with a request that nobody waits for, before it is ended.
 ABANDONED_S = 2.0
+#: The plan of a quick model takes so many milliseconds at most.
+QUICK_MS = 50.0
 #: How often workers that have nothing to do are looked after.
 LOOK_S = 1.0
 #: Times that a request is given to a worker.
@@ -59,21 +63,26 @@ class Engine(Protocol):
 
 @dataclass(eq=False)
 class _Job:
+    """Work and who waits for its answer. tries: times that a worker began with it."""
+
     work: Work
     answer: asyncio.Future[Message]
     tries: int = 0
-    asked: float = field(default_factory=monotonic)
 
 
 class Queue:
-    """Workers and the work that waits for them. All methods belong to one event loop."""
+    """Workers and the work that waits for them. All methods belong to one event loop.
+
+    A worker is given one piece of work at a time. Of models whose plan is quick it is given the next piece while it is
+    at one, if it holds the key, so that it does not idle between two.
+    """
 
     def __init__(self, settings: ServiceSettings, on_restart: Callable[[], None] = lambda: None) -> None:
         self._settings, self._on_restart = settings, on_restart
         self._computing = Computing(settings)
         self._waiting: deque[_Job] = deque()
-        self._idle: list[Worker] = []
-        self._busy: dict[Worker, _Job] = {}
+        self._given: dict[Worker, deque[_Job]] = {}
+        self._plan_ms: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
 
@@ -83,7 +92,7 @@ class Queue:
 
     @property
     def workers(self) -> list[Worker]:
-        return [*self._idle, *self._busy]
+        return list(self._given)
 
     @property
     def full(self) -> bool:
@@ -91,7 +100,7 @@ class Queue:
 
     @property
     def ready(self) -> bool:
-        return bool(self.workers) and not self._stopping
+        return bool(self._given) and not self._stopping
 
     async def start(self) -> None:
         """Load the bundles and start all workers.
@@ -100,7 +109,8 @@ class Queue:
         """
         await self._computing.start()
         try:
-            self._idle = [await self._computing.worker() for _ in range(self._settings.workers)]
+            for _ in range(self._settings.workers):
+                self._given[await self._computing.worker()] = deque()
         except WorkerDiedError as error:
             raise ServiceError(f"workers: {error}; the lines above say why") from error
         self._spawn(self._look_after_idle())
@@ -109,9 +119,9 @@ class Queue:
         """Take no more work; let what was accepted finish, for so many seconds; end all processes."""
         self._stopping = True
         ends = monotonic() + drain_s
-        while (self._busy or self._waiting) and monotonic() < ends:
+        while (self._waiting or any(self._given.values())) and monotonic() < ends:
             await asyncio.sleep(0.02)
-        for job in (*self._waiting, *self._busy.values()):
+        for job in (*self._waiting, *(job for jobs in self._given.values() for job in jobs)):
             job.answer.cancel()
         for task in list(self._tasks):
             task.cancel()
@@ -142,33 +152,54 @@ class Queue:
                 self._waiting.remove(job)
 
     def _assign(self) -> None:
-        """Give waiting work to idle workers, the oldest first, each to a worker that holds its key if one does."""
+        """Give waiting work to workers, the oldest first."""
         self._bury_idle()
-        while self._idle and self._waiting:
+        while self._waiting:
+            worker = self._worker_for(self._waiting[0])
+            if worker is None:
+                return
             job = self._waiting.popleft()
-            if job.answer.done():
-                continue
-            worker = next((one for one in self._idle if job.work.key in one.keys), self._idle[0])
-            self._idle.remove(worker)
-            self._busy[worker] = job
-            self._spawn(self._work(worker, job))
+            if not job.answer.done():
+                self._give(worker, job)
 
-    async def _work(self, worker: Worker, job: _Job) -> None:
-        job.tries += 1
-        loop = asyncio.get_running_loop()
-        job.answer.add_done_callback(lambda _: loop.call_later(ABANDONED_S, self._end_abandoned, worker, job))
-        try:
-            answer = await worker.ask(job.work.fields, job.work.body)
-        except WorkerDiedError as error:
-            self._buried(worker, job, error)
-            return
-        if job.work.key is not None and "error" not in answer[0]:
-            worker.holds(job.work.key)
-        if not job.answer.done():
-            job.answer.set_result(answer)
-        del self._busy[worker]
-        self._idle.append(worker)
-        self._assign()
+    def _worker_for(self, job: _Job) -> Worker | None:
+        """A worker that is idle, one that holds the job's key if there is one; else one that is soon done."""
+        idle = [worker for worker, jobs in self._given.items() if not jobs]
+        if idle:
+            return next((worker for worker in idle if job.work.key in worker.keys), idle[0])
+        if not self._quick(job):
+            return None
+        soon = (worker for worker, jobs in self._given.items() if len(jobs) == 1 and self._quick(jobs[0]))
+        return next((worker for worker in soon if job.work.key in worker.keys), None)
+
+    def _quick(self, job: _Job) -> bool:
+        return job.work.key is not None and self._plan_ms.get(job.work.key[0], inf) <= QUICK_MS
+
+    def _give(self, worker: Worker, job: _Job) -> None:
+        jobs = self._given[worker]
+        jobs.append(job)
+        worker.send(job.work.fields, job.work.body)
+        if len(jobs) == 1:
+            self._spawn(self._tend(worker, jobs))
+
+    async def _tend(self, worker: Worker, jobs: deque[_Job]) -> None:
+        """Pass on a worker's answers, for as long as it has work."""
+        while jobs:
+            job = jobs[0]
+            job.tries += 1
+            job.answer.add_done_callback(partial(self._left, worker, job))
+            try:
+                answer = await worker.receive()
+            except WorkerDiedError as error:
+                self._buried(worker, error)
+                return
+            jobs.popleft()
+            if job.work.key is not None and "error" not in answer[0]:
+                worker.holds(job.work.key)
+                self._plan_ms[job.work.key[0]] = answer[0].get("plan_ms", inf)
+            if not job.answer.done():
+                job.answer.set_result(answer)
+            self._assign()
 
     async def _look_after_idle(self) -> None:
         while True:
@@ -177,18 +208,17 @@ class Queue:
 
     def _bury_idle(self) -> None:
         """Replace workers that died while they had nothing to do."""
-        for worker in [one for one in self._idle if one.dead]:
-            self._idle.remove(worker)
+        for worker in [one for one, jobs in self._given.items() if not jobs and one.dead]:
+            del self._given[worker]
             self._replaced(worker)
 
-    def _buried(self, worker: Worker, job: _Job, error: WorkerDiedError) -> None:
-        """Replace a worker that died, and give its request to another one, once."""
-        del self._busy[worker]
-        if not job.answer.done():
-            if job.tries < MOST_TRIES:
-                self._waiting.appendleft(job)
-            else:
+    def _buried(self, worker: Worker, error: WorkerDiedError) -> None:
+        """Replace a worker that died. What it was at is given to another one, once; what it had not begun, again."""
+        for job in reversed(self._given.pop(worker)):
+            if job.tries >= MOST_TRIES and not job.answer.done():
                 job.answer.set_exception(error)
+            elif not job.answer.done():
+                self._waiting.appendleft(job)
         self._replaced(worker)
         self._assign()
 
@@ -207,12 +237,18 @@ class Queue:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, MOST_RESTART_S)
                 continue
-            self._idle.append(worker)
+            self._given[worker] = deque()
             self._assign()
             return
 
+    def _left(self, worker: Worker, job: _Job, _: asyncio.Future[Message]) -> None:
+        """Nobody waits for a job any more, as a rule since it is answered. A worker that is at it gets a moment."""
+        asyncio.get_running_loop().call_later(ABANDONED_S, self._end_abandoned, worker, job)
+
     def _end_abandoned(self, worker: Worker, job: _Job) -> None:
-        if self._busy.get(worker) is job:
+        """End a worker that is still at work which nobody waits for."""
+        jobs = self._given.get(worker)
+        if jobs and jobs[0] is job:
             worker.kill()
 
     def _spawn(self, work: Any) -> None:

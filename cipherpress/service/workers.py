@@ -14,7 +14,7 @@ from logging import WARNING
 from typing import Any
 
 from cipherpress.service.logs import log
-from cipherpress.service.messages import Message, receive_async, send, send_async
+from cipherpress.service.messages import Message, receive_async, send, write_message
 from cipherpress.service.settings import ServiceSettings
 from compress.errors import (
     BackendError,
@@ -46,13 +46,16 @@ class Worker:
     writer: asyncio.StreamWriter
     keys: dict[tuple[str, str], None] = field(default_factory=dict)
 
-    async def ask(self, work: dict[str, Any], body: bytes = b"") -> Message:
-        """The answer to one message.
+    def send(self, work: dict[str, Any], body: bytes = b"") -> None:
+        """Give it a message. It answers all messages in their order."""
+        write_message(self.writer, work, body)
+
+    async def receive(self) -> Message:
+        """Its next answer.
 
         Raises: WorkerDiedError.
         """
         try:
-            await send_async(self.writer, work, body)
             return await receive_async(self.reader)
         except (EOFError, OSError) as error:
             raise WorkerDiedError(f"worker {self.process} died") from error

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cipherpress.service import queueing
-from cipherpress.service.messages import receive_async, send_async
+from cipherpress.service.messages import receive_async, write_message
 from cipherpress.service.queueing import LateError, Queue, QueueFullError, Work
 from cipherpress.service.settings import ServiceLimits, ServiceSettings
 from cipherpress.service.workers import Worker, WorkerDiedError
@@ -46,7 +46,7 @@ class ScriptedWorker(Worker):
                     answer = await act(number, fields["do"])
                     if answer is None:
                         break
-                    await send_async(worker.other, {"answer": answer})
+                    write_message(worker.other, {"answer": answer, "plan_ms": 1.0})
             except (EOFError, OSError):
                 pass
             worker.other.close()
@@ -129,6 +129,29 @@ def test_a_key_finds_the_worker_that_holds_it() -> None:
         assert len(set(first)) <= 2 and both == again and len(set(both)) == 2
 
     run(scenario, echo, workers=2)
+
+
+def test_a_worker_is_given_the_next_quick_work_ahead_and_loses_none_when_it_dies() -> None:
+    begun: list[tuple[int, str]] = []
+
+    async def dying(number: int, do: str) -> str | None:
+        begun.append((number, do))
+        await asyncio.sleep(0.02)
+        return None if (number, do) == (0, "second") else f"{do} by {number}"
+
+    async def scenario(queue: Queue, computing: ScriptedComputing) -> None:
+        key = ("m", "a")
+        await answer(queue, "first", key)
+        asking = [asyncio.create_task(answer(queue, do, key)) for do in ("second", "third", "fourth")]
+        await asyncio.sleep(0.01)
+        assert queue.waiting == 1 and [job.work.fields["do"] for job in queue._given[computing.made[0]]] == [
+            "second",
+            "third",
+        ]
+        assert await asyncio.gather(*asking) == ["second by 1", "third by 1", "fourth by 1"]
+
+    run(scenario, dying)
+    assert begun == [(0, "first"), (0, "second"), (1, "second"), (1, "third"), (1, "fourth")]
 
 
 def test_work_of_a_client_that_left_is_never_begun() -> None:
