@@ -19,6 +19,7 @@ from ray import serve
 from ray.exceptions import RayActorError, RayError
 from ray.serve.exceptions import BackPressureError
 
+from cipherpress.service.computing import ABOUT_KEY
 from cipherpress.service.logs import log
 from cipherpress.service.messages import Message
 from cipherpress.service.queueing import MOST_TRIES, LateError, QueueFullError, Work
@@ -99,7 +100,10 @@ class Cluster:
         fields = {name: value for name, value in work.fields.items() if name not in ("request_file", "reply_file")}
         handle, key, body = self._handles[fields["model"]], None, work.body
         if "key_file" in fields:
-            key = (await asyncio.to_thread(self._key, Path(fields["key_file"])),)
+            try:
+                key = (await asyncio.to_thread(self._key, Path(fields["key_file"])),)
+            except OSError as error:  # it expired just now, or the disk is damaged: the client sends it again
+                return {"error": "KeyFileError", "message": str(error), "about": ABOUT_KEY}, b""
         if work.key is not None:
             handle = handle.options(multiplexed_model_id=work.key[1])
         if "request_file" in work.fields:
