@@ -44,8 +44,8 @@ START = Choice(degree=RING_DEGREES[0], rescaling=Rescaling.EVERY, base_primes=1,
 MOST_SQUARES_UNRESCALED = 3
 
 #: The fewest squares of a network that is rescaled before every square. In shallower networks the base primes that
-#: this needs take what it saves.
-FEWEST_DIVIDED = 4
+#: this needs take what it saves. From ONLY_DIVIDED squares on no other way leaves bits enough, and none is tried.
+FEWEST_DIVIDED, ONLY_DIVIDED = 4, 10
 
 #: The fewest bits that a prime has on average in a network with more squares than MOST_SQUARES_UNRESCALED.
 LEAST_DEEP_BITS = 24
@@ -284,14 +284,14 @@ def _laid_out(start: Draft, degree: int, key_weights: Sequence[int]) -> Iterator
 def _may_fit(draft: Draft) -> bool:
     """Whether the ring has room for the smallest primes: one for every level, and the special prime.
 
-    False also for many squares without a rescale, since every square doubles the bits of the scale, and for rescales
-    before few squares.
+    False also for many squares without a rescale, since every square doubles the bits of the scale, for rescales before
+    few squares, and for rescales after many.
     """
     squares, rescaling = sum(stage.squared for stage in draft.stages), draft.choice.rescaling
     deep = squares > MOST_SQUARES_UNRESCALED
     if deep and rescaling in (Rescaling.NEVER, Rescaling.BEFORE_LAST):
         return False
-    if rescaling is Rescaling.BEFORE and squares < FEWEST_DIVIDED:
+    if squares < FEWEST_DIVIDED if rescaling is Rescaling.BEFORE else squares >= ONLY_DIVIDED:
         return False
     levels = place_rescales(draft).levels
     least = LEAST_DEEP_BITS if deep else MIN_PRIME_BITS

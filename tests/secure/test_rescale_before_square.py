@@ -1,5 +1,7 @@
 """A rescale before a square: few large primes in place of many, and the same answers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -72,3 +74,14 @@ def test_levels_fall_where_the_plan_rescales(rescaling, primes, levels, atoms):
     )
     assert draft.stage_levels == levels
     assert draft.atom_levels == atoms
+
+
+@pytest.mark.parametrize(
+    ("layers", "possible"),
+    [(4, set(Rescaling) - {Rescaling.BEFORE}), (6, {"every", "not_last", "before"}), (12, {"before"})],
+)
+def test_deep_networks_are_rescaled_before_their_squares_alone(layers, possible):
+    stages = network_stages(network((20, *[5] * (layers - 2), 3), INPUTS, 3))
+    draft = Draft(stages=stages, evidence=gather_evidence(stages, INPUTS), choice=search.START)
+    choices = [Choice(degree=32768, rescaling=one, base_primes=1, rotate_input=True) for one in Rescaling]
+    assert {one.rescaling for one in choices if search._may_fit(replace(draft, choice=one))} == possible
