@@ -17,7 +17,7 @@ from compress.dataset import Dataset, Progress
 from compress.errors import BudgetError, ConfigError
 from compress.model.compressed import CompressedModel
 from compress.network import Network
-from compress.press.candidates import Candidates
+from compress.press.candidates import Candidates, Compile
 from compress.press.pressing import with_epochs
 from compress.press.search import search as search_settings
 from compress.press.setting import Setting
@@ -95,6 +95,24 @@ def press_for(
     model, rows = settled_rows(model, data)
     held = hold_out(rows, seed=seed)
 
+    compiled = _compiler(held, limits, target, mode, seed)
+    maker = Candidates(model, held, compiled, max_error=limits.max_error, augment=augment, seed=seed)
+    start = with_epochs(model, held, setting or Setting().uncompressed())
+    with unlogged():  # by candidates that are not taken
+        found = search_settings(
+            maker, target, start, search.families, max_trials=search.max_trials, minutes=search.minutes,
+            progress=progress,
+        )  # fmt: skip
+    network, bundle = found.best.outcome
+    about = {**bundle.report["about"], "accuracy_held_out": found.best.accuracy}
+    log_recorded(logger, recorded_warnings(bundle))
+    finished = replace(bundle, report={**bundle.report, "about": about, "targets": found.as_json()})
+    return found.with_bundle(with_scores(finished, network, model, rows))
+
+
+def _compiler(held: Dataset, limits: Limits, target: Target, mode: str, seed: int) -> Compile:
+    """What compiles and prices the networks of a search, whose outcomes are a network and its bundle."""
+
     def compiled(network: Network, largest_error: float | None) -> tuple[tuple[Network, Any], Costs, float]:
         free = replace(limits, max_error=largest_error)
         if mode != MODES[0]:
@@ -108,18 +126,7 @@ def press_for(
             bundle = _within(network, held, free, target, seed)
         return (network, bundle), _costs(bundle), bundle.client.predicted_logit_error
 
-    maker = Candidates(model, held, compiled, max_error=limits.max_error, augment=augment, seed=seed)
-    start = with_epochs(model, held, setting or Setting().uncompressed())
-    with unlogged():  # by candidates that are not taken
-        found = search_settings(
-            maker, target, start, search.families, max_trials=search.max_trials, minutes=search.minutes,
-            progress=progress,
-        )  # fmt: skip
-    network, bundle = found.best.outcome
-    about = {**bundle.report["about"], "accuracy_held_out": found.best.accuracy}
-    log_recorded(logger, recorded_warnings(bundle))
-    finished = replace(bundle, report={**bundle.report, "about": about, "targets": found.as_json()})
-    return found.with_bundle(with_scores(finished, network, model, rows))
+    return compiled
 
 
 def _within(network: Network, rows: Dataset, limits: Limits, target: Target, seed: int) -> Bundle:
