@@ -18,6 +18,7 @@ pricing.py       estimate, report
 machine.py       calibrate, bench
 selftesting.py   selftest
 serving.py       serve, predict
+shipped.py       networks and images that ship, for a first try
 demo.py          demo
 detecting.py     detect
 """

@@ -17,6 +17,7 @@ from cipherpress.commands.command import command, request_threads
 from cipherpress.commands.console import Output, size
 from cipherpress.commands.options import ByteCount, clip_option, force_option, path_option
 from cipherpress.commands.parties import show_answer
+from cipherpress.commands.shipped import shipped_bundle, shipped_image
 from compress.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def serve_command(  # every option of the command is a parameter
 ) -> None:
     """Serve bundles over HTTP, until it is told to stop (SIGTERM, Ctrl-C). Needs the extra `service`.
 
-    A model is named after its bundle's folder; NAME=BUNDLE gives it another name. With --json one object on stdout says
+    A model is named after its bundle's folder; NAME=BUNDLE gives it another name. `native-fast` and `native-99`, which
+    ship with the package, are compiled first. With --json one object on stdout says
     when the server is ready, and at which URL.
     """
     with _extra():
@@ -87,7 +89,7 @@ def serve_command(  # every option of the command is a parameter
         from cipherpress.service.settings import ServiceLimits, ServiceSettings
 
     settings = ServiceSettings(
-        bundles=_named(bundles),
+        bundles=_named(out, bundles, data_dir),
         host=host,
         port=port,
         workers=workers,
@@ -131,7 +133,7 @@ def _cluster(settings: ServiceSettings, address: str | None, most_workers: int) 
 
 @command("predict", "cipherpress predict http://127.0.0.1:8000 --input x.npy --key out/keys")
 @click.argument("url")
-@path_option("--input", "source", required=True, help="An .npy array or an image file; an .npz with several inputs.")
+@path_option("--input", "source", required=True, help="An .npy or .npz file, an image, or mnist:0.")
 @path_option("--key", "folder", required=True, help="Folder of keys, which are made there at first use.")
 @click.option("--model", help="Name of the model, where the server has several.")
 @click.option("--row", type=int, help="Which input of an .npy batch, from 0.")
@@ -203,6 +205,9 @@ def _values(spec: ClientSpec | BatchClientSpec, source: Path, row: int | None) -
     from secure.parties.batch_inputs import read_batch
     from secure.parties.inputs import read_input
 
+    image = shipped_image(source)
+    if image is not None:
+        return image[None] if isinstance(spec, cp.BatchClientSpec) else image
     shape, parts = spec.interface.given_shape(spec.input_shape), spec.interface.input_parts
     if isinstance(spec, cp.BatchClientSpec) and row is None:
         batch = read_batch(source, shape, parts)
@@ -228,7 +233,7 @@ def _extra() -> Iterator[None]:
         raise ConfigError("service", f"no package {error.name}", allowed) from error
 
 
-def _named(bundles: tuple[str, ...]) -> dict[str, Path]:
+def _named(out: Output, bundles: tuple[str, ...], data_dir: Path | None) -> dict[str, Path]:
     """Folders by the names of their models.
 
     Raises: ConfigError for a name that occurs twice, or that no path can hold.
@@ -242,5 +247,6 @@ def _named(bundles: tuple[str, ...]) -> dict[str, Path]:
             raise ConfigError("bundle", stated, "names of letters, digits, '-', '_' and '.'; give NAME=BUNDLE")
         if name in named:
             raise ConfigError("bundle", stated, f"every name once, and '{name}' is taken; give NAME=BUNDLE")
-        named[name] = path
+        found = None if path.exists() else shipped_bundle(out, str(path), data_dir)
+        named[name] = found or path
     return named

@@ -1,5 +1,6 @@
 """The command lines of the README run as written, in order, in an empty folder."""
 
+import json
 import os
 import re
 import shlex
@@ -45,6 +46,25 @@ def test_the_lines_of_batches_run_as_written_and_name_every_digit(tmp_path: Path
     rows = [line.split() for line in shown["decrypt"].splitlines()[1:11]]
     assert [row[0] for row in rows] == [str(number) for number in range(10)]
     assert sum(int(row[1]) for row in rows) == 3000
+
+
+@pytest.mark.slow
+def test_the_two_lines_over_http_name_the_digit(tmp_path: Path) -> None:
+    serve, predict = (shlex.split(line)[1:] for line in command_lines("Over HTTP"))
+    assert serve[:2] == ["serve", "native-fast"] and serve[2:4] == ["--port", "8000"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(ROOT / "cli.py"), *serve[:3], "0", *serve[4:], "--json"]
+    server = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        predict[1] = json.loads(server.stdout.readline())["url"]
+        command = [sys.executable, str(ROOT / "cli.py"), *predict]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[1].split()[0] == "7"
+    finally:
+        server.terminate()
+        server.communicate()
 
 
 def run_lines(heading: str, tmp_path: Path) -> dict[str, str]:

@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 import cipherpress as cp
+from cipherpress.commands.shipped import shipped_image
 from cipherpress.remote import steps
 from cipherpress.service.paths import COMPLETE, LENGTH, OFFSET
 from cli import main
@@ -233,6 +234,14 @@ def test_settings_are_checked_before_anything_is_sent(tmp_path: Path) -> None:
 def test_a_command_says_in_one_line_what_is_wrong(arguments: tuple[str, ...], message: str) -> None:
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 1 and message in result.stderr and result.stderr.splitlines()[-1].startswith("error: ")
+
+
+def test_a_shipped_image_has_a_number() -> None:
+    image = shipped_image(Path("mnist:0"))
+    assert image is not None and image.shape == (1, 28, 28)
+    assert shipped_image(Path("other:0")) is None and shipped_image(Path("x.npy")) is None
+    with pytest.raises(ConfigError, match="input: got 'mnist:10000'; allowed: mnist:0 to mnist:9999"):
+        shipped_image(Path("mnist:10000"))
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
