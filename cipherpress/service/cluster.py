@@ -149,14 +149,14 @@ class Cluster:
                 f"{settings.workers} replicas take {wanted}; add nodes, or ask for fewer workers"
             )
         serve.start(proxy_location="Disabled")
-        scale = {
+        scale: dict[str, Any] = {
             "min_replicas": settings.workers,
             "max_replicas": self._most_workers,
             "target_ongoing_requests": 1,
         }
         for name, folder in settings.bundles.items():
             files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-            deployment = serve.deployment(
+            deployment: Any = serve.deployment(
                 Replica,
                 name="bundle",
                 max_ongoing_requests=ONGOING,
