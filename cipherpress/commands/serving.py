@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 @click.option("--address", help="Head of the Ray cluster, HOST:PORT or `auto`; without it one of this machine.")
 @click.option("--most-workers", type=click.IntRange(1, 256), help="Replicas of a bundle under load, with --engine ray.")
 @click.option("--queue", type=click.IntRange(1), default=64, show_default=True, help="Most requests that wait.")
+@click.option("--tenant-queue", type=click.IntRange(1), help="Most of one tenant.  [default: as --queue]")
 @click.option("--request-seconds", type=float, default=60.0, show_default=True, help="Most time for one request.")
 @click.option("--idle-seconds", type=float, default=15.0, show_default=True, help="Most time without a byte.")
 @click.option("--batch-blocks", type=click.IntRange(1), default=4, show_default=True, help="Most blocks of a batch.")
@@ -69,6 +70,7 @@ def serve_command(  # every option of the command is a parameter
     address: str | None,
     most_workers: int | None,
     queue: int,
+    tenant_queue: int | None,
     request_seconds: float,
     idle_seconds: float,
     batch_blocks: int,
@@ -100,6 +102,7 @@ def serve_command(  # every option of the command is a parameter
         tls_key=tls_key,
         limits=ServiceLimits(
             queue=queue,
+            tenant_queue=tenant_queue or queue,
             request_s=request_seconds,
             idle_s=idle_seconds,
             batch_blocks=batch_blocks,

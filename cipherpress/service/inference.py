@@ -49,7 +49,7 @@ class Inference:
             raise busy(RETRY_S)
         key_id = _key_id(await body.start(HEADER.size), offer)
         if offer.batches:
-            response, answer = await self._batch(request, body, offer)
+            response, answer = await self._batch(request, body, offer, tenant)
         else:
             response, answer = await self._single(request, body, offer, tenant, key_id)
         plan_ms = answer[0]["plan_ms"]
@@ -74,7 +74,7 @@ class Inference:
             raise key_missing(key_id)
         sha256, file = found
         fields = {"do": "run", "model": offer.name, "key_id": key_id, "key_file": str(file)}
-        answer = await self._unless_gone(request, Work(fields, await body.whole(), (offer.name, key_id)))
+        answer = await self._unless_gone(request, Work(fields, await body.whole(), (offer.name, key_id), tenant))
         if answer[0].get("about") == "key":  # damaged on the disk: the client has it, and sends it again
             log("key dropped", level=30, tenant=tenant, model=offer.name, reason=answer[0]["message"])
             store.discard(tenant, sha256)
@@ -82,13 +82,13 @@ class Inference:
         _check(answer)
         return Response(answer[1], media_type=BINARY), answer
 
-    async def _batch(self, request: Request, body: Body, offer: Offer) -> tuple[Response, Message]:
+    async def _batch(self, request: Request, body: Body, offer: Offer, tenant: str) -> tuple[Response, Message]:
         name = secrets.token_hex(16)
         arrived, reply = (self._service.spool / f"{name}.{what}" for what in ("request", "reply"))
         try:
             await _write(arrived, body)
             fields = {"do": "run_batch", "model": offer.name, "request_file": str(arrived), "reply_file": str(reply)}
-            answer = await self._unless_gone(request, Work(fields))
+            answer = await self._unless_gone(request, Work(fields, tenant=tenant))
             _check(answer)
             return FileReply(reply, self._service.limits.idle_s), answer
         except OSError as error:

@@ -133,7 +133,7 @@ class KeyRoutes:
         with stored.path.open("rb") as file:
             offer = self._offer(file.read(HEADER.size))
         answer, _ = await self._service.answered(
-            Work({"do": "check_key", "model": offer.name, "key_file": str(stored.path)})
+            Work({"do": "check_key", "model": offer.name, "key_file": str(stored.path)}, tenant=tenant)
         )
         if "error" in answer:
             if answer["about"] != "server":

@@ -118,7 +118,9 @@ class KeyStore:
                 f"{self._limits.tenant_key_bytes:,}; delete a key, or wait until one expires"
             )
         folder = self._folder / _tenant_folder(tenant)
-        folder.mkdir(mode=0o700, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700)
+            _sync(self._folder)
         path = folder / f"{sha256}.{length}.part"
         path.touch(mode=0o600)
         stored = Stored(path, 0, length, self.clock.now())
@@ -167,11 +169,7 @@ class KeyStore:
         stored.path = path
         stored.bundle_id, stored.key_id = _ids(start)
         self._touch(stored, force=True)
-        descriptor = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync(path.parent)
 
     def discard(self, tenant: str, sha256: str) -> bool:
         """Remove a tenant's key or upload, and say whether there was one.
@@ -232,6 +230,18 @@ class KeyStore:
 
 def _tenant_folder(tenant: str) -> str:
     return hashlib.sha256(tenant.encode()).hexdigest()[:32]
+
+
+def _sync(folder: Path) -> None:
+    """Have the names in a folder on the disk.
+
+    Raises: OSError.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _ids(start: bytes) -> tuple[str, str]:

@@ -38,11 +38,13 @@ class LateError(Exception):
 
 @dataclass(frozen=True)
 class Work:
-    """What a worker is asked to do. key: (model, key id in hex) that the work needs, for the choice of the worker."""
+    """What a worker is asked to do. key: (model, key id in hex) that the work needs, for the choice of the worker.
+    tenant: who asks."""
 
     fields: dict[str, Any]
     body: bytes = field(default=b"", repr=False)
     key: tuple[str, str] | None = None
+    tenant: str = ""
 
 
 class Engine(Protocol):
@@ -136,7 +138,8 @@ class Queue:
 
         Raises: QueueFullError at once; LateError; WorkerDiedError after two workers died with it.
         """
-        if self.full:
+        of_tenant = sum(job.work.tenant == work.tenant for job in self._waiting)
+        if self.full or of_tenant >= self._settings.limits.tenant_queue:
             raise QueueFullError
         job = _Job(work, asyncio.get_running_loop().create_future())
         self._waiting.append(job)

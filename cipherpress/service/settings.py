@@ -18,15 +18,17 @@ MIB, GIB = 2**20, 2**30
 class ServiceLimits:
     """What the service takes at most.
 
-    queue: requests that wait for a worker. request_s: from the last byte of a request to its answer. idle_s: without a
-    byte of a body, or until the head of a request is there. least_bytes_s: the slowest body, on average. batch_blocks:
-    blocks of a batch (bundles for throughput). key_cache_bytes: evaluation keys in the memory of each worker.
-    tenant_keys, tenant_key_bytes: keys of one tenant on disk, unfinished uploads included. key_unused_s: seconds of the
-    server's running time after which a key that nobody used is deleted. upload_unused_s: the same of unfinished
-    uploads. connections: open at a time. drain_s: for running requests, when the server stops.
+    queue, tenant_queue: requests that wait for a worker, of all tenants and of one. request_s: from the last byte of a
+    request to its answer. idle_s: without a byte of a body, or until the head of a request is there. least_bytes_s:
+    the slowest body, on average. batch_blocks: blocks of a batch (bundles for throughput). key_cache_bytes: evaluation
+    keys in the memory of each worker. tenant_keys, tenant_key_bytes: keys of one tenant on disk, unfinished uploads
+    included. key_unused_s: seconds of the server's running time after which a key that nobody used is deleted.
+    upload_unused_s: the same of unfinished uploads. connections: open at a time. drain_s: for running requests, when
+    the server stops.
     """
 
     queue: int = 64
+    tenant_queue: int = 64
     request_s: float = 60.0
     idle_s: float = 15.0
     least_bytes_s: float = 10_000.0

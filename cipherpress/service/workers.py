@@ -65,7 +65,7 @@ class Worker:
         """Whether it has ended, as far as is known."""
         try:
             os.kill(self.process, 0)
-        except ProcessLookupError:
+        except (ProcessLookupError, PermissionError):  # the number is free, or somebody else's by now
             return True
         return self.reader.at_eof()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,23 @@ def test_more_work_than_may_wait_is_refused_at_once_and_the_rest_answered() -> N
         assert await asyncio.gather(*accepted) == ["0", "1", "2"]
         assert not queue.full
 
+    run(scenario, slow)
+
+
+def test_one_tenant_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def slow(number: int, do: str) -> str:
+        await asyncio.sleep(0.03)
+        return do
+
+    async def scenario(queue: Queue, _: ScriptedComputing) -> None:
+        asking = [asyncio.create_task(queue.run(Work({"do": str(number)}, tenant="ann"))) for number in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFullError, match="^$"):
+            await queue.run(Work({"do": "more"}, tenant="ann"))
+        asking.append(asyncio.create_task(queue.run(Work({"do": "2"}, tenant="bob"))))
+        assert [fields["answer"] for fields, _ in await asyncio.gather(*asking)] == ["0", "1", "2"]
+
+    monkeypatch.setattr("tests.service.test_queue.LIMITS", replace(LIMITS, tenant_queue=1))
     run(scenario, slow)
 
 
