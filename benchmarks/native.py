@@ -10,7 +10,7 @@ fastest tenth counts, since other work on the machine takes the processor's cach
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -62,28 +62,34 @@ def run(
         say(f"{name}, TenSEAL's tutorial network", place / len(networks))
         network, tutorial_ms = cp.load_network(name), reference_tutorial_ms(data)
         common = {"network": name, "tutorial_ms": tutorial_ms}
-        row: dict[str, Any] = {}
-        for number, fold in enumerate(FOLDS):
-            say(f"{name}, folds: {fold}", (place + number / 4) / len(networks))
-            row = _one_by_one(network, data, cp.Limits(fold=fold), min(images, ONE_BY_ONE))
-            result["rows"].append({**common, "mode": f"latency, {fold} folds", **row})
-        if row["key_bytes"] > FEW_KEYS_BYTES:
-            say(f"{name}, few keys", (place + 2 / 4) / len(networks))
-            limits = cp.Limits(fold=FOLDS[-1], keys_bytes=FEW_KEYS_BYTES)
-            mode = f"latency, {FOLDS[-1]} folds, keys within {FEW_KEYS_BYTES / 1e6:g} MB"
-            result["rows"].append({**common, "mode": mode, **_one_by_one(network, data, limits, images)})
-        say(f"{name}, batches", (place + 3 / 4) / len(networks))
-        bundle = cp.compile(network, data, mode="throughput")
-        row = batch_times(bundle, data.x_test[:images], np.asarray(data.y_test)[:images])
-        facts = {key: bundle.report[key] for key in ("poly_modulus_degree", "upload_bytes", "download_bytes", "log2_q")}
-        bound = bundle.client.predicted_logit_error
-        primes = [prime.bit_length() for prime in bundle.client.params.data_primes]
-        result["rows"].append(
-            {**common, "mode": "throughput", **row, **facts, "bound": bound, "primes": primes, "key_bytes": 0}
-        )
-        result["rows"].sort(key=lambda row: list(NATIVES).index(row["network"]))
-        write_result(Path(output) / "native.json", result, native_table(result))
+        for number, (mode, row) in enumerate(_rows(network, data, images)):
+            say(f"{name}, {mode}", (place + (number + 1) / 4) / len(networks))
+            result["rows"].append({**common, "mode": mode, **row})
+            result["rows"].sort(key=lambda row: list(NATIVES).index(row["network"]))
+            write_result(Path(output) / "native.json", result, native_table(result))
     return result
+
+
+def _rows(network: Network, data: Dataset, images: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The mode and what was measured of every row of a network."""
+    row: dict[str, Any] = {}
+    for fold in FOLDS:
+        row = _one_by_one(network, data, cp.Limits(fold=fold), min(images, ONE_BY_ONE))
+        yield f"latency, {fold} folds", row
+    if row["key_bytes"] > FEW_KEYS_BYTES:
+        limits = cp.Limits(fold=FOLDS[-1], keys_bytes=FEW_KEYS_BYTES)
+        few = _one_by_one(network, data, limits, images)
+        yield f"latency, {FOLDS[-1]} folds, keys within {FEW_KEYS_BYTES / 1e6:g} MB", few
+    yield "throughput", _in_batches(network, data, images)
+
+
+def _in_batches(network: Network, data: Dataset, images: int) -> dict[str, Any]:
+    """The row of throughput mode."""
+    bundle = cp.compile(network, data, mode="throughput")
+    row = batch_times(bundle, data.x_test[:images], np.asarray(data.y_test)[:images])
+    facts = {key: bundle.report[key] for key in ("poly_modulus_degree", "upload_bytes", "download_bytes", "log2_q")}
+    primes = [prime.bit_length() for prime in bundle.client.params.data_primes]
+    return {**row, **facts, "bound": bundle.client.predicted_logit_error, "primes": primes, "key_bytes": 0}
 
 
 def _one_by_one(network: Network, data: Dataset, limits: cp.Limits, count: int) -> dict[str, Any]:
