@@ -25,10 +25,14 @@ from benchmarks.machine import this_machine
 from benchmarks.report import table_head, table_row, with_note, write_result
 from cipherpress.detected import LEAST_SCORE, SELECTIONS, default_bundle, detector_bundle
 from cipherpress.detection.grid import Found
-from cipherpress.detection.pools import SHIFTS
+from cipherpress.detection.pools import POOLS, SHIFTS, windows
+from cipherpress.detection.recovery import places
 from cipherpress.zoo.detectors import ANCHORS, GRID, load_detector
 from cipherpress.zoo.scenes import Scenes, make_scenes
 from compress.dataset import Progress
+from hwmodel.architecture import PlainArray
+from hwmodel.architecture_file import load_architecture
+from hwmodel.selection import greedy_work, psrr_work, selection_ms
 
 #: Scenes that parameters are chosen on; their seed is not among those of training.
 TUNING, TUNING_SEED, HELD_OUT_SEED = 400, 1_000_000, 1
@@ -36,6 +40,8 @@ TUNING, TUNING_SEED, HELD_OUT_SEED = 400, 1_000_000, 1
 COUNTS, SIDE = (100, 300, 1_000, 3_000, 10_000, 30_000, 100_000), 640.0
 #: Pictures of a batch, each with the boxes of one; seconds for each time.
 BATCH, BATCH_BOXES, SECONDS = 64, 1_000, 0.4
+#: Boxes and machines of the model.
+COUNTED, ARRAYS = (1_000, 10_000), ("eyeriss", "tpu-v1")
 #: Scenes that are encrypted.
 ENCRYPTED = 20
 WIDE = cp.Anchors(image=(SIDE, SIDE))
@@ -107,6 +113,7 @@ def run(output: Path, *, images: int = 1000, progress: Progress | None = None) -
         "digits_per_scene": len(held_out.boxes) / images,
         "rows": rows,
         "times": times(say),
+        "modelled": modelled(),
         "encrypted": encrypted(held_out, found, say),
     }
     write_result(Path(output) / "detection.json", result, detection_table(result))
@@ -136,6 +143,29 @@ def times(say: Progress) -> list[dict[str, Any]]:
     for place, (count, pictures) in enumerate([*((count, 1) for count in COUNTS), (BATCH_BOXES, BATCH)]):
         say(f"times of {count:,} boxes", 0.5 + 0.5 * place / (len(COUNTS) + 1))
         rows.append({"boxes": count, "pictures": pictures, **_times_of(count, pictures, rng)})
+    return rows
+
+
+def modelled() -> list[dict[str, Any]]:
+    """Both selections on modelled arrays: operations, the longest chain, and milliseconds, for crowds of boxes."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for count in COUNTED:
+        boxes, scores = crowd(count, rng)
+        kept = len(cp.greedy_nms(boxes, scores))
+        numbers = windows(WIDE, POOLS, "three").of(places(boxes, WIDE))
+        works = {
+            "greedy": greedy_work(count, kept),
+            "psrr": psrr_work(count, numbers.shape[1], int(np.bincount(numbers.ravel()).max())),
+        }
+        for name in ARRAYS:
+            array = load_architecture(name)
+            assert isinstance(array, PlainArray)
+            row: dict[str, Any] = {"boxes": count, "kept": kept, "architecture": name}
+            for method, work in works.items():
+                row[f"{method}_operations"], row[f"{method}_depth"] = work.operations, work.depth
+                row[f"{method}_ms"] = selection_ms(work, array).value
+            rows.append(row)
     return rows
 
 
@@ -220,6 +250,17 @@ def detection_table(result: Mapping[str, Any]) -> str:
     for row in result["times"]:
         milliseconds = (f"{row[name]:.3g} ms" for name in ("greedy_ms", "maxpool_ms", "psrr_ms"))
         lines.append(table_row((f"{row['boxes']:,}", str(row["pictures"]), *milliseconds)))
+    lines += [
+        "",
+        *table_head(
+            ("boxes", "kept by Greedy", "modelled array", "Greedy: operations, chain", "PSRR: operations, chain")
+            + ("Greedy", "PSRR")
+        ),
+    ]
+    for row in result["modelled"]:
+        counts = (f"{row[f'{name}_operations']:,}, {row[f'{name}_depth']:,}" for name in ("greedy", "psrr"))
+        milliseconds = (f"{row[f'{name}_ms']:.3g} ms" for name in ("greedy", "psrr"))
+        lines.append(table_row((f"{row['boxes']:,}", str(row["kept"]), row["architecture"], *counts, *milliseconds)))
     hidden, machine = result["encrypted"], result["machine"]
     scenes = hidden["scenes"]
     same = [row for row in scenes if row["same_classes"]]

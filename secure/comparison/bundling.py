@@ -5,19 +5,25 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.errors import ConfigError
+from compress.checks import is_number
+from compress.errors import ConfigError, InsecureParametersError, SlotOverflowError
 from secure.bundle.files import plan_digest
 from secure.bundle.specs import Bundle, ClientSpec, ServerSpec
+from secure.comparison.grid import PairGrid
 from secure.comparison.keeping import Keeping
 from secure.comparison.planning import PlanOperations
+from secure.comparison.sign import cheapest_sign
 from secure.evaluators.clear import run_clear
-from secure.params import Params, check_security, make_params
+from secure.params import RING_DEGREES, Params, check_security, make_params
 from secure.plan import Plan
 
 #: Bits of the last prime, which holds the answer, and of a special prime; data primes of a digit, and special primes.
 LAST_BITS, SPECIAL_BITS, DIGIT, SPECIALS = 50, 50, 3, 3
 #: Bits of the other primes, which are those of the scale too.
 SCALE_BITS = 44.0
+#: Bits that are tried, the most precise ones first; the share of a deviation that the sign may take, beside the noise;
+#: and how far noise may take values between its factors.
+PRIME_BITS, SIGN_SHARE, TOLERANCE = range(44, 24, -2), 0.9, 1e-3
 #: Scenes that the noise is simulated on, and how many standard deviations its bound adds.
 NOISE_SCENES, DEVIATIONS = 4, 6.0
 
@@ -68,6 +74,54 @@ def keeping_bundle(keeping: Keeping, bits: float = SCALE_BITS) -> Bundle:
         "keys": len(plan.key_manifest.galois_elements) + int(plan.key_manifest.relinearize),
     }
     return Bundle(client=client, server=ServerSpec(bundle_id=bundle_id, plan=plan), report=report)
+
+
+def planned_keeping(
+    lines: int,
+    columns: int,
+    kernel: int,
+    shifts: tuple[tuple[int, int], ...],
+    *,
+    least_gap: float,
+    deviation: float = 0.125,
+) -> tuple[Keeping, Bundle]:
+    """The keeping of a grid in the smallest ring that decides scores `least_gap` apart with bits within `deviation` of
+    0 or 1, noise included, and the bundle with the largest primes that fit.
+
+    The sign has the fewest levels that do it. Raises: ConfigError where no ring does, naming the field.
+    """
+    if not (is_number(least_gap) and 0 < least_gap < 1):
+        raise ConfigError("least_gap", least_gap, "a number between 0 and 1")
+    if not (is_number(deviation) and 0 < deviation < 0.5):
+        raise ConfigError("deviation", deviation, "a number between 0 and 0.5, where bits can still be told apart")
+    impossible = ConfigError("least_gap", least_gap, "a larger one: no ring has the levels and the precision for it")
+    for degree in RING_DEGREES:
+        try:
+            grid = PairGrid(lines, columns, kernel, shifts, degree // 2)
+        except SlotOverflowError:
+            continue
+        keeping = _keeping(grid, least_gap, deviation)
+        if keeping is None:
+            break
+        for bits in PRIME_BITS:
+            try:
+                bundle = keeping_bundle(keeping, bits)
+            except InsecureParametersError:
+                continue
+            if keeping.deviation + bundle.client.predicted_logit_error <= deviation:
+                return keeping, bundle
+    raise impossible
+
+
+def _keeping(grid: PairGrid, least_gap: float, deviation: float) -> Keeping | None:
+    """With the cheapest sign for a gap and a deviation; None where no sign is so sharp."""
+    most = int(grid.neighbours.sum(axis=0).max())
+    for_sign = 2 * ((1 + deviation * SIGN_SHARE) ** (1 / max(most, 1)) - 1)
+    gap = least_gap / (2 + least_gap)  # what is left of it beside the bias of ties
+    try:
+        return Keeping(grid, cheapest_sign(gap, for_sign, most=1.0, tolerance=TOLERANCE))
+    except ConfigError:
+        return None
 
 
 def keeping_params(keeping: Keeping, bits: float) -> Params:

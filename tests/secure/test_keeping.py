@@ -9,7 +9,7 @@ import pytest
 import cipherpress as cp
 from compress.errors import ConfigError, InputRangeError, InsecureParametersError
 from secure.bundle.specs import Bundle
-from secure.comparison.bundling import keeping_bundle
+from secure.comparison.bundling import keeping_bundle, planned_keeping
 from secure.comparison.grid import PairGrid
 from secure.comparison.keeping import ClearOperations, Keeping, Leveled
 from secure.comparison.planning import PlanOperations, Value
@@ -96,6 +96,30 @@ def test_levels_that_a_ring_does_not_hold_are_refused() -> None:
     narrow = Keeping(PairGrid(4, 4, 2, ((0, 0),), 4096), composite_sign(0.1, (7,), most=0.9))
     with pytest.raises(ConfigError, match="^most: got 0.9"):
         keeping_bundle(narrow)
+
+
+def test_the_planner_takes_the_smallest_ring_and_keeps_its_promises() -> None:
+    keeping, bundle = planned_keeping(4, 4, 2, ((0, 0),), least_gap=0.6, deviation=0.25)
+    assert bundle.client.params.poly_modulus_degree == 16384
+    assert keeping.least_gap == pytest.approx(0.6)
+    assert keeping.deviation + bundle.client.predicted_logit_error <= 0.25
+    _, finer = planned_keeping(4, 4, 2, ((0, 0),), least_gap=0.1, deviation=0.25)
+    assert finer.client.params.poly_modulus_degree == 32768
+    assert finer.client.params.log2_qp <= 868
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"least_gap": 1e-6}, "least_gap"),
+        ({"least_gap": 0.0}, "least_gap"),
+        ({"least_gap": 0.1, "deviation": 0.7}, "deviation"),
+        ({"least_gap": 0.1, "kernel": 200}, "least_gap"),
+    ],
+)
+def test_what_no_ring_decides_is_refused(options: dict, field: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{field}: got"):
+        planned_keeping(4, 4, options.pop("kernel", 2), ((0, 0),), **options)
 
 
 @pytest.mark.slow
