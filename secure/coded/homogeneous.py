@@ -38,6 +38,8 @@ UNIT_CODE = 8
 LARGEST_CARRY = 64
 #: Codes beyond this are of no use: a unit is too small for its biases.
 LARGEST_CODE = 2**20
+#: Units beyond this, or below its inverse, leave float64 after a few more squares.
+LARGEST_SIZE = 1e100
 #: Shifts beyond this many times the largest weight of their matrix would cancel each other.
 MOST_SHIFTED = 1e4
 
@@ -70,7 +72,9 @@ def homogeneous(program: Program, unit: float) -> Program | None:
             own = float(form.square[_Reader(forms, biases, number - 1).row])
             square = np.append(form.square, np.full(UNITS, own))
             made.append(replace(form, square=square, linear=np.zeros_like(square), constant=np.zeros_like(square)))
-            sizes = tuple(own * size**2 for size in sizes)
+            sizes = tuple(own * size * size for size in sizes)
+            if not all(1 / LARGEST_SIZE < abs(size) < LARGEST_SIZE for size in sizes):
+                return None
     return Program(program.inputs + UNITS, tuple(made))
 
 

@@ -153,6 +153,19 @@ def test_programs_of_another_shape_keep_their_constants() -> None:
     assert homogeneous(program, 1e-12) is None  # codes of such a unit would be huge
 
 
+@pytest.mark.parametrize(("square", "bias"), [(1e30, 0.0), (1e-30, 0.0), (1e30, 1.0)])
+def test_units_that_grow_or_vanish_beyond_float64_are_given_up(square: float, bias: float) -> None:
+    program = program_of(quadratic_network(6, squares=3))
+    forms = tuple(
+        replace(form, square=np.full(form.features, square), linear=np.zeros(form.features))
+        if isinstance(form, QuadraticForm)
+        else replace(form, bias=np.full(form.features, bias))
+        for form in program.forms
+        if isinstance(form, QuadraticForm | LinearForm)
+    )
+    assert homogeneous(Program(12, forms), 32.0) is None
+
+
 def test_complex_slots_are_the_values_of_the_polynomial() -> None:
     rng = np.random.default_rng(5)
     slots = rng.normal(size=(3, 64)) + 1j * rng.normal(size=(3, 64))
@@ -189,6 +202,14 @@ def test_products_sums_and_selections_keep_phases(count: int) -> None:
     found = client.decrypt_batch(server.run_batch(client.encrypt_batch(images)))
     np.testing.assert_allclose(found, homogeneous_by_hand(images), atol=made.client.predicted_logit_error)
     np.testing.assert_allclose(run_clear(made.server.plan, images.reshape(count, 6)), homogeneous_by_hand(images))
+
+
+def test_another_process_with_the_key_reads_the_answers(bundle: BatchBundle) -> None:
+    client = BatchClient(bundle.client)
+    images = rows(5, 12)
+    reply = BatchServer(bundle.server).run_batch(client.encrypt_batch(images))
+    found = BatchClient(bundle.client, client.secret_key).decrypt_batch(reply)
+    assert np.abs(found - run_clear(bundle.server.plan, images)).max() < bundle.client.predicted_logit_error
 
 
 def test_alike_and_extreme_images_fill_a_block(bundle: BatchBundle) -> None:
