@@ -22,7 +22,7 @@ from compress.model.compressed import CompressedModel, module_of
 from compress.model.unhooked import unhooked_copy
 from compress.native.options import Native
 from compress.network import Network
-from compress.press.pressing import pressed
+from compress.press.pressing import pressed, usual_setting
 from compress.press.setting import Setting
 from compress.recorded import log_recorded, unlogged
 from compress.scores import scoring_of
@@ -81,7 +81,8 @@ def press(
     (`compress.native`). It has a public front end, so clients encrypt features of images.
 
     data: what `as_dataset` takes.
-    setting: what is done; the defaults of `Setting` without it. After block pruning, conversion distils from the
+    setting: what is done; `compress.press.pressing.usual_setting` without it, the defaults of `Setting` for all but
+    deep networks. After block pruning, conversion distils from the
     model as it was given. limits, mode: as of `compile`; mode "throughput" gives a BatchBundle. augment: distort
     training images (image data only). The report's `about` holds the score of the given model (`score_plain`) and of
     the converted network (`score_after`), both on all test rows: accuracy, which stands there as `accuracy_plain` and
@@ -95,7 +96,8 @@ def press(
     model, rows = settled_rows(model, data)
     current_times()  # a damaged file is refused before anything is trained
     with unlogged():  # training and compiling both name the outliers
-        network = pressed(model, rows, setting or Setting(), augment=augment, seed=seed, progress=progress)
+        chosen = setting or usual_setting(model, rows)
+        network = pressed(model, rows, chosen, augment=augment, seed=seed, progress=progress)
         bundle = compile_bundle(network, rows, limits, mode=mode, seed=seed, progress=progress)
     log_recorded(logger, recorded_warnings(bundle))
     return with_scores(bundle, network, model, rows, after=network.about["score_after"])

@@ -255,9 +255,11 @@ def press_command(
 def _setting(spec: str, mode: str, limits: Limits, chosen: Chosen, wanted: Wanted, native: bool) -> Setting | None:
     """What is done to MODEL, from its preset and the options; None for a native network, which has no setting.
 
+    None too for a model without a preset of its own where no option is given: `press` then chooses.
+
     Raises: click.UsageError for options that do not go together.
     """
-    from cipherpress.zoo.presets import press_setting
+    from cipherpress.zoo.presets import DEFAULT, press_setting
 
     if native:
         if chosen.given or wanted.target is not None:
@@ -267,7 +269,7 @@ def _setting(spec: str, mode: str, limits: Limits, chosen: Chosen, wanted: Wante
         return None
     preset = press_setting(spec)
     if wanted.target is None:
-        return chosen.over(preset)
+        return chosen.over(preset) if chosen.given or preset != DEFAULT else None
     if min(limits.keys_bytes, limits.upload_bytes) < inf or set(DECIDED_BY_SEARCH) & set(chosen.given):
         raise click.UsageError(
             "with --min-accuracy the search decides what is pruned: leave out --sparsity, --finetune-epochs, --block, "

@@ -6,6 +6,7 @@ here.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from torch import nn
@@ -124,10 +125,23 @@ def deep_conversion(model: nn.Module | CompressedModel, data: Dataset, conversio
     A deep network has few bits for each of its levels, so that its weights must do with few. Which of them are pruned
     stays; the codebook of a compressed model does not.
     """
+    deep = is_deep(model, data, conversion.straight)
+    return replace(conversion, fraction_bits=DEEP_FRACTION_BITS) if deep else conversion
+
+
+def usual_setting(model: nn.Module | CompressedModel, data: Dataset) -> Setting:
+    """What is done to a model where nothing is asked for: the defaults, but no OPQ in deep networks of convolutions.
+
+    Their conversion rounds weights itself, and single weights that are pruned save no encrypted product.
+    """
+    return Setting(sparsity=0.0, bits=None, finetune_epochs=0) if is_deep(model, data) else Setting()
+
+
+def is_deep(model: nn.Module | CompressedModel, data: Dataset, straight: Collection[str] = ()) -> bool:
+    """Whether a network has convolutions and more than PLAIN_DEPTH activations in a row."""
     own, rows = joined(model, data)
     layers = import_model(unhooked_copy(module_of(own)), rows.input_shape).layers
-    deep = depth(layers, conversion.straight) > PLAIN_DEPTH and any(layer.kind == "conv" for layer in layers)
-    return replace(conversion, fraction_bits=DEEP_FRACTION_BITS) if deep else conversion
+    return depth(layers, straight) > PLAIN_DEPTH and any(layer.kind == "conv" for layer in layers)
 
 
 def learns_from_labels(data: Dataset) -> bool:

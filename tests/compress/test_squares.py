@@ -16,6 +16,8 @@ from compress.dataset import Dataset
 from compress.errors import ConfigError
 from compress.graph.modules import PolynomialActivation
 from compress.network import Affine, Conv, Dense, Network, Polynomial
+from compress.press.pressing import deep_conversion, usual_setting
+from compress.press.setting import Setting
 from compress.row_batches import by_batches
 from compress.squares.module import NetworkModule
 from compress.squares.rewriting import plain_squares, with_squares
@@ -187,3 +189,14 @@ def test_fraction_bits_out_of_range_are_refused(bits):
 def test_an_unknown_kind_of_images_is_refused():
     with pytest.raises(ConfigError, match="images: got 'paintings'; allowed: one of handwriting, pictures"):
         Conversion(images="paintings")
+
+
+def test_press_rounds_deep_networks_of_convolutions_and_leaves_opq_out_of_them():
+    data = digits()
+    deep, shallow = residual(2).eval(), residual(1).eval()
+    assert usual_setting(deep, data).bits is None and usual_setting(shallow, data) == Setting()
+    assert deep_conversion(deep, data, Conversion()).fraction_bits == 7
+    assert deep_conversion(shallow, data, Conversion()) == Conversion()
+    dense = nn.Sequential(nn.Flatten(), *(part for _ in range(6) for part in (nn.Linear(64, 64), nn.ReLU())))
+    assert deep_conversion(dense.eval(), data, Conversion()) == Conversion()
+    assert deep_conversion(deep, data, Conversion(straight=("4.last",))) == Conversion(straight=("4.last",))
