@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from secure.bounds.headroom import largest_images
 from secure.bounds.slot_values import chosen_images
-from secure.drafting.draft import Evidence, Hardest
+from secure.drafting.draft import Evidence
 from secure.stages.stages import Stage, run_stages
 
 Array = NDArray[np.float64]
@@ -38,15 +38,13 @@ def gather_edges(
     images: Array,
     low: Array,
     high: Array,
-    hardest: Hardest | None = None,
     evidence: Evidence | None = None,
 ) -> tuple[Evidence | None, int]:
     """(The values of all stages on the edge inputs of calibration images (images, *input_shape), how many edge inputs
     are left out since the network explodes on them). None where all of them are.
 
-    low, high: the accepted range, (features,). hardest: of inputs that are drawn like the data; the largest of them
-    are edge inputs too. evidence: the values on the calibration images, by which explosions are told; without it, no
-    edge input is left out.
+    low, high: the accepted range, (features,). evidence: the values on the calibration images, by which explosions are
+    told; without it, no edge input is left out.
     """
     flat = images.reshape(len(images), -1)
     weight = np.zeros(flat.shape[1])
@@ -54,8 +52,6 @@ def gather_edges(
         if 0 in stage.maps:
             weight += np.asarray(stage.maps[0].power(2).sum(axis=0)).ravel()
     edges = edge_inputs(flat, low, high, np.sqrt(weight), channels=images.shape[1] if images.ndim > 2 else 0)
-    if hardest is not None:
-        edges = np.concatenate([edges, hardest.largest])
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is left out
         atoms, values = run_stages(stages, edges.reshape(len(edges), *images.shape[1:]))
     found = Evidence(tuple(atoms), tuple(values))

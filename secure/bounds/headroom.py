@@ -56,7 +56,7 @@ def largest_coefficients(draft: Draft) -> tuple[tuple[float, ...], tuple[float, 
 
     A stage that is not squared has its value's in both places. They count the constant that is added, since SEAL
     encodes that as a plaintext of its own. The numbers are measured on the calibration inputs with the largest values,
-    and on the draft's edge inputs. The draft must be arranged.
+    on the draft's edge inputs, and on the largest of the drawn ones. The draft must be arranged.
     """
     largest = _measured(draft, draft.evidence, MEASURED_IMAGES)
     if draft.edges is not None:
@@ -66,6 +66,8 @@ def largest_coefficients(draft: Draft) -> tuple[tuple[float, ...], tuple[float, 
             [[credit ** (2 if stage.squared else 1) for stage in draft.stages], [credit] * len(edges[1])]
         )
         largest = np.maximum(largest, edges / credits)
+    if draft.extremes is not None:
+        largest = np.maximum(largest, _measured(draft, draft.extremes, MEASURED_EDGES))
     squares, values = largest.tolist()
     return tuple(squares), tuple(values)
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from compress.robust import InputRange
 from secure.bounds.synthetic import synthetic_rows
-from secure.bounds.tail import EXCEEDING
+from secure.bounds.tail import DRAWN_EXCEEDING
 from secure.drafting.draft import Hardest
 from secure.growth import growth
 from secure.stages.stages import Stage, run_stages
@@ -70,7 +70,7 @@ def hardest_inputs(stages: tuple[Stage, ...], rows: Array, accepted: InputRange,
     known = rows[rng.permutation(len(rows))[:count]]
     of_rows = _found(stages, known)
     inputs, shares = _strata(drawn[_order(found, grows_beyond)])
-    exceeding = int(EXCEEDING * len(drawn))  # so many may exceed any bound, and overflow
+    exceeding = int(DRAWN_EXCEEDING * len(drawn))  # so many may exceed any bound, and overflow
     largest = np.argsort(found.sizes, axis=1)[:, -KEPT_PER_STAGE - exceeding : len(drawn) - exceeding]
     return Hardest(
         inputs=inputs,

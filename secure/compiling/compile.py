@@ -65,7 +65,7 @@ MOST_VALUES, FEWEST_IMAGES = 1 << 26, 64
 #: The largest value of a stage: 60 bits leave no room in the modulus for its error to be a useful share of it.
 LARGEST_VALUE = 2.0**60
 
-#: Values explode if inputs at the edge of the accepted range make them this many times larger than calibration inputs.
+#: Values explode if rare inputs make them this many times larger than calibration inputs do.
 EXPLODING = 100.0
 
 #: For a useful answer of a deep network, the fewest bits of a rescaling prime, of the modulus that is left at the end,
@@ -185,7 +185,7 @@ def _first_draft(network: Network, images: Array, held_out: Rows | None, accepte
                 "explode from layer to layer; convert the network again, or scale its weights",
             )
     judged = judged_rows(stages, images, held_out, accepted, evidence)
-    edges, exploding = gather_edges(stages, images, accepted.low, accepted.high, judged.hardest, evidence)
+    edges, exploding = gather_edges(stages, images, accepted.low, accepted.high, evidence)
     return Draft(
         stages=stages,
         evidence=evidence,
@@ -194,6 +194,7 @@ def _first_draft(network: Network, images: Array, held_out: Rows | None, accepte
         reach=search_reach(stages, evidence),
         edges=edges,
         exploding=exploding,
+        extremes=None if judged.hardest is None else gather_evidence(stages, judged.hardest.largest),
         allowed_error=allowed_error(evidence.outputs, limits, scoring_of(network.about)),
         allowed_disagreement=limits.max_disagreement,
         round_trip=limits.objective == "round-trip",
@@ -227,13 +228,13 @@ def _failure(outcome: Outcome, limits: Limits) -> CipherpressError:
             draft.stages[-1].layer,
             f"the smallest error any ring reaches at the output is {bound:.3g} (six sigma), "
             f"{excess:.1f} times what keeps the answer right ({wanted}); "
-            f"{exploding(draft)}use fewer layers or smaller activation ranges, or allow more with --max-error"
+            f"{_explosion(draft)}use fewer layers or smaller activation ranges, or allow more with --max-error"
             + ("; with --backends fastest larger primes are tried too" if limits.backends == "both" else ""),
         )
     if outcome.deepest is None:
         return CompileError(None, "nothing was laid out; this is a defect of the search")
     layer, needed, available = levels_missing(outcome.deepest)
-    if needed <= available and (reason := exploding(outcome.deepest)):
+    if needed <= available and (reason := _explosion(outcome.deepest)):
         layer = outcome.deepest.stages[-1].layer
         return PrecisionError(layer, f"no modulus holds its values: {reason}use fewer layers")
     if needed <= available:
@@ -252,19 +253,18 @@ def _failure(outcome: Outcome, limits: Limits) -> CipherpressError:
     )
 
 
-def exploding(draft: Draft) -> str:
-    """What the modulus has to hold for inputs that are accepted, beyond those of calibration, and what to do about it;
-    empty where that is little."""
-    if draft.edges is None:
-        return ""
-    pairs = zip(draft.stages, draft.evidence.values, draft.edges.values, strict=True)
+def _explosion(draft: Draft) -> str:
+    """What the modulus has to hold for inputs that few rows do not show, and what to do about it; empty where that is
+    little more than for calibration inputs."""
+    others = draft.extremes or draft.edges or draft.evidence
+    pairs = zip(draft.stages, draft.evidence.values, others.values, strict=True)
     sizes = [(stage.layer, float(np.abs(known).max()), float(np.abs(edge).max())) for stage, known, edge in pairs]
     layer, known, edge = max(sizes, key=lambda one: one[2] / max(one[1], 1e-300))
     if edge < EXPLODING * known:
         return ""
     return (
-        f"on inputs at the edge of the accepted range layer '{layer}' reaches {edge:.3g}, on calibration inputs "
-        f"{known:.3g}; give more calibration rows, which narrow the range, put a normalization between the layers, or "
+        f"on inputs that are as extreme as one in 10,000 layer '{layer}' reaches {edge:.3g}, on calibration inputs "
+        f"{known:.3g}; give more calibration rows, put a normalization between the layers, or "
     )
 
 

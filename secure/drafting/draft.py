@@ -226,6 +226,7 @@ class Draft:
     reach: Reach | None = None  # of errors on the calibration images that the search looks at; None: computed at need
     edges: Evidence | None = None  # values on inputs at the edge of the accepted range (`secure.bounds.edges`)
     exploding: int = 0  # edge inputs that are left out there, since the network itself explodes on them
+    extremes: Evidence | None = None  # values on the drawn inputs that have the largest (`Hardest.largest`)
     allowed_error: float = inf  # at six standard deviations, in the outputs' units; infinite: no limit
     allowed_disagreement: float = ACCEPTABLE_DISAGREEMENT  # share of changed classes; counts without an allowed_error
     times: KernelTimes = TYPICAL_TIMES  # of the machine that will run the plan
