@@ -65,5 +65,5 @@ def run_batched(network: Network, data: Dataset, clear: Array, seed: int) -> Bat
         changed=changed,
         promised=promised,
         poly_modulus_degree=report["poly_modulus_degree"],
-        parts=report["parts"],
+        parts=spec.reply_parts,
     )
