@@ -70,7 +70,7 @@ def main() -> None:
     options = parser.parse_args()
     with serving(options.bundles, options.workers) as (url, process):
         served = [_prepared(folder, url) for folder in options.bundles]
-        one = one_by_one(served[0])
+        one = one_by_one(served[0]) | cpu_times(served[0], process)
         load = asyncio.run(under_load(served, url, process, options.seconds, options.clients, options.workers))
     command = f"python -m benchmarks.service DIR {' '.join(path.name for path in options.bundles)}"
     command += f" --seconds {options.seconds:g} --clients {options.clients} --workers {options.workers}"
@@ -143,6 +143,22 @@ def one_by_one(served: Served) -> dict[str, Any]:
         "upload_bytes": len(served.requests[0]),
         "download_bytes": len(served.replies[0]),
     }
+
+
+def cpu_times(served: Served, process: int) -> dict[str, float]:
+    """CPU milliseconds of one prediction, which other programs do not change: in this process, and over HTTP by the
+    client and all processes of the server."""
+    client, spec = served.client, served.client.spec
+    image = ((spec.input_low + spec.input_high) / 2).reshape(spec.input_shape)
+    started = time.process_time()
+    for _ in range(ROUNDS):
+        client.decrypt(served.server.run(client.encrypt(image)))
+    work_s = time.process_time() - started
+    started = time.process_time() + _cpu_s(process)
+    for _ in range(ROUNDS):
+        served.remote.predict(image)
+    http_s = time.process_time() + _cpu_s(process) - started
+    return {"work_cpu_ms": 1e3 * work_s / ROUNDS, "http_cpu_ms": 1e3 * http_s / ROUNDS}
 
 
 async def under_load(
@@ -272,12 +288,16 @@ def service_table(result: Mapping[str, Any]) -> str:
         f"{row['most_bytes'] / 1e6:,.0f} |"
         for row in load["memory"]
     ]
+    quiet = machine["load_average"] < machine["cores"]  # else the time alone was measured beside other programs
+    share = f", and the rate is {load['share_of_bare_rate']:.0%} of the plans' bare rate" if quiet else ""
     note = (
         f"One request of {one['network']}: {FACTOR} times the work and {MORE_MS:g} ms are {one['allowed_ms']:.1f} ms. "
+        f"In CPU time, which other programs change little: the work {one['work_cpu_ms']:.1f} ms, over HTTP "
+        f"{one['http_cpu_ms']:.1f} ms in all processes together. "
         f"Load: {load['clients']} clients, {load['workers']} worker, {load['seconds']:.0f} s, {load['requests']:,} "
         f"requests, {load['wrong']} wrong or failed, {load['requests_per_s']:.0f} a second, p50 {load['p50_ms']:.0f} "
-        f"ms, p99 {load['p99_ms']:.0f} ms; {load['share_of_bare_rate']:.0%} of the plans' bare rate, plans take "
-        f"{load['share_of_cpu_time']:.0%} of the server's CPU time. {machine['cpu']}, {machine['cores']} cores, load "
+        f"ms, p99 {load['p99_ms']:.0f} ms; plans take {load['share_of_cpu_time']:.0%} of the server's CPU time{share}. "
+        f"{machine['cpu']}, {machine['cores']} cores, load "
         f"{machine['load_average']:.1f} of other programs included, {machine['date']}, `{result['command']}`."
     )
     return with_note(lines, note)

@@ -84,6 +84,7 @@ class Queue:
         self._computing = Computing(settings)
         self._waiting: deque[_Job] = deque()
         self._given: dict[Worker, deque[_Job]] = {}
+        self._tended: set[Worker] = set()
         self._plan_ms: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -182,7 +183,8 @@ class Queue:
         jobs = self._given[worker]
         jobs.append(job)
         worker.send(job.work.fields, job.work.body)
-        if len(jobs) == 1:
+        if worker not in self._tended:
+            self._tended.add(worker)
             self._spawn(self._tend(worker, jobs))
 
     async def _tend(self, worker: Worker, jobs: deque[_Job]) -> None:
@@ -194,6 +196,7 @@ class Queue:
             try:
                 answer = await worker.receive()
             except WorkerDiedError as error:
+                self._tended.discard(worker)
                 self._buried(worker, error)
                 return
             jobs.popleft()
@@ -202,7 +205,8 @@ class Queue:
                 self._plan_ms[job.work.key[0]] = answer[0].get("plan_ms", inf)
             if not job.answer.done():
                 job.answer.set_result(answer)
-            self._assign()
+            self._assign()  # which may give it more
+        self._tended.discard(worker)
 
     async def _look_after_idle(self) -> None:
         while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -80,7 +81,10 @@ def run(
     act: Callable[[int, str], Awaitable[str | None]],
     workers: int = 1,
 ) -> None:
+    faults: list[object] = []
+
     async def whole() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
         queue = Queue(ServiceSettings(bundles={"x": Path("x")}, workers=workers, limits=LIMITS))
         computing = ScriptedComputing(act)
         queue._computing = computing  # type: ignore[assignment]
@@ -90,7 +94,10 @@ def run(
         finally:
             await queue.stop(0.1)
 
+        gc.collect()  # a task that failed says so when it goes
+
     asyncio.run(whole())
+    assert not faults
 
 
 async def echo(number: int, do: str) -> str:
