@@ -29,7 +29,8 @@ STRETCHED_ROWS, ROW_STRETCH = 64, 1.25
 #: For every stage, so many edge inputs are kept: those with the stage's largest values.
 KEPT_PER_STAGE = 8
 #: An edge input on which some stage's values are so many times larger than on any calibration input is left out: the
-#: network explodes on it, and no modulus would hold its values. Answers to it mean nothing, encrypted or not.
+#: network explodes on it, and no modulus would hold its values. Answers to it mean nothing, encrypted or not. An input
+#: that is itself larger than those of calibration, in a range that was asked for, may make values larger by its square.
 EXPLODING = 64.0
 
 
@@ -57,8 +58,10 @@ def gather_edges(
     found = Evidence(tuple(atoms), tuple(values))
     steady = np.ones(len(edges), dtype=bool)
     if evidence is not None:
+        further = np.maximum(np.abs(edges).max(axis=1) / max(float(np.abs(flat).max()), 1e-300), 1.0)
         for value, usual in zip(found.values, evidence.values, strict=True):
-            steady &= np.abs(value).max(axis=0) <= EXPLODING * np.abs(usual).max()  # not so for what is not a number
+            # not so for what is not a number
+            steady &= np.abs(value).max(axis=0) <= EXPLODING * further**2 * np.abs(usual).max()
         found = chosen_images(found, np.flatnonzero(steady).tolist())
     left_out = int(len(steady) - steady.sum())
     return (chosen_images(found, largest_images(found, KEPT_PER_STAGE)) if steady.any() else None), left_out
