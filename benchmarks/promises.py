@@ -50,6 +50,8 @@ HELD_OUT = 0.25
 LARGEST = 32
 #: Every so many networks, one runs so many inputs encrypted.
 ENCRYPTED_EVERY, ENCRYPTED = 9, 200
+#: How many inputs' errors are computed at the same time.
+CHUNK_ROWS = 1000
 LIMITS = Limits(max_disagreement=0.02)
 HEADINGS = (
     "activations", "rows", "networks", "compiled", "refused", "outside the bound, of 10,000", "most of one network",
@@ -146,10 +148,15 @@ def _held(bundle: Bundle, draft: Draft, made: Network, inputs: Array) -> dict[st
 
 
 def sampled_errors(draft: Draft, inputs: Array) -> Array:
-    """One draw of the errors of a draft's plan, (outputs, rows): exact systematic ones, Gaussian random ones."""
-    errors = row_errors(draft, inputs)
-    drawn = np.random.default_rng(0).normal(size=errors.systematic.shape)
-    return np.asarray(errors.systematic + errors.mean_sigma * drawn)
+    """One draw of the errors of a draft's plan, (outputs, rows): exact systematic ones, Gaussian random ones.
+
+    In chunks, so small that every row's own standard deviation is computed.
+    """
+    rng, found = np.random.default_rng(0), []
+    for start in range(0, len(inputs), CHUNK_ROWS):
+        errors = row_errors(draft, inputs[start : start + CHUNK_ROWS])
+        found.append(errors.systematic + errors.mean_sigma * rng.normal(size=errors.systematic.shape))
+    return np.concatenate(found, axis=1)
 
 
 def _encrypted(bundle: Bundle, draft: Draft, made: Network, inputs: Array) -> dict[str, Any]:
@@ -170,6 +177,8 @@ def promises_table(result: Mapping[str, Any]) -> str:
     lines = table_head(HEADINGS)
     for depth, count in product(DEPTHS, COUNTS):
         own = [row for row in result["rows"] if row["depth"] == depth and row["rows"] == count]
+        if not own:
+            continue
         compiled = [row for row in own if not row["refused"]]
         cells = [str(depth), f"{count:,}", str(len(own)), str(len(compiled)), str(len(own) - len(compiled))]
         if compiled:

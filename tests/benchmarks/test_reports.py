@@ -28,6 +28,7 @@ from benchmarks.keep_bits import keep_bits_table
 from benchmarks.native import native_table
 from benchmarks.noise import noise_table
 from benchmarks.objective import table as objective_table
+from benchmarks.promises import promises_table
 from benchmarks.report import has_row, read_result, table_head, table_row, with_note, write_result
 from benchmarks.requests import requests_table
 from benchmarks.savings import savings_table
@@ -56,6 +57,7 @@ TABLES = {
     "objective": objective_table,
     "peers": peers_table,
     "plans": plans_table,
+    "promises": promises_table,
     "requests": requests_table,
     "savings": savings_table,
     "selftest": selftest_table,
