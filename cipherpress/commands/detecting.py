@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import numpy as np
-from numpy.typing import NDArray
 
 from cipherpress.commands.artifacts import Destination
 from cipherpress.commands.command import command, request_threads
 from cipherpress.commands.console import Output, table
 from cipherpress.commands.options import force_option, path_option
 from compress.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 #: IMAGE that is a made-up scene, with its number behind.
 SCENE = "scene:"
@@ -84,4 +87,4 @@ def _picture(image: str) -> NDArray[np.float64]:
     number = image.removeprefix(SCENE)
     if not number.isdecimal():
         raise ConfigError("image", image, f"a file, or {SCENE}N with a whole number N of at least 0")
-    return make_scenes(1, seed=int(number), held_out=True, digits=(3, 3)).images[0].astype(np.float64)
+    return make_scenes(1, seed=int(number), held_out=True, digits=(3, 3)).images[0].astype("float64")

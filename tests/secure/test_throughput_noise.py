@@ -165,7 +165,9 @@ def test_a_bound_from_sixty_rows_holds_for_ten_thousand(kind: str) -> None:
     images = drawn_rows(kind, 12_000, 12, seed=2)
     images = images[((images >= client.input_low) & (images <= client.input_high)).all(axis=1)][:10_000]
     degree = plan.params.poly_modulus_degree
-    disturbed = np.concatenate([disturbances(rng, degree, plan.inputs).T for _ in range(-(-len(images) // (degree // 2)))])
+    disturbed = np.concatenate(
+        [disturbances(rng, degree, plan.inputs).T for _ in range(-(-len(images) // (degree // 2)))]
+    )
     noisy = with_units(images, plan.units) + disturbed[: len(images)] / plan.input_scale
     found = run_all(plan.steps, plan.inputs, plan.input_scale, noisy)[-1].real.T
     error = np.abs(found - network.run(images)).max()
