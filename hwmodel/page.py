@@ -127,7 +127,13 @@ def _accuracy(about: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     if "predicted_disagreement" in report:
         rows.append(("answers that encryption may change", f"{report['predicted_disagreement']:.3%}", "predicted"))
     if "predicted_logit_error" in report:
-        rows.append(("largest error of an output", f"{report['predicted_logit_error']:.3g}", "predicted, for all but one input in 10,000"))
+        rows.append(
+            (
+                "largest error of an output",
+                f"{report['predicted_logit_error']:.3g}",
+                "predicted, for all but one input in 10,000",
+            )
+        )
     title = SCORE_WORDS[score] if score in SCORE_WORDS else "accuracy"
     return f"<h2>{title[0].upper()}{title[1:]}</h2>" + _table(("", "", "figure is"), rows) if rows else ""
 
