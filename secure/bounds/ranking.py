@@ -70,7 +70,7 @@ def is_hopeless(draft: Draft) -> bool:
     """
     if draft.allowed_error < inf:
         return BOUND_SIGMAS * float(sigmas_of(draft).max()) > HOPELESS_ERROR * draft.allowed_error
-    return disagreement(draft) > HOPELESS_DISAGREEMENT
+    return disagreement(draft) > max(HOPELESS_DISAGREEMENT, draft.allowed_disagreement)
 
 
 def is_comfortable(draft: Draft) -> bool:
