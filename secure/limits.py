@@ -46,6 +46,8 @@ class Limits:
     fold: who adds up the last partial sums. "server": only outputs leave it. "client": the plan ends before the folds
     of the last layer, which saves its rotations; the client adds up slots, and learns what every unit of the layer
     before contributes to every output (docs/security.md). For latency only.
+    accept_loose_bound: whether a network is compiled although its bound of errors lies so far beyond the errors of all
+    rows that it says little (`secure.compiling.judging`).
     compile_bytes, compile_seconds: the most memory and time that compiling may be estimated to take
     (`secure.compiling.estimate`). They bound the work of the compiler, not of the plan.
     Raises: ConfigError.
@@ -59,6 +61,7 @@ class Limits:
     link_mbit_s: float = DEFAULT_LINK_MBIT_S
     backends: str = BACKENDS[0]
     fold: str = FOLDS[0]
+    accept_loose_bound: bool = False
     compile_bytes: float = DEFAULT_COMPILE_BYTES
     compile_seconds: float = DEFAULT_COMPILE_SECONDS
 

@@ -185,6 +185,11 @@ plan_options = Group(
             "last hidden layer contributes.",
         ),
         click.option(
+            "--accept-loose-bound",
+            is_flag=True,
+            help="Compile a network whose bound of errors is useless, since rare inputs make the network explode.",
+        ),
+        click.option(
             "--compile-memory",
             "compile_bytes",
             type=ByteCount(),

@@ -8,7 +8,9 @@ coefficients of values that are rescaled or decrypted must stay below Q / 2.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import log2
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +72,25 @@ def largest_coefficients(draft: Draft) -> tuple[tuple[float, ...], tuple[float, 
         largest = np.maximum(largest, _measured(draft, draft.extremes, MEASURED_EDGES))
     squares, values = largest.tolist()
     return tuple(squares), tuple(values)
+
+
+def overfull_stages(draft: Draft) -> Iterator[tuple[str, float, float]]:
+    """(layer, bits that it needs, bits that the modulus has) of values that do not stay below half of the modulus.
+
+    Those count that are rescaled or decrypted, on the calibration inputs. The draft has parameters and scales.
+    """
+    assert draft.params is not None, "parameters are chosen before their room is asked for"
+    for index, stage in enumerate(draft.stages):
+        level, divided, scales = draft.stage_levels[index], draft.divided[index], draft.scales[index]
+        needed = []
+        if divided or not stage.squared:
+            needed.append((level, log2(draft.value_coefficients[index]) + log2(scales.value)))
+        if stage.squared:
+            needed.append((level - divided, log2(draft.coefficients[index]) + 2 * log2(scales.root)))
+        for held, used in needed:
+            room = draft.params.log2_modulus(held) - 1
+            if used > room:
+                yield stage.layer, used, room
 
 
 def _measured(draft: Draft, evidence: Evidence, count: int) -> NDArray[np.float64]:

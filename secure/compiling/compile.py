@@ -34,7 +34,7 @@ from secure.bundle.interface import interface_of
 from secure.bundle.specs import Bundle, ClientSpec, ServerSpec
 from secure.compiling.allowed import allowed_error
 from secure.compiling.estimate import check_size
-from secure.compiling.judging import judged_rows, promise_warnings, search_reach
+from secure.compiling.judging import check_bound, judged_rows, promise_warnings, search_reach
 from secure.compiling.reporting import compile_report
 from secure.compiling.search import START, Alternative, Outcome, search
 from secure.compiling.switching import with_best_switching
@@ -112,6 +112,8 @@ def compile_network(
         network, images, held_out, accepted, limits=limits, times=(times, seal_times or times), requests=requests,
         progress=report,
     )  # fmt: skip
+    if not limits.accept_loose_bound:
+        check_bound(final)
     bundle = bundle_of(network, final, outcome.weighed, outcome.times or times, accepted)
     warnings = [*promise_warnings(final), *left_out]
     if warnings:

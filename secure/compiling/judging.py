@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.errors import CalibrationError, InputShapeError
+from compress.errors import CalibrationError, InputShapeError, PrecisionError
 from compress.robust import InputRange
 from secure.bounds.assessment import Assessment
 from secure.bounds.propagate import watched_outputs
@@ -28,6 +28,8 @@ Images = NDArray[np.floating[Any]]
 MOST_PRODUCTS, FEWEST_ROWS, CHUNK_ROWS = 1 << 31, 1000, 128
 #: A bound that is more than this many times the largest error of the rows rests on little data.
 FAR_BEYOND = 5.0
+#: Beyond this many times it says nothing of use: rare inputs make the network itself explode.
+USELESS = 20.0
 
 
 def judged_rows(
@@ -95,6 +97,18 @@ def promise_warnings(draft: Draft) -> list[str]:
             "on others if it was trained on them; give test rows for a promise that holds for new inputs"
         )
     return warnings
+
+
+def check_bound(draft: Draft) -> None:
+    """Refuse an assessed draft whose bound says nothing of use. Its warning says why.
+
+    Raises: PrecisionError.
+    """
+    found = draft.assessment
+    if found is not None and found.error > USELESS * found.largest:
+        (said,) = _bound_warnings(found, draft.rows)
+        advice = "or accept it with --accept-loose-bound (Limits(accept_loose_bound=True))"
+        raise PrecisionError(draft.stages[-1].layer, f"{said}, {advice}")
 
 
 def _bound_warnings(found: Assessment, rows: Rows) -> list[str]:

@@ -10,7 +10,7 @@ from math import isclose, log2
 import numpy as np
 
 from compress.errors import PlanError
-from secure.bounds.headroom import largest_images, wrap_sites
+from secure.bounds.headroom import largest_images, overfull_stages, wrap_sites
 from secure.drafting.draft import Draft
 from secure.drafting.work import draft_operations, plan_operations
 from secure.encoding import coefficients
@@ -90,17 +90,8 @@ def check_parameters(draft: Draft) -> None:
     if draft.params is None:
         raise PlanError(draft.stages[-1].layer, "no parameters were chosen")
     check_security(draft.params)
-    for index, stage in enumerate(draft.stages):
-        level, divided, scales = draft.stage_levels[index], draft.divided[index], draft.scales[index]
-        needed = []
-        if divided or not stage.squared:
-            needed.append((level, log2(draft.value_coefficients[index]) + log2(scales.value)))
-        if stage.squared:
-            needed.append((level - divided, log2(draft.coefficients[index]) + 2 * log2(scales.root)))
-        for held, used in needed:
-            room = draft.params.log2_modulus(held) - 1
-            if used > room:
-                raise PlanError(stage.layer, f"its values need {used:.1f} bits where the modulus leaves {room:.1f}")
+    for layer, used, room in overfull_stages(draft):
+        raise PlanError(layer, f"its values need {used:.1f} bits where the modulus leaves {room:.1f}")
 
 
 def check_plan(draft: Draft) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from compress.errors import InsecureParametersError, PlanError
 from secure.bounds.assessment import FEW_ROWS, assess, row_count
+from secure.bounds.headroom import overfull_stages
 from secure.bounds.propagate import NoiseModel, noise_model
 from secure.bounds.ranking import disagreement, excess, is_hopeless, rank, sigmas_of, typical_sigma
 from secure.drafting.draft import Draft
@@ -220,6 +221,8 @@ def _candidate(model: NoiseModel, precision: Precision) -> Candidate | None:
         return None  # no primes of these sizes are left for this ring
     if draft.log2_qp > limit or (_under_seal(draft) and not _params(draft).fits_seal):
         return None  # actual primes are smaller than wanted, and the margin between them may be too
+    if any(overfull_stages(draft)):
+        return None  # a prime of the least size makes the scale before its rescale larger than wanted
     with np.errstate(over="ignore", invalid="ignore"):  # a hopeless chain's noise overflows, and is dropped
         rated = _rated(model, draft)
     return Candidate(rated, precision) if np.isfinite(sigmas_of(rated)).all() else None

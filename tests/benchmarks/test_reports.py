@@ -33,6 +33,7 @@ from benchmarks.report import has_row, read_result, table_head, table_row, with_
 from benchmarks.requests import requests_table
 from benchmarks.savings import savings_table
 from benchmarks.selftest import selftest_table
+from benchmarks.service import service_table
 from benchmarks.table import README, peers_table, with_figures
 from benchmarks.threads import threads_table
 from benchmarks.throughput_table import throughput_table, with_throughput
@@ -62,6 +63,7 @@ TABLES = {
     "savings": savings_table,
     "selftest": selftest_table,
     "threads": threads_table,
+    "service": service_table,
     "throughput": throughput_table,
     **{f"compression-{part}": table for part, table in compression.TABLES.items()},
 }

@@ -267,6 +267,13 @@ def test_a_refused_move_brings_the_old_folder_back(tmp_path, monkeypatch, error)
 #: Other code of the installed packages that writes files, each with the reason why its file is not an artifact.
 OTHER_WRITERS = {
     "secure/seal/context.py": "SEAL reads and writes through the path of a memory file",
+    "cipherpress/commands/shipped.py": "a folder that lasts as long as the server; its bundle is saved as any other",
+    "cipherpress/remote/talking.py": "a client part from the server, read by the loader of files and removed",
+    "cipherpress/service/inference.py": "bodies of batches on their way, below the data folder, removed at once",
+    "cipherpress/service/keystore.py": "uploads that grow piece by piece, and get their last name when complete",
+    "cipherpress/service/parties.py": "replies of batches, frame by frame, into the same folder",
+    "cipherpress/service/replica.py": "a replica's own copies of what reached it as bytes",
+    "cipherpress/service/service.py": "a data folder that lasts as long as the server, where none was given",
 }
 WRITING_MODULES = {"tempfile", "shutil"}
 

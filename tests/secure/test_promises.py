@@ -7,11 +7,11 @@ import pytest
 
 import secure.bounds.assessment as assessment
 import secure.compiling.compile as compiling
-from compress.errors import CalibrationError, InputShapeError
+from compress.errors import CalibrationError, InputShapeError, PrecisionError
 from secure.bounds.assessment import Errors, assess, row_errors
 from secure.bounds.tail import upper_mean, upper_tail
 from secure.compiling.compile import compile_network
-from secure.compiling.judging import promise_warnings
+from secure.compiling.judging import check_bound, promise_warnings
 from secure.growth import grows_beyond
 from secure.kernels.counts import TYPICAL_TIMES
 from secure.limits import Limits
@@ -210,3 +210,11 @@ def test_a_bound_far_beyond_the_rows_says_what_they_show(monkeypatch):
     (warning,) = [line for line in promise_warnings(far) if line.startswith("bound:")]
     assert f"errors of {found.rows} rows are at most {found.largest:.3g}" in warning
     assert f"at most {upper_mean(np.zeros(found.rows)):.2%} of inputs have larger ones" in warning
+
+
+def test_a_bound_that_says_nothing_is_refused_unless_it_is_accepted(monkeypatch):
+    draft = compiled(monkeypatch, ("plain", (8, 6, 3), 60, False))[1]
+    found = draft.assessment
+    check_bound(replace(draft, assessment=replace(found, error=19 * found.largest)))
+    with pytest.raises(PrecisionError, match="is extrapolated from .* or accept it with --accept-loose-bound"):
+        check_bound(replace(draft, assessment=replace(found, error=21 * found.largest)))

@@ -11,7 +11,7 @@ from selenium import webdriver
 
 import cipherpress as cp
 from secure.bundle.files import save_bundle
-from secure.parties.keys import SecretKey
+from secure.parties.keys import EvaluationKey, SecretKey
 from tests.secure.plans import small_bundle, small_bundle_by_hand
 from tests.service.browser import CHROMIUM, DRIVER, Page, browser
 from tests.service.running import Running, recorded, running
@@ -70,7 +70,8 @@ def test_page_and_python_share_a_key_and_the_key_stays(
     content = page.saved_key(downloads)
     key = SecretKey.from_bytes(content)
     client = cp.Client(cp.load_client(own), key)
-    evaluation = next(store.rglob("*.key")).read_bytes()
+    stored_keys = (path.read_bytes() for path in store.rglob("*.key"))
+    evaluation = next(stored for stored in stored_keys if EvaluationKey.from_bytes(stored).key_id == key.key_id)
     here = cp.Server(cp.load_server(own))
     here.register(evaluation)
     found = client.decrypt(here.run(client.encrypt(IMAGE)))
