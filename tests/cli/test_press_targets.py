@@ -103,7 +103,7 @@ def test_the_same_search_again_finds_the_same(deep: Deep, dense: dict, tmp_path:
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (("--min-accuracy", 0.5, "--target-ms", 0.01), "server time failed"),
+        pytest.param(("--min-accuracy", 0.5, "--target-ms", 0.01), "server time failed", marks=pytest.mark.slow),
         (("--min-accuracy", 1.0, "--target-ms", 1e6, "--search-trials", 1), "accuracy failed"),
         (
             ("--min-accuracy", 0.5, "--target-keys", "10", "--target-upload", "10", "--search-trials", 1),
@@ -122,6 +122,7 @@ def test_a_missed_target_is_an_error_that_names_what_failed(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_closest_network_is_saved_on_request(deep: Deep, tmp_path: Path) -> None:
     options = ("--min-accuracy", 0.5, "--target-ms", 0.01, "--search-trials", 1, "--keep-closest")
     result = call(*deep.press(tmp_path / "out", *options))

@@ -94,7 +94,11 @@ NO_PRIMES = (
 GAVE_UP = (BEFORE, BEFORE, BEFORE, BEFORE, NO_PRIMES, AFTER)
 
 
-@pytest.mark.parametrize("position", POSITIONS)
+#: Behind the choice of parameters a pass that gives up makes the search try every draft there is.
+BY_TIME = [pytest.param(position, marks=pytest.mark.slow if position == 4 else ()) for position in POSITIONS]
+
+
+@pytest.mark.parametrize("position", BY_TIME)
 def test_a_pass_that_gives_up_ends_the_compilation_with_an_error(position, monkeypatch):
     def giving_up(draft):
         return None
