@@ -66,6 +66,9 @@ class Cluster:
         """
         try:
             await asyncio.to_thread(self._deploy)
+        except ServiceError:
+            await asyncio.to_thread(self._remove)
+            raise
         except (RayError, RuntimeError, ConnectionError) as error:
             raise ServiceError(f"engine: Ray does not run the bundles ({error}); see the cluster's logs") from error
 
