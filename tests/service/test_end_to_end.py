@@ -71,7 +71,7 @@ def test_no_part_of_the_secret_key_is_sent_or_stored(served: Running, data_dir: 
     content = secret._content()
     samples = {secret.to_bytes(), content, native, *(content[start : start + 32] for start in range(64, 4096, 64))}
     stored = b"".join(path.read_bytes() for path in data_dir.rglob("*") if path.is_file())
-    assert min(len(relay.sent), len(stored)) > (tmp_path / "evaluation.key").stat().st_size
+    assert min(len(relay.sent), len(stored)) >= (tmp_path / "evaluation.key").stat().st_size
     for place in (bytes(relay.sent), bytes(relay.received), stored):
         assert not any(sample in place for sample in samples)
 
