@@ -37,6 +37,7 @@ keep_bits.py           the selection of boxes on ciphertexts
 joint.py               joint quantization of every zoo network, and integers against simulation
 fhe_suite/             the entry for the official benchmark of inference on MNIST, and its driver
 train_tutorial.py      trains the tutorial's network; its weights are committed
+own_process.py         a measurement in a process of its own
 machine.py             the machine that a result was measured on
 noise.py               the noise model against both backends, operation by operation
 noise_runs.py          errors of every operation under one key

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter, process_time
@@ -21,6 +20,7 @@ import numpy as np
 
 from benchmarks.compile_networks import cnn, dense, gated_skip, one_conv, residual
 from benchmarks.machine import this_machine
+from benchmarks.own_process import in_own_process
 from benchmarks.report import table_head, table_row, with_note, write_result
 from cipherpress.timing.cache import default_times
 from compress.dataset import Progress
@@ -70,15 +70,7 @@ def run(output: Path, *, images: int = 0, progress: Progress | None = None) -> d
 
 def measured(name: str) -> dict[str, Any]:
     """The row of one network, measured in a process of its own."""
-    context = get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    worker = context.Process(target=_compile, args=(name, sender))
-    worker.start()
-    sender.close()
-    try:
-        return dict(receiver.recv())
-    finally:
-        worker.join()
+    return in_own_process(_compile, name)
 
 
 def compiling_table(result: Mapping[str, Any]) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
@@ -23,6 +22,7 @@ import numpy as np
 
 import cipherpress as cp
 from benchmarks.machine import this_machine
+from benchmarks.own_process import in_own_process
 from benchmarks.report import table_head, table_row, with_note, write_result
 from cipherpress.zoo.deep_networks import DEEP, FOLDER
 from compress.dataset import Progress
@@ -65,15 +65,7 @@ def measure(
 
 def measured(folder: Path, images: int) -> dict[str, Any]:
     """The row of one network, measured in a process of its own."""
-    context = get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    worker = context.Process(target=_measure, args=(folder, images, sender))
-    worker.start()
-    sender.close()
-    try:
-        return dict(receiver.recv())
-    finally:
-        worker.join()
+    return in_own_process(_measure, folder, images)
 
 
 def depth_table(result: Mapping[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from typing import Any
 
 import numpy as np
@@ -10,10 +9,7 @@ import numpy as np
 from secure.ciphertext_shape import HEAD, SEED_BYTES, SEEDED_PARTS, WHOLE_PARTS, check_item, is_packed, unpacked
 from secure.params import Params
 from secure.seal.context import Ring, load_ciphertext
-from secure.seal.saved import BODY, Words, header
-
-#: SEAL's header, and the number of residues behind it.
-_HEADER_BYTES, _COUNT_BYTES = 16, 8
+from secure.seal.saved import Words, whole_bytes
 
 
 def native_ciphertext(ring: Ring, item: bytes, level: int, name: str, *, seeded: bool) -> Any:
@@ -25,7 +21,8 @@ def native_ciphertext(ring: Ring, item: bytes, level: int, name: str, *, seeded:
     """
     if is_packed(item):
         check_item(ring.params, level, item, name, seeded=seeded)
-        item = _seal_form(ring, level, _seeded_words(ring.params, level, item) if seeded else _words(ring, level, item))
+        words = _seeded_words(ring.params, level, item) if seeded else _words(ring, level, item)
+        item = whole_bytes(words, ring.parms_ids[level])
     return load_ciphertext(ring, item, level, WHOLE_PARTS, name)
 
 
@@ -49,11 +46,3 @@ def _seeded_words(params: Params, level: int, item: bytes) -> Words:
         uniform_row(state, float(prime), bits, scratch, row)
         second[0, which] = row
     return np.concatenate([first, second])
-
-
-def _seal_form(ring: Ring, level: int, words: Words) -> bytes:
-    """SEAL's bytes, uncompressed, of residues (2, level, N) in its order."""
-    fields = struct.pack("<4Q", *ring.parms_ids[level]), 1, WHOLE_PARTS, words.shape[2], level, 1.0, 1
-    nested = header(_HEADER_BYTES + _COUNT_BYTES + words.nbytes)
-    body = BODY.pack(*fields, nested, words.size) + words.astype("<u8", copy=False).tobytes()
-    return header(_HEADER_BYTES + len(body)) + body

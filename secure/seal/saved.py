@@ -100,6 +100,13 @@ def key_words(content: bytes, primes: int, degree: int) -> Words:
     return np.frombuffer(body, dtype="<u8", count=primes * degree, offset=KEY.size).reshape(primes, degree)
 
 
+def whole_bytes(words: Words, parms_id: Sequence[int]) -> bytes:
+    """SEAL's bytes, uncompressed, of a ciphertext with both parts: residues (2, level, N) in its order."""
+    _, level, degree = words.shape
+    body = BODY.pack(*_fields(level, degree, words.size, parms_id)) + words.astype("<u8", copy=False).tobytes()
+    return header(HEADER.size + len(body)) + body
+
+
 def _fields(level: int, degree: int, count: int, parms_id: Sequence[int]) -> tuple[Any, ...]:
     """The fields before the residues. Their scale is 1: the plan carries the scales."""
     nested = header(HEADER.size + WORD_BYTES + count * WORD_BYTES)

@@ -17,7 +17,7 @@ from secure.plan import KeyManifest
 from secure.seal.context import Ring
 from secure.seal.evaluation_keys import GALOIS_NAME, RELIN_NAME
 from secure.seal.key_frames import RELIN_INDEX, galois_index
-from secure.seal.saved import BODY, header
+from secure.seal.saved import header, whole_bytes
 from secure.switching.reading import read_keys
 
 Array = NDArray[np.float64]
@@ -65,7 +65,4 @@ def _digits(ring: Ring, key: Array, places: NDArray[np.int64]) -> Iterator[bytes
         if digit < len(key):
             rows = np.where(key[digit] < 0, key[digit] + moduli, key[digit])[..., places]
             words[:, :level], words[:, -1] = rows[:, :level], rows[:, level]
-        fields = struct.pack("<4Q", *ring.context.key_parms_id()), 1, 2, degree, len(primes), 1.0, 1
-        nested = header(_HEADER_BYTES + _COUNT.size + words.nbytes)
-        body = BODY.pack(*fields, nested, words.size) + words.tobytes()
-        yield header(_HEADER_BYTES + len(body)) + body
+        yield whole_bytes(words, ring.context.key_parms_id())
