@@ -71,7 +71,8 @@ def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
-def _batch_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _first_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """The cells that both tables begin with."""
     return (
         row["family"],
         str(row["compiled"]),
@@ -79,6 +80,12 @@ def _batch_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         f"{row['inputs']:,}",
         str(row["outside"]),
         _number(row["error_over_bound"], ".2f"),
+    )
+
+
+def _batch_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        *_first_cells(row),
         _number(row["changed"], "d"),
         _number(row["promised"], ".1f"),
     )
@@ -86,12 +93,7 @@ def _batch_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (
-        row["family"],
-        str(row["compiled"]),
-        str(row["refused"]),
-        f"{row['inputs']:,}",
-        str(row["outside"]),
-        _number(row["error_over_bound"], ".2f"),
+        *_first_cells(row),
         _number(row["loosest_error_over_bound"], ".2f"),
         str(row["seal_networks"]),
         str(row["seal_second_plans"]),

@@ -5,14 +5,11 @@ import copy
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from sklearn.datasets import load_digits
 from torch import nn
 
 from compress.conversion.convert import convert
 from compress.conversion.exporting import export_network
 from compress.conversion.options import Conversion
-from compress.dataset import Dataset
 from compress.errors import ConfigError
 from compress.graph.modules import PolynomialActivation
 from compress.network import Affine, Conv, Dense, Network, Polynomial
@@ -23,6 +20,7 @@ from compress.squares.module import NetworkModule
 from compress.squares.rewriting import plain_squares, with_squares
 from compress.squares.rounding import coded, fraction_bits_of, rounded
 from compress.squares.training import grids, with_masks
+from tests.compress.digits import digits, trained
 
 
 class Residual(nn.Module):
@@ -53,28 +51,6 @@ def quadratic():
     """An activation of its own per channel; some leading coefficients are negative."""
     rows = torch.stack([0.2 * torch.randn(8), 0.5 + 0.1 * torch.randn(8), 0.1 * torch.sign(torch.randn(8))])
     return PolynomialActivation(rows.double().numpy())
-
-
-def digits():
-    raw = load_digits()
-    x, y = (raw.images[:, None] / 16).astype(np.float32), raw.target
-    order = np.random.default_rng(0).permutation(len(x))
-    train, test = order[:1437], order[1437:]
-    return Dataset("digits", x[train], y[train], x[test], y[test])
-
-
-def trained(model, data, steps):
-    x, y = torch.from_numpy(data.x_train), torch.as_tensor(data.y_train)
-    optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
-    rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(steps):
-        batch = torch.randint(0, len(x), (64,), generator=generator)
-        optimizer.zero_grad()
-        F.cross_entropy(model(x[batch]), y[batch]).backward()
-        optimizer.step()
-        rates.step()
-    return model.eval()
 
 
 def linear_maps(network: Network):
@@ -146,7 +122,7 @@ def test_pruned_weights_stay_zero():
 
 
 def test_a_residual_network_is_converted_to_plain_squares_of_few_bits():
-    data = digits()
+    data = digits((1, 8, 8))
     model = trained(residual(2), data, 250)
     network = convert(model, data, Conversion(epochs=1, batch_size=64, fraction_bits=7))
     about = network.about
@@ -164,7 +140,7 @@ def test_a_residual_network_is_converted_to_plain_squares_of_few_bits():
 @pytest.mark.slow
 @pytest.mark.parametrize(("blocks", "bits"), [(3, 7), (4, 7), (9, 9)])
 def test_deep_residual_networks_keep_their_accuracy(blocks, bits):
-    data = digits()
+    data = digits((1, 8, 8))
     model = trained(residual(blocks), data, 500)
     network = convert(model, data, Conversion(epochs=4, fraction_bits=bits))
     assert network.about["accuracy_after"] >= network.about["accuracy_before"] - 0.02
@@ -192,7 +168,7 @@ def test_an_unknown_kind_of_images_is_refused():
 
 
 def test_press_rounds_deep_networks_of_convolutions_and_leaves_opq_out_of_them():
-    data = digits()
+    data = digits((1, 8, 8))
     deep, shallow = residual(2).eval(), residual(1).eval()
     assert usual_setting(deep, data).bits is None and usual_setting(shallow, data) == Setting()
     assert deep_conversion(deep, data, Conversion()).fraction_bits == 7
