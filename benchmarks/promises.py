@@ -29,6 +29,7 @@ from compress.robust import input_range, without_outliers
 from secure.bounds.assessment import row_errors
 from secure.bundle.specs import Bundle
 from secure.compiling.compile import bundle_of, chosen_draft
+from secure.compiling.judging import check_bound
 from secure.drafting.draft import Draft
 from secure.kernels.counts import TYPICAL_TIMES
 from secure.kernels.requests import TYPICAL_PRICES
@@ -122,6 +123,7 @@ def _compiled(made: Network, seen: Array) -> tuple[Bundle, Draft]:
         limits=LIMITS, times=(TYPICAL_TIMES, TYPICAL_TIMES), requests=TYPICAL_PRICES,
         progress=lambda label, share: None,
     )  # fmt: skip
+    check_bound(draft)  # as `compile_network` does
     return bundle_of(made, draft, outcome.weighed, TYPICAL_TIMES, accepted), draft
 
 
