@@ -7,6 +7,7 @@ propagate.py     the noise of a draft, for the search
 rounding.py      the exact error that rounded plaintexts make
 assessment.py    what a draft promises, from rows of inputs
 tail.py          upper limits from few numbers: of a tail, of a mean
+looseness.py     bounds far beyond what the rows show
 synthetic.py     more inputs that are drawn like given rows
 severity.py      which inputs of many have the largest errors, whatever the plan
 met_power.py     the mean squares of the slots that a layout's weights multiply

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from compress.errors import CalibrationError, InputShapeError, PrecisionError
 from compress.robust import InputRange
 from secure.bounds.assessment import Assessment
+from secure.bounds.looseness import ACCEPTING, bound_warnings, says_nothing
 from secure.bounds.propagate import watched_outputs
 from secure.bounds.reach import Reach, reach
 from secure.bounds.severity import hardest_inputs
-from secure.bounds.tail import CONFIDENCE, EXCEEDING, upper_mean
+from secure.bounds.tail import CONFIDENCE, upper_mean
 from secure.drafting.draft import Draft, Evidence, Rows
 from secure.growth import grows_beyond
 from secure.passes.choose_parameters import SEARCH_IMAGES
@@ -26,10 +27,6 @@ Images = NDArray[np.floating[Any]]
 #: The most products of numbers that running the rows through the network may take, the fewest rows that it is given
 #: all the same, and how many rows are run at the same time.
 MOST_PRODUCTS, FEWEST_ROWS, CHUNK_ROWS = 1 << 31, 1000, 128
-#: A bound that is more than this many times the largest error of the rows rests on little data.
-FAR_BEYOND = 5.0
-#: Beyond this many times it says nothing of use: rare inputs make the network itself explode.
-USELESS = 20.0
 
 
 def judged_rows(
@@ -105,21 +102,12 @@ def check_bound(draft: Draft) -> None:
     Raises: PrecisionError.
     """
     found = draft.assessment
-    if found is not None and found.error > USELESS * found.largest:
+    if found is not None and says_nothing(found.error, found.largest):
         (said,) = _bound_warnings(found, draft.rows)
-        advice = "or accept it with --accept-loose-bound (Limits(accept_loose_bound=True))"
-        raise PrecisionError(draft.stages[-1].layer, f"{said}, {advice}")
+        raise PrecisionError(draft.stages[-1].layer, f"{said}, {ACCEPTING}")
 
 
 def _bound_warnings(found: Assessment, rows: Rows) -> list[str]:
     """What the rows cannot show of the bound of errors."""
-    if found.error <= FAR_BEYOND * found.largest:
-        return []
     count = found.rows if rows.hardest is None else rows.hardest.rows
-    shown = upper_mean(np.zeros(found.rows))
-    return [
-        f"bound: the errors of {found.rows} rows are at most {found.largest:.3g}, which shows ({CONFIDENCE:.0%} "
-        f"confidence) that at most {shown:.2%} of inputs have larger ones; the bound of {found.error:.3g} for "
-        f"{EXCEEDING:.2%} of inputs is extrapolated from {count} rows; errors of this network grow fast with its "
-        "inputs: give more rows, or a normalization between its layers, for a bound that is closer"
-    ]
+    return bound_warnings(found.error, found.largest, found.rows, count)

@@ -18,10 +18,12 @@ from compress.dataset import Progress
 from compress.errors import (
     CalibrationError,
     InputShapeError,
+    PrecisionError,
 )
 from compress.network import Network
 from compress.robust import InputRange, describe_outliers, find_outliers, input_range, without_outliers
 from compress.scores import scoring_of
+from secure.bounds.looseness import ACCEPTING, bound_warnings, says_nothing
 from secure.bounds.tail import CONFIDENCE, upper_mean
 from secure.bundle.batch_specs import BatchBundle, BatchClientSpec, BatchServerSpec
 from secure.bundle.client_file import client_digest
@@ -88,9 +90,12 @@ def compile_throughput(
     allowed = Allowed(allowed_error(evidence.outputs.T, limits, scoring_of(network.about)), limits.max_disagreement)
     report("choose parameters", 0.5)
     choice = _chosen(program, evidence, allowed, limits, times)
+    loose = loose_bound(choice.promise, evidence)
+    if not limits.accept_loose_bound and says_nothing(choice.promise.error, choice.promise.largest):
+        raise PrecisionError(network.nodes[-1].name, f"{loose[0]}, {ACCEPTING}")
     dry_run(choice.plan)
     bundle = bundle_of(network, choice, evidence, accepted, times)
-    warnings = [*promise_warnings(choice.promise, allowed, evidence), *left_out]
+    warnings = [*loose, *promise_warnings(choice.promise, allowed, evidence), *left_out]
     if warnings:
         bundle = replace(bundle, report={**bundle.report, "warnings": warnings})
     report("compiled", 1.0)
@@ -140,6 +145,14 @@ def bundle_of(
     )
     server = BatchServerSpec(bundle_id=bundle_id, plan=plan, client_digest=client_digest(client))
     return BatchBundle(client=client, server=server, report=batch_report(network, choice, evidence, times))
+
+
+def loose_bound(promise: Promise, evidence: Evidence) -> list[str]:
+    """What the rows cannot show of the bound of errors; empty where they come close to it."""
+    hardest = evidence.hardest
+    return bound_warnings(
+        promise.error, promise.largest, promise.rows, promise.rows if hardest is None else hardest.drawn
+    )
 
 
 def promise_warnings(promise: Promise, allowed: Allowed, evidence: Evidence) -> list[str]:

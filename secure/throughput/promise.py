@@ -34,6 +34,7 @@ class Promise:
 
     systematic_error, random_error: of either kind alone; error: of their sum. disagreement: expected;
     disagreement_limit: its upper confidence limit. rows: of the errors. class_rows: of the margins between classes.
+    largest: the largest bound of any of the rows.
     """
 
     systematic_error: float
@@ -43,6 +44,7 @@ class Promise:
     disagreement_limit: float
     rows: int
     class_rows: int
+    largest: float
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ def promised(evidence: Evidence, systematic: Array, variance: float) -> Promise:
         disagreement_limit=upper_mean(changed),
         rows=evidence.typical,
         class_rows=len(evidence.outputs),
+        largest=float(own[2].max()),
     )
 
 

@@ -147,6 +147,19 @@ def test_few_rows_are_warned_about() -> None:
     assert found["held_out"] is False and "calibration rows" in found["warnings"][0]
 
 
+def test_a_bound_far_beyond_the_rows_is_warned_about_and_a_useless_one_refused() -> None:
+    """Inputs with heavy tails through two squares: few rows say little about the errors of rare inputs."""
+    network, heavy = quadratic_network(6, squares=2), np.random.default_rng(1).standard_t(3, size=(300, 12))
+    limits = Limits(max_disagreement=0.5)
+    found = compile_throughput(network, heavy, limits=limits).report["warnings"]
+    assert sum("bound: the errors of 300 rows are at most" in line for line in found) == 1
+    few = np.random.default_rng(1).standard_t(3, size=(60, 12))
+    with pytest.raises(PrecisionError, match="bound: the errors of 60 rows .* or accept it with --accept-loose-bound"):
+        compile_throughput(network, few, limits=limits)
+    accepted = compile_throughput(network, few, limits=replace(limits, accept_loose_bound=True))
+    assert any(line.startswith("bound: ") for line in accepted.report["warnings"])
+
+
 def test_wrong_rows_are_refused() -> None:
     with pytest.raises(InputShapeError, match="calibration images: shape"):
         compile_throughput(quadratic_network(6), np.zeros((10, 5)))
