@@ -16,7 +16,7 @@ from secure.plan import Kind, Op, Plan
 
 KEY_SWITCHES = (Kind.ROTATE, Kind.CONJUGATE, Kind.RELINEARIZE)
 #: Ciphertexts of two parts that an operation reads, where it is not one.
-READS = {Kind.ADD: 2}
+READS = {Kind.ADD: 2, Kind.MULTIPLY: 2}
 
 
 @dataclass(frozen=True, kw_only=True)

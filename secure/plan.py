@@ -34,11 +34,14 @@ class Kind(StrEnum):
     ADD = "add"  # x + y
     ADD_PLAIN = "add_plain"  # x + c
     SQUARE = "square"  # x * x, three parts
+    MULTIPLY = "multiply"  # x * y, three parts
     RELINEARIZE = "relinearize"  # three parts to two
     RESCALE = "rescale"  # divide by the last data prime: one level less, and the scale is divided by the prime too
     DROP = "drop"  # remove the last data prime: one level less, same scale
 
 
+#: Operations that read two values.
+PAIRED = (Kind.ADD, Kind.MULTIPLY)
 #: Operations that need a Galois key.
 MOVES = (Kind.ROTATE, Kind.CONJUGATE)
 #: Operations that switch keys.

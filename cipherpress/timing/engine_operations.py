@@ -13,7 +13,7 @@ from itertools import cycle
 import numpy as np
 from numpy.typing import NDArray
 
-from secure.engine import arithmetic, base_change
+from secure.engine import arithmetic, base_change, products
 from secure.engine.buffers import Arena
 from secure.engine.program import scratch_rows
 from secure.engine.tables import Tables, make_tables, rotation_order
@@ -60,7 +60,7 @@ def make_ring(degree: int, levels: int, prime_bits: float) -> Ring:
 def operations(ring: Ring, level: int) -> Iterator[tuple[Kind, Callable[[], object]]]:
     """Every kind of operation that works at `level`; results go into arrays made before, as in the evaluator."""
     degree, t = ring.params.poly_modulus_degree, ring.tables
-    value, product = _residues(2, level, degree), _residues(3, level, degree)
+    value, other, product = _residues(2, level, degree), _residues(2, level, degree), _residues(3, level, degree)
     order = rotation_order(galois_element(STEPS, degree), degree)
     rows = [*range(level), len(t.primes) - 1]
     moduli = np.stack([t.primes[rows], t.inverses[rows]], axis=1)
@@ -81,6 +81,7 @@ def operations(ring: Ring, level: int) -> Iterator[tuple[Kind, Callable[[], obje
     yield Kind.ADD, lambda: arithmetic.add_value(ALONE, total, False, value, moduli)
     yield Kind.MULTIPLY_PLAIN, multiply_plain
     yield Kind.SQUARE, lambda: arithmetic.square(ALONE, value, squares, moduli)
+    yield Kind.MULTIPLY, lambda: products.multiply(ALONE, value, other, squares, moduli)
     yield Kind.ROTATE, lambda: switched(value)
     yield Kind.RELINEARIZE, lambda: switched(product)
     if level > 1:

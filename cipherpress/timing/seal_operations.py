@@ -66,6 +66,7 @@ def operations(ring: Ring, level: int) -> Iterator[tuple[Kind, Callable[[], obje
     yield Kind.ADD_PLAIN, lambda: evaluator.add_plain(ciphertext, plaintext, sealapi.Ciphertext())
     yield Kind.MULTIPLY_PLAIN, lambda: evaluator.multiply_plain(ciphertext, plaintext, sealapi.Ciphertext())
     yield Kind.SQUARE, lambda: evaluator.square(ciphertext, sealapi.Ciphertext())
+    yield Kind.MULTIPLY, lambda: evaluator.multiply(ciphertext, ciphertext, sealapi.Ciphertext())
     yield Kind.ROTATE, lambda: evaluator.apply_galois(ciphertext, element, ring.galois_keys, sealapi.Ciphertext())
     yield Kind.RELINEARIZE, lambda: evaluator.relinearize(squared, ring.relin_keys, sealapi.Ciphertext())
     if level > 1:

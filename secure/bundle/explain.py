@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from secure.bundle.specs import Bundle, ClientSpec
 
 #: Headings of the per-layer table.
-LAYER_HEADINGS = ("layer", "level", "rotations", "plain products", "squares", "rescales", "ms")
+LAYER_HEADINGS = ("layer", "level", "rotations", "plain products", "squares", "products", "rescales", "ms")
 
 #: The values of the search's choice of rescales, in words.
 RESCALING_WORDS: Mapping[str, str] = {
@@ -126,6 +126,7 @@ def _work(plan: Plan) -> str:
         "rotation": plan.rotations,
         "plain product": plan.count(Kind.MULTIPLY_PLAIN),
         "square": plan.count(Kind.SQUARE),
+        "ciphertext product": plan.count(Kind.MULTIPLY),
         "rescale": plan.count(Kind.RESCALE),
     }
     words = {noun: counted(number, noun) for noun, number in counts.items() if number}
@@ -160,6 +161,7 @@ def _layers(rows: Iterable[Mapping[str, Any]]) -> str:
             cell(rotation_count(row) or None),
             cell(row.get(Kind.MULTIPLY_PLAIN)),
             cell(row.get(Kind.SQUARE)),
+            cell(row.get(Kind.MULTIPLY)),
             cell(row.get(Kind.RESCALE)),
             cell(row.get("predicted_ms")),
         ]

@@ -74,7 +74,7 @@ def plan_summary(plan: Plan) -> dict[str, Any]:
         "levels": plan.input_level,
         "rotations": plan.rotations,
         "plain_multiplications": plan.count(Kind.MULTIPLY_PLAIN),
-        "ciphertext_multiplications": plan.count(Kind.SQUARE),
+        "ciphertext_multiplications": plan.count(Kind.SQUARE) + plan.count(Kind.MULTIPLY),
         "rescales": plan.count(Kind.RESCALE),
         "galois_keys": len(plan.key_manifest.galois_elements),
         "special_primes": len(plan.params.special_primes),

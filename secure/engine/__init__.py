@@ -10,6 +10,7 @@ bases.py         groups of primes, and conversions from them to other primes
 base_change.py   digits and divisions, which need transforms
 grouped.py       the same for digits of several primes and for several special primes
 arithmetic.py    ciphertexts as arrays: sums, products, key switches
+products.py      products of two ciphertexts
 residues.py      from SEAL's saved ciphertexts to residues, and back
 ring.py          the tables of a parameter set, and the keys of a client as residues
 constants.py     a plan's plaintexts, encoded in the forms that its sums need

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from secure.engine import arithmetic, base_change, grouped
+from secure.engine import arithmetic, base_change, grouped, products
 from secure.engine.addresses import indices_at, numbers_at
 from secure.engine.bases import Bases
 from secure.engine.compiled import inlined, kernel
@@ -87,6 +87,8 @@ def execute(
             arithmetic.add_scaled(team, result, source, factors, _moduli(places, at[3]))
         elif which == Kernel.SQUARE:
             arithmetic.square(team, source, result, _moduli(places, at[2]))
+        elif which == Kernel.MULTIPLY:
+            products.multiply(team, source, _residues(places, at[2], degree), result, _moduli(places, at[3]))
         elif which == Kernel.TAKE_APART:
             if b.hybrid:
                 grouped.take_apart(team, source[-1], result, scratch, t, b)

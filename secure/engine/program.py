@@ -36,6 +36,7 @@ class Kernel(IntEnum):
     DIVIDE_LAST_PART = 8  # result, value
     DIVIDE_JOINTLY = 9  # result, value
     DROP = 10  # result, value
+    MULTIPLY = 11  # result, two values, moduli
 
 
 #: The most arrays of an instruction.
@@ -228,13 +229,16 @@ class _Assembler:
         return result
 
     def _applied(self, step: Apply) -> _Value:
-        """Emit a square, a rescale or a drop."""
-        source = self._values[step.source].place
+        """Emit a square, a product of two values, a rescale or a drop."""
+        source = self._values[step.sources[0]].place
         parts, rows = self._shape(source)
         kind = self._plan.ops[step.result - self._plan.inputs].kind
         if kind is Kind.SQUARE:
             result = self._take(3, rows)
             self._emit(Kernel.SQUARE, result, source, self._moduli(rows, False))
+        elif kind is Kind.MULTIPLY:
+            result, other = self._take(3, rows), self._values[step.sources[1]].place
+            self._emit(Kernel.MULTIPLY, result, source, other, self._moduli(rows, False))
         elif kind is Kind.RESCALE and step.joined:
             result = self._take(parts, rows - 1 - self._specials)
             self._emit(Kernel.DIVIDE_JOINTLY, result, source, flag=True)
@@ -243,7 +247,8 @@ class _Assembler:
         else:
             result = self._take(parts, rows - 1)
             self._emit(Kernel.DROP, result, source)
-        self._was_read(step.source)
+        for read in step.sources:
+            self._was_read(read)
         return _Value(result)
 
     def _emit(self, kernel: Kernel, *arrays: int, flag: bool = False) -> None:

@@ -113,11 +113,11 @@ class Sum:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """A square, a rescale or a drop. joined: whether it is the rescale of an extended value, which divides by P and by
-    its own prime at once."""
+    """A square, a product of two values, a rescale or a drop. sources: the values that it reads; two for a product.
+    joined: whether it is the rescale of an extended value, which divides by P and by its own prime at once."""
 
     result: int
-    source: int
+    sources: tuple[int, ...]
     joined: bool
 
 
@@ -173,7 +173,7 @@ class _Scheduler:
         extended: set[int] = set()  # values that are extended when they are read
         for number, op in self._plan.numbered():
             if op.kind not in TERMS:
-                steps.append(Apply(number, op.args[0], op.args[0] in extended))
+                steps.append(Apply(number, op.args, op.args[0] in extended))
             elif number in self._terms:
                 step = self._sum(number, extended)
                 steps.append(step)
@@ -181,7 +181,7 @@ class _Scheduler:
                     extended.add(number)
         terms = [term for step in steps if isinstance(step, Sum) for term in step.terms]
         reads = Counter(term.source for term in terms if not isinstance(term, Offset))
-        reads.update(step.source for step in steps if isinstance(step, Apply))
+        reads.update(source for step in steps if isinstance(step, Apply) for source in step.sources)
         constants = dict.fromkeys((term.constant, term.form) for term in terms if isinstance(term, Product | Offset))
         turns = Counter(term.source for term in terms if isinstance(term, Turn))
         return Schedule(tuple(steps), reads, turns, tuple(constants))
@@ -318,7 +318,7 @@ def _divides(kinds: list[Kind]) -> bool:
     """Whether one of these readers, products apart, needs the divided value. A rescale that reads it alone does not."""
     if kinds == [Kind.RESCALE]:
         return False
-    return any(kind in kinds for kind in (Kind.SQUARE, Kind.RESCALE, Kind.DROP, Kind.RELINEARIZE))
+    return any(kind in kinds for kind in (Kind.SQUARE, Kind.MULTIPLY, Kind.RESCALE, Kind.DROP, Kind.RELINEARIZE))
 
 
 def _tied(sums_of: dict[int, list[int]]) -> Iterator[tuple[set[int], set[int]]]:

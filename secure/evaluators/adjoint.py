@@ -1,12 +1,14 @@
 """Derivatives of a Plan by its input slots, in reverse mode: one walk forwards and one backwards. Pure.
 
-All operations but squares are linear, so the walk forwards keeps the arguments of squares only. The derivative d of a
+All operations but squares and products of two values are linear, so the walk forwards keeps the arguments of these
+only. The derivative d of a
 real quantity L by a complex slot z is dL/d Re z + i dL/d Im z: a change dz of the slot changes L by Re(conj(d) dz).
 Then (derived)
 
     y = c z        gives  d_z = conj(c) d_y
     y = conj(z)           d_z = conj(d_y)
     y = z^2               d_z = 2 conj(z) d_y
+    y = z w               d_z = conj(w) d_y
     a rotation            the opposite rotation of d_y
 """
 
@@ -30,26 +32,30 @@ Slots = NDArray[Any]
 class Tape:
     """What a walk in clear kept.
 
-    values: the wanted values by id. squared: the argument of every square, by the square's id. constants: the
+    values: the wanted values by id. factors: the arguments of every square and product, by its id. constants: the
     evaluator's.
     """
 
     plan: Plan
     values: Mapping[int, Slots]
-    squared: Mapping[int, Slots]
+    factors: Mapping[int, tuple[Slots, ...]]
     constants: Sequence[Slots]
 
 
 class _Recorder:
-    """Passes every operation to an evaluator, and keeps the arguments of squares."""
+    """Passes every operation to an evaluator, and keeps the arguments of squares and products."""
 
     def __init__(self, inner: ClearEvaluator) -> None:
         self._inner = inner
-        self.squared: list[Slots] = []
+        self.factors: list[tuple[Slots, ...]] = []
 
     def square(self, value: Slots, op: Op) -> Slots:
-        self.squared.append(value)
+        self.factors.append((value,))
         return self._inner.square(value, op)
+
+    def multiply(self, left: Slots, right: Slots, op: Op) -> Slots:
+        self.factors.append((left, right))
+        return self._inner.multiply(left, right, op)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -68,8 +74,8 @@ def record(plan: Plan, evaluator: ClearEvaluator, inputs: Sequence[Slots], wante
             values[number] = result
 
     walk(plan, recorder, inputs, keep)
-    squares = [number for number, op in plan.numbered() if op.kind is Kind.SQUARE]
-    return Tape(plan, values, dict(zip(squares, recorder.squared, strict=True)), evaluator.constants)
+    products = [number for number, op in plan.numbered() if op.kind in (Kind.SQUARE, Kind.MULTIPLY)]
+    return Tape(plan, values, dict(zip(products, recorder.factors, strict=True)), evaluator.constants)
 
 
 def pull_back(tape: Tape, derivatives: Mapping[int, Slots]) -> list[Slots]:
@@ -96,7 +102,11 @@ def pull_back(tape: Tape, derivatives: Mapping[int, Slots]) -> list[Slots]:
             case Kind.MULTIPLY_PLAIN:
                 add(op.args[0], np.conj(tape.constants[op.constant]) * found)
             case Kind.SQUARE:
-                add(op.args[0], 2 * np.conj(tape.squared[number]) * found)
+                add(op.args[0], 2 * np.conj(tape.factors[number][0]) * found)
+            case Kind.MULTIPLY:
+                left, right = tape.factors[number]
+                add(op.args[0], np.conj(right) * found)
+                add(op.args[1], np.conj(left) * found)
             case Kind.ADD:
                 add(op.args[0], found)
                 add(op.args[1], found)

@@ -50,6 +50,9 @@ class ClearEvaluator:
     def square(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
         return value * value
 
+    def multiply(self, left: NDArray[Any], right: NDArray[Any], op: Op) -> NDArray[Any]:
+        return left * right
+
     def relinearize(self, value: NDArray[Any], op: Op) -> NDArray[Any]:
         return value
 

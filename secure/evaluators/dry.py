@@ -11,7 +11,7 @@ import numpy as np
 
 from compress.errors import PlanError
 from secure.evaluators.walk import walk
-from secure.plan import Kind, Op, Plan, op_element
+from secure.plan import PAIRED, Kind, Op, Plan, op_element
 
 #: Allowed relative difference of scales. They are products and quotients of floats; a larger difference is an error.
 SCALE_TOLERANCE = 1e-9
@@ -80,6 +80,11 @@ class DryEvaluator:
     def square(self, value: Shadow, op: Op) -> Shadow:
         self._require(op, value.parts == 2, "squares a value that was not relinearized")
         return self._done(op, value, Shadow(value.level, value.scale * value.scale, 3))
+
+    def multiply(self, left: Shadow, right: Shadow, op: Op) -> Shadow:
+        self._require(op, left.level == right.level, f"multiplies levels {left.level} and {right.level}")
+        self._require(op, left.parts == right.parts == 2, "multiplies a value that was not relinearized")
+        return self._done(op, left, Shadow(left.level, left.scale * right.scale, 3))
 
     def relinearize(self, value: Shadow, op: Op) -> Shadow:
         self._require(op, value.parts == 3, "relinearizes a value of two parts")
@@ -156,7 +161,7 @@ def _check_frame(plan: Plan) -> None:
     if not (isfinite(plan.input_scale) and plan.input_scale > 0):
         raise PlanError("input", f"scale {plan.input_scale}; it must be positive")
     for number, op in plan.numbered():
-        wanted = 2 if op.kind is Kind.ADD else 1
+        wanted = 2 if op.kind in PAIRED else 1
         if len(op.args) != wanted or not all(0 <= arg < number for arg in op.args):
             raise PlanError(
                 op.layer, f"operation {op.kind}, value {number}, reads {op.args}; {wanted} earlier values are needed"

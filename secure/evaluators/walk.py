@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from compress.errors import BackendError, PlanError
-from secure.plan import Kind, Op, Plan
+from secure.plan import PAIRED, Kind, Op, Plan
 
 Value = TypeVar("Value")
 
@@ -21,6 +21,7 @@ class Evaluator(Protocol[Value]):
     def add(self, left: Value, right: Value, op: Op) -> Value: ...
     def add_plain(self, value: Value, op: Op) -> Value: ...
     def square(self, value: Value, op: Op) -> Value: ...
+    def multiply(self, left: Value, right: Value, op: Op) -> Value: ...
     def relinearize(self, value: Value, op: Op) -> Value: ...
     def rescale(self, value: Value, op: Op) -> Value: ...
     def drop(self, value: Value, op: Op) -> Value: ...
@@ -51,11 +52,12 @@ def walk(
         Kind.RESCALE: evaluator.rescale,
         Kind.DROP: evaluator.drop,
     }
+    binary = {Kind.ADD: evaluator.add, Kind.MULTIPLY: evaluator.multiply}
     last_use, returned = plan.last_use, frozenset(plan.outputs)
     for number, op in plan.numbered():
         try:
-            if op.kind is Kind.ADD:
-                values[number] = evaluator.add(values[op.args[0]], values[op.args[1]], op)
+            if op.kind in PAIRED:
+                values[number] = binary[op.kind](values[op.args[0]], values[op.args[1]], op)
             else:
                 values[number] = unary[op.kind](values[op.args[0]], op)
         except (RuntimeError, ValueError, IndexError, MemoryError) as error:

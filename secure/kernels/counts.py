@@ -8,6 +8,7 @@ SEAL's source, checked against an instrumented implementation):
     rescale from level l  : 2 l limb transforms, 2 (l-1) N products, 2 (l-1) N additions
     product with plaintext: 2 l N products
     square                : 3 l N products, l N additions
+    product of two values : 4 l N products, l N additions
     addition              : parts * l * N additions; of a plaintext l N
 
 One limb is N residues modulo one prime. A limb transform is (N/2) log2 N butterflies.
@@ -103,6 +104,9 @@ def operation_kernels(kind: Kind, level: int, degree: int, parts: int = 2) -> Ke
             products = 2 * level * degree
         case Kind.SQUARE:
             products = 3 * level * degree
+            additions = level * degree
+        case Kind.MULTIPLY:
+            products = 4 * level * degree
             additions = level * degree
         case Kind.ADD:
             additions = parts * level * degree

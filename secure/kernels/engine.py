@@ -17,7 +17,7 @@ primes left, a special primes, d digits of g primes each, and N residues per row
                              for each of the g primes once
     addition               : nothing if the summand is made inside the sum; otherwise one pass of additions for each
                              value that is added, two if it must be multiplied by P
-    square, rescale        : 8 l N additions; 2 l limb transforms and 8 (l-1) N additions
+    square, product, rescale : 8 l N additions; 10 l N additions; 2 l limb transforms and 8 (l-1) N additions
 
 "Products" are those with keys and constants; most of their time goes into reading these from memory. A product of two
 values that are in the caches counts as two additions. Every line is one call, except that one call does four products
@@ -169,6 +169,8 @@ def _at_hand_kernels(kind: Kind, level: int, degree: int, parts: int) -> KernelC
         return _call(parts * level, degree, 4 * parts * (level - 1) * degree)
     if kind is Kind.SQUARE:
         return _call(0, degree, 8 * level * degree)
+    if kind is Kind.MULTIPLY:
+        return _call(0, degree, 10 * level * degree)
     return operation_kernels(kind, level, degree, parts)
 
 

@@ -128,6 +128,11 @@ class TensealEvaluator:
         self._evaluator.square(value, result)
         return result
 
+    def multiply(self, left: Any, right: Any, op: Op) -> Any:
+        result = seal.Ciphertext()
+        self._evaluator.multiply(left, right, result)
+        return result
+
     def relinearize(self, value: Any, op: Op) -> Any:
         result = seal.Ciphertext()
         self._evaluator.relinearize(value, self._keys.relin, result)

@@ -48,6 +48,9 @@ class Builder:
     def square(self, value: int) -> int:
         return self._append(Kind.SQUARE, value, scale=self._scale(value) ** 2, parts=3)
 
+    def multiply(self, left: int, right: int) -> int:
+        return self._append(Kind.MULTIPLY, left, right, scale=self._scale(left) * self._scale(right), parts=3)
+
     def relinearize(self, value: int) -> int:
         return self._append(Kind.RELINEARIZE, value, parts=2)
 
@@ -113,6 +116,22 @@ def every_kind_by_hand(plan: Plan, x: np.ndarray) -> list[np.ndarray]:
     slots = [constant.slots.astype(np.float64) for constant in plan.constants]
     linear = slots[1] * x + slots[0] * np.roll(x, -3) + slots[2]
     return [linear**2, np.roll(x, -2)]
+
+
+def product_plan(seed: int = 0, params: Params = SMALL) -> Plan:
+    """Products of inputs x and w: x w + (b rot(x, 3)) x, relinearized once and rescaled, and w times itself."""
+    rng = np.random.default_rng(seed)
+    builder = Builder(params, inputs=2)
+    turned = builder.multiply_plain(builder.rotate(0, 3), rng.uniform(-1, 1, params.slots), 2.0**14)
+    scaled = builder.multiply_plain(1, 1.0, 2.0**14)
+    total = builder.add(builder.multiply(0, scaled), builder.multiply(turned, 0))
+    own = builder.multiply(1, 1)
+    return builder.build(builder.rescale(builder.relinearize(total)), builder.relinearize(own))
+
+
+def product_by_hand(plan: Plan, x: np.ndarray, w: np.ndarray) -> list[np.ndarray]:
+    """What `product_plan` computes, in numpy."""
+    return [x * w + np.roll(x, -3) * plan.constants[0].slots * x, w * w]
 
 
 def baby_giant_plan(seed: int = 0, babies: int = 4, giants: int = 3) -> Plan:

@@ -136,7 +136,7 @@ def symbolic(plan):
             terms = [(type(term).__name__, getattr(term, "source", None), *_which(term)) for term in step.terms]
             values[step.result] = ("sum", tuple((name, values.get(source), *own) for name, source, *own in terms))
         else:
-            values[step.result] = ("apply", values[step.source])
+            values[step.result] = ("apply", *(values[source] for source in step.sources))
     return values
 
 

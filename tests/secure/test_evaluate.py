@@ -72,7 +72,7 @@ def test_walk_frees_values_after_their_last_use():
             self.count += 1
             return Value(self.count)
 
-        rotate = conjugate = multiply_plain = add = add_plain = square = relinearize = rescale = drop = _make
+        rotate = conjugate = multiply_plain = add = add_plain = square = multiply = relinearize = rescale = drop = _make
 
     results = walk(plan, Names(), [Value("input")], lambda value, op, result: peaks.append(len(alive)))
     assert len(alive) == len(results) == 2
