@@ -2,7 +2,8 @@
 
 The grid has a border of empty cells, so that a neighbour is found at a fixed distance everywhere. A segment of slots
 holds the grid once; as many segments as there are offsets hold the grid moved by each of them. Offsets are pairs (dy,
-dx), and moving by dx and by dy are separate steps, so 2 (2 reach + 1) rotations make (2 reach + 1)^2 moved copies.
+dx). A rotation by one cell and one segment, repeated, makes the copies along x, and another one those along y. So
+4 reach + 1 rotations by three different steps make (2 reach + 1)^2 moved copies.
 """
 
 from __future__ import annotations
@@ -127,12 +128,10 @@ class PairGrid:
         return placed
 
     @property
-    def moves(self) -> tuple[Sequence[int], Sequence[int]]:
-        """Rotations that make the moved copies: those along x of the grid, then those along y of their sum."""
-        span = range(-self.reach, self.reach + 1)
-        across = [dx - (dx + self.reach) * self.segment for dx in span]
-        down = [dy * self.pitch - self.width * (dy + self.reach) * self.segment for dy in span]
-        return across, down
+    def moves(self) -> tuple[int, int, int]:
+        """Steps of the rotations that make the moved copies: along x and along y, each repeated once per offset after
+        the first, and one that takes offset 0, which lies `reach` cells down and right of its place, to its place."""
+        return 1 - self.segment, self.pitch - self.width * self.segment, -self.reach * (self.pitch + 1)
 
     @property
     def doublings(self) -> Sequence[int]:

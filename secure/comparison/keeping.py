@@ -129,8 +129,10 @@ class Keeping:
 
         Bits are divided by the gain before they are multiplied, so that their products stay divided by it once.
         """
-        across, down = self.grid.moves
-        others = _sum_of_rotated(_sum_of_rotated(packed, across, run), down, run)
+        across, down, home = self.grid.moves
+        others = _moved_copies(_moved_copies(packed, across, self.grid.width, run), down, self.grid.width, run)
+        if home:
+            others = run.rotate(others, home)
         own = packed
         for step in self.grid.doublings:
             own = run.add(own, run.rotate(own, step))
@@ -186,9 +188,9 @@ def _divided(coefficients: Sequence[float], powers: Sequence[Any], run: Operatio
     return run.add(high, _divided(rest, powers, run))
 
 
-def _sum_of_rotated(value: Any, steps: Sequence[int], run: Operations) -> Any:
-    total = None
-    for step in steps:
-        turned = value if step == 0 else run.rotate(value, step)
-        total = turned if total is None else run.add(total, turned)
+def _moved_copies(value: Any, step: int, count: int, run: Operations) -> Any:
+    """The sum of `count` copies of a value, rotated by 0, step, 2 step and so on: one key serves all rotations."""
+    total = value
+    for _ in range(count - 1):
+        total = run.add(value, run.rotate(total, step))
     return total
