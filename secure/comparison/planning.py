@@ -1,9 +1,7 @@
 """The operations of keep bits written down as a Plan, which any evaluator of plans runs. Derived.
 
 Every value at a level has the scale of that level: a product at level l has the scale S_l^2, and dividing by the prime
-of the level gives S_(l-1). A product of two values is two squares, (x + y)^2 + (u x - u y)^2 = 4 x y, relinearized
-once. u is X^(N/2), whose slots are i and -i in turn, because slots follow the powers of 3; multiplying by it moves
-coefficients and costs no scale.
+of the level gives S_(l-1).
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ class PlanOperations:
     params: Params
     top: float
     layer: str = "keep bits"
-    gain: float = 4.0
+    gain: float = 1.0
     ops: list[Op] = field(default_factory=list)
     constants: list[Constant] = field(default_factory=list)
 
@@ -56,17 +54,16 @@ class PlanOperations:
         return self._same(Kind.ADD, self.lowered(first, level), self.lowered(second, level))
 
     def subtract(self, first: Value, second: Value) -> Value:
-        return self.add(first, self._turned(second, -1))
+        """first - second: a product with -1 at scale 1 leaves level and scale as they are."""
+        constant = self._constant(-1, second.level, 1.0)
+        return self.add(first, self._same(Kind.MULTIPLY_PLAIN, second, constant=constant))
 
     def square(self, value: Value) -> Value:
-        return self._finished([value])
+        return self._finished(Kind.SQUARE, value)
 
     def multiply(self, first: Value, second: Value) -> Value:
         level = min(first.level, second.level)
-        first, second = self.lowered(first, level), self.lowered(second, level)
-        root = 1j * (-1.0) ** np.arange(self.params.slots)
-        difference = self.add(self._turned(first, root), self._turned(second, -root))
-        return self._finished([self.add(first, second), difference])
+        return self._finished(Kind.MULTIPLY, self.lowered(first, level), self.lowered(second, level))
 
     def add_plain(self, value: Value, slots: Array | float) -> Value:
         return self._same(Kind.ADD_PLAIN, value, constant=self._constant(slots, value.level, self.scales[value.level]))
@@ -96,21 +93,11 @@ class PlanOperations:
             outputs=(output.number,),
         )
 
-    def _turned(self, value: Value, unit: NDArray[Any] | float) -> Value:
-        """A value times a polynomial with one coefficient, 1 or -1: the scale stays."""
-        scale = self.scales[value.level]
-        return self._append(
-            Kind.MULTIPLY_PLAIN, (value,), value.level, scale, constant=self._constant(unit, value.level, 1.0)
-        )
-
-    def _finished(self, values: list[Value]) -> Value:
-        """The sum of the squares of values of one level, relinearized and rescaled."""
-        level, scale = values[0].level, self.scales[values[0].level] ** 2
-        squares = [self._append(Kind.SQUARE, (value,), level, scale, parts=3) for value in values]
-        total = squares[0]
-        for other in squares[1:]:
-            total = self._append(Kind.ADD, (total, other), level, scale, parts=3)
-        switched = self._append(Kind.RELINEARIZE, (total,), level, scale)
+    def _finished(self, kind: Kind, *factors: Value) -> Value:
+        """The square of a value, or the product of two of one level, relinearized and rescaled."""
+        level, scale = factors[0].level, self.scales[factors[0].level] ** 2
+        product = self._append(kind, factors, level, scale, parts=3)
+        switched = self._append(Kind.RELINEARIZE, (product,), level, scale)
         return self._append(Kind.RESCALE, (switched,), level - 1, self.scales[level - 1])
 
     def _rescaled(self, value: Value, slots: Array | float, scale: float, own: float | None = None) -> Value:
