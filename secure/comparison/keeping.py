@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import log2
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,12 +24,7 @@ Array = NDArray[np.float64]
 
 
 class Operations(Protocol):
-    """What CKKS offers, on values of any kind: ciphertexts, or slots in clear.
-
-    gain: `multiply` gives the product times this number, a power of two.
-    """
-
-    gain: float
+    """What CKKS offers, on values of any kind: ciphertexts, or slots in clear."""
 
     def rotate(self, value: Any, steps: int) -> Any: ...
     def add(self, first: Any, second: Any) -> Any: ...
@@ -59,7 +53,6 @@ class ClearOperations:
     products: int = 0
     plain_products: int = 0
     steps: set[int] = field(default_factory=set)
-    gain: float = 1.0
 
     def __post_init__(self) -> None:
         self._rng = np.random.default_rng(self.seed)
@@ -77,7 +70,7 @@ class ClearOperations:
 
     def multiply(self, first: Leveled, second: Leveled) -> Leveled:
         self.products += 1
-        return self._noisy(self.gain * first.slots * second.slots, max(first.spent, second.spent) + 1)
+        return self._noisy(first.slots * second.slots, max(first.spent, second.spent) + 1)
 
     def square(self, value: Leveled) -> Leveled:
         self.products += 1
@@ -125,10 +118,7 @@ class Keeping:
         return float((1 + self.sign.deviation / 2) ** most - 1)
 
     def evaluate(self, packed: Any, run: Operations) -> Any:
-        """From a grid of scores (`PairGrid.pack`) to its keep bits, in the same slots of every segment.
-
-        Bits are divided by the gain before they are multiplied, so that their products stay divided by it once.
-        """
+        """From a grid of scores (`PairGrid.pack`) to its keep bits, in the same slots of every segment."""
         across, down, home = self.grid.moves
         others = _moved_copies(_moved_copies(packed, across, self.grid.width, run), down, self.grid.width, run)
         if home:
@@ -139,14 +129,10 @@ class Keeping:
         first = self.sign.factors[0].bound * (1 + self.bias)
         pairs = run.multiply_plain(run.subtract(own, others), self.grid.mask / first)
         pairs = run.add_plain(pairs, self.grid.precedence * (self.bias / first))
-        bits = evaluate_sign(self.sign, pairs, run, factor=0.5 / run.gain)
-        kept = run.add_plain(
-            bits, (1 - self.grid.mask / 2) / run.gain
-        )  # slots that compare nobody have sign 0 and read 1
+        bits = evaluate_sign(self.sign, pairs, run, factor=0.5)
+        kept = run.add_plain(bits, 1 - self.grid.mask / 2)  # slots that compare nobody have sign 0 and read 1
         for step in self.grid.doublings:
             kept = run.multiply(kept, run.rotate(kept, step))
-        for _ in range(round(log2(run.gain))):
-            kept = run.add(kept, kept)
         return kept
 
 
@@ -182,7 +168,7 @@ def _divided(coefficients: Sequence[float], powers: Sequence[Any], run: Operatio
     if len(coefficients) == 1:
         return run.multiply_plain(powers[0], coefficients[0])
     half = len(coefficients) // 2
-    quotient = [2 / run.gain * one for one in coefficients[half:]]
+    quotient = [2 * one for one in coefficients[half:]]
     rest = [own - other for own, other in zip(coefficients[:half], reversed(coefficients[half:]), strict=True)]
     high = run.multiply(_divided(quotient, powers, run), powers[len(coefficients).bit_length() - 1])
     return run.add(high, _divided(rest, powers, run))

@@ -33,7 +33,6 @@ class PlanOperations:
     params: Params
     top: float
     layer: str = "keep bits"
-    gain: float = 1.0
     ops: list[Op] = field(default_factory=list)
     constants: list[Constant] = field(default_factory=list)
 
