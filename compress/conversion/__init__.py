@@ -9,6 +9,7 @@ stable.py      training of deep networks, by normalizing every activation's inpu
 collapse.py    what is refused: lost accuracy, values that explode
 friendly.py    activations to polynomials, max pooling to average pooling
 norms.py       constants in place of LayerNorm, GroupNorm and the like
+scores.py      constants in place of the softmax of attention
 combining.py   arithmetic on one value as one polynomial
 exporting.py   layers to Network: torch tensors become numpy arrays here
 calibrate.py   ranges on every edge of a Network

@@ -162,8 +162,8 @@ def _nodes(layer: Layer) -> list[Node]:
                 shift=np.array(0.0),
             )
             return [minus, Add(**{**base, "inputs": (layer.inputs[0], minus.name)})]
-    what = (
-        "constants" if layer.kind == "samplenorm" else "a fitted polynomial" if layer.kind == "activation" else "a mean"
+    what = {"samplenorm": "constants", "softmax": "constants", "activation": "a fitted polynomial"}.get(
+        layer.kind, "a mean"
     )
     name = type(layer.module).__name__ if layer.kind == "samplenorm" and layer.module is not None else layer.kind
     raise unsupported(layer.name, name, "is not exact", f"call convert, which replaces it by {what}")

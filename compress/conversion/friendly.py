@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 from compress.conversion.calibrate import check_samples
 from compress.conversion.exporting import norm_factors
 from compress.conversion.norms import fitted_norm
+from compress.conversion.scores import fitted_softmax
 from compress.errors import ConfigError
 from compress.graph.composite import ElementwiseActivation
 from compress.graph.importing import import_model
@@ -77,11 +78,13 @@ def replace_operations(
             pool = nn.AvgPool1d if len(kernel) == 1 else nn.AvgPool2d
             _swap(model, layer, pool(kernel, stride, padding), images.device)
             said.append(f"{layer.name}: max pooling -> average pooling {'x'.join(map(str, kernel))}")
-        elif layer.kind == "samplenorm":
+        elif layer.kind in ("samplenorm", "softmax"):
             values = (node_inputs(model, layer.fx_node, images), node_values(model, layer.fx_node, images))
-            norm, share = fitted_norm(layer, *values, next(model.parameters()).dtype)
-            _swap(model, layer, norm, images.device)
-            said.append(f"{layer.name}: {_spelling(layer)} -> trained factors and shifts (R2 {share:.2f} when fitted)")
+            fitted = fitted_norm if layer.kind == "samplenorm" else fitted_softmax
+            linear, share = fitted(layer, *values, next(model.parameters()).dtype)
+            _swap(model, layer, linear, images.device)
+            becomes = "trained factors and shifts" if layer.kind == "samplenorm" else "linear in its scores"
+            said.append(f"{layer.name}: {_spelling(layer)} -> {becomes} (R2 {share:.2f} when fitted)")
         elif layer.kind == "unevenmaxpool":
             _swap(model, layer, layer.options["average"], images.device)
             said.append(f"{layer.name}: max pooling -> average pooling of windows of different sizes")

@@ -22,12 +22,14 @@ from compress.network import Shape
 class Rule:
     """What a set of spellings turns into. apply: adds the layers of a node to a builder. becomes: the same in words.
 
-    A rule with an empty `becomes` is not in the list of supported layers.
+    A rule with an empty `becomes` is not in the list of supported layers. moves: whether it only moves elements, so
+    that it may read a value whose batch axis is not the first.
     """
 
     spellings: Spellings
     apply: Callable[[Builder, fx.Node], None]
     becomes: str = ""
+    moves: bool = False
 
 
 def by_spelling(rules: Sequence[Rule]) -> Mapping[Spelling, Rule]:
@@ -39,7 +41,8 @@ class Builder:
     """The layers found so far.
 
     value_of: graph node -> name of the layer that makes its value. A node that changes nothing, such as dropout, has
-    the name of its input. parts_of: the same for a node that makes several values, such as chunk.
+    the name of its input. parts_of: the same for a node that makes several values, such as chunk. elsewhere: the nodes
+    whose batch axis is not the first, as in `qkv.permute(2, 0, 3, 1, 4)`; what reads them must move it back.
     """
 
     def __init__(self, traced: Trace, rules: Mapping[Spelling, Rule]) -> None:
@@ -48,6 +51,7 @@ class Builder:
         self.input_shape: Shape = tuple(traced.values[traced.placeholder].shape[1:])
         self.value_of: dict[fx.Node, str] = {traced.placeholder: "input"}
         self.parts_of: dict[fx.Node, tuple[str, ...]] = {}
+        self.elsewhere: set[fx.Node] = set()
         self.layers: list[Layer] = []
         self.names: set[str] = {"input"}
         self.dropped: list[str] = []
@@ -70,12 +74,15 @@ class Builder:
             rule = self._rule(node)
             if rule is None:
                 raise self.unsupported(node)
+            if not rule.moves:
+                self.check_batch_first(node)
             rule.apply(self, node)
-            if node not in self.value_of and node not in self.parts_of:
+            if node not in self.value_of and node not in self.parts_of and node not in self.elsewhere:
                 raise self.unsupported(node, "makes several values or a number")
         if not self.layers:
             advice = "give a model with a Linear or Conv layer"
             raise unsupported("output", "a network", "without any layer cannot be converted", advice)
+        self.check_batch_first(next(node for node in self.trace.graph_module.graph.nodes if node.op == "output"))
         self.trace.check_free_batch()
         return Imported(self.trace.graph_module, input_shape, tuple(self.layers), tuple(self.dropped))
 
@@ -120,6 +127,12 @@ class Builder:
     def alias(self, node: fx.Node) -> None:
         """The node changes nothing: its value is that of its input."""
         self.value_of[node] = self.value_of[source_of(node)]
+
+    def check_batch_first(self, node: fx.Node) -> None:
+        """Raises: UnsupportedLayerError for a node that reads a value whose batch axis is not the first."""
+        for source in node.all_input_nodes:
+            if source in self.elsewhere:
+                raise self.unsupported(source, "moves the batch axis", "keep axis 0 first (batch_first=True)")
 
     def is_value(self, argument: Any) -> bool:
         """Whether an argument is an encrypted value, and not a constant."""

@@ -57,3 +57,18 @@ class FittedNorm(nn.Module):
         if self.centred:
             x = x - x.mean(dim=-1, keepdim=True)
         return x * self.scale + self.shift
+
+
+class FittedSoftmax(nn.Module):
+    """A softmax inside the network that has become linear: scale * x + shift, x without its batch axis (*axes, keys).
+
+    scale: one number per head. shift: of the shape of x, so that it holds what softmax answers to equal scores and what
+    it prefers by position. Attention with it is linear attention: scale Q K^T V + shift V.
+    """
+
+    def __init__(self, scale: Tensor, shift: Tensor) -> None:
+        super().__init__()
+        self.scale, self.shift = nn.Parameter(scale), nn.Parameter(shift)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.scale + self.shift

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from torch import nn
 
-from compress.graph import contractions, moves, normalizing, resampling, rules, spellings, weighted
+from compress.graph import attention, contractions, moves, normalizing, resampling, rules, spellings, weighted
 from compress.graph.building import Builder, Rule, by_spelling
 from compress.graph.elementwise import fuse_elementwise
 from compress.graph.last_sigmoid import last_sigmoid, without_last_sigmoid
@@ -48,6 +48,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(spellings.CHANNEL_AFFINE, normalizing.channel_affine),
     Rule(spellings.FITTED_NORM, normalizing.fitted_norm),
+    Rule(spellings.FITTED_SOFTMAX, attention.fitted_softmax),
     Rule(spellings.POLYNOMIAL, rules.polynomial),
     Rule(spellings.ACTIVATION_MODULES, rules.activation_module, _POLYNOMIAL),
     Rule(spellings.ACTIVATION_FUNCTIONS, rules.activation_function, _POLYNOMIAL),
@@ -77,19 +78,20 @@ RULES: tuple[Rule, ...] = (
     Rule(spellings.INTERPOLATE, resampling.interpolate, "a fixed linear map"),
     Rule(spellings.MAX_POOL, resampling.max_pool, _POOL + "; training makes up for the difference"),
     Rule(spellings.ADAPTIVE_MAX_POOL, resampling.adaptive_max_pool, _POOL + "; training makes up for the difference"),
-    Rule(spellings.RESHAPE, rules.reshape, _ORDER),
-    Rule(spellings.PERMUTE, rules.permute, _ORDER),
-    Rule(spellings.TRANSPOSE, rules.permute, _ORDER),
-    Rule(spellings.CONCATENATE, moves.concatenate, _CHOICE),
-    Rule(spellings.ITEM, moves.item, _CHOICE),
-    Rule(spellings.PAD, moves.move, _CHOICE),
-    Rule(spellings.MOVE, moves.move, _CHOICE),
-    Rule(spellings.ALIAS, rules.alias, "nothing: left out"),
+    Rule(spellings.RESHAPE, rules.reshape, _ORDER, moves=True),
+    Rule(spellings.PERMUTE, rules.permute, _ORDER, moves=True),
+    Rule(spellings.TRANSPOSE, rules.permute, _ORDER, moves=True),
+    Rule(spellings.CONCATENATE, moves.concatenate, _CHOICE, moves=True),
+    Rule(spellings.ITEM, moves.item, _CHOICE, moves=True),
+    Rule(spellings.PAD, moves.move, _CHOICE, moves=True),
+    Rule(spellings.MOVE, moves.move, _CHOICE, moves=True),
+    Rule(spellings.ALIAS, rules.alias, "nothing: left out", moves=True),
     Rule(spellings.DROPOUT, rules.dropout_function, "with training=False nothing: left out"),
     Rule(
         spellings.SOFTMAX,
-        rules.softmax,
-        "at the end nothing: left out, because the classes keep their order",
+        attention.softmax,
+        "at the end nothing: left out, because the classes keep their order; of scores of attention (not "
+        "log-softmax) trained constants: a factor per head and a shift per score, as in linear attention",
     ),
 )
 

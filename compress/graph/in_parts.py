@@ -1,4 +1,4 @@
-"""Functions of torch that are written out as operations that have a form: gated units and bilinear maps."""
+"""Functions of torch that are written out as operations that have a form: gated units, bilinear maps, attention."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+
+from compress.graph.transformers import attention
 
 
 def glu(input: Any, dim: int = -1) -> Any:
@@ -25,4 +27,6 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     return total if bias is None else total + bias
 
 
-IN_PARTS: Mapping[Any, Callable[..., Any]] = MappingProxyType({F.glu: glu, F.bilinear: bilinear})
+IN_PARTS: Mapping[Any, Callable[..., Any]] = MappingProxyType(
+    {F.glu: glu, F.bilinear: bilinear, F.scaled_dot_product_attention: attention}
+)

@@ -23,10 +23,10 @@ Indices = NDArray[np.int64]
 
 def move(build: Builder, node: fx.Node) -> None:
     """An operation, of one value or several, whose result consists of their elements and of constants."""
-    sources = [source for source in node.all_input_nodes if build.is_value(source)]
+    sources = _values(build, node)
     marked = _numbered(build, sources)
     nothing = {source: torch.zeros_like(value) for source, value in marked.items()}
-    found, constant = build.trace.rerun(node, marked), build.trace.rerun(node, nothing)
+    found, constant = _rerun(build, node, marked), _rerun(build, node, nothing)
     several = isinstance(found, (tuple, list))
     names = []
     for part, shift in zip(found if several else [found], constant if several else [constant], strict=True):
@@ -76,6 +76,23 @@ def broadcast(build: Builder, node: fx.Node, source: fx.Node, shape: Shape, *, s
     if before == shape:
         return name
     return gathered(build, node, name, before, lambda x: x.expand(1, *shape).contiguous(), suffix=suffix)
+
+
+def _values(build: Builder, node: fx.Node) -> list[fx.Node]:
+    """The values that an operation reads; of one whose batch axis is elsewhere those that it was made of."""
+    found: dict[fx.Node, None] = {}
+    for source in node.all_input_nodes:
+        if source in build.elsewhere:
+            found |= dict.fromkeys(_values(build, source))
+        elif build.is_value(source):
+            found[source] = None
+    return list(found)
+
+
+def _rerun(build: Builder, node: fx.Node, instead: Mapping[fx.Node, Any]) -> Any:
+    """The value of an operation, and of those before it whose batch axis is elsewhere, with others in place of some."""
+    before = {s: _rerun(build, s, instead) for s in node.all_input_nodes if s in build.elsewhere}
+    return build.trace.rerun(node, {**instead, **before})
 
 
 def _numbered(build: Builder, sources: list[fx.Node]) -> Mapping[fx.Node, Tensor]:

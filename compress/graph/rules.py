@@ -10,7 +10,7 @@ from torch import Tensor, fx
 
 from compress.coefficients import LARGEST_DEGREE
 from compress.graph.building import Builder, argument, source_of
-from compress.graph.moves import broadcast
+from compress.graph.moves import broadcast, move
 from compress.graph.spellings import TRANSPOSE
 from compress.graph.tracing import EXAMPLE_BATCH
 
@@ -141,6 +141,9 @@ def _affine(build: Builder, node: fx.Node, source: Any, scale: Tensor, shift: Te
 
 
 def reshape(build: Builder, node: fx.Node) -> None:
+    if source_of(node) in build.elsewhere:
+        move(build, node)
+        return
     before, after = build.trace.values[source_of(node)].shape, build.trace.values[node].shape
     if not len(after) or after[0] != EXAMPLE_BATCH:
         raise build.unsupported(
@@ -163,13 +166,19 @@ def permute(build: Builder, node: fx.Node) -> None:
     else:
         given: Any = node.args[1:] if len(node.args) > 2 else (argument(node, 1, "dims", ()),)
         order = [axis % rank for axis in (given[0] if isinstance(given[0], (tuple, list)) else given)]
-    if order[0] != 0:
-        raise build.unsupported(node, "moves the batch axis", "keep axis 0 first")
-    build.append(node, "permute", axes=tuple(axis - 1 for axis in order[1:]))
+    if source_of(node) in build.elsewhere:
+        move(build, node)
+    elif order[0] != 0:
+        build.elsewhere.add(node)
+    else:
+        build.append(node, "permute", axes=tuple(axis - 1 for axis in order[1:]))
 
 
 def alias(build: Builder, node: fx.Node) -> None:
-    build.alias(node)
+    if source_of(node) in build.elsewhere:
+        build.elsewhere.add(node)
+    else:
+        build.alias(node)
 
 
 def dropout_function(build: Builder, node: fx.Node) -> None:

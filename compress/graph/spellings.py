@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from compress.graph.composite import ElementwiseActivation, FittedNorm
+from compress.graph.composite import ElementwiseActivation, FittedNorm, FittedSoftmax
 from compress.graph.modules import ChannelAffine, PolynomialActivation
 
 Spelling = type[nn.Module] | Callable[..., Any] | str
@@ -38,6 +38,7 @@ NORM_OF_EACH_INPUT: Spellings = frozenset({
 CHANNEL_AFFINE: Spellings = frozenset({ChannelAffine})
 POLYNOMIAL: Spellings = frozenset({PolynomialActivation})
 FITTED_NORM: Spellings = frozenset({FittedNorm})
+FITTED_SOFTMAX: Spellings = frozenset({FittedSoftmax})
 
 #: Element-wise functions that conversion replaces by a fitted polynomial.
 ACTIVATION_MODULES: Spellings = frozenset({

@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 from compress.errors import InputShapeError, UnsupportedLayerError
 from compress.graph.in_parts import IN_PARTS
 from compress.graph.shaped import ShapedProxy, SizeProxy
+from compress.graph.transformers import OPENED, in_parts
 from compress.graph.unsupported import unsupported
 from compress.network import Shape
 
@@ -99,7 +100,7 @@ class _Tracer(fx.Tracer):
         if type(module).__module__ in ("compress.graph.modules", "compress.graph.composite"):
             return True
         base: Any = next(kind for kind in type(module).__mro__ if kind.__module__.startswith("torch.nn."))
-        opened = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.GLU, nn.Bilinear)
+        opened = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.GLU, nn.Bilinear, *OPENED)
         return base is not nn.Module and not isinstance(module, opened) and type(module).forward is base.forward
 
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **named: Any) -> Any:
@@ -124,7 +125,9 @@ class _Tracer(fx.Tracer):
         return (SizeProxy if isinstance(value, int) and node in self.batched else ShapedProxy)(node, self)
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
-        return forward(*args, **kwargs) if self._running else super().call_module(m, forward, args, kwargs)
+        if self._running:
+            return forward(*args, **kwargs)
+        return super().call_module(m, in_parts(m) or forward, args, kwargs)
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
         return attr_val if self._running else super().getattr(attr, attr_val, parameter_proxy_cache)
@@ -177,7 +180,7 @@ def trace(module: nn.Module, input_shape: Shape) -> Trace:
     """
     dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.get_default_dtype())
     tracer = _Tracer(torch.zeros((EXAMPLE_BATCH, *input_shape), dtype=dtype))
-    if tracer.is_leaf_module(module, ""):
+    if tracer.is_leaf_module(module, "") or in_parts(module) is not None:
         module = nn.Sequential(module)  # a bare layer has no graph of its own
     graph = _traced(tracer, module, input_shape)
     inputs = [node for node in graph.nodes if node.op == "placeholder"]
@@ -206,6 +209,8 @@ def _traced(tracer: _Tracer, module: nn.Module, input_shape: Shape) -> fx.Graph:
             f"layer '{layer}': fails on a batch of {EXAMPLE_BATCH} inputs of shape {input_shape} ({error}); "
             "give data of the shape the model takes, with a free batch axis"
         ) from error
+    except UnsupportedLayerError:
+        raise
     except Exception as error:  # user code runs here: any of its exceptions means that it cannot be traced
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise unsupported(

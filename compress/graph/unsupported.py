@@ -7,10 +7,10 @@ from compress.errors import UnsupportedLayerError
 #: Lower-case part of the name of an operation -> advice. The first key that matches is taken, so longer keys come
 #: first.
 ADVICE: dict[str, str] = {
-    "softmax": "leave it to the client after decryption; inside the network use an element-wise gate such as a sigmoid",
-    "multiheadattention": "replace attention by convolutions or linear layers over a fixed length",
-    "attention": "replace attention by convolutions or linear layers over a fixed length",
-    "transformer": "replace attention by convolutions or linear layers over a fixed length",
+    "softmax": "leave it to the client after decryption; of features use an element-wise gate such as a sigmoid; in "
+    "attention it has (batch, queries, keys) or (batch, heads, queries, keys)",
+    "attention": "use nn.MultiheadAttention, or write out softmax(q @ k.transpose(-2, -1)) @ v",
+    "transformer": "use nn.TransformerEncoderLayer, which has an encrypted form",
     "lstm": "unroll to linear layers over a fixed length, or use Conv1d",
     "gru": "unroll to linear layers over a fixed length, or use Conv1d",
     "rnn": "unroll to linear layers over a fixed length, or use Conv1d",

@@ -176,10 +176,10 @@ def test_layers_under_a_parametrization_are_layers():
 class Attends(nn.Module):
     def __init__(self):
         super().__init__()
-        self.block = nn.MultiheadAttention(6, 2, batch_first=True)
+        self.block = nn.TransformerDecoderLayer(6, 2, 8, batch_first=True)
 
     def forward(self, x):
-        return self.block(x, x, x)[0]
+        return self.block(x, x)
 
 
 class Branches(nn.Module):
@@ -208,7 +208,7 @@ def stack(*layers):
 REFUSED = [
     (stack(nn.Linear(6, 6), nn.Softmax(1), nn.Linear(6, 2)), (6,), "layer '1': Softmax .* leave it to the client"),
     (stack(nn.Softmax(1), nn.Linear(6, 2)), (6,), "layer '0': Softmax"),
-    (Attends(), (4, 6), "layer 'block': MultiheadAttention .* replace attention by"),
+    (Attends(), (4, 6), "layer 'block': TransformerDecoderLayer .* use nn.TransformerEncoderLayer"),
     (stack(nn.LSTM(6, 6)), (4, 6), "layer '0': LSTM .* unroll to linear layers"),
     (stack(nn.Conv3d(2, 2, 2)), (2, 6, 6, 6), "layer '0': Conv3d .* use Conv2d"),
     (stack(nn.MaxPool2d(2, dilation=2)), (2, 6, 6), "MaxPool2d with dilation; use dilation=1"),

@@ -25,7 +25,7 @@ from cipherpress.zoo.transformers import (
     vit,
 )
 from compress.account.accounting import account
-from compress.conversion.options import Conversion
+from compress.conversion.exporting import export_network
 from compress.dataset import Dataset
 from compress.errors import UnsupportedLayerError
 from compress.graph.tracing import trace
@@ -156,12 +156,9 @@ def test_opq_and_finetuning_take_the_transformer_whole(tmp_path):
     assert account(tuned)["uncompressed_layers"] == []
 
 
-def test_conversion_says_which_layer_has_no_form_under_encryption():
-    with pytest.raises(
-        UnsupportedLayerError,
-        match="'blocks.0.attention.softmax': softmax has no encrypted form",
-    ):
-        cp.convert(load_model("vit"), blobs(), Conversion(epochs=0))
+def test_freezing_without_conversion_names_the_layer_that_is_not_exact():
+    with pytest.raises(UnsupportedLayerError, match="'softmax': softmax is not exact; call convert, which replaces it"):
+        export_network(Attention(TINY).eval(), (4, 6), np.ones((2, 4, 6)))
 
 
 def test_the_loss_of_training_reaches_every_parameter():
