@@ -28,6 +28,11 @@ throughput_networks.py the networks of that table, trained and kept
 throughput_table.py    its tables
 native.py              networks made for one ciphertext, in both modes
 service.py             what HTTP adds to a request, and a server under load
+service_load.py        that load, beside the bare rate of the same plans
+service_table.py       its tables
+served_models.py       a server in a process of its own, and requests with the replies to them
+replaying.py           a client that sends recorded requests and compares every reply
+process_use.py         memory and CPU time of processes
 browser.py             the page's client beside SEAL in WebAssembly, in a browser
 browser_clients.js     what both do there
 detection.py           which boxes of a detector stay: three selections, and the detector under encryption
@@ -67,6 +72,7 @@ BENCHMARKS = {
     "threads": "benchmarks.threads",
     "hybrid": "benchmarks.hybrid",
     "requests": "benchmarks.requests",
+    "service": "benchmarks.service",
     "throughput": "benchmarks.throughput",
     "native": "benchmarks.native",
     "detection": "benchmarks.detection",

@@ -33,7 +33,7 @@ from benchmarks.report import has_row, read_result, table_head, table_row, with_
 from benchmarks.requests import requests_table
 from benchmarks.savings import savings_table
 from benchmarks.selftest import selftest_table
-from benchmarks.service import service_table
+from benchmarks.service_table import service_table
 from benchmarks.table import README, peers_table, with_figures
 from benchmarks.threads import threads_table
 from benchmarks.throughput_table import throughput_table, with_throughput

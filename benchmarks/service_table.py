@@ -1,0 +1,83 @@
+"""The tables of `benchmarks.service`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.report import table_head, table_row, with_note
+
+#: What the contract allows over HTTP: this many times the work, and so much more.
+FACTOR, MORE_MS = 1.3, 8.0
+
+
+def service_table(result: Mapping[str, Any]) -> str:
+    """Markdown: one request, load, memory; with machine, date and command under it."""
+    one, load, machine = result["request"], result["load"], result["machine"]
+    lines = table_head(("step of one request", "median ms", "least ms"))
+    for step in ("encrypt", "run", "decrypt", "hash_and_split", "plan", "http", "predict"):
+        lines.append(f"| {step.replace('_', ' ')} | {one[f'{step}_ms']:.1f} | {one['least'][f'{step}_ms']:.1f} |")
+    lines += ["", *_load_lines(load), "", *_memory_lines(load)]
+    note = (
+        f"One request of {one['network']}: {FACTOR} times the work and {MORE_MS:g} ms are {one['allowed_ms']:.1f} ms. "
+        f"In CPU time, which other programs change little: the work {one['work_cpu_ms']:.1f} ms, over HTTP "
+        f"{one['http_cpu_ms']:.1f} ms in all processes together. {_load_note(load)} "
+        f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_average']:.1f} at the end, "
+        f"{machine['date']}, `{result['command']}`."
+    )
+    return with_note(lines, note)
+
+
+def _load_lines(load: Mapping[str, Any]) -> list[str]:
+    """A row per model, the row of all together, and the rates of each model by itself."""
+    lines = table_head(
+        ("model", "images", "upload KB", "requests", "bare plan ms", "of CPU time ms", "p50 ms", "p99 ms")
+    )
+    for row in load["networks"]:
+        lines.append(
+            table_row(
+                (row["network"], f"{row['images']:,}", f"{row['upload_bytes'] / 1e3:,.0f}", f"{row['requests']:,}",
+                 f"{row['bare_ms']:.2f}", f"{row['bare_cpu_ms']:.2f}", f"{row['p50_ms']:.1f}", f"{row['p99_ms']:.1f}")
+            )
+        )  # fmt: skip
+    lines += ["", *table_head(
+        ("load", "seconds", "requests", "wrong or failed", "requests/s", "of bare rate", "without clients' CPU time",
+         "plans, of server's CPU time", "HTTP process, CPU ms", "client, CPU ms", "p50 ms", "p99 ms")
+    )]  # fmt: skip
+    for name, row in (("all in turn", load), *((row["network"] + " alone", row) for row in load["alone"])):
+        lines.append(
+            table_row(
+                (name, f"{row['seconds']:,.0f}", f"{row['requests']:,}", str(row["wrong_or_failed"]),
+                 f"{row['requests_per_s']:.1f}", f"{row['share_of_bare_rate']:.0%}",
+                 f"{row['share_without_clients']:.0%}", f"{row['share_of_cpu_time']:.0%}", f"{row['http_cpu_ms']:.2f}",
+                 f"{row['clients_cpu_ms']:.2f}", f"{row['p50_ms']:.1f}", f"{row['p99_ms']:.1f}")
+            )
+        )  # fmt: skip
+    return lines
+
+
+def _memory_lines(load: Mapping[str, Any]) -> list[str]:
+    lines = table_head(
+        ("process", "after warm-up, MB", "at the end, MB", "at most, MB", "slope, MB per minute", "shared in parts, MB")
+    )
+    lines += [
+        f"| {row['process']} | {row['warm_bytes'] / 1e6:,.1f} | {row['end_bytes'] / 1e6:,.1f} | "
+        f"{row['most_bytes'] / 1e6:,.1f} | {row['slope_bytes_per_min'] / 1e6:+.3f} | {row['pss_bytes'] / 1e6:,.0f} |"
+        for row in load["memory"]
+    ]
+    return lines
+
+
+def _load_note(load: Mapping[str, Any]) -> str:
+    full = load["full_queue"]
+    other = f"{len(full['other'])} otherwise" if full["other"] else "none otherwise"
+    return (
+        f"Load: {load['clients']} clients that replay requests encrypted beforehand and compare every reply bit for "
+        f"bit, {load['workers']} workers, {load['cores']} cores. Bare rate: of as many processes that run the same "
+        "requests without HTTP, before and after. Clients run on the same cores; the column without their CPU time is "
+        "the share of what is left to the server. "
+        f"{load['replaced_workers']} workers were replaced. A full queue: {full['sent']} requests at once, "
+        f"{full['right']} answered right within {full['slowest_answer_ms']:.0f} ms, "
+        f"{full['refused_with_retry_after']} refused with Retry-After within {full['slowest_refusal_ms']:.0f} ms, "
+        f"{other}."
+    )

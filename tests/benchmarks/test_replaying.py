@@ -1,0 +1,89 @@
+"""The client that replays requests tells right answers from wrong ones, and failures from a queue that is full."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing import Pipe
+from pathlib import Path
+
+import pytest
+
+from benchmarks.process_use import cpu_s, memory_row, pss_bytes, rss_bytes
+from benchmarks.replaying import Connected, Recorded, outcome_rows, replay
+
+LARGE = b"x" * 200_000
+
+
+class _Scripted(BaseHTTPRequestHandler):
+    """/right answers LARGE, /full 429, /broken nothing at all."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/broken":
+            self.close_connection = True
+            return
+        full = self.path == "/full"
+        self.send_response(429 if full else 200)
+        if full:
+            self.send_header("Retry-After", "0")
+        content = b"" if full else LARGE
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Scripted) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def test_answers_are_told_apart(port: int, tmp_path: Path) -> None:
+    files = {name: tmp_path / name for name in ("request", "large", "other")}
+    for name, content in (("request", b"r" * 3_000_000), ("large", LARGE), ("other", LARGE[:-1] + b"y")):
+        files[name].write_bytes(content)
+    models = [
+        Recorded(name, path, (files["request"],), (files[reply],))
+        for name, path, reply in (
+            ("good", "/right", "large"), ("bad", "/right", "other"), ("busy", "/full", "large"),
+            ("lost", "/broken", "large"),
+        )
+    ]  # fmt: skip
+    ours, theirs = Pipe()
+    ours.send("go")
+    replay(port, models, 0, 0.3, theirs)
+    assert ours.recv() == "ready"
+    found = ours.recv()
+    outcomes = {(row["network"], row["outcome"]) for row in outcome_rows(found["outcomes"])}
+    assert outcomes == {("good", "right"), ("bad", "wrong"), ("busy", "429 with Retry-After"), ("lost", "status 0")}
+    assert found["outcomes"]["good", "right"] == len(found["took_ms"]["good"]) > 1
+    assert found["cpu_s"] > 0
+
+
+def test_a_server_that_is_gone_is_no_answer(port: int) -> None:
+    connected = Connected(port)
+    assert connected.ask("/right", b"body").body == LARGE
+    connected.close()
+    assert Connected(1).ask("/right", b"body").status == 0
+
+
+def test_the_slope_of_memory_leaves_the_warm_up_out() -> None:
+    times = [float(second) for second in range(0, 120, 2)]
+    values = [10**6 * min(int(second), 30) + int(1e5 * second / 60) for second in times]
+    row = memory_row("worker", times, values, 30.0)
+    assert row["slope_bytes_per_min"] == pytest.approx(1e5, rel=0.01)
+    assert (row["most_bytes"], row["end_bytes"]) == (max(values), values[-1])
+    assert len(row["bytes"]) == len(row["seconds"]) <= 60
+
+
+def test_a_process_that_has_ended_uses_nothing() -> None:
+    assert rss_bytes(2**22 + 1) == pss_bytes(2**22 + 1) == cpu_s(2**22 + 1) == 0
