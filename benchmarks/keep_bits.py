@@ -26,6 +26,7 @@ from compress.dataset import Progress
 from secure.comparison.bundling import keeping_bundle
 from secure.comparison.grid import PairGrid
 from secure.comparison.keeping import Keeping
+from secure.comparison.plain import plain_bits
 from secure.comparison.sign import composite_sign
 
 #: Cells per side, cells per side of a window, shifts of windows, slots of a ciphertext.
@@ -109,7 +110,7 @@ def _measured(setting: Setting, images: int, say: Progress) -> dict[str, Any]:
 
 def judged(bits: NDArray[np.float64], scores: NDArray[np.float64], keeping: Keeping) -> dict[str, Any]:
     """Decrypted bits against the plain rule, on occupied cells: decided ones have no score within the least gap."""
-    wanted, decided = plain_bits(scores, keeping)
+    wanted, decided = plain_bits(scores, keeping.grid, keeping.least_gap)
     occupied = scores > 0
     sure = occupied & decided
     return {
@@ -120,20 +121,6 @@ def judged(bits: NDArray[np.float64], scores: NDArray[np.float64], keeping: Keep
         "wrong_undecided": int(((bits > 0.5) != wanted)[occupied & ~decided].sum()),
         "worst_decided": float(np.abs(bits - wanted)[sure].max(initial=0)),
     }
-
-
-def plain_bits(scores: NDArray[np.float64], keeping: Keeping) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which cells beat all neighbours, the earlier of equal cells first; and which have no other score so near that
-    encryption need not tell them apart."""
-    grid = keeping.grid
-    keep, decided = np.ones((2, *scores.shape), dtype=np.bool_)
-    padded = np.pad(scores, grid.reach)
-    for number, own in enumerate(grid.neighbours):
-        dy, dx = divmod(number, grid.width)
-        apart = scores - padded[dy : dy + grid.lines, dx : dx + grid.columns]
-        keep &= ~(own & ((apart < 0) | ((apart == 0) & (number < grid.width**2 // 2))))
-        decided &= ~(own & (apart != 0) & (np.abs(apart) < keeping.least_gap))
-    return keep, decided
 
 
 def keep_bits_table(result: Mapping[str, Any]) -> str:

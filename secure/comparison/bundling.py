@@ -19,8 +19,9 @@ from secure.plan import Plan
 
 #: Bits of the last prime, which holds the answer, and of a special prime; data primes of a digit, and special primes.
 LAST_BITS, SPECIAL_BITS, DIGIT, SPECIALS = 50, 50, 3, 3
-#: Bits of the other primes, which are those of the scale too.
-SCALE_BITS = 44.0
+#: Bits of the other primes, which are those of the scale too; their least number; and how many bits larger the last
+#: prime is at least: an answer of up to 2 and its sign need two, noise and scales need less than another one.
+SCALE_BITS, LEAST_BITS, HEADROOM_BITS = 44.0, 20, 3
 #: Bits that are tried, the most precise ones first; the share of a deviation that the sign may take, beside the noise;
 #: and how far noise may take values between its factors.
 PRIME_BITS, SIGN_SHARE, TOLERANCE = range(44, 24, -2), 0.9, 1e-3
@@ -34,8 +35,10 @@ def keeping_bundle(keeping: Keeping, bits: float = SCALE_BITS) -> Bundle:
     bits: of the scale and the primes. The client's `predicted_logit_error` bounds the noise of a keep bit; how far a
     bit without noise is from 0 or 1 is `keeping.deviation`. The report holds both.
     Raises: InsecureParametersError where the ring has no room for the levels; ConfigError where `most` of the sign is
-    below 1.
+    below 1, and for bits that leave the last prime no room for the answer.
     """
+    if not (is_number(bits) and LEAST_BITS <= bits <= LAST_BITS - HEADROOM_BITS):
+        raise ConfigError("bits", bits, f"a number from {LEAST_BITS} to {LAST_BITS - HEADROOM_BITS}")
     if keeping.sign.most < 1:
         raise ConfigError("most", keeping.sign.most, "at least 1: differences of scores reach it")
     grid = keeping.grid

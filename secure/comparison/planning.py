@@ -1,12 +1,14 @@
 """The operations of keep bits written down as a Plan, which any evaluator of plans runs. Derived.
 
 Every value at a level has the scale of that level: a product at level l has the scale S_l^2, and dividing by the prime
-of the level gives S_(l-1).
+of the level gives S_(l-1). Scales are fixed from the last level upwards, S_l = sqrt(S_(l-1) q_l), which halves what a
+prime is off; downwards it would double at every level, until the last prime is too small for the answer.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -28,18 +30,18 @@ class Value:
 
 @dataclass
 class PlanOperations:
-    """Operations that are appended to a plan of one input. top: log2 of the scale of the input."""
+    """Operations that are appended to a plan of one input. bits: log2 of the scale of level 1, the last one."""
 
     params: Params
-    top: float
+    bits: float
     layer: str = "keep bits"
     ops: list[Op] = field(default_factory=list)
     constants: list[Constant] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.scales = {self.params.levels: 2.0**self.top}
-        for level in range(self.params.levels, 1, -1):
-            self.scales[level - 1] = self.scales[level] ** 2 / self.params.data_primes[level - 1]
+        self.scales = {1: 2.0**self.bits}
+        for level in range(2, self.params.levels + 1):
+            self.scales[level] = sqrt(self.scales[level - 1] * self.params.data_primes[level - 1])
 
     @property
     def input(self) -> Value:

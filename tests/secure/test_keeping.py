@@ -9,7 +9,7 @@ import pytest
 import cipherpress as cp
 from compress.errors import ConfigError, InputRangeError, InsecureParametersError
 from secure.bundle.specs import Bundle
-from secure.comparison.bundling import keeping_bundle, planned_keeping
+from secure.comparison.bundling import keeping_bundle, keeping_params, planned_keeping
 from secure.comparison.grid import PairGrid
 from secure.comparison.keeping import ClearOperations, Keeping, Leveled
 from secure.comparison.planning import PlanOperations, Value
@@ -66,6 +66,19 @@ def test_lowering_drops_primes_and_keeps_the_scale_of_the_level() -> None:
     assert run.lowered(run.input, 1).level == 1
     assert [op.kind for op in run.ops] == [Kind.DROP, Kind.DROP, Kind.MULTIPLY_PLAIN, Kind.RESCALE]
     assert run.lowered(Value(0, 4), 4) == run.input
+
+
+def test_scales_of_many_levels_stay_with_their_primes_and_leave_the_last_one_room() -> None:
+    keeping = Keeping(PairGrid(4, 4, 2, ((0, 0),), 16384), composite_sign(2**-9, (15, 15, 15), most=1.0))
+    run = PlanOperations(keeping_params(keeping, 38), 38)
+    plan = run.plan(keeping.evaluate(run.input, run))
+    assert run.params.levels > 16
+    assert max(abs(np.log2(scale) - 38) for scale in run.scales.values()) < 0.01
+    for output in plan.outputs:
+        assert 8 * plan.scale_of(output) < plan.params.data_primes[0]
+    for bits in (48.0, 10.0, np.nan):
+        with pytest.raises(ConfigError, match="^bits: got"):
+            keeping_bundle(keeping, bits)
 
 
 def test_keep_bits_of_a_small_grid_come_back_encrypted() -> None:
