@@ -179,7 +179,7 @@ class InputRangeError(InputShapeError):
 
 
 class AnswerRangeError(CipherpressError):
-    """The answers to a block of images are so large that the modulus may not hold them."""
+    """The answers to a block of images are so large that the modulus does not hold them."""
 
 
 class KeyBytesError(CipherpressError):

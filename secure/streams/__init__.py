@@ -9,6 +9,7 @@ encoder.py     coefficients of real slots, eight features at a time
 sealing.py     the first parts of a block: the client's kernels
 opening.py     packed parts as residues: the kernels of server and decryption
 encryption.py  encrypts blocks of images
+unwrapping.py  coefficients of answers that left the modulus, put right
 decryption.py  decrypts blocks of answers
 client.py      BatchClient
 server.py      BatchServer

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import AnswerRangeError, FormatError
 from secure.bundle.batch_specs import BatchClientSpec
-from secure.encoding import complex_slots, real_slots
+from secure.encoding import real_slots
 from secure.engine.tables import Tables
 from secure.parties.container import Buffer
 from secure.streams.frames import FrameHead
 from secure.streams.keys import SecretRows
 from secure.streams.opening import combine, open_block
-from secure.streams.phases import turned_back
+from secure.streams.phases import answer_turns
+from secure.streams.unwrapping import unwrapped
 
 Array = NDArray[np.float64]
-
-#: In how many standard deviations of an answer's coefficients the modulus must end. Beyond 7, one of 2^16 wraps around
-#: with a probability of 3e-6 at most.
-LEAST_SIGMAS = 7.0
 
 
 class BlockDecryptor:
@@ -35,30 +33,26 @@ class BlockDecryptor:
         """(images, outputs): the answers of a block, from packed parts by prime.
 
         Raises: FormatError for a residue that is not below its prime; AnswerRangeError for the answers of a plan with
-        phases that are about to leave the modulus.
+        phases of which too many coefficients left the modulus.
         """
         found = self.coefficients(items, name)
         if self._spec.units:
-            self._check_room(found, name)
-            rows = turned_back(self._spec, complex_slots(found)[:, : head.images], head)
+            rows = self._unwrapped(found, head, name)[:, : head.images]
         else:
             rows = real_slots(found)[:, : head.images]
         return np.ascontiguousarray(rows.T) / self._spec.output_scales
 
-    def _check_room(self, coefficients: Array, name: str) -> None:
-        """Refuse answers that may have wrapped around. Raises: AnswerRangeError.
-
-        Coefficients of random phases have one variance, so a few thousand of them tell it. Coefficients that wrapped
-        around are spread over the whole modulus.
-        """
-        largest = 2.0 ** (self._spec.params.log2_modulus(self._spec.params.levels) - 1)
-        used = float(np.sqrt(np.mean((coefficients / largest) ** 2, axis=1)).max())
-        if used > 1 / LEAST_SIGMAS:
+    def _unwrapped(self, coefficients: Array, head: FrameHead, name: str) -> Array:
+        """(outputs, N / 2): the answers of a plan with phases. Raises: AnswerRangeError."""
+        primes = self._spec.params.data_primes
+        found = unwrapped(coefficients, answer_turns(self._spec, head), float(prod(primes)))
+        if found is None:
             raise AnswerRangeError(
-                f"{name}: the root mean square of an answer's coefficients is {used:.2f} of what the modulus holds, "
-                f"and only up to {1 / LEAST_SIGMAS:.2f} are sure to be right; the images are unlike those that the "
-                "bundle was compiled with, or the reply is altered"
+                f"{name}: the answers of this block are so large that too many of their coefficients left the modulus "
+                "to be put right; the images are unlike those that the bundle was compiled with, or the reply is "
+                "altered; send them in a block with others, or compile with calibration images like them"
             )
+        return found
 
     def coefficients(self, items: Sequence[Buffer], name: str) -> Array:
         """(outputs, N): what the ciphertexts hold, centred modulo the product of all primes, as the nearest float64.

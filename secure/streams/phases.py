@@ -1,9 +1,9 @@
 """Random phases: what the slots of a block are turned by in plans whose outputs are homogeneous.
 
 Every image, its units included, is multiplied by a number of absolute value 1 of its own. An output of degree d comes
-back turned by its d-th power, and is turned back. So the slots of an answer have independent random phases, whatever
-the images are, and its coefficients are sums of many terms that cancel each other, as those of noise do
-(`secure.throughput.magnitudes`).
+back turned by its d-th power, and is turned back (`secure.streams.unwrapping`). So the slots of an answer have
+independent random phases, whatever the images are, and its coefficients are sums of many terms that cancel each other,
+as those of noise do (`secure.throughput.magnitudes`).
 
 Phases are drawn from the batch id, which is random and fresh, and from the number of the block. They are no secret:
 nothing but the size of coefficients depends on them. So the answer of another process can be read with the secret key
@@ -53,6 +53,8 @@ def planes(spec: BatchClientSpec, images: Array, head: FrameHead) -> Array:
     return result
 
 
-def turned_back(spec: BatchClientSpec, slots: NDArray[np.complex128], head: FrameHead) -> Array:
-    """(outputs, images): the answers in slots (outputs, images) of a plan with units."""
-    return np.asarray((slots * (phases(head) ** spec.answer_degree).conj()).real)
+def answer_turns(spec: BatchClientSpec, head: FrameHead) -> NDArray[np.complex128]:
+    """(N / 2,): what the answers in the slots of a block of a plan with units are turned by; 1 beyond its images."""
+    turns = np.ones(spec.block_images, dtype=np.complex128)
+    turns[: head.images] = phases(head) ** spec.answer_degree
+    return turns
