@@ -72,7 +72,7 @@ def _image_weights(draft: Draft, atoms: Sequence[Array], values: Sequence[Array]
         by_value = unfolded(by_value, table.client_folds)
         constant = _energy(by_value)
         switch, by_sum = _before(by_value, fold_groups(table.folds, conjugated, style))
-        switch = switch + sum(giant != 0 for giant in split.giants) * _energy(by_sum)
+        switch = switch + len(split.joined(split.giants)) * _energy(by_sum)
         by_product = by_sum / 2 if conjugated else by_sum  # the constants of such a table are halved
         own = [switch, constant, constant]  # a rescale of the value errs where the constant does
         for atom in stage.maps:
@@ -102,9 +102,14 @@ def _read(table: DiagonalTable, split: Split, atom: int, by_product: Array, slot
         place = key.input, baby
         by_baby[place] = by_baby[place] + turned if place in by_baby else turned
     by_slot, moved = np.zeros((len(by_product), *slots.shape)), np.zeros(len(by_product))
-    for (ciphertext, baby), derivative in by_baby.items():
-        moved += _energy(derivative) if baby else 0.0
-        by_slot[:, ciphertext] += np.roll(derivative, baby, axis=1)
+    for ciphertext in range(len(slots)):
+        own = {baby: derivative for (number, baby), derivative in by_baby.items() if number == ciphertext}
+        for step, source in reversed(split.made(own).items()):  # what others are made from comes after them
+            derivative = own.pop(step)
+            moved += _energy(derivative)
+            turned = np.roll(derivative, step - source, axis=1)
+            own[source] = own[source] + turned if source in own else turned
+        by_slot[:, ciphertext] += own.get(0, 0.0)
     summed, by_slot = _before(by_slot, fold_groups(presums, False, style))
     return _Read(by_slot, moved, summed, rounding)
 

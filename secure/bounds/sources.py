@@ -41,13 +41,13 @@ Array = NDArray[np.float64]
 class StageRules:
     """How often the sources of a stage occur, per feature; independent of primes and scales.
 
-    switches: key switches that reach a slot of the stage's value. moved: whether the stage has baby steps. summed: for
-    each atom, the key switches that its folds before the products add to a feature. rounding: for each atom, what the
-    rounding of its constants adds, in units of that of real constants.
+    switches: key switches that reach a slot of the stage's value. moved: how many rotations in a row make a baby step,
+    on average; 0 without baby steps. summed: for each atom, the key switches that its folds before the products add to
+    a feature. rounding: for each atom, what the rounding of its constants adds, in units of that of real constants.
     """
 
     switches: float
-    moved: bool
+    moved: float
     summed: Mapping[int, float]
     rounding: Mapping[int, float]
 
@@ -58,7 +58,7 @@ def stage_rules(draft: Draft) -> tuple[StageRules, ...]:
     result = []
     for stage, table, split in zip(draft.stages, draft.tables, draft.splits, strict=True):
         conjugated = is_conjugated(table, planes)
-        giants = sum(giant != 0 for giant in split.giants)
+        giants = len(split.joined(split.giants))
         # n folds add up 2^n features and leave a variance of 2^n - 1: in equal shares, 1 - 2^-n per feature
         summed = {atom: 1 - 0.5 ** len(table.presums.get(atom, ())) for atom in stage.maps}
         # Adding the conjugate doubles the real part of an error, so its variance is four times as large. Of the
@@ -66,7 +66,7 @@ def stage_rules(draft: Draft) -> tuple[StageRules, ...]:
         rounding = {atom: (2.0 if atom == 0 else 4.0) if conjugated else 1.0 for atom in stage.maps}
         groups = fold_groups(table.folds, conjugated, style)
         switches = switches_after_folds(giants, groups) * 2.0 ** len(table.client_folds)
-        result.append(StageRules(switches, any(split.babies), summed, rounding))
+        result.append(StageRules(switches, split.rotations_per_baby, summed, rounding))
     return tuple(result)
 
 
@@ -84,7 +84,9 @@ def source_variances(
     for index, (stage, scale) in enumerate(zip(draft.stages, scales, strict=True)):
         level, seal = draft.stage_levels[index], draft.both_backends
         switch = key_share * planned_key_switch_variance(params, level, under_seal=seal)
+        # a baby step that others are made from is divided by P, which rounds it; then this counts for all of them
         baby = key_share * planned_baby_variance(params, level, under_seal=seal)
+        baby = switch if draft.splits[index].sources else baby
         result += [switch / scale.value**2, encoding_variance(degree) / scale.value**2]
         # of two rescales in a row, here and after the square, the second divides the rounding error of the first
         result.append(key_share * rescale_variance(degree) / scale.root**2 if draft.divided[index] else 0.0)

@@ -50,8 +50,10 @@ FEWEST_DIVIDED, ONLY_DIVIDED = 4, 10
 #: The fewest bits that a prime has on average in a network with more squares than MOST_SQUARES_UNRESCALED.
 LEAST_DEEP_BITS = 24
 
-#: The values of Choice.key_weight that are tried if the bytes of keys are limited.
+#: The values of Choice.key_weight that are tried if the bytes of keys are limited, and the least one for deep networks,
+#: which is tried if they are not: a key of ten or twenty levels takes megabytes (docs/deep.md has the trade).
 KEY_WEIGHTS = (0, 1, 4, 16, 64, 256)
+DEEP_KEY_WEIGHT = 0.8
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,8 @@ def _by_price(
     A ring is laid out before any draft of the next smaller ring is tried: a value that needs many ciphertexts in the
     smaller ring may be cheaper in it. Rings that are laid out are kept in `laid_out`.
     """
-    weights = (0,) if limits.keys_bytes == inf else KEY_WEIGHTS
+    least = DEEP_KEY_WEIGHT if start.expected_switching.is_hybrid else 0
+    weights = (least,) if limits.keys_bytes == inf else (least, *(one for one in KEY_WEIGHTS if one > least))
     waiting: list[tuple[float, int, int]] = []  # (milliseconds, degree, index into the drafts of the ring)
     larger = list(RING_DEGREES)
     tried = 0
@@ -239,7 +242,7 @@ def _verdict(done: Draft | None, bounds: ByteBounds, outcome: Outcome) -> str:
     return exceeded or ""
 
 
-def _choices(degree: int, key_weights: Sequence[int]) -> list[Choice]:
+def _choices(degree: int, key_weights: Sequence[float]) -> list[Choice]:
     """All choices of one ring. Those that share early passes follow one another, as `_laid_out` needs them."""
     return [
         Choice(
@@ -252,7 +255,7 @@ def _choices(degree: int, key_weights: Sequence[int]) -> list[Choice]:
     ]  # fmt: skip
 
 
-def _laid_out(start: Draft, degree: int, key_weights: Sequence[int]) -> Iterator[Draft]:
+def _laid_out(start: Draft, degree: int, key_weights: Sequence[float]) -> Iterator[Draft]:
     """The drafts of one ring after the passes that need no primes.
 
     Choices that share planes share the layout; those that split rotations alike share the splits too. Of choices that
@@ -304,18 +307,25 @@ def _noise_of(draft: Draft) -> tuple[object, ...]:
     They may differ in their keys: Horner's rule uses fewer keys and makes the same noise.
     """
     tables = tuple(id(table) for table in draft.tables)  # drafts with the same layout share its tables
-    parts = tuple(tuple(sorted(split.parts.items())) for split in draft.splits)
+    parts = _parts(draft)
     levels = draft.stage_levels, draft.rescaled, draft.divided
     return draft.choice.planes, draft.choice.fold_style, tables, parts, levels
 
 
+def _parts(draft: Draft) -> tuple[object, ...]:
+    """Baby steps and giant steps of all stages, and which of them are made from one another."""
+    return tuple(
+        tuple(tuple(sorted(part.items())) for part in (split.parts, split.sources, split.targets))
+        for split in draft.splits
+    )
+
+
 def _rotations(draft: Draft) -> tuple[object, ...]:
     """How a draft's rotations are split, chained and paired. Equal for drafts of one layout that do the same work."""
-    parts = tuple(tuple(sorted(split.parts.items())) for split in draft.splits)
     work = tuple(
         stage_work(table, split, draft.choice) for table, split in zip(draft.tables, draft.splits, strict=True)
     )
-    return parts, tuple((one.chained, one.groups, one.presums) for one in work)
+    return _parts(draft), tuple((one.outputs, one.groups, one.presums) for one in work)
 
 
 def _done(draft: Draft, start: Pass | None, stop: Pass) -> Draft:

@@ -2,6 +2,7 @@
 
 draft.py        what the passes fill in, step by step
 splits.py       rotations divided into baby steps and giant steps
+routes.py       baby steps and giant steps made from one another, with few keys
 layouts.py      layouts of the input and of every stage
 stage_cost.py   what a stage costs, from its diagonals and rotations
 work.py         operations, keys and time of a whole draft, before its primes are chosen

@@ -9,7 +9,7 @@ a draft holds.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from math import inf
@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secure.kernels.counts import TYPICAL_TIMES, KernelTimes
+from secure.kernels.engine import PLAIN, Switching
 from secure.kernels.requests import TYPICAL_PRICES, RequestPrices
 from secure.layout.diagonals import DiagonalTable
 from secure.layout.folds import PAIRED, SINGLE, FoldStyle
 from secure.layout.packing import SlotMap
 from secure.limits import ACCEPTABLE_DISAGREEMENT
-from secure.params import ENGINE_PRIME_BITS, Params
+from secure.params import ENGINE_PRIME_BITS, MOST_DIGIT_PRIMES, Params
 from secure.plan import Plan
 from secure.stages.stages import Stage, run_stages
 
@@ -37,6 +38,9 @@ Array = NDArray[np.float64]
 
 #: From this weight of a key on, folds share keys: two of them, and from four times this weight on three.
 MANY_ROTATIONS_PER_KEY = 64
+
+#: The fewest levels of drafts that leave room for hybrid key switches: with fewer, they save less than they cost.
+HYBRID_LEVELS = 7
 
 
 class Rescaling(StrEnum):
@@ -69,7 +73,7 @@ class Choice:
     rescale_primes: int = 1
     planes: int = 1
     share_giants: bool = True
-    key_weight: int = 0
+    key_weight: float = 0
     prime_bits: int = ENGINE_PRIME_BITS
 
     @property
@@ -161,22 +165,53 @@ class Split:
 
     parts: (baby, giant) for every rotation of the stage's table, both in [0, slots). horner: whether evenly spaced
     giant steps are done by Horner's rule: the sum is rotated by the same step again and again. All of them then share
-    one key, but each rotation waits for the sum before it.
+    one key, but each rotation waits for the sum before it. sources: by baby step, the baby step that it is a rotation
+    of; those that are missing are rotations of the input. targets: by giant step, the smaller one whose sum it joins;
+    those that are missing join the result. Without any, Horner's rule decides (`secure.drafting.routes`).
     """
 
     parts: Mapping[int, tuple[int, int]]
     horner: bool = True
+    sources: Mapping[int, int] = field(default_factory=dict)
+    targets: Mapping[int, int] = field(default_factory=dict)
 
-    def shares_giants(self, giants: Collection[int]) -> bool:
-        """Whether the giant steps of one output are 0, s, 2 s, ... and are done by Horner's rule."""
+    def made(self, babies: Collection[int]) -> dict[int, int]:
+        """By step, its source, for these baby steps and all that they are made from; every source before what is made
+        from it, and 0, the input, left out."""
+        result: dict[int, int] = {}
+        for baby in sorted(babies):
+            chain = []
+            while baby and baby not in result:
+                chain.append(baby)
+                baby = self.sources.get(baby, 0)
+            result.update((step, self.sources.get(step, 0)) for step in reversed(chain))
+        return result
+
+    def joined(self, giants: Collection[int]) -> dict[int, int]:
+        """By step, its target, for these giant steps of one output and all that lie between; the largest first, and 0,
+        the result, left out. By Horner's rule, giant steps 0, s, 2 s, ... each join the one before."""
         ordered = sorted(giants)
         step = ordered[1] if len(ordered) > 1 else 0
-        return self.horner and len(ordered) > 2 and ordered == [step * k for k in range(len(ordered))]
+        if not self.targets:
+            shared = self.horner and len(ordered) > 2 and ordered == [step * k for k in range(len(ordered))]
+            return {giant: giant - step if shared else 0 for giant in reversed(ordered) if giant}
+        reached: set[int] = set()
+        for giant in ordered:
+            while giant and giant not in reached:
+                reached.add(giant)
+                giant = self.targets.get(giant, 0)
+        return {giant: self.targets.get(giant, 0) for giant in sorted(reached, reverse=True)}
 
     @property
     def babies(self) -> tuple[int, ...]:
         """All baby steps in ascending order, 0 included where it occurs."""
         return tuple(sorted({baby for baby, _ in self.parts.values()}))
+
+    @cached_property
+    def rotations_per_baby(self) -> float:
+        """How many rotations in a row make a baby step, on average over those that are not 0; 0 if there are none."""
+        babies = [baby for baby in self.babies if baby]
+        return sum(len(self.made((baby,))) for baby in babies) / max(len(babies), 1)
 
     @property
     def giants(self) -> tuple[int, ...]:
@@ -269,6 +304,15 @@ class Draft:
     def levels(self) -> int:
         """How many data primes a fresh ciphertext has."""
         return self.atom_levels[0]
+
+    @property
+    def expected_switching(self) -> Switching:
+        """The key switches that the plan will probably have, before its primes are chosen: in a deep plan digits of as
+        many data primes as there may be special primes, else plain ones."""
+        levels = 1 + sum(stage.squared for stage in self.stages)
+        if levels < HYBRID_LEVELS or self.both_backends or self.choice.prime_bits > ENGINE_PRIME_BITS:
+            return PLAIN
+        return Switching(MOST_DIGIT_PRIMES, (MOST_DIGIT_PRIMES,) * -(-levels // MOST_DIGIT_PRIMES))
 
     @property
     def log2_qp(self) -> float:

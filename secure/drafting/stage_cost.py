@@ -7,13 +7,15 @@ divided.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from secure.drafting.draft import Choice, Split
 from secure.engine.schedule import Form
 from secure.kernels.counts import KernelCounts
 from secure.kernels.engine import (
+    PLAIN,
+    Switching,
     digits_kernels,
     division_kernels,
     product_calls,
@@ -28,27 +30,35 @@ from secure.layout.folds import Move, fold_groups
 @dataclass(frozen=True)
 class GiantWork:
     """The products that one giant step rotates. giant: the step. rotated: products of inputs with a baby step. still:
-    products of inputs that are not rotated."""
+    products of inputs that are not rotated. gathers: whether the sums of larger steps join it."""
 
     giant: int
     rotated: int
     still: int
+    gathers: bool
+
+
+@dataclass(frozen=True)
+class BabyWork:
+    """The baby steps of one input ciphertext. rotations: how many. sources: how many values they rotate, the input
+    included."""
+
+    rotations: int
+    sources: int
 
 
 @dataclass(frozen=True)
 class StageWork:
     """The rotations and products of one stage.
 
-    babies: for every input ciphertext that is rotated, its number of baby steps.
+    babies: for every input ciphertext that is rotated.
     outputs: for every output ciphertext, its giant steps in ascending order.
-    chained: for every output ciphertext, whether its giant steps are done by Horner's rule.
     groups: the groups of moves that every output ciphertext goes through after its sum.
     presums: for every input ciphertext that is folded before the products, its groups of moves.
     """
 
-    babies: tuple[int, ...]
+    babies: tuple[BabyWork, ...]
     outputs: tuple[tuple[GiantWork, ...], ...]
-    chained: tuple[bool, ...]
     groups: tuple[tuple[Move, ...], ...]
     presums: tuple[tuple[tuple[Move, ...], ...], ...] = ()
 
@@ -61,7 +71,8 @@ class StageWork:
     def rotations(self) -> int:
         """Rotations of inputs and of sums, without the moves in `groups`."""
         presums = sum(move.times for groups in self.presums for moves in groups for move in moves)
-        return presums + sum(self.babies) + sum(giant.giant != 0 for giants in self.outputs for giant in giants)
+        babies = sum(one.rotations for one in self.babies)
+        return presums + babies + sum(giant.giant != 0 for giants in self.outputs for giant in giants)
 
 
 def constant_keys(table: DiagonalTable, planes: int) -> Collection[DiagonalKey]:
@@ -85,13 +96,9 @@ def stage_work(table: DiagonalTable, split: Split, choice: Choice) -> StageWork:
         sources.add((key.atom, key.input))
         if baby:
             babies.setdefault((key.atom, key.input), set()).add(baby)
-    outputs = tuple(
-        tuple(GiantWork(giant, *counts) for giant, counts in sorted(by_giant.items())) for by_giant in products.values()
-    )
     return StageWork(
-        babies=tuple(len(steps) for steps in babies.values()),
-        outputs=outputs,
-        chained=tuple(split.shares_giants([giant.giant for giant in giants]) for giants in outputs),
+        babies=tuple(_baby_work(split, steps) for steps in babies.values()),
+        outputs=tuple(_giant_works(split, by_giant) for by_giant in products.values()),
         groups=fold_groups(table.folds, is_conjugated(table, planes), choice.fold_style),
         presums=tuple(
             fold_groups(table.presums[atom], False, choice.fold_style) for atom, _ in sources if atom in table.presums
@@ -99,25 +106,57 @@ def stage_work(table: DiagonalTable, split: Split, choice: Choice) -> StageWork:
     )
 
 
-def stage_kernels(work: StageWork, level: int, degree: int) -> KernelCounts:
+def _giant_works(split: Split, by_giant: Mapping[int, Sequence[int]]) -> tuple[GiantWork, ...]:
+    """The giant steps of one output. by_giant: its products of inputs with a baby step, and of others."""
+    joined = split.joined(by_giant)
+    result = []
+    for giant in sorted({*by_giant, *joined}):
+        rotated, still = by_giant.get(giant, (0, 0))
+        result.append(GiantWork(giant, rotated, still, giant in joined.values()))
+    return tuple(result)
+
+
+def _baby_work(split: Split, babies: Collection[int]) -> BabyWork:
+    made = split.made(babies)
+    return BabyWork(len(made), len(set(made.values())))
+
+
+def stage_moves(table: DiagonalTable, split: Split, work: StageWork, slots: int) -> set[tuple[int, bool]]:
+    """(steps, whether conjugated) of every key that a stage switches with. work: of the stage."""
+    groups = [*work.groups, *(group for groups in work.presums for group in groups)]
+    moves = {(move.steps % slots, move.conjugated) for group in groups for move in group}
+    by_output: dict[int, set[int]] = {}
+    babies: set[int] = set()
+    for key in table.diagonals:
+        baby, giant = split.parts[key.rotation]
+        babies.add(baby)
+        by_output.setdefault(key.output, set()).add(giant)
+    moves |= {((baby - source) % slots, False) for baby, source in split.made(babies).items()}
+    for giants in by_output.values():
+        moves |= {(giant - target, False) for giant, target in split.joined(giants).items()}
+    return moves - {(0, False)}
+
+
+def stage_kernels(work: StageWork, level: int, degree: int, switching: Switching = PLAIN) -> KernelCounts:
     """Kernels of a stage from its inputs to its value, which is divided by P. Adding the constant is left out."""
-    digits, switch = digits_kernels(level, degree), switch_kernels(level, degree)
-    half_division = division_kernels(level, degree, parts=1)
-    lifted, added = (summand_kernels(level, degree, form) for form in (Form.LIFTED, Form.EXTENDED))
+    digits = digits_kernels(level, degree, switching)
+    switch = switch_kernels(level, degree, switching=switching)
+    half_division = division_kernels(level, degree, parts=1, switching=switching)
+    lifted, added = (summand_kernels(level, degree, form, 2, switching) for form in (Form.LIFTED, Form.EXTENDED))
     total = KernelCounts()
     for groups in work.presums:
         for position, moves in enumerate(groups):
             total += _moves_kernels(moves, digits, switch, half_division) + half_division.times(position > 0)
             total += added if position else lifted
         total += half_division + half_division
-    for count in work.babies:
-        total += digits + switch.times(count)
-    for giants, chained in zip(work.outputs, work.chained, strict=True):
-        for position, giant in enumerate(reversed(giants)):
-            total += _product_kernels(giant, level, degree)
+    for baby in work.babies:
+        total += digits + switch.times(baby.rotations) + (digits + half_division).times(baby.sources - 1)
+    for giants in work.outputs:
+        for giant in giants:
+            total += _product_kernels(giant, level, degree, switching)
             if giant.giant:
                 total += digits + switch
-                total += half_division.times(bool(giant.rotated) if position == 0 or not chained else 1)
+                total += half_division.times(bool(giant.rotated) or giant.gathers)
         extended = any(giant.giant or giant.rotated for giant in giants)
         for moves in work.groups:
             total += _moves_kernels(moves, digits, switch, half_division) + half_division.times(extended)
@@ -135,8 +174,9 @@ def _moves_kernels(
     return digits + switch.times(len(moves)) + (half_division + digits + switch).times(repeats)
 
 
-def _product_kernels(giant: GiantWork, level: int, degree: int) -> KernelCounts:
+def _product_kernels(giant: GiantWork, level: int, degree: int, switching: Switching) -> KernelCounts:
     """Kernels of the products of one giant step, including the addition to their sum."""
-    rotated, still = product_kernels(level, degree, extended=True), product_kernels(level, degree)
+    rotated = product_kernels(level, degree, extended=True, switching=switching)
+    still = product_kernels(level, degree)
     calls = product_calls(giant.rotated) + product_calls(giant.still)
     return rotated.times(giant.rotated) + still.times(giant.still) + calls

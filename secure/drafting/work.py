@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from secure.drafting.draft import Draft
-from secure.drafting.stage_cost import StageWork, stage_kernels, stage_work
+from secure.drafting.stage_cost import StageWork, stage_kernels, stage_moves, stage_work
 from secure.kernels.counts import KernelCounts, KernelTimes
 from secure.kernels.engine import lone_operation_kernels
 from secure.kernels.seal import seal_operation_kernels
@@ -54,17 +54,7 @@ def draft_keys(draft: Draft) -> KeyManifest:
     relin_level = 0
     for index, (table, split, work) in enumerate(zip(draft.tables, draft.splits, _works(draft), strict=True)):
         level = draft.stage_levels[index]
-        groups = [*work.groups, *(group for groups in work.presums for group in groups)]
-        moves = {(move.steps % slots, move.conjugated) for group in groups for move in group}
-        by_output: dict[int, set[int]] = {}
-        for key in table.diagonals:
-            baby, giant = split.parts[key.rotation]
-            moves.add((baby, False))
-            by_output.setdefault(key.output, set()).add(giant)
-        for giants in by_output.values():
-            shared = split.shares_giants(giants)
-            moves |= {(giant, False) for giant in (sorted(giants)[1:2] if shared else giants)}
-        for steps, conjugated in moves - {(0, False)}:
+        for steps, conjugated in stage_moves(table, split, work, slots):
             element = move_element(steps, degree, conjugated=conjugated)
             highest[element] = max(level, highest.get(element, 0))
         if draft.stages[index].squared:
@@ -81,12 +71,12 @@ def plan_operations(plan: Plan) -> Counter[tuple[Kind, int]]:
 def draft_milliseconds(draft: Draft, times: KernelTimes) -> float:
     """Predicted server time of a draft under the engine, in milliseconds."""
     degree, total, works = draft.choice.degree, KernelCounts(), _works(draft)
-    operations = _operations(draft, works)
+    operations, switching = _operations(draft, works), draft.expected_switching
     for work, level in zip(works, draft.stage_levels, strict=True):
-        total += stage_kernels(work, level, degree)
+        total += stage_kernels(work, level, degree, switching)
     for (kind, level), count in operations.items():
         if kind in (Kind.ADD_PLAIN, Kind.SQUARE, Kind.RELINEARIZE, Kind.RESCALE):
-            total += lone_operation_kernels(kind, level, degree).times(count)
+            total += lone_operation_kernels(kind, level, degree, switching).times(count)
     return times.milliseconds(total)
 
 

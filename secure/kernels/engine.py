@@ -156,10 +156,11 @@ def summand_kernels(level: int, degree: int, form: Form, parts: int = 2, switchi
     return KernelCounts(additions=residues * (2 if form is Form.LIFTED else 1), calls=1)
 
 
-def lone_operation_kernels(kind: Kind, level: int, degree: int) -> KernelCounts:
+def lone_operation_kernels(kind: Kind, level: int, degree: int, switching: Switching = PLAIN) -> KernelCounts:
     """Kernels of one operation that shares no work with others. The search prices drafts by it."""
     if kind in SWITCHES:
-        return digits_kernels(level, degree) + switch_kernels(level, degree) + division_kernels(level, degree)
+        switch = switch_kernels(level, degree, switching=switching)
+        return digits_kernels(level, degree, switching) + switch + division_kernels(level, degree, 2, switching)
     return _at_hand_kernels(kind, level, degree, 2)
 
 

@@ -102,10 +102,12 @@ def _priced(draft: Draft, index: int, before: _Sequence) -> list[tuple[Placed, f
 def _milliseconds(draft: Draft, index: int, table: DiagonalTable) -> float:
     """Predicted time of a stage, its square included. Levels are not chosen yet: one prime per square is assumed."""
     degree, level = draft.choice.degree, 1 + sum(later.squared for later in draft.stages[index:])
+    switching = draft.expected_switching
     work = stage_work(table, split_table(draft, table, index), draft.choice)
     outputs = table.output_map.shape[0]
-    squares = lone_operation_kernels(Kind.RELINEARIZE, level, degree).times(outputs * draft.stages[index].squared)
-    return draft.times.milliseconds(stage_kernels(work, level, degree) + squares)
+    square = lone_operation_kernels(Kind.RELINEARIZE, level, degree, switching)
+    squares = square.times(outputs * draft.stages[index].squared)
+    return draft.times.milliseconds(stage_kernels(work, level, degree, switching) + squares)
 
 
 def _sent(draft: Draft, source: Source) -> float:

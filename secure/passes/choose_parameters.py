@@ -20,7 +20,7 @@ from secure.bounds.assessment import FEW_ROWS, assess, row_count
 from secure.bounds.headroom import overfull_stages
 from secure.bounds.propagate import NoiseModel, noise_model
 from secure.bounds.ranking import disagreement, excess, is_hopeless, rank, sigmas_of, typical_sigma
-from secure.drafting.draft import Draft
+from secure.drafting.draft import HYBRID_LEVELS, Draft
 from secure.params import ENGINE_PRIME_BITS, GUIDELINE_2024_LOG2_QP, MIN_PRIME_BITS, MOST_DIGIT_PRIMES, Params
 from secure.passes.chains import Precision, apply_chain, wanted_chain
 
@@ -44,8 +44,6 @@ CLEARLY_TOO_LARGE = 1.5
 GIVEN_UP = 4.0
 #: Bits kept free below the security guideline, for the rounding from wanted sizes to actual primes.
 ROUNDING_BITS = 0.01
-#: The fewest levels of drafts that leave room for hybrid key switches: with fewer, they save less than they cost.
-HYBRID_LEVELS = 7
 #: Bits that special primes may need beyond that, since noise adds up over digits and primes are of whole sizes.
 ROOM_SPARE_BITS = 2.0
 #: How often the search runs at most. Each run after the first assumes the rounding errors that the plaintexts really

@@ -147,7 +147,8 @@ def _write_map(writer: PlanWriter, draft: Draft, index: int, atoms: Mapping[int,
         atom: [_folded(writer, value, table.presums.get(atom, ()), style) for value in own]
         for atom, own in atoms.items()
     }
-    rotated: dict[tuple[int, int, int], int] = {}  # by (atom, input, baby step), since outputs share baby steps
+    # by (atom, input, baby step), since outputs share baby steps
+    rotated = {(atom, number, 0): value for atom, own in atoms.items() for number, value in enumerate(own)}
     results = []
     for output, by_giant in by_output.items():
         if not by_giant:
@@ -158,9 +159,8 @@ def _write_map(writer: PlanWriter, draft: Draft, index: int, atoms: Mapping[int,
         for giant, keys in by_giant.items():
             for key in keys:
                 baby = split.parts[key.rotation][0]
-                place = (key.atom, key.input, baby)
-                if place not in rotated:
-                    rotated[place] = writer.rotate(atoms[key.atom][key.input], baby)
+                place = key.atom, key.input, baby
+                _make_baby(writer, rotated, place, split, table.output_map.shape[1])
                 # the giant step rotates the product later, so the diagonal is rotated back first
                 product = writer.multiply_plain(rotated[place], np.roll(constants[key], giant), scale)
                 sums[giant] = writer.add(sums[giant], product) if giant in sums else product
@@ -171,6 +171,16 @@ def _write_map(writer: PlanWriter, draft: Draft, index: int, atoms: Mapping[int,
             value = writer.add_plain(value, constant)
         results.append(value)
     return results
+
+
+def _make_baby(
+    writer: PlanWriter, rotated: dict[tuple[int, int, int], int], place: tuple[int, int, int], split: Split, slots: int
+) -> None:
+    """Write the baby step of this (atom, input, step), and all that it is made from, unless they are in `rotated`."""
+    atom, number, baby = place
+    for step, source in split.made((baby,)).items():
+        if (atom, number, step) not in rotated:
+            rotated[atom, number, step] = writer.rotate(rotated[atom, number, source], (step - source) % slots)
 
 
 def _folded(writer: PlanWriter, value: int, folds: Sequence[int], style: FoldStyle) -> int:
@@ -187,13 +197,13 @@ def _add_moved(writer: PlanWriter, value: int, groups: Sequence[Sequence[Move]])
 
 
 def _add_giants(writer: PlanWriter, sums: Mapping[int, int], split: Split) -> int:
-    """The sum of `sums`, each rotated by its giant step; by Horner's rule if the split says so."""
-    giants = sorted(sums)
-    if split.shares_giants(giants):
-        total = sums[giants[-1]]
-        for giant in giants[-2::-1]:
-            total = writer.add(writer.rotate(total, giants[1]), sums[giant])
-        return total
+    """The sum of `sums`, each rotated by its giant step, some of them through the sums of smaller steps."""
+    giants, joined, totals = sorted(sums), split.joined(sums), dict(sums)
+    if any(joined.values()):
+        for giant, target in joined.items():
+            turned = writer.rotate(totals[giant], giant - target)
+            totals[target] = writer.add(turned, totals[target]) if target in totals else turned
+        return totals[0]
     total = writer.rotate(sums[giants[0]], giants[0])
     for giant in giants[1:]:
         total = writer.add(total, writer.rotate(sums[giant], giant))

@@ -47,12 +47,14 @@ def without_drops(operations):
     st.integers(1, 2),
     st.integers(1, 2),
     st.booleans(),
+    st.sampled_from([0, 4]),
 )
-def test_a_draft_counts_the_work_of_its_plan(small, degree, rescaling, base, primes, rotate):
+def test_a_draft_counts_the_work_of_its_plan(small, degree, rescaling, base, primes, rotate, weight):
     images = small.images(6, 0)
     network = export_network(small.module, small.input_shape, images)
     choice = Choice(
-        degree=degree, rescaling=rescaling, base_primes=base, rescale_primes=primes, rotate_input=rotate
+        degree=degree, rescaling=rescaling, base_primes=base, rescale_primes=primes, rotate_input=rotate,
+        key_weight=weight,
     )  # fmt: skip
     draft = drafted(network, images, choice)
     assume(draft is not None)
