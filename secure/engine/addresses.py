@@ -10,6 +10,9 @@ from numba.np.numpy_support import carray
 
 from secure.engine.compiled import inlined
 
+#: Columns of a table of places: an address, and the first two dimensions there.
+ADDRESS, PARTS, ROWS = 0, 1, 2
+
 
 def _pointer(kind: Any) -> Any:
     """An intrinsic that turns an address into a pointer to numbers of this type."""
@@ -25,6 +28,8 @@ def _pointer(kind: Any) -> Any:
 
 _numbers: Any = _pointer(types.float64)
 _indices: Any = _pointer(types.uint32)
+_bytes: Any = _pointer(types.int8)
+_shorts: Any = _pointer(types.int16)
 
 
 @inlined
@@ -37,3 +42,27 @@ def numbers_at(address, shape):  # type: ignore[no-untyped-def]
 def indices_at(address, shape):  # type: ignore[no-untyped-def]
     """The uint32 array of this shape at an address."""
     return carray(_indices(address), shape)
+
+
+@inlined
+def bytes_at(address, shape):  # type: ignore[no-untyped-def]
+    """The int8 array of this shape at an address."""
+    return carray(_bytes(address), shape)
+
+
+@inlined
+def shorts_at(address, shape):  # type: ignore[no-untyped-def]
+    """The int16 array of this shape at an address."""
+    return carray(_shorts(address), shape)
+
+
+@inlined
+def residues_at(places, place, degree):  # type: ignore[no-untyped-def]
+    """The array of a place as (parts, rows, N)."""
+    return numbers_at(places[place, ADDRESS], (places[place, PARTS], places[place, ROWS], degree))
+
+
+@inlined
+def moduli_at(places, place):  # type: ignore[no-untyped-def]
+    """The moduli at a place, (rows, 2)."""
+    return numbers_at(places[place, ADDRESS], (places[place, ROWS], 2))

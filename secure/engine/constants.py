@@ -1,45 +1,79 @@
-"""A plan's constants, encoded as residues in the forms that its sums need."""
+"""A plan's constants, encoded as residues in the forms that its sums need, and stored in as much memory as there is."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compress.dataset import Progress
+from secure.encoding import real_coefficients
 from secure.engine import arithmetic
 from secure.engine.buffers import Arena
 from secure.engine.ring import EngineRing
-from secure.engine.schedule import Form, Schedule
+from secure.engine.schedule import Form, Product, Schedule, Sum
+from secure.engine.storages import (
+    LARGEST_SMALL,
+    PACKED_BYTES,
+    Storage,
+    has_compact,
+    packed_rows,
+    packed_storage,
+    storage_bytes,
+)
+from secure.engine.vectors import LANES
 from secure.plan import Plan
 from secure.seal.context import RESIDUE_BYTES
 
 Array = NDArray[np.float64]
+Key = tuple[int, Form]
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """A constant in memory: its bytes, as `storage` says."""
+
+    array: NDArray[Any]
+    storage: Storage
 
 
 class EngineConstants:
-    """The encoded constants of a plan.
+    """The encoded constants of a plan, in `cache_bytes` of memory.
 
-    In the order of their first use, as many as fit `cache_bytes` are encoded when this object is made, and kept. The
-    others are encoded again at every use.
+    All are stored whole where they fit. Where they do not, those of real slots are stored as small coefficients, and as
+    many of them as fit are stored as packed residues instead, in the order of their first use. Constants that have
+    neither storage are stored whole while there is room. What does not fit at all is encoded again at every use.
     """
 
     def __init__(
         self, ring: EngineRing, plan: Plan, schedule: Schedule, cache_bytes: int, progress: Progress | None = None
     ) -> None:
         self._ring, self._plan = ring, plan
-        self._kept: dict[tuple[int, Form], Array] = {}
-        room, arena = cache_bytes, Arena()
-        for done, (index, form) in enumerate(schedule.constants, start=1):
-            rows = plan.constants[index].level + ring.bases.specials * (form is Form.EXTENDED)
-            room -= rows * ring.degree * RESIDUE_BYTES
-            if room < 0:
-                break
-            self._kept[index, form] = arena.copy(self.encoded(index, form))
-            if progress is not None:
-                progress("encode the weights", done / len(schedule.constants))
+        self._kept: dict[Key, Held] = {}
+        self._arena, self._room = Arena(), cache_bytes
+        steps = _Steps(progress, len(schedule.constants))
+        whole = sum(self._rows(*key) for key in schedule.constants) * ring.degree * RESIDUE_BYTES
+        if whole <= cache_bytes or not has_compact(ring.degree):
+            for key in schedule.constants:
+                steps.done()
+                if not self._keep_whole(key):
+                    return
+        else:
+            self._keep_compact(schedule, steps)
 
-    def kept(self, index: int, form: Form) -> Array | None:
-        """The residues of a constant that was kept; None if there was no room for it."""
+    @property
+    def bytes_by_storage(self) -> dict[Storage, int]:
+        """Memory of the constants that are kept, by how they are stored."""
+        result = dict.fromkeys(Storage, 0)
+        for held in self._kept.values():
+            result[held.storage] += held.array.nbytes
+        return result
+
+    def kept(self, index: int, form: Form) -> Held | None:
+        """A constant that was kept; None if there was no room for it."""
         return self._kept.get((index, form))
 
     def encoded(self, index: int, form: Form) -> Array:
@@ -52,3 +86,83 @@ class EngineConstants:
         if form is Form.LIFTED:
             arithmetic.scale(rows, ring.tables.special, ring.moduli(constant.level, False))
         return rows
+
+    def _rows(self, index: int, form: Form) -> int:
+        return self._plan.constants[index].level + self._ring.bases.specials * (form is Form.EXTENDED)
+
+    def _take(self, size: int) -> bool:
+        """Whether there is room for so many bytes, which are then taken."""
+        if size > self._room:
+            return False
+        self._room -= size
+        return True
+
+    def _keep_whole(self, key: Key) -> bool:
+        if not self._take(storage_bytes(Storage.WHOLE, self._rows(*key), self._ring.degree)):
+            return False
+        self._kept[key] = Held(self._arena.copy(self.encoded(*key)), Storage.WHOLE)
+        return True
+
+    def _keep_compact(self, schedule: Schedule, steps: _Steps) -> None:
+        factors = dict.fromkeys(
+            (term.constant, term.form)
+            for term in chain.from_iterable(step.terms for step in schedule.steps if isinstance(step, Sum))
+            if isinstance(term, Product)
+        )
+        small: list[Key] = []
+        others = [key for key in schedule.constants if key not in factors]  # summands: read whole
+        for key in factors:
+            if (coefficients := self._small(key)) is None:
+                others.append(key)
+                continue
+            storage = Storage.SMALL_LIFTED if key[1] is Form.LIFTED else Storage.SMALL
+            if self._take(storage_bytes(storage, 0, self._ring.degree)):
+                self._kept[key] = Held(coefficients, storage)
+                small.append(key)
+            steps.done(0.5)
+        for key in others:
+            self._keep_whole(key)
+            steps.done(0.5)
+        packed = packed_storage(self._plan.params)
+        for key in small:
+            steps.done(0.5)
+            before = self._kept[key]
+            more = 0 if packed is None else storage_bytes(packed, self._rows(*key), self._ring.degree)
+            if packed is not None and self._take(more - before.array.nbytes):
+                self._kept[key] = Held(self._packed(key, before.array, packed), packed)
+
+    def _small(self, key: Key) -> NDArray[np.int16] | None:
+        """The coefficients of a constant, (N / 2 + LANES,) with zeros at the end; None where they are too large, or the
+        slots complex."""
+        constant = self._plan.constants[key[0]]
+        if np.iscomplexobj(constant.slots):
+            return None
+        wanted = np.rint(real_coefficients(constant.slots.astype(np.float64)) * constant.scale)
+        if np.abs(wanted).max() > LARGEST_SMALL:
+            return None
+        result = np.zeros(len(wanted) + LANES, dtype=np.int16)
+        result[: len(wanted)] = wanted
+        return result
+
+    def _packed(self, key: Key, small: NDArray[np.int16], storage: Storage) -> NDArray[np.uint8]:
+        """The packed rows of a small constant."""
+        ring, rows, half = self._ring, self._rows(*key), self._ring.degree // 2
+        size = storage_bytes(storage, rows, ring.degree)
+        result = self._arena.empty(-(-size // RESIDUE_BYTES)).view(np.uint8)[:size].reshape(rows, -1)
+        specials = ring.bases.specials if key[1] is Form.EXTENDED else 0
+        lifted, high_bytes = key[1] is Form.LIFTED, PACKED_BYTES[storage] - 4
+        packed_rows(small, lifted, high_bytes, result, np.empty(half), np.empty(ring.degree), specials, ring.tables)
+        return result
+
+
+class _Steps:
+    """Tells a callback how many of the constants are done."""
+
+    def __init__(self, progress: Progress | None, count: int) -> None:
+        self._progress, self._count, self._done = progress, count, 0.0
+
+    def done(self, share: float = 1.0) -> None:
+        """This share of one more constant is done."""
+        self._done += share
+        if self._progress is not None:
+            self._progress("encode the weights", self._done / self._count)

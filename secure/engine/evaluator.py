@@ -13,7 +13,7 @@ from compress.dataset import Progress
 from compress.errors import PlanError
 from secure.engine.buffers import Workspaces
 from secure.engine.constants import EngineConstants
-from secure.engine.program import assemble
+from secure.engine.placing import program_of
 from secure.engine.residues import seal_bytes
 from secure.engine.ring import EngineKeys, EngineRing
 from secure.engine.running import Resources, Runner
@@ -42,7 +42,7 @@ class EngineBackend:
         steps = schedule(plan)
         self._ring = EngineRing(ring)
         constants = EngineConstants(self._ring, plan, steps, cache_bytes, progress)
-        program = assemble(plan, steps, threads)
+        program = program_of(plan, steps, threads)
         workspaces = Workspaces(program.workspace)
         self.resources = Resources(plan, program, self._ring, constants, workspaces, Team(threads))
 

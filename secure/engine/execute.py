@@ -9,17 +9,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from secure.engine import arithmetic, base_change, grouped, products
-from secure.engine.addresses import indices_at, numbers_at
+from secure.engine import arithmetic, base_change, compact, grouped, products
+from secure.engine.addresses import ADDRESS, PARTS, ROWS, indices_at, moduli_at, numbers_at, residues_at
 from secure.engine.bases import Bases
-from secure.engine.compiled import inlined, kernel
+from secure.engine.compiled import kernel
 from secure.engine.program import MAX_ARRAYS, Instruction, Kernel
 from secure.engine.tables import Tables
 
-#: Columns of an encoded instruction: its kernel, its flag, its arrays. Of a place: an address, and the first two
-#: dimensions there.
+#: Columns of an encoded instruction: its kernel, its flag, its arrays.
 KERNEL, FLAG, ARRAYS = 0, 1, 2
-ADDRESS, PARTS, ROWS = 0, 1, 2
 
 
 def encoded(instructions: tuple[Instruction, ...]) -> NDArray[np.int64]:
@@ -38,18 +36,6 @@ def compile_ahead(degree: int, tables: Tables, bases: Bases) -> None:
     execute(0, nothing, 0, 0, np.zeros((0, ROWS + 1), dtype=np.int64), degree, np.zeros((0, degree)), tables, bases)
 
 
-@inlined
-def _residues(places, place, degree):  # type: ignore[no-untyped-def]
-    """The array of a place as (parts, rows, N)."""
-    return numbers_at(places[place, ADDRESS], (places[place, PARTS], places[place, ROWS], degree))
-
-
-@inlined
-def _moduli(places, place):  # type: ignore[no-untyped-def]
-    """The moduli at a place, (rows, 2)."""
-    return numbers_at(places[place, ADDRESS], (places[place, ROWS], 2))
-
-
 @kernel
 def execute(
     team: int, code: NDArray[np.int64], first: int, end: int, places: NDArray[np.int64], degree: int,
@@ -61,34 +47,38 @@ def execute(
     """
     for step in range(first, end):
         which, flag, at = code[step, KERNEL], code[step, FLAG] != 0, code[step, ARRAYS:]
-        result = _residues(places, at[0], degree)
-        source = _residues(places, at[1], degree)
+        result = residues_at(places, at[0], degree)
+        source = residues_at(places, at[1], degree)
         if which == Kernel.ADD_SWITCHED:
             key = numbers_at(places[at[2], ADDRESS], (places[at[2], PARTS], 2, places[at[2], ROWS], degree))
-            carried = _residues(places, at[3], degree)[:-1]
+            carried = residues_at(places, at[3], degree)[:-1]
             factors = numbers_at(places[at[4], ADDRESS], len(t.primes))
             order = indices_at(places[at[5], ADDRESS], degree)
-            moduli, a = _moduli(places, at[6]), b.specials
+            moduli, a = moduli_at(places, at[6]), b.specials
             arithmetic.add_switched(team, result, flag, source, key, a, carried, factors, order, moduli, scratch)
+        elif which == Kernel.ADD_PRODUCT and compact.any_compact(places, at, 1):
+            compact.add_products(team, places, at, 1, flag, degree, scratch, t)
         elif which == Kernel.ADD_PRODUCT:
-            constant = _residues(places, at[2], degree)[0]
-            arithmetic.add_product(team, result, flag, source, constant, _moduli(places, at[3]))
+            constant = residues_at(places, at[2], degree)[0]
+            arithmetic.add_product(team, result, flag, source, constant, moduli_at(places, at[3]))
+        elif which == Kernel.ADD_FOUR_PRODUCTS and compact.any_compact(places, at, 4):
+            compact.add_products(team, places, at, 4, flag, degree, scratch, t)
         elif which == Kernel.ADD_FOUR_PRODUCTS:
-            v1, v2 = _residues(places, at[2], degree), _residues(places, at[3], degree)
-            v3 = _residues(places, at[4], degree)
-            c0, c1 = _residues(places, at[5], degree)[0], _residues(places, at[6], degree)[0]
-            c2, c3 = _residues(places, at[7], degree)[0], _residues(places, at[8], degree)[0]
-            moduli = _moduli(places, at[9])
+            v1, v2 = residues_at(places, at[2], degree), residues_at(places, at[3], degree)
+            v3 = residues_at(places, at[4], degree)
+            c0, c1 = residues_at(places, at[5], degree)[0], residues_at(places, at[6], degree)[0]
+            c2, c3 = residues_at(places, at[7], degree)[0], residues_at(places, at[8], degree)[0]
+            moduli = moduli_at(places, at[9])
             arithmetic.add_four_products(team, result, flag, source, v1, v2, v3, c0, c1, c2, c3, moduli)
         elif which == Kernel.ADD_VALUE:
-            arithmetic.add_value(team, result, flag, source, _moduli(places, at[2]))
+            arithmetic.add_value(team, result, flag, source, moduli_at(places, at[2]))
         elif which == Kernel.ADD_SCALED:
             factors = numbers_at(places[at[2], ADDRESS], len(t.primes))
-            arithmetic.add_scaled(team, result, source, factors, _moduli(places, at[3]))
+            arithmetic.add_scaled(team, result, source, factors, moduli_at(places, at[3]))
         elif which == Kernel.SQUARE:
-            arithmetic.square(team, source, result, _moduli(places, at[2]))
+            arithmetic.square(team, source, result, moduli_at(places, at[2]))
         elif which == Kernel.MULTIPLY:
-            products.multiply(team, source, _residues(places, at[2], degree), result, _moduli(places, at[3]))
+            products.multiply(team, source, residues_at(places, at[2], degree), result, moduli_at(places, at[3]))
         elif which == Kernel.TAKE_APART:
             if b.hybrid:
                 grouped.take_apart(team, source[-1], result, scratch, t, b)

@@ -105,9 +105,13 @@ def scratch_rows(params: Params, threads: int) -> int:
     return max(needed, hybrid) if params.is_hybrid else needed
 
 
-def assemble(plan: Plan, schedule: Schedule, threads: int) -> Program:
-    """The program of a plan for this many threads per request."""
-    return _Assembler(plan, schedule, threads).program()
+def assemble(plan: Plan, schedule: Schedule, threads: int, *, reuse: bool = True) -> Program:
+    """The program of a plan for this many threads per request.
+
+    reuse: whether an array takes the place of one of its shape that is not needed any more. Without, each has a place
+    of its own, as `secure.engine.placing` takes them.
+    """
+    return _Assembler(plan, schedule, threads, reuse).program()
 
 
 @dataclass(eq=False)
@@ -127,8 +131,8 @@ class _Assembler:
     work for. _held: inputs and outputs, whose places are never reused.
     """
 
-    def __init__(self, plan: Plan, schedule: Schedule, threads: int) -> None:
-        self._plan, self._schedule = plan, schedule
+    def __init__(self, plan: Plan, schedule: Schedule, threads: int, reuse: bool) -> None:
+        self._plan, self._schedule, self._reuse = plan, schedule, reuse
         self._degree = plan.params.poly_modulus_degree
         self._numbers: dict[Place, int] = {}
         self._places: list[Place] = []
@@ -263,7 +267,7 @@ class _Assembler:
     def _take(self, parts: int, rows: int) -> int:
         """A place of this shape in the workspace, a free one if there is one. Its content is undefined."""
         free = self._free.get((parts, rows))
-        if free:
+        if free and self._reuse:
             return free.pop()
         start, self._workspace = self._workspace, self._workspace + parts * rows * self._degree
         return self._number(Origin.WORKSPACE, start, parts, rows)

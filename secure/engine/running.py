@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import BackendError
+from secure.engine.addresses import ADDRESS
 from secure.engine.buffers import Workspaces
-from secure.engine.constants import EngineConstants
-from secure.engine.execute import ADDRESS, compile_ahead, encoded, execute
+from secure.engine.constants import EngineConstants, Held
+from secure.engine.execute import compile_ahead, encoded, execute
 from secure.engine.program import Origin, Place, Program
 from secure.engine.ring import EngineKeys, EngineRing
 from secure.engine.team import Team
@@ -55,7 +56,7 @@ class Runner:
         self._stretches = tuple(self._stretched())
         self._standing = [self._array(place) for place in places]  # kept alive, since the table holds their addresses
         rows = zip(places, self._standing, strict=True)
-        self._table = np.array([_table_row(place, array) for place, array in rows], dtype=np.int64)
+        self._table = np.array([_table_row(place, held) for place, held in rows], dtype=np.int64)
         self._workspace = np.array([place.origin is Origin.WORKSPACE for place in places])
         self._inputs = {number: place.which for number, place in enumerate(places) if place.origin is Origin.INPUT}
         compile_ahead(resources.ring.degree, resources.ring.tables, resources.ring.bases)
@@ -106,8 +107,8 @@ class Runner:
         shape = place.parts, place.rows, self._r.ring.degree
         return workspace[place.which : place.which + np.prod(shape)].reshape(shape)
 
-    def _array(self, place: Place) -> NDArray[Any] | None:
-        """The array of a place that exists before any request; None for inputs and the workspace."""
+    def _array(self, place: Place) -> NDArray[Any] | Held | None:
+        """What exists before any request of a place; None for inputs and the workspace."""
         ring, which = self._r.ring, place.which
         match place.origin:
             case Origin.CONSTANT:
@@ -142,11 +143,14 @@ class Runner:
         yield Stretch(first, len(program.instructions), missing)
 
 
-def _table_row(place: Place, array: NDArray[Any] | None) -> tuple[int, int, int]:
-    """ADDRESS, PARTS and ROWS of a place.
+def _table_row(place: Place, array: NDArray[Any] | Held | None) -> tuple[int, int, int]:
+    """ADDRESS, PARTS and ROWS of a place. A constant has its storage in place of parts; one that is not kept is whole
+    once it is encoded.
 
     The address of an array in the workspace is an offset in bytes. Inputs have address 0 until a request sets it.
     """
+    if isinstance(array, Held):
+        return array.array.ctypes.data, array.storage, place.rows
     if place.origin is Origin.WORKSPACE:
         return place.which * RESIDUE_BYTES, place.parts, place.rows
     return 0 if array is None else array.ctypes.data, place.parts, place.rows

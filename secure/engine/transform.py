@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from secure.engine.compiled import inlined, kernel
 from secure.engine.modular import reduced, times, times_known
 from secure.engine.tables import INVERSE_LATE_ROOTS, INVERSE_ROOTS, LATE_ROOTS, ROOTS, Tables
-from secure.engine.vectors import LANES, load, move_transposed, splat, store
+from secure.engine.vectors import LANES, in_reverse, load, load_integers, move_transposed, splat, store
 
 Array = NDArray[np.float64]
 
@@ -41,6 +41,41 @@ def forward(row: Array, scratch: Array, which: int, t: Tables) -> None:
         for group in range(groups):
             s, k = 2 * group * gap, groups + group
             _singles(row, s, gap, w[k], wq[k], prime, inverse)
+    _late_stages(row, scratch, which, t)
+
+
+@kernel
+def forward_half(small: NDArray[np.int16], row: Array, scratch: Array, which: int, t: Tables) -> None:
+    """The coefficients of real slots, c_0 to c_(N / 2) -> the first half of their values in the engine's order.
+
+    Real slots have c_(N - k) = -c_k, so their polynomial takes the same value at a root and at its inverse. The inverse
+    of the root at place j is at place N - 1 - j, so the second half is the first one in reverse (derived).
+    small: (N / 2 + LANES,), zeros from N / 2 on. row: (N / 2,). scratch: as for `forward`.
+    """
+    half, columns = len(row), t.columns
+    prime, inverse = t.primes[which], t.inverses[which]
+    w, wq = t.twiddles[ROOTS, which], t.twiddles[ROOTS + 1, which]
+    p, w0, wq0 = splat(prime), splat(w[1]), splat(wq[1])
+    for j in range(0, half, LANES):
+        upper = in_reverse(load_integers(small, half - j - LANES + 1))
+        store(row, j, load_integers(small, j) - times_known(upper, w0, wq0, p))
+    gap, groups = half // 2, 2
+    while gap > columns:
+        for group in range(groups // 2):
+            _pairs(row, 2 * group * gap, gap // 2, groups + group, w, wq, prime, inverse)
+        groups *= 4
+        gap //= 4
+    if gap == columns:
+        for group in range(groups // 2):
+            _singles(row, 2 * group * gap, gap, w[groups + group], wq[groups + group], prime, inverse)
+    _late_stages(row, scratch, which, t)
+
+
+@kernel
+def _late_stages(row, scratch, which, t):  # type: ignore[no-untyped-def]
+    """The stages of `forward` and `forward_half` inside blocks of eight rows, which end in the engine's order."""
+    degree, columns = len(row), t.columns
+    prime, inverse = t.primes[which], t.inverses[which]
     w, wq = t.twiddles[LATE_ROOTS, which], t.twiddles[LATE_ROOTS + 1, which]
     p, i = splat(prime), splat(inverse)
     block = LANES * columns

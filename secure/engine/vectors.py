@@ -58,6 +58,31 @@ def _load(typing_context: Any, array: Any, index: Any) -> Any:
     return vector(array, types.intp), generate
 
 
+def _load_integers(typing_context: Any, array: Any, index: Any) -> Any:
+    """array[index : index + 8] of a contiguous array of integers of at most 32 bits, as numbers; no bounds are
+    checked."""
+    _check_contiguous(array)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, value=arguments[0]).data
+        kind = ir.VectorType(ir.IntType(array.dtype.bitwidth), LANES)
+        place = builder.bitcast(builder.gep(data, [arguments[1]]), kind.as_pointer())
+        convert = builder.sitofp if array.dtype.signed else builder.uitofp
+        return convert(builder.load(place, align=1), _IR)
+
+    return vector(array, types.intp), generate
+
+
+def _in_reverse(typing_context: Any, value: Any) -> Any:
+    """The eight numbers in the opposite order."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        order = ir.Constant(ir.VectorType(_INDEX, LANES), list(reversed(range(LANES))))
+        return builder.shuffle_vector(arguments[0], ir.Constant(_IR, ir.Undefined), order)
+
+    return vector(vector), generate
+
+
 def _store(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
     """array[index : index + 8] = value; no bounds are checked."""
     _check_contiguous(array)
@@ -141,6 +166,8 @@ def _negative(context: Any, builder: Any, signature: Any, arguments: Any) -> Any
 
 
 load: Any = intrinsic(_load)
+load_integers: Any = intrinsic(_load_integers)
+in_reverse: Any = intrinsic(_in_reverse)
 store: Any = intrinsic(_store)
 splat: Any = intrinsic(_splat)
 move_transposed: Any = intrinsic(_move_transposed)
