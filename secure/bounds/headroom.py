@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from secure.bounds.slot_values import chosen_images, stage_slots
 from secure.drafting.draft import Draft, Evidence
 from secure.encoding import coefficients
+from secure.layout.factors import made_slots
 from secure.layout.packing import spread
 from secure.plan import Kind, Plan
 
@@ -100,7 +101,8 @@ def _measured(draft: Draft, evidence: Evidence, count: int) -> NDArray[np.float6
         stage = draft.stages[index]
         added = spread(stage.constant, draft.tables[index].output_map)
         own = max(float(np.abs(coefficients(held)).max()) for held in (value, added))
-        square = float(np.abs(coefficients(value**2)).max()) if stage.squared else own
+        made = made_slots(value, draft.tables[index], stage.paired)
+        square = float(np.abs(coefficients(made)).max()) if stage.squared else own
         largest[:, index] = np.maximum(largest[:, index], (square, own))
     return largest
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from secure.bounds.sources import StageRules
 from secure.drafting.draft import Evidence
+from secure.stages.pairs import pulled
 from secure.stages.stages import Stage
 
 Array = NDArray[np.float64]
@@ -80,7 +81,7 @@ def reach(stages: Sequence[Stage], evidence: Evidence, outputs: Sequence[int]) -
         if stage.squared:
             made -= 1
             square = np.sum(by_atom[made] ** 2, axis=0)
-            by_value = 2 * evidence.values[index][:, None] * by_atom[made]
+            by_value = pulled(evidence.values[index][:, None], by_atom[made], stage.paired)
             by_atom[made] = np.zeros(0)  # gives the memory back
         squared = by_value**2
         reading = {}

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from secure.drafting.draft import Draft
 from secure.encoding import encoding_error
 from secure.layout.diagonals import DiagonalKey, DiagonalTable, is_conjugated, plane_constants, turnable
+from secure.layout.factors import made_slots
 from secure.layout.packing import folded, read_slots, spread
 from secure.plan import stored
 
@@ -42,7 +43,7 @@ def rounded_outputs(draft: Draft, inputs: Array) -> Array:
         value = _rounded_map(table, read, draft.choice.planes, [scale.value / own for own in atom_scales if own])
         value += _rounded_constant(stage.constant, table, scale.value)
         if stage.squared:
-            atoms.append(value**2)
+            atoms.append(made_slots(value, table, stage.paired))
     value = folded(value, draft.tables[-1].client_folds)
     places = read_slots(draft.tables[-1].output_map, draft.stages[-1].size)
     return np.asarray(value[:, places[:, 0], places[:, 1]].T)

@@ -21,6 +21,7 @@ from secure.bounds.synthetic import synthetic_rows
 from secure.bounds.tail import DRAWN_EXCEEDING
 from secure.drafting.draft import Hardest
 from secure.growth import growth
+from secure.stages.pairs import activated
 from secure.stages.stages import Stage, run_stages
 
 Array = NDArray[np.float64]
@@ -142,5 +143,5 @@ def _with_errors(stages: Sequence[Stage], inputs: Array, sizes: Sequence[float],
             value += matrix @ atoms[atom]
         value += RELATIVE_ERROR * size * rng.normal(size=value.shape)
         if stage.squared:
-            atoms.append(value**2)
+            atoms.append(activated(value, stage.paired))
     return value

@@ -17,6 +17,7 @@ from secure.bounds.slot_values import stage_slots
 from secure.bounds.sources import stage_rules
 from secure.drafting.draft import Draft, Evidence, Split
 from secure.layout.diagonals import DiagonalTable, is_conjugated
+from secure.layout.factors import pulled_slots
 from secure.layout.folds import FoldStyle, Move, fold_groups
 from secure.layout.packing import folded, read_slots, unfolded
 
@@ -67,7 +68,7 @@ def _image_weights(draft: Draft, atoms: Sequence[Array], values: Sequence[Array]
         if stage.squared:
             made -= 1
             square = _energy(by_atom[made])
-            by_value = 2 * values[index] * by_atom[made]
+            by_value = pulled_slots(values[index], by_atom[made], table, stage.paired)
         conjugated = is_conjugated(table, planes)
         by_value = unfolded(by_value, table.client_folds)
         constant = _energy(by_value)

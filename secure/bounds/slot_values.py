@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from secure.drafting.draft import Draft, Evidence
 from secure.layout.diagonals import apply_table
+from secure.layout.factors import made_slots
 from secure.layout.packing import folded, spread
 
 Array = NDArray[np.float64]
@@ -37,7 +38,7 @@ def stage_slots(draft: Draft, evidence: Evidence) -> Iterator[tuple[int, list[Ar
             value = spread(evidence.values[index].T, table.output_map)
         yield index, atoms, value
         if stage.squared:
-            atoms = [*atoms, value**2]
+            atoms = [*atoms, made_slots(value, table, stage.paired)]
 
 
 def source_powers(draft: Draft, evidence: Evidence) -> tuple[Mapping[int, Array], ...]:

@@ -4,7 +4,7 @@ The sources of a draft have one order, here and wherever their reach is given: t
 
     switch      a key switch after the products: giant steps, folds, the conjugation; in a slot of the stage's value
     constant    the plaintext that is added; in a slot of the value
-    divided     a rescale before the square; in a slot of the value
+    divided     a rescale before the square, and the rotation by `DiagonalTable.pairing`; in a slot of the value
     for each atom that the stage reads
         moved       a baby step; in a slot of what it rotates
         summed      a key switch of the folds before the products; in a slot of the atom
@@ -89,7 +89,7 @@ def source_variances(
         baby = switch if draft.splits[index].sources else baby
         result += [switch / scale.value**2, encoding_variance(degree) / scale.value**2]
         # of two rescales in a row, here and after the square, the second divides the rounding error of the first
-        result.append(key_share * rescale_variance(degree) / scale.root**2 if draft.divided[index] else 0.0)
+        result.append(key_share * _before_product(draft, params, index) / scale.root**2)
         for atom in stage.maps:
             rounding = encoding_variance(degree) * (atom_scales[atom] / scale.value) ** 2
             result += [baby / atom_scales[atom] ** 2, switch / atom_scales[atom] ** 2, rounding]
@@ -101,6 +101,16 @@ def source_variances(
             square += key_share * rescale_variance(degree) / scale.atom**2
         result.append(square)
     return np.array(result)
+
+
+def _before_product(draft: Draft, params: Params, index: int) -> float:
+    """The variance that a rescale before the square adds, and the rotation of a value that is multiplied with it."""
+    level, variance = draft.stage_levels[index] - draft.divided[index], 0.0
+    if draft.divided[index]:
+        variance += rescale_variance(draft.choice.degree)
+    if draft.tables[index].pairing:
+        variance += planned_key_switch_variance(params, level, under_seal=draft.both_backends)
+    return variance
 
 
 def random_sources(draft: Draft) -> NDArray[np.bool_]:

@@ -7,5 +7,6 @@ estimate.py    what compiling will take, before anything is computed
 affordable.py  bytes of a draft, and whether it can keep to limits in bytes
 search.py      the choices, and the order in which they are tried
 switching.py   one special prime or several, and the digits of the winning plan's key switches
+failing.py     why no plan was good enough
 reporting.py   the compiler's report as plain JSON values
 """

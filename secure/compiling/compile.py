@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -19,21 +20,19 @@ from compress.errors import (
     CipherpressError,
     CompileError,
     InputShapeError,
-    LevelBudgetError,
-    PlanBudgetError,
-    PrecisionError,
+    PlanError,
 )
-from compress.network import Network
+from compress.network import Multiply, Network
 from compress.robust import InputRange, describe_outliers, find_outliers, input_range, without_outliers
 from compress.scores import scoring_of
 from secure.bounds.edges import gather_edges
-from secure.bounds.ranking import predicted_error
 from secure.bundle.client_file import client_digest
 from secure.bundle.files import plan_digest
 from secure.bundle.interface import interface_of
 from secure.bundle.specs import Bundle, ClientSpec, ServerSpec
 from secure.compiling.allowed import allowed_error
 from secure.compiling.estimate import check_size
+from secure.compiling.failing import failure
 from secure.compiling.judging import check_bound, judged_rows, promise_warnings, search_reach
 from secure.compiling.reporting import compile_report
 from secure.compiling.search import START, Alternative, Outcome, search
@@ -43,7 +42,6 @@ from secure.kernels.counts import KernelTimes
 from secure.kernels.requests import TYPICAL_REQUEST_TIMES, RequestPrices, RequestTimes
 from secure.layout.packing import read_slots
 from secure.limits import Limits
-from secure.params import GUIDELINE_2024_LOG2_QP, RING_DEGREES
 from secure.parties.release import DEFAULT_ANSWERS, release_cost
 from secure.passes import run_passes
 from secure.passes.emit import emit
@@ -64,15 +62,6 @@ MOST_VALUES, FEWEST_IMAGES = 1 << 26, 64
 
 #: The largest value of a stage: 60 bits leave no room in the modulus for its error to be a useful share of it.
 LARGEST_VALUE = 2.0**60
-
-#: Values explode if rare inputs make them this many times larger than calibration inputs do.
-EXPLODING = 100.0
-
-#: For a useful answer of a deep network, the fewest bits of a rescaling prime, of the modulus that is left at the end,
-#: and of the special prime.
-LEAST_LEVEL_BITS = 24
-LEAST_BASE_BITS = 26
-LEAST_SPECIAL_BITS = 26
 
 
 def compile_network(
@@ -135,13 +124,49 @@ def chosen_draft(
 ) -> tuple[Draft, Outcome]:
     """The draft that the bundle is made of, with its plan, and what else was tried.
 
+    A network with products of values is planned with products of ciphertexts and with squares; the cheaper plan wins.
     images: for calibration, without outliers. times: kernel times under the engine and under SEAL. Others as for
     `compile_network`, which see for what is raised.
     """
-    start = replace(_first_draft(network, images, held_out, accepted, limits), times=times[0], requests=requests)
+    ways = ways_of(network)
+    found: list[tuple[Draft, Outcome]] = []
+    failed: list[CipherpressError] = []
+    for number, products in enumerate(ways):
+        first = _first_draft(network, images, held_out, accepted, limits, products=products)
+        start = replace(first, times=times[0], requests=requests)
+        try:
+            found.append(_searched(start, limits, times, _part(progress, number, len(ways))))
+        except PlanError:
+            raise  # a defect of a pass
+        except CipherpressError as error:
+            failed.append(error)
+    if not found:
+        raise failed[0]
+    return min(found, key=lambda one: _milliseconds(one[1]))
+
+
+def ways_of(network: Network) -> tuple[bool, ...]:
+    """Whether products of values become products of ciphertexts, for each way in which the network is planned."""
+    return (True, False) if any(isinstance(node, Multiply) for node in network.nodes) else (False,)
+
+
+def _milliseconds(outcome: Outcome) -> float:
+    """The predicted time by which the best draft was chosen; infinite without one."""
+    return next((one.predicted_ms for one in outcome.weighed if not one.verdict), inf)
+
+
+def _part(progress: Progress, number: int, parts: int) -> Progress:
+    """A callback for one of several parts of the same length."""
+    return lambda label, share: progress(label, (number + share) / parts)
+
+
+def _searched(
+    start: Draft, limits: Limits, times: tuple[KernelTimes, KernelTimes], progress: Progress
+) -> tuple[Draft, Outcome]:
+    """`chosen_draft` for stages that are given. Raises: CipherpressError where no plan is good enough."""
     outcome = search(start, *times, limits, progress)
     if outcome.best is None:
-        raise _failure(outcome, limits)
+        raise failure(outcome, limits)
     progress("write the plan", 0.95)
     final = run_passes(outcome.best, start=emit)
     if final is None:
@@ -170,12 +195,15 @@ def _usable(calibration_images: Array, network: Network) -> tuple[Array, list[st
     return np.asarray(without_outliers(images)), said
 
 
-def _first_draft(network: Network, images: Array, held_out: Rows | None, accepted: InputRange, limits: Limits) -> Draft:
+def _first_draft(
+    network: Network, images: Array, held_out: Rows | None, accepted: InputRange, limits: Limits, *, products: bool
+) -> Draft:
     """The draft that the search starts from: stages, and all that is known of the values that they take.
 
+    products: see `network_stages`.
     Raises: CalibrationError where values overflow; what `judged_rows` raises.
     """
-    stages = trimmed(network_stages(network))
+    stages = trimmed(network_stages(network, products=products))
     images = _as_many_as_fit(stages, images)
     evidence = gather_evidence(stages, images)
     for stage, value in zip(stages, evidence.values, strict=True):
@@ -210,76 +238,6 @@ def _as_many_as_fit(stages: Sequence[Stage], images: Array) -> Array:
     each = images[0].size + 2 * sum(stage.size for stage in stages)
     count = max(FEWEST_IMAGES, MOST_VALUES // each)
     return images if len(images) <= count else images[np.linspace(0, len(images) - 1, count).astype(int)]
-
-
-def _failure(outcome: Outcome, limits: Limits) -> CipherpressError:
-    """The error that says why no choice was good enough.
-
-    There are too many bytes, errors too large, too many levels for every ring, or primes that do not fit.
-    """
-    if outcome.over_budget is not None:
-        return PlanBudgetError(
-            f"no plan that is precise enough keeps to the budget; the first one found has {outcome.over_budget}; "
-            "raise --budget-keys or --budget-upload, or allow a larger error with --max-error or --max-disagreement"
-        )
-    if outcome.closest is not None:
-        excess, draft = outcome.closest
-        bound = predicted_error(draft)
-        wanted = f"{limits.max_error:g}" if limits.max_error is not None else f"{bound / excess:.3g}"
-        return PrecisionError(
-            draft.stages[-1].layer,
-            f"the smallest error any ring reaches at the output is {bound:.3g} (six sigma), "
-            f"{excess:.1f} times what keeps the answer right ({wanted}); "
-            f"{_explosion(draft)}use fewer layers or smaller activation ranges, or allow more with --max-error"
-            + ("; with --backends fastest larger primes are tried too" if limits.backends == "both" else ""),
-        )
-    if outcome.deepest is None:
-        return CompileError(None, "nothing was laid out; this is a defect of the search")
-    layer, needed, available = levels_missing(outcome.deepest)
-    if needed <= available and (reason := _explosion(outcome.deepest)):
-        layer = outcome.deepest.stages[-1].layer
-        return PrecisionError(layer, f"no modulus holds its values: {reason}use fewer layers")
-    if needed <= available:
-        plans = len(outcome.weighed)
-        passes = ", ".join(f"{name} ({drafts} of {plans} plans)" for name, drafts in outcome.gave_up.items())
-        return CompileError(
-            outcome.deepest.stages[-1].layer,
-            f"the network needs {needed} levels, which N={RING_DEGREES[-1]} carries, but no choice of primes fitted; "
-            f"passes that gave up: {passes}; use smaller weights and activation ranges, or mend a pass that was added",
-        )
-    return LevelBudgetError(
-        layer,
-        f"the network needs {needed} levels, N={RING_DEGREES[-1]} carries {available}: "
-        f"{needed - available} too many from this layer on; "
-        "use fewer activations, or activations of degree 2 instead of 4, before it",
-    )
-
-
-def _explosion(draft: Draft) -> str:
-    """What the modulus has to hold for inputs that few rows do not show, and what to do about it; empty where that is
-    little more than for calibration inputs."""
-    others = draft.extremes or draft.edges or draft.evidence
-    pairs = zip(draft.stages, draft.evidence.values, others.values, strict=True)
-    sizes = [(stage.layer, float(np.abs(known).max()), float(np.abs(edge).max())) for stage, known, edge in pairs]
-    layer, known, edge = max(sizes, key=lambda one: one[2] / max(one[1], 1e-300))
-    if edge < EXPLODING * known:
-        return ""
-    return (
-        f"on inputs that are as extreme as one in 10,000 layer '{layer}' reaches {edge:.3g}, on calibration inputs "
-        f"{known:.3g}; give more calibration rows, put a normalization between the layers, or "
-    )
-
-
-def levels_missing(draft: Draft) -> tuple[str, int, int]:
-    """(the first layer that has no level left, levels that the network needs, levels that the draft's ring has).
-
-    All are counted at the lowest useful precision, with one level per square.
-    """
-    needed = 1 + sum(stage.squared for stage in draft.stages)
-    room = GUIDELINE_2024_LOG2_QP[draft.choice.degree] - LEAST_BASE_BITS - LEAST_SPECIAL_BITS
-    available = 1 + int(room // LEAST_LEVEL_BITS)
-    reached = draft.stages[min(available, len(draft.stages) - 1)]
-    return reached.layer, needed, max(available, 1)
 
 
 def bundle_of(

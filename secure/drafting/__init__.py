@@ -3,6 +3,8 @@
 draft.py        what the passes fill in, step by step
 splits.py       rotations divided into baby steps and giant steps
 routes.py       baby steps and giant steps made from one another, with few keys
+placed.py       one layout of a stage
+factors.py      layouts of the two factors of a product
 layouts.py      layouts of the input and of every stage
 stage_cost.py   what a stage costs, from its diagonals and rotations
 work.py         operations, keys and time of a whole draft, before its primes are chosen

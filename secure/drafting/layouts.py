@@ -13,7 +13,7 @@ The client may send the input in any layout. `Choice.planes` says whether a slot
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -21,9 +21,12 @@ from numpy.typing import NDArray
 
 from compress.network import Shape
 from secure.drafting.draft import Draft
+from secure.drafting.factors import apart_layout, in_one_layout, of_factors, widened, with_stage
+from secure.drafting.placed import Placed as Placed
+from secure.drafting.placed import Source as Source
 from secure.layout.block_tables import block_table, shifted_weights
 from secure.layout.blocks import Blocks, PositionPlaces, compact_places, pooled_columns, pooling_window
-from secure.layout.diagonals import DiagonalTable, folded_by_client, folded_table, placed_table
+from secure.layout.diagonals import folded_by_client, folded_table, placed_table
 from secure.layout.multiplexed import Multiplexed
 from secure.layout.packing import (
     EMPTY,
@@ -49,34 +52,18 @@ MAX_REPEATED_CHANNELS = 3
 MOST_ENTRIES = 1_500_000
 
 
-@dataclass(frozen=True)
-class Placed:
-    """One layout of a stage: a description for people, its diagonals, and where its result lies if it is in blocks or
-    multiplexed."""
-
-    layout: str
-    table: DiagonalTable
-    blocks: Blocks | None = None
-    multiplexed: Multiplexed | None = None
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a value that a stage reads lies: its slot map, the grid of its positions, and whether it is in blocks or
-    multiplexed."""
-
-    slot_map: SlotMap
-    blocks: Blocks | None = None
-    grid: Grid | None = None
-    multiplexed: Multiplexed | None = None
-
-
 def first_layouts(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
     """(slot map of the input, the first stage laid out for it), one by one.
 
     Slot maps are (ciphertexts * planes, slots): the planes of one ciphertext are rows that follow one another.
     """
     first, slots = draft.stages[0], draft.choice.slots
+    if first.paired:
+        wide, half = widened(first)
+        for places, placed in first_layouts(with_stage(draft, 0, wide)):
+            one = in_one_layout(placed, first, half)
+            if one is not None:
+                yield places, one
     raster = raster_extent(draft.stages)
     if first.grid is None or not fits_raster(raster, slots):
         yield from _dense_inputs(draft)
@@ -84,7 +71,8 @@ def first_layouts(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
     large = is_large(draft.stages)
     if draft.choice.planes == 1 and (large or adds_up(draft.stages)):
         input_ = Multiplexed(_input_grid(first.grid), raster, slots)
-        for placed in _multiplexed(draft, 0, {0: Source(input_.slot_map, multiplexed=input_)}):
+        layouts = _factors if first.paired else _multiplexed
+        for placed in layouts(draft, 0, {0: Source(input_.slot_map, multiplexed=input_)}):
             yield input_.slot_map, placed
     if large:
         return
@@ -97,8 +85,10 @@ def first_layouts(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
         for source_map in maps:
             source = source_map(grid, raster, slots)
             words = f"on the raster, {len(source)} ciphertexts"
-            yield source, Placed(words, placed_table(first.maps, {0: source}, grid_map(first.grid, raster, slots)))
-    yield from _tap_by_tap(draft)
+            target = grid_map(first.grid, raster, slots)
+            yield source, Placed(words, of_factors(first, placed_table, {0: source}, target))
+    if not first.paired:
+        yield from _tap_by_tap(draft)
 
 
 def adds_up(stages: Sequence[Stage]) -> bool:
@@ -132,6 +122,9 @@ def next_layouts(draft: Draft, index: int, sources: Mapping[int, Source]) -> Ite
 def _stage_layouts(draft: Draft, index: int, sources: Mapping[int, Source], folder: str | None) -> Iterator[Placed]:
     """The same, with all folds on the server. folder: who folds the last stage; None for any other stage."""
     stage = draft.stages[index]
+    if stage.paired:
+        yield from _factors(draft, index, sources)
+        return
     only = next(iter(sources.values())) if len(sources) == 1 else None
     if only is not None and only.blocks is not None and only.grid is not None:
         yield from _from_blocks(stage, next(iter(sources)), only.blocks, only.grid, folder)
@@ -147,6 +140,21 @@ def _stage_layouts(draft: Draft, index: int, sources: Mapping[int, Source], fold
     else:
         for groups in _group_counts(maps, stage.size, folder):
             yield Placed(_dense_words(groups), folded_table(stage.maps, maps, stage.size, groups))
+
+
+def _factors(draft: Draft, index: int, sources: Mapping[int, Source]) -> Iterator[Placed]:
+    """The layouts of a stage of two factors: side by side in one ciphertext, and each in ciphertexts of its own."""
+    stage = draft.stages[index]
+    wide, half = widened(stage)
+    for placed in _stage_layouts(with_stage(draft, index, wide), index, sources, None):
+        one = in_one_layout(placed, stage, half)
+        if one is not None:
+            yield one
+    halves = (_stage_layouts(with_stage(draft, index, own), index, sources, None) for own in stage.halves)
+    for first, second in zip(*halves, strict=False):
+        both = apart_layout(first, second)
+        if both is not None:
+            yield both
 
 
 def _multiplexed(draft: Draft, index: int, sources: Mapping[int, Source]) -> Iterator[Placed]:
@@ -192,18 +200,19 @@ def _dense_inputs(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
     """
     first, slots, planes = draft.stages[0], draft.choice.slots, draft.choice.planes
     everything, read = np.arange(draft.evidence.atoms[0].shape[0]), _read_inputs(draft.stages)
-    block = next_power_of_two(first.size)
+    rows = first.atom_size
+    block = next_power_of_two(rows)
     for features in [everything] if len(read) == len(everything) else [everything, read]:
         per_plane = -(-len(features) // planes)
-        share = least_share(per_plane, first.size, slots) if block < slots else 1
+        share = least_share(per_plane, rows, slots) if block < slots else 1
         for size in sorted({share, next_power_of_two(share)}):
             # The first plane holds whole shares. A feature then meets a row in the same diagonal, whichever plane
             # carries it.
             whole = min(len(features), max(per_plane, size * (slots // block)))
-            fanned = fanned_map(np.arange(whole), first.size, slots, size)
+            fanned = fanned_map(np.arange(whole), rows, slots, size)
             source = in_planes(features, planes, fanned, whole)
             words = f"{len(features)} inputs, {size} per block of {block} slots"
-            yield source, Placed(words, folded_table(first.maps, {0: source}, first.size))
+            yield source, Placed(words, of_factors(first, folded_table, {0: source}, rows))
 
 
 def _read_inputs(stages: tuple[Stage, ...]) -> NDArray[np.int64]:
@@ -224,7 +233,7 @@ def _tap_by_tap(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
     if taps is None or first.grid is None or not alone or any(0 in stage.maps for stage in draft.stages[1:]):
         return
     windows = {1}
-    if len(readers) == 1:
+    if len(readers) == 1 and readers[0].maps[1].shape[1] == first.size:
         windows.add(pooling_window(readers[0].maps[1], first.grid))
     for window in sorted(windows):
         places = compact_places(first.grid.sizes, window)

@@ -40,10 +40,12 @@ def _operations(draft: Draft, works: Sequence[StageWork]) -> Counter[tuple[Kind,
             for lost in range(draft.divided[index]):
                 work[Kind.RESCALE, level - lost] += outputs
             level -= draft.divided[index]
-            work[Kind.SQUARE, level] += outputs
-            work[Kind.RELINEARIZE, level] += outputs
+            made = outputs // 2 if stage.paired and not table.pairing else outputs
+            work[Kind.ROTATE, level] += made * (table.pairing > 0)
+            work[Kind.MULTIPLY if stage.paired else Kind.SQUARE, level] += made
+            work[Kind.RELINEARIZE, level] += made
             for lost in range(draft.rescaled[index]):
-                work[Kind.RESCALE, level - lost] += outputs
+                work[Kind.RESCALE, level - lost] += made
     return +work
 
 
@@ -59,6 +61,9 @@ def draft_keys(draft: Draft) -> KeyManifest:
             highest[element] = max(level, highest.get(element, 0))
         if draft.stages[index].squared:
             relin_level = max(relin_level, level - draft.divided[index])
+        if table.pairing:
+            element = move_element(table.pairing, degree, conjugated=False)
+            highest[element] = max(level - draft.divided[index], highest.get(element, 0))
     elements = tuple(sorted(highest))
     return KeyManifest(elements, relin_level > 0, tuple(highest[element] for element in elements), relin_level)
 
@@ -74,8 +79,13 @@ def draft_milliseconds(draft: Draft, times: KernelTimes) -> float:
     operations, switching = _operations(draft, works), draft.expected_switching
     for work, level in zip(works, draft.stage_levels, strict=True):
         total += stage_kernels(work, level, degree, switching)
+    for index, table in enumerate(draft.tables):
+        if table.pairing:
+            level = draft.stage_levels[index] - draft.divided[index]
+            turn = lone_operation_kernels(Kind.ROTATE, level, degree, switching)
+            total += turn.times(len(table.output_map))
     for (kind, level), count in operations.items():
-        if kind in (Kind.ADD_PLAIN, Kind.SQUARE, Kind.RELINEARIZE, Kind.RESCALE):
+        if kind in (Kind.ADD_PLAIN, Kind.SQUARE, Kind.MULTIPLY, Kind.RELINEARIZE, Kind.RESCALE):
             total += lone_operation_kernels(kind, level, degree, switching).times(count)
     return times.milliseconds(total)
 

@@ -39,7 +39,8 @@ class DiagonalTable:
     diagonals: each (slots,). folds: rotations, in slots, that add up the result. output_map: the slot map of the
     result. partial: whether slots of the result without a feature may hold partial sums of other rows instead of zero.
     presums: for each atom, the folds of its ciphertexts before the products. client_folds: folds of the network's last
-    stage that the client does after decryption; `output_map` says what its slots hold then.
+    stage that the client does after decryption; `output_map` says what its slots hold then. pairing: of a product's two
+    factors in the same ciphertexts, the rotation that brings the second one to the first (`secure.layout.factors`).
     """
 
     diagonals: Mapping[DiagonalKey, Array]
@@ -48,6 +49,7 @@ class DiagonalTable:
     partial: bool = False
     presums: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     client_folds: tuple[int, ...] = ()
+    pairing: int = 0
 
     @cached_property
     def atoms(self) -> frozenset[int]:

@@ -20,6 +20,7 @@ from secure.drafting.splits import split_table
 from secure.drafting.stage_cost import stage_kernels, stage_work
 from secure.kernels.engine import lone_operation_kernels
 from secure.layout.diagonals import DiagonalTable
+from secure.layout.factors import atom_map
 from secure.layout.packing import next_power_of_two
 from secure.plan import Kind
 from secure.stages.stages import Stage
@@ -47,7 +48,8 @@ class _Sequence:
     def followed_by(self, stage: Stage, priced: Sequence[tuple[Placed, float]]) -> Iterator[_Sequence]:
         """This sequence with one more stage, once for each of its layouts. priced: (layout, milliseconds) of all."""
         for placed, milliseconds in priced:
-            result = Source(placed.table.output_map, placed.blocks, stage.grid, placed.multiplexed)
+            places = atom_map(placed.table, stage.paired)
+            result = Source(places, placed.blocks, stage.grid, placed.multiplexed)
             offers = tuple(Offer(other.layout, cost, other is placed) for other, cost in priced)
             yield _Sequence(
                 (*self.sources, result),
@@ -104,10 +106,10 @@ def _milliseconds(draft: Draft, index: int, table: DiagonalTable) -> float:
     degree, level = draft.choice.degree, 1 + sum(later.squared for later in draft.stages[index:])
     switching = draft.expected_switching
     work = stage_work(table, split_table(draft, table, index), draft.choice)
-    outputs = table.output_map.shape[0]
+    stage = draft.stages[index]
+    made = len(atom_map(table, stage.paired)) * (stage.squared + (table.pairing > 0))  # and the rotation of a factor
     square = lone_operation_kernels(Kind.RELINEARIZE, level, degree, switching)
-    squares = square.times(outputs * draft.stages[index].squared)
-    return draft.times.milliseconds(stage_kernels(work, level, degree, switching) + squares)
+    return draft.times.milliseconds(stage_kernels(work, level, degree, switching) + square.times(made))
 
 
 def _sent(draft: Draft, source: Source) -> float:
@@ -124,9 +126,10 @@ def _check_width(stage: Stage, raster: Shape, slots: int) -> None:
 
     Raises: SlotOverflowError.
     """
-    needed = -(-stage.size // slots)
+    needed = -(-stage.atom_size // slots)
     if stage.grid is not None and fits_raster(raster, slots):
         needed = -(-stage.grid.channels // (slots // next_power_of_two(prod(raster))))
+    needed *= 1 + stage.paired
     if needed > MAX_CIPHERTEXTS:
         raise SlotOverflowError(
             stage.layer,

@@ -67,6 +67,11 @@ class PlanWriter:
         squared = self._append(Kind.SQUARE, (value,), self.level(value), self.scale(value) ** 2, parts=3)
         return self._append(Kind.RELINEARIZE, (squared,), self.level(value), self.scale(squared))
 
+    def multiply(self, left: int, right: int) -> int:
+        scale = self.scale(left) * self.scale(right)
+        product = self._append(Kind.MULTIPLY, (left, right), self.level(left), scale, parts=3)
+        return self._append(Kind.RELINEARIZE, (product,), self.level(left), scale)
+
     def rescale(self, value: int, primes: int, scale: float) -> int:
         """Divide by the last `primes` primes, one after the other.
 
@@ -113,7 +118,7 @@ def emit(draft: Draft) -> Draft:
             if draft.divided[index]:
                 root = draft.scales[index].root
                 outputs = [writer.rescale(value, draft.divided[index], root) for value in outputs]
-            outputs = [writer.square(value) for value in outputs]
+            outputs = _activated(writer, outputs, stage.paired, draft.tables[index].pairing)
             if draft.rescaled[index]:
                 scale = draft.scales[index].atom
                 outputs = [writer.rescale(value, draft.rescaled[index], scale) for value in outputs]
@@ -128,6 +133,17 @@ def emit(draft: Draft) -> Draft:
         outputs=tuple(outputs),
     )
     return replace(draft, plan=plan)
+
+
+def _activated(writer: PlanWriter, values: list[int], paired: bool, pairing: int) -> list[int]:
+    """The squares of values; of a paired stage the products of the first half of them with the second half, or of each
+    with itself rotated."""
+    if not paired:
+        return [writer.square(value) for value in values]
+    if pairing:
+        return [writer.multiply(value, writer.rotate(value, pairing)) for value in values]
+    count = len(values) // 2
+    return [writer.multiply(left, right) for left, right in zip(values[:count], values[count:], strict=True)]
 
 
 def _write_map(writer: PlanWriter, draft: Draft, index: int, atoms: Mapping[int, list[int]]) -> list[int]:

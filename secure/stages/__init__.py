@@ -1,6 +1,8 @@
-"""The Network rewritten so that squaring is its only non-linear step.
+"""The Network rewritten so that squares and products of two values are its only non-linear steps.
 
-stages.py           a Network as stages: affine maps, each followed by a square except the last
+stages.py           a Network as stages: affine maps, each followed by a square or a product except the last
+stage.py            one stage
+pairs.py            squares and products of two halves, and their derivatives
 quartic_squares.py  cubics and quartics from two squarings
 grids.py            where the positions of a value lie on the input's raster
 matrices.py         linear nodes as sparse matrices

@@ -1,4 +1,4 @@
-"""Network -> stages: the network rewritten so that squaring is its only non-linear step. Pure.
+"""Network -> stages: the network rewritten so that squares and products are its only non-linear steps. Pure.
 
 Under CKKS squares cost levels, and all linear maps between two squares can be combined into one. So each value of the
 network is written as an affine function of *atoms*: the input and the squares made so far. A polynomial activation is
@@ -11,13 +11,15 @@ Where that would subtract large numbers, a better conditioned form is taken (`co
 adds one stage per squaring: an affine map of atoms followed by a square. What is affine around the squares is combined
 with the maps that read the activation. Average pooling, batch normalization, permutations and residual additions
 disappear into the maps in the same way.
+
+A product of two values becomes a *paired* stage, whose affine map makes both factors, or, where plans with products are
+not wanted, a stage of two squares.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,8 +50,9 @@ from compress.network import Affine as AffineNode
 from secure.stages.grids import Grid as Grid
 from secure.stages.grids import grid_after, joined_grid, root_grid, same_grid
 from secure.stages.matrices import linear_matrix
+from secure.stages.pairs import activated
 from secure.stages.quartic_squares import QuarticSquares, quartic_squares
-from secure.stages.windows import Window, window_of
+from secure.stages.stage import Stage as Stage
 
 Array = NDArray[np.float64]
 
@@ -73,52 +76,10 @@ class Form:
         return replace(self, maps=maps, constant=matrix @ self.constant + constant)
 
 
-@dataclass(frozen=True, eq=False)
-class Stage:
-    """One affine map of atoms, squared or (for the last one) returned.
-
-    maps: by atom, a matrix (size, size of the atom); atom 0 is the input, atom k the square made by stage k - 1.
-    constant: (size,). grid, layer: as for `Form`. squared: False only for the last stage.
-    """
-
-    maps: Mapping[int, sparse.csr_matrix]
-    constant: Array
-    grid: Grid | None
-    layer: str
-    squared: bool
-
-    @property
-    def size(self) -> int:
-        """The number of features of the stage's value."""
-        return len(self.constant)
-
-    @cached_property
-    def squared_maps(self) -> Mapping[int, sparse.csr_matrix]:
-        """The maps with every entry squared: they map variances of independent errors."""
-        return {atom: matrix.multiply(matrix).tocsr() for atom, matrix in self.maps.items()}
-
-    @cached_property
-    def _windows(self) -> dict[int, Window | None]:
-        return {}
-
-    def window(self, atom: int, before: Grid) -> Window | None:
-        """The window of the map from an atom, whose positions lie on `before`; None if it is no convolution."""
-        if atom not in self._windows:
-            known = None if self.grid is None else window_of(self.maps[atom], before, self.grid)
-            self._windows[atom] = known
-        return self._windows[atom]
-
-    def apply(self, atoms: Mapping[int, Array] | list[Array]) -> Array:
-        """The stage's affine value, (size, batch), for atoms (features, batch). The square is left out."""
-        total = np.repeat(self.constant[:, None], atoms[0].shape[1], axis=1)
-        for atom, matrix in self.maps.items():
-            total += matrix @ atoms[atom]
-        return total
-
-
-def network_stages(network: Network) -> tuple[Stage, ...]:
+def network_stages(network: Network, *, products: bool = False) -> tuple[Stage, ...]:
     """The stages of a network, in order; the last one is its output.
 
+    products: whether products of two values become paired stages, and not two squares.
     Raises: CompileError for a node or an activation without a rule, and for a value that depends on no input.
     """
     forms: dict[str, Form] = {}
@@ -127,7 +88,11 @@ def network_stages(network: Network) -> tuple[Stage, ...]:
         if isinstance(node, Input):
             forms[node.name] = _input_form(node)
         else:
-            forms[node.name] = _node_form(node, network, [forms[name] for name in node.inputs], stages)
+            inputs = [forms[name] for name in node.inputs]
+            if isinstance(node, Multiply) and products:
+                forms[node.name] = _paired_form(node, inputs, _sizes(node, network), stages)
+            else:
+                forms[node.name] = _node_form(node, network, inputs, stages)
     last = forms[network.nodes[-1].name]
     return _on_one_raster((*stages, _close(last, squared=False)))
 
@@ -153,17 +118,17 @@ def run_stages(stages: tuple[Stage, ...], images: Array) -> tuple[list[Array], l
     for stage in stages:
         values.append(stage.apply(atoms))
         if stage.squared:
-            atoms.append(values[-1] ** 2)
+            atoms.append(activated(values[-1], stage.paired))
     return atoms, values
 
 
-def _close(form: Form, *, squared: bool) -> Stage:
+def _close(form: Form, *, squared: bool, paired: bool = False) -> Stage:
     """The stage of a form, without zero entries and without atoms that it does not depend on."""
     maps = {atom: _pruned(matrix) for atom, matrix in form.maps.items()}
     maps = {atom: matrix for atom, matrix in maps.items() if matrix.nnz}
     if not maps:
         raise CompileError(form.layer, "depends on no input: every weight before it is zero; prune less")
-    return Stage(maps, form.constant, form.grid, form.layer, squared)
+    return Stage(maps, form.constant, form.grid, form.layer, squared, paired)
 
 
 def _pruned(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -196,7 +161,7 @@ def _node_form(node: Node, network: Network, inputs: list[Form], stages: list[St
         case Concat():
             return _joined_form(node, network, inputs)
         case Multiply():
-            return _product_form(node, inputs, [network.ranges.get(name) for name in node.inputs], stages)
+            return _product_form(node, inputs, _sizes(node, network), stages)
         case Polynomial():
             return _polynomial_form(node, first, network.ranges.get(node.inputs[0]), stages)
     raise CompileError(node.name, f"{type(node).__name__} has no rule in the compiler")
@@ -217,13 +182,37 @@ def _joined_form(node: Concat, network: Network, inputs: list[Form]) -> Form:
     return replace(total, grid=joined_grid(node, [form.grid for form in inputs]), layer=inputs[-1].layer)
 
 
-def _product_form(node: Multiply, inputs: list[Form], ranges: list[Range | None], stages: list[Stage]) -> Form:
+def _sizes(node: Multiply, network: Network) -> tuple[float, float]:
+    """The root mean squares of both factors; 1 where none is known."""
+    ranges: list[Range | None] = [network.ranges.get(name) for name in node.inputs]
+    left, right = (1.0 if edge is None or edge.rms == 0 else edge.rms for edge in ranges)
+    return left, right
+
+
+def _paired_form(node: Multiply, inputs: list[Form], sizes: tuple[float, float], stages: list[Stage]) -> Form:
+    """a b = (a / t) (t b): one paired stage. t brings both factors to one size, since their value has one scale."""
+    left, right = inputs
+    for own, other in (inputs, inputs[::-1]):
+        if not any(matrix.count_nonzero() for matrix in own.maps.values()):  # a constant
+            return other.then(sparse.diags(own.constant, format="csr"), np.zeros(node.size))
+    t = float(np.sqrt(sizes[0] / sizes[1]))
+    one = sparse.identity(node.size, format="csr")
+    none, nothing = sparse.csr_matrix((node.size, node.size)), np.zeros(2 * node.size)
+    both = _sum(
+        left.then(sparse.vstack([one / t, none], format="csr"), nothing),
+        right.then(sparse.vstack([none, t * one], format="csr"), nothing),
+    )
+    grid = left.grid if right.grid is None or left.grid == right.grid else right.grid if left.grid is None else None
+    atom = _square(replace(both, grid=grid), stages, paired=True)
+    return Form({atom: one}, np.zeros(node.size), grid, left.layer)
+
+
+def _product_form(node: Multiply, inputs: list[Form], sizes: tuple[float, float], stages: list[Stage]) -> Form:
     """a b = ((a / t + t b)^2 - (a / t - t b)^2) / 4: one stage of both squares (derived). It costs one level.
 
     t brings both factors to one size, so that the difference of the squares loses no digits to the larger one.
     """
     left, right = inputs
-    sizes = [1.0 if edge is None or edge.rms == 0 else edge.rms for edge in ranges]
     t = float(np.sqrt(sizes[0] / sizes[1]))
     one, nothing = sparse.identity(node.size, format="csr"), np.zeros(2 * node.size)
     first = left.then(sparse.vstack([one / t, one / t], format="csr"), nothing)
@@ -312,7 +301,7 @@ def _plus(result: Form, form: Form, slope: Array) -> Form:
     return replace(result, maps={**line.maps, **result.maps}, constant=result.constant + line.constant)
 
 
-def _square(form: Form, stages: list[Stage]) -> int:
-    """Append the form as a squared stage. Returns the number of the atom that the stage makes."""
-    stages.append(_close(form, squared=True))
+def _square(form: Form, stages: list[Stage], *, paired: bool = False) -> int:
+    """Append the form as a squared stage, or as one of two factors. Returns the number of the atom that it makes."""
+    stages.append(_close(form, squared=True, paired=paired))
     return len(stages)

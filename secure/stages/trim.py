@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from secure.stages.pairs import activated
 from secure.stages.stages import Stage
 
 Kept = NDArray[np.bool_]
@@ -36,41 +37,47 @@ def _once(stages: tuple[Stage, ...]) -> tuple[Stage, ...] | None:
 
 
 def _kept(stages: tuple[Stage, ...], index: int) -> Kept:
-    """(units,): which units stay: those that are read and depend on an input, at least one.
+    """(atom_size,): which units stay: those that are read and depend on an input, at least one. A product depends on an
+    input if one of its factors does.
 
     In a stage with positions, all units of a channel stay if one of them does.
     """
     stage = stages[index]
-    read = np.zeros(stage.size, dtype=bool)
+    read = np.zeros(stage.atom_size, dtype=bool)
     for reader in stages:
         if index + 1 in reader.maps:
             read[reader.maps[index + 1].indices[reader.maps[index + 1].data != 0]] = True
     reached = np.zeros(stage.size, dtype=bool)
     for matrix in stage.maps.values():
         reached |= np.diff(matrix.indptr) > 0
+    if stage.paired:
+        reached = reached[: stage.atom_size] | reached[stage.atom_size :]
     kept = read & reached
     if not kept.any():
         kept[int(np.argmax(2 * reached + read))] = True  # one that depends on an input, if there is one
     if stage.grid is None:
         return kept
     channels = kept.reshape(stage.grid.channels, -1).any(axis=1)
-    return np.repeat(channels, stage.size // stage.grid.channels)
+    return np.repeat(channels, stage.atom_size // stage.grid.channels)
 
 
 def _without(stages: tuple[Stage, ...], index: int, kept: Kept) -> tuple[Stage, ...]:
     """The stages without the units of one stage that are not kept. Its readers take over the squares of constants."""
     atom, stage, result = index + 1, stages[index], []
-    unreached = np.where(kept, 0.0, stage.constant**2)  # the square of every removed unit that is a constant
+    rows = np.concatenate([kept, kept]) if stage.paired else kept
+    # the square of every removed unit that is a constant; others are removed as no stage reads them
+    unreached = np.where(kept, 0.0, activated(stage.constant, stage.paired))
     for matrix in stage.maps.values():
-        unreached[np.diff(matrix.indptr) > 0] = 0.0  # this unit is no constant; it is removed as no stage reads it
+        depends = np.diff(matrix.indptr) > 0
+        unreached[depends[: stage.atom_size] | depends[-stage.atom_size :]] = 0.0
     for position, other in enumerate(stages):
         if position == index:
             grid = stage.grid
             if grid is not None:
-                positions = stage.size // grid.channels
+                positions = stage.atom_size // grid.channels
                 grid = replace(grid, channels=int(kept.sum()) // positions)
-            maps = {source: matrix[kept] for source, matrix in stage.maps.items()}
-            result.append(replace(stage, maps=maps, constant=stage.constant[kept], grid=grid))
+            maps = {source: matrix[rows] for source, matrix in stage.maps.items()}
+            result.append(replace(stage, maps=maps, constant=stage.constant[rows], grid=grid))
         elif atom in other.maps:
             matrix = other.maps[atom]
             constant = other.constant + matrix @ unreached

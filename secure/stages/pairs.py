@@ -1,0 +1,34 @@
+"""What a stage makes of its value: the square of every feature, or the product of its two halves. Pure.
+
+The value of a paired stage is (left, right), one half after the other. Then (derived)
+
+    y = z^2          gives  d_z = 2 z d_y
+    y = left right          d_left = right d_y,  d_right = left d_y
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def activated(value: Array, paired: bool, axis: int = 0) -> Array:
+    """The squares, or the products of the two halves along an axis, which then has half the length."""
+    if not paired:
+        return value**2
+    left, right = np.split(value, 2, axis)
+    return np.asarray(left * right)
+
+
+def pulled(value: Array, by_atom: Array, paired: bool, axis: int = 0) -> Array:
+    """The derivatives of a quantity by the value, from those by what `activated` makes of it.
+
+    value: broadcasts against the result. axis: that of the halves, in both arrays; counted from the end where the
+    arrays differ in their number of axes.
+    """
+    if not paired:
+        return 2 * value * by_atom
+    left, right = np.split(value, 2, axis)
+    return np.concatenate([right * by_atom, left * by_atom], axis)
