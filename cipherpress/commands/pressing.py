@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from secure.limits import Limits
 
 #: What a search decides by itself.
-DECIDED_BY_SEARCH = ("block", "share", "cost", "sparsity", "finetune_epochs")
+DECIDED_BY_SEARCH = ("block", "share", "cost", "sparsity", "shots", "finetune_epochs")
 
 
 @command(
@@ -132,6 +132,11 @@ setting_options = Group(
             help="Share of weights that goes (default: the network's preset, or 0.5).",
         ),
         click.option("--bits", type=float, help="Mean bits of a weight that stays (default: the preset, or 5)."),
+        click.option(
+            "--shots",
+            type=click.IntRange(1),
+            help="Prune in so many steps, weighted by curvature, and distil from MODEL as it is given.",
+        ),
         click.option(
             "--finetune-epochs",
             type=click.IntRange(0),
@@ -272,8 +277,8 @@ def _setting(spec: str, mode: str, limits: Limits, chosen: Chosen, wanted: Wante
         return chosen.over(preset) if chosen.given or preset != DEFAULT else None
     if min(limits.keys_bytes, limits.upload_bytes) < inf or set(DECIDED_BY_SEARCH) & set(chosen.given):
         raise click.UsageError(
-            "with --min-accuracy the search decides what is pruned: leave out --sparsity, --finetune-epochs, --block, "
-            "--share and --cost, and give --target-keys and --target-upload instead of budgets"
+            "with --min-accuracy the search decides what is pruned: leave out --sparsity, --shots, --finetune-epochs, "
+            "--block, --share and --cost, and give --target-keys and --target-upload instead of budgets"
         )
     return chosen.over(preset.uncompressed())
 

@@ -20,16 +20,21 @@ from compress.conversion.stable import PLAIN_DEPTH, depth
 from compress.dataset import Dataset, Progress
 from compress.graph.importing import import_model
 from compress.graph.joined import joined
+from compress.graph.layers import Layer
 from compress.model.compressed import CompressedModel, module_of
 from compress.model.unhooked import unhooked_copy
 from compress.network import Network
 from compress.opq.opq import opq
+from compress.opq.shots import opq_in_shots, rising_shots
 from compress.press.setting import Setting
 from compress.training.finetune import finetune
 from compress.training.objective import settled_for
 
 #: Bits behind the point of the weights of deep networks.
 DEEP_FRACTION_BITS = 7
+
+#: Epochs of fine-tuning between two shots.
+EPOCHS_BETWEEN = 1
 
 
 def pruned(
@@ -63,12 +68,14 @@ def pressed(
 ) -> Network:
     """The converted network: `pruned`, then `trained`.
 
-    A pruned model is distilled from the unpruned one, and any model from the given one where labels are no classes.
+    A model without its blocks, or pruned in shots, is distilled from the given one, and so is any model where labels
+    are no classes.
     """
     check_seed(seed)
     data, _ = settled_for(module_of(model), data, trust_labels=isinstance(model, CompressedModel))
     start = pruned(model, data, setting, seed=seed, progress=progress)
-    teacher = None if start is model and learns_from_labels(data) else module_of(model)
+    alone = start is model and setting.shots is None and learns_from_labels(data)
+    teacher = None if alone else module_of(model)
     return trained(start, data, setting, teacher=teacher, augment=augment, seed=seed, progress=progress)
 
 
@@ -89,6 +96,12 @@ def coded(
     check_seed(seed)
     if setting.bits is None:
         return model
+    if setting.shots is not None:
+        shots = rising_shots(
+            setting.sparsity, setting.bits, shots=setting.shots, epochs_between=EPOCHS_BETWEEN,
+            epochs=setting.finetune_epochs,
+        )  # fmt: skip
+        return opq_in_shots(model, data, shots, teacher=teacher, augment=augment, seed=seed, progress=progress)
     small = opq(model, sparsity=setting.sparsity, bits=setting.bits)
     if not setting.finetune_epochs:
         return small
@@ -123,25 +136,37 @@ def deep_conversion(model: nn.Module | CompressedModel, data: Dataset, conversio
     """The conversion, for deep networks of convolutions with weights of DEEP_FRACTION_BITS and plain squares.
 
     A deep network has few bits for each of its levels, so that its weights must do with few. Which of them are pruned
-    stays; the codebook of a compressed model does not.
+    stays; the codebook of a compressed model does not. In transformers several dense layers become one map, whose
+    numbers have many bits whatever those of its layers.
     """
-    deep = is_deep(model, data, conversion.straight)
+    deep = is_deep(model, data, conversion.straight) and not attends(model, data)
     return replace(conversion, fraction_bits=DEEP_FRACTION_BITS) if deep else conversion
 
 
 def usual_setting(model: nn.Module | CompressedModel, data: Dataset) -> Setting:
-    """What is done to a model where nothing is asked for: the defaults, but no OPQ in deep networks of convolutions.
+    """What is done to a model where nothing is asked for: the defaults, but no OPQ in deep networks and transformers.
 
-    Their conversion rounds weights itself, and single weights that are pruned save no encrypted product.
+    Single weights that are pruned save no encrypted product there, and weights of few bits neither: conversion rounds
+    those of deep networks itself, and combines those of transformers.
     """
-    return Setting(sparsity=0.0, bits=None, finetune_epochs=0) if is_deep(model, data) else Setting()
+    plain = is_deep(model, data) or attends(model, data)
+    return Setting(sparsity=0.0, bits=None, finetune_epochs=0) if plain else Setting()
 
 
 def is_deep(model: nn.Module | CompressedModel, data: Dataset, straight: Collection[str] = ()) -> bool:
     """Whether a network has convolutions and more than PLAIN_DEPTH activations in a row."""
-    own, rows = joined(model, data)
-    layers = import_model(unhooked_copy(module_of(own)), rows.input_shape).layers
+    layers = _layers(model, data)
     return depth(layers, straight) > PLAIN_DEPTH and any(layer.kind == "conv" for layer in layers)
+
+
+def attends(model: nn.Module | CompressedModel, data: Dataset) -> bool:
+    """Whether a network has the softmax of attention inside."""
+    return any(layer.kind == "softmax" for layer in _layers(model, data))
+
+
+def _layers(model: nn.Module | CompressedModel, data: Dataset) -> tuple[Layer, ...]:
+    own, rows = joined(model, data)
+    return import_model(unhooked_copy(module_of(own)), rows.input_shape).layers
 
 
 def learns_from_labels(data: Dataset) -> bool:

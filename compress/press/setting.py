@@ -19,6 +19,9 @@ class Setting:
     block, share, cost: the family of blocks, the share of the modelled cost that is pruned, and the cost model (see
     `prune_blocks`); block None and share 0 prune no blocks. straight: names of activations that become straight lines.
     sparsity, bits: options of `opq`; bits None leaves the weights floats, and then sparsity has to be 0.
+    shots: steps in which OPQ prunes, weighted by curvature, with an epoch of fine-tuning between two. Conversion
+    then distils from the model as it was given, not from the compressed one. That is for strong pruning and few
+    bits. None is one unweighted step.
     finetune_epochs: epochs of fine-tuning after OPQ; without OPQ there is no fine-tuning.
     convert_epochs, convert_learning_rate, convert_batch_size, convert_distortion: options of `convert`.
     None lets epochs and batch size follow the training rows.
@@ -31,6 +34,7 @@ class Setting:
     straight: tuple[str, ...] = ()
     sparsity: float = DEFAULT_SPARSITY
     bits: float | None = DEFAULT_BITS
+    shots: int | None = None
     finetune_epochs: int = 1
     convert_epochs: int | None = None
     convert_learning_rate: float = 2e-2
@@ -51,6 +55,8 @@ class Setting:
             check_opq(sparsity=self.sparsity, bits=self.bits)
         elif self.sparsity != 0.0:
             raise ConfigError("sparsity", self.sparsity, "0 when bits is None, because then OPQ does not run")
+        if self.shots is not None and not (is_whole(self.shots) and self.shots >= 1 and self.bits is not None):
+            raise ConfigError("shots", self.shots, "a whole number, 1 or more, with bits; or None")
         if not (is_whole(self.finetune_epochs) and self.finetune_epochs >= 0):
             raise ConfigError("finetune_epochs", self.finetune_epochs, "a whole number, 0 or more")
         check_conversion_training(

@@ -28,6 +28,12 @@ from compress.press.setting import Setting
         ({"sparsity": 2}, "sparsity: got 2; allowed: a share in [0, 1)"),
         ({"bits": 9}, "bits: got 9; allowed: a number from 2 to 8 per surviving weight"),
         ({"bits": None}, "sparsity: got 0.5; allowed: 0 when bits is None, because then OPQ does not run"),
+        ({"shots": 0}, "shots: got 0; allowed: a whole number, 1 or more, with bits; or None"),
+        ({"shots": 1.5}, "shots: got 1.5; allowed: a whole number, 1 or more, with bits; or None"),
+        (
+            {"shots": 2, "bits": None, "sparsity": 0.0},
+            "shots: got 2; allowed: a whole number, 1 or more, with bits; or None",
+        ),
         ({"finetune_epochs": -1}, "finetune_epochs: got -1; allowed: a whole number, 0 or more"),
         ({"convert_epochs": -1}, "convert_epochs: got -1; allowed: a whole number, 0 or more"),
         ({"convert_learning_rate": -1.0}, "convert_learning_rate: got -1.0; allowed: a finite number above 0"),
