@@ -20,6 +20,7 @@ from compress.conversion.scores import fitted_softmax
 from compress.errors import ConfigError
 from compress.graph.composite import ElementwiseActivation
 from compress.graph.importing import import_model
+from compress.graph.last_axis import LastAxis
 from compress.graph.layers import Imported, Layer
 from compress.graph.modules import ChannelAffine, NormalizedActivation, PolynomialActivation
 from compress.graph.polynomial import DEGREES, fit_polynomial, guard_leading
@@ -69,9 +70,10 @@ def replace_operations(
             _swap(model, layer, fitted_lines(layer, node_inputs(model, layer.fx_node, images)), images.device)
             said.append(f"{layer.name}: {_spelling(layer)} -> one straight line per channel")
         elif layer.kind == "activation":
-            samples = node_inputs(model, layer.fx_node, images)
-            polynomial = (fit or fitted_activation)(layer, samples)
-            _swap(model, layer, polynomial, images.device)
+            samples, last = node_inputs(model, layer.fx_node, images), _features_last(layer, imported)
+            polynomial = (fit or fitted_activation)(layer, np.swapaxes(samples, 1, -1) if last else samples)
+            several = polynomial.coefficients.shape[1] > 1
+            _swap(model, layer, LastAxis(polynomial) if last and several else polynomial, images.device)
             said.append(f"{layer.name}: {_spelling(layer)} -> polynomial of degree {polynomial.degree}")
         elif layer.kind == "maxpool":
             kernel, stride, padding = (layer.options[key] for key in ("kernel", "stride", "padding"))
@@ -176,6 +178,12 @@ def reimported(model: fx.GraphModule, imported: Imported) -> Imported:
     """The layers of the rewritten graph, all of them exact operations, with what was dropped before."""
     again = import_model(model, imported.input_shape)
     return Imported(again.graph_module, again.input_shape, again.layers, imported.dropped)
+
+
+def _features_last(layer: Layer, imported: Imported) -> bool:
+    """Whether the channels of an activation are the last of several axes, as after a dense layer of every token."""
+    source = next((other for other in imported.layers if other.name == layer.inputs[0]), None)
+    return source is not None and source.kind == "linear" and len(layer.shape) > 1 and not layer.varies
 
 
 def _thinned(values: Array, limit: int = 20_000) -> Array:

@@ -22,5 +22,6 @@ elementwise.py   functions of one value in several operations, as one activation
 last_sigmoid.py  a sigmoid at the end of a classifier, left out
 composite.py     the modules of those functions, and of replaced normalizations and softmax
 modules.py       the torch modules that conversion puts in
+last_axis.py     an activation whose channels are the last axis
 polynomial.py    least squares and substitution
 """

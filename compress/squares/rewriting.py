@@ -129,7 +129,9 @@ class _Rewriting:
     def takes_one(self, reader: Node, name: str, offset: Array) -> bool:
         if isinstance(reader, Conv):
             return _constant(offset)
-        if isinstance(reader, (Dense, Affine)):
+        if isinstance(reader, Dense):
+            return bool(np.all(offset == offset.reshape(-1, offset.shape[-1])[0]))  # one bias for all rows
+        if isinstance(reader, Affine):
             return True
         passed = _passed(reader, name, offset)
         return passed is not None and self.takes(reader.name, passed)
@@ -142,7 +144,8 @@ class _Rewriting:
                 added = (taps.reshape(reader.groups, -1, taps.shape[1]) * channels).sum(axis=2).reshape(-1)
                 self.by_name[reader.name] = replace(reader, bias=reader.bias + added)
             elif isinstance(reader, Dense):
-                self.by_name[reader.name] = replace(reader, bias=reader.bias + reader.weights.values() @ offset)
+                row = offset.reshape(-1, offset.shape[-1])[0]
+                self.by_name[reader.name] = replace(reader, bias=reader.bias + reader.weights.values() @ row)
             elif isinstance(reader, Affine):
                 added = offset if not _constant(offset) else _by_channel(offset)
                 self.by_name[reader.name] = replace(reader, shift=reader.shift + reader.scale * added)

@@ -1,5 +1,7 @@
 """Attention in the spellings that people write it in: what importing makes of it, and what conversion puts there."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -9,14 +11,16 @@ from torch import Tensor, nn
 from compress.conversion.calibrate import network_outputs
 from compress.conversion.convert import convert
 from compress.conversion.exporting import export_network
-from compress.conversion.friendly import replace_operations
+from compress.conversion.friendly import fitted_activation, replace_operations
 from compress.conversion.options import Conversion
 from compress.conversion.scores import fitted_softmax
 from compress.dataset import Dataset
 from compress.errors import CalibrationError, UnsupportedLayerError
 from compress.graph.composite import FittedSoftmax
 from compress.graph.importing import import_model
-from compress.network import Multiply
+from compress.network import Multiply, Polynomial
+from compress.press.pressing import attends, deep_conversion, is_deep, usual_setting
+from compress.press.setting import Setting
 
 TOKENS, WIDTH, HEADS = 5, 6, 2
 
@@ -237,6 +241,38 @@ def test_a_transformer_is_converted_from_its_answers_alone(small):
         given = module(torch.from_numpy(data.x_test)).argmax(1).numpy()
     agree = float(np.mean(network_outputs(network, data.x_test).argmax(axis=1) == given))
     assert network.about["labels_used"] is False and agree > 0.8
+
+
+def test_nothing_is_pruned_or_rounded_in_transformers_where_nothing_is_asked_for():
+    data = bars()
+    assert usual_setting(Small().eval(), data) == Setting(sparsity=0.0, bits=None, finetune_epochs=0)
+    deep = Small()
+    deep.block = nn.TransformerEncoder(encoder_of_eight(), 3, enable_nested_tensor=False)
+    assert is_deep(deep.eval(), data) and attends(deep, data)
+    assert deep_conversion(deep, data, Conversion()) == Conversion()
+    assert not attends(nn.Sequential(nn.Flatten(), nn.Linear(16, 2), nn.Softmax(1)), data)
+
+
+def encoder_of_eight() -> nn.Module:
+    return nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+
+
+def test_every_feature_of_tokens_has_its_own_quadratic():
+    """Tokens have their features last; a value of several axes after a convolution has its channels first."""
+    x = np.random.default_rng(0).normal(size=(200, 3, 4))
+    layer = nn.Linear(4, 6).double()
+    dense = import_model(nn.Sequential(layer, nn.GELU()).eval(), (3, 4))
+    student, _ = replace_operations(dense, torch.from_numpy(x), fit=partial(fitted_activation, per_channel=True))
+    network = export_network(student, (3, 4), x)
+    (quadratic,) = (node for node in network.nodes if isinstance(node, Polynomial))
+    assert quadratic.shape == (6, 3) and quadratic.coefficients.shape == (3, 6)
+    with torch.no_grad():
+        assert np.allclose(network.run(x), student(torch.from_numpy(x)).numpy(), atol=1e-12)
+        assert np.allclose(network.run(x), F.gelu(layer(torch.from_numpy(x))).numpy(), atol=0.3)
+    convolved = import_model(nn.Sequential(nn.Conv1d(3, 5, 1), nn.GELU()).double().eval(), (3, 4))
+    student, _ = replace_operations(convolved, torch.from_numpy(x), fit=partial(fitted_activation, per_channel=True))
+    (quadratic,) = (n for n in export_network(student, (3, 4), x).nodes if isinstance(n, Polynomial))
+    assert quadratic.shape == (5, 4) and quadratic.coefficients.shape == (3, 5)
 
 
 def test_a_fitted_softmax_is_a_line_of_each_score():

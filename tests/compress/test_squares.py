@@ -68,6 +68,19 @@ def test_squares_compute_what_the_quadratics_did_where_nothing_is_padded():
     assert len(squares.nodes) == len(network.nodes) + 2
 
 
+@pytest.mark.parametrize("rows", [1, 3], ids=["one quadratic", "one per token"])
+def test_squares_of_tokens_compute_what_the_quadratics_did(rows):
+    """A dense layer of every token can take the offset of a square only if it is the same for all tokens."""
+    generator = np.random.default_rng(0)
+    own = PolynomialActivation(generator.uniform(0.2, 1, (3, rows)))
+    module = nn.Sequential(nn.Linear(4, 5), own, nn.Linear(5, 2)).double().eval()
+    x = generator.normal(size=(20, 3, 4))
+    network = export_network(module, (3, 4), x)
+    squares = with_squares(network)
+    assert list(plain_squares(squares).values()) == [rows == 1]
+    assert np.allclose(squares.run(x), network.run(x), rtol=1e-10)
+
+
 def test_with_padding_only_values_near_the_border_change():
     images = np.random.default_rng(0).normal(size=(3, 1, 8, 8))
     network = export_network(residual(1, activation=quadratic).double().eval(), (1, 8, 8), images)
