@@ -42,7 +42,7 @@ def requests(folder: Path) -> Case:
     def use(changed: bytes, from_file: bool) -> object:
         return list(server.run_frames(server.read(BytesIO(changed)))) if from_file else server.run_batch(changed)
 
-    return _case(request, server._requests, use)
+    return frames_case(request, server._requests, use)
 
 
 def replies(folder: Path) -> Case:
@@ -54,10 +54,10 @@ def replies(folder: Path) -> Case:
             list(client.decrypt_frames(client.read(BytesIO(changed)))) if from_file else client.decrypt_batch(changed)
         )
 
-    return _case(reply, client._replies, use)
+    return frames_case(reply, client._replies, use)
 
 
-def _case(content: bytes, layout: FrameLayout, use: Callable[[bytes, bool], object]) -> Case:
+def frames_case(content: bytes, layout: FrameLayout, use: Callable[[bytes, bool], object]) -> Case:
     frames = [bytes(frame) for frame in layout.split(content, "batch")]
 
     def case(random: Random) -> tuple[str, Callable[[], object]]:

@@ -27,6 +27,8 @@ from tests.secure.plans import small_bundle
 
 #: The items of an evaluation key that its id is the hash of; the digest of client.json follows them.
 KEY_ITEMS = 2
+#: How an item of our own form begins, and the bytes before its seed.
+OWN, OWN_HEAD_BYTES = b"CPS", 16
 
 
 @cache
@@ -63,7 +65,7 @@ def _evaluation_keys(content: bytes) -> Case:
 
         return act
 
-    return _case(content, ContainerKind.EVALUATION_KEY, use)
+    return container_case(content, ContainerKind.EVALUATION_KEY, use)
 
 
 def secret_keys(folder: Path) -> Case:
@@ -77,7 +79,7 @@ def secret_keys(folder: Path) -> Case:
 
         return act
 
-    return _case(client.secret_key.to_bytes(), ContainerKind.SECRET_KEY, use)
+    return container_case(client.secret_key.to_bytes(), ContainerKind.SECRET_KEY, use)
 
 
 def requests(folder: Path) -> Case:
@@ -85,16 +87,38 @@ def requests(folder: Path) -> Case:
     client, server, request, _ = _parties()
     servers = (server, Server(server.spec, backend="seal"))
     servers[1].register(client.evaluation_key)
-    return _case(request, ContainerKind.REQUEST, lambda changed, random: lambda: random.choice(servers).run(changed))
+    return container_case(
+        request, ContainerKind.REQUEST, lambda changed, random: lambda: random.choice(servers).run(changed)
+    )
+
+
+def requests_by_seal(folder: Path) -> Case:
+    """The same of a request whose ciphertexts have SEAL's form."""
+    client, server, *_ = _parties()
+    servers = (server, Server(server.spec, backend="seal"))
+    servers[1].register(client.evaluation_key)
+    request = Client(client.spec, client.secret_key, backend="seal").encrypt(np.full((4, 8), 0.5))
+    return container_case(
+        request, ContainerKind.REQUEST, lambda changed, random: lambda: random.choice(servers).run(changed)
+    )
 
 
 def replies(folder: Path) -> Case:
     """A reply that a client decrypts."""
     client, _, _, reply = _parties()
-    return _case(reply, ContainerKind.REPLY, lambda changed, random: lambda: client.decrypt(changed))
+    return container_case(reply, ContainerKind.REPLY, lambda changed, random: lambda: client.decrypt(changed))
 
 
-def _case(content: bytes, kind: ContainerKind, use: Callable[[bytes, Random], Callable[[], object]]) -> Case:
+def replies_by_seal(folder: Path) -> Case:
+    """The same of a reply whose ciphertexts have SEAL's form."""
+    client, server, request, _ = _parties()
+    by_seal = Server(server.spec, backend="seal")
+    by_seal.register(client.evaluation_key)
+    reply = by_seal.run(request)
+    return container_case(reply, ContainerKind.REPLY, lambda changed, random: lambda: client.decrypt(changed))
+
+
+def container_case(content: bytes, kind: ContainerKind, use: Callable[[bytes, Random], Callable[[], object]]) -> Case:
     container = parse(content, kind, "file")
 
     def case(random: Random) -> tuple[str, Callable[[], object]]:
@@ -140,6 +164,9 @@ def _items(container: Container, random: Random) -> tuple[bytes, str]:
     """One item with other bytes inside its compression, or around it."""
     items = list(container.items)
     place = random.randrange(len(items))
+    if items[place][: len(OWN)] == OWN and random.random() < 0.8:
+        items[place], note = _own_form(items[place], random)
+        return _packed(container, items), f"item {place}, {note}"
     head, packed = items[place][: SEAL_HEADER.size], items[place][SEAL_HEADER.size :]
     way = random.choice(("fields", "fields", "fields", "inside", "around", "bomb", "window"))
     if way == "around" or not packed:
@@ -170,6 +197,32 @@ def _items(container: Container, random: Random) -> tuple[bytes, str]:
             changed, note = mutated_bytes(bytes(body), random)
         items[place] = sealed(changed)
     return _packed(container, items), f"item {place}, {way}, {note}"
+
+
+def _own_form(item: bytes, random: Random) -> tuple[bytes, str]:
+    """An item of our own form with another number in its head, residues that may not be below their prime, or rows that
+    are missing, repeated or moved."""
+    body = bytearray(item)
+    change = random.choice(("head", "seed", "residues", "residues", "cut", "extend", "repeat", "shift"))
+    place = random.randrange(OWN_HEAD_BYTES, len(body) - 8)
+    if change == "head":
+        form = random.choice(("<B", "<I", "<Q"))
+        offset = random.randrange(OWN_HEAD_BYTES)
+        struct.pack_into(form, body, offset, random.choice((0, 1, 2, 3, 255)))
+        place = offset
+    elif change == "seed":
+        body[OWN_HEAD_BYTES + random.randrange(32)] ^= 1 << random.randrange(8)
+    elif change == "residues":
+        body[place : place + 8] = random.choice((b"\xff" * 8, bytes(8), random.randbytes(8)))
+    elif change == "cut":
+        del body[place : place + random.choice((1, 8, 32, 1000, len(body)))]
+    elif change == "extend":
+        body[place:place] = random.randbytes(random.choice((1, 8, 32, 1000)))
+    elif change == "repeat":
+        body += body[place : place + random.choice((8, 4096))]
+    else:
+        body[OWN_HEAD_BYTES:] = body[place:] + body[OWN_HEAD_BYTES:place]
+    return bytes(body), f"own form, {change} at {place} of {len(item)}"
 
 
 def _with_window(packed: bytes, random: Random) -> bytes:

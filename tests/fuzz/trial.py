@@ -23,10 +23,13 @@ MOST_GROWTH_BYTES = 300 * 2**20
 
 @dataclass
 class Found:
-    """What became of the trials. outcomes: how many ended in each class of error, and in "works"."""
+    """What became of the trials. outcomes: how many ended in each class of error, and in "works". slowest_s: the most
+    processor time that one took, and slowest: which."""
 
     faults: list[str] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)
+    slowest_s: float = 0.0
+    slowest: str = ""
 
 
 #: Makes an artifact from a random state: what was changed, and the action that reads and uses it.
@@ -50,6 +53,8 @@ def run_trials(case: Case, count: int, *, first: int = 0) -> Found:
         except Exception as error:
             found.faults.append(f"seed {seed} ({note}): {type(error).__name__}: {str(error)[:200]}{_where(error)}")
         seconds = process_time() - start
+        if seconds > found.slowest_s:
+            found.slowest_s, found.slowest = seconds, f"seed {seed} ({note})"
         if seconds > MOST_SECONDS:
             found.faults.append(f"seed {seed} ({note}): {seconds:.1f} s")
     return found

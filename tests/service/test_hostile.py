@@ -17,7 +17,7 @@ import pytest
 import cipherpress as cp
 from cipherpress.service.paths import LENGTH, OFFSET
 from secure.parties.container import ContainerKind
-from tests.fuzz.messages import _case
+from tests.fuzz.messages import container_case
 from tests.service.conftest import Party
 from tests.service.running import Running, running
 from tests.service.test_faults import INFER, infer, upload
@@ -55,7 +55,7 @@ def _mutate(served: Running, party: Party, count: int) -> None:
             (_post, party.request, ContainerKind.REQUEST, count),
             (_patch, party.key, ContainerKind.EVALUATION_KEY, count // 10),
         ):
-            case = _case(content, kind, lambda changed, _, send=send: lambda: send(http, changed))
+            case = container_case(content, kind, lambda changed, _, send=send: lambda: send(http, changed))
             for seed in range(trials):
                 _, act = case(Random(seed))
                 start = time.monotonic()

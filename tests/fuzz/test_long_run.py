@@ -1,0 +1,59 @@
+"""The long run goes on where it ended, and keeps what it found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.fuzz import long_run
+from tests.fuzz.trial import Case
+
+
+def _scripted(folder: Path) -> Case:
+    """Seed 1,000,003 fails in a way that no container may, and seed 1,000,011 with an error of the wrong type."""
+    from compress.errors import ConfigError, FormatError
+
+    def case(random: Random) -> tuple[str, object]:
+        state = random.getstate()
+
+        def act() -> None:
+            if state == Random(1_000_003).getstate():
+                raise ZeroDivisionError
+            if state == Random(1_000_011).getstate():
+                raise ConfigError("field", 1, "2")
+            raise FormatError("refused")
+
+        return "scripted", act
+
+    return case  # type: ignore[return-value]
+
+
+def test_a_run_goes_on_and_names_its_faults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(long_run, "CONTAINERS", {"scripted": _scripted})
+    monkeypatch.setattr(long_run, "SLICE", 5)
+    monkeypatch.setattr(long_run, "WARM", 1)
+    state = tmp_path / "state.json"
+    assert long_run.main([str(state), "scripted", "--count", "10"]) == 1
+    (row,) = json.loads(state.read_text()).values()
+    assert row["done"] == 10 and row["outcomes"] == {"FormatError": 9}
+    assert [fault.split(":")[0] for fault in row["faults"]] == ["seed 1000003 (scripted)"]
+    row["at"] = 1_000_010  # as a process that died leaves it
+    state.write_text(json.dumps({"scripted": {**row, "faults": []}}))
+    assert long_run.main([str(state), "scripted", "--count", "20"]) == 1
+    (row,) = json.loads(state.read_text()).values()
+    assert row["faults"] == ["the process died between seeds 1000010 and 1000014"]
+    assert row["done"] == 20 and row["outcomes"] == {"FormatError": 14}
+    assert "| scripted | 20 | FormatError 14 |" in capsys.readouterr().out
+
+
+def test_an_error_of_the_wrong_type_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long_run, "SLICE", 5)
+    run = long_run.Run(tmp_path / "state.json")
+    run.row("scripted")["done"] = 10
+    long_run.run_slice(run, "scripted", _scripted(tmp_path), 5)
+    assert run.row("scripted")["faults"] == ["seeds from 1000010: error of the wrong type ConfigError"]
