@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from math import inf
 from time import perf_counter
 from typing import Any, Literal, overload
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from cipherpress.timing.cache import current_times
 from compress.dataset import Dataset, Progress
-from compress.errors import ConfigError, InputShapeError, ModelError
+from compress.errors import ConfigError, InputShapeError, ModelError, PlanBudgetError
 from compress.front import behind_front, front_of
 from compress.gathering import as_dataset
 from compress.network import Network
@@ -22,6 +23,8 @@ from secure.bundle.batch_specs import BatchBundle
 from secure.bundle.specs import Bundle
 from secure.compiling.compile import compile_network
 from secure.limits import BACKENDS, FOLDS, MODES, Limits
+from secure.parties.memory import server_memory
+from secure.plan import Plan
 from secure.throughput.compile import compile_throughput
 from secure.verify.memory import peak_rss_bytes
 
@@ -149,7 +152,21 @@ def _compiled(
     bundle = compile_network(
         network, images, times=times.engine, seal_times=times.seal, request_times=times.requests, **common
     )
+    _check_memory(bundle.server.plan, limits)
     return replace(bundle, report={**bundle.report, "times": times.origin})
+
+
+def _check_memory(plan: Plan, limits: Limits) -> None:
+    """Raises: PlanBudgetError when a server of this plan needs more memory than the limits allow."""
+    if limits.memory_bytes == inf:
+        return
+    memory = server_memory(plan)
+    least = memory.fixed + memory.small
+    if least > limits.memory_bytes:
+        raise PlanBudgetError(
+            f"a server of this plan needs {least / 1e9:.2f} GB where {limits.memory_bytes / 1e9:.2f} GB are allowed: "
+            f"{memory.described()}; raise --memory, or lower --budget-keys so that other plans are tried"
+        )
 
 
 def check_limits(limits: object, mode: object = "latency") -> None:
@@ -159,6 +176,8 @@ def check_limits(limits: object, mode: object = "latency") -> None:
     if mode not in MODES:
         raise ConfigError("mode", mode, ", ".join(MODES))
     if mode == "throughput" and limits is not None:
+        if limits.memory_bytes < inf:
+            raise ConfigError("memory_bytes", limits.memory_bytes, "no limit in mode throughput, which streams batches")
         if limits.objective is not None:
             raise ConfigError("objective", limits.objective, "None in mode throughput, which has least server time")
         if limits.fold != FOLDS[0]:

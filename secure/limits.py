@@ -37,6 +37,8 @@ class Limits:
     max_disagreement: the largest expected share of inputs whose class encryption changes. It counts when max_error is
     None and the network has several outputs.
     keys_bytes: the most bytes of all evaluation keys together. upload_bytes: the most bytes of one request.
+    memory_bytes: the most bytes of a server's process with one client's keys and one request at a time, where it keeps
+    its constants as small as it can (`secure.parties.memory`). A server is given its own limit. For latency only.
     objective: what the chosen plan has least of. "server": time of the plan. "round-trip": time from an input to its
     answer, with encryption, both messages on the link, loading and decryption. None: "server"; in a search for a target
     time (`press_for`) "round-trip". link_mbit_s: the speed of the link in Mbit/s, both ways.
@@ -57,6 +59,7 @@ class Limits:
     max_disagreement: float = ACCEPTABLE_DISAGREEMENT
     keys_bytes: float = inf
     upload_bytes: float = inf
+    memory_bytes: float = inf
     objective: str | None = None
     link_mbit_s: float = DEFAULT_LINK_MBIT_S
     backends: str = BACKENDS[0]
@@ -80,6 +83,6 @@ class Limits:
             raise ConfigError("fold", self.fold, ", ".join(FOLDS))
         if not 0 < self.link_mbit_s < inf:
             raise ConfigError("link_mbit_s", self.link_mbit_s, "a number above 0, in Mbit/s")
-        for field in ("keys_bytes", "upload_bytes", "compile_bytes", "compile_seconds"):
+        for field in ("keys_bytes", "upload_bytes", "memory_bytes", "compile_bytes", "compile_seconds"):
             if not getattr(self, field) > 0:
                 raise ConfigError(field, getattr(self, field), "above 0; infinity sets no limit")

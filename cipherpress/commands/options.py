@@ -77,6 +77,12 @@ def path_option(*names: str, **settings: Any) -> Option:
     return click.option(*names, type=click.Path(path_type=Path), **settings)
 
 
+memory_option = click.option(
+    "--memory",
+    "memory_bytes",
+    type=ByteCount(),
+    help="Most bytes that this process may take, such as 8G. With less, a request takes longer.",
+)
 force_option = click.option("--force", is_flag=True, help="Replace an existing output.")
 seed_option = click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of everything random."
@@ -155,6 +161,14 @@ plan_options = Group(
             type=ByteCount(),
             default=inf,
             help="Most bytes that one request may take, such as 90k.",
+        ),
+        click.option(
+            "--memory",
+            "memory_bytes",
+            type=ByteCount(),
+            default=inf,
+            help="Most bytes that a server's process may need, with one client's keys and one request at a time, such "
+            "as 8G.",
         ),
         click.option(
             "--objective",

@@ -17,6 +17,7 @@ from cipherpress.commands.options import (
     bundle_argument,
     clip_option,
     force_option,
+    memory_option,
     output_options,
     path_option,
 )
@@ -100,8 +101,11 @@ def encrypt_command(
 @bundle_argument
 @path_option("--key", help="evaluation.key; a bundle for throughput has none")
 @path_option("--input", "source", required=True, help="A .ct made by encrypt.")
+@memory_option
 @output_options
-def run_command(out: Output, bundle: Path, key: Path | None, source: Path, output: Destination) -> None:
+def run_command(
+    out: Output, bundle: Path, key: Path | None, source: Path, memory_bytes: float | None, output: Destination
+) -> None:
     """The server's work: the network on an encrypted input, or on a batch of them. Needs no torch and no secret key.
 
     The time is that of the plan alone: loading files and compiling the engine's kernels are not counted. A batch is
@@ -121,7 +125,7 @@ def run_command(out: Output, bundle: Path, key: Path | None, source: Path, outpu
     evaluation_key, request = key.read_bytes(), source.read_bytes()
     if not kernels_compiled():
         out.note("compiling the engine's kernels: once per installation, half a minute or more")
-    server = cp.Server(spec, threads=request_threads())
+    server = cp.Server(spec, threads=request_threads(), memory_bytes=memory_bytes)
     server.register(evaluation_key, str(key))
     key_id, ciphertexts = server.load_request(request, str(source))
     start = perf_counter()

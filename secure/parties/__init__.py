@@ -6,6 +6,7 @@ client.py             Client: encrypts and decrypts
 encryptor.py          the client's own encryptor, several times faster than SEAL's
 server.py             Server: runs the plan, holds no secret
 registrations.py      the keys that a server holds: bounded, by key id
+memory.py             what a server takes in memory, and what a limit leaves for its constants
 requests.py           a request's ciphertexts, and a client's keys, as values of a backend; what it answers
 packed.py             ciphertexts as strings of bits, as the engine reads and writes them
 native_form.py        the same as SEAL's objects

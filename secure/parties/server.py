@@ -15,6 +15,7 @@ from secure.bundle.specs import ServerSpec
 from secure.parties.backends import BackendName, choose_backend, make_backend, usable_cores
 from secure.parties.container import Container, ContainerKind, check_belongs, parse_for_server
 from secure.parties.keys import EvaluationKey, check_evaluation_key
+from secure.parties.memory import server_memory
 from secure.parties.registrations import Registration, Registrations, most_registrations, registration_bytes
 from secure.parties.requests import key_loader, reply_writer, request_reader
 from secure.seal.context import make_ring
@@ -35,12 +36,16 @@ class Server:
         *,
         backend: str | None = None,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
+        memory_bytes: float | None = None,
         keys_bytes: float | None = None,
         progress: Progress | None = None,
         threads: int = 1,
     ) -> None:
-        """Encode the plan's constants: up to `cache_bytes` of them now, the others again at every use.
+        """Encode the plan's constants in up to `cache_bytes`: whole, or compactly, and the others again at every use.
 
+        memory_bytes: what this process may take at its peak with the keys of one client and one request at a time; it
+        sets cache_bytes to what is left for the constants (`secure.parties.memory`). Less memory takes longer per
+        request. None: no limit but cache_bytes.
         backend: "engine" or "seal"; None takes the engine, or SEAL where the plan's primes are too large for the
         engine. The attribute `backend` says which one runs.
         keys_bytes: memory for registered keys; the attribute `registration_bytes` says what one key takes. Where it is
@@ -50,7 +55,7 @@ class Server:
 
         Raises: InsecureParametersError; BackendError for a backend that cannot run the plan; ConfigError for a spec of
         another type, for another backend, for too little room for one key, for threads below 1 or above the cores that
-        this process may use, and for more than one thread under SEAL.
+        this process may use, for more than one thread under SEAL, and for a memory_bytes below what must be there.
         """
         if not isinstance(spec, ServerSpec):
             raise ConfigError("spec", type(spec).__name__, "a ServerSpec; give bundle.server, or load_server(folder)")
@@ -63,6 +68,9 @@ class Server:
         self.registration_bytes = registration_bytes(spec.plan, under_seal=self.backend is BackendName.SEAL)
         self._registrations = Registrations(most_registrations(keys_bytes, self.registration_bytes))
         self._registering = Lock()
+        if memory_bytes is not None:
+            memory = server_memory(spec.plan, under_seal=self.backend is BackendName.SEAL)
+            cache_bytes = memory.room(memory_bytes)
         self._backend = make_backend(self.backend, self._ring, spec.plan, cache_bytes, progress, threads)
         self._read = request_reader(self._ring, spec.plan, self.backend, self._backend)
         self._write = reply_writer(self._ring, self.backend, self._backend)

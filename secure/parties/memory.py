@@ -1,0 +1,109 @@
+"""What a server's process takes in memory, from the plan alone, and what is left of a limit for the constants. Pure.
+
+Constants are what a server chooses about (`secure.engine.constants`): whole, packed, small, or encoded at every use.
+Everything else it has to hold. The figures are for one client's keys and one request at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+
+from compress.checks import is_number
+from compress.errors import ConfigError
+from secure.parties.registrations import registration_bytes
+from secure.plan import Plan
+from secure.seal.context import RESIDUE_BYTES
+from secure.seal.sizes import ciphertext_bytes, client_keys_bytes
+
+#: The interpreter with numpy, numba and SEAL, and compiled kernels (measured: 0.2 to 0.3 GB).
+PROGRAM_BYTES = 300_000_000
+#: Rows of roots of unity and of rotation orders per prime and per key, in numbers of eight bytes.
+TABLE_ROWS, ORDER_ROWS = 8, 1
+#: Copies of the keys' message while they are registered: what arrived, and its parts.
+KEY_MESSAGES = 2
+
+
+@dataclass(frozen=True)
+class ServerMemory:
+    """Bytes of a server's process, by what takes them.
+
+    program: with the tables of the ring. plan: its constants as numbers. keys: one client's, ready for use. message:
+    the same as they arrive. workspace: of one request. whole, packed, small: all constants, stored in that way as far
+    as they have it.
+    """
+
+    program: int
+    plan: int
+    keys: int
+    message: int
+    workspace: int
+    whole: int
+    packed: int
+    small: int
+
+    @property
+    def fixed(self) -> int:
+        """All but the constants, at the peak: while keys are registered, or while a request runs."""
+        return self.program + self.plan + self.keys + max(self.message, self.workspace)
+
+    def room(self, memory_bytes: float) -> int:
+        """What is left of a limit for the constants.
+
+        Raises: ConfigError when the limit is below what everything else takes.
+        """
+        if not is_number(memory_bytes) or not self.fixed <= memory_bytes < inf:
+            raise ConfigError("memory_bytes", memory_bytes, f"at least {self.fixed:,}: {self.described()}")
+        return int(memory_bytes) - self.fixed
+
+    def described(self) -> str:
+        """One line that names every part."""
+        parts = {
+            "program": self.program,
+            "plan": self.plan,
+            "keys": self.keys,
+            "keys as they arrive": self.message,
+            "one request": self.workspace,
+            "constants whole": self.whole,
+            "packed": self.packed,
+            "small": self.small,
+        }
+        return ", ".join(f"{name} {size / 1e9:.2f} GB" for name, size in parts.items())
+
+
+def server_memory(plan: Plan, *, under_seal: bool = False) -> ServerMemory:
+    """What a server of this plan takes. under_seal: where SEAL runs it, and constants are stored whole."""
+    from secure.engine.placing import program_of
+    from secure.engine.schedule import Form, Offset, Sum, schedule
+    from secure.engine.storages import Storage, has_compact, packed_storage, storage_bytes
+
+    params, degree = plan.params, plan.params.poly_modulus_degree
+    specials, steps = len(params.special_primes), schedule(plan)
+    added = {
+        (term.constant, term.form)
+        for step in steps.steps
+        if isinstance(step, Sum)
+        for term in step.terms
+        if isinstance(term, Offset)
+    }
+    whole = packed = small = 0
+    storage = None if under_seal or not has_compact(degree) else packed_storage(params)
+    for index, form in steps.constants:
+        rows = plan.constants[index].level + specials * (form is Form.EXTENDED)
+        size = storage_bytes(Storage.WHOLE, rows, degree)
+        compact = not under_seal and (index, form) not in added and plan.constants[index].slots.dtype.kind == "f"
+        whole += size
+        packed += storage_bytes(storage, rows, degree) if compact and storage is not None else size
+        small += storage_bytes(Storage.SMALL, rows, degree) if compact and has_compact(degree) else size
+    tables = TABLE_ROWS * len(params.all_primes) + ORDER_ROWS * len(plan.key_manifest.galois_elements)
+    return ServerMemory(
+        program=PROGRAM_BYTES + tables * degree * RESIDUE_BYTES,
+        plan=sum(constant.slots.nbytes for constant in plan.constants),
+        keys=registration_bytes(plan, under_seal=under_seal),
+        message=round(KEY_MESSAGES * client_keys_bytes(params, plan.made_keys)),
+        workspace=program_of(plan, steps, 1).workspace * RESIDUE_BYTES
+        + round(ciphertext_bytes(params, plan.input_level, seeded=True)) * plan.inputs,
+        whole=whole,
+        packed=packed,
+        small=small,
+    )
