@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from heapq import heappop, heappush
 from itertools import groupby, product
@@ -302,30 +302,24 @@ def _may_fit(draft: Draft) -> bool:
 
 
 def _noise_of(draft: Draft) -> tuple[object, ...]:
-    """What of a draft decides about its noise. Drafts of one ring that agree in it get the same parameters.
-
-    They may differ in their keys: Horner's rule uses fewer keys and makes the same noise.
-    """
+    """What of a draft decides about its noise. Drafts of one ring that agree in it get the same parameters. They may
+    differ in their keys: Horner's rule uses fewer keys and makes the same noise."""
     tables = tuple(id(table) for table in draft.tables)  # drafts with the same layout share its tables
-    parts = _parts(draft)
+    parts = tuple((*_items(one.parts, one.sources), len(one.joined(one.giants))) for one in draft.splits)
     levels = draft.stage_levels, draft.rescaled, draft.divided
     return draft.choice.planes, draft.choice.fold_style, tables, parts, levels
 
 
-def _parts(draft: Draft) -> tuple[object, ...]:
-    """Baby steps and giant steps of all stages, and which of them are made from one another."""
-    return tuple(
-        tuple(tuple(sorted(part.items())) for part in (split.parts, split.sources, split.targets))
-        for split in draft.splits
-    )
+def _items(*parts: Mapping[int, object]) -> tuple[object, ...]:
+    return tuple(tuple(sorted(part.items())) for part in parts)
 
 
 def _rotations(draft: Draft) -> tuple[object, ...]:
     """How a draft's rotations are split, chained and paired. Equal for drafts of one layout that do the same work."""
-    work = tuple(
-        stage_work(table, split, draft.choice) for table, split in zip(draft.tables, draft.splits, strict=True)
-    )
-    return _parts(draft), tuple((one.outputs, one.groups, one.presums) for one in work)
+    pairs = zip(draft.tables, draft.splits, strict=True)
+    work = tuple(stage_work(table, split, draft.choice) for table, split in pairs)
+    parts = tuple(_items(split.parts, split.sources, split.targets) for split in draft.splits)
+    return parts, tuple((one.outputs, one.groups, one.presums) for one in work)
 
 
 def _done(draft: Draft, start: Pass | None, stop: Pass) -> Draft:

@@ -21,6 +21,9 @@ from numpy.typing import NDArray
 
 Steps = NDArray[np.int64]
 
+#: The most values that are rotated again, the input included. Each of them takes a pass over all steps to find.
+MOST_SOURCES = 12
+
 
 @dataclass(frozen=True)
 class Routes:
@@ -55,7 +58,7 @@ def cheapest_routes(
     sources: list[int] = [0]
     keys = _covering(steps, sources, have, slots)
     best = len(keys) * key_ms
-    while len(sources) * source_ms < min(best, most_ms):
+    while len(sources) < MOST_SOURCES and len(sources) * source_ms < min(best, most_ms):
         found: tuple[float, int, frozenset[int]] | None = None
         for step in steps.tolist():
             if step in sources:
