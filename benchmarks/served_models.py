@@ -59,11 +59,13 @@ def make_bundles(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def serving(bundles: Sequence[Path], workers: int, queue: int) -> Iterator[tuple[str, int]]:
+def serving(
+    bundles: Sequence[Path], workers: int, queue: int, options: Sequence[str] = ()
+) -> Iterator[tuple[str, int]]:
     """(URL, process) of `cipherpress serve` on a free port. Its log goes nowhere, but is written."""
     with tempfile.TemporaryDirectory() as data:
         command = [sys.executable, "-m", "cli", "serve", *map(str, bundles), "--port", "0", "--json"]
-        command += ["--workers", str(workers), "--queue", str(queue), "--data-dir", data]
+        command += ["--workers", str(workers), "--queue", str(queue), "--data-dir", data, *options]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         try:
             assert process.stdout is not None

@@ -74,7 +74,7 @@ def measure_load(models: Sequence[Prepared], target: Target, seconds: float, cli
 
 def bare_times(models: Sequence[Prepared], workers: int, seconds: float) -> dict[str, dict[str, float]]:
     """Milliseconds of one request of each model, in wall time and CPU time, where so many bare processes run them."""
-    found = _in_processes(_bare, [(models, number, seconds) for number in range(workers)])
+    found = in_processes(_bare, [(models, number, seconds) for number in range(workers)])
     return {
         one.name: {
             field: sum(own[one.name][field] for own in found) / sum(own[one.name]["count"] for own in found)
@@ -123,7 +123,7 @@ def under_load(models: Sequence[Prepared], target: Target, seconds: float, clien
             time.sleep(LOOK_S)
 
     recorded = [one.recorded for one in models]
-    found = _in_processes(replay, [(target.port, recorded, n, seconds) for n in range(clients)], watch)
+    found = in_processes(replay, [(target.port, recorded, n, seconds) for n in range(clients)], watch)
     after = cpu_seconds(processes)
     outcomes: Counter[tuple[str, str]] = Counter()
     for one in found:
@@ -214,7 +214,7 @@ def full_queue(model: Prepared, target: Target) -> dict[str, Any]:
     }
 
 
-def _in_processes(
+def in_processes(
     work: Callable[..., None],
     jobs: Sequence[tuple[Any, ...]],
     meanwhile: Callable[[Callable[[], bool]], None] = lambda running: None,

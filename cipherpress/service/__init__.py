@@ -2,7 +2,8 @@
 
 paths.py       paths and headers that server and client share
 settings.py    what a server is told when it starts
-serving.py     the socket, uvicorn, signals, slow connections
+serving.py     the socket, uvicorn, signals
+connections.py connections within limits of time and size
 app.py         all routes, errors as answers, headers
 service.py     the state of one server
 inference.py   the route that runs models

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+from io import RawIOBase
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -135,9 +136,22 @@ class FileReply(Response):
 
 
 async def _write(path: Path, body: Body) -> None:
-    with path.open("xb", buffering=PIECE_BYTES) as file:
+    with path.open("xb", buffering=0) as file:
+        waiting: list[bytes] = []
         async for piece in body.pieces():
-            await asyncio.to_thread(file.write, piece)
+            waiting.append(piece)
+            if sum(map(len, waiting)) >= PIECE_BYTES:
+                await asyncio.to_thread(_write_all, file, waiting)
+                waiting = []
+        if waiting:
+            await asyncio.to_thread(_write_all, file, waiting)
+
+
+def _write_all(file: RawIOBase, pieces: list[bytes]) -> None:
+    for piece in pieces:
+        view = memoryview(piece)
+        while view:
+            view = view[file.write(view) or 0 :]
 
 
 def _key_id(start: bytes, offer: Offer) -> str:

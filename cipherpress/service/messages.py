@@ -16,8 +16,11 @@ Message = tuple[dict[str, Any], bytes]
 
 def send(connection: socket.socket, fields: dict[str, Any], body: bytes = b"") -> None:
     """Send one message; waits until the socket has taken it."""
-    connection.sendall(_start(fields, body))
-    connection.sendall(body)
+    start = _start(fields, body)
+    sent = connection.sendmsg((start, body))  # at once, so that the other side wakes up once
+    for part, before in ((start, 0), (body, len(start))):
+        if sent < before + len(part):
+            connection.sendall(memoryview(part)[max(sent - before, 0) :])
 
 
 def receive(connection: socket.socket) -> Message:
@@ -32,8 +35,7 @@ def receive(connection: socket.socket) -> Message:
 
 def write_message(writer: StreamWriter, fields: dict[str, Any], body: bytes = b"") -> None:
     """`send` on a stream of asyncio; it does not wait until the socket has taken everything."""
-    writer.write(_start(fields, body))
-    writer.write(body)
+    writer.writelines((_start(fields, body), body))
 
 
 async def receive_async(reader: StreamReader) -> Message:
@@ -42,8 +44,8 @@ async def receive_async(reader: StreamReader) -> Message:
     Raises: asyncio.IncompleteReadError (an EOFError) when the other side has gone.
     """
     text_bytes, body_bytes = _HEAD.unpack(await reader.readexactly(_HEAD.size))
-    fields = json.loads(await reader.readexactly(text_bytes))
-    return fields, await reader.readexactly(body_bytes)
+    content = await reader.readexactly(text_bytes + body_bytes)
+    return json.loads(content[:text_bytes]), content[text_bytes:]
 
 
 def _start(fields: dict[str, Any], body: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""A server from its start to its end: the socket, uvicorn, signals, and connections that do not say what they want."""
+"""A server from its start to its end: the socket, uvicorn, signals."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from collections.abc import Callable
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cipherpress.service.app import make_app
+from cipherpress.service.connections import connection_class
 from cipherpress.service.queueing import Engine
 from cipherpress.service.service import Service
-from cipherpress.service.settings import ServiceLimits, ServiceSettings
+from cipherpress.service.settings import ServiceSettings
 from compress.errors import ConfigError
 
 #: How long a connection may be idle between two requests, in seconds.
 KEEP_ALIVE_S = 30
-#: The largest head of a request.
-HEAD_BYTES = 32 * 1024
 
 
 def serve(settings: ServiceSettings, on_ready: Callable[[str], None], engine: Engine | None = None) -> None:
@@ -65,7 +63,7 @@ def _config(settings: ServiceSettings, app: Any) -> uvicorn.Config:
     limits = settings.limits
     return uvicorn.Config(
         app,
-        http=_protocol(limits),
+        http=connection_class(limits),
         ws="none",
         loop="asyncio",
         lifespan="off",
@@ -76,7 +74,6 @@ def _config(settings: ServiceSettings, app: Any) -> uvicorn.Config:
         limit_concurrency=limits.connections,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(limits.drain_s),
-        h11_max_incomplete_event_size=HEAD_BYTES,
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
     )
@@ -94,33 +91,3 @@ def _listener(settings: ServiceSettings) -> socket.socket:
         address = f"{settings.host}:{settings.port}"
         raise ConfigError("host and port", address, f"an address of this machine that is free ({error})") from error
     return listener
-
-
-def _protocol(limits: ServiceLimits) -> type[H11Protocol]:
-    """Connections of uvicorn that end where no request starts in time, however slowly its bytes arrive."""
-
-    class Connection(H11Protocol):
-        _watching: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self._watch(None)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            if self._watching is not None:
-                self._watching.cancel()
-            super().connection_lost(exc)
-
-        def _watch(self, last: Any) -> None:
-            """last: the request that had ended, or None, when this was called before."""
-
-            def look() -> None:
-                running = self.cycle is not None and not self.cycle.response_complete
-                if not running and self.cycle is last:
-                    self.transport.abort()
-                else:
-                    self._watch(None if running else self.cycle)
-
-            self._watching = self.loop.call_later(max(limits.idle_s, 0.1), look)
-
-    return Connection

@@ -75,6 +75,13 @@ def test_client_and_server_share_only_a_folder(folder: Path) -> None:
     assert held == {"evaluation.key", *(f"{i}.request.ct" for i in range(3)), *(f"{i}.reply.ct" for i in range(3))}
 
 
+def test_the_notebook_draws_what_each_side_has(folder: Path, tmp_path: Path) -> None:
+    notebook = EXAMPLES / "service_demo" / "notebook.py"
+    assert finish(start(notebook, tmp_path, folder / "bundle")) == "class 7, by a server that saw noise"
+    assert {path.name for path in tmp_path.glob("*.png")} == {"ciphertext.png", "bytes.png", "answer.png"}
+    assert notebook.read_text().count("# %%\n") >= 5
+
+
 def test_the_server_refuses_and_goes_on(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "bundle" / "server", tmp_path / "bundle" / "server")  # without client.json
     bundle = cp.load(folder / "bundle")

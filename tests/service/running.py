@@ -81,6 +81,11 @@ def children(parent: int) -> list[int]:
     return found
 
 
+def rss_bytes(process: int) -> int:
+    """Memory that a process has resident."""
+    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def wait_until(true: object, *, what: str) -> None:
     """Wait until a function returns something true."""
     assert callable(true)

@@ -5,7 +5,9 @@ After each fault the next request is served, and no accepted key is lost.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import resource
 import signal
 import socket
 import threading
@@ -58,6 +60,7 @@ def test_a_request_whose_worker_is_killed_is_answered_by_another(
         kill(stopped)
         assert [one.result(60) for one in asking] == [party.reply] * 3
     wait_until(lambda: len(set(served.workers) - {stopped, other}) == 1, what="the worker is replaced")
+    assert infer(http, party) == party.reply
 
 
 def test_a_request_that_kills_two_workers_is_answered_with_an_error(
@@ -108,7 +111,28 @@ def test_the_process_that_forks_may_die(served: Running, http: httpx.Client, par
     assert infer(http, party) == party.reply
 
 
-def test_a_client_that_vanishes_in_an_upload_goes_on_where_it_was(served: Running, party: Party) -> None:
+def test_a_disk_that_takes_no_more_keeps_what_is_there_and_serves_on(
+    served: Running, http: httpx.Client, party: Party
+) -> None:
+    client = cp.Client(cp.load_client(party.folder))
+    key = client.evaluation_key.to_bytes()
+    path, (soft, hard) = f"/v2/keys/{hashlib.sha256(key).hexdigest()}", resource.getrlimit(resource.RLIMIT_FSIZE)
+    first, headers = key[:50_000], {OFFSET: "0", LENGTH: str(len(key))}
+    assert http.patch(path, content=first, headers=headers).status_code == 204
+    resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, (100_000, hard))  # as a disk without room
+    headers = {OFFSET: "50000", LENGTH: str(len(key))}
+    answer = http.patch(path, content=key[50_000:], headers=headers)
+    assert (answer.status_code, answer.json()["type"]) == (507, "StorageError")
+    assert http.head(path).headers[OFFSET] == "50000"
+    assert infer(http, party) == party.reply
+    resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, (soft, hard))
+    assert http.patch(path, content=key[50_000:], headers=headers).status_code == 201
+    assert infer(http, party) == party.reply
+
+
+def test_a_client_that_vanishes_in_an_upload_goes_on_where_it_was(
+    served: Running, http: httpx.Client, party: Party
+) -> None:
     client = cp.Client(cp.load_client(party.folder))
     key = client.evaluation_key.to_bytes()
     own = Party(party.folder, client, key, b"", b"")
@@ -116,14 +140,14 @@ def test_a_client_that_vanishes_in_an_upload_goes_on_where_it_was(served: Runnin
         head = f"PATCH /v2/keys/{own.sha256} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(key)}\r\n"
         vanishing.sendall(f"{head}{OFFSET}: 0\r\n{LENGTH}: {len(key)}\r\n\r\n".encode() + key[:200_000])
         time.sleep(0.1)
-    with httpx.Client(base_url=served.url, timeout=60) as http:
-        held = lambda: int(http.head(f"/v2/keys/{own.sha256}").headers.get(OFFSET, 0))  # noqa: E731
-        wait_until(lambda: held() == 200_000, what="the bytes that arrived are kept")
-        headers = {OFFSET: "0", LENGTH: str(len(key))}
-        wrong = http.patch(f"/v2/keys/{own.sha256}", content=key, headers=headers)
-        assert (wrong.status_code, wrong.headers[OFFSET]) == (409, "200000")
-        headers = {OFFSET: "200000", LENGTH: str(len(key))}
-        assert http.patch(f"/v2/keys/{own.sha256}", content=key[200_000:], headers=headers).status_code == 201
+    held = lambda: int(http.head(f"/v2/keys/{own.sha256}").headers.get(OFFSET, 0))  # noqa: E731
+    wait_until(lambda: held() == 200_000, what="the bytes that arrived are kept")
+    headers = {OFFSET: "0", LENGTH: str(len(key))}
+    wrong = http.patch(f"/v2/keys/{own.sha256}", content=key, headers=headers)
+    assert (wrong.status_code, wrong.headers[OFFSET]) == (409, "200000")
+    headers = {OFFSET: "200000", LENGTH: str(len(key))}
+    assert http.patch(f"/v2/keys/{own.sha256}", content=key[200_000:], headers=headers).status_code == 201
+    assert infer(http, party) == party.reply
 
 
 def test_slow_clients_are_dropped_and_others_served(bundles: Path, party: Party, tmp_path: Path) -> None:
