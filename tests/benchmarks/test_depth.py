@@ -14,19 +14,26 @@ ROW = {
     "levels": 9,
     "log2_qp": 421.4,
     "key_bytes": 250e6,
+    "key_memory_bytes": 501e6,
     "upload_bytes": 1.1e6,
     "server_seconds": 0.987,
+    "server_wall_seconds": 1.0,
+    "two_threads_wall_seconds": 0.55,
+    "set_up_seconds": 3.0,
+    "register_seconds": 4.4,
+    "tutorial_ms": 5400.0,
     "compile_seconds": 61.2,
     "compile_peak_bytes": 1.26e9,
-    "run_peak_bytes": 3.04e9,
+    "server_peak_bytes": 3.04e9,
 }
 
 
 def test_a_row_states_errors_as_a_share_of_the_bound_and_sizes_in_megabytes():
-    table = depth_table({"rows": [ROW], "data": "fashion-mnist-32"}).splitlines()
+    table = depth_table({"rows": [ROW], "data": "fashion-mnist-32", "reference_ms": 2700.0}).splitlines()
     cells = [cell.strip() for cell in table[2].strip("|").split("|")]
     assert cells == [
-        "resnet9", "7", "93.94%", "100.0% of 4", "0.25", "16384", "9", "421", "250", "1.1", "0.99", "61", "1.3", "3.0",
+        "resnet9", "7", "93.94%", "100.0% of 4", "0.25", "16384", "9", "421", "250", "501", "1.1", "0.99", "0.49",
+        "0.55", "7", "3.0", "61", "1.3",
     ]  # fmt: skip
     assert len(cells) == table[0].count("|") - 1
     assert "fashion-mnist-32" in table[-1]
