@@ -121,14 +121,16 @@ def chosen_draft(
     times: tuple[KernelTimes, KernelTimes],
     requests: RequestPrices,
     progress: Progress,
+    ways: Sequence[bool] | None = None,
 ) -> tuple[Draft, Outcome]:
     """The draft that the bundle is made of, with its plan, and what else was tried.
 
     A network with products of values is planned with products of ciphertexts and with squares; the cheaper plan wins.
+    ways: whether with products, for each way that is tried; by default both where it makes a difference.
     images: for calibration, without outliers. times: kernel times under the engine and under SEAL. Others as for
     `compile_network`, which see for what is raised.
     """
-    ways = ways_of(network)
+    ways = ways_of(network) if ways is None else ways
     found: list[tuple[Draft, Outcome]] = []
     failed: list[CipherpressError] = []
     for number, products in enumerate(ways):

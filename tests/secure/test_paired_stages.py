@@ -143,7 +143,12 @@ DRAFTS = {
 }
 
 
-@pytest.fixture(scope="module", params=DRAFTS)
+SLOW = {"apart, rescaled before"}
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in DRAFTS]
+)
 def draft(request):
     """A draft with parameters; every pass was followed by its checker."""
     options = {"planes": 1, "degree": 8192, "rescaling": Rescaling.EVERY, "apart": False, **DRAFTS[request.param]}
