@@ -24,6 +24,7 @@ selftest.py            random networks of every family against all promises
 requests.py            what a request costs beside the plan, through SEAL and without it
 threads.py             one request on one thread and on two
 hybrid.py              key switches with one special prime and with several, and their keys
+products.py            products of two values as products of ciphertexts and as two squares
 key_trade.py           bytes of keys beside time, for rotations made from one another
 throughput.py          what each method buys in batches
 throughput_networks.py the networks of that table, trained and kept
@@ -74,6 +75,7 @@ BENCHMARKS = {
     "noise": "benchmarks.noise",
     "threads": "benchmarks.threads",
     "hybrid": "benchmarks.hybrid",
+    "products": "benchmarks.products",
     "key-trade": "benchmarks.key_trade",
     "requests": "benchmarks.requests",
     "service": "benchmarks.service",
