@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from scipy.special import ndtri
+from scipy.stats import rankdata
 
 from compress.robust import InputRange
 from secure.bounds.severity import KEPT, KEPT_ROWS, hardest_inputs, severity
@@ -22,6 +24,29 @@ def test_the_longest_of_many_drawn_rows_are_as_long_as_those_of_the_data(kind, m
     for share in (0.5, 0.99, 0.999):
         ratio = np.quantile(lengths(drawn), share) / np.quantile(lengths(fresh), share)
         assert 1 / most < ratio < most, share
+
+
+def together(inputs):
+    """How the squares of a row's normal scores vary together, on average over pairs of features."""
+    squares = ndtri((rankdata(inputs, axis=0) - 0.5) / len(inputs)) ** 2
+    features = inputs.shape[1]
+    return (squares.sum(axis=1).var() - squares.var(axis=0).sum()) / (features * (features - 1))
+
+
+@pytest.mark.parametrize("features", [3, 20])
+def test_features_that_are_large_together_stay_so(features):
+    rng = np.random.default_rng(4)
+    factors = {
+        "t": 1 / np.sqrt(rng.chisquare(8, size=(6000, 1)) / 8),
+        "log-normal": np.exp(0.3 * rng.normal(size=(6000, 1))),
+    }
+    for name, factor in factors.items():
+        seen = rng.normal(size=(6000, features)) * factor
+        drawn = synthetic_rows(seen, 20_000, np.random.default_rng(1))
+        assert together(seen) > 0.15, name
+        assert together(drawn) == pytest.approx(together(seen), rel=0.15), name
+    alone = rng.normal(size=(6000, features))
+    assert abs(together(synthetic_rows(alone, 20_000, np.random.default_rng(1)))) < 0.05
 
 
 def test_bounded_features_stay_bounded_and_constant_ones_constant():
