@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
@@ -36,16 +39,39 @@ def upper_tail(values: Array) -> float:
     (Weissman 1978). Lighter tails are overestimated. The bound is never below the largest value.
     """
     ordered = np.sort(values)[::-1]
+    found = fitted_tail(values)
+    if found is None:
+        return LONE_MARGIN * float(ordered[0])
+    return max(float(ordered[0]), float(found.value(EXCEEDING)))
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The fitted tail of a distribution: a share `share` of it exceeds `start`, and beyond P(x) ~ x^(-1 / exponent)."""
+
+    start: float
+    share: float
+    exponent: float
+
+    def value(self, exceeding: Array | float) -> Any:
+        """What such shares of the distribution exceed."""
+        return self.start * (self.share / exceeding) ** self.exponent
+
+
+def fitted_tail(values: Array) -> Tail | None:
+    """The tail of the distribution of positive values, as `upper_tail` says; None for too few values.
+
+    Where less than the share of the tail is above zero, it starts and stays at zero.
+    """
+    ordered = np.sort(values)[::-1]
     count = min(max(LEAST_TAIL, int(TAIL_SHARE * len(ordered))), len(ordered) - 1)
     if count < 2:
-        return LONE_MARGIN * float(ordered[0])
-    start = ordered[count]
+        return None
+    start, weight = float(ordered[count]), count + USUAL_VALUES
     if start <= 0:
-        return float(ordered[0])
-    weight = count + USUAL_VALUES
+        return Tail(0.0, count / len(ordered), 0.0)
     exponent = (float(np.sum(np.log(ordered[:count] / start))) + USUAL_VALUES * USUAL_EXPONENT) / weight
-    exponent *= 1 + TAIL_STANDARD_ERRORS / np.sqrt(weight)
-    return max(float(ordered[0]), float(start * (count / (len(ordered) * EXCEEDING)) ** exponent))
+    return Tail(start, count / len(ordered), exponent * (1 + TAIL_STANDARD_ERRORS / float(np.sqrt(weight))))
 
 
 def drawn_tail(largest: Array, drawn: int) -> float:

@@ -4,6 +4,7 @@ size.py        what compiling will take, before it is done
 noise.py       how much encryption disturbs one feature of one image
 evidence.py    what a network does on rows of inputs, and how far errors of the inputs reach
 hardest.py     inputs beyond few rows: the hardest of many that are drawn like them
+mixture.py     the bound of errors that are drawn anew, over inputs in which they reach differently far
 promise.py     what a plan promises about its errors and about changed classes
 trial.py       whether noise is so small that derivatives tell its effect, by simulation
 magnitudes.py  how many bits the modulus needs

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 #: Variance of a coefficient of SEAL's error: the difference of two sums of 21 coins each.
 COEFFICIENT_VARIANCE = 10.5
+#: How much larger than the first-order effect the errors of an output may be, in the root mean square
+#: (`secure.throughput.trial`). Bounds count on as much.
+EXCESS = 1.15
 
 
 def input_variance(degree: int, input_scale: float, bits_dropped: int) -> float:

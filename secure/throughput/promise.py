@@ -3,8 +3,9 @@
     systematic   from rounded constants, the same in every run: the plan in clear minus the network, on every row
     random       from encryption, drawn anew in every block: its standard deviation on every row, by derivatives
 
-The bound of a row is its systematic error plus BOUND_SIGMAS standard deviations; that of a plan is what at most one
-input in 10,000 exceeds (`secure.bounds.tail`), for inputs that are drawn like the rows.
+The bound of a plan is what at most one input in 10,000 exceeds, for inputs that are drawn like the rows. Where these
+are many, it counts random errors as they are drawn (`secure.throughput.mixture`). Else it takes the systematic error
+plus BOUND_SIGMAS standard deviations of every input, and reads the tail of that (`secure.bounds.tail`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from scipy.special import ndtr
 from secure.bounds.tail import drawn_tail, upper_mean, upper_tail
 from secure.noise import BOUND_SIGMAS
 from secure.throughput.evidence import Evidence
+from secure.throughput.mixture import FEWEST_ROWS, mixed_bound
+from secure.throughput.noise import EXCESS
 
 Array = NDArray[np.float64]
 
@@ -65,7 +68,11 @@ def promised(evidence: Evidence, systematic: Array, variance: float) -> Promise:
     """The promise of a plan with these systematic errors (outputs, examined), and this variance of its inputs."""
     changed = changed_classes(evidence, systematic[:, : evidence.known], variance)
     own = _kinds(systematic[:, : evidence.typical], evidence.gains[:, : evidence.typical] * variance)
-    if evidence.hardest is None:
+    if evidence.hardest is None and evidence.typical >= FEWEST_ROWS:
+        sigmas = EXCESS * own[1] / BOUND_SIGMAS
+        wrong = upper_tail(own[0])
+        random, error = (mixed_bound(fixed, sigmas, len(systematic)) for fixed in (np.zeros_like(sigmas), own[0]))
+    elif evidence.hardest is None:
         wrong, random, error = (upper_tail(values) for values in own)
     else:
         drawn = _kinds(systematic[:, evidence.known :], evidence.hardest.gains * variance)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from secure.coded.forms import Program
 from secure.throughput.evidence import Evidence
+from secure.throughput.noise import EXCESS
 from secure.throughput.promise import Promise
 
 Array = NDArray[np.float64]
@@ -20,8 +21,6 @@ Array = NDArray[np.float64]
 ROWS, DRAWS = 128, 4
 #: Noise that is smaller by this factor has first-order effects alone.
 SMALLER = 1e-4
-#: How much larger than the first-order effect the root mean square of the errors of an output may be.
-EXCESS = 1.15
 
 
 def noise_is_small(program: Program, evidence: Evidence, promise: Promise, variance: float) -> bool:

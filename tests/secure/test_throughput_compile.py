@@ -84,8 +84,8 @@ def test_every_bit_of_all_codes_saves_five_bits_of_the_modulus_of_a_two_square_n
 
 
 def test_more_precision_needs_a_larger_input_scale_and_modulus() -> None:
-    loose, tight = (compiled(quadratic_network(6), Limits(max_error=error)) for error in (1.0, 0.1))
-    assert loose.client.predicted_logit_error <= 1.0 and tight.client.predicted_logit_error <= 0.1
+    loose, tight = (compiled(quadratic_network(6), Limits(max_error=error)) for error in (0.1, 0.01))
+    assert loose.client.predicted_logit_error <= 0.1 and tight.client.predicted_logit_error <= 0.01
     variances = [
         input_variance(one.client.params.poly_modulus_degree, one.client.input_scale, one.client.upload_bits_dropped)
         for one in (loose, tight)
