@@ -19,7 +19,7 @@ import cipherpress as cp
 from benchmarks.detections import found_in, precision_of
 from cipherpress.zoo.detector import digit_detector
 from cipherpress.zoo.detector_training import EPOCHS, train_detector, training_scenes
-from cipherpress.zoo.detectors import COMMAND, FOLDER, GREEDY_OVERLAP, NAME
+from cipherpress.zoo.detectors import DETECTORS, GREEDY_OVERLAP, NAME
 from cipherpress.zoo.scenes import SIDE, make_scenes
 from compress.conversion.exporting import export_network
 from compress.network import Network
@@ -36,7 +36,13 @@ def converted(module: nn.Module) -> Network:
     found = found_in(network, held_out)
     kept = [cp.greedy_nms(one.boxes, one.scores, one.classes, overlap=GREEDY_OVERLAP) for one in found]
     precision = precision_of(found, kept, held_out)
-    about = {"name": NAME, "command": COMMAND, "epochs": EPOCHS, "held_out_scenes": HELD_OUT, **precision}
+    about = {
+        "name": NAME,
+        "command": DETECTORS[NAME].command,
+        "epochs": EPOCHS,
+        "held_out_scenes": HELD_OUT,
+        **precision,
+    }
     return replace(network, about={**network.about, "detector": about})
 
 
@@ -44,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", help="where torch trains: cpu or cuda")
     parser.add_argument("--state", type=Path, help="convert this state dict in place of training")
-    parser.add_argument("-o", "--output", type=Path, default=FOLDER)
+    parser.add_argument("-o", "--output", type=Path, default=DETECTORS[NAME].folder)
     options = parser.parse_args()
     if options.state is None:
         module = train_detector(

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from cipherpress.detected import Detected
+
 #: IMAGE that is a made-up scene, with its number behind.
 SCENE = "scene:"
 
@@ -24,8 +26,15 @@ SCENE = "scene:"
 @command("detect", "cipherpress detect scene:12 --encrypted -o boxes.png")
 @click.argument("image")
 @click.option("--encrypted", is_flag=True, help="Encrypt the picture; the network runs on ciphertexts.")
+@click.option("--detector", default="digit-detector", show_default=True, help="One that `cipherpress models` lists.")
 @path_option("--bundle", help="Folder of the compiled detector, made where there is none (default: in the cache).")
-@click.option("--nms", default="psrr", show_default=True, type=click.Choice(["psrr", "greedy", "maxpool"]))
+@click.option(
+    "--nms",
+    default="psrr",
+    show_default=True,
+    type=click.Choice(["psrr", "greedy", "maxpool", "cells", "encrypted"]),
+    help="How boxes are selected. encrypted: as cells, by comparisons on ciphertexts.",
+)
 @click.option("--least-score", default=0.5, show_default=True, type=float, help="Boxes below it are left out.")
 @path_option("-o", "--output", "path", help="Save the picture with its boxes as .png.")
 @force_option
@@ -33,6 +42,7 @@ def detect_command(
     out: Output,
     image: str,
     encrypted: bool,
+    detector: str,
     bundle: Path | None,
     nms: str,
     least_score: float,
@@ -42,13 +52,16 @@ def detect_command(
     """The handwritten digits in IMAGE: a picture of 64 x 64 pixels (.png or .npy), or scene:N, a made-up scene.
 
     With --encrypted the server sees ciphertexts alone. The client decrypts the scores of all anchors and selects the
-    boxes in clear. The first run compiles the detector, which takes minutes.
+    boxes in clear. With --nms encrypted it encrypts the scores again, one per cell, and the server compares them. The
+    first run compiles the detector, which takes minutes.
     """
-    from cipherpress.detected import default_bundle, detect, detector_bundle
+    from cipherpress.detected import ENCRYPTED, default_bundle, detect, detector_bundle
     from cipherpress.detection.drawing import drawn
 
     if bundle is not None and not encrypted:
         raise click.UsageError("--bundle is for an encrypted picture: give --encrypted too")
+    if nms == ENCRYPTED and not encrypted:
+        raise click.UsageError("--nms encrypted is for an encrypted picture: give --encrypted too, or --nms cells")
     output = None if path is None else Destination(path, force)
     if output is not None:
         output.refuse_existing()
@@ -56,10 +69,16 @@ def detect_command(
     compiled = None
     if encrypted:
         with out.progress("compile") as progress:
-            compiled = detector_bundle(bundle or default_bundle(), progress=progress)
+            compiled = detector_bundle(bundle or default_bundle(detector), progress, detector=detector)
     with out.progress("detect") as progress:
         found = detect(
-            picture, bundle=compiled, nms=nms, least_score=least_score, threads=request_threads(), progress=progress
+            picture,
+            bundle=compiled,
+            detector=detector,
+            nms=nms,
+            least_score=least_score,
+            threads=request_threads(),
+            progress=progress,
         )
     if output is not None:
         output.write(drawn(picture[0], found.boxes, found.scores, found.classes))
@@ -69,9 +88,24 @@ def detect_command(
         | {side: round(box[side], 1) for side in ("x1", "y1", "x2", "y2")}
         for box in result["boxes"]
     ]
-    where = "on the encrypted picture; boxes selected by the client in clear" if encrypted else "in clear"
-    summary = f"{found.candidates} candidates, {len(rows)} kept by {nms}; network {found.server_ms:.0f} ms {where}"
+    summary = f"{found.candidates} candidates, {len(rows)} kept by {nms}; {_said(found)}"
     out.result(result, f"{table(rows, ['class', 'score', 'x1', 'y1', 'x2', 'y2'])}\n{summary}")
+
+
+def _said(found: Detected) -> str:
+    """What was encrypted, and how long the server took."""
+    if not found.encrypted:
+        return f"network {found.server_ms:.0f} ms in clear"
+    network = f"network {found.server_ms:.0f} ms on the encrypted picture"
+    own = found.selected
+    if own is None:
+        return f"{network}; boxes selected by the client in clear"
+    return (
+        f"{network}\nthe client decrypted the scores and encrypted them again, one for each of {own.cells} cells; "
+        f"the server (keys of {own.key_bytes / 1e6:.0f} MB) compared them in {own.server_ms:.0f} ms on ciphertexts\n"
+        f"{own.undecided} cells have a neighbour nearer than {own.least_gap:g} and are not decided for certain; "
+        f"bits of the others are within {own.farthest:.4f} of 0 or 1 (at most {own.certified:.4f})"
+    )
 
 
 def _picture(image: str) -> NDArray[np.float64]:

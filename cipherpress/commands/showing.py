@@ -17,12 +17,13 @@ from compress.errors import ModelError
 
 @command("models", "cipherpress models --json")
 def models_command(out: Output) -> None:
-    """The zoo's networks, with their accuracy on all test images."""
+    """The zoo's networks, with their accuracy on all test images; detectors with their AP50 on held-out scenes."""
+    from cipherpress.zoo.detectors import describe_detectors
     from cipherpress.zoo.natives import describe_converted
     from cipherpress.zoo.networks import describe_models
 
-    rows = [*describe_models(), *describe_converted()]
-    columns = ["name", "task", "input_shape", "parameters", "accuracy_plain", "images"]
+    rows = [*describe_models(), *describe_converted(), *describe_detectors()]
+    columns = ["name", "task", "input_shape", "parameters", "accuracy_plain", "ap50", "images"]
     out.result({"models": rows}, table(rows, columns))
 
 

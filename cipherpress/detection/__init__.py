@@ -8,6 +8,7 @@ kernels.py    the compiled loops
 psrr.py       psrr_nms and maxpool_nms
 greedy.py     greedy_nms, the baseline
 pairwise.py   the same selection as PSRR, pair by pair
+cells.py      one score per cell, for an encrypted selection
 grid.py       Grid: from a detector's outputs to boxes
 precision.py  average precision of detections
 drawing.py    boxes on a picture, as PNG

@@ -11,11 +11,13 @@ training.py           train: the recipe behind `cipherpress train` and the commi
 loading.py            load_model: a zoo name or file.py:factory, with weights
 own_weights.py        does a factory give weights of its own, or random ones
 scenes.py             make_scenes: pictures of several digits, for detection
-detectors.py          load_detector: the digit detector, which ships converted
-detector.py           its torch module
+detectors.py          load_detector: the digit detectors, which ship converted
+detector.py           their torch module
 detector_training.py  how it was trained
 weights/              trained weights (safetensors) and weights.json, which says how they were made
 native/, deep/        folders of natives.py and deep_networks.py
+cutouts.py            colour scenes of a folder of cut-outs, which does not ship
+faces.py              BlazeFace, a real anchor detector, which does not ship
 digit-detector/       the folder of detectors.py
 data/mnist/           the MNIST images (60,000 and 10,000)
 """

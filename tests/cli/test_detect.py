@@ -10,6 +10,9 @@ from PIL import Image
 
 import cipherpress as cp
 from cipherpress.detected import SELECTIONS
+from cipherpress.detection.grid import Found
+from cipherpress.selected import selected_encrypted
+from cipherpress.zoo.detectors import GRID, load_detector
 from cipherpress.zoo.scenes import make_scenes
 from cli import main
 from compress.errors import ConfigError, FormatError, InputShapeError
@@ -77,6 +80,33 @@ def test_a_bundle_without_encryption_is_a_wrong_usage() -> None:
     done = CliRunner().invoke(main, ["detect", "scene:1", "--bundle", "x"])
     assert done.exit_code == 2
     assert "--encrypted" in done.stderr
+
+
+def test_an_encrypted_selection_without_encryption_is_a_wrong_usage() -> None:
+    done = CliRunner().invoke(main, ["detect", "scene:1", "--nms", "encrypted"])
+    assert done.exit_code == 2
+    assert "--nms cells" in done.stderr
+    with pytest.raises(ConfigError, match="^nms: got 'encrypted'.*cells without a bundle"):
+        cp.detect(np.zeros((64, 64)), nms="encrypted")
+
+
+def candidates(seed: int) -> Found:
+    image = make_scenes(1, seed=seed, held_out=True, digits=(3, 3)).images[0].astype(float)
+    return GRID.decode(load_detector().run(image[None])[0], 0.5)
+
+
+@pytest.mark.slow
+def test_boxes_selected_on_ciphertexts_are_those_selected_in_clear() -> None:
+    for seed in (0, 12):
+        found = candidates(seed)
+        clear = SELECTIONS["cells"](found)
+        chosen = selected_encrypted(found, 0.5)
+        assert chosen.cells >= len(clear) > 0
+        assert chosen.farthest <= chosen.certified < 0.125
+        if not chosen.undecided:
+            assert chosen.kept.tolist() == clear.tolist()
+    empty = GRID.decode(np.full((GRID.channels, GRID.lines, GRID.columns), -20.0))
+    assert selected_encrypted(empty, 0.5).kept.tolist() == []
 
 
 def test_pictures_of_another_size_and_unknown_selections_are_refused() -> None:
