@@ -161,11 +161,10 @@ def _check_memory(plan: Plan, limits: Limits) -> None:
     if limits.memory_bytes == inf:
         return
     memory = server_memory(plan)
-    least = memory.fixed + memory.small
-    if least > limits.memory_bytes:
+    if memory.least > limits.memory_bytes:
         raise PlanBudgetError(
-            f"a server of this plan needs {least / 1e9:.2f} GB where {limits.memory_bytes / 1e9:.2f} GB are allowed: "
-            f"{memory.described()}; raise --memory, or lower --budget-keys so that other plans are tried"
+            f"a server of this plan needs {memory.least / 1e9:.2f} GB where {limits.memory_bytes / 1e9:.2f} GB are "
+            f"allowed: {memory.described()}; raise --memory, or lower --budget-keys so that other plans are tried"
         )
 
 

@@ -43,7 +43,7 @@ def test_a_limit_leaves_room_for_constants_and_the_answer_is_the_same():
     client = Client(BUNDLE.client)
     request = client.encrypt(np.random.default_rng(3).uniform(-1, 1, (4, 8)))
     replies = []
-    for limit in (found.fixed + found.whole, found.fixed + found.small, found.fixed):
+    for limit in (found.fixed + 2 * found.whole, found.least, found.fixed):
         server = Server(BUNDLE.server, memory_bytes=limit)
         server.register(client.evaluation_key)
         replies.append(server.run(request))
@@ -59,9 +59,9 @@ def test_a_limit_below_what_must_be_there_is_refused_with_the_numbers(limit):
 def test_compiling_refuses_a_plan_whose_server_needs_more_than_the_limit():
     plan = BUNDLE.server.plan
     found = server_memory(plan)
-    _check_memory(plan, Limits(memory_bytes=found.fixed + found.small))
+    _check_memory(plan, Limits(memory_bytes=found.least))
     with pytest.raises(PlanBudgetError, match=r"needs 0\.\d\d GB where 0\.\d\d GB are allowed: program .*--memory"):
-        _check_memory(plan, Limits(memory_bytes=found.fixed + found.small - 1))
+        _check_memory(plan, Limits(memory_bytes=found.least - 1))
     with pytest.raises(ConfigError, match="memory_bytes: got 0; allowed: above 0"):
         Limits(memory_bytes=0)
     with pytest.raises(ConfigError, match="memory_bytes: .*no limit in mode throughput"):
