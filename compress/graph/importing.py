@@ -67,7 +67,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         spellings.MULTIPLY,
         rules.multiply,
-        "by a constant: a plain factor; of a value by itself: one squaring; of two values: two squarings side by side",
+        "by a constant: a plain factor; of a value by itself: one squaring; of two values: one product, or two "
+        "squarings side by side where that is faster",
     ),
     Rule(spellings.DIVIDE, rules.divide, "by a constant: a plain factor"),
     Rule(spellings.NEGATE, rules.negate, "a plain factor of -1"),
