@@ -42,6 +42,7 @@ browser_clients.js     what both do there
 detection.py           which boxes of a detector stay: three selections, and the detector under encryption
 detections.py          what the digit detector finds in scenes, and its precision
 train_detector.py      trains the digit detector; its weights are shipped
+compress_detector.py   compresses it; those weights are shipped too
 keep_bits.py           the selection of boxes on ciphertexts
 joint.py               joint quantization of every zoo network, and integers against simulation
 fhe_suite/             the entry for the official benchmark of inference on MNIST, and its driver

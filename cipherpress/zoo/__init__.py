@@ -18,6 +18,6 @@ weights/              trained weights (safetensors) and weights.json, which says
 native/, deep/        folders of natives.py and deep_networks.py
 cutouts.py            colour scenes of a folder of cut-outs, which does not ship
 faces.py              BlazeFace, a real anchor detector, which does not ship
-digit-detector/       the folder of detectors.py
+digit-detector/, detector-compressed/  folders of detectors.py
 data/mnist/           the MNIST images (60,000 and 10,000)
 """

@@ -34,7 +34,15 @@ class DetectorEntry:
 
 #: The shipped detectors. All have the same grid.
 DETECTORS: Mapping[str, DetectorEntry] = MappingProxyType(
-    {NAME: DetectorEntry(NAME, "digits in scenes", "python -m benchmarks.train_detector --device cuda")}
+    {
+        entry.name: entry
+        for entry in (
+            DetectorEntry(NAME, "digits in scenes", "python -m benchmarks.train_detector --device cuda"),
+            DetectorEntry(
+                "detector-compressed", "digits in scenes, compressed", "python -m benchmarks.compress_detector"
+            ),
+        )
+    }
 )
 #: Anchors of 12, 18 and 27 pixels as squares and twice as high as wide, on cells of 8 pixels.
 ANCHORS = Anchors(image=(SIDE, SIDE), areas=(12.0**2, 18.0**2, 27.0**2), ratios=(1.0, 2.0), stride=8.0)
