@@ -30,16 +30,16 @@ from secure.drafting.draft import Choice, Draft, Rescaling, gather_evidence
 from secure.drafting.work import draft_keys, draft_milliseconds, draft_operations
 from secure.kernels.counts import KernelTimes
 from secure.params import MOST_DIGIT_PRIMES, Params
-from secure.passes import run_passes
-from secure.passes.choose_parameters import choose_parameters
+from secure.passes.arrange import arrange
 from secure.passes.choose_rotations import choose_rotations
+from secure.passes.place_rescales import place_rescales
 from secure.plan import Kind
 from secure.seal.sizes import client_keys_bytes
 from secure.stages.stages import network_stages
 from secure.stages.trim import trimmed
 
 #: Weights of a key, in digit decompositions.
-WEIGHTS = (0, 0.5, DEEP_KEY_WEIGHT, 1, 2)
+WEIGHTS = (0, 0.5, DEEP_KEY_WEIGHT, 1)
 #: Data primes of a typical size, and images of which only the shape matters.
 PRIME_BITS, IMAGES = 38, 8
 #: Two data primes are left at the end, and every square is rescaled before.
@@ -83,13 +83,10 @@ def _rows(name: str, images: int, times: KernelTimes) -> list[dict[str, Any]]:
     stages = trimmed(network_stages(network))
     inputs = np.random.default_rng(0).uniform(0, 1, (images, *network.input_shape))
     start = Draft(stages=stages, evidence=gather_evidence(stages, inputs), choice=CHOICE, times=times)
-    arranged = run_passes(start, stop=choose_rotations)
+    arranged = arrange(start)
     rows = []
     for weight in WEIGHTS:
-        weighed = replace(arranged, choice=replace(CHOICE, key_weight=weight)) if arranged else None
-        draft = run_passes(weighed, start=choose_rotations, stop=choose_parameters) if weighed else None
-        if draft is None:
-            continue
+        draft = place_rescales(choose_rotations(replace(arranged, choice=replace(CHOICE, key_weight=weight))))
         keys = draft_keys(draft)
         rotations = sum(count for (kind, _), count in draft_operations(draft).items() if kind is Kind.ROTATE)
         row = {"network": name, "weight": weight, "keys": len(keys.galois_elements), "rotations": rotations}
