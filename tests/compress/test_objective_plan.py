@@ -18,7 +18,7 @@ def test_the_encrypted_objective_asks_for_no_more_scale_than_storage_does():
     bits = {name: [layer.bits for layer in model.layers().values()] for name, model in small.items()}
     assert sum(bits["encrypted"]) <= 9 < sum(bits["storage"])  # the sum over two layers
     bundles = {
-        name: cp.compile(cp.convert(model, data, Conversion(epochs=0)), data, cp.Limits(max_error=1.0))
+        name: cp.compile(cp.convert(model, data, Conversion(epochs=1)), data, cp.Limits(max_error=1.0))
         for name, model in small.items()
     }
     stored, encrypted = (bundles[name].server.plan for name in ("storage", "encrypted"))
