@@ -18,6 +18,9 @@ from secure.layout.factors import atom_map, both_factors, in_one
 from secure.layout.packing import EMPTY, next_power_of_two
 from secure.stages.stages import Stage
 
+#: What layouts of two factors are called, before the layout that they have in common.
+APART, IN_ONE = "each factor alone, ", "both factors in one, "
+
 
 def with_stage(draft: Draft, index: int, stage: Stage) -> Draft:
     """The draft with another stage in this place."""
@@ -51,7 +54,7 @@ def in_one_layout(placed: Placed, stage: Stage, half: int) -> Placed | None:
     if table is None or placed.multiplexed is not None:
         return None
     blocks = None if placed.blocks is None else _product_blocks(placed.blocks, table, stage)
-    return replace(placed, layout=f"both factors in one, {placed.layout}", table=table, blocks=blocks)
+    return replace(placed, layout=f"{IN_ONE}{placed.layout}", table=table, blocks=blocks)
 
 
 def _product_blocks(blocks: Blocks, table: DiagonalTable, stage: Stage) -> Blocks | None:
@@ -69,13 +72,16 @@ def apart_layout(first: Placed, second: Placed) -> Placed | None:
     table = both_factors(first.table, second.table)
     if table is None or (first.multiplexed is None) != (second.multiplexed is None):
         return None
-    return replace(first, layout=f"each factor alone, {first.layout}", table=table)
+    return replace(first, layout=f"{APART}{first.layout}", table=table)
 
 
-def of_factors(stage: Stage, table: Callable[..., DiagonalTable], *places: Any) -> DiagonalTable:
-    """The table of a stage's maps, or those of its two factors as one. table: of maps, in places that it is given."""
+def placed_factors(words: str, stage: Stage, table: Callable[..., DiagonalTable], *places: Any) -> Placed:
+    """The layout of a stage, or of its two factors, each in ciphertexts of its own.
+
+    table: of maps, in the places that it is given; it lays out both factors alike.
+    """
     if not stage.paired:
-        return table(stage.maps, *places)
+        return Placed(words, table(stage.maps, *places))
     both = both_factors(*(table(half.maps, *places) for half in stage.halves))
     assert both is not None, "the same layout puts both factors into the same slots"
-    return both
+    return Placed(f"{APART}{words}", both)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from compress.network import Shape
 from secure.drafting.draft import Draft
-from secure.drafting.factors import apart_layout, in_one_layout, of_factors, widened, with_stage
+from secure.drafting.factors import apart_layout, in_one_layout, placed_factors, widened, with_stage
 from secure.drafting.placed import Placed as Placed
 from secure.drafting.placed import Source as Source
 from secure.layout.block_tables import block_table, shifted_weights
@@ -86,7 +86,7 @@ def first_layouts(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
             source = source_map(grid, raster, slots)
             words = f"on the raster, {len(source)} ciphertexts"
             target = grid_map(first.grid, raster, slots)
-            yield source, Placed(words, of_factors(first, placed_table, {0: source}, target))
+            yield source, placed_factors(words, first, placed_table, {0: source}, target)
     if not first.paired:
         yield from _tap_by_tap(draft)
 
@@ -212,7 +212,7 @@ def _dense_inputs(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
             fanned = fanned_map(np.arange(whole), rows, slots, size)
             source = in_planes(features, planes, fanned, whole)
             words = f"{len(features)} inputs, {size} per block of {block} slots"
-            yield source, Placed(words, of_factors(first, folded_table, {0: source}, rows))
+            yield source, placed_factors(words, first, folded_table, {0: source}, rows)
 
 
 def _read_inputs(stages: tuple[Stage, ...]) -> NDArray[np.int64]:

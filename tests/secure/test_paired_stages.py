@@ -191,7 +191,8 @@ def test_predicted_random_errors_of_products_are_those_of_simulated_noise(draft,
         random.append(found - draft.evidence.outputs[:, :8] - errors.systematic)
     measured = np.sqrt(np.mean(np.square(random)))
     predicted = np.sqrt(np.mean(errors.mean_sigma**2))
-    assert 0.85 * predicted < measured < 1.1 * predicted
+    # the rotation of one factor is charged to both, since either may be the larger one
+    assert 0.7 * predicted < measured < 1.1 * predicted
 
 
 @pytest.mark.parametrize("sizes", [(12, 8, 3)])

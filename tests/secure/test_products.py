@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compress.errors import PlanError
+from compress.errors import FormatError, PlanError
+from hwmodel.encrypted_counts import encrypted_workload
+from secure.bundle.fields import Fields
+from secure.bundle.plan_file import plan_content, read_latency_plan
 from secure.engine import arithmetic, products
 from secure.engine.evaluator import EngineBackend
 from secure.engine.program import Kernel, assemble
@@ -164,6 +167,30 @@ def test_work_is_counted_by_hand():
     plan = lone_product()
     assert engine_kernels(plan) == (KernelCounts(additions=10 * 2 * 4096, calls=1),)
     assert dry_run(product_plan()).operations[Kind.MULTIPLY, 2] == 3
+
+
+def test_the_cost_model_counts_the_operations_of_the_plan():
+    plan = product_plan()
+    work = encrypted_workload(plan)
+    assert work.operations[Kind.MULTIPLY, 2] == plan.count(Kind.MULTIPLY) == 3
+    (row,) = [row for row in work.rows if row.kind is Kind.MULTIPLY]
+    assert row.ciphertext_bytes == 3 * (2 * 2 * 2 + 3 * 2) * 4096 * 8  # two values of two parts read, three written
+
+
+def test_a_plan_file_holds_products_and_wrong_operands_are_refused():
+    plan = product_plan()
+    content = plan_content(plan)
+    assert read_latency_plan(Fields("plan.json", content.fields), content.constants).ops == plan.ops
+    place = next(number for number, op in enumerate(plan.ops) if op.kind is Kind.MULTIPLY)
+    for args, error, message in (
+        ([0, 99], PlanError, "earlier values are needed"),
+        ([0], PlanError, "2 earlier values are needed"),
+        ([0, "1"], FormatError, "missing or malformed"),
+    ):
+        columns = dict(content.fields["ops"])
+        columns["args"] = [args if number == place else own for number, own in enumerate(columns["args"])]
+        with pytest.raises(error, match=message):
+            dry_run(read_latency_plan(Fields("plan.json", {**content.fields, "ops": columns}), content.constants))
 
 
 def test_a_factor_is_kept_until_its_last_reader():
