@@ -7,10 +7,10 @@ const STROKE_SIDE = 20;
 function grey(canvas) {
   const { width, height } = canvas;
   const pixels = canvas.getContext("2d").getImageData(0, 0, width, height).data;
-  return Float64Array.from({ length: width * height }, (_, place) => {
-    const [red, green, blue] = pixels.subarray(4 * place, 4 * place + 3);
-    return (0.299 * red + 0.587 * green + 0.114 * blue) / 255;
-  });
+  const values = new Float64Array(width * height);
+  for (let place = 0, pixel = 0; place < values.length; place++, pixel += 4)
+    values[place] = (0.299 * pixels[pixel] + 0.587 * pixels[pixel + 1] + 0.114 * pixels[pixel + 2]) / 255;
+  return values;
 }
 
 function box(values, width) {
@@ -73,9 +73,8 @@ export function showBytes(canvas, bytes) {
   const picture = context.createImageData(canvas.width, canvas.height);
   const area = canvas.width * canvas.height;
   const stride = Math.max(1, Math.floor(bytes.length / area));
-  for (let place = 0; place < area; place++) {
-    const value = bytes[(place * stride) % bytes.length];
-    picture.data.set([value, value, value, 255], 4 * place);
-  }
+  const pixels = new Uint32Array(picture.data.buffer);
+  for (let place = 0; place < area; place++)
+    pixels[place] = 0xff000000 | (0x010101 * bytes[(place * stride) % bytes.length]); // opaque grey, little-endian
   context.putImageData(picture, 0, 0);
 }
