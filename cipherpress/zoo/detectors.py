@@ -81,7 +81,8 @@ def describe_detectors() -> list[dict[str, Any]]:
                 "name": entry.name,
                 "task": f"{entry.task}, converted",
                 "input_shape": list(network.input_shape),
-                "parameters": sum(layer.weights.nonzeros + layer.bias.size for layer in layers),
+                "parameters": sum(layer.weights.codes.size + layer.bias.size for layer in layers),
+                "nonzeros": sum(layer.weights.nonzeros for layer in layers),
                 "ap50": record["ap50"],
                 "images": record["held_out_scenes"],
             }

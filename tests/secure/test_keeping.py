@@ -16,7 +16,9 @@ from secure.comparison.planning import PlanOperations, Value
 from secure.comparison.sign import composite_sign
 from secure.evaluators.clear import run_clear
 from secure.params import make_params
+from secure.parties.registrations import registration_bytes
 from secure.plan import Kind
+from secure.seal.sizes import client_keys_bytes
 from secure.verify.roundtrip import clear_outputs
 
 
@@ -146,3 +148,17 @@ def test_a_grid_of_sixteen_by_sixteen_is_decided_rightly_under_encryption() -> N
     found = encrypted(bundle, scores)
     assert np.abs(found - np.round(bits(keeping, scores))).max() < keeping.deviation
     assert np.abs(found - bits(keeping, scores)).max() < bundle.client.predicted_logit_error < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("gap", "degrees", "bits", "memory_mb", "sent_mb"),
+    [(2**-5, (15, 15), 44, 422, 149), (2**-8, (7, 15, 15), 38, 591, 186)],
+)
+def test_keys_of_a_grid_of_sixteen_take_less_than_a_gigabyte(
+    gap: float, degrees: tuple[int, ...], bits: float, memory_mb: float, sent_mb: float
+) -> None:
+    grid = PairGrid(16, 16, 3, ((0, 0), (0, 2), (2, 0), (2, 2)), 16384)
+    bundle = keeping_bundle(Keeping(grid, composite_sign(gap, degrees, most=1.0)), bits)
+    assert bundle.report["keys"] == 9
+    assert registration_bytes(bundle.server.plan) / 1e6 == pytest.approx(memory_mb, rel=0.02)
+    assert client_keys_bytes(bundle.client.params, bundle.client.keys) / 1e6 == pytest.approx(sent_mb, rel=0.02)
