@@ -159,13 +159,16 @@ def modelled(inputs, units):
 def test_times_of_networks_are_proportional_to_the_compilers_predictions():
     """This model agrees with the compiler's predictions for lenet300's shape with inputs and units pruned.
 
-    It agrees up to a common factor, which is enough because budgets are shares of the time.
+    It agrees up to a common factor, which is enough because budgets are shares of the time. The planner gives the
+    smallest network two data primes in place of three, one rescale for both squares: it is faster than modelled.
     """
     kept = [(784, (300, 100)), (784, (256, 100)), (400, (256, 64)), (400, (128, 64)), (256, (64, 32))]
-    predicted = [
-        cp.compile(network(*one), images(), cp.Limits(max_error=0.5)).report["predicted_server_ms"] for one in kept
-    ]
-    models = [modelled(*one) for one in kept]
+    bundles = [cp.compile(network(*one), images(), cp.Limits(max_error=0.5)) for one in kept]
+    predicted = np.array([bundle.report["predicted_server_ms"] for bundle in bundles])
+    models = np.array([modelled(*one) for one in kept])
     assert np.argsort(predicted).tolist() == np.argsort(models).tolist() == [4, 3, 2, 1, 0]
-    factors = np.array(models) / np.array(predicted)
-    assert max(abs(factors / factors.mean() - 1)) < 0.06
+    three = np.array([len(bundle.server.plan.params.data_primes) == 3 for bundle in bundles])
+    factors = models / predicted
+    assert three.sum() >= 4
+    assert max(abs(factors[three] / factors[three].mean() - 1)) < 0.06
+    assert (factors[~three] > factors[three].max()).all()
