@@ -132,7 +132,7 @@ def _with_errors(stages: Sequence[Stage], inputs: Array, sizes: Sequence[float],
     for stage in stages:
         maps = {}
         for atom, matrix in stage.maps.items():
-            size = RELATIVE_ERROR * np.sqrt(np.mean(matrix.data**2))
+            size = RELATIVE_ERROR * np.sqrt(np.mean(matrix.data**2)) if matrix.nnz else 0.0  # trimming empties maps
             maps[atom] = matrix.copy()
             maps[atom].data = matrix.data + size * rng.normal(size=matrix.nnz)
         disturbed.append(maps)

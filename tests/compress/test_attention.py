@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import cipherpress as cp
 from compress.conversion.calibrate import network_outputs
 from compress.conversion.convert import convert
 from compress.conversion.exporting import export_network
@@ -231,16 +232,31 @@ def small():
     return module.eval(), data
 
 
-def test_a_transformer_is_converted_from_its_answers_alone(small):
+@pytest.fixture(scope="module")
+def quadratic(small):
     module, data = small
-    unlabelled = Dataset("bars", data.x_train, None, data.x_test, None)
-    network = convert(module, unlabelled, Conversion(epochs=25))
+    return convert(module, Dataset("bars", data.x_train, None, data.x_test, None), Conversion(epochs=25))
+
+
+def test_a_transformer_is_converted_from_its_answers_alone(small, quadratic):
+    (module, data), network = small, quadratic
     replaced = "\n".join(network.about["replaced"])
     assert "softmax -> linear in its scores" in replaced and "block.norm1: LayerNorm -> trained factors" in replaced
     with torch.no_grad():
         given = module(torch.from_numpy(data.x_test)).argmax(1).numpy()
     agree = float(np.mean(network_outputs(network, data.x_test).argmax(axis=1) == given))
     assert network.about["labels_used"] is False and agree > 0.8
+
+
+@pytest.mark.slow
+def test_encrypted_answers_of_a_transformer_are_the_clear_ones_within_the_bound(small, quadratic):
+    data = small[1]
+    bundle = cp.compile(quadratic, Dataset("bars", data.x_train, None, data.x_test, None), cp.Limits(max_error=1.0))
+    client, server = cp.Client(bundle.client), cp.Server(bundle.server)
+    server.register(client.evaluation_key)
+    for image, clear in zip(data.x_test[:3], quadratic.run(data.x_test[:3]), strict=True):
+        answer = client.decrypt(server.run(client.encrypt(image)))
+        assert np.abs(answer - clear).max() <= bundle.client.predicted_logit_error < 1.0
 
 
 def test_nothing_is_pruned_or_rounded_in_transformers_where_nothing_is_asked_for():

@@ -1,7 +1,10 @@
 """Inputs that are drawn like few rows, the hardest of them, and the tail that is read from these."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
@@ -118,3 +121,11 @@ def test_values_that_stand_for_many_count_as_many():
     assert mixed_tail(kept, shares, 40_000) == pytest.approx(drawn_tail(values[-200:], 40_000), rel=1e-6)
     few = np.array([1.0, 2.0])
     assert mixed_tail(few, np.array([0.9, 0.1]), 10_000) == pytest.approx(1.2 * (0.1 / 5e-5) ** np.log(2))
+
+
+def test_a_map_that_trimming_emptied_has_no_weights_that_could_err():
+    inputs = rows("plain", 20, 6, 1)
+    stages = network_stages(network((6, 5, 3), inputs, 2))
+    nothing = csr_matrix((stages[-1].size, 6))
+    empty = (*stages[:-1], replace(stages[-1], maps={**stages[-1].maps, 0: nothing}))
+    assert np.isfinite(severity(empty, inputs)).all() and (severity(empty, inputs) > 0).all()
