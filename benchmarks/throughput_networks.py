@@ -37,7 +37,8 @@ class Variant:
 
     sparsity: share of weights that OPQ prunes, in shots with fine-tuning; None for no OPQ. code_bits: mean bits of its
     codes. joint_bits: of joint quantization after it; None for none. block, share: pruned before. taught: converted on
-    distorted images, from what the uncompressed network answers, as `press --shots` does.
+    distorted images, from what the uncompressed network answers, as `press --shots` does. convert_epochs,
+    convert_distortion: of conversion, where they are not those of the zoo's press setting.
     """
 
     name: str
@@ -47,6 +48,8 @@ class Variant:
     block: str | None = None
     share: float = 0.0
     taught: bool = False
+    convert_epochs: int | None = None
+    convert_distortion: float | None = None
 
 
 VARIANTS = (
@@ -54,7 +57,7 @@ VARIANTS = (
     Variant("dense, 5 bits", 0.0),
     Variant("dense, 4 bits, taught", 0.0, 4.0, taught=True),
     Variant("OPQ 50 %", 0.5),
-    Variant("OPQ 75 %, taught", 0.75, taught=True),
+    Variant("OPQ 75 %, taught", 0.75, taught=True, convert_epochs=32, convert_distortion=0.4),
     Variant("OPQ 80 %", 0.8),
     Variant("OPQ 90 %", 0.9),
     Variant("OPQ 95 %", 0.95),
@@ -107,8 +110,9 @@ def _recipe(variant: Variant) -> dict[str, Any]:
     """The settings as JSON holds them, which a stored network has to be made by."""
     epochs = {"epochs_between": EPOCHS_BETWEEN, "epochs": EPOCHS_LAST}
     fields = asdict(variant)
-    if not fields["taught"]:
-        del fields["taught"]  # as in the records of networks that were trained before there was such a part
+    for name in ("taught", "convert_epochs", "convert_distortion"):
+        if not fields[name]:
+            del fields[name]  # as in the records of networks that were trained before there were such parts
     return {**fields, "seed": SEED, "shots": SHOTS, **epochs}
 
 
@@ -130,7 +134,9 @@ def _trained(name: str, variant: Variant) -> Network:
     if variant.joint_bits is not None:
         small = cp.joint_quantize(small, data, bits=variant.joint_bits, seed=SEED)
     taught: dict[str, Any] = {"teacher": model, "augment": True} if variant.taught else {}
-    network = cp.convert(small, data, press_setting(name).conversion, **taught, seed=SEED)
+    own: dict[str, Any] = {name: getattr(variant, name) for name in ("convert_epochs", "convert_distortion")}
+    setting = replace(press_setting(name), **{field: value for field, value in own.items() if value is not None})
+    network = cp.convert(small, data, setting.conversion, **taught, seed=SEED)
     rate = cp.account(small)["compression_rate"] if isinstance(small, CompressedModel) else 1.0
     return replace(network, about={**network.about, "compression_rate": rate, "recipe": _recipe(variant)})
 

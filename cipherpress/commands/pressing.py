@@ -152,6 +152,11 @@ setting_options = Group(
             type=float,
             help="Highest learning rate of conversion. Default: the preset, or 0.02.",
         ),
+        click.option(
+            "--convert-distortion",
+            type=float,
+            help="Strength of the distortions of training images in conversion. Default: the preset, or 1.",
+        ),
     ),
 )
 target_options = Group(

@@ -1,15 +1,16 @@
 """The throughput benchmark on a network of a few weights, and the tables made of its rows."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.throughput import measured
+from benchmarks.throughput import measured, run
 from benchmarks.throughput_networks import NETWORKS, VARIANTS, Variant, _recipe, stored, variant_folder, variants_of
 from benchmarks.throughput_table import DENSE, REFERENCE_MS, SHOWN, readme_table, scaled, throughput_table
 from compress.dataset import Dataset
-from compress.errors import FormatError
+from compress.errors import FormatError, PrecisionError
 from compress.network import Dense, Input, Network, Polynomial, Weights
 from compress.network_file import save_network
 
@@ -87,9 +88,40 @@ def test_a_recipe_names_teaching_only_where_it_is_one() -> None:
     """Networks that lie in caches were recorded before there was such a part, and stay what they are."""
     recorded = {variant.name: "taught" in _recipe(variant) for variant in VARIANTS}
     assert recorded == {variant.name: variant.taught for variant in VARIANTS} and any(recorded.values())
+    assert (
+        "convert_epochs" not in _recipe(VARIANT) and _recipe(replace(VARIANT, convert_epochs=3))["convert_epochs"] == 3
+    )
 
 
 def test_every_network_has_the_variants_that_readme_shows() -> None:
     assert len({variant_folder(Path(), "mlp", variant) for variant in VARIANTS}) == len(VARIANTS)
     for name in NETWORKS:
         assert set(SHOWN) <= {variant.name for variant in variants_of(name)}
+
+
+def test_only_missing_rows_are_measured_and_others_stay(
+    row: dict, network: Network, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that does not compile is told of, and has no row."""
+    first, *_, last = (variant.name for variant in variants_of("mlp"))
+    made = []
+
+    def measured_now(name: str, variant: Variant, *_: object) -> dict:
+        if variant.name == last:
+            raise PrecisionError("fc2", "too many bits")
+        made.append(variant.name)
+        return {**row, "network": name, "variant": variant.name}
+
+    monkeypatch.setattr("benchmarks.throughput.cp.load_data", lambda name: data)
+    monkeypatch.setattr("benchmarks.throughput.trained", lambda *_: network)
+    monkeypatch.setattr("benchmarks.throughput.measured", measured_now)
+    monkeypatch.setattr("benchmarks.throughput.reference_tutorial_ms", lambda data: 5400.0)
+    monkeypatch.setattr("benchmarks.throughput.load_kernels", lambda: None)
+    told: list[str] = []
+    options: dict = {"networks": ["mlp"], "missing": True, "folder": tmp_path}
+    run(tmp_path, variants=[first], **options)
+    assert made == [first]
+    result = run(tmp_path, progress=lambda label, share: told.append(label), **options)
+    names = [variant.name for variant in variants_of("mlp")]
+    assert made == names[:-1] == [found["variant"] for found in result["rows"]]
+    assert any(line.startswith(f"mlp: {last}: no row: ") and "too many bits" in line for line in told)
