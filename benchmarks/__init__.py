@@ -40,6 +40,7 @@ ray_nodes.py           the rate of a Ray cluster of two nodes beside that of one
 browser.py             the page's client beside SEAL in WebAssembly, in a browser
 browser_clients.js     what both do there
 detection.py           which boxes of a detector stay: three selections, and the detector under encryption
+faces.py               those selections on BlazeFace's boxes in photographs
 detections.py          what the digit detector finds in scenes, and its precision
 train_detector.py      trains the digit detector; its weights are shipped
 compress_detector.py   compresses it; those weights are shipped too

@@ -20,6 +20,7 @@ from benchmarks.compiling import compiling_table
 from benchmarks.costmodel import costmodel_table
 from benchmarks.costmodel_methods import methods_table
 from benchmarks.detection import detection_table
+from benchmarks.faces import faces_table
 from benchmarks.fhe_suite.suite import suite_table
 from benchmarks.fixed_plans import plans_table
 from benchmarks.hybrid import hybrid_table
@@ -49,6 +50,7 @@ TABLES = {
     "costmodel": costmodel_table,
     "costmodel-methods": methods_table,
     "detection": detection_table,
+    "faces": faces_table,
     "fhe-suite": suite_table,
     "hybrid": hybrid_table,
     "joint": joint_table,
