@@ -90,7 +90,7 @@ def network_stages(network: Network, *, products: bool = False) -> tuple[Stage, 
         else:
             inputs = [forms[name] for name in node.inputs]
             if isinstance(node, Multiply) and products:
-                forms[node.name] = _paired_form(node, inputs, _sizes(node, network), stages)
+                forms[node.name] = _paired_form(node, inputs, _balance(node, network), stages)
             else:
                 forms[node.name] = _node_form(node, network, inputs, stages)
     last = forms[network.nodes[-1].name]
@@ -161,7 +161,7 @@ def _node_form(node: Node, network: Network, inputs: list[Form], stages: list[St
         case Concat():
             return _joined_form(node, network, inputs)
         case Multiply():
-            return _product_form(node, inputs, _sizes(node, network), stages)
+            return _product_form(node, inputs, _balance(node, network), stages)
         case Polynomial():
             return _polynomial_form(node, first, network.ranges.get(node.inputs[0]), stages)
     raise CompileError(node.name, f"{type(node).__name__} has no rule in the compiler")
@@ -182,20 +182,20 @@ def _joined_form(node: Concat, network: Network, inputs: list[Form]) -> Form:
     return replace(total, grid=joined_grid(node, [form.grid for form in inputs]), layer=inputs[-1].layer)
 
 
-def _sizes(node: Multiply, network: Network) -> tuple[float, float]:
-    """The root mean squares of both factors; 1 where none is known."""
+def _balance(node: Multiply, network: Network) -> float:
+    """t, by which a / t and t b are of one size, as far as ranges are known."""
     ranges: list[Range | None] = [network.ranges.get(name) for name in node.inputs]
-    left, right = (1.0 if edge is None or edge.rms == 0 else edge.rms for edge in ranges)
-    return left, right
+    sizes = [1.0 if edge is None or edge.rms == 0 else edge.rms for edge in ranges]
+    t = float(np.sqrt(sizes[0] / sizes[1]))
+    return t
 
 
-def _paired_form(node: Multiply, inputs: list[Form], sizes: tuple[float, float], stages: list[Stage]) -> Form:
+def _paired_form(node: Multiply, inputs: list[Form], t: float, stages: list[Stage]) -> Form:
     """a b = (a / t) (t b): one paired stage. t brings both factors to one size, since their value has one scale."""
     left, right = inputs
     for own, other in (inputs, inputs[::-1]):
         if not any(matrix.count_nonzero() for matrix in own.maps.values()):  # a constant
             return other.then(sparse.diags(own.constant, format="csr"), np.zeros(node.size))
-    t = float(np.sqrt(sizes[0] / sizes[1]))
     one = sparse.identity(node.size, format="csr")
     none, nothing = sparse.csr_matrix((node.size, node.size)), np.zeros(2 * node.size)
     both = _sum(
@@ -207,13 +207,12 @@ def _paired_form(node: Multiply, inputs: list[Form], sizes: tuple[float, float],
     return Form({atom: one}, np.zeros(node.size), grid, left.layer)
 
 
-def _product_form(node: Multiply, inputs: list[Form], sizes: tuple[float, float], stages: list[Stage]) -> Form:
+def _product_form(node: Multiply, inputs: list[Form], t: float, stages: list[Stage]) -> Form:
     """a b = ((a / t + t b)^2 - (a / t - t b)^2) / 4: one stage of both squares (derived). It costs one level.
 
     t brings both factors to one size, so that the difference of the squares loses no digits to the larger one.
     """
     left, right = inputs
-    t = float(np.sqrt(sizes[0] / sizes[1]))
     one, nothing = sparse.identity(node.size, format="csr"), np.zeros(2 * node.size)
     first = left.then(sparse.vstack([one / t, one / t], format="csr"), nothing)
     both = _sum(first, right.then(sparse.vstack([t * one, -t * one], format="csr"), nothing))
