@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import calibrating
 from benchmarks.process_use import cpu_s, memory_row, pss_bytes, rss_bytes
 from benchmarks.replaying import Connected, Recorded, outcome_rows, replay
+from benchmarks.service_table import service_table
 
 LARGE = b"x" * 200_000
 
@@ -87,3 +90,13 @@ def test_the_slope_of_memory_leaves_the_warm_up_out() -> None:
 
 def test_a_process_that_has_ended_uses_nothing() -> None:
     assert rss_bytes(2**22 + 1) == pss_bytes(2**22 + 1) == cpu_s(2**22 + 1) == 0
+
+
+def test_rates_are_compared_on_a_quiet_machine_alone() -> None:
+    result = json.loads((Path(calibrating.__file__).parent / "results" / "service.json").read_bytes())
+    load = result["load"]
+    for factor, shown in ((1.05, True), (3.0, False)):
+        networks = [{**row, "bare_ms": factor * row["bare_cpu_ms"]} for row in load["networks"]]
+        table = service_table({**result, "load": {**load, "networks": networks, "share_of_bare_rate": 0.8765}})
+        assert ("| 88% |" in table) == shown
+        assert ("shares of the bare rate are left out" in table) != shown
