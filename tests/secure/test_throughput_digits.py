@@ -66,7 +66,8 @@ def encrypted_outputs(bundle: BatchBundle, images: Array) -> Array:
     """Outputs under the noise of fresh ciphertexts, simulated in the slots."""
     plan, rng = bundle.server.plan, np.random.default_rng(1)
     degree, half = plan.params.poly_modulus_degree, plan.params.slots
-    noisy = with_units(images, plan.units).astype(np.complex128)
+    sent = images[:, plan.read_inputs] if plan.read_inputs else images
+    noisy = with_units(sent, plan.units).astype(np.complex128)
     for start in range(0, len(images), half):
         errors = rng.binomial(21, 0.5, (plan.inputs, degree)) - rng.binomial(21, 0.5, (plan.inputs, degree))
         slots = np.fft.fft(errors * np.exp(1j * np.pi * np.arange(degree) / degree), axis=1)[:, :half]
