@@ -26,9 +26,11 @@ from benchmarks.fixed_plans import plans_table
 from benchmarks.hybrid import hybrid_table
 from benchmarks.joint import joint_table
 from benchmarks.keep_bits import keep_bits_table
+from benchmarks.key_trade import key_trade_table
 from benchmarks.native import native_table
 from benchmarks.noise import noise_table
 from benchmarks.objective import table as objective_table
+from benchmarks.products import products_table
 from benchmarks.promises import promises_table
 from benchmarks.report import has_row, read_result, table_head, table_row, with_note, write_result
 from benchmarks.requests import requests_table
@@ -55,11 +57,13 @@ TABLES = {
     "hybrid": hybrid_table,
     "joint": joint_table,
     "keep-bits": keep_bits_table,
+    "key-trade": key_trade_table,
     "native": native_table,
     "noise": noise_table,
     "objective": objective_table,
     "peers": peers_table,
     "plans": plans_table,
+    "products": products_table,
     "promises": promises_table,
     "requests": requests_table,
     "savings": savings_table,
