@@ -79,9 +79,9 @@ def calibrate_command(out: Output, force: bool) -> None:
 def bench_command(out: Output, names: tuple[str, ...], output: Destination, images: int) -> None:
     """Measure the tables in benchmarks/results from scratch; all of them, or the NAMES given.
 
-    NAMES: peers, savings, plans, joint, costmodel, methods, noise, threads, hybrid, requests, service, throughput,
-    native, detection, keep-bits, compiling, depth, promises, selftest, fhe-suite. Needs a checkout: benchmarks are
-    not installed.
+    NAMES: peers, savings, plans, joint, costmodel, methods, noise, threads, hybrid, products, key-trade, requests,
+    service, throughput, native, detection, keep-bits, compiling, depth, promises, selftest, fhe-suite. Needs a
+    checkout: benchmarks are not installed.
     """
     benchmarks = _benchmarks()
     unknown = [name for name in names if name not in benchmarks]

@@ -22,6 +22,7 @@ OPERATIONS = {
     "times complex plaintext",
     "add",
     "square",
+    "product of two",
     "relinearize",
     "rotate",
     "rotate at level 1",
