@@ -8,14 +8,14 @@ Two kinds of error are kept apart:
                  is computed for every row (`secure.bounds.reach`)
 
 The bound of a row is its systematic error plus BOUND_SIGMAS standard deviations, for large answers divided by what
-bounds grow by (`secure.growth`). The bound of the draft is what at most
-one input in 10,000 exceeds, for inputs that are drawn like the rows. Where more inputs like the rows can be drawn
-(`secure.bounds.severity`), it is read from the hardest of them; else it is extrapolated from the rows
-(`secure.bounds.tail`).
+bounds grow by (`secure.growth`). The bound of the draft is what at most one input in 10,000 exceeds, for inputs that
+are drawn like the rows. Where more inputs like the rows can be drawn (`secure.bounds.severity`), it is read from the
+hardest of them; else it is extrapolated from the rows (`secure.bounds.tail`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +41,8 @@ MOST_PRODUCTS = 1 << 27
 #: The same for the random errors of FEW_ROWS, of which a very large network gets fewer.
 MOST_DEEP_PRODUCTS = 1 << 33
 CHUNK_NUMBERS = 1 << 21
+#: The same for systematic errors, whose plaintexts are rounded anew for every part of the rows.
+ROUNDED_NUMBERS = 1 << 25
 #: The most outputs whose random errors are computed: those with the largest errors in the search.
 RANDOM_OUTPUTS = 32
 #: How often the random errors of every input are drawn for a bound.
@@ -175,13 +177,11 @@ def row_errors(draft: Draft, inputs: Array) -> Errors:
     known = min(len(inputs), max(min(FEW_ROWS, MOST_DEEP_PRODUCTS // products), MOST_PRODUCTS // products, 1))
     systematic, variance = np.empty((size, len(inputs))), np.empty((2, size, known))
     chunk = max(1, CHUNK_NUMBERS // max(draft.choice.slots, len(outputs) * max(stage.size for stage in draft.stages)))
-    for start in range(0, len(inputs), chunk):
-        part = slice(start, start + chunk)
-        evidence = gather_evidence(draft.stages, inputs[part])
-        systematic[:, part] = rounded_outputs(draft, inputs[part]) - evidence.outputs
-        if start >= known:
-            continue
-        reached = shares * reach(draft.stages, evidence.subset(known - start), outputs).weights(rules)
+    for part in _chunks(len(inputs), max(chunk, ROUNDED_NUMBERS // (draft.choice.slots * len(draft.stages)))):
+        systematic[:, part] = rounded_outputs(draft, inputs[part]) - gather_evidence(draft.stages, inputs[part]).outputs
+    for part in _chunks(known, chunk):
+        evidence = gather_evidence(draft.stages, inputs[:known][part])
+        reached = shares * reach(draft.stages, evidence, outputs).weights(rules)
         for place, own in enumerate(variances):
             found = np.tensordot(own, reached, 1)
             variance[place, :, part] = found.max(axis=0)  # of outputs that are not computed, at most about that
@@ -189,6 +189,11 @@ def row_errors(draft: Draft, inputs: Array) -> Errors:
     others = np.stack([variance[0].max(axis=1), variance[1].mean(axis=1)])
     variance = np.append(variance, np.repeat(others[:, :, None], len(inputs) - known, axis=2), axis=2)
     return Errors(systematic, np.sqrt(variance[0]), np.sqrt(variance[1]))
+
+
+def _chunks(rows: int, size: int) -> Iterator[slice]:
+    """The rows in parts of at most so many."""
+    return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
 
 
 def _changed(rows: Rows, errors: Errors) -> Array:
