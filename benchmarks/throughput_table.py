@@ -32,7 +32,10 @@ README_HEADINGS = (
     "KB an image",
 )  # fmt: skip
 #: What README shows of every network.
-SHOWN = ("float weights", "dense, 5 bits", "OPQ 80 %", "OPQ 90 %", "joint, 8 bits", "joint, 5 bits")
+SHOWN = (
+    "float weights", "dense, 5 bits", "dense, 4 bits, taught", "OPQ 75 %, taught", "OPQ 80 %", "OPQ 90 %",
+    "joint, 8 bits", "joint, 5 bits",
+)  # fmt: skip
 #: What "times dense" compares with.
 DENSE = "dense, 5 bits"
 
