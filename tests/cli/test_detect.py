@@ -133,5 +133,7 @@ def test_an_encrypted_scene_has_the_boxes_of_the_clear_one(tmp_path: Path) -> No
         clear, encrypted = cp.detect(image), cp.detect(image, bundle=bundle)
         assert encrypted.encrypted
         assert encrypted.classes.tolist() == clear.classes.tolist()
-        assert encrypted.boxes == pytest.approx(clear.boxes, abs=1.5)
         assert encrypted.scores == pytest.approx(clear.scores, abs=0.02)
+        sure = clear.scores > 0.7  # a weak box may have a rival of nearly its score, and either may be kept
+        assert sure.sum() >= 2, seed
+        assert encrypted.boxes[sure] == pytest.approx(clear.boxes[sure], abs=1.5)
