@@ -146,7 +146,7 @@ def test_unusable_calibration_data_is_refused():
 
 
 def test_byte_budgets_are_kept_and_cost_time():
-    network, images = dense_network((60, 30, 6))
+    network, images = dense_network((24, 12, 4))
     free = compiled(network, images)
     sizes = [len(Client(free.client).evaluation_key.to_bytes()), len(Client(free.client).encrypt(images[0]))]
     scale = float(np.sqrt(np.mean(network.run(images) ** 2)))

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -71,9 +72,10 @@ def test_a_request_that_kills_two_workers_is_answered_with_an_error(
     def kill_all() -> None:
         while not stop.is_set():
             for worker in served.workers:
-                os.kill(worker, signal.SIGSTOP)
-                time.sleep(0.05)
-                kill(worker)
+                with suppress(ProcessLookupError):  # it may have ended since it was listed
+                    os.kill(worker, signal.SIGSTOP)
+                    time.sleep(0.05)
+                    kill(worker)
 
     killing = threading.Thread(target=kill_all)
     killing.start()
