@@ -105,9 +105,10 @@ def test_the_same_search_again_finds_the_same(deep: Deep, dense: dict, tmp_path:
     [
         pytest.param(("--min-accuracy", 0.5, "--target-ms", 0.01), "server time failed", marks=pytest.mark.slow),
         (("--min-accuracy", 1.0, "--target-ms", 1e6, "--search-trials", 1), "accuracy failed"),
-        (
+        pytest.param(
             ("--min-accuracy", 0.5, "--target-keys", "10", "--target-upload", "10", "--search-trials", 1),
             "keys, upload failed",
+            marks=pytest.mark.slow,
         ),
     ],
 )

@@ -96,6 +96,7 @@ def test_another_seed_makes_another_network(small, net, data):
     assert not same(small.layers(), other.layers())
 
 
+@pytest.mark.slow
 def test_a_loss_alone_finds_more_than_a_smaller_loss(net, data):
     recipe = replace(QUICK, max_trials=3)
     strict, loose = (

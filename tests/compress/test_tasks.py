@@ -68,7 +68,10 @@ def true_r2(outputs):
     return r2_score(diabetes()[1][3], outputs.reshape(-1))
 
 
-@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int64])
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(np.float32, marks=pytest.mark.slow), np.float64, pytest.param(np.int64, marks=pytest.mark.slow)],
+)
 def test_one_output_is_regressed_on_numbers_of_any_type(kind):
     net, (x, y, x_test, y_test) = diabetes()
     network = convert(net, (x, y.astype(kind), x_test, y_test.astype(kind)))
@@ -190,7 +193,7 @@ def autoencoder():
     return trained(net, rows[0], rows[0], squared, epochs=30), rows
 
 
-@pytest.mark.parametrize("labels", ["images", "none", "classes"])
+@pytest.mark.parametrize("labels", [pytest.param("images", marks=pytest.mark.slow), "none", "classes"])
 def test_an_autoencoder_keeps_its_error(labels):
     net, (x, y, x_test, y_test) = autoencoder()
     given = {"images": (x, x_test), "none": (None, None), "classes": (y, y_test)}[labels]
@@ -247,7 +250,11 @@ def test_classes_without_labels_are_compared_with_the_given_network():
     assert about["task"] == "classes" and about["accuracy_before"] == 1.0 and about["accuracy_after"] > 0.9
 
 
-@pytest.mark.parametrize("setting", [Setting(), Setting(block="inputs:1", share=0.2)], ids=["opq", "blocks"])
+@pytest.mark.parametrize(
+    "setting",
+    [pytest.param(Setting(), marks=pytest.mark.slow), Setting(block="inputs:1", share=0.2)],
+    ids=["opq", "blocks"],
+)
 def test_a_regression_is_pressed(setting):
     net, (x, y, x_test, y_test) = diabetes()
     network = pressed(net, Dataset("diabetes", x, y, x_test, y_test), setting)

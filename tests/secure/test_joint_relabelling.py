@@ -60,6 +60,7 @@ def test_steps_cost_no_level_and_no_operation(log2_steps):
     assert [op.level for op in plan.ops] == [op.level for op in wanted.ops]
 
 
+@pytest.mark.slow
 def test_codes_and_floats_cost_the_same():
     quantized, images = network((2, -1))
     plan, floats = compiled(quantized, images).server.plan, compiled(without_codes(quantized), images).server.plan

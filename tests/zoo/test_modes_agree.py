@@ -36,6 +36,7 @@ def check(network: Network, data: Dataset) -> None:
     assert np.mean(together.argmax(axis=1) == clear.argmax(axis=1)) >= 0.98
 
 
+@pytest.mark.slow
 def test_the_fast_native_network_answers_alike_in_both_modes() -> None:
     check(cp.load_network("native-fast"), cp.load_data("mnist"))
 
