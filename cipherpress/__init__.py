@@ -8,6 +8,7 @@ parties.py    Client and Server of a bundle of either mode
 pressed.py    press: compress, convert and compile in one call
 targeted.py   press_for: the search for a network that meets a target
 detected.py   detect: the digits in a picture, in clear or encrypted
+answered.py   one encrypted input, with both parties in this process
 selected.py   which of its boxes stay, decided on ciphertexts
 saved.py      save and load: every artifact by its folder
 commands/     the command line, one file per topic

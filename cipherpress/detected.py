@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cipherpress.answered import answered
 from cipherpress.detection.greedy import greedy_nms
 from cipherpress.detection.grid import Found
 from cipherpress.detection.psrr import maxpool_nms, psrr_nms
@@ -172,28 +173,11 @@ def _encrypted(
     bundle: Bundle, picture: NDArray[np.float64], threads: int, progress: Progress | None
 ) -> tuple[NDArray[np.float64], float, float]:
     """Outputs, milliseconds of the plan, and milliseconds of encryption and decryption; keys are made before."""
-    from secure.parties.client import Client
-    from secure.parties.server import Server
-
     say = progress or (lambda label, share: None)
     say("keys", 0.0)
-    client = Client(bundle.client)
-    server = Server(bundle.server, threads=threads)
-    server.register(client.evaluation_key)
-    say("encrypt", 0.5)
-    started = perf_counter()
-    request = client.encrypt(picture)
-    client_ms = (perf_counter() - started) * 1e3
-    key_id, ciphertexts = server.load_request(request)
-    say("detect", 0.6)
-    started = perf_counter()
-    answers = server.run_ciphertexts(key_id, ciphertexts)
-    server_ms = (perf_counter() - started) * 1e3
-    reply = server.pack_reply(key_id, answers)
-    started = perf_counter()
-    outputs = client.outputs(reply)
+    found = answered(bundle, picture, (("encrypt", 0.5), ("detect", 0.6)), threads=threads, progress=say)
     say("select", 1.0)
-    return outputs, server_ms, client_ms + (perf_counter() - started) * 1e3
+    return found.outputs, found.server_ms, found.client_ms
 
 
 def default_bundle(detector: str = NAME) -> Path:

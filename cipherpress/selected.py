@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cipherpress.answered import answered
 from cipherpress.detection.boxes import best_first, read_detections
 from cipherpress.detection.cells import cell_scores
 from cipherpress.detection.grid import Found
@@ -74,28 +74,14 @@ def selected_encrypted(
     pool "single" for boxes of one class. threads: of the server. Raises: InputShapeError, BackendError.
     """
     from secure.comparison.plain import plain_bits
-    from secure.parties.client import Client
-    from secure.parties.server import Server
 
     say = progress or (lambda label, share: None)
     cells = cell_scores(found.boxes, found.scores, CELL_ANCHORS, least_score)
     say("keys of the selection", 0.0)
     keeping, bundle = selection_bundle()
-    client, server = Client(bundle.client), Server(bundle.server, threads=threads)
-    server.register(client.evaluation_key)
-    say("encrypt scores", 0.7)
-    started = perf_counter()
-    request = client.encrypt(cells.levels.clip(max=1))
-    client_ms = (perf_counter() - started) * 1e3
-    key_id, ciphertexts = server.load_request(request)
-    say("compare", 0.8)
-    started = perf_counter()
-    answers = server.run_ciphertexts(key_id, ciphertexts)
-    server_ms = (perf_counter() - started) * 1e3
-    reply = server.pack_reply(key_id, answers)
-    started = perf_counter()
-    bits = client.outputs(reply)
-    client_ms += (perf_counter() - started) * 1e3
+    steps = ("encrypt scores", 0.7), ("compare", 0.8)
+    answer = answered(bundle, cells.levels.clip(max=1), steps, threads=threads, progress=say)
+    bits = answer.outputs
     say("select", 1.0)
     occupied = cells.boxes >= 0
     plain, decided = plain_bits(cells.levels, keeping.grid, keeping.least_gap)
@@ -107,9 +93,9 @@ def selected_encrypted(
         least_gap=keeping.least_gap,
         farthest=float(apart.max(initial=0)),
         certified=keeping.deviation + bundle.client.predicted_logit_error,
-        server_ms=server_ms,
-        client_ms=client_ms,
-        key_bytes=sum(map(len, client.evaluation_key.items)),
+        server_ms=answer.server_ms,
+        client_ms=answer.client_ms,
+        key_bytes=answer.key_bytes,
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logit
 
 from cipherpress.detection.anchors import Anchors
 from cipherpress.detection.boxes import best_first, read_detections
@@ -48,12 +49,8 @@ def cell_scores(boxes: object, scores: object, anchors: Anchors, least_score: fl
     at = places(found.boxes, anchors)
     worst_first = best_first(found)[::-1]  # of several boxes of a cell the last one written stays
     best[at.row[worst_first], at.column[worst_first]] = worst_first
-    low, high = _logit(np.array([least_score, MOST]))
+    low, high = logit(np.array([least_score, MOST]))
     occupied = best >= 0
-    own = _logit(found.scores[best[occupied]].clip(max=1 - 1e-12))
+    own = logit(found.scores[best[occupied]].clip(max=1 - 1e-12))
     levels[occupied] = FLOOR + (1 - FLOOR) * (own - low) / (high - low)
     return CellScores(levels, best)
-
-
-def _logit(score: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.log(score / (1 - score))

@@ -6,7 +6,7 @@ here.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from torch import nn
@@ -139,7 +139,8 @@ def deep_conversion(model: nn.Module | CompressedModel, data: Dataset, conversio
     stays; the codebook of a compressed model does not. In transformers several dense layers become one map, whose
     numbers have many bits whatever those of its layers.
     """
-    deep = is_deep(model, data, conversion.straight) and not attends(model, data)
+    layers = imported_layers(model, data)
+    deep = is_deep(layers, conversion.straight) and not attends(layers)
     return replace(conversion, fraction_bits=DEEP_FRACTION_BITS) if deep else conversion
 
 
@@ -149,22 +150,22 @@ def usual_setting(model: nn.Module | CompressedModel, data: Dataset) -> Setting:
     Single weights that are pruned save no encrypted product there, and weights of few bits neither: conversion rounds
     those of deep networks itself, and combines those of transformers.
     """
-    plain = is_deep(model, data) or attends(model, data)
+    layers = imported_layers(model, data)
+    plain = is_deep(layers) or attends(layers)
     return Setting(sparsity=0.0, bits=None, finetune_epochs=0) if plain else Setting()
 
 
-def is_deep(model: nn.Module | CompressedModel, data: Dataset, straight: Collection[str] = ()) -> bool:
+def is_deep(layers: Sequence[Layer], straight: Collection[str] = ()) -> bool:
     """Whether a network has convolutions and more than PLAIN_DEPTH activations in a row."""
-    layers = _layers(model, data)
     return depth(layers, straight) > PLAIN_DEPTH and any(layer.kind == "conv" for layer in layers)
 
 
-def attends(model: nn.Module | CompressedModel, data: Dataset) -> bool:
+def attends(layers: Sequence[Layer]) -> bool:
     """Whether a network has the softmax of attention inside."""
-    return any(layer.kind == "softmax" for layer in _layers(model, data))
+    return any(layer.kind == "softmax" for layer in layers)
 
 
-def _layers(model: nn.Module | CompressedModel, data: Dataset) -> tuple[Layer, ...]:
+def imported_layers(model: nn.Module | CompressedModel, data: Dataset) -> tuple[Layer, ...]:
     own, rows = joined(model, data)
     return import_model(unhooked_copy(module_of(own)), rows.input_shape).layers
 

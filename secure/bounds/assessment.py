@@ -177,23 +177,24 @@ def row_errors(draft: Draft, inputs: Array) -> Errors:
     known = min(len(inputs), max(min(FEW_ROWS, MOST_DEEP_PRODUCTS // products), MOST_PRODUCTS // products, 1))
     systematic, variance = np.empty((size, len(inputs))), np.empty((2, size, known))
     chunk = max(1, CHUNK_NUMBERS // max(draft.choice.slots, len(outputs) * max(stage.size for stage in draft.stages)))
-    for part in _chunks(len(inputs), max(chunk, ROUNDED_NUMBERS // (draft.choice.slots * len(draft.stages)))):
-        systematic[:, part] = rounded_outputs(draft, inputs[part]) - gather_evidence(draft.stages, inputs[part]).outputs
-    for part in _chunks(known, chunk):
-        evidence = gather_evidence(draft.stages, inputs[:known][part])
-        reached = shares * reach(draft.stages, evidence, outputs).weights(rules)
-        for place, own in enumerate(variances):
-            found = np.tensordot(own, reached, 1)
-            variance[place, :, part] = found.max(axis=0)  # of outputs that are not computed, at most about that
-            variance[place, outputs, part] = found
+    for rows in _chunks(0, len(inputs), max(chunk, ROUNDED_NUMBERS // (draft.choice.slots * len(draft.stages)))):
+        evidence = gather_evidence(draft.stages, inputs[rows])
+        systematic[:, rows] = rounded_outputs(draft, inputs[rows]) - evidence.outputs
+        for part in _chunks(rows.start, min(rows.stop, known), chunk):
+            own_rows = evidence.part(slice(part.start - rows.start, part.stop - rows.start))
+            reached = shares * reach(draft.stages, own_rows, outputs).weights(rules)
+            for place, own in enumerate(variances):
+                found = np.tensordot(own, reached, 1)
+                variance[place, :, part] = found.max(axis=0)  # of outputs that are not computed, at most about that
+                variance[place, outputs, part] = found
     others = np.stack([variance[0].max(axis=1), variance[1].mean(axis=1)])
     variance = np.append(variance, np.repeat(others[:, :, None], len(inputs) - known, axis=2), axis=2)
     return Errors(systematic, np.sqrt(variance[0]), np.sqrt(variance[1]))
 
 
-def _chunks(rows: int, size: int) -> Iterator[slice]:
-    """The rows in parts of at most so many."""
-    return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
+def _chunks(first: int, end: int, size: int) -> Iterator[slice]:
+    """The rows from `first` to `end`, in parts of at most so many."""
+    return (slice(start, min(start + size, end)) for start in range(first, end, size))
 
 
 def _changed(rows: Rows, errors: Errors) -> Array:

@@ -38,11 +38,8 @@ def upper_tail(values: Array) -> float:
     TAIL_STANDARD_ERRORS are added. Beyond x_k+1, with the share k / n, the share p is exceeded at x_k+1 (k / (n p))^a
     (Weissman 1978). Lighter tails are overestimated. The bound is never below the largest value.
     """
-    ordered = np.sort(values)[::-1]
-    found = fitted_tail(values)
-    if found is None:
-        return LONE_MARGIN * float(ordered[0])
-    return max(float(ordered[0]), float(found.value(EXCEEDING)))
+    largest, found = float(values.max()), fitted_tail(values)
+    return LONE_MARGIN * largest if found is None else max(largest, float(found.value(EXCEEDING)))
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,11 @@ class Evidence:
 
     def subset(self, count: int) -> Evidence:
         """The evidence of the first `count` images."""
-        return Evidence(tuple(a[:, :count] for a in self.atoms), tuple(v[:, :count] for v in self.values))
+        return self.part(slice(count))
+
+    def part(self, images: slice) -> Evidence:
+        """The evidence of some of the images."""
+        return Evidence(tuple(a[:, images] for a in self.atoms), tuple(v[:, images] for v in self.values))
 
     @property
     def outputs(self) -> Array:

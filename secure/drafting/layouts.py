@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from compress.network import Shape
 from secure.drafting.draft import Draft
 from secure.drafting.factors import apart_layout, in_one_layout, placed_factors, widened, with_stage
-from secure.drafting.placed import Placed as Placed
-from secure.drafting.placed import Source as Source
+from secure.drafting.placed import Placed, Source
 from secure.layout.block_tables import block_table, shifted_weights
 from secure.layout.blocks import Blocks, PositionPlaces, compact_places, pooled_columns, pooling_window
 from secure.layout.diagonals import folded_by_client, folded_table, placed_table

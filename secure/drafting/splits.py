@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from secure.drafting.draft import Draft, Split
 from secure.drafting.routes import cheapest_routes, joined_giants
-from secure.drafting.stage_cost import constant_keys
+from secure.drafting.stage_cost import constant_keys, giant_rotations
 from secure.kernels.counts import KernelCounts, KernelTimes
 from secure.kernels.engine import PLAIN, Switching, digits_kernels, division_kernels, switch_kernels
 from secure.layout.diagonals import DiagonalTable
@@ -120,7 +120,7 @@ def cheapest_split(
         split = replace(_split(rotations, int(steps[place]), int(offset[place]), slots), horner=horner)
         if horner:
             split = replace(split, targets=joined_giants(split.giants, known, slots).sources)
-        giants = _giant_keys(table, split) - {*known}
+        giants = giant_rotations(table, split) - {*known}
         cost = float(costs[place]) + len(giants) * prices.key
         source = _repeats(table, planes, split) * prices.source
         routes = cheapest_routes(split.babies, {*known, *giants}, source, prices.key, slots, least - cost)
@@ -167,14 +167,6 @@ def _beside_gap(rotations: NDArray[np.int64], step: int) -> int:
     gaps = np.diff(np.append(found, found[0] + step))
     first = int(found[(int(gaps.argmax()) + 1) % len(found)])
     return -first % step
-
-
-def _giant_keys(table: DiagonalTable, split: Split) -> set[int]:
-    """The rotations of giant steps that need keys."""
-    by_output: dict[int, set[int]] = {}
-    for key in table.diagonals:
-        by_output.setdefault(key.output, set()).add(split.parts[key.rotation][1])
-    return {giant - target for giants in by_output.values() for giant, target in split.joined(giants).items()}
 
 
 def _distinct(numbers: NDArray[np.int32], counted: NDArray[np.bool_]) -> NDArray[np.int64]:

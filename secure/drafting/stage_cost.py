@@ -125,16 +125,18 @@ def stage_moves(table: DiagonalTable, split: Split, work: StageWork, slots: int)
     """(steps, whether conjugated) of every key that a stage switches with. work: of the stage."""
     groups = [*work.groups, *(group for groups in work.presums for group in groups)]
     moves = {(move.steps % slots, move.conjugated) for group in groups for move in group}
-    by_output: dict[int, set[int]] = {}
-    babies: set[int] = set()
-    for key in table.diagonals:
-        baby, giant = split.parts[key.rotation]
-        babies.add(baby)
-        by_output.setdefault(key.output, set()).add(giant)
+    babies = {split.parts[key.rotation][0] for key in table.diagonals}
     moves |= {((baby - source) % slots, False) for baby, source in split.made(babies).items()}
-    for giants in by_output.values():
-        moves |= {(giant - target, False) for giant, target in split.joined(giants).items()}
+    moves |= {(steps, False) for steps in giant_rotations(table, split)}
     return moves - {(0, False)}
+
+
+def giant_rotations(table: DiagonalTable, split: Split) -> set[int]:
+    """The rotations of sums that need keys."""
+    by_output: dict[int, set[int]] = {}
+    for key in table.diagonals:
+        by_output.setdefault(key.output, set()).add(split.parts[key.rotation][1])
+    return {giant - target for giants in by_output.values() for giant, target in split.joined(giants).items()}
 
 
 def stage_kernels(work: StageWork, level: int, degree: int, switching: Switching = PLAIN) -> KernelCounts:

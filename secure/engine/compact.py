@@ -1,9 +1,9 @@
 """Products with constants that are stored compactly. Compiled by numba.
 
 A piece of work is one row, of all parts. The row's constants are expanded tile by tile into the first-level cache. All
-parts are multiplied with them there: at the places of the tile, and in reverse at those of its mirror image in the
-second half of the row. The sums are those of `arithmetic.add_product` and `arithmetic.add_four_products`, to the last
-bit.
+parts are multiplied with them there: at the places of the tile, and, once it is turned round, at those of its mirror
+image in the second half of the row. The sums are those of `arithmetic.add_product` and `arithmetic.add_four_products`,
+to the last bit.
 """
 
 from __future__ import annotations
@@ -83,14 +83,16 @@ def _products_row(row, worker, places, at, count, fresh, degree, scratch, t):  #
                 _add_four(places, at, part, row, start, tiles, fresh, degree, prime, inverse)
         mirrored = degree - start - TILE
         for number in range(count):
-            if places[at[1 + count + number], PARTS] == Storage.WHOLE:
-                tile = tiles[number * TILE : (number + 1) * TILE]
-                _expand_mirrored(places, at[1 + count + number], row, mirrored, degree, tile)
+            place, tile = at[1 + count + number], tiles[number * TILE : (number + 1) * TILE]
+            if places[place, PARTS] == Storage.WHOLE:
+                _expand(places, place, row, mirrored, degree, halves[number], tile)
+            else:
+                _turn_round(tile)
         for part in range(parts):
             if count == 1:
-                _add_one_mirrored(places, at, part, row, mirrored, tiles, fresh, degree, prime, inverse)
+                _add_one(places, at, part, row, mirrored, tiles, fresh, degree, prime, inverse)
             else:
-                _add_four_mirrored(places, at, part, row, mirrored, tiles, fresh, degree, prime, inverse)
+                _add_four(places, at, part, row, mirrored, tiles, fresh, degree, prime, inverse)
 
 
 @kernel
@@ -124,11 +126,12 @@ def _expand(places, place, row, start, degree, held, tile):  # type: ignore[no-u
 
 
 @kernel
-def _expand_mirrored(places, place, row, start, degree, tile):  # type: ignore[no-untyped-def]
-    """Write a whole constant's numbers from `start` on to the tile in reverse, as if they were mirrored."""
-    whole = numbers_at(places[place, ADDRESS], (places[place, ROWS], degree))[row]
-    for j in range(0, TILE, LANES):
-        store(tile, TILE - LANES - j, in_reverse(load(whole, start + j)))
+def _turn_round(tile):  # type: ignore[no-untyped-def]
+    """Reverse the numbers of a tile: the mirror image of what it held."""
+    for j in range(0, TILE // 2, LANES):
+        first, last = load(tile, j), load(tile, TILE - LANES - j)
+        store(tile, j, in_reverse(last))
+        store(tile, TILE - LANES - j, in_reverse(first))
 
 
 @kernel
@@ -136,24 +139,11 @@ def _add_one(places, at, part, row, start, tiles, fresh, degree, prime, inverse)
     target, value = residues_at(places, at[0], degree)[part, row], residues_at(places, at[1], degree)[part, row]
     p, i = splat(prime), splat(inverse)
     for j in range(0, TILE, LANES):
-        _put_one(target, value, start + j, load(tiles, j), fresh, p, i)
-
-
-@kernel
-def _add_one_mirrored(places, at, part, row, start, tiles, fresh, degree, prime, inverse):  # type: ignore[no-untyped-def]
-    target, value = residues_at(places, at[0], degree)[part, row], residues_at(places, at[1], degree)[part, row]
-    p, i = splat(prime), splat(inverse)
-    for j in range(0, TILE, LANES):
-        _put_one(target, value, start + j, in_reverse(load(tiles, TILE - LANES - j)), fresh, p, i)
-
-
-@inlined
-def _put_one(target, value, place, constant, fresh, p, i):  # type: ignore[no-untyped-def]
-    product = times(load(value, place), constant, p, i)
-    if fresh:
-        store(target, place, product)
-    else:
-        store(target, place, reduced(load(target, place) + product, p, i))
+        product = times(load(value, start + j), load(tiles, j), p, i)
+        if fresh:
+            store(target, start + j, product)
+        else:
+            store(target, start + j, reduced(load(target, start + j) + product, p, i))
 
 
 @kernel
@@ -163,29 +153,14 @@ def _add_four(places, at, part, row, start, tiles, fresh, degree, prime, inverse
     v2, v3 = residues_at(places, at[3], degree)[part, row], residues_at(places, at[4], degree)[part, row]
     p, i = splat(prime), splat(inverse)
     for j in range(0, TILE, LANES):
-        c0, c1 = load(tiles, j), load(tiles, TILE + j)
-        c2, c3 = load(tiles, 2 * TILE + j), load(tiles, 3 * TILE + j)
-        _put_four(target, v0, v1, v2, v3, start + j, c0, c1, c2, c3, fresh, p, i)
-
-
-@kernel
-def _add_four_mirrored(places, at, part, row, start, tiles, fresh, degree, prime, inverse):  # type: ignore[no-untyped-def]
-    target = residues_at(places, at[0], degree)[part, row]
-    v0, v1 = residues_at(places, at[1], degree)[part, row], residues_at(places, at[2], degree)[part, row]
-    v2, v3 = residues_at(places, at[3], degree)[part, row], residues_at(places, at[4], degree)[part, row]
-    p, i = splat(prime), splat(inverse)
-    for j in range(0, TILE, LANES):
-        back = TILE - LANES - j
-        c0, c1 = in_reverse(load(tiles, back)), in_reverse(load(tiles, TILE + back))
-        c2, c3 = in_reverse(load(tiles, 2 * TILE + back)), in_reverse(load(tiles, 3 * TILE + back))
-        _put_four(target, v0, v1, v2, v3, start + j, c0, c1, c2, c3, fresh, p, i)
-
-
-@inlined
-def _put_four(target, v0, v1, v2, v3, place, c0, c1, c2, c3, fresh, p, i):  # type: ignore[no-untyped-def]
-    first, second = times(load(v0, place), c0, p, i), times(load(v1, place), c1, p, i)
-    third, fourth = times(load(v2, place), c2, p, i), times(load(v3, place), c3, p, i)
-    added = (first + second) + (third + fourth)
-    if not fresh:
-        added = added + load(target, place)
-    store(target, place, reduced(added, p, i))
+        place = start + j
+        first, second = (
+            times(load(v0, place), load(tiles, j), p, i),
+            times(load(v1, place), load(tiles, TILE + j), p, i),
+        )
+        third = times(load(v2, place), load(tiles, 2 * TILE + j), p, i)
+        fourth = times(load(v3, place), load(tiles, 3 * TILE + j), p, i)
+        added = (first + second) + (third + fourth)
+        if not fresh:
+            added = added + load(target, place)
+        store(target, place, reduced(added, p, i))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from secure.encoding import real_coefficients
 from secure.engine import arithmetic
 from secure.engine.buffers import Arena
 from secure.engine.ring import EngineRing
-from secure.engine.schedule import Form, Product, Schedule, Sum
+from secure.engine.schedule import Form, Schedule
 from secure.engine.storages import (
     LARGEST_SMALL,
     PACKED_BYTES,
@@ -104,14 +103,9 @@ class EngineConstants:
         return True
 
     def _keep_compact(self, schedule: Schedule, steps: _Steps) -> None:
-        factors = dict.fromkeys(
-            (term.constant, term.form)
-            for term in chain.from_iterable(step.terms for step in schedule.steps if isinstance(step, Sum))
-            if isinstance(term, Product)
-        )
         small: list[Key] = []
-        others = [key for key in schedule.constants if key not in factors]  # summands: read whole
-        for key in factors:
+        others = [key for key in schedule.constants if key not in schedule.factors]  # summands: read whole
+        for key in (key for key in schedule.constants if key in schedule.factors):
             if (coefficients := self._small(key)) is None:
                 others.append(key)
                 continue

@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from itertools import chain
 from math import log2
 
@@ -130,6 +131,12 @@ class Schedule:
     reads: Counter[int]
     turns: Counter[int]
     constants: tuple[tuple[int, Form], ...]
+
+    @cached_property
+    def factors(self) -> frozenset[tuple[int, Form]]:
+        """Those of the constants that values are multiplied with, and that are added nowhere."""
+        terms = chain.from_iterable(step.terms for step in self.steps if isinstance(step, Sum))
+        return frozenset(self.constants) - {(term.constant, term.form) for term in terms if isinstance(term, Offset)}
 
 
 def division_passes(level: int, degree: int, parts: int, specials: int = 1) -> float:

@@ -85,24 +85,17 @@ class ServerMemory:
 def server_memory(plan: Plan, *, under_seal: bool = False) -> ServerMemory:
     """What a server of this plan takes. under_seal: where SEAL runs it, and constants are stored whole."""
     from secure.engine.placing import program_of
-    from secure.engine.schedule import Form, Offset, Sum, schedule
+    from secure.engine.schedule import Form, schedule
     from secure.engine.storages import Storage, has_compact, packed_storage, storage_bytes
 
     params, degree = plan.params, plan.params.poly_modulus_degree
     specials, steps = len(params.special_primes), schedule(plan)
-    added = {
-        (term.constant, term.form)
-        for step in steps.steps
-        if isinstance(step, Sum)
-        for term in step.terms
-        if isinstance(term, Offset)
-    }
     whole = packed = small = 0
     storage = None if under_seal or not has_compact(degree) else packed_storage(params)
     for index, form in steps.constants:
         rows = plan.constants[index].level + specials * (form is Form.EXTENDED)
         size = storage_bytes(Storage.WHOLE, rows, degree)
-        compact = not under_seal and (index, form) not in added and plan.constants[index].slots.dtype.kind == "f"
+        compact = not under_seal and (index, form) in steps.factors and plan.constants[index].slots.dtype.kind == "f"
         whole += size
         packed += storage_bytes(storage, rows, degree) if compact and storage is not None else size
         small += storage_bytes(Storage.SMALL, rows, degree) if compact and has_compact(degree) else size

@@ -15,7 +15,8 @@ from compress.errors import SlotOverflowError
 from compress.network import Shape
 from secure.bounds.headroom import largest_coefficients
 from secure.drafting.draft import Draft, Offer
-from secure.drafting.layouts import Placed, Source, first_layouts, fits_raster, next_layouts, raster_extent
+from secure.drafting.layouts import first_layouts, fits_raster, next_layouts, raster_extent
+from secure.drafting.placed import Placed, Source
 from secure.drafting.splits import split_table
 from secure.drafting.stage_cost import stage_kernels, stage_work
 from secure.kernels.engine import lone_operation_kernels

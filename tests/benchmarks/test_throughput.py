@@ -22,16 +22,14 @@ from compress.dataset import Dataset
 from compress.errors import FormatError, PrecisionError
 from compress.network import Dense, Input, Network, Polynomial, Weights
 from compress.network_file import save_network
+from tests.sums import sums
 
 VARIANT = Variant("dense, 5 bits", 0.0)
 
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
-    rng = np.random.default_rng(0)
-    x = rng.uniform(0, 1, (600, 12)).astype(np.float32)
-    y = (x[:, :4].sum(axis=1) < x[:, 4:8].sum(axis=1)).astype(np.int64)
-    return Dataset(x_train=x[:400], y_train=y[:400], x_test=x[400:], y_test=y[400:], name="sums")
+    return sums()
 
 
 @pytest.fixture(scope="module")

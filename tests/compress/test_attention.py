@@ -20,7 +20,7 @@ from compress.errors import CalibrationError, UnsupportedLayerError
 from compress.graph.composite import FittedSoftmax
 from compress.graph.importing import import_model
 from compress.network import Multiply, Polynomial
-from compress.press.pressing import attends, deep_conversion, is_deep, usual_setting
+from compress.press.pressing import attends, deep_conversion, imported_layers, is_deep, usual_setting
 from compress.press.setting import Setting
 
 TOKENS, WIDTH, HEADS = 5, 6, 2
@@ -264,9 +264,10 @@ def test_nothing_is_pruned_or_rounded_in_transformers_where_nothing_is_asked_for
     assert usual_setting(Small().eval(), data) == Setting(sparsity=0.0, bits=None, finetune_epochs=0)
     deep = Small()
     deep.block = nn.TransformerEncoder(encoder_of_eight(), 3, enable_nested_tensor=False)
-    assert is_deep(deep.eval(), data) and attends(deep, data)
+    layers = imported_layers(deep.eval(), data)
+    assert is_deep(layers) and attends(layers)
     assert deep_conversion(deep, data, Conversion()) == Conversion()
-    assert not attends(nn.Sequential(nn.Flatten(), nn.Linear(16, 2), nn.Softmax(1)), data)
+    assert not attends(imported_layers(nn.Sequential(nn.Flatten(), nn.Linear(16, 2), nn.Softmax(1)), data))
 
 
 def encoder_of_eight() -> nn.Module:

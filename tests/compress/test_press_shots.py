@@ -13,16 +13,14 @@ from compress.network import Dense, Network
 from compress.opq.shots import opq_in_shots, rising_shots
 from compress.press.pressing import EPOCHS_BETWEEN, pressed
 from compress.press.setting import Setting
+from tests.sums import sums
 
 SETTING = Setting(sparsity=0.6, bits=4, shots=2, finetune_epochs=1, convert_epochs=1)
 
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
-    rng = np.random.default_rng(0)
-    x = rng.uniform(0, 1, (600, 12)).astype(np.float32)
-    y = (x[:, :4].sum(axis=1) < x[:, 4:8].sum(axis=1)).astype(np.int64)
-    return Dataset(x_train=x[:400], y_train=y[:400], x_test=x[400:], y_test=y[400:], name="sums")
+    return sums()
 
 
 @pytest.fixture(scope="module")
