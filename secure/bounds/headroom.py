@@ -57,7 +57,7 @@ def wrap_sites(plan: Plan) -> tuple[Site, ...]:
 def largest_coefficients(draft: Draft) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """For each stage, the largest coefficients, at scale 1, of its value's square and of its value itself.
 
-    A stage that is not squared has its value's in both places. They count the constant that is added, since SEAL
+    A stage that squares nothing has its value's in both places. They count the constant that is added, since SEAL
     encodes that as a plaintext of its own. The numbers are measured on the calibration inputs with the largest values,
     on the draft's edge inputs, and on the largest of the drawn ones. The draft must be arranged.
     """
@@ -65,9 +65,7 @@ def largest_coefficients(draft: Draft) -> tuple[tuple[float, ...], tuple[float, 
     if draft.edges is not None:
         edges = _measured(draft, draft.edges, MEASURED_EDGES)
         credit = 2.0**EDGE_CREDIT_BITS
-        credits = np.array(
-            [[credit ** (2 if stage.squared else 1) for stage in draft.stages], [credit] * len(edges[1])]
-        )
+        credits = np.array([[credit**stage.power for stage in draft.stages], [credit] * len(edges[1])])
         largest = np.maximum(largest, edges / credits)
     if draft.extremes is not None:
         largest = np.maximum(largest, _measured(draft, draft.extremes, MEASURED_EDGES))
@@ -87,7 +85,7 @@ def overfull_stages(draft: Draft) -> Iterator[tuple[str, float, float]]:
         if divided or not stage.squared:
             needed.append((level, log2(draft.value_coefficients[index]) + log2(scales.value)))
         if stage.squared:
-            needed.append((level - divided, log2(draft.coefficients[index]) + 2 * log2(scales.root)))
+            needed.append((level - divided, log2(draft.coefficients[index]) + stage.power * log2(scales.root)))
         for held, used in needed:
             room = draft.params.log2_modulus(held) - 1
             if used > room:
@@ -101,7 +99,7 @@ def _measured(draft: Draft, evidence: Evidence, count: int) -> NDArray[np.float6
         stage = draft.stages[index]
         added = spread(stage.constant, draft.tables[index].output_map)
         own = max(float(np.abs(coefficients(held)).max()) for held in (value, added))
-        made = made_slots(value, draft.tables[index], stage.paired)
+        made = made_slots(value, draft.tables[index], stage.making)
         square = float(np.abs(coefficients(made)).max()) if stage.squared else own
         largest[:, index] = np.maximum(largest[:, index], (square, own))
     return largest

@@ -81,7 +81,7 @@ def reach(stages: Sequence[Stage], evidence: Evidence, outputs: Sequence[int]) -
         if stage.squared:
             made -= 1
             square = np.sum(by_atom[made] ** 2, axis=0)
-            by_value = pulled(evidence.values[index][:, None], by_atom[made], stage.paired)
+            by_value = pulled(evidence.values[index][:, None], by_atom[made], stage.making)
             by_atom[made] = np.zeros(0)  # gives the memory back
         squared = by_value**2
         reading = {}

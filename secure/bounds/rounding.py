@@ -43,7 +43,7 @@ def rounded_outputs(draft: Draft, inputs: Array) -> Array:
         value = _rounded_map(table, read, draft.choice.planes, [scale.value / own for own in atom_scales if own])
         value += _rounded_constant(stage.constant, table, scale.value)
         if stage.squared:
-            atoms.append(made_slots(value, table, stage.paired))
+            atoms.append(made_slots(value, table, stage.making))
     value = folded(value, draft.tables[-1].client_folds)
     places = read_slots(draft.tables[-1].output_map, draft.stages[-1].size)
     return np.asarray(value[:, places[:, 0], places[:, 1]].T)

@@ -143,5 +143,5 @@ def _with_errors(stages: Sequence[Stage], inputs: Array, sizes: Sequence[float],
             value += matrix @ atoms[atom]
         value += RELATIVE_ERROR * size * rng.normal(size=value.shape)
         if stage.squared:
-            atoms.append(activated(value, stage.paired))
+            atoms.append(activated(value, stage.making))
     return value

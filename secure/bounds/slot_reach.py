@@ -68,7 +68,7 @@ def _image_weights(draft: Draft, atoms: Sequence[Array], values: Sequence[Array]
         if stage.squared:
             made -= 1
             square = _energy(by_atom[made])
-            by_value = pulled_slots(values[index], by_atom[made], table, stage.paired)
+            by_value = pulled_slots(values[index], by_atom[made], table, stage.making)
         conjugated = is_conjugated(table, planes)
         by_value = unfolded(by_value, table.client_folds)
         constant = _energy(by_value)

@@ -38,7 +38,7 @@ def stage_slots(draft: Draft, evidence: Evidence) -> Iterator[tuple[int, list[Ar
             value = spread(evidence.values[index].T, table.output_map)
         yield index, atoms, value
         if stage.squared:
-            atoms = [*atoms, made_slots(value, table, stage.paired)]
+            atoms = [*atoms, made_slots(value, table, stage.making)]
 
 
 def source_powers(draft: Draft, evidence: Evidence) -> tuple[Mapping[int, Array], ...]:

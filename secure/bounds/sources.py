@@ -94,7 +94,7 @@ def source_variances(
             rounding = encoding_variance(degree) * (atom_scales[atom] / scale.value) ** 2
             result += [baby / atom_scales[atom] ** 2, switch / atom_scales[atom] ** 2, rounding]
         square = 0.0
-        if stage.squared:
+        if stage.power == 2:
             relinearized = planned_key_switch_variance(params, level - draft.divided[index], under_seal=seal)
             square = key_share * relinearized / scale.root**4
         if draft.rescaled[index]:

@@ -227,8 +227,8 @@ class Split:
 class StageScales:
     """Scales of one stage.
 
-    value: of its affine value. atom: of the atom that its square becomes, value**2 without a rescale; 0 without a
-    square. divided: what a rescale before the square divides the value by.
+    value: of its affine value. atom: of the atom that is made of it, for a square value**2 without a rescale; 0 without
+    an atom. divided: what a rescale before the square divides the value by.
     """
 
     value: float

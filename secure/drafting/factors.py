@@ -16,6 +16,7 @@ from secure.layout.blocks import Blocks
 from secure.layout.diagonals import DiagonalTable
 from secure.layout.factors import atom_map, both_factors, in_one
 from secure.layout.packing import EMPTY, next_power_of_two
+from secure.stages.pairs import Making
 from secure.stages.stages import Stage
 
 #: What layouts of two factors are called, before the layout that they have in common.
@@ -44,7 +45,7 @@ def widened(stage: Stage) -> tuple[Stage, int]:
         maps[atom] = sparse.vstack([part for part in parts if part.shape[0]], format="csr")
     constant = np.zeros((2, half))
     constant[:, :features] = stage.constant.reshape(2, features)
-    return Stage(maps, constant.ravel(), grid, stage.layer, True), half
+    return Stage(maps, constant.ravel(), grid, stage.layer, squared=True, tokens=stage.tokens), half
 
 
 def in_one_layout(placed: Placed, stage: Stage, half: int) -> Placed | None:
@@ -63,7 +64,7 @@ def _product_blocks(blocks: Blocks, table: DiagonalTable, stage: Stage) -> Block
     channels = stage.grid.channels
     own = replace(blocks, channels=np.where(blocks.channels < channels, blocks.channels, EMPTY).astype(np.int32))
     made: NDArray[np.int32] = own.slot_map
-    agrees = (made == atom_map(table, True)) | (made == EMPTY)
+    agrees = (made == atom_map(table, Making.PRODUCT)) | (made == EMPTY)
     return own if agrees.all() else None
 
 

@@ -42,8 +42,9 @@ def _operations(draft: Draft, works: Sequence[StageWork]) -> Counter[tuple[Kind,
             level -= draft.divided[index]
             made = outputs // 2 if stage.paired and not table.pairing else outputs
             work[Kind.ROTATE, level] += made * (table.pairing > 0)
-            work[Kind.MULTIPLY if stage.paired else Kind.SQUARE, level] += made
-            work[Kind.RELINEARIZE, level] += made
+            if not stage.kept:
+                work[Kind.MULTIPLY if stage.paired else Kind.SQUARE, level] += made
+                work[Kind.RELINEARIZE, level] += made
             for lost in range(draft.rescaled[index]):
                 work[Kind.RESCALE, level - lost] += made
     return +work
@@ -59,7 +60,7 @@ def draft_keys(draft: Draft) -> KeyManifest:
         for steps, conjugated in stage_moves(table, split, work, slots):
             element = move_element(steps, degree, conjugated=conjugated)
             highest[element] = max(level, highest.get(element, 0))
-        if draft.stages[index].squared:
+        if draft.stages[index].power == 2:
             relin_level = max(relin_level, level - draft.divided[index])
         if table.pairing:
             element = move_element(table.pairing, degree, conjugated=False)

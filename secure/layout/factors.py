@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from secure.layout.diagonals import DiagonalKey, DiagonalTable
 from secure.layout.packing import EMPTY, SlotMap
-from secure.stages.pairs import activated, pulled
+from secure.stages.pairs import Making, activated, pulled
 
 Array = NDArray[np.float64]
 
@@ -89,25 +89,25 @@ def _paired(places: SlotMap, step: int, features: int) -> SlotMap:
     return np.where(meets, np.minimum(places, turned), EMPTY).astype(np.int32)
 
 
-def atom_map(table: DiagonalTable, paired: bool) -> SlotMap:
+def atom_map(table: DiagonalTable, making: Making) -> SlotMap:
     """Where the features lie that a stage makes of a value with this table."""
-    if not paired:
+    if making is not Making.PRODUCT:
         return table.output_map
     if table.pairing:
         return _paired(table.output_map, table.pairing, int(table.output_map.max() + 1) // 2)
     return table.output_map[: len(table.output_map) // 2]
 
 
-def made_slots(value: Array, table: DiagonalTable, paired: bool) -> Array:
+def made_slots(value: Array, table: DiagonalTable, making: Making) -> Array:
     """What a stage makes of its value, by slots (..., ciphertexts, slots)."""
-    if paired and table.pairing:
+    if table.pairing:
         return np.asarray(value * np.roll(value, -table.pairing, axis=-1))
-    return activated(value, paired, -2)
+    return activated(value, making, -2)
 
 
-def pulled_slots(value: Array, by_atom: Array, table: DiagonalTable, paired: bool) -> Array:
+def pulled_slots(value: Array, by_atom: Array, table: DiagonalTable, making: Making) -> Array:
     """The derivatives by the value from those by what `made_slots` makes of it."""
-    if paired and table.pairing:
+    if table.pairing:
         turned = np.roll(value, -table.pairing, axis=-1)
         return np.asarray(turned * by_atom + np.roll(value * by_atom, table.pairing, axis=-1))
-    return pulled(value, by_atom, paired, -2)
+    return pulled(value, by_atom, making, -2)

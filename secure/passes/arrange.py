@@ -49,7 +49,7 @@ class _Sequence:
     def followed_by(self, stage: Stage, priced: Sequence[tuple[Placed, float]]) -> Iterator[_Sequence]:
         """This sequence with one more stage, once for each of its layouts. priced: (layout, milliseconds) of all."""
         for placed, milliseconds in priced:
-            places = atom_map(placed.table, stage.paired)
+            places = atom_map(placed.table, stage.making)
             result = Source(places, placed.blocks, stage.grid, placed.multiplexed)
             offers = tuple(Offer(other.layout, cost, other is placed) for other, cost in priced)
             yield _Sequence(
@@ -108,7 +108,9 @@ def _milliseconds(draft: Draft, index: int, table: DiagonalTable) -> float:
     switching = draft.expected_switching
     work = stage_work(table, split_table(draft, table, index), draft.choice)
     stage = draft.stages[index]
-    made = len(atom_map(table, stage.paired)) * (stage.squared + (table.pairing > 0))  # and the rotation of a factor
+    made = len(atom_map(table, stage.making)) * (
+        (stage.power == 2) + (table.pairing > 0)
+    )  # and the rotation of a factor
     square = lone_operation_kernels(Kind.RELINEARIZE, level, degree, switching)
     return draft.times.milliseconds(stage_kernels(work, level, degree, switching) + square.times(made))
 

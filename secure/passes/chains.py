@@ -101,13 +101,13 @@ def wanted_chain(model: NoiseModel, precision: Precision) -> Chain | None:
             level = _leave(level, draft.divided[index], log2(value_scale) - log2(root), needed)
         else:
             root = value_scale
-        modulus_bits[level] = max(modulus_bits[level], 2 * log2(root) + room_bits(draft, index))
+        modulus_bits[level] = max(modulus_bits[level], stage.power * log2(root) + room_bits(draft, index))
         if max(modulus_bits) > GUIDELINE_2024_LOG2_QP[draft.choice.degree]:
             return None
         wanted = 2.0**wanted_bits / evidence.atom_rms[len(scales)]
-        scales.append(wanted if draft.rescaled[index] else root**2)
+        scales.append(wanted if draft.rescaled[index] else root**stage.power)
         if draft.rescaled[index]:
-            _leave(level, draft.rescaled[index], 2 * log2(root) - log2(wanted), needed)
+            _leave(level, draft.rescaled[index], stage.power * log2(root) - log2(wanted), needed)
     base_bits = modulus_bits[base]
     for level in range(base + 1, draft.levels + 1):
         base_bits = max(base_bits, modulus_bits[level] - sum(needed[base + 1 : level + 1]))
@@ -131,8 +131,7 @@ def room_bits(draft: Draft, stage: int) -> float:
 
     Counts the sign and the headroom. For a squared stage, scale and coefficient are those of the square.
     """
-    powers = 2 if draft.stages[stage].squared else 1
-    needed = log2(draft.coefficients[stage]) + powers * HEADROOM_BITS + 1
+    needed = log2(draft.coefficients[stage]) + draft.stages[stage].power * HEADROOM_BITS + 1
     return max(needed, 2 - log2(draft.choice.degree))  # tiny numbers: scale at most N / 4 times the modulus
 
 
@@ -154,7 +153,8 @@ def apply_chain(draft: Draft, chain: Chain) -> Draft:
         below = level - draft.divided[index]
         before = float(prod(params.data_primes[below:level]))
         after = prod(params.data_primes[below - draft.rescaled[index] : below])
-        scales.append(StageScales(before * float(np.sqrt(atom_scale * after)), atom_scale, before))
+        root = float(np.sqrt(atom_scale * after)) if stage.power == 2 else atom_scale * after
+        scales.append(StageScales(before * root, atom_scale, before))
     return replace(draft, params=params, input_scale=chain.input_scale, scales=tuple(scales))
 
 

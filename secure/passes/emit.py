@@ -15,6 +15,7 @@ from secure.layout.diagonals import DiagonalKey, is_conjugated, plane_constants
 from secure.layout.folds import FoldStyle, Move, fold_groups
 from secure.params import Params
 from secure.plan import Constant, Kind, Op, Plan, stored
+from secure.stages.pairs import Making
 
 Array = NDArray[np.float64]
 
@@ -118,7 +119,7 @@ def emit(draft: Draft) -> Draft:
             if draft.divided[index]:
                 root = draft.scales[index].root
                 outputs = [writer.rescale(value, draft.divided[index], root) for value in outputs]
-            outputs = _activated(writer, outputs, stage.paired, draft.tables[index].pairing)
+            outputs = _activated(writer, outputs, stage.making, draft.tables[index].pairing)
             if draft.rescaled[index]:
                 scale = draft.scales[index].atom
                 outputs = [writer.rescale(value, draft.rescaled[index], scale) for value in outputs]
@@ -135,10 +136,12 @@ def emit(draft: Draft) -> Draft:
     return replace(draft, plan=plan)
 
 
-def _activated(writer: PlanWriter, values: list[int], paired: bool, pairing: int) -> list[int]:
+def _activated(writer: PlanWriter, values: list[int], making: Making, pairing: int) -> list[int]:
     """The squares of values; of a paired stage the products of the first half of them with the second half, or of each
-    with itself rotated."""
-    if not paired:
+    with itself rotated; the values themselves where they are kept."""
+    if making is Making.KEPT:
+        return values
+    if making is Making.SQUARE:
         return [writer.square(value) for value in values]
     if pairing:
         return [writer.multiply(value, writer.rotate(value, pairing)) for value in values]

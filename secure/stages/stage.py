@@ -1,6 +1,7 @@
 """One stage of a network: an affine map of atoms, followed by a square, a product of two halves or nothing. Pure.
 
-An *atom* is what a stage may read: the input, or what an earlier stage makes of its value.
+An *atom* is what a stage may read: the input, or what an earlier stage makes of its value. A value that is kept as it
+is becomes an atom too.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from secure.stages.grids import Grid
+from secure.stages.pairs import Making
 from secure.stages.windows import Window, window_of
 
 Array = NDArray[np.float64]
@@ -21,11 +23,14 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """One affine map of atoms, squared or (for the last one) returned.
+    """One affine map of atoms, of which an atom is made, or which (for the last one) is returned.
 
     maps: by atom, a matrix (size, size of the atom); atom 0 is the input, atom k what stage k - 1 makes of its value.
-    constant: (size,). grid, layer: as for `Form`. squared: False only for the last stage. paired: whether the value
-    holds two factors, one after the other, which are multiplied and not squared; grid is then that of each.
+    constant: (size,). grid, layer: as for `Form`. squared: whether an atom is made of the value: False only for the
+    last stage. paired: whether the value holds two factors, one after the other, which are multiplied and not squared;
+    grid is then that of each. kept: whether the value itself is the atom. tokens: of values of a network of tokens, how
+    many features follow one another that differ in their token alone, a power of two; rows of zeros fill up what has
+    fewer tokens (`secure.stages.tokens`). 0 for any other value.
     """
 
     maps: Mapping[int, sparse.csr_matrix]
@@ -34,6 +39,18 @@ class Stage:
     layer: str
     squared: bool
     paired: bool = False
+    kept: bool = False
+    tokens: int = 0
+
+    @property
+    def making(self) -> Making:
+        """What becomes of the value of a stage that makes an atom."""
+        return Making.PRODUCT if self.paired else Making.KEPT if self.kept else Making.SQUARE
+
+    @property
+    def power(self) -> int:
+        """The power of the value that its atom is; 1 for the last stage."""
+        return self.making.power if self.squared else 1
 
     @property
     def size(self) -> int:
@@ -50,7 +67,14 @@ class Stage:
         """The two factors of a paired stage, as stages of their own."""
         rows = slice(0, self.atom_size), slice(self.atom_size, self.size)
         left, right = (
-            Stage({a: m[own] for a, m in self.maps.items()}, self.constant[own], self.grid, self.layer, True)
+            Stage(
+                {atom: matrix[own] for atom, matrix in self.maps.items()},
+                self.constant[own],
+                self.grid,
+                self.layer,
+                squared=True,
+                tokens=self.tokens,
+            )
             for own in rows
         )
         return left, right

@@ -86,15 +86,12 @@ def network_stages(network: Network, *, products: bool = False) -> tuple[Stage, 
     stages: list[Stage] = []
     for node in network.nodes:
         if isinstance(node, Input):
-            forms[node.name] = _input_form(node)
+            forms[node.name] = input_form(node)
         else:
             inputs = [forms[name] for name in node.inputs]
-            if isinstance(node, Multiply) and products:
-                forms[node.name] = _paired_form(node, inputs, _balance(node, network), stages)
-            else:
-                forms[node.name] = _node_form(node, network, inputs, stages)
+            forms[node.name] = node_form(node, network, inputs, stages, products=products)
     last = forms[network.nodes[-1].name]
-    return _on_one_raster((*stages, _close(last, squared=False)))
+    return _on_one_raster((*stages, closed_stage(last, squared=False)))
 
 
 def _on_one_raster(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
@@ -118,11 +115,11 @@ def run_stages(stages: tuple[Stage, ...], images: Array) -> tuple[list[Array], l
     for stage in stages:
         values.append(stage.apply(atoms))
         if stage.squared:
-            atoms.append(activated(values[-1], stage.paired))
+            atoms.append(activated(values[-1], stage.making))
     return atoms, values
 
 
-def _close(form: Form, *, squared: bool, paired: bool = False) -> Stage:
+def closed_stage(form: Form, *, squared: bool, paired: bool = False) -> Stage:
     """The stage of a form, without zero entries and without atoms that it does not depend on."""
     maps = {atom: _pruned(matrix) for atom, matrix in form.maps.items()}
     maps = {atom: matrix for atom, matrix in maps.items() if matrix.nnz}
@@ -139,12 +136,16 @@ def _pruned(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     return matrix
 
 
-def _input_form(node: Node) -> Form:
+def input_form(node: Node) -> Form:
+    """The form of the input."""
     return Form({0: sparse.identity(node.size, format="csr")}, np.zeros(node.size), root_grid(node.shape), node.name)
 
 
-def _node_form(node: Node, network: Network, inputs: list[Form], stages: list[Stage]) -> Form:
-    """The form of a node's value. inputs: the forms of the values that it reads. Squares are appended to stages."""
+def node_form(node: Node, network: Network, inputs: list[Form], stages: list[Stage], *, products: bool = False) -> Form:
+    """The form of a node's value. inputs: the forms of the values that it reads. Squares are appended to stages.
+
+    products: as for `network_stages`.
+    """
     first = inputs[0]
     match node:
         case Dense() | Conv() | ConvTranspose() | AvgPool() | AffineNode() | AxisMap() | Gather() | Permute():
@@ -161,7 +162,8 @@ def _node_form(node: Node, network: Network, inputs: list[Form], stages: list[St
         case Concat():
             return _joined_form(node, network, inputs)
         case Multiply():
-            return _product_form(node, inputs, _balance(node, network), stages)
+            made = _paired_form if products else _product_form
+            return made(node, inputs, _balance(node, network), stages)
         case Polynomial():
             return _polynomial_form(node, first, network.ranges.get(node.inputs[0]), stages)
     raise CompileError(node.name, f"{type(node).__name__} has no rule in the compiler")
@@ -302,5 +304,5 @@ def _plus(result: Form, form: Form, slope: Array) -> Form:
 
 def _square(form: Form, stages: list[Stage], *, paired: bool = False) -> int:
     """Append the form as a squared stage, or as one of two factors. Returns the number of the atom that it makes."""
-    stages.append(_close(form, squared=True, paired=paired))
+    stages.append(closed_stage(form, squared=True, paired=paired))
     return len(stages)

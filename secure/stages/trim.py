@@ -40,9 +40,12 @@ def _kept(stages: tuple[Stage, ...], index: int) -> Kept:
     """(atom_size,): which units stay: those that are read and depend on an input, at least one. A product depends on an
     input if one of its factors does.
 
-    In a stage with positions, all units of a channel stay if one of them does.
+    In a stage with positions, all units of a channel stay if one of them does. Rows that are ordered by tokens stay,
+    as their order is where they lie.
     """
     stage = stages[index]
+    if stage.tokens:
+        return np.ones(stage.atom_size, dtype=bool)
     read = np.zeros(stage.atom_size, dtype=bool)
     for reader in stages:
         if index + 1 in reader.maps:
@@ -66,7 +69,7 @@ def _without(stages: tuple[Stage, ...], index: int, kept: Kept) -> tuple[Stage, 
     atom, stage, result = index + 1, stages[index], []
     rows = np.concatenate([kept, kept]) if stage.paired else kept
     # the square of every removed unit that is a constant; others are removed as no stage reads them
-    unreached = np.where(kept, 0.0, activated(stage.constant, stage.paired))
+    unreached = np.where(kept, 0.0, activated(stage.constant, stage.making))
     for matrix in stage.maps.values():
         depends = np.diff(matrix.indptr) > 0
         unreached[depends[: stage.atom_size] | depends[-stage.atom_size :]] = 0.0

@@ -33,7 +33,7 @@ from secure.passes import run_passes
 from secure.passes.choose_parameters import choose_parameters
 from secure.passes.emit import emit
 from secure.plan import Kind
-from secure.stages.pairs import activated, pulled
+from secure.stages.pairs import Making, activated, pulled
 from secure.stages.stages import Stage, network_stages, run_stages
 from secure.stages.trim import trimmed
 from tests.secure.test_reach import Rounded, plan_outputs
@@ -65,10 +65,10 @@ def test_the_derivative_of_a_product_of_halves_is_the_limit_of_differences(half,
     value, change = rng.normal(size=(2, 2 * half, 3))
     by_atom = rng.normal(size=(half, 3))
     left, right = value[:half], value[half:]
-    np.testing.assert_array_equal(activated(value, True, axis), left * right)
-    exact = np.sum(pulled(value, by_atom, True, axis) * change)
+    np.testing.assert_array_equal(activated(value, Making.PRODUCT, axis), left * right)
+    exact = np.sum(pulled(value, by_atom, Making.PRODUCT, axis) * change)
     step = 1e-5
-    sides = [np.sum(by_atom * activated(value + side * step * change, True, axis)) for side in (1, -1)]
+    sides = [np.sum(by_atom * activated(value + side * step * change, Making.PRODUCT, axis)) for side in (1, -1)]
     assert exact == pytest.approx((sides[0] - sides[1]) / (2 * step), rel=1e-6, abs=1e-6)
 
 
@@ -91,14 +91,14 @@ def test_factors_in_slots_multiply_to_the_product_of_two_maps(rows, columns, gro
     assert table is not None
     assert (table.pairing > 0) == side_by_side
     value = apply_table(table, {1: spread(x, sources[1])}) + spread(constant, table.output_map)
-    made, places = made_slots(value, table, True), atom_map(table, True)
+    made, places = made_slots(value, table, Making.PRODUCT), atom_map(table, Making.PRODUCT)
     left, right = (matrix @ x + constant).reshape(2, rows)
     held = places != EMPTY
     np.testing.assert_allclose(made[held], (left * right)[places[held]], atol=1e-9)
     assert set(places[held].tolist()) == set(range(rows))
     by_atom, change = rng.normal(size=made.shape), rng.normal(size=value.shape)
-    sides = [np.sum(by_atom * made_slots(value + side * 1e-5 * change, table, True)) for side in (1, -1)]
-    exact = np.sum(pulled_slots(value, by_atom, table, True) * change)
+    sides = [np.sum(by_atom * made_slots(value + side * 1e-5 * change, table, Making.PRODUCT)) for side in (1, -1)]
+    exact = np.sum(pulled_slots(value, by_atom, table, Making.PRODUCT) * change)
     assert exact == pytest.approx((sides[0] - sides[1]) / 2e-5, rel=1e-5, abs=1e-5)
 
 
