@@ -265,6 +265,8 @@ def _tensor(arrays: dict[str, NDArray[Any]], node: str, name: str, where: str) -
     if key not in arrays:
         raise FormatError(f"{where}: tensor '{key}' is missing in {TENSORS_FILE}; save it again")
     array = arrays.pop(key)
+    if name == "indices" and array.dtype != np.int64:
+        raise FormatError(f"{where}: tensor '{key}' is of type {array.dtype}; indices are int64")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise FormatError(f"{where}: tensor '{key}' has values that are not finite; convert again")
     array.setflags(write=False)

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save
 
 from compress.errors import FormatError, OverwriteError
+from compress.network import Gather
 from compress.network_file import JSON_FILE, TENSORS_FILE, load_network, network_bytes, save_network
 from tests.golden import make
 
@@ -100,6 +102,19 @@ def test_numbers_of_a_type_that_numpy_lacks_are_refused(saved):
     edit(saved, lambda header: header.update(tensors_sha256=hashlib.sha256(tensors).hexdigest()))
     with pytest.raises(FormatError, match="model.safetensors: not a safetensors file .'BF16'"):
         load_network(saved)
+
+
+def test_indices_that_are_no_whole_numbers_are_refused(tmp_path):
+    network = make.network2()
+    gather = next(node for node in network.nodes if isinstance(node, Gather))
+    save_network(network, tmp_path / "net")
+    arrays = load_file(tmp_path / "net" / TENSORS_FILE)
+    arrays[f"{gather.name}/indices"] = arrays[f"{gather.name}/indices"].astype(np.float32)
+    tensors = save(arrays)
+    (tmp_path / "net" / TENSORS_FILE).write_bytes(tensors)
+    edit(tmp_path / "net", lambda header: header.update(tensors_sha256=hashlib.sha256(tensors).hexdigest()))
+    with pytest.raises(FormatError, match=f"tensor '{gather.name}/indices' is of type float32; indices are int64"):
+        load_network(tmp_path / "net")
 
 
 def _node(header, name):
