@@ -30,6 +30,7 @@ from compress.network import Network
 from compress.robust import input_range
 from secure.bundle.specs import Bundle
 from secure.compiling.compile import bundle_of, chosen_draft
+from secure.compiling.ways import Way
 from secure.kernels.counts import TYPICAL_TIMES
 from secure.kernels.requests import TYPICAL_PRICES
 from secure.limits import Limits
@@ -37,7 +38,7 @@ from secure.plan import Kind
 
 #: Rows that plans are made for, and the error that they may have, as a share of the answers' root mean square.
 ROWS, SHARE = 256, 0.3
-WAYS: Mapping[str, bool] = MappingProxyType({"products": True, "squares": False})
+WAYS = (Way.PRODUCTS, Way.SQUARES)
 
 
 class Gated(nn.Module):
@@ -115,14 +116,14 @@ def run(
     return {"rows": rows}
 
 
-def planned(network: Network, rows: np.ndarray, *, products: bool) -> Bundle:
+def planned(network: Network, rows: np.ndarray, way: Way) -> Bundle:
     """The bundle of a network planned in one way."""
     wanted = network.run(rows)
     accepted = input_range(rows)
     draft, outcome = chosen_draft(
         network, rows, None, accepted, limits=Limits(max_error=SHARE * float(np.sqrt(np.mean(wanted**2)))),
         times=(TYPICAL_TIMES, TYPICAL_TIMES), requests=TYPICAL_PRICES, progress=lambda label, share: None,
-        ways=(products,),
+        ways=(way,),
     )  # fmt: skip
     return bundle_of(network, draft, outcome.weighed, TYPICAL_TIMES, accepted)
 
@@ -131,8 +132,8 @@ def _measured(name: str, case: Case, images: int) -> list[dict[str, Any]]:
     network, rows = case.made()
     wanted = network.run(rows[:images])
     found, turns = [], []
-    for way, products in WAYS.items():
-        bundle = planned(network, rows, products=products)
+    for way in WAYS:
+        bundle = planned(network, rows, way)
         client, server = cp.Client(bundle.client), cp.Server(bundle.server)
         key = client.evaluation_key
         server.register(key)
@@ -146,7 +147,7 @@ def _measured(name: str, case: Case, images: int) -> list[dict[str, Any]]:
         found.append(
             {
                 "network": name,
-                "way": way,
+                "way": way.value,
                 "predicted_ms": bundle.report["predicted_server_ms"],
                 "ciphertext_products": plan.count(Kind.MULTIPLY),
                 "squares": plan.count(Kind.SQUARE),

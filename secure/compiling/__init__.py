@@ -3,6 +3,7 @@
 compile.py     compile_network: from a Network to a Bundle, by the cheapest plan that is precise enough
 allowed.py     how far answers may be off, as the network's task wants it
 judging.py     the rows that drafts are judged on, and warnings about promises that rest on few
+ways.py        the ways in which a network becomes stages
 estimate.py    what compiling will take, before anything is computed
 affordable.py  bytes of a draft, and whether it can keep to limits in bytes
 search.py      the choices, and the order in which they are tried

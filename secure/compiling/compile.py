@@ -22,7 +22,7 @@ from compress.errors import (
     InputShapeError,
     PlanError,
 )
-from compress.network import Multiply, Network
+from compress.network import Network
 from compress.robust import InputRange, describe_outliers, find_outliers, input_range, without_outliers
 from compress.scores import scoring_of
 from secure.bounds.edges import gather_edges
@@ -37,6 +37,7 @@ from secure.compiling.judging import check_bound, judged_rows, promise_warnings,
 from secure.compiling.reporting import compile_report
 from secure.compiling.search import START, Alternative, Outcome, search
 from secure.compiling.switching import with_best_switching
+from secure.compiling.ways import Way, planned_sizes, stages_in, ways_of
 from secure.drafting.draft import Draft, gather_evidence
 from secure.kernels.counts import KernelTimes
 from secure.kernels.requests import TYPICAL_REQUEST_TIMES, RequestPrices, RequestTimes
@@ -45,8 +46,7 @@ from secure.limits import Limits
 from secure.parties.release import DEFAULT_ANSWERS, release_cost
 from secure.passes import run_passes
 from secure.passes.emit import emit
-from secure.stages.stages import Stage, network_stages
-from secure.stages.trim import trimmed
+from secure.stages.stages import Stage
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.floating[Any]]
@@ -93,7 +93,7 @@ def compile_network(
     """
     report = progress or (lambda label, fraction: None)
     images, left_out = _usable(calibration_images, network)
-    check_size(network, len(images), limits)
+    check_size(network, len(images), limits, planned_sizes(network))
     accepted = accepted or input_range(images)
     report("lay out", 0.0)
     requests = RequestPrices(times=request_times, link_mbit_s=limits.link_mbit_s)
@@ -121,20 +121,20 @@ def chosen_draft(
     times: tuple[KernelTimes, KernelTimes],
     requests: RequestPrices,
     progress: Progress,
-    ways: Sequence[bool] | None = None,
+    ways: Sequence[Way] | None = None,
 ) -> tuple[Draft, Outcome]:
     """The draft that the bundle is made of, with its plan, and what else was tried.
 
-    A network with products of values is planned with products of ciphertexts and with squares; the cheaper plan wins.
-    ways: whether with products, for each way that is tried; by default both where it makes a difference.
+    The network is planned in several ways where these make a difference (`secure.compiling.ways`), and the cheapest
+    plan wins. ways: those that are tried; by default all that may win.
     images: for calibration, without outliers. times: kernel times under the engine and under SEAL. Others as for
     `compile_network`, which see for what is raised.
     """
     ways = ways_of(network) if ways is None else ways
     found: list[tuple[Draft, Outcome]] = []
     failed: list[CipherpressError] = []
-    for number, products in enumerate(ways):
-        first = _first_draft(network, images, held_out, accepted, limits, products=products)
+    for number, way in enumerate(ways):
+        first = _first_draft(network, images, held_out, accepted, limits, way=way)
         start = replace(first, times=times[0], requests=requests)
         try:
             found.append(_searched(start, limits, times, _part(progress, number, len(ways))))
@@ -145,11 +145,6 @@ def chosen_draft(
     if not found:
         raise failed[0]
     return min(found, key=lambda one: _milliseconds(one[1]))
-
-
-def ways_of(network: Network) -> tuple[bool, ...]:
-    """Whether products of values become products of ciphertexts, for each way in which the network is planned."""
-    return (True, False) if any(isinstance(node, Multiply) for node in network.nodes) else (False,)
 
 
 def _milliseconds(outcome: Outcome) -> float:
@@ -198,14 +193,13 @@ def _usable(calibration_images: Array, network: Network) -> tuple[Array, list[st
 
 
 def _first_draft(
-    network: Network, images: Array, held_out: Rows | None, accepted: InputRange, limits: Limits, *, products: bool
+    network: Network, images: Array, held_out: Rows | None, accepted: InputRange, limits: Limits, *, way: Way
 ) -> Draft:
     """The draft that the search starts from: stages, and all that is known of the values that they take.
 
-    products: see `network_stages`.
     Raises: CalibrationError where values overflow; what `judged_rows` raises.
     """
-    stages = trimmed(network_stages(network, products=products))
+    stages = stages_in(network, way)
     images = _as_many_as_fit(stages, images)
     evidence = gather_evidence(stages, images)
     for stage, value in zip(stages, evidence.values, strict=True):

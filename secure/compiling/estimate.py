@@ -131,9 +131,9 @@ def stage_sizes(network: Network) -> tuple[StageSize, ...]:
     return (*stages, StageSize(layers[last.name], last.size, entries))
 
 
-def estimate(network: Network, images: int) -> Estimate:
-    """What compiling a network with this many calibration inputs will take."""
-    stages = stage_sizes(network)
+def estimate(network: Network, images: int, stages: tuple[StageSize, ...] | None = None) -> Estimate:
+    """What compiling a network with this many calibration inputs will take. stages: by default `stage_sizes`."""
+    stages = stages or stage_sizes(network)
     largest = max(stages, key=lambda stage: stage.entries)
     entries = sum(stage.entries for stage in stages)
     values = images * (prod(network.input_shape) + sum(stage.values for stage in stages))
@@ -142,12 +142,12 @@ def estimate(network: Network, images: int) -> Estimate:
     return Estimate(peak, seconds, largest)
 
 
-def check_size(network: Network, images: int, limits: Limits) -> Estimate:
-    """The estimate for a network that may be compiled.
+def check_size(network: Network, images: int, limits: Limits, stages: tuple[StageSize, ...] | None = None) -> Estimate:
+    """The estimate for a network that may be compiled. stages: as for `estimate`.
 
     Raises: CompilationSizeError when it exceeds a limit, naming the layer with the most entries.
     """
-    found = estimate(network, images)
+    found = estimate(network, images, stages)
     if found.peak_bytes <= limits.compile_bytes and found.seconds <= limits.compile_seconds:
         return found
     raise CompilationSizeError(

@@ -23,6 +23,7 @@ from compress.network import Shape
 from secure.drafting.draft import Draft
 from secure.drafting.factors import apart_layout, in_one_layout, placed_factors, widened, with_stage
 from secure.drafting.placed import Placed, Source
+from secure.drafting.tokens import Summed, summed_sources, token_input
 from secure.layout.block_tables import block_table, shifted_weights
 from secure.layout.blocks import Blocks, PositionPlaces, compact_places, pooled_columns, pooling_window
 from secure.layout.diagonals import folded_by_client, folded_table, placed_table
@@ -65,7 +66,12 @@ def first_layouts(draft: Draft) -> Iterator[tuple[SlotMap, Placed]]:
                 yield places, one
     raster = raster_extent(draft.stages)
     if first.grid is None or not fits_raster(raster, slots):
-        yield from _dense_inputs(draft)
+        ordered = token_input(first, slots)
+        if ordered is None:
+            yield from _dense_inputs(draft)
+        elif draft.choice.planes == 1:
+            words = f"{draft.evidence.atoms[0].shape[0]} inputs, by {first.tokens} tokens"
+            yield ordered, placed_factors(words, first, folded_table, {0: ordered}, first.atom_size)
         return
     large = is_large(draft.stages)
     if draft.choice.planes == 1 and (large or adds_up(draft.stages)):
@@ -137,8 +143,10 @@ def _stage_layouts(draft: Draft, index: int, sources: Mapping[int, Source], fold
     if stage.grid is not None and fits_raster(raster, slots):
         yield Placed("on the raster", placed_table(stage.maps, maps, grid_map(stage.grid, raster, slots)))
     else:
-        for groups in _group_counts(maps, stage.size, folder):
-            yield Placed(_dense_words(groups), folded_table(stage.maps, maps, stage.size, groups))
+        read = summed_sources(stage.maps, maps) if stage.tokens else Summed(stage.maps, maps, {})
+        for groups in _group_counts(read.sources, stage.size, folder):
+            table = folded_table(read.maps, read.sources, stage.size, groups)
+            yield Placed(_dense_words(groups), replace(table, presums=read.presums))
 
 
 def _factors(draft: Draft, index: int, sources: Mapping[int, Source]) -> Iterator[Placed]:

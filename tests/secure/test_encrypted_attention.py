@@ -8,6 +8,7 @@ from torch import nn
 from compress.conversion.exporting import export_network
 from compress.graph.importing import import_model
 from secure.compiling.compile import compile_network
+from secure.compiling.ways import Way
 from secure.kernels.counts import TYPICAL_TIMES
 from secure.limits import Limits
 from secure.parties.client import Client
@@ -31,7 +32,7 @@ class Attention(nn.Module):
 
 @pytest.mark.parametrize("sizes", [(4, 4, 2), pytest.param((8, 8, 2), marks=pytest.mark.slow)])
 def test_encrypted_attention_stays_within_its_bound_of_torch_on_both_backends(sizes, monkeypatch):
-    monkeypatch.setattr("secure.compiling.compile.ways_of", lambda network: (True,))
+    monkeypatch.setattr("secure.compiling.compile.ways_of", lambda network: (Way.PRODUCTS,))
     torch.manual_seed(0)
     module, shape = Attention(*sizes).double().eval(), sizes[:2]
     rows = np.random.default_rng(0).normal(size=(64, *shape))

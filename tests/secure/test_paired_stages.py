@@ -17,6 +17,7 @@ from secure.bounds import sources
 from secure.bounds.assessment import row_errors
 from secure.bounds.rounding import rounded_outputs
 from secure.compiling.compile import compile_network
+from secure.compiling.ways import Way
 from secure.drafting import layouts
 from secure.drafting.draft import Choice, Draft, Rescaling, gather_evidence
 from secure.drafting.factors import widened
@@ -198,7 +199,7 @@ def test_predicted_random_errors_of_products_are_those_of_simulated_noise(draft,
 @pytest.mark.parametrize("sizes", [(12, 8, 3)])
 def test_encrypted_products_stay_within_the_bound_on_both_backends(sizes, monkeypatch):
     """Plans for both backends, with squares ruled out."""
-    monkeypatch.setattr("secure.compiling.compile.ways_of", lambda network: (True,))
+    monkeypatch.setattr("secure.compiling.compile.ways_of", lambda network: (Way.PRODUCTS,))
     network, rows = gated(*sizes), ROWS[:, : sizes[0]]
     wanted = network.run(rows)
     limits = Limits(max_error=0.1 * float(np.abs(wanted).max()), backends="both")
@@ -218,13 +219,14 @@ def test_of_products_and_squares_the_cheaper_plan_wins():
     rows = np.random.default_rng(0).uniform(-1, 1, (64, 5))
     limits = Limits(max_error=0.02 * float(np.abs(network.run(rows)).max()))
     prices = {}
-    for ways in ((True,), (False,), (True, False)):
+    both = (Way.PRODUCTS, Way.SQUARES)
+    for ways in ((Way.PRODUCTS,), (Way.SQUARES,), both):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("secure.compiling.compile.ways_of", lambda _, own=ways: own)
             prices[ways] = compile_network(network, rows, times=TYPICAL_TIMES, limits=limits)
     ms = {ways: bundle.report["predicted_server_ms"] for ways, bundle in prices.items()}
-    assert ms[True, False] == min(ms.values())
-    assert prices[True, False].client.bundle_id in {prices[(True,)].client.bundle_id, prices[(False,)].client.bundle_id}
+    assert ms[both] == min(ms.values())
+    assert prices[both].client.bundle_id in {prices[ways].client.bundle_id for ways in ms if ways != both}
 
 
 class Gate(nn.Module):
