@@ -5,8 +5,8 @@
 
 The networks are those of the zoo that ship converted for depth, or the saved networks that the command line names.
 Compiler, client and server are processes of their own (`benchmarks.depth_steps`): the peak is that of a server alone.
-Everything lies in the output folder, and a measurement that was stopped goes on there. Images are the first ones of the
-test set; the answers are compared with the same plan in clear. "error / bound" is the largest error of any output over
+Everything lies in the output folder, and a measurement that was stopped goes on there. Images are the first test images
+of the data that a network was converted with; the answers are compared with the same plan in clear. "error / bound" is the largest error of any output over
 the error that the bundle promises. Fashion-MNIST has to be there (docs/data.md).
 """
 
@@ -21,7 +21,7 @@ from statistics import median
 from typing import Any
 
 import cipherpress as cp
-from benchmarks.depth_steps import DATA, compare_step, compile_step, encrypt_step, serve_step
+from benchmarks.depth_steps import compare_step, compile_step, encrypt_step, serve_step
 from benchmarks.machine import this_machine
 from benchmarks.own_process import in_own_process
 from benchmarks.report import table_head, table_row, with_note, write_result
@@ -66,7 +66,6 @@ def measure(
     result = {
         "machine": this_machine().as_json(),
         "command": command,
-        "data": DATA,
         "reference_ms": REFERENCE_MS,
         "rows": rows,
     }
@@ -97,7 +96,7 @@ def measured(folder: Path, place: Path, images: int, two: int, memory_bytes: flo
 def depth_table(result: Mapping[str, Any]) -> str:
     """The rows as a Markdown table."""
     headings = (
-        "network", "squarings", "accuracy in clear", "agreement", "error / bound", "N", "levels", "log2 QP",
+        "network", "data", "squarings", "accuracy in clear", "agreement", "error / bound", "N", "levels", "log2 QP",
         "keys sent, MB", "keys in memory, MB", "upload, MB", "server s", "scaled s", "two threads", "set-up s",
         "server GB", "compile s", "compile GB",
     )  # fmt: skip
@@ -106,6 +105,7 @@ def depth_table(result: Mapping[str, Any]) -> str:
         two = row.get("two_threads_wall_seconds")
         cells = (
             row["network"],
+            row["data"],
             str(row["squarings"]),
             f"{row['accuracy']:.2%}",
             f"{row['agreement']:.1%} of {row['images']}",
@@ -126,8 +126,8 @@ def depth_table(result: Mapping[str, Any]) -> str:
         )
         lines.append(table_row(cells))
     note = (
-        f"{result['data']}, one thread. Accuracy is that of the converted network on all test images. Agreement and "
-        "errors are those of encrypted answers beside the plan in clear. Seconds are of the processor, medians over "
+        "One thread. Products of two ciphertexts count as squarings. Accuracy is that of the converted network on all "
+        "test images. Agreement and errors are those of encrypted answers beside the plan in clear. Seconds are of the processor, medians over "
         f"images. Scaled: to a machine where TenSEAL's tutorial network takes {result['reference_ms']:,.0f} ms. Two "
         "threads: their wall time over that of one. Set-up: constants are made and one client's keys are registered. "
         "The server's memory is the peak of its own process, with the keys of one client."

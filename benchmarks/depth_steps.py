@@ -13,6 +13,7 @@ from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import cipherpress as cp
 from compress.network_file import load_network
@@ -27,14 +28,14 @@ from secure.verify.roundtrip import clear_outputs
 
 #: What a client's keys may take while they are made: more than a client allows by itself.
 MOST_KEY_BYTES = 4 * 10**9
-DATA = "fashion-mnist-32"
 
 
 def compile_step(folder: Path, place: Path, sender: Connection) -> None:
     """Compile a saved network to place/bundle, unless it is there."""
     record = place / "compiled.json"
     if not record.exists():
-        network, data = load_network(folder), cp.load_data(DATA)
+        network = load_network(folder)
+        data = cp.load_data(str(network.about["data"]))
         started, wall = process_time(), perf_counter()
         bundle = cp.compile(network, data)
         save_bundle(bundle, place / "bundle", force=True)
@@ -48,6 +49,7 @@ def compile_step(folder: Path, place: Path, sender: Connection) -> None:
     bundle = _bundle(place)
     plan, report = bundle.server.plan, bundle.report
     facts: dict[str, Any] = {
+        "data": report["about"]["data"],
         "squarings": report["ciphertext_multiplications"],
         "degree": report["poly_modulus_degree"],
         "levels": report["levels"],
@@ -70,7 +72,7 @@ def encrypt_step(place: Path, images: int, sender: Connection) -> None:
         secret.write_bytes(client.secret_key.to_bytes())
     else:
         client = Client(spec, SecretKey.from_bytes(secret.read_bytes()), max_key_bytes=MOST_KEY_BYTES)
-    for number, image in enumerate(cp.load_data(DATA).x_test[:images]):
+    for number, image in enumerate(_test_images(place, images)):
         request = place / f"request-{number}.ct"
         if not request.exists():
             request.write_bytes(client.encrypt(image))
@@ -107,7 +109,7 @@ def compare_step(place: Path, images: int, sender: Connection) -> None:
     """Decrypt the replies, and run the plan in clear on the same images."""
     bundle = _bundle(place)
     client = Client(bundle.client, SecretKey.from_bytes((place / "secret.key").read_bytes()))
-    clear = clear_outputs(bundle, cp.load_data(DATA).x_test[:images])
+    clear = clear_outputs(bundle, _test_images(place, images))
     replies = ((place / f"reply-{number}.ct").read_bytes() for number in range(images))
     found = np.asarray([client.outputs(reply).ravel() for reply in replies])
     compared = {
@@ -122,6 +124,11 @@ def _bundle(place: Path) -> Bundle:
     bundle = load_bundle(place / "bundle")
     assert isinstance(bundle, Bundle), "a bundle for latency"
     return bundle
+
+
+def _test_images(place: Path, images: int) -> NDArray[np.float32]:
+    """The first test images of the data that the network was converted with."""
+    return cp.load_data(str(_bundle(place).report["about"]["data"])).x_test[:images]
 
 
 def _send(sender: Connection, found: dict[str, Any]) -> None:
