@@ -6,8 +6,8 @@
 The networks are those of the zoo that ship converted for depth, or the saved networks that the command line names.
 Compiler, client and server are processes of their own (`benchmarks.depth_steps`): the peak is that of a server alone.
 Everything lies in the output folder, and a measurement that was stopped goes on there. Images are the first test images
-of the data that a network was converted with; the answers are compared with the same plan in clear. "error / bound" is the largest error of any output over
-the error that the bundle promises. Fashion-MNIST has to be there (docs/data.md).
+of the data that a network was converted with; the answers are compared with the same plan in clear. "error / bound" is
+the largest error of any output over the error that the bundle promises. Fashion-MNIST has to be there (docs/data.md).
 """
 
 from __future__ import annotations
@@ -127,10 +127,11 @@ def depth_table(result: Mapping[str, Any]) -> str:
         lines.append(table_row(cells))
     note = (
         "One thread. Products of two ciphertexts count as squarings. Accuracy is that of the converted network on all "
-        "test images. Agreement and errors are those of encrypted answers beside the plan in clear. Seconds are of the processor, medians over "
-        f"images. Scaled: to a machine where TenSEAL's tutorial network takes {result['reference_ms']:,.0f} ms. Two "
-        "threads: their wall time over that of one. Set-up: constants are made and one client's keys are registered. "
-        "The server's memory is the peak of its own process, with the keys of one client."
+        "test images. Agreement and errors are those of encrypted answers beside the plan in clear. Seconds are of the "
+        "processor, medians over images. Scaled: to a machine where TenSEAL's tutorial network takes "
+        f"{result['reference_ms']:,.0f} ms. Two threads: their wall time over that of one. Set-up: constants are made "
+        "and one client's keys are registered. The server's memory is the peak of its own process, with the keys of "
+        "one client."
     )
     return with_note(lines, note)
 
