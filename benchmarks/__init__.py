@@ -18,7 +18,7 @@ compiling.py           time and peak memory of compiling, network by network
 compile_networks.py    the networks of that table, with random weights
 promises.py            error bounds against fresh inputs
 promise_networks.py    the networks and inputs of that table
-depth.py               deep residual networks: accuracy, levels, keys and time against the number of squarings
+depth.py               deep networks: accuracy, levels, keys and time against the number of squarings
 depth_steps.py         its steps: compiler, client and server, each a process of its own
 selftest.py            random networks of every family against all promises
 requests.py            what a request costs beside the plan, through SEAL and without it

@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.machine import this_machine
 from benchmarks.report import table_head, table_row, with_note, write_result
 from cipherpress.timing.cache import default_times
-from cipherpress.zoo.deep_networks import DEEP, FOLDER
+from cipherpress.zoo.deep_networks import DATA, DEEP, FOLDER
 from compress.dataset import Progress
 from compress.network_file import load_network
 from secure.compiling.search import DEEP_KEY_WEIGHT
@@ -47,12 +47,13 @@ CHOICE = Choice(degree=32768, rescaling=Rescaling.BEFORE, base_primes=2, rotate_
 
 
 def run(output: Path, *, images: int = IMAGES, progress: Progress | None = None) -> dict[str, Any]:
-    """Split the rotations of every deep network; write key-trade.json and key-trade.md into `output`."""
+    """Split the rotations of every deep residual network; write key-trade.json and key-trade.md into `output`."""
     say = progress or (lambda label, share: None)
     rows = []
     times = default_times().engine
-    for position, name in enumerate(DEEP):
-        say(name, position / len(DEEP))
+    names = [name for name, entry in DEEP.items() if entry.data == DATA]
+    for position, name in enumerate(names):
+        say(name, position / len(names))
         rows += _rows(name, images, times)
     command = "cipherpress bench key-trade -o DIR"
     result = {"machine": this_machine().as_json(), "command": command, "prime_bits": PRIME_BITS, "rows": rows}

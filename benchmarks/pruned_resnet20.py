@@ -33,17 +33,22 @@ def families(model: nn.Module) -> str:
     return "+".join(FAMILY if chosen else "whole" for chosen in pruned)
 
 
+def prune_and_convert(
+    model: nn.Module, data: cp.Dataset, block: str, share: float, conversion: cp.Conversion, output: Path
+) -> None:
+    """Remove a share of the blocks of `model`, convert what is left with `model` as its teacher, and save it."""
+    pruned = cp.prune_blocks(model, data, sparsity=share, block=block, cost="block-count", config=PRUNING, seed=0)
+    network = cp.convert(pruned, data, conversion, teacher=model, augment=True, seed=0)
+    cp.save(network, output)
+    print(f"accuracy {network.about['accuracy_after']:.4f}; saved {output}")
+
+
 def main(twin: str, data_dir: str, output: str) -> None:
     """Prune and convert the twin in a folder that `cipherpress train` wrote."""
-    data = cp.load_data("fashion-mnist-32", data_dir)
     model = load_artifact(twin)
     assert isinstance(model, nn.Module)
-    pruned = cp.prune_blocks(
-        model, data, sparsity=SHARE, block=families(model), cost="block-count", config=PRUNING, seed=0
-    )
-    network = cp.convert(pruned, data, CONVERSION, teacher=model, augment=True, seed=0)
-    cp.save(network, Path(output))
-    print(f"accuracy {network.about['accuracy_after']:.4f}; saved {output}")
+    data = cp.load_data("fashion-mnist-32", data_dir)
+    prune_and_convert(model, data, families(model), SHARE, CONVERSION, Path(output))
 
 
 if __name__ == "__main__":

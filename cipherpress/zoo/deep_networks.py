@@ -1,4 +1,4 @@
-"""Deep networks that ship converted: weights of few bits and plain squares, and the commands that made them.
+"""Deep networks that ship converted: weights of few bits and squares, and the commands that made them.
 
 Loads no torch.
 """
@@ -15,7 +15,8 @@ FOLDER = Path(__file__).parent / "deep"
 
 @dataclass(frozen=True)
 class DeepEntry:
-    """A shipped network. squarings: in a row. relu: the accuracy of its twin with ReLU, on the same test images.
+    """A shipped network. squarings: squares and products of two values in a row. twin: the accuracy of the network that
+    it was made from, with ReLU or softmax, on the same test images. data: what both were trained on.
 
     commands: what trained the twin and converted it into the shipped folder; fast on a GPU alone.
     """
@@ -23,7 +24,8 @@ class DeepEntry:
     name: str
     task: str
     squarings: int
-    relu: float
+    twin: float
+    data: str
     commands: tuple[str, ...]
 
 
@@ -39,15 +41,33 @@ def _convert(name: str, epochs: int) -> str:
 
 
 DATA = "fashion-mnist-32"
+TOKENS_DATA = "fashion-mnist"
 _CLOTHES = "clothes (Fashion-MNIST, 32x32)"
 _PRUNING = "python -m benchmarks.pruned_resnet20 out/resnet20-relu DATA_DIR out/resnet20-pruned"
+_TRANSFORMER = (
+    f"cipherpress convert vit-fashion --data {TOKENS_DATA} --images pictures --epochs 60 --batch-size 512 "
+    "--fraction-bits 8 -o out/vit-quadratic"
+)
+_TRANSFORMER_PRUNING = "python -m benchmarks.pruned_vit DATA_DIR out/vit-quadratic-pruned"
+
+
+def _residual(name: str, squarings: int, twin: float, *commands: str) -> DeepEntry:
+    return DeepEntry(name, _CLOTHES, squarings, twin, DATA, commands)
+
+
+def _transformer(name: str, command: str) -> DeepEntry:
+    return DeepEntry(name, "clothes (Fashion-MNIST)", 9, 0.9043, TOKENS_DATA, (command,))
+
+
 DEEP: Mapping[str, DeepEntry] = MappingProxyType(
     {
         entry.name: entry
         for entry in (
-            DeepEntry("resnet20", _CLOTHES, 19, 0.9486, (_train("resnet20-relu", 30), _convert("resnet20", 30))),
-            DeepEntry("resnet20-pruned", _CLOTHES, 19, 0.9486, (_train("resnet20-relu", 30), _PRUNING)),
-            DeepEntry("resnet9", _CLOTHES, 7, 0.9440, (_train("resnet9-relu", 40), _convert("resnet9", 50))),
+            _residual("resnet20", 19, 0.9486, _train("resnet20-relu", 30), _convert("resnet20", 30)),
+            _residual("resnet20-pruned", 19, 0.9486, _train("resnet20-relu", 30), _PRUNING),
+            _residual("resnet9", 7, 0.9440, _train("resnet9-relu", 40), _convert("resnet9", 50)),
+            _transformer("vit-quadratic", _TRANSFORMER),
+            _transformer("vit-quadratic-pruned", _TRANSFORMER_PRUNING),
         )
     }
 )

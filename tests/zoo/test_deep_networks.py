@@ -4,30 +4,34 @@ import numpy as np
 import pytest
 
 import cipherpress as cp
-from benchmarks.pruned_resnet20 import CONVERSION, FAMILY, families
-from cipherpress.zoo.deep_networks import DEEP, FOLDER
+from benchmarks import pruned_resnet20, pruned_vit
+from cipherpress.zoo.deep_networks import DATA, DEEP, FOLDER
 from cipherpress.zoo.loading import fresh_model
 from cipherpress.zoo.natives import describe_converted
 from cipherpress.zoo.networks import TWINS
 from compress.conversion.calibrate import network_accuracy
 from compress.errors import DataError, ModelError
-from compress.network import Conv, Dense, Polynomial
+from compress.network import Conv, Dense, Multiply, Polynomial
 from compress.squares.rewriting import plain_squares
 from tests.small_road import call
 
-#: The most points of accuracy that a network may be below its twin with ReLU.
-MOST_LOST = {"resnet20": 0.005, "resnet20-pruned": 0.015, "resnet9": 0.01}
+#: The most points of accuracy that a network may be below the one that it was made from.
+MOST_LOST = {
+    "resnet20": 0.005, "resnet20-pruned": 0.015, "resnet9": 0.01, "vit-quadratic": 0.01, "vit-quadratic-pruned": 0.01
+}  # fmt: skip
+RESIDUAL = [name for name, entry in DEEP.items() if entry.data == DATA]
+TRANSFORMERS = [name for name in DEEP if name not in RESIDUAL]
 
 
-def clothes(images: int) -> cp.Dataset:
+def clothes(images: int, name: str = DATA) -> cp.Dataset:
     try:
-        data = cp.load_data("fashion-mnist-32")
+        data = cp.load_data(name)
     except DataError as error:
         pytest.skip(str(error))
     return cp.Dataset(data.name, data.x_train, data.y_train, data.x_test[:images], data.y_test[:images])
 
 
-@pytest.mark.parametrize("name", DEEP)
+@pytest.mark.parametrize("name", RESIDUAL)
 def test_every_activation_is_a_plain_square_and_every_weight_has_seven_fraction_bits(name: str) -> None:
     network = cp.load_network(name)
     assert sum(plain_squares(network).values()) == DEEP[name].squarings
@@ -38,20 +42,38 @@ def test_every_activation_is_a_plain_square_and_every_weight_has_seven_fraction_
             assert np.abs(node.weights.codes).max() <= 140
 
 
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_a_transformer_multiplies_twice_and_squares_once_per_block(name: str) -> None:
+    nodes = cp.load_network(name).nodes
+    assert sum(isinstance(node, Multiply) for node in nodes) == 6
+    assert sum(isinstance(node, Polynomial) for node in nodes) == 3 and DEEP[name].squarings == 9
+    steps = {float(np.max(node.weights.step)) for node in nodes if isinstance(node, Dense)}
+    assert max(steps) == 2.0**-8 and all(np.log2(step) % 1 == 0 for step in steps)
+
+
 @pytest.mark.parametrize("name", DEEP)
-def test_the_record_states_both_accuracies_and_the_commands(name: str) -> None:
+def test_the_record_states_both_accuracies_and_the_data(name: str) -> None:
     about, entry = cp.load_network(name).about, DEEP[name]
     row = next(row for row in describe_converted() if row["name"] == name)
-    assert row["accuracy_plain"] == about["accuracy_after"] >= entry.relu - MOST_LOST[name]
-    assert name == "resnet20-pruned" or about["accuracy_before"] == entry.relu
+    assert row["accuracy_plain"] == about["accuracy_after"] >= entry.twin - MOST_LOST[name]
+    assert name.endswith("-pruned") or about["accuracy_before"] == entry.twin
     assert row["images"] == about["test_images"] == 10_000 and about["recipe"] == "stable"
-    twin = about["source"]["name"]
-    assert f"train {twin} --data {about['data']} " in entry.commands[0] and TWINS[twin].data == about["data"]
-    if name == "resnet20-pruned":
-        assert about["epochs"] == CONVERSION.epochs and "pruned_resnet20" in entry.commands[1]
+    assert about["data"] == entry.data
+    assert sum(file.stat().st_size for file in (FOLDER / name).iterdir()) < 2_300_000
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_the_commands_are_those_of_the_record(name: str) -> None:
+    about, (*first, last) = cp.load_network(name).about, DEEP[name].commands
+    module = {"resnet20-pruned": pruned_resnet20, "vit-quadratic-pruned": pruned_vit}.get(name)
+    if module is None:
+        assert f"--epochs {about['epochs']} " in last and f"--data {about['data']}" in last
+        assert f"--fraction-bits {about['fraction_bits']} " in last
     else:
-        assert f"--epochs {about['epochs']} " in entry.commands[1] and f"--data {about['data']}" in entry.commands[1]
-    assert sum(file.stat().st_size for file in (FOLDER / name).iterdir()) < 360_000
+        assert module.CONVERSION.epochs == about["epochs"] and module.__name__ in last
+    if name in RESIDUAL:
+        twin = about["source"]["name"]
+        assert f"train {twin} --data {about['data']} " in first[0] and TWINS[twin].data == about["data"]
 
 
 def test_two_fifths_of_the_products_of_the_pruned_network_are_gone() -> None:
@@ -81,13 +103,28 @@ def test_a_hundred_images_are_classified_as_the_zoo_states() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DEEP)
 def test_accuracy_on_all_test_images_is_what_models_says(name: str) -> None:
-    data, network = clothes(10_000), cp.load_network(name)
+    data, network = clothes(10_000, DEEP[name].data), cp.load_network(name)
     assert network_accuracy(network, data.x_test, data.y_test) == network.about["accuracy_after"]
 
 
 def test_only_3x3_convolutions_between_channels_are_pruned() -> None:
-    found = families(fresh_model("resnet20-relu")).split("+")
-    assert len(found) == 22 and found.count(FAMILY) == 18 and found[0] == found[-1] == "whole"
+    found = pruned_resnet20.families(fresh_model("resnet20-relu")).split("+")
+    assert len(found) == 22 and found.count(pruned_resnet20.FAMILY) == 18 and found[0] == found[-1] == "whole"
+
+
+def test_three_fifths_of_the_diagonals_of_keys_and_values_are_gone() -> None:
+    found = pruned_vit.families(fresh_model("vit-fashion")).split("+")
+    assert len(found) == 20 and found.count(pruned_vit.FAMILY) == 6 and found[0] == found[-1] == "whole"
+    kept = {}
+    for name in TRANSFORMERS:
+        layers = [node for node in cp.load_network(name).nodes if node.name.endswith(pruned_vit.PRUNED)]
+        kept[name] = sum(len(np.unique(np.subtract(*np.nonzero(layer.weights.codes)) % 64)) for layer in layers)
+    assert kept == {"vit-quadratic": 6 * 64, "vit-quadratic-pruned": 145}
+
+
+def test_a_hundred_images_are_classified_by_the_transformer_as_the_zoo_states() -> None:
+    data, network = clothes(100, DEEP["vit-quadratic"].data), cp.load_network("vit-quadratic")
+    assert network_accuracy(network, data.x_test, data.y_test) >= 0.8
 
 
 def test_twins_are_built_and_trained_here_but_ship_no_weights(tmp_path) -> None:
