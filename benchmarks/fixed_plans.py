@@ -35,9 +35,10 @@ from compress.dataset import Dataset, Progress
 from compress.errors import CipherpressError
 from compress.network import Network
 from secure.bounds.headroom import largest_coefficients
+from secure.bounds.ranking import is_right
 from secure.bundle.specs import Bundle
 from secure.compiling.compile import bundle_of
-from secure.compiling.search import START, is_right, search
+from secure.compiling.search import START, search
 from secure.drafting.draft import Choice, Draft, Rescaling, gather_evidence
 from secure.drafting.layouts import Source, first_layouts, next_layouts
 from secure.kernels.counts import KernelTimes

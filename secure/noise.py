@@ -92,7 +92,7 @@ def _key_switch(params: Params, level: int, digit_variance: float) -> float:
     degree = params.poly_modulus_degree
     if params.special_prime is None:
         return 0.0
-    ratios = sum((params.digit_modulus(digit) / params.special_modulus) ** 2 for digit in params.digits_at(level))
+    ratios = params.switch_ratios[level]
     return degree * (degree * ERROR_STD**2 * digit_variance * ratios + (2 * degree / 3 + 1) / 12)
 
 

@@ -103,6 +103,21 @@ class Params:
         return prod(self.data_primes[place] for place in digit)
 
     @cached_property
+    def switch_ratios(self) -> tuple[float, ...]:
+        """By level, 0 first: the sum of (Q / P)^2 over the digits of a value there, Q the product of a digit's primes.
+
+        The noise of a key switch is in proportion to it. Made once, since a search asks for it often.
+        """
+        ratios, place = [0.0], 0
+        for size in self.digits or (1,) * self.levels:
+            before, modulus = ratios[-1], 1
+            for prime in self.data_primes[place : place + size]:
+                modulus *= prime
+                ratios.append(before + (modulus / self.special_modulus) ** 2)
+            place += size
+        return tuple(ratios)
+
+    @cached_property
     def log2_qp(self) -> float:
         """log2 of the product of all primes, which is what security limits."""
         return sum(log2(prime) for prime in self.all_primes)

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from secure.bounds.slot_values import atom_slots, source_powers
 from secure.drafting.draft import Draft, Evidence
-from secure.layout.diagonals import DiagonalKey, DiagonalTable, turnable
+from secure.layout.diagonals import DiagonalKey, turnable
 from secure.layout.packing import EMPTY, SlotMap
 
 Array = NDArray[np.float64]
 
-#: The most diagonals per stage whose encoding errors are computed. Evenly spaced ones stand for a larger number.
-MEASURED_DIAGONALS = 256
+#: The most diagonals per stage whose encoding errors are computed, and about the most numbers of those of all stages.
+#: Evenly spaced ones stand for a larger number. A network of many stages gets at least FEWEST_DIAGONALS for each.
+MEASURED_DIAGONALS, FEWEST_DIAGONALS, MEASURED_NUMBERS = 256, 16, 1 << 24
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,12 @@ class MetPower:
     @cached_property
     def measured_diagonals(self) -> tuple[Mapping[int, Array], ...]:
         """As `all_diagonals`, but summed over the diagonals of `measured_keys` only."""
+        chosen = [measured_keys(self.draft, stage) for stage in range(len(self.draft.tables))]
         return tuple(
             self.all_diagonals[stage]
-            if len(table.diagonals) <= MEASURED_DIAGONALS
-            else self._met(stage, measured_keys(table))
-            for stage, table in enumerate(self.draft.tables)
+            if len(keys) == len(self.draft.tables[stage].diagonals)
+            else self._met(stage, keys)
+            for stage, keys in enumerate(chosen)
         )
 
     @cached_property
@@ -83,10 +85,11 @@ class MetPower:
         return result
 
 
-def measured_keys(table: DiagonalTable) -> list[DiagonalKey]:
-    """At most MEASURED_DIAGONALS evenly spaced diagonals, whose encoding errors stand for those of all; sorted."""
-    keys = sorted(table.diagonals)
-    return keys[:: -(-len(keys) // MEASURED_DIAGONALS)]
+def measured_keys(draft: Draft, stage: int) -> list[DiagonalKey]:
+    """The evenly spaced diagonals of a stage whose encoding errors stand for those of all; sorted."""
+    keys = sorted(draft.tables[stage].diagonals)
+    share = MEASURED_NUMBERS // (draft.choice.slots * len(draft.tables))
+    return keys[:: -(-len(keys) // min(MEASURED_DIAGONALS, max(FEWEST_DIAGONALS, share)))]
 
 
 def by_feature(slots: Array, slot_map: SlotMap, size: int) -> Array:

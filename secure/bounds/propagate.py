@@ -111,7 +111,12 @@ class NoiseModel:
         return result
 
     def in_slots(self) -> NoiseModel:
-        """The model with the shares of this layout, from derivatives by slots on a few images."""
+        """The model with the shares of this layout, from derivatives by slots on a few images.
+
+        They depend on layout and rotations alone. A draft may bring those that another one found.
+        """
+        if not isinstance(self.draft.shares, float):
+            return replace(self, shares=self.draft.shares)
         outputs = watched_outputs(self.draft.stages[-1].size)
         chosen = list(range(0, len(outputs), -(-len(outputs) // SLOT_OUTPUTS)))
         diagonals = sum(len(table.diagonals) for table in self.draft.tables)
@@ -137,7 +142,7 @@ class NoiseModel:
         """The excess of one stage, (features,): the measured ratio, or 1 where it is at most CHANCE."""
         draft = self.draft
         table, planes = draft.tables[stage], draft.choice.planes
-        keys = measured_keys(table)
+        keys = measured_keys(draft, stage)
         constants = plane_constants(replace(table, diagonals={key: table.diagonals[key] for key in keys}), planes)
         errors: dict[DiagonalKey, Array] = {}
         for key, constant in constants.items():  # without giant steps: they only permute coefficients

@@ -63,6 +63,11 @@ def excess(draft: Draft) -> float:
     return (disagreement(draft) if found is None else found.disagreement) / draft.allowed_disagreement
 
 
+def is_right(draft: Draft) -> bool:
+    """Whether a draft has parameters with an acceptable error."""
+    return draft.output_sigmas is not None and excess(draft) <= 1
+
+
 def is_hopeless(draft: Draft) -> bool:
     """Whether a draft is too imprecise for later steps to repair it.
 

@@ -86,8 +86,7 @@ def reach(stages: Sequence[Stage], evidence: Evidence, outputs: Sequence[int]) -
         squared = by_value**2
         reading = {}
         for atom, matrix in stage.maps.items():
-            read = np.asarray(stage.squared_maps[atom].sum(axis=1)).ravel()
-            reading[atom] = np.tensordot(read, squared, 1)
+            reading[atom] = np.tensordot(stage.row_powers[atom], squared, 1)
             by_atom[atom] += (matrix.T @ by_value.reshape(stage.size, -1)).reshape(matrix.shape[1], *shape)
         found.append(StageReach(squared, reading, square))
     return Reach(np.sum(by_atom[0] ** 2, axis=0), tuple(reversed(found)))

@@ -20,7 +20,7 @@ from compress.dataset import Progress
 from compress.errors import PlanError, SlotOverflowError
 from secure.bounds.ranking import excess
 from secure.compiling.affordable import ByteBounds, exceeded_bytes
-from secure.drafting.draft import Choice, Draft, Rescaling
+from secure.drafting.draft import Array, Choice, Draft, Rescaling
 from secure.drafting.stage_cost import stage_work
 from secure.drafting.work import draft_milliseconds, draft_seal_milliseconds, request_milliseconds
 from secure.kernels.counts import KernelTimes
@@ -201,6 +201,7 @@ def _try_in_order(
     """
     # by what decides about noise: a draft with parameters, and which passes gave up
     chosen: dict[tuple[object, ...], tuple[Draft | None, Counter[str]]] = {}
+    shares: dict[tuple[object, ...], Array | float] = {}  # by layout and rotations, which all levels share
     for turn in drafts:
         choice = replace(turn.draft.choice, prime_bits=prime_bits)
         told = _within(report, f"choose parameters, N={choice.degree}", turn.share, turn.width)
@@ -211,11 +212,15 @@ def _try_in_order(
         if verdict:
             outcome.over_budget = outcome.over_budget or verdict
         else:
-            noise = _noise_of(draft)
+            layout = _layout_of(draft)
+            noise = layout, draft.stage_levels, draft.rescaled, draft.divided
             if noise not in chosen:
                 gave_up: Counter[str] = Counter()
-                chosen[noise] = run_passes(draft, start=choose_parameters, stop=emit, gave_up=gave_up), gave_up
+                known = replace(draft, shares=shares.get(layout, 1.0))
+                chosen[noise] = run_passes(known, start=choose_parameters, stop=emit, gave_up=gave_up), gave_up
             found = chosen[noise][0]
+            if found is not None and not isinstance(found.shares, float):
+                shares[layout] = found.shares
             outcome.gave_up += chosen[noise][1]
             done = None if found is None else replace(found, splits=draft.splits, choice=draft.choice)
             verdict = _verdict(done, bounds, outcome)
@@ -301,13 +306,12 @@ def _may_fit(draft: Draft) -> bool:
     return (levels + 1) * least <= GUIDELINE_2024_LOG2_QP[draft.choice.degree]
 
 
-def _noise_of(draft: Draft) -> tuple[object, ...]:
-    """What of a draft decides about its noise. Drafts of one ring that agree in it get the same parameters. They may
-    differ in their keys: Horner's rule uses fewer keys and makes the same noise."""
+def _layout_of(draft: Draft) -> tuple[object, ...]:
+    """What of a draft decides about its noise beside its levels: drafts that agree in both get the same parameters.
+    They may differ in their keys: Horner's rule uses fewer keys and makes the same noise."""
     tables = tuple(id(table) for table in draft.tables)  # drafts with the same layout share its tables
     parts = tuple((*_items(one.parts, one.sources), len(one.joined(one.giants))) for one in draft.splits)
-    levels = draft.stage_levels, draft.rescaled, draft.divided
-    return draft.choice.planes, draft.choice.fold_style, tables, parts, levels
+    return draft.choice.planes, draft.choice.fold_style, tables, parts
 
 
 def _items(*parts: Mapping[int, object]) -> tuple[object, ...]:
@@ -342,8 +346,3 @@ def _narrow_enough(start: Draft) -> Draft:
     return _done(
         replace(start, choice=replace(start.choice, degree=RING_DEGREES[-1], planes=1)), None, choose_rotations
     )
-
-
-def is_right(draft: Draft) -> bool:
-    """Whether a draft's predicted error is acceptable."""
-    return draft.output_sigmas is not None and excess(draft) <= 1

@@ -39,6 +39,9 @@ MOST_MOVES = 144
 WORTH_REFINING = 0.1
 #: A draft whose error is so many times too large on few rows is not assessed on more.
 CLEARLY_TOO_LARGE = 1.5
+#: A very large layout, of which every row takes long, is assessed on so many rows first, and not on more if its error
+#: is so many times too large there.
+FIRST_ROWS, FAR_TOO_LARGE = 8, 2.5
 #: A draft whose error is so many times too large by the first estimate, even after refinement, is given up. The later
 #: steps found 0.42 to 0.98 of such an estimate, for eight networks; where it is small, down to 0.35.
 GIVEN_UP = 4.0
@@ -69,28 +72,37 @@ def choose_parameters(draft: Draft) -> Draft | None:
     """Fill params, input_scale, scales, output_sigmas and, for a draft that is not given up, the assessment.
 
     Deep drafts leave room in the modulus for hybrid key switches (`secure.compiling.switching`), as long as they are
-    precise enough with it.
+    precise enough with it. A draft may bring the shares (`secure.bounds.propagate.NoiseModel`) of its layout.
     Returns: None when no chain fits this ring.
     """
-    if draft.levels >= HYBRID_LEVELS and not _under_seal(draft):
-        for primes in range(MOST_DIGIT_PRIMES, 1, -1):
-            roomy = _chosen(replace(draft, digit_room=primes))
-            if roomy is not None and excess(roomy) <= 1:
-                return roomy
-            if roomy is not None:
-                break  # smaller digits leave more room, but none that would be enough where precision lacks bits
-    return _chosen(draft)
-
-
-def _chosen(draft: Draft) -> Draft | None:
-    """`choose_parameters` for the room that the draft states."""
     if (draft.levels + 1) * MIN_PRIME_BITS > _limit(draft):
         return None  # not even the smallest primes fit, one for every level and the special one
     draft.progress("first estimate", 0.0)
     model = noise_model(draft, SEARCH_IMAGES)
-    rough = min(_uniform(model), key=lambda one: one.rank, default=None)
-    if rough is None:
-        return None
+    whole = _first_estimate(model)
+    if draft.levels >= HYBRID_LEVELS and not _under_seal(draft):
+        for primes in range(MOST_DIGIT_PRIMES, 1, -1):
+            roomy_model = replace(model, draft=replace(draft, digit_room=primes))
+            rough = _first_estimate(roomy_model)
+            roomy = None if rough is None else _chosen(roomy_model, rough)
+            if roomy is None:
+                continue
+            took = whole is None or rough is None or rough.precision != whole.precision
+            if excess(roomy) <= 1 or not took:
+                return roomy  # room that takes no bits from the estimate is not what makes it imprecise
+            model = replace(model, draft=replace(draft, shares=roomy.shares))
+            break  # smaller digits leave more room, but none that would be enough where precision lacks bits
+    return None if whole is None else _chosen(model, whole)
+
+
+def _first_estimate(model: NoiseModel) -> Candidate | None:
+    """The best candidate of one precision for all, before anything is measured; None where none fits."""
+    return min(_uniform(model), key=lambda one: one.rank, default=None)
+
+
+def _chosen(model: NoiseModel, rough: Candidate) -> Draft | None:
+    """`choose_parameters` for the room that the model's draft states. rough: its first estimate."""
+    draft = model.draft
     promising = _promising(model, rough)
     if is_hopeless(promising) or excess(promising) > GIVEN_UP:
         return promising
@@ -142,6 +154,10 @@ def _promising(model: NoiseModel, rough: Candidate) -> Draft:
 
 def _assessed(draft: Draft) -> Draft:
     """The draft with its assessment, from few rows where these show that it is too imprecise."""
+    if row_count(draft) <= FEW_ROWS and draft.rows.hardest is None:
+        first = replace(draft, assessment=assess(draft, FIRST_ROWS))
+        if excess(first) > FAR_TOO_LARGE:
+            return first
     few = replace(draft, assessment=assess(draft, FEW_ROWS))
     if row_count(draft) <= FEW_ROWS:
         return few

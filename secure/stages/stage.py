@@ -80,9 +80,10 @@ class Stage:
         return left, right
 
     @cached_property
-    def squared_maps(self) -> Mapping[int, sparse.csr_matrix]:
-        """The maps with every entry squared: they map variances of independent errors."""
-        return {atom: matrix.multiply(matrix).tocsr() for atom, matrix in self.maps.items()}
+    def row_powers(self) -> Mapping[int, Array]:
+        """By atom, the sum of squares of every row, (size,): what the map makes of independent errors of variance 1."""
+        squares = ((atom, matrix.multiply(matrix).tocsr()) for atom, matrix in self.maps.items())
+        return {atom: np.asarray(square.sum(axis=1)).ravel() for atom, square in squares}
 
     @cached_property
     def _windows(self) -> dict[int, Window | None]:
