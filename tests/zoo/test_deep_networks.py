@@ -5,6 +5,8 @@ import pytest
 
 import cipherpress as cp
 from benchmarks import pruned_resnet20, pruned_vit
+from benchmarks.depth_steps import compile_step
+from benchmarks.own_process import in_own_process
 from cipherpress.zoo.deep_networks import DATA, DEEP, FOLDER
 from cipherpress.zoo.loading import fresh_model
 from cipherpress.zoo.natives import describe_converted
@@ -105,6 +107,17 @@ def test_a_hundred_images_are_classified_as_the_zoo_states() -> None:
 def test_accuracy_on_all_test_images_is_what_models_says(name: str) -> None:
     data, network = clothes(10_000, DEEP[name].data), cp.load_network(name)
     assert network_accuracy(network, data.x_test, data.y_test) == network.about["accuracy_after"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet9", "resnet20", "resnet20-pruned"])
+def test_compiling_takes_the_time_and_memory_that_are_aimed_at(name: str, tmp_path) -> None:
+    """Five minutes and 4 GB, doubled and widened for slower machines, with nothing set by hand."""
+    clothes(1)
+    row = in_own_process(compile_step, FOLDER / name, tmp_path)
+    assert row["squarings"] == DEEP[name].squarings
+    assert row["compile_seconds"] < 2 * 300
+    assert row["compile_peak_bytes"] < 1.1 * 4e9
 
 
 def test_only_3x3_convolutions_between_channels_are_pruned() -> None:
