@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from time import monotonic
+from typing import Any
 
 from starlette.requests import Request
 
+from cipherpress.service.connections import EXTENSION, Filling
 from cipherpress.service.refusals import ClientGoneError, RefusedError, too_large
 from cipherpress.service.settings import ServiceLimits
 
@@ -35,6 +38,8 @@ class Body:
         if stated is not None and stated > most_bytes:
             raise too_large(what, most_bytes)
         self._started, self._more, self._kept = monotonic(), True, b""
+        self._stated = stated
+        self._connection = request.scope.get("extensions", {}).get(EXTENSION, {}).get("connection")
         self.read_bytes = 0
 
     async def start(self, size_bytes: int) -> bytes:
@@ -68,15 +73,54 @@ class Body:
         """
         return b"".join([piece async for piece in self.pieces()])
 
-    async def _piece(self) -> bytes:
-        limits = self._limits
-        left_s = limits.idle_s + self.read_bytes / limits.least_bytes_s - (monotonic() - self._started)
+    async def blocks(self, size_bytes: int) -> AsyncIterator[memoryview]:
+        """The body in blocks of this size, the last one shorter. A block is valid until the next one is asked for.
+
+        Raises: as `pieces`.
+        """
+        buffer, filled = memoryview(bytearray(size_bytes)), 0
+        while self._kept or self._more:
+            filling = None
+            if self._connection is not None and not self._kept:
+                filling = self._connection.fill(self._request.scope, buffer[filled:])
+            if filling is not None:
+                filled += await self._filled(self._connection, filling)
+            else:
+                piece = self._kept or await self._piece()
+                count = min(len(piece), size_bytes - filled)
+                buffer[filled : filled + count], self._kept = piece[:count], piece[count:]
+                filled += count
+            if filled == size_bytes:
+                yield buffer
+                filled = 0
+        if filled:
+            yield buffer[:filled]
+
+    async def _filled(self, connection: Any, filling: Filling) -> int:
+        """Bytes that were read into a buffer: as many as it holds, or all that the body has."""
+        clock, limits = asyncio.get_running_loop().time, self._limits
         try:
-            async with asyncio.timeout(min(max(left_s, 0.0), limits.idle_s)):
+            while not filling.done.is_set():
+                left_s = min(self._left_s(filling.filled), limits.idle_s - (clock() - filling.last_s))
+                if left_s <= 0:
+                    raise self._too_slow()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(left_s):
+                        await filling.done.wait()
+        finally:
+            connection.leave()
+            self.read_bytes += filling.filled
+        self._more = self.read_bytes != self._stated
+        if self._more and filling.filled < len(filling.buffer):
+            raise ClientGoneError
+        return filling.filled
+
+    async def _piece(self) -> bytes:
+        try:
+            async with asyncio.timeout(min(max(self._left_s(), 0.0), self._limits.idle_s)):
                 message = await self._request.receive()
         except TimeoutError as error:
-            text = f"{self._what}: its bytes arrive too slowly; at least {limits.least_bytes_s:,.0f} a second"
-            raise RefusedError(408, "SlowError", text, close=True) from error
+            raise self._too_slow() from error
         if message["type"] == "http.disconnect":
             raise ClientGoneError
         piece: bytes = message.get("body", b"")
@@ -85,6 +129,16 @@ class Body:
         if self.read_bytes > self._most_bytes:
             raise too_large(self._what, self._most_bytes)
         return piece
+
+    def _left_s(self, more_bytes: int = 0) -> float:
+        """How long the next bytes may take, where so many more have arrived than were counted."""
+        limits = self._limits
+        arrived_bytes = self.read_bytes + more_bytes
+        return limits.idle_s + arrived_bytes / limits.least_bytes_s - (monotonic() - self._started)
+
+    def _too_slow(self) -> RefusedError:
+        text = f"{self._what}: its bytes arrive too slowly; at least {self._limits.least_bytes_s:,.0f} a second"
+        return RefusedError(408, "SlowError", text, close=True)
 
 
 async def gone(request: Request) -> None:

@@ -1,13 +1,17 @@
 """Connections of the server: HTTP that is parsed by llhttp, within limits of time and size.
 
 uvicorn's own protocol has no limit for the head of a request, and stops reading a body at every 64 KiB that the
-application has not taken, so that a large body is passed on in many small pieces.
+application has not taken, so that a large body is passed on in many small pieces. Here the application may also have
+the rest of a body of a stated length read into a buffer of its own, past the parser: it is copied once, by the kernel.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cipherpress.service.settings import ServiceLimits
@@ -16,63 +20,169 @@ from cipherpress.service.settings import ServiceLimits
 HEAD_BYTES = 32 * 1024
 #: Bytes of a body that are read before the application takes them, and how long they are collected for it.
 READ_AHEAD_BYTES, COLLECT_S = 512 * 1024, 0.003
+#: Bytes that are read at once. All connections share the buffer: what it holds is parsed before anything else is read.
+READ_BYTES = 256 * 1024
+#: Where the application finds the connection of a request: `connection` of this extension of its scope.
+EXTENSION = "cipherpress.connection"
 
 
-def connection_class(limits: ServiceLimits) -> type[HttpToolsProtocol]:
-    """Connections that end where no request starts in time, however slowly its bytes arrive."""
+class Filling:
+    """A buffer of the application that the bytes of a body are read into.
 
-    class Connection(HttpToolsProtocol):
-        _watching: Any = None
-        _unparsed_bytes = 0
+    filled: bytes so far. last_s: when the last of them arrived, by the clock of the loop. done: set when the buffer is
+    full, the body has ended, or the client has gone.
+    """
 
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self._watch(None)
+    def __init__(self, buffer: memoryview, now_s: float) -> None:
+        self.buffer, self.filled, self.last_s, self.done = buffer, 0, now_s, asyncio.Event()
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            if self._watching is not None:
-                self._watching.cancel()
-            super().connection_lost(exc)
 
-        def data_received(self, data: bytes) -> None:
-            self._unparsed_bytes += len(data)
-            super().data_received(data)
-            if self._unparsed_bytes > HEAD_BYTES and not self.transport.is_closing():
-                self.send_400_response(f"The head of a request may have {HEAD_BYTES} bytes.")
+class Connection(asyncio.BufferedProtocol):
+    """A connection as the event loop sees it: it asks for a buffer before it reads."""
 
-        def on_headers_complete(self) -> None:
-            self._unparsed_bytes = 0
-            super().on_headers_complete()
+    def __init__(self, http: Http) -> None:
+        self._http = http
 
-        def on_body(self, body: bytes) -> None:
-            self._unparsed_bytes = 0
-            if self.cycle.response_complete:
-                return
-            if not self.cycle.body:  # the application is told of a few large pieces, and of the last one at once
-                self.loop.call_later(COLLECT_S, self.cycle.message_event.set)
-            self.cycle.body += body
-            if len(self.cycle.body) > READ_AHEAD_BYTES:
+    def connection_made(self, transport: Any) -> None:
+        self._http.connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._http.connection_lost(exc)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._http.buffer()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._http.arrived(nbytes)
+
+    def eof_received(self) -> None:
+        self._http.eof_received()
+
+    def pause_writing(self) -> None:
+        self._http.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._http.resume_writing()
+
+
+class Http(HttpToolsProtocol):
+    """What is said on a connection. It ends where no request starts in time, however slowly its bytes arrive."""
+
+    def __init__(self, limits: ServiceLimits, shared: memoryview, **uvicorn: Any) -> None:
+        """shared: the buffer that is read into where the application has given none."""
+        super().__init__(**uvicorn)
+        self._limits, self._shared = limits, shared
+        self._watching: Any = None
+        self._unparsed_bytes = 0
+        #: Bytes of the body that have not arrived, None where no length is stated; whether they pass by the parser.
+        self._left_bytes: int | None = None
+        self._past_parser = False
+        self._filling: Filling | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._watch(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._filling is not None:
+            self._filling.done.set()
+        super().connection_lost(exc)
+
+    def buffer(self) -> memoryview:
+        """Where the next bytes are to be read into."""
+        filling = self._filling
+        buffer = self._shared if filling is None else filling.buffer[filling.filled :]
+        return buffer[: self._left_bytes] if self._past_parser else buffer
+
+    def arrived(self, count: int) -> None:
+        """So many bytes were read into the buffer."""
+        if not self._past_parser:
+            self.data_received(self._shared[:count])
+            return
+        assert self._left_bytes is not None
+        self._left_bytes -= count
+        filling = self._filling  # none where the application has refused the rest, which is dropped
+        if filling is not None:
+            filling.filled += count
+            filling.last_s = self.loop.time()
+            if filling.filled == len(filling.buffer) or not self._left_bytes:
+                self._filling = None
+                filling.done.set()
                 self.flow.pause_reading()
-                self.cycle.message_event.set()
+        if not self._left_bytes:  # the parser has not seen the end of the body; what follows is a new request
+            self._past_parser, self.parser = False, httptools.HttpRequestParser(self)
+            self.on_message_complete()
 
-        def on_message_complete(self) -> None:
-            self._unparsed_bytes = 0
-            super().on_message_complete()
+    def data_received(self, data: Any) -> None:
+        self._unparsed_bytes += len(data)
+        super().data_received(data)
+        if self._unparsed_bytes > HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response(f"The head of a request may have {HEAD_BYTES} bytes.")
 
-        def _watch(self, last: Any) -> None:
-            """last: the request that had ended, or None, when this was called before.
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {EXTENSION: {"connection": self}}
 
-            A connection that waits between two requests is left to uvicorn, until bytes of a head arrive.
-            """
+    def on_headers_complete(self) -> None:
+        self._unparsed_bytes = 0
+        stated = [value for name, value in self.headers if name == b"content-length"]
+        self._left_bytes = int(stated[0]) if len(stated) == 1 and stated[0].isdigit() else None
+        super().on_headers_complete()
 
-            def look() -> None:
-                running = self.cycle is not None and not self.cycle.response_complete
-                begun = self.cycle is None or self._unparsed_bytes > 0
-                if not running and begun and self.cycle is last:
-                    self.transport.abort()
-                else:
-                    self._watch(None if running else self.cycle)
+    def on_body(self, body: bytes) -> None:
+        self._unparsed_bytes = 0
+        if self._left_bytes is not None:
+            self._left_bytes -= len(body)
+        if self.cycle.response_complete:
+            return
+        if not self.cycle.body:  # the application is told of a few large pieces, and of the last one at once
+            self.loop.call_later(COLLECT_S, self.cycle.message_event.set)
+        self.cycle.body += body
+        if len(self.cycle.body) > READ_AHEAD_BYTES:
+            self.flow.pause_reading()
+            self.cycle.message_event.set()
 
-            self._watching = self.loop.call_later(max(limits.idle_s, 0.1), look)
+    def on_message_complete(self) -> None:
+        self._unparsed_bytes = 0
+        super().on_message_complete()
 
-    return Connection
+    def fill(self, scope: Any, buffer: memoryview) -> Filling | None:
+        """Have the next bytes of this request's body read into a buffer, as soon as they arrive.
+
+        None where they are to be received as always: while the parser has passed on some, and where no length is
+        stated.
+        """
+        cycle = self.cycle
+        if cycle.scope is not scope or cycle.body or cycle.disconnected or not self._left_bytes:
+            return None
+        self._past_parser, self._filling = True, Filling(buffer, self.loop.time())
+        self.flow.resume_reading()
+        return self._filling
+
+    def leave(self) -> None:
+        """Read into the application's buffer no more."""
+        self._filling = None
+
+    def _watch(self, last: Any) -> None:
+        """last: the request that had ended, or None, when this was called before.
+
+        A connection that waits between two requests is left to uvicorn, until bytes of a head arrive.
+        """
+
+        def look() -> None:
+            running = self.cycle is not None and not self.cycle.response_complete
+            begun = self.cycle is None or self._unparsed_bytes > 0
+            if not running and begun and self.cycle is last:
+                self.transport.abort()
+            else:
+                self._watch(None if running else self.cycle)
+
+        self._watching = self.loop.call_later(max(self._limits.idle_s, 0.1), look)
+
+
+def connections(limits: ServiceLimits) -> Callable[..., Connection]:
+    """What uvicorn makes a connection with."""
+    shared = memoryview(bytearray(READ_BYTES))
+    return lambda **uvicorn: Connection(Http(limits, shared, **uvicorn))

@@ -137,21 +137,13 @@ class FileReply(Response):
 
 async def _write(path: Path, body: Body) -> None:
     with path.open("xb", buffering=0) as file:
-        waiting: list[bytes] = []
-        async for piece in body.pieces():
-            waiting.append(piece)
-            if sum(map(len, waiting)) >= PIECE_BYTES:
-                await asyncio.to_thread(_write_all, file, waiting)
-                waiting = []
-        if waiting:
-            await asyncio.to_thread(_write_all, file, waiting)
+        async for block in body.blocks(PIECE_BYTES):
+            await asyncio.to_thread(_write_all, file, block)
 
 
-def _write_all(file: RawIOBase, pieces: list[bytes]) -> None:
-    for piece in pieces:
-        view = memoryview(piece)
-        while view:
-            view = view[file.write(view) or 0 :]
+def _write_all(file: RawIOBase, block: memoryview) -> None:
+    while block:
+        block = block[file.write(block) or 0 :]
 
 
 def _key_id(start: bytes, offer: Offer) -> str:

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import uvicorn
+import uvloop
 
 from cipherpress.service.app import make_app
-from cipherpress.service.connections import connection_class
+from cipherpress.service.connections import connections
 from cipherpress.service.queueing import Engine
 from cipherpress.service.service import Service
 from cipherpress.service.settings import ServiceSettings
@@ -33,7 +34,8 @@ def serve(settings: ServiceSettings, on_ready: Callable[[str], None], engine: En
         listener = _listener(settings)
         for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn sends itself the signal again when it is done
             signal.signal(number, lambda *_: None)
-        asyncio.run(_serve(service, listener, on_ready))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(service, listener, on_ready))
     finally:
         service.close()
 
@@ -63,9 +65,9 @@ def _config(settings: ServiceSettings, app: Any) -> uvicorn.Config:
     limits = settings.limits
     return uvicorn.Config(
         app,
-        http=connection_class(limits),
+        http=connections(limits),  # type: ignore[arg-type]
         ws="none",
-        loop="asyncio",
+        loop="none",
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -83,7 +85,6 @@ def _listener(settings: ServiceSettings) -> socket.socket:
     """Raises: ConfigError."""
     try:
         family, kind, protocol, *_ = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
-        # with its protocol named, asyncio turns Nagle's algorithm off, which would hold every answer for 40 ms
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.host, settings.port))
