@@ -24,15 +24,23 @@ from scipy.optimize import nnls
 from benchmarks.batch_networks import conv_network, dense_layers, layer_alone, squares_alone
 from secure.coded.plan import FRESH_PARTS, BatchPlan
 from secure.residues.evaluator import BatchEvaluator
-from secure.residues.times import TYPICAL_RESIDUE_TIMES, ResidueTimes, moved_counts, predicted_ms, step_counts, time_ms
+from secure.residues.times import (
+    TYPICAL_RESIDUE_TIMES,
+    ResidueTimes,
+    Way,
+    moved_counts,
+    predicted_ms,
+    preferring,
+    step_counts,
+    time_ms,
+)
 
 ROUNDS = 15
 #: The weight of a time's relative change against the relative error of a plan.
 HOLD = 0.05
 NAMES = tuple(field.name for field in fields(ResidueTimes))
-#: Times that make every linear layer dense, and every one sparse.
-DENSE = replace(TYPICAL_RESIDUE_TIMES, dense_ps=0.0, packed_ps=0.0, reduced_ps=0.0)
-SPARSE = replace(TYPICAL_RESIDUE_TIMES, sparse_ps=0.0, read_ps=0.0, run_ps=0.0)
+#: Times that make every linear layer dense, every one sparse, and every one by digits.
+DENSE, SPARSE, DIGITS = map(preferring, (Way.BLAS, Way.SPARSE, Way.DIGITS))
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,8 @@ def fitted_cases() -> Mapping[str, Case]:
     """Plans whose times the constants are fitted to."""
     cases = {f"dense {rows}x{columns}": Case(layer_alone(rows, columns, 1.0), DENSE)
              for rows, columns in ((300, 784), (64, 784), (16, 784), (100, 300))}  # fmt: skip
+    for rows, columns in ((300, 784), (64, 784), (12, 784), (1000, 30), (100, 300)):
+        cases[f"digits {rows}x{columns}"] = Case(layer_alone(rows, columns, 1.0), DIGITS)
     for rows, columns, density in (
         (64, 784, 0.3), (64, 784, 0.15), (64, 784, 0.05), (300, 784, 0.15), (300, 784, 0.03), (300, 784, 0.01),
         (100, 300, 0.1), (1000, 1000, 0.05),

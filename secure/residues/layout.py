@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from secure.coded.plan import BatchPlan
+from secure.coded.plan import BatchPlan, Linear
 from secure.engine.buffers import LINE_BYTES
+from secure.residues.digits import digit_count, digit_residues
 
 RESIDUE_BYTES = 8
 LINE = LINE_BYTES // RESIDUE_BYTES
@@ -39,7 +40,8 @@ class Place:
 
 @dataclass(frozen=True)
 class WorkspaceLayout:
-    """The places of all values, the input first, and of a scratch value for every step.
+    """The places of all values, the input first, and of what each step needs beside its result: room for a second
+    result, and for the digits of a panel of its source.
 
     size: residues of the whole workspace.
     """
@@ -81,13 +83,24 @@ def lay_out(plan: BatchPlan, chunk: int) -> WorkspaceLayout:
     size = 0
     for index, (count, parts) in enumerate(zip(features, plan.parts, strict=True)):
         in_use = [entry for entry in in_use if entry[2] >= index]
-        for found, until in ((places, max(last_use[index], index)), (scratch, index)):
-            stride = row_stride(parts * chunk)
-            start = _first_gap(in_use, count * stride)
-            found.append(Place(start, stride, count, parts, chunk))
-            in_use.append((start, start + count * stride, until))
-            size = max(size, start + count * stride)
+        stride = row_stride(parts * chunk)
+        beside = max(count, -(-_digit_residues(plan, index) // stride))
+        for found, until, held in ((places, max(last_use[index], index), count), (scratch, index, beside)):
+            start = _first_gap(in_use, held * stride)
+            found.append(Place(start, stride, held, parts, chunk))
+            in_use.append((start, start + held * stride, until))
+            size = max(size, start + held * stride)
     return WorkspaceLayout(tuple(places), tuple(scratch), size)
+
+
+def _digit_residues(plan: BatchPlan, index: int) -> int:
+    """What the digits of a panel of a value's source take; 0 for a value that no matrix makes."""
+    step = plan.steps[index - 1] if index else None
+    if not isinstance(step, Linear):
+        return 0
+    (source,) = step.sources
+    columns = plan.steps[source - 1].features if source else plan.inputs
+    return digit_residues(columns, max(map(digit_count, plan.params.data_primes)))
 
 
 def _first_gap(in_use: list[tuple[int, int, int]], size: int) -> int:

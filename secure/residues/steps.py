@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from secure.coded.plan import BatchPlan, Linear, Product, Quadratic, Select, Step, Sum
 from secure.residues import elementwise
 from secure.residues.constants import check_prime, code_limit, column_slices, modulo
+from secure.residues.digits import TILE, digit_count, highest_with_digits, packed_codes, pair_count
 from secure.residues.layout import Place, WorkspaceLayout
+from secure.residues.pairs import digit_product, split_digits
 from secure.residues.runs import sparse_runs
 from secure.residues.sparse import sparse_product
-from secure.residues.times import ResidueTimes, dense_is_faster
+from secure.residues.times import ResidueTimes, Way, fastest_way
 
 Array = NDArray[np.float64]
 #: Runs one step on the chunk that lies in a workspace.
@@ -21,7 +23,7 @@ Call = Callable[[Array], None]
 
 
 def prepare(plan: BatchPlan, layout: WorkspaceLayout, prime: int, times: ResidueTimes) -> tuple[Call, ...]:
-    """One call per step; a linear one by BLAS or by the sparse kernel, whichever is predicted to be faster.
+    """One call per step; a linear one in the way that is predicted to be the fastest.
 
     Raises: PlanError for a prime or a layer whose products may leave float64's exact range.
     """
@@ -31,12 +33,7 @@ def prepare(plan: BatchPlan, layout: WorkspaceLayout, prime: int, times: Residue
         sources = [layout.places[source] for source in step.sources]
         target, scratch = layout.places[index + 1], layout.scratch[index + 1]
         if isinstance(step, Linear):
-            limit, bias = code_limit(step, prime), modulo(step.bias, prime)
-            made = (
-                _dense(step, limit, bias, sources[0], target, scratch, prime)
-                if dense_is_faster(step, sources[0].features, limit, times)
-                else _sparse(step, limit, bias, sources[0], target, prime)
-            )
+            made = _linear(step, sources[0], target, scratch, prime, times)
         else:
             made = _elementwise(step, sources, target, prime)
         calls.append(made)
@@ -47,6 +44,17 @@ def rows(work: Array, place: Place) -> Array:
     """(features, parts * chunk): a value in a workspace, as a view."""
     whole = work[place.start : place.start + place.features * place.stride]
     return whole.reshape(place.features, place.stride)[:, : place.width]
+
+
+def _linear(step: Linear, source: Place, target: Place, scratch: Place, prime: int, times: ResidueTimes) -> Call:
+    limit, bias = code_limit(step, prime), modulo(step.bias, prime)
+    match fastest_way(step, source.features, prime, times):
+        case Way.BLAS:
+            return _dense(step, limit, bias, source, target, scratch, prime)
+        case Way.DIGITS:
+            return _digits(step, bias, source, target, scratch, prime)
+        case Way.SPARSE:
+            return _sparse(step, limit, bias, source, target, prime)
 
 
 def _dense(step: Linear, limit: int, bias: Array, source: Place, target: Place, scratch: Place, prime: int) -> Call:
@@ -60,7 +68,7 @@ def _dense(step: Linear, limit: int, bias: Array, source: Place, target: Place, 
         x = rows(work, source)
         for number, (first, end, piece) in enumerate(pieces):
             place = scratch if number else target
-            np.matmul(piece, x[first:end], out=rows(work, place))
+            np.matmul(piece, x[first:end], out=rows(work, place)[: target.features])
             if number:
                 elementwise.add_reduced(
                     work, place.start, target.start, target.stride, target.features, target.width, p, i
@@ -76,6 +84,23 @@ def _sparse(step: Linear, limit: int, bias: Array, source: Place, target: Place,
     constants = made.runs, made.columns * source.stride, made.codes, bias, float(prime), 1 / prime
     where = source.start, target.start, target.stride, target.width, target.chunk
     return lambda work: sparse_product(work, *where, *constants)
+
+
+def _digits(step: Linear, bias: Array, source: Place, target: Place, scratch: Place, prime: int) -> Call:
+    codes, count, pairs = packed_codes(step, source.features), digit_count(prime), pair_count(source.features)
+    p, i, highest = float(prime), 1 / prime, float(highest_with_digits(count))
+    start = 2 * scratch.start  # in 32-bit integers
+
+    def run(work: Array) -> None:
+        digits = work.view(np.int32)
+        for panel in range(0, source.width, TILE):
+            split_digits(work, source.start, source.stride, source.features, panel, digits, start, count, highest, p)
+            digit_product(
+                digits, start, count, pairs, codes, work, target.start + panel, target.stride, target.features, bias,
+                panel < target.chunk, p, i,
+            )  # fmt: skip
+
+    return run
 
 
 def _elementwise(step: Step, sources: list[Place], target: Place, prime: int) -> Call:

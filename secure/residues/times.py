@@ -6,15 +6,25 @@ A residue is one number of one part at one position modulo one prime. A multiply
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 
 import numpy as np
 
 from secure.coded.plan import FRESH_PARTS, BatchPlan, Linear, Product, Quadratic, Select, Step, Sum
 from secure.residues.constants import code_limit, row_sums
+from secure.residues.digits import computed_rows, digit_count, exact_in_digits
 from secure.residues.layout import chunk_size
 from secure.residues.narrow import read_inputs
 from secure.residues.runs import count_runs
+
+
+class Way(Enum):
+    """How a linear layer is computed: by BLAS on float64, by the sparse kernel, or by digits of residues."""
+
+    BLAS = "blas"
+    SPARSE = "sparse"
+    DIGITS = "digits"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +33,10 @@ class ResidueTimes:
 
     dense_ps: per multiply-add by BLAS. packed_ps: per residue that BLAS rearranges before. sparse_ps: per multiply-add
     of a code that is not zero. read_ps: per residue of a sparse layer's source. run_ps: per residue of a run of the
-    sparse kernel (`runs`). product_ps: per modular product. reduced_ps: per sum of residues that is reduced.
-    moved_ps: per residue that is read from memory or written to it. call_us: per step and chunk.
+    sparse kernel (`runs`). digit_ps: per multiply-add of one digit of a residue. split_ps: per digit that a residue is
+    split into. joined_ps: per sum of digits that is put together with others. product_ps: per modular product.
+    reduced_ps: per sum of residues that is reduced. moved_ps: per residue that is read from memory or written to it.
+    call_us: per step and chunk.
     """
 
     dense_ps: float
@@ -32,6 +44,9 @@ class ResidueTimes:
     sparse_ps: float
     read_ps: float
     run_ps: float
+    digit_ps: float
+    split_ps: float
+    joined_ps: float
     product_ps: float
     reduced_ps: float
     moved_ps: float
@@ -48,11 +63,27 @@ TYPICAL_RESIDUE_TIMES = ResidueTimes(
     sparse_ps=66.0,
     read_ps=190.0,
     run_ps=460.0,
+    digit_ps=15.5,
+    split_ps=190.0,
+    joined_ps=400.0,
     product_ps=150.0,
     reduced_ps=600.0,
     moved_ps=720.0,
     call_us=1.1,
 )
+
+
+#: The times that a way of a linear layer takes.
+_OF_WAY = {
+    Way.BLAS: ("dense_ps", "packed_ps", "reduced_ps"),
+    Way.SPARSE: ("sparse_ps", "read_ps", "run_ps"),
+    Way.DIGITS: ("digit_ps", "split_ps", "joined_ps"),
+}
+
+
+def preferring(way: Way, times: ResidueTimes = TYPICAL_RESIDUE_TIMES) -> ResidueTimes:
+    """Times by which every linear layer that can goes one way: for tests, and to measure that way."""
+    return replace(times, **dict.fromkeys(_OF_WAY[way], 0.0))
 
 
 def time_ms(counts: Counts, times: ResidueTimes) -> float:
@@ -103,39 +134,46 @@ def moved_counts(plan: BatchPlan, chunk: int) -> Counts:
 
 
 def step_counts(plan: BatchPlan, index: int, prime: int, chunk: int, times: ResidueTimes) -> Counts:
-    """One step modulo one prime; a linear one in the way that is faster. Raises: PlanError."""
+    """One step modulo one prime; a linear one in the way that is the fastest. Raises: PlanError."""
     step, degree = plan.steps[index], plan.params.poly_modulus_degree
     parts = [plan.parts[source] for source in step.sources]
     if isinstance(step, Linear):
         (source,) = step.sources
         columns = plan.steps[source - 1].features if source else plan.inputs
-        counts = _linear_counts(step, columns, code_limit(step, prime), parts[0] * degree, times)
+        options = _linear_options(step, columns, prime, parts[0] * degree)
+        counts = min(options.values(), key=lambda counts: time_ms(counts, times))
     else:
         products, sums = _elementwise_counts(step, parts)
         counts = {"product_ps": products * degree, "reduced_ps": sums * degree}
     return {**counts, "call_us": degree // chunk}
 
 
-def _linear_counts(layer: Linear, columns: int, limit: int, residues: int, times: ResidueTimes) -> Counts:
-    options = [_linear_option(layer, columns, limit, residues, dense) for dense in (True, False)]
-    return min(options, key=lambda counts: time_ms(counts, times))
+def fastest_way(layer: Linear, columns: int, prime: int, times: ResidueTimes = TYPICAL_RESIDUE_TIMES) -> Way:
+    """The way in which a linear layer is predicted to be the fastest. Raises: PlanError."""
+    options = _linear_options(layer, columns, prime, 1)
+    return min(options, key=lambda way: time_ms(options[way], times))
 
 
-def _linear_option(layer: Linear, columns: int, limit: int, residues: int, dense: bool) -> Counts:
-    """A linear layer on `residues` residues per feature, by BLAS or by the sparse kernel.
-
-    limit: the largest sum of |codes| between two reductions.
-    """
-    if dense:
-        outputs, slices = layer.features * residues, -(-int(row_sums(layer).max(initial=1)) // limit)
-        return {"dense_ps": outputs * columns, "packed_ps": columns * residues, "reduced_ps": outputs * slices}
+def _linear_options(layer: Linear, columns: int, prime: int, residues: int) -> Mapping[Way, Counts]:
+    """What a linear layer on `residues` residues per feature takes in every way that is exact. Raises: PlanError."""
+    limit, count = code_limit(layer, prime), digit_count(prime)
+    outputs, slices = layer.features * residues, -(-int(row_sums(layer).max(initial=1)) // limit)
     runs = count_runs(layer, columns, limit)
-    return {"sparse_ps": layer.nonzeros * residues, "read_ps": columns * residues, "run_ps": runs * residues}
-
-
-def dense_is_faster(layer: Linear, columns: int, limit: int, times: ResidueTimes = TYPICAL_RESIDUE_TIMES) -> bool:
-    """Whether BLAS is predicted to be faster than the sparse kernel."""
-    return "dense_ps" in _linear_counts(layer, columns, limit, 1, times)
+    options: dict[Way, Counts] = {
+        Way.BLAS: {
+            "dense_ps": outputs * columns, "packed_ps": columns * residues, "reduced_ps": outputs * slices,
+        },
+        Way.SPARSE: {
+            "sparse_ps": layer.nonzeros * residues, "read_ps": columns * residues, "run_ps": runs * residues,
+        },
+    }  # fmt: skip
+    if exact_in_digits(layer):
+        options[Way.DIGITS] = {
+            "digit_ps": computed_rows(layer.features) * columns * count * residues,
+            "split_ps": columns * count * residues,
+            "joined_ps": outputs * count,
+        }
+    return options
 
 
 def _elementwise_counts(step: Step, parts: list[int]) -> tuple[int, int]:

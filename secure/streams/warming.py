@@ -10,9 +10,11 @@ from secrets import token_bytes
 import numpy as np
 
 from secure.bundle.batch_specs import BatchClientSpec, BatchServerSpec
-from secure.coded.plan import BatchPlan, Linear, Product, Quadratic, Select, Step, Sum
+from secure.coded.plan import FRESH_PARTS, BatchPlan, Linear, Product, Quadratic, Select, Step, Sum
 from secure.params import KEYLESS_RING_DEGREES, make_params
 from secure.parties.container import KEY_ID_BYTES
+from secure.residues.evaluator import BatchEvaluator
+from secure.residues.times import Way, preferring
 from secure.streams.compiled import FOLDER
 from secure.streams.frames import BATCH_ID_BYTES, Frame, FrameHead, request_layout
 from secure.streams.server import BatchServer
@@ -36,6 +38,7 @@ def load_server_kernels() -> None:
     items = tuple(bytes(size) for size in layout.item_bytes)
     request = layout.to_bytes(Frame(bytes(KEY_ID_BYTES), head, token_bytes(layout.seed_bytes), items))
     BatchServer(BatchServerSpec(bundle_id=BUNDLE_ID, plan=plan)).run_batch(request)
+    _load_linear_kernels(plan)
 
 
 def load_kernels() -> None:
@@ -59,6 +62,14 @@ def load_kernels() -> None:
     )
     server = BatchServer(BatchServerSpec(bundle_id=BUNDLE_ID, plan=plan))
     client.decrypt_batch(server.run_batch(client.encrypt_batch(np.zeros((1, FEATURES)))))
+    _load_linear_kernels(plan)
+
+
+def _load_linear_kernels(plan: BatchPlan) -> None:
+    """Run the plan with its linear layers done in each of the ways, whichever a larger plan takes."""
+    residues = np.zeros((plan.inputs, FRESH_PARTS, plan.params.poly_modulus_degree))
+    for way in Way:
+        BatchEvaluator(plan, times=preferring(way)).run(0, residues)
 
 
 def _tiny_plan() -> BatchPlan:

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from compress.errors import ConfigError, PlanError
 from secure.coded.plan import Product, Quadratic, Select, Sum
 from secure.residues.constants import MAX_PRIME_BITS, code_limit
+from secure.residues.digits import LARGEST_CODE, LARGEST_ROW
 from secure.residues.evaluator import BatchEvaluator
-from secure.residues.times import TYPICAL_RESIDUE_TIMES
+from secure.residues.times import Way, fastest_way, preferring
 from tests.secure.batch_plans import batch_plan, linear, random_plans, residues, simulate
 
 #: A small ring: positions do not meet, so nothing depends on their number.
 DEGREE = 64
-BY_BLAS = replace(TYPICAL_RESIDUE_TIMES, dense_ps=0.0, packed_ps=0.0, reduced_ps=0.0)
-SPARSELY = replace(TYPICAL_RESIDUE_TIMES, sparse_ps=0.0, read_ps=0.0, run_ps=0.0)
-MODES = {"by BLAS": BY_BLAS, "sparsely": SPARSELY}
+BY_DIGITS = preferring(Way.DIGITS)
+MODES = {"by BLAS": preferring(Way.BLAS), "sparsely": preferring(Way.SPARSE), "by digits": BY_DIGITS}
 each_mode = pytest.mark.parametrize("times", MODES.values(), ids=MODES)
 
 
@@ -67,6 +67,30 @@ def test_products_of_the_largest_codes_and_residues_are_exact(times, bits, colum
     bias = generator.choice([-1.0, 1.0], 4) * 2.0 ** generator.integers(0, 90, 4)
     plan = replace(plan, steps=(linear(codes, bias),))
     check(plan, residues(prime, (columns, 2, DEGREE), seed, extreme), times=times)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    bits=st.integers(20, MAX_PRIME_BITS),
+    rows=st.integers(1, 14),
+    columns=st.sampled_from([1, 2, 3, 131, 700]),
+    seed=st.integers(0, 2**32 - 1),
+    extreme=st.booleans(),
+)
+def test_digits_are_exact_up_to_the_largest_codes_and_rows(bits, rows, columns, seed, extreme):
+    """Rows whose sums of |codes| are the largest that 32 bits allow, with residues at both ends of the range."""
+    generator = np.random.default_rng(seed)
+    bare = batch_plan(columns, [linear(np.ones((1, columns), dtype=int))], (bits,), DEGREE)
+    prime = bare.params.data_primes[0]
+    largest = min(LARGEST_CODE, LARGEST_ROW // columns, code_limit(bare.steps[0], prime))
+    codes = generator.integers(-largest, largest, (rows, columns), endpoint=True)
+    codes[0] = largest
+    if rows > 1:
+        codes[-1] = -largest
+    bias = generator.choice([-1.0, 1.0], rows) * 2.0 ** generator.integers(0, 90, rows)
+    plan = replace(bare, steps=(linear(codes, bias),))
+    assert fastest_way(plan.steps[0], columns, prime, BY_DIGITS) is Way.DIGITS
+    check(plan, residues(prime, (columns, 2, DEGREE), seed, extreme), times=BY_DIGITS)
 
 
 @settings(deadline=None, max_examples=30)

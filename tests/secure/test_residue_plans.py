@@ -11,10 +11,23 @@ from compress.errors import PlanError
 from secure.coded.plan import Quadratic, Step
 from secure.params import make_params
 from secure.residues.constants import SLACK, code_limit, column_slices, modulo
+from secure.residues.digits import (
+    GROUP,
+    LARGEST_CODE,
+    LARGEST_DIGIT,
+    LARGEST_ROW,
+    TILE,
+    digit_count,
+    exact_in_digits,
+    highest_with_digits,
+    packed_codes,
+    pair_count,
+)  # fmt: skip
 from secure.residues.layout import LINE, chunk_size, lay_out
+from secure.residues.pairs import split_digits
 from secure.residues.runs import count_runs, sparse_runs
 from secure.residues.steps import prepare
-from secure.residues.times import TYPICAL_RESIDUE_TIMES, dense_is_faster, predicted_ms
+from secure.residues.times import TYPICAL_RESIDUE_TIMES, Way, fastest_way, predicted_ms, preferring
 from tests.secure.batch_plans import batch_plan, linear, random_plans
 
 PRIMES = [make_params(2048, (bits,), None).data_primes[0] for bits in (20, 41, 49)]
@@ -137,13 +150,67 @@ def test_the_predicted_time_follows_zeros_and_primes():
     assert predicted_ms(mlp(1.0), chunk=32).total_ms > predicted_ms(mlp(1.0), chunk=512).total_ms
 
 
-def test_times_decide_between_dense_and_sparse():
+def test_times_decide_between_the_ways_of_a_linear_layer():
     plan = mlp(0.5)
-    limit = code_limit(plan.steps[0], plan.params.data_primes[0])
+    prime = plan.params.data_primes[0]
     cheap = replace(TYPICAL_RESIDUE_TIMES, dense_ps=1.0, packed_ps=1.0)
-    assert dense_is_faster(plan.steps[0], 784, limit, cheap)
-    assert not dense_is_faster(plan.steps[0], 784, limit, replace(cheap, dense_ps=1e3))
+    assert fastest_way(plan.steps[0], 784, prime, cheap) is Way.BLAS
+    slow = replace(cheap, dense_ps=1e3)
+    assert fastest_way(plan.steps[0], 784, prime, replace(slow, digit_ps=1e3)) is Way.SPARSE
+    assert fastest_way(plan.steps[0], 784, prime, replace(slow, digit_ps=1.0)) is Way.DIGITS
     assert predicted_ms(plan, times=cheap).layers_ms["fc1"] < predicted_ms(plan).layers_ms["fc1"]
+
+
+def test_layers_whose_sums_leave_32_bits_are_not_done_by_digits():
+    always = preferring(Way.DIGITS)
+    prime = PRIMES[0]
+    for row, exact in (
+        ([LARGEST_CODE], True),
+        ([LARGEST_CODE + 1], False),
+        ([-LARGEST_CODE - 1], False),
+        ([LARGEST_CODE, -LARGEST_CODE, LARGEST_ROW - 2 * LARGEST_CODE], True),
+        ([LARGEST_CODE, -LARGEST_CODE, LARGEST_ROW - 2 * LARGEST_CODE + 1], False),
+    ):
+        layer = linear([[0] * len(row), row])
+        assert exact_in_digits(layer) is exact
+        assert (fastest_way(layer, len(row), prime, always) is Way.DIGITS) is exact
+    assert LARGEST_ROW * LARGEST_DIGIT < 2**31 <= (LARGEST_ROW + 1) * LARGEST_DIGIT
+
+
+@settings(deadline=None, max_examples=60)
+@given(drawn=matrices)
+def test_packed_codes_hold_every_code_in_groups_of_rows_and_pairs_of_columns(drawn):
+    matrix = matrix_of(drawn)
+    rows, columns = matrix.shape
+    pairs, found = pair_count(columns), np.zeros((rows + GROUP, 2 * pair_count(columns)), dtype=int)
+    packed, first = packed_codes(linear(matrix), columns), 0
+    while len(packed):
+        group = GROUP if len(packed) >= GROUP * pairs else GROUP // 2
+        part, packed = packed[: group * pairs].reshape(pairs, group), packed[group * pairs :]
+        found[first : first + group, 0::2] = part.astype(np.int16).T
+        found[first : first + group, 1::2] = (part >> 16).T
+        first += group
+    assert rows <= first < rows + GROUP // 2
+    np.testing.assert_array_equal(found[:rows, :columns], matrix)
+    assert not found[rows:].any() and not found[:, columns:].any()
+
+
+@pytest.mark.parametrize("bits", [20, 31, 32, 33, 41, 47, 48, 49])
+@pytest.mark.parametrize("columns", [1, 4])
+def test_digits_of_residues_fit_into_16_bits_at_both_ends_of_the_range(bits, columns):
+    """For primes just below a power of two as for any others: what digits make is the residue modulo the prime."""
+    prime = make_params(64, (bits,), None).data_primes[0]
+    count, ends = digit_count(prime), prime // 2 + SLACK
+    values = np.random.default_rng(bits).integers(-ends, ends, (columns, TILE), endpoint=True)
+    values[0, :10] = -ends, 1 - ends, ends, ends - 1, -1, 0, 2**15, 2**15 - 1, -(2**15), 2**16
+    work, digits = values.astype(float).reshape(-1), np.zeros(count * pair_count(columns) * TILE, dtype=np.int32)
+    highest = float(highest_with_digits(count))
+    split_digits(work, 0, TILE, columns, 0, digits, 0, count, highest, float(prime))
+    both = digits.reshape(count, pair_count(columns), TILE)
+    halves = np.stack([both.astype(np.int16), (both >> 16).astype(np.int16)], axis=2).astype(object)
+    made = sum(halves[digit] * 2 ** (16 * digit) for digit in range(count)).reshape(-1, TILE)
+    assert not ((made[:columns] - values) % prime).any() and not made[columns:].any()
+    assert np.abs(made[:columns] - values).max() in (0, prime)
 
 
 def test_a_layer_that_is_not_exact_has_no_predicted_time():
