@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import inf
+from math import log2
 
 import numpy as np
 
@@ -42,13 +42,13 @@ CLEARLY_TOO_LARGE = 1.5
 #: A very large layout, of which every row takes long, is assessed on so many rows first, and not on more if its error
 #: is so many times too large there.
 FIRST_ROWS, FAR_TOO_LARGE = 8, 2.5
-#: A draft whose error is so many times too large by the first estimate, even after refinement, is given up. The later
-#: steps found 0.42 to 0.98 of such an estimate, for eight networks; where it is small, down to 0.35.
+#: A draft whose error is so many times too large by an estimate, even after refinement, is given up. The later steps
+#: found 0.42 to 0.98 of such an estimate, for eight networks; where it is small, down to 0.35.
 GIVEN_UP = 4.0
 #: Bits kept free below the security guideline, for the rounding from wanted sizes to actual primes.
 ROUNDING_BITS = 0.01
-#: Bits that special primes may need beyond that, since noise adds up over digits and primes are of whole sizes.
-ROOM_SPARE_BITS = 2.0
+#: Bits that special primes may need beyond that, since actual primes are not of the wanted sizes.
+ROOM_SPARE_BITS = 1.0
 #: How often the search runs at most. Each run after the first assumes the rounding errors that the plaintexts really
 #: have at the scales found before (`NoiseModel.measured`).
 EXCESS_ROUNDS = 4
@@ -138,9 +138,11 @@ def _chosen(model: NoiseModel, rough: Candidate) -> Draft | None:
     precise = min(tried, key=lambda one: typical_sigma(one.draft)).draft
     if precise.scales == best.scales:
         return best
+    again = _rated(model.measured(precise.input_scale, precise.scales), precise)
+    if excess(again) > GIVEN_UP:
+        return best
     draft.progress("assess the most precise", 0.85)
-    again = _assessed(_rated(model.measured(precise.input_scale, precise.scales), precise))
-    return min(best, again, key=excess)
+    return min(best, _assessed(again), key=excess)
 
 
 def _promising(model: NoiseModel, rough: Candidate) -> Draft:
@@ -172,17 +174,24 @@ def _limit(draft: Draft) -> float:
 def room_bits(size: int, data_bits: Sequence[float]) -> float:
     """Bits that the special primes have beyond one special prime, for digits of up to `size` data primes.
 
-    P is as much larger as the largest digit is larger than the largest prime. The first digit may be smaller than the
-    others, whichever makes the largest one smallest.
+    With them key switches are no noisier at any level (`secure.compiling.switching`). The first digit may be smaller
+    than the others, whichever needs the fewest bits.
     """
     if size == 1:
         return 0.0
-    largest = inf
-    for first in range(1, size + 1):
-        starts = [0, *range(first, len(data_bits), size)]
-        digits = (sum(data_bits[start:end]) for start, end in zip(starts, [*starts[1:], None], strict=True))
-        largest = min(largest, max(digits))
-    return largest - max(data_bits) + ROOM_SPARE_BITS
+    return min(_more_special_bits(first, size, data_bits) for first in range(1, size + 1)) + ROOM_SPARE_BITS
+
+
+def _more_special_bits(first: int, size: int, data_bits: Sequence[float]) -> float:
+    """log2 of how many times larger P must be for the sum of (Q / P)^2 over the digits of any level not to grow, where
+    digits have `first` primes, then `size` each, in place of one."""
+    had, complete, digit, most = 0.0, 0.0, 0.0, 0.0
+    for place, bits in enumerate(data_bits):
+        if place >= first and (place - first) % size == 0:
+            complete, digit = complete + 4.0**digit, 0.0
+        had, digit = had + 4.0**bits, digit + bits
+        most = max(most, log2((complete + 4.0**digit) / had) / 2)
+    return most
 
 
 def _uniform(model: NoiseModel) -> Iterator[Candidate]:
