@@ -11,6 +11,8 @@ import numpy as np
 
 TICK_HZ = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+#: Memory counts as flat where it grew by so many bytes, or by this share, at most.
+FLAT_BYTES, FLAT_SHARE = 5e6, 0.02
 
 
 def server_processes(server: int) -> dict[str, int]:
@@ -23,9 +25,9 @@ def server_processes(server: int) -> dict[str, int]:
 
 
 def children(parent: int) -> list[int]:
-    """Processes that a process started."""
+    """Processes that a process started and that still run."""
     pids = (int(path.name) for path in Path("/proc").glob("[0-9]*"))
-    return [pid for pid in pids if (fields := _status(pid)) and int(fields[1]) == parent]
+    return [pid for pid in pids if (fields := _status(pid)) and int(fields[1]) == parent and fields[0] != "Z"]
 
 
 def rss_bytes(pid: int) -> int:
@@ -64,10 +66,16 @@ def _status(pid: int) -> list[str]:
 
 
 def memory_row(name: str, times_s: Sequence[float], values: Sequence[int], warm_s: float) -> dict[str, Any]:
-    """What a process's memory did: the slope is that of a straight line through the samples after warm_s."""
+    """What a process's memory did after warm_s.
+
+    slope: of a straight line through the samples. growth: from the median of the first quarter of them to that of the
+    last one. flat: whether that is as good as nothing.
+    """
     times, sizes = np.asarray(times_s), np.asarray(values, dtype=np.float64)
     warm = times >= min(warm_s, times[-1])
     slope = float(np.polyfit(times[warm], sizes[warm], 1)[0]) if warm.sum() > 2 else 0.0
+    quarter = max(1, int(warm.sum()) // 4)
+    first, last = (float(np.median(part)) for part in (sizes[warm][:quarter], sizes[warm][-quarter:]))
     every = max(1, len(values) // 60)
     return {
         "process": name,
@@ -75,6 +83,8 @@ def memory_row(name: str, times_s: Sequence[float], values: Sequence[int], warm_
         "end_bytes": int(sizes[-1]),
         "most_bytes": int(sizes.max()),
         "slope_bytes_per_min": 60 * slope,
+        "growth_bytes": last - first,
+        "flat": last - first <= max(FLAT_BYTES, FLAT_SHARE * first),
         "seconds": [round(float(one), 1) for one in times[::every]],
         "bytes": [int(one) for one in sizes[::every]],
     }

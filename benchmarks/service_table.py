@@ -11,6 +11,8 @@ from benchmarks.report import table_head, table_row, with_note
 FACTOR, MORE_MS = 1.3, 8.0
 #: Where a bare plan takes so many times its CPU time, other programs had a part of the cores.
 BUSY = 1.2
+#: What the contract asks of a load: this share of the bare rate. Memory is judged where it was watched for so long.
+LEAST_SHARE, LEAST_WATCH_S = 0.85, 120.0
 
 
 def service_table(result: Mapping[str, Any]) -> str:
@@ -19,7 +21,7 @@ def service_table(result: Mapping[str, Any]) -> str:
     lines = table_head(("step of one request", "median ms", "least ms"))
     for step in ("encrypt", "run", "decrypt", "hash_and_split", "plan", "http", "predict"):
         lines.append(f"| {step.replace('_', ' ')} | {one[f'{step}_ms']:.1f} | {one['least'][f'{step}_ms']:.1f} |")
-    lines += ["", *_load_lines(load), "", *_memory_lines(load)]
+    lines += ["", *_load_lines(load), "", *_memory_lines(load), "", *_asked_lines(load)]
     note = (
         f"One request of {one['network']}: {FACTOR} times the work and {MORE_MS:g} ms are {one['allowed_ms']:.1f} ms. "
         f"In CPU time, which other programs change little: the work {one['work_cpu_ms']:.1f} ms, over HTTP "
@@ -66,14 +68,45 @@ def _load_lines(load: Mapping[str, Any]) -> list[str]:
 
 def _memory_lines(load: Mapping[str, Any]) -> list[str]:
     lines = table_head(
-        ("process", "after warm-up, MB", "at the end, MB", "at most, MB", "slope, MB per minute", "shared in parts, MB")
-    )
+        ("process", "after warm-up, MB", "at the end, MB", "at most, MB", "slope, MB per minute",
+         "growth after warm-up, MB", "shared in parts, MB")
+    )  # fmt: skip
     lines += [
         f"| {row['process']} | {row['warm_bytes'] / 1e6:,.1f} | {row['end_bytes'] / 1e6:,.1f} | "
-        f"{row['most_bytes'] / 1e6:,.1f} | {row['slope_bytes_per_min'] / 1e6:+.3f} | {row['pss_bytes'] / 1e6:,.0f} |"
+        f"{row['most_bytes'] / 1e6:,.1f} | {row['slope_bytes_per_min'] / 1e6:+.3f} | "
+        f"{row['growth_bytes'] / 1e6:+.1f} | {row['pss_bytes'] / 1e6:,.0f} |"
         for row in load["memory"]
     ]
     return lines
+
+
+def asked(load: Mapping[str, Any]) -> list[tuple[str, str, bool | None]]:
+    """(what is asked of a load, what was measured, whether it holds; None where this run cannot tell)."""
+    wrong, share = load["wrong_or_failed"], load["share_of_bare_rate"]
+    rate = f"{share:.0%}; {load['share_without_clients']:.0%} without the clients' CPU time"
+    most = max(load["memory"], key=lambda row: float(row["growth_bytes"]))
+    flat = all(row["flat"] for row in load["memory"]) and not load["replaced_workers"]
+    full = load["full_queue"]
+    refused = f"{full['right']} right, {full['refused_with_retry_after']} refused, {len(full['other'])} otherwise"
+    return [
+        ("every request answered right", f"{wrong} of {load['requests']:,} wrong or failed", wrong == 0),
+        (
+            f"{LEAST_SHARE:.0%} of the bare rate",
+            rate if _quiet(load) else "other programs had a part of the cores",
+            share >= LEAST_SHARE if _quiet(load) else None,
+        ),
+        (
+            "memory of every process flat after warm-up",
+            f"at most {most['growth_bytes'] / 1e6:+.1f} MB ({most['process']})",
+            flat if load["seconds"] >= LEAST_WATCH_S else None,
+        ),
+        ("a full queue loses nothing", refused, not full["other"] and full["refused_with_retry_after"] > 0),
+    ]
+
+
+def _asked_lines(load: Mapping[str, Any]) -> list[str]:
+    lines, words = table_head(("asked", "measured", "holds")), {True: "yes", False: "no", None: ""}
+    return lines + [table_row((what, measured, words[holds])) for what, measured, holds in asked(load)]
 
 
 def _load_note(load: Mapping[str, Any]) -> str:

@@ -22,6 +22,8 @@ HEAD_BYTES = 32 * 1024
 READ_AHEAD_BYTES, COLLECT_S = 512 * 1024, 0.003
 #: Bytes that are read at once. All connections share the buffer: what it holds is parsed before anything else is read.
 READ_BYTES = 256 * 1024
+#: The most bytes of an answer that wait for those that follow.
+HELD_BYTES = 4096
 #: Where the application finds the connection of a request: `connection` of this extension of its scope.
 EXTENSION = "cipherpress.connection"
 
@@ -35,6 +37,38 @@ class Filling:
 
     def __init__(self, buffer: memoryview, now_s: float) -> None:
         self.buffer, self.filled, self.last_s, self.done = buffer, 0, now_s, asyncio.Event()
+
+
+class JoinedWrites:
+    """A connection's transport, as one answer sees it: a few bytes wait for those that follow them at once.
+
+    So the head of an answer leaves together with its body, and the client is woken up once.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop, self._held = transport, loop, b""
+
+    def write(self, content: bytes) -> None:
+        if self._held:
+            held, self._held = self._held, b""
+            self._transport.writelines((held, content))
+        elif len(content) <= HELD_BYTES:
+            self._held = content
+            self._loop.call_soon(self._flush)
+        else:
+            self._transport.write(content)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def _flush(self) -> None:
+        held, self._held = self._held, b""
+        if held and not self._transport.is_closing():
+            self._transport.write(held)
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -130,6 +164,7 @@ class Http(HttpToolsProtocol):
         stated = [value for name, value in self.headers if name == b"content-length"]
         self._left_bytes = int(stated[0]) if len(stated) == 1 and stated[0].isdigit() else None
         super().on_headers_complete()
+        self.cycle.transport = JoinedWrites(self.transport, self.loop)  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
         self._unparsed_bytes = 0

@@ -14,7 +14,7 @@ import pytest
 from benchmarks import calibrating
 from benchmarks.process_use import cpu_s, memory_row, pss_bytes, rss_bytes
 from benchmarks.replaying import Connected, Recorded, outcome_rows, replay
-from benchmarks.service_table import service_table
+from benchmarks.service_table import asked, service_table
 
 LARGE = b"x" * 200_000
 
@@ -86,6 +86,24 @@ def test_the_slope_of_memory_leaves_the_warm_up_out() -> None:
     assert row["slope_bytes_per_min"] == pytest.approx(1e5, rel=0.01)
     assert (row["most_bytes"], row["end_bytes"]) == (max(values), values[-1])
     assert len(row["bytes"]) == len(row["seconds"]) <= 60
+    assert row["flat"] and row["growth_bytes"] == pytest.approx(1e5 * 68 / 60, rel=0.02)
+    growing = memory_row("worker", times, [size + 10**6 * number for number, size in enumerate(values)], 30.0)
+    assert not growing["flat"]
+
+
+def test_what_is_asked_of_a_load_is_judged_where_the_run_can_tell() -> None:
+    result = json.loads((Path(calibrating.__file__).parent / "results" / "service.json").read_bytes())
+    memory = [{**row, "growth_bytes": 1e6, "flat": True} for row in result["load"]["memory"]]
+    networks = [{**row, "bare_ms": 1.05 * row["bare_cpu_ms"]} for row in result["load"]["networks"]]
+    load = {**result["load"], "memory": memory, "networks": networks, "share_of_bare_rate": 0.86, "seconds": 600.0}
+    assert [holds for _, _, holds in asked(load)] == [True, True, True, True]
+    assert [holds for _, _, holds in asked({**load, "seconds": 20.0})] == [True, True, None, True]
+    growing = {**load, "memory": [*memory, {**memory[0], "process": "worker 9", "growth_bytes": 3e7, "flat": False}]}
+    assert asked(growing)[2][1:] == ("at most +30.0 MB (worker 9)", False)
+    assert asked({**load, "replaced_workers": 1})[2][2] is False
+    assert asked({**load, "wrong_or_failed": 1})[0][2] is False
+    assert asked({**load, "share_of_bare_rate": 0.84})[1][2] is False
+    assert asked({**load, "full_queue": {**load["full_queue"], "other": [500]}})[3][2] is False
 
 
 def test_a_process_that_has_ended_uses_nothing() -> None:

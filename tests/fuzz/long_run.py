@@ -21,6 +21,7 @@ from pathlib import Path
 from time import process_time
 from typing import Any
 
+from benchmarks.process_use import rss_bytes
 from tests.fuzz.trial import Case, run_trials
 from tests.fuzz.types import CONTAINER_ERRORS, CONTAINERS
 
@@ -72,11 +73,6 @@ def run_slice(run: Run, name: str, case: Case, count: int) -> None:
     run.save()
 
 
-def rss_bytes() -> int:
-    """Memory that this process has resident now."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 def table(types: Mapping[str, Mapping[str, Any]]) -> str:
     """A line per type."""
     lines = ["| type | mutations | outcomes | ms each | slowest, s | faults |"]
@@ -106,7 +102,7 @@ def main(arguments: Sequence[str]) -> int:
             own.mkdir()
             cases[name] = CONTAINERS[name](own)
             run_trials(cases[name], WARM, first=FIRST_SEED - WARM)  # imports, kernels and SEAL's pools are made now
-        memory = [rss_bytes()]
+        memory = [rss_bytes(os.getpid())]
         ends = process_time() + 60 * options.minutes
         while names and process_time() < ends:
             for name in list(names):
@@ -115,7 +111,7 @@ def main(arguments: Sequence[str]) -> int:
                     names.remove(name)
                 elif process_time() < ends:
                     run_slice(run, name, cases[name], min(SLICE, left))
-            memory.append(rss_bytes())
+            memory.append(rss_bytes(os.getpid()))
     faults = [f"{name}: {fault}" for name, row in run.types.items() for fault in row["faults"]]
     growth = memory[-1] - memory[2] if len(memory) > 3 else 0
     if growth > MOST_GROWTH_BYTES:

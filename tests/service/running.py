@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.process_use import children
+
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0
 
@@ -66,24 +68,6 @@ def running(*bundles: str | Path, options: tuple[str, ...] = ()) -> Iterator[Run
         process.wait(PATIENCE_S)
         assert process.stdout is not None
         process.stdout.close()
-
-
-def children(parent: int) -> list[int]:
-    """Processes that a process started and that still run."""
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, its_parent = status.read_text().rsplit(")", 1)[1].split()[:2]
-        except OSError:  # it ended meanwhile
-            continue
-        if int(its_parent) == parent and state != "Z":
-            found.append(int(status.parent.name))
-    return found
-
-
-def rss_bytes(process: int) -> int:
-    """Memory that a process has resident."""
-    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def wait_until(true: object, *, what: str) -> None:

@@ -1,4 +1,4 @@
-"""Large bodies that are read into the application's own buffers, past the parser of HTTP."""
+"""Large bodies that are read into the application's own buffers, and answers that leave in one piece."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cipherpress.service.bodies import Body
-from cipherpress.service.connections import READ_AHEAD_BYTES, connections
+from cipherpress.service.connections import HELD_BYTES, READ_AHEAD_BYTES, JoinedWrites, connections
 from cipherpress.service.refusals import ClientGoneError, RefusedError
 from cipherpress.service.settings import ServiceLimits
 from tests.service.running import wait_until
@@ -124,3 +124,45 @@ def test_a_client_that_leaves_is_noticed_at_once(served: tuple[Collecting, int],
         one.sendall(head("/", len(BODY)) + BODY[:sent])
     wait_until(lambda: app.found, what="the client's leaving is noticed")
     assert app.found[0][1] == "ClientGoneError"
+
+
+class Written:
+    """A transport that keeps what it was given, one entry per call."""
+
+    def __init__(self) -> None:
+        self.calls: list[bytes] = []
+        self.closed = False
+
+    def write(self, content: bytes) -> None:
+        self.calls.append(content)
+
+    def writelines(self, parts: Any) -> None:
+        self.calls.append(b"".join(parts))
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+
+def test_the_head_of_an_answer_leaves_with_its_body() -> None:
+    transport: Any = Written()
+
+    async def answer() -> None:
+        joined = JoinedWrites(transport, asyncio.get_running_loop())
+        joined.write(b"head ")
+        joined.write(b"body")
+        assert transport.calls == [b"head body"]
+        joined.write(b"x" * (HELD_BYTES + 1))
+        joined.write(b"alone")
+        assert [len(call) for call in transport.calls] == [9, HELD_BYTES + 1]
+        await asyncio.sleep(0)
+        assert transport.calls[2:] == [b"alone"], "nothing waits for longer than a turn of the loop"
+        joined.write(b"last")
+        joined.close()
+        assert transport.calls[3:] == [b"last"] and joined.is_closing()
+        await asyncio.sleep(0)
+        assert len(transport.calls) == 4, "nothing is written twice"
+
+    asyncio.run(answer())

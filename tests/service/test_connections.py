@@ -12,9 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from benchmarks.process_use import rss_bytes
 from cipherpress.service.connections import HEAD_BYTES
 from tests.service.conftest import Party
-from tests.service.running import Running, rss_bytes, running
+from tests.service.running import Running, running
 from tests.service.test_faults import INFER, infer, upload
 
 LIVE = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
