@@ -17,7 +17,7 @@ from compress.graph.moves import gathered
 from compress.graph.weighted import matrix_product, written_out
 
 #: The most pairs of elements of two values that are multiplied.
-MOST_PAIRS = 1 << 14
+MOST_PAIRS = 1 << 16
 _LETTERS = "bcdefgh"
 
 

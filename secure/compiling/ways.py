@@ -11,9 +11,11 @@ from secure.stages.token_order import node_tokens
 from secure.stages.tokens import token_stages
 from secure.stages.trim import trimmed
 
-#: A network of tokens with more multiply-adds than this is planned with values kept between its products alone:
-#: combined with one another, its maps would take too long to lay out, and too many products to multiply.
-MOST_COMBINED = 2_000_000
+#: A network of tokens with more multiply-adds than the first number is planned with values kept between its products
+#: too, in place of squares; one with more than the second in this way alone. There, maps that are combined up to the
+#: next product would take too long to lay out, and too many products to multiply. Of linear attention with 568,000,
+#: kept values take half of the time of combined products, and squares 1.7 times as long as these.
+FEWEST_KEPT, MOST_COMBINED = 300_000, 2_000_000
 
 
 class Way(StrEnum):
@@ -28,9 +30,10 @@ def ways_of(network: Network) -> tuple[Way, ...]:
     """The ways in which a network is planned."""
     if not any(isinstance(node, Multiply) for node in network.nodes):
         return (Way.SQUARES,)
-    if node_tokens(network)[1] and sum(stage.entries for stage in stage_sizes(network)) > MOST_COMBINED:
+    entries = sum(stage.entries for stage in stage_sizes(network)) if node_tokens(network)[1] else 0
+    if entries > MOST_COMBINED:
         return (Way.TOKENS,)
-    return (Way.PRODUCTS, Way.SQUARES)
+    return (Way.PRODUCTS, Way.TOKENS if entries > FEWEST_KEPT else Way.SQUARES)
 
 
 def stages_in(network: Network, way: Way) -> tuple[Stage, ...]:

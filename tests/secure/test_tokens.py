@@ -93,6 +93,8 @@ def test_a_network_without_products_of_different_tokens_has_no_such_stages():
 def test_networks_whose_combined_maps_are_large_are_planned_by_tokens(monkeypatch):
     network, _, _ = transformer()
     assert ways_of(network) == (Way.PRODUCTS, Way.SQUARES)
+    monkeypatch.setattr("secure.compiling.ways.FEWEST_KEPT", 1000)
+    assert ways_of(network) == (Way.PRODUCTS, Way.TOKENS)
     monkeypatch.setattr("secure.compiling.ways.MOST_COMBINED", 1000)
     assert ways_of(network) == (Way.TOKENS,)
     sizes = planned_sizes(network)
