@@ -85,6 +85,12 @@ training_options = Group(
             help=f"Native: standard deviation of the noise on features in training.  [default: {Native.noise}]",
         ),
         click.option(
+            "--native-label-smoothing",
+            "native_label_smoothing",
+            type=click.FloatRange(0, 0.9),
+            help=f"Native: share of a label that is spread over all classes.  [default: {Native.label_smoothing}]",
+        ),
+        click.option(
             "--native-copies",
             "native_copies",
             type=click.IntRange(0),

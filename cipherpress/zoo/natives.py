@@ -43,7 +43,8 @@ NATIVES: Mapping[str, NativeEntry] = MappingProxyType(
             NativeEntry(
                 "native-fast",
                 _DIGITS,
-                "cnn --data mnist --native --native-bits 8 --native-epochs 60 --native-learn-from labels",
+                "cnn --data mnist --native --native-hidden 96 --native-bits 8 --native-epochs 80 --native-copies 16 "
+                "--native-label-smoothing 0 --native-learn-from labels",
             ),
             NativeEntry(
                 "native-99",
