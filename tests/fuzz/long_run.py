@@ -1,17 +1,19 @@
 """Mutated containers by the hundred thousand, against the parsers and the service's handlers, all in one process.
 
-    python -m tests.fuzz.long_run STATE [TYPE ...] [--count 200000] [--minutes 20]
+    python -m tests.fuzz.long_run STATE [TYPE ...] [--count 200000] [--minutes 20] [--results benchmarks/results]
 
 Types take turns, a slice each, until each has had its count or the processor time is used up. STATE is a JSON file;
 called again with it, the run goes on where it ended, after a crash too: the slice that a process died in counts as a
-fault and is left out. A slice's seeds follow each other, so a fault can be repeated by its seed. Prints a table, and
-ends with status 1 where there are faults.
+fault and is left out. A slice's seeds follow each other, so a fault can be repeated by its seed. Prints a table, writes
+it as mutations.json and mutations.md where it is told to, and ends with status 1 where there are faults. Ctrl-C ends it
+after the slice that it is at.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import tempfile
 from argparse import ArgumentParser
@@ -21,8 +23,10 @@ from pathlib import Path
 from time import process_time
 from typing import Any
 
+from benchmarks.machine import this_machine
 from benchmarks.process_use import rss_bytes
-from tests.fuzz.trial import Case, run_trials
+from benchmarks.report import with_note, write_result
+from tests.fuzz.trial import MOST_SECONDS, Case, run_trials
 from tests.fuzz.types import CONTAINER_ERRORS, CONTAINERS
 
 #: Mutations of a type in one turn; and before memory is looked at for the first time.
@@ -31,6 +35,8 @@ SLICE, WARM = 1000, 500
 FIRST_SEED = 1_000_000
 #: What a process may grow by after its second round of all types.
 MOST_GROWTH_BYTES = 50 * 2**20
+#: Signals that asked this process to end, which it does after the slice that it is at.
+STOPPED: list[int] = []
 FRESH: Mapping[str, Any] = {"done": 0, "cpu_s": 0.0, "outcomes": {}, "faults": [], "slowest_s": 0.0, "slowest": ""}
 
 
@@ -73,17 +79,24 @@ def run_slice(run: Run, name: str, case: Case, count: int) -> None:
     run.save()
 
 
-def table(types: Mapping[str, Mapping[str, Any]]) -> str:
-    """A line per type."""
-    lines = ["| type | mutations | outcomes | ms each | slowest, s | faults |"]
-    lines.append("|---|---|---|---|---|---|")
-    for name, row in types.items():
+def mutations_table(result: Mapping[str, Any]) -> str:
+    """Markdown: a line per type, with what the whole run came to, machine, date and command under it."""
+    lines = ["| type | mutations | outcomes | ms each | slowest, s | faults |", "|---|---|---|---|---|---|"]
+    rows, machine, memory = result["types"], result["machine"], result["memory_bytes"]
+    for name, row in rows.items():
         outcomes = ", ".join(f"{what} {count:,}" for what, count in sorted(row["outcomes"].items()))
         lines.append(
             f"| {name} | {row['done']:,} | {outcomes} | {1e3 * row['cpu_s'] / max(row['done'], 1):.2f} | "
             f"{row['slowest_s']:.2f} | {len(row['faults'])} |"
         )
-    return "\n".join(lines)
+    done, faults = sum(row["done"] for row in rows.values()), sum(len(row["faults"]) for row in rows.values())
+    note = (
+        f"{done:,} mutations, {faults} faults. A fault is a crash, an error of another type than those that a "
+        f"container may be refused with, more than {MOST_SECONDS:g} s of processor time, or memory that grows. Memory "
+        f"of the last process: {memory[0] / 1e6:.0f} MB after its warm-up, {memory[-1] / 1e6:.0f} MB at its end. "
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['date']}, `{result['command']}`."
+    )
+    return with_note(lines, note)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -93,6 +106,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("types", nargs="*", choices=[[], *CONTAINERS])
     parser.add_argument("--count", type=int, default=200_000, help="mutations of each type")
     parser.add_argument("--minutes", type=float, default=20.0, help="processor time of this process")
+    parser.add_argument("--results", type=Path, help="folder for mutations.json and mutations.md")
     options = parser.parse_args(arguments)
     run, names = Run(options.state), options.types or list(CONTAINERS)
     with tempfile.TemporaryDirectory() as folder:
@@ -104,23 +118,34 @@ def main(arguments: Sequence[str]) -> int:
             run_trials(cases[name], WARM, first=FIRST_SEED - WARM)  # imports, kernels and SEAL's pools are made now
         memory = [rss_bytes(os.getpid())]
         ends = process_time() + 60 * options.minutes
-        while names and process_time() < ends:
+        while names and process_time() < ends and not STOPPED:
             for name in list(names):
                 left = options.count - run.row(name)["done"]
                 if left <= 0:
                     names.remove(name)
-                elif process_time() < ends:
+                elif process_time() < ends and not STOPPED:
                     run_slice(run, name, cases[name], min(SLICE, left))
             memory.append(rss_bytes(os.getpid()))
     faults = [f"{name}: {fault}" for name, row in run.types.items() for fault in row["faults"]]
     growth = memory[-1] - memory[2] if len(memory) > 3 else 0
     if growth > MOST_GROWTH_BYTES:
         faults.append(f"this process grew by {growth / 1e6:.0f} MB after its second round")
-    shown = ", ".join(f"{one / 1e6:.0f}" for one in memory[:: max(1, len(memory) // 20)])
-    sys.stdout.write(f"{table(run.types)}\n\nMemory of this process, from its warm-up on, in MB: {shown}.\n")
+    command = f"python -m tests.fuzz.long_run STATE --count {options.count}"
+    machine = this_machine().as_json()
+    result = {
+        "command": command,
+        "types": run.types,
+        "memory_bytes": memory[:: max(1, len(memory) // 20)],
+        "machine": machine,
+    }
+    if options.results is not None:
+        write_result(options.results / "mutations.json", result, mutations_table(result))
+    sys.stdout.write(mutations_table(result))
     sys.stdout.write("".join(f"{fault}\n" for fault in faults))
     return int(bool(faults))
 
 
 if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: STOPPED.append(number))
     sys.exit(main(sys.argv[1:]))

@@ -44,11 +44,14 @@ def test_a_run_goes_on_and_names_its_faults(
     assert [fault.split(":")[0] for fault in row["faults"]] == ["seed 1000003 (scripted)"]
     row["at"] = 1_000_010  # as a process that died leaves it
     state.write_text(json.dumps({"scripted": {**row, "faults": []}}))
-    assert long_run.main([str(state), "scripted", "--count", "20"]) == 1
+    assert long_run.main([str(state), "scripted", "--count", "20", "--results", str(tmp_path)]) == 1
     (row,) = json.loads(state.read_text()).values()
     assert row["faults"] == ["the process died between seeds 1000010 and 1000014"]
     assert row["done"] == 20 and row["outcomes"] == {"FormatError": 14}
     assert "| scripted | 20 | FormatError 14 |" in capsys.readouterr().out
+    result = json.loads((tmp_path / "mutations.json").read_bytes())
+    assert result["types"] == {"scripted": row}
+    assert "20 mutations, 1 faults" in (tmp_path / "mutations.md").read_text()
 
 
 def test_an_error_of_the_wrong_type_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,3 +60,19 @@ def test_an_error_of_the_wrong_type_is_a_fault(tmp_path: Path, monkeypatch: pyte
     run.row("scripted")["done"] = 10
     long_run.run_slice(run, "scripted", _scripted(tmp_path), 5)
     assert run.row("scripted")["faults"] == ["seeds from 1000010: error of the wrong type ConfigError"]
+
+
+def test_a_run_that_is_told_to_stop_keeps_what_it_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped: list[int] = []
+
+    def stopping(random: Random) -> tuple[str, object]:
+        return "stops", lambda: stopped.append(2) if random.getstate() == Random(1_000_003).getstate() else None
+
+    monkeypatch.setattr(long_run, "CONTAINERS", {"stopping": lambda folder: stopping})
+    monkeypatch.setattr(long_run, "STOPPED", stopped)
+    monkeypatch.setattr(long_run, "SLICE", 5)
+    monkeypatch.setattr(long_run, "WARM", 1)
+    state = tmp_path / "state.json"
+    assert long_run.main([str(state), "stopping", "--count", "100"]) == 0
+    (row,) = json.loads(state.read_text()).values()
+    assert row["done"] == 5 and row["outcomes"] == {"works": 5}
