@@ -36,6 +36,7 @@ service_table.py       its tables
 served_models.py       a server in a process of its own, and requests with the replies to them
 replaying.py           a client that sends recorded requests and compares every reply
 process_use.py         memory and CPU time of processes
+ray_nodes.py           the rate of a Ray cluster of two nodes beside that of one
 browser.py             the page's client beside SEAL in WebAssembly, in a browser
 browser_clients.js     what both do there
 detection.py           which boxes of a detector stay: three selections, and the detector under encryption

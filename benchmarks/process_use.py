@@ -57,6 +57,12 @@ def cpu_seconds(processes: Mapping[str, int]) -> dict[str, float]:
     return {name: cpu_s(pid) for name, pid in processes.items()}
 
 
+def idle_s() -> float:
+    """Seconds that the machine's cores were idle since it started, of all cores together."""
+    idle, waiting = Path("/proc/stat").read_text().split(maxsplit=6)[4:6]
+    return (int(idle) + int(waiting)) / TICK_HZ
+
+
 def _status(pid: int) -> list[str]:
     """The fields of /proc/PID/stat after the name; none for a process that has ended."""
     try:

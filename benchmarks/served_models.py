@@ -65,7 +65,7 @@ def serving(
     """(URL, process) of `cipherpress serve` on a free port. Its log goes nowhere, but is written."""
     with tempfile.TemporaryDirectory() as data:
         command = [sys.executable, "-m", "cli", "serve", *map(str, bundles), "--port", "0", "--json"]
-        command += ["--workers", str(workers), "--queue", str(queue), "--data-dir", data]
+        command += ["--workers", str(workers), "--queue", str(queue), "--data-dir", data, *options]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         try:
             assert process.stdout is not None

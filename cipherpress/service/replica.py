@@ -31,13 +31,18 @@ class Replica:
 
         Raises: FormatError, InsecureParametersError, BackendError, ConfigError.
         """
-        self._folder = Path(tempfile.mkdtemp(prefix="cipherpress-replica-"))
+        self._temporary = tempfile.TemporaryDirectory(prefix="cipherpress-replica-")
+        self._folder = Path(self._temporary.name)
         bundle = self._folder / "bundle"
         for name, content in files.items():
             (bundle / name).parent.mkdir(parents=True, exist_ok=True)
             (bundle / name).write_bytes(content)
         self._parties = Parties({model: bundle}, threads, key_cache_bytes)
         self._computing = asyncio.Lock()
+
+    def __del__(self) -> None:
+        """Ray Serve calls this when it ends a replica."""
+        self._temporary.cleanup()
 
     async def answer(self, fields: dict[str, Any], body: bytes, key: tuple[ray.ObjectRef] | None) -> Message:
         """The answer to `fields`, as a worker process of one machine gives it.
@@ -50,7 +55,11 @@ class Replica:
                 await self.met(serve.get_multiplexed_model_id())
             if key is not None and not self._holds(fields):
                 fields = {**fields, "key_file": str(await self._key_file(key))}
-            return await asyncio.to_thread(self._answered, fields, body)
+            try:
+                return await asyncio.to_thread(self._answered, fields, body)
+            finally:
+                for name in ("key", "request", "reply"):
+                    (self._folder / name).unlink(missing_ok=True)
 
     @serve.multiplexed(max_num_models_per_replica=ROUTED_KEYS)
     async def met(self, key_id: str) -> str:

@@ -60,6 +60,22 @@ def test_batches_run_there_too(bundles: Path, cluster: Any) -> None:
         np.testing.assert_allclose(remote.predict(images), every_step_by_hand(images), atol=0.15)
 
 
+def test_a_replica_leaves_nothing_on_its_disk(bundles: Path) -> None:
+    from cipherpress.service.replica import Replica
+
+    files = {str(path.relative_to(bundles / "batch")): path.read_bytes() for path in (bundles / "batch").rglob("*.*")}
+    replica, spec = Replica("batch", files, 1, 2**30), cp.load(bundles / "batch")
+    client = cp.Client(spec.client)
+    request = client.encrypt_batch(np.zeros((5, 2, 3)))
+    fields = {"do": "run_batch", "model": "batch"}
+    answer, reply = asyncio.run(replica.answer(fields, request, None))
+    assert "error" not in answer and client.decrypt_batch(reply).shape[0] == 5
+    folder = replica._folder
+    assert [path.name for path in folder.iterdir()] == ["bundle"], "requests, replies and keys are gone"
+    replica.__del__()
+    assert not folder.exists()
+
+
 def test_a_node_that_dies_loses_no_request(served_by_cluster: Running, cluster: Any, tmp_path: Path) -> None:
     wanted, found, lost = small_bundle_by_hand(small_bundle(), IMAGE), [], []
     begun = threading.Semaphore(0)

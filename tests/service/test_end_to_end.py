@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 import cipherpress as cp
 from cipherpress.remote.key_folder import PIN_FILE
+from cipherpress.service.app import PAGE_FOLDER
 from compress.errors import BundleChangedError, ConfigError, ServiceError
 from secure.parties.keys import SECRET_FILE, SecretKey
 from secure.seal.context import make_ring, to_bytes
@@ -124,3 +126,11 @@ def test_a_server_says_what_it_took_and_offers_no_script_from_elsewhere(served: 
         assert "script-src 'self' 'wasm-unsafe-eval'" in answer.headers["content-security-policy"]
         assert "<script" not in answer.text and "https://" not in answer.text
         assert b"cipherpress_workers 2.0" in http.get("/metrics").content
+
+
+def test_the_page_and_its_code_are_small() -> None:
+    """A browser that opens the page for the first time loads all of it."""
+    files = [path for path in PAGE_FOLDER.rglob("*") if path.is_file() and path.suffix != ".c"]
+    names = {path.name for path in files}
+    assert {"index.html", "core.wasm"} <= names
+    assert 10_000 < sum(len(gzip.compress(path.read_bytes())) for path in files) < 3_000_000
