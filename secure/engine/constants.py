@@ -43,8 +43,9 @@ class EngineConstants:
     """The encoded constants of a plan, in `cache_bytes` of memory.
 
     All are stored whole where they fit. Where they do not, those of real slots are stored as small coefficients, and as
-    many of them as fit are stored as packed residues instead, in the order of their first use. Constants that have
-    neither storage are stored whole while there is room. What does not fit at all is encoded again at every use.
+    many of them as fit are stored as packed residues instead, in the order of their first use; whole, where the primes
+    are too large to be packed. Constants that have neither storage are stored whole while there is room. What does not
+    fit at all is encoded again at every use.
     """
 
     def __init__(
@@ -117,13 +118,15 @@ class EngineConstants:
         for key in others:
             self._keep_whole(key)
             steps.done(0.5)
-        packed = packed_storage(self._plan.params)
+        larger = packed_storage(self._plan.params) or Storage.WHOLE
         for key in small:
             steps.done(0.5)
-            before = self._kept[key]
-            more = 0 if packed is None else storage_bytes(packed, self._rows(*key), self._ring.degree)
-            if packed is not None and self._take(more - before.array.nbytes):
-                self._kept[key] = Held(self._packed(key, before.array, packed), packed)
+            before = self._kept[key].array
+            if self._take(storage_bytes(larger, self._rows(*key), self._ring.degree) - before.nbytes):
+                if larger is Storage.WHOLE:
+                    self._kept[key] = Held(self._arena.copy(self.encoded(*key)), larger)
+                else:
+                    self._kept[key] = Held(self._packed(key, before, larger), larger)
 
     def _small(self, key: Key) -> NDArray[np.int16] | None:
         """The coefficients of a constant, (N / 2 + LANES,) with zeros at the end; None where they are too large, or the

@@ -68,6 +68,18 @@ def test_constants_fill_their_memory_in_the_order_whole_packed_small_and_what_is
     assert sum(constants_of(plan, least // 2).kept(*key) is None for key in products) > len(products) // 3
 
 
+def test_where_primes_are_too_large_to_be_packed_as_many_constants_as_fit_are_whole():
+    plan = replace(baby_giant_plan(), params=LARGEST)
+    keys = schedule(plan).constants[:-1]
+    room = constants_of(plan, BIG).bytes_by_storage[Storage.WHOLE] // 2
+    found = constants_of(plan, room)
+    storages = [found.kept(*key).storage for key in keys]
+    first = storages.index(Storage.SMALL)
+    assert 0.3 * len(keys) < storages.count(Storage.WHOLE) < 0.6 * len(keys)
+    assert set(storages[: first - 1]) == {Storage.WHOLE}  # in the order of their first use
+    assert room / 2 < sum(found.bytes_by_storage.values()) <= room
+
+
 def test_a_small_constant_has_the_residues_of_an_encoded_one_forwards_and_in_reverse():
     plan = baby_giant_plan()
     constants, half = constants_of(plan, 2**20), SMALL.poly_modulus_degree // 2
