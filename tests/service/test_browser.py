@@ -122,10 +122,8 @@ def test_a_server_that_stops_is_said(own: Path, driver: webdriver.Chrome) -> Non
 
 
 @pytest.mark.slow
-def test_a_digit_drawn_by_keyboard(driver: webdriver.Chrome, tmp_path: Path) -> None:
-    bundle = cp.press("mlp", cp.load_data("mnist"))
-    cp.save(bundle, tmp_path / "mlp")
-    with running(tmp_path / "mlp") as server:
+def test_a_digit_drawn_by_keyboard(driver: webdriver.Chrome) -> None:
+    with running("native-fast") as server:
         page = Page(driver, server.url)
         page.ready()
         assert page.ask() == "No answer."
