@@ -84,7 +84,8 @@ def node_tokens(network: Network) -> tuple[Mapping[str, Tokens], int]:
         return {}, 0
     count = 1 + max(int(max(own.own.max(), own.other.max())) for own in pairs if own.other is not None)
     for node in network.nodes:  # a class token comes first, whatever the tokens were before it came
-        if len(node.shape) == 2 and node.shape[0] == count:
+        paired = node.name in found and found[node.name].other is not None
+        if len(node.shape) == 2 and node.shape[0] == count and not paired:
             found[node.name] = _by_axis(node.shape, 1)
     known = {name: own for name, own in found.items() if _fits(own, count)}
     return known, count

@@ -4,8 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 
+from compress.conversion.exporting import export_network
+from compress.conversion.friendly import replace_operations
+from compress.graph.importing import import_model
 from compress.network import Dense, Input, Multiply, Network, Weights
 from secure.compiling.compile import bundle_of, compile_network
 from secure.compiling.search import START
@@ -27,6 +31,7 @@ from secure.stages.stages import run_stages
 from secure.stages.token_order import Tokens, node_tokens, token_order
 from secure.stages.tokens import token_stages
 from secure.verify.roundtrip import clear_outputs
+from tests.compress.test_attention import SPELLINGS, TOKENS, WIDTH
 from tests.secure.token_networks import transformer
 
 CASES = {
@@ -78,6 +83,29 @@ def test_values_are_kept_before_products_of_tokens_and_after_sums_over_them():
         (Making.SQUARE, tokens * hidden),
     ]
     assert made == [*block, *block, ("last", 3)]
+
+
+BLOCK = [Making.KEPT, Making.PRODUCT, Making.PRODUCT]
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("packed, turned back", BLOCK),
+        ("multihead of two values", BLOCK),
+        ("one head", BLOCK),  # scores of two axes are pairs too, and are not kept
+        ("encoder", [*BLOCK, Making.KEPT, Making.SQUARE] * 2),  # normalization last: what it makes is the skip
+    ],
+)
+def test_attention_of_any_spelling_gets_the_same_stages(name, made):
+    torch.manual_seed(0)
+    x = torch.randn(40, TOKENS, WIDTH, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    student, _ = replace_operations(import_model(SPELLINGS[name]().double().eval(), (TOKENS, WIDTH)), x)
+    network = export_network(student, (TOKENS, WIDTH), x.numpy())
+    stages = token_stages(network)
+    assert [stage.making for stage in stages if stage.squared] == made
+    found = run_stages(stages, x.numpy())[1][-1].T
+    np.testing.assert_allclose(found, network.run(x.numpy()).reshape(len(x), -1), atol=1e-12)
 
 
 def test_a_network_without_products_of_different_tokens_has_no_such_stages():
