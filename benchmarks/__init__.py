@@ -39,6 +39,7 @@ process_use.py         memory and CPU time of processes
 ray_nodes.py           the rate of a Ray cluster of two nodes beside that of one
 browser.py             the page's client beside SEAL in WebAssembly, in a browser
 browser_clients.js     what both do there
+page.py                the page from opening to its answers, in a browser
 detection.py           which boxes of a detector stay: three selections, and the detector under encryption
 faces.py               those selections on BlazeFace's boxes in photographs
 detections.py          what the digit detector finds in scenes, and its precision

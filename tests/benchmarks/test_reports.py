@@ -30,6 +30,7 @@ from benchmarks.key_trade import key_trade_table
 from benchmarks.native import native_table
 from benchmarks.noise import noise_table
 from benchmarks.objective import table as objective_table
+from benchmarks.page import page_table
 from benchmarks.products import products_table
 from benchmarks.promises import promises_table
 from benchmarks.report import has_row, read_result, table_head, table_row, with_note, write_result
@@ -69,6 +70,7 @@ TABLES = {
     "savings": savings_table,
     "selftest": selftest_table,
     "threads": threads_table,
+    "page": page_table,
     "service": service_table,
     "throughput": throughput_table,
     **{f"compression-{part}": table for part, table in compression.TABLES.items()},
