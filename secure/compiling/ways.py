@@ -15,7 +15,7 @@ from secure.stages.trim import trimmed
 #: too, in place of squares; one with more than the second in this way alone. There, maps that are combined up to the
 #: next product would take too long to lay out, and too many products to multiply. Of linear attention with 568,000,
 #: kept values take half of the time of combined products, and squares 1.7 times as long as these.
-FEWEST_KEPT, MOST_COMBINED = 300_000, 2_000_000
+FEWEST_KEPT, MOST_COMBINED = 300_000, 10_000_000
 
 
 class Way(StrEnum):
