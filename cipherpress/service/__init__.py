@@ -10,6 +10,7 @@ inference.py   the route that runs models
 key_routes.py  the routes of evaluation keys
 openapi.py     the description of the interface
 bodies.py      bodies as they arrive, within limits
+spool.py       files for bodies that are too large for memory
 refusals.py    why a request is refused
 offers.py      what is offered of each bundle
 tenants.py     who may use the server

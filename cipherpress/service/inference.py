@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 from io import RawIOBase
 from pathlib import Path
 from time import perf_counter
@@ -84,19 +83,18 @@ class Inference:
         return Response(answer[1], media_type=BINARY), answer
 
     async def _batch(self, request: Request, body: Body, offer: Offer, tenant: str) -> tuple[Response, Message]:
-        name = secrets.token_hex(16)
-        arrived, reply = (self._service.spool / f"{name}.{what}" for what in ("request", "reply"))
+        spool = self._service.spool
         try:
-            await _write(arrived, body)
-            fields = {"do": "run_batch", "model": offer.name, "request_file": str(arrived), "reply_file": str(reply)}
-            answer = await self._unless_gone(request, Work(fields, tenant=tenant))
-            _check(answer)
-            return FileReply(reply, self._service.limits.idle_s), answer
+            with spool.kept() as arrived, spool.fresh() as reply:
+                await _write(arrived, body)
+                fields = {
+                    "do": "run_batch", "model": offer.name, "request_file": str(arrived), "reply_file": str(reply)
+                }  # fmt: skip
+                answer = await self._unless_gone(request, Work(fields, tenant=tenant))
+                _check(answer)
+                return FileReply(reply, self._service.limits.idle_s), answer  # what is open is read to its end
         except OSError as error:
             raise no_room(error) from error
-        finally:
-            for path in (arrived, reply):  # what is open is read to its end
-                path.unlink(missing_ok=True)
 
     async def _unless_gone(self, request: Request, work: Work) -> Message:
         """The answer, unless the client leaves first; then nothing is worked for it any more.
@@ -136,9 +134,10 @@ class FileReply(Response):
 
 
 async def _write(path: Path, body: Body) -> None:
-    with path.open("xb", buffering=0) as file:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb", buffering=0) as file:
         async for block in body.blocks(PIECE_BYTES):
             await asyncio.to_thread(_write_all, file, block)
+        file.truncate()
 
 
 def _write_all(file: RawIOBase, block: memoryview) -> None:

@@ -19,6 +19,7 @@ from cipherpress.service.offers import Offer, read_offers
 from cipherpress.service.queueing import Engine, LateError, Queue, QueueFullError, Work
 from cipherpress.service.refusals import RefusedError, busy, no_such
 from cipherpress.service.settings import ServiceSettings
+from cipherpress.service.spool import Spool
 from cipherpress.service.tenants import METRICS_TENANT, read_tenants
 from cipherpress.service.workers import WorkerDiedError
 
@@ -49,9 +50,7 @@ class Service:
         assert folder is not None
         folder.mkdir(parents=True, exist_ok=True)
         self.store = KeyStore(folder, settings.limits)
-        self.spool = folder / SPOOL
-        shutil.rmtree(self.spool, ignore_errors=True)  # of a server that was killed
-        self.spool.mkdir(mode=0o700)
+        self.spool = Spool(folder / SPOOL)
         self.uploading: set[tuple[str, str]] = set()
         self._sweeping: asyncio.Task[None] | None = None
 
@@ -69,7 +68,9 @@ class Service:
     def close(self) -> None:
         """Let another server use the data folder."""
         self.store.close()
-        shutil.rmtree(self._temporary or self.spool, ignore_errors=True)
+        self.spool.remove()
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
 
     def tenant(self, request: Request) -> str:
         """Whose request it is.

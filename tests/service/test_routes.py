@@ -188,7 +188,7 @@ def test_a_full_disk_is_said_and_what_is_stored_still_serves(
         patched.setattr(inference, "_write", full)
         batch = cp.Client(cp.load_client(party.folder.parent / "batch")).encrypt_batch(np.zeros((1, 2, 3)))
         assert refusal(site.ask("POST", "/v2/models/batch/infer", content=batch)) == (507, "StorageError")
-    assert not list(site.service.spool.iterdir())
+    assert not list(site.service.spool.folder.iterdir())
 
 
 def test_one_connection_uploads_a_key_at_a_time(site: Site, party: Party) -> None:
