@@ -33,6 +33,7 @@ from benchmarks.objective import table as objective_table
 from benchmarks.page import page_table
 from benchmarks.products import products_table
 from benchmarks.promises import promises_table
+from benchmarks.ray_nodes import ray_table
 from benchmarks.report import has_row, read_result, table_head, table_row, with_note, write_result
 from benchmarks.requests import requests_table
 from benchmarks.savings import savings_table
@@ -42,6 +43,7 @@ from benchmarks.table import README, peers_table, with_figures
 from benchmarks.threads import threads_table
 from benchmarks.throughput_table import throughput_table, with_throughput
 from hwmodel.architecture_file import ARCHITECTURES
+from tests.fuzz.mutations_table import mutations_table
 
 RESULTS = Path(calibrating.__file__).parent / "results"
 TABLES = {
@@ -70,7 +72,9 @@ TABLES = {
     "savings": savings_table,
     "selftest": selftest_table,
     "threads": threads_table,
+    "mutations": mutations_table,
     "page": page_table,
+    "ray-nodes": ray_table,
     "service": service_table,
     "throughput": throughput_table,
     **{f"compression-{part}": table for part, table in compression.TABLES.items()},

@@ -25,8 +25,9 @@ from typing import Any
 
 from benchmarks.machine import this_machine
 from benchmarks.process_use import rss_bytes
-from benchmarks.report import with_note, write_result
-from tests.fuzz.trial import MOST_SECONDS, Case, run_trials
+from benchmarks.report import write_result
+from tests.fuzz.mutations_table import mutations_table
+from tests.fuzz.trial import Case, run_trials
 from tests.fuzz.types import CONTAINER_ERRORS, CONTAINERS
 
 #: Mutations of a type in one turn; and before memory is looked at for the first time.
@@ -77,26 +78,6 @@ def run_slice(run: Run, name: str, case: Case, count: int) -> None:
         row["slowest_s"], row["slowest"] = found.slowest_s, found.slowest
     del row["at"]
     run.save()
-
-
-def mutations_table(result: Mapping[str, Any]) -> str:
-    """Markdown: a line per type, with what the whole run came to, machine, date and command under it."""
-    lines = ["| type | mutations | outcomes | ms each | slowest, s | faults |", "|---|---|---|---|---|---|"]
-    rows, machine, memory = result["types"], result["machine"], result["memory_bytes"]
-    for name, row in rows.items():
-        outcomes = ", ".join(f"{what} {count:,}" for what, count in sorted(row["outcomes"].items()))
-        lines.append(
-            f"| {name} | {row['done']:,} | {outcomes} | {1e3 * row['cpu_s'] / max(row['done'], 1):.2f} | "
-            f"{row['slowest_s']:.2f} | {len(row['faults'])} |"
-        )
-    done, faults = sum(row["done"] for row in rows.values()), sum(len(row["faults"]) for row in rows.values())
-    note = (
-        f"{done:,} mutations, {faults} faults. A fault is a crash, an error of another type than those that a "
-        f"container may be refused with, more than {MOST_SECONDS:g} s of processor time, or memory that grows. Memory "
-        f"of the last process: {memory[0] / 1e6:.0f} MB after its warm-up, {memory[-1] / 1e6:.0f} MB at its end. "
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['date']}, `{result['command']}`."
-    )
-    return with_note(lines, note)
 
 
 def main(arguments: Sequence[str]) -> int:
