@@ -118,10 +118,10 @@ class EngineConstants:
         for key in others:
             self._keep_whole(key)
             steps.done(0.5)
-        larger = packed_storage(self._plan.params) or Storage.WHOLE
         for key in small:
             steps.done(0.5)
-            before = self._kept[key].array
+            before, level = self._kept[key].array, self._plan.constants[key[0]].level
+            larger = packed_storage(self._plan.params, level, key[1] is Form.EXTENDED) or Storage.WHOLE
             if self._take(storage_bytes(larger, self._rows(*key), self._ring.degree) - before.nbytes):
                 if larger is Storage.WHOLE:
                     self._kept[key] = Held(self._arena.copy(self.encoded(*key)), larger)

@@ -59,9 +59,11 @@ def has_compact(degree: int) -> bool:
     return bool(degree // transform_columns(degree) >= 2 * BLOCK_ROWS)
 
 
-def packed_storage(params: Params) -> Storage | None:
-    """The storage of packed rows for these primes; None for primes that are too large for it."""
-    bits = max(prime.bit_length() for prime in params.all_primes)
+def packed_storage(params: Params, level: int, extended: bool) -> Storage | None:
+    """The storage of packed rows for a constant of this level, modulo the special primes too if it is extended; None
+    where one of these primes is too large for it."""
+    primes = (*params.data_primes[:level], *(params.special_primes if extended else ()))
+    bits = max(prime.bit_length() for prime in primes)
     return Storage.PACKED if bits <= 40 else Storage.PACKED_WIDE if bits <= 48 else None
 
 

@@ -91,14 +91,16 @@ def server_memory(plan: Plan, *, under_seal: bool = False) -> ServerMemory:
     params, degree = plan.params, plan.params.poly_modulus_degree
     specials, steps = len(params.special_primes), schedule(plan)
     whole = packed = small = 0
-    storage = None if under_seal or not has_compact(degree) else packed_storage(params)
     for index, form in steps.constants:
-        rows = plan.constants[index].level + specials * (form is Form.EXTENDED)
+        level, extended = plan.constants[index].level, form is Form.EXTENDED
+        rows = level + specials * extended
         size = storage_bytes(Storage.WHOLE, rows, degree)
-        compact = not under_seal and (index, form) in steps.factors and plan.constants[index].slots.dtype.kind == "f"
+        compact = has_compact(degree) and not under_seal and (index, form) in steps.factors
+        compact = compact and plan.constants[index].slots.dtype.kind == "f"
+        storage = packed_storage(params, level, extended) or Storage.WHOLE
         whole += size
-        packed += storage_bytes(storage, rows, degree) if compact and storage is not None else size
-        small += storage_bytes(Storage.SMALL, rows, degree) if compact and has_compact(degree) else size
+        packed += storage_bytes(storage, rows, degree) if compact else size
+        small += storage_bytes(Storage.SMALL, rows, degree) if compact else size
     tables = TABLE_ROWS * len(params.all_primes) + ORDER_ROWS * len(plan.key_manifest.galois_elements)
     of_seal = len(params.seal_primes) * (len(params.seal_primes) + 1) // 2
     largest = max((KeyShape(params, level).memory_bytes for level in plan.key_manifest.levels), default=0)

@@ -14,7 +14,7 @@ from secure.engine.placing import placed, program_of
 from secure.engine.program import Origin, assemble
 from secure.engine.ring import EngineRing
 from secure.engine.schedule import Form, schedule
-from secure.engine.storages import Storage, packed_storage
+from secure.engine.storages import SMALLS, Storage, packed_storage
 from secure.params import make_params
 from secure.seal.context import make_ring
 from tests.secure.own_keys import OwnParty
@@ -48,8 +48,12 @@ def test_answers_are_the_same_to_the_last_bit_however_constants_are_stored(param
         answers.append(backend.run(backend.evaluator(party.keys()), [value])[0].rows)
     for one, other in pairwise(answers):
         np.testing.assert_array_equal(one, other)
-    assert seen == {Storage.WHOLE, Storage.SMALL, Storage.SMALL_LIFTED, *filter(None, [packed_storage(params)])}
-    assert packed_storage(params) is {SMALL: Storage.PACKED, WIDE: Storage.PACKED_WIDE, LARGEST: None}[params]
+    packed = {packed_storage(params, params.levels, extended) for extended in (True, False)} - {None}
+    assert seen <= {Storage.WHOLE, Storage.SMALL, Storage.SMALL_LIFTED, *packed}
+    assert packed_storage(params, 2, True) is {SMALL: Storage.PACKED, WIDE: Storage.PACKED_WIDE, LARGEST: None}[params]
+    assert packed_storage(params, 1, False) is Storage.PACKED  # without the special prime, which alone is large
+    assert {Storage.WHOLE, Storage.SMALL, Storage.SMALL_LIFTED, Storage.PACKED} <= seen
+    assert (packed_storage(params, 2, True) or Storage.WHOLE) in seen
 
 
 def test_constants_fill_their_memory_in_the_order_whole_packed_small_and_what_is_left_is_encoded_at_every_use():
@@ -74,9 +78,10 @@ def test_where_primes_are_too_large_to_be_packed_as_many_constants_as_fit_are_wh
     room = constants_of(plan, BIG).bytes_by_storage[Storage.WHOLE] // 2
     found = constants_of(plan, room)
     storages = [found.kept(*key).storage for key in keys]
-    first = storages.index(Storage.SMALL)
+    large = {form: Storage.WHOLE if form is Form.EXTENDED else Storage.PACKED for form in Form}  # the special prime's
+    assert all(own in (*SMALLS, large[form]) for own, (_, form) in zip(storages, keys, strict=True))
     assert 0.3 * len(keys) < storages.count(Storage.WHOLE) < 0.6 * len(keys)
-    assert set(storages[: first - 1]) == {Storage.WHOLE}  # in the order of their first use
+    assert any(own in SMALLS for own in storages)
     assert room / 2 < sum(found.bytes_by_storage.values()) <= room
 
 
