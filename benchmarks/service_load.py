@@ -55,6 +55,7 @@ def measure_load(models: Sequence[Prepared], target: Target, seconds: float, cli
         one.name: {field: (before[one.name][field] + after[one.name][field]) / 2 for field in ("ms", "cpu_ms")}
         for one in models
     }
+    slowest = max((one for one in models if one.key is not None), key=lambda one: bare[one.name]["ms"])
     alone = []
     for one in models:
         own = bare_times([one], target.workers, alone_s)
@@ -68,7 +69,7 @@ def measure_load(models: Sequence[Prepared], target: Target, seconds: float, cli
         "networks": [_network_row(one, mixed, bare) for one in models],
         "alone": alone,
         "memory": mixed["memory"],
-        "full_queue": full_queue(models[0], target),
+        "full_queue": full_queue(slowest, target),
     }
 
 

@@ -100,7 +100,7 @@ def asked(load: Mapping[str, Any]) -> list[tuple[str, str, bool | None]]:
             f"at most {most['growth_bytes'] / 1e6:+.1f} MB ({most['process']})",
             flat if load["seconds"] >= LEAST_WATCH_S else None,
         ),
-        ("a full queue loses nothing", refused, not full["other"] and full["refused_with_retry_after"] > 0),
+        ("a full queue loses nothing", refused, not full["other"] if full["refused_with_retry_after"] else None),
     ]
 
 
