@@ -52,7 +52,8 @@ def measure(
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Measure saved networks, by folder. command: what the result says that it was made by. two: images that are run
-    again on two threads. memory_bytes: what a server may take; None: what it takes by itself."""
+    again on two threads. memory_bytes: what a server may take; None: what it takes by itself. A network that was
+    measured before, with a limit of its own, keeps it."""
     say = progress or (lambda label, share: None)
     tutorial_ms, rows = reference_tutorial_ms(cp.load_data("mnist")), []
     for position, folder in enumerate(folders):
@@ -74,8 +75,9 @@ def measure(
 
 
 def measured(folder: Path, place: Path, images: int, two: int, memory_bytes: float | None) -> dict[str, Any]:
-    """The row of one network."""
-    row = {"network": folder.name, "memory_bytes": memory_bytes}
+    """The row of one network. Images that were measured before count, also beyond `images`."""
+    images = max(images, len(list(place.glob("reply-*.ct"))))
+    row = {"network": folder.name}
     row |= in_own_process(compile_step, folder, place)
     row |= in_own_process(encrypt_step, place, images)
     served = in_own_process(serve_step, place, images, 1, memory_bytes)
@@ -85,6 +87,7 @@ def measured(folder: Path, place: Path, images: int, two: int, memory_bytes: flo
         "set_up_seconds": served["set_up_seconds"],
         "register_seconds": served["register_seconds"],
         "server_peak_bytes": served["peak_bytes"],
+        "memory_bytes": served["memory_bytes"],
     }
     row |= in_own_process(compare_step, place, images)
     if two:

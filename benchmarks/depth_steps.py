@@ -84,7 +84,7 @@ def encrypt_step(place: Path, images: int, sender: Connection) -> None:
 def serve_step(place: Path, images: int, threads: int, memory_bytes: float | None, sender: Connection) -> None:
     """Run the server, which this process is and nothing else. Seconds of an image are those of the plan alone."""
     record = place / f"served-{threads}.json"
-    served: dict[str, Any] = {"seconds": [], "wall_seconds": [], "peak_bytes": 0}
+    served: dict[str, Any] = {"seconds": [], "wall_seconds": [], "peak_bytes": 0, "memory_bytes": memory_bytes}
     if record.exists():
         served = json.loads(record.read_text())
     if len(served["seconds"]) < images:
