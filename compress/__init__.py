@@ -20,6 +20,7 @@ dataset.py           data sets, and the type of progress callbacks
 gathering.py         arrays, tuples, tensors and DataLoaders as data sets
 front.py             a public transform that the client applies, and the network behind it
 coefficients.py      arithmetic on the coefficients of polynomials
+constants.py         values that depend on no input, taken out of a network
 completed_square.py  quadratics with their square completed
 pareto.py            undominated points
 artifact.py          files and folders on disk: written whole or not at all, checked when read

@@ -191,8 +191,8 @@ method_options = Group(
             "--block",
             default="residue:128",
             show_default=True,
-            help="Family that blocks prunes: residue:128, band:16, tile:8x8, packed:32, inputs:4, outputs:4, taps or "
-            "whole; A+B+C gives the first layers a family each.",
+            help="Family that blocks prunes: residue:128, band:16, tile:8x8, packed:32, inputs:4, outputs:4, taps, "
+            "branch or whole; A+B+C gives the first layers a family each.",
         ),
         click.option(
             "--cost",

@@ -16,22 +16,23 @@ from compress.blocks.curves import Distortion
 from compress.blocks.importance import single_scores
 from compress.blocks.objective import choose
 from compress.blocks.options import BlockPruning
-from compress.blocks.patterns import BlockPattern, Groups, block_groups
+from compress.blocks.patterns import BRANCH, BlockPattern, Groups, block_groups
 
 Array = NDArray[np.float64]
 Kept = NDArray[np.bool_]
 
-#: Share of a layer's blocks that always stays, as in the released code; at least one block stays.
+#: Share of a layer's blocks that always stays, as in the released code; at least one block stays, but of a branch.
 LEAST_KEPT = 0.05
 
 
 @dataclass(frozen=True)
 class BlockLayer:
-    """A layer's blocks and what they cost; the same in every round."""
+    """A layer's blocks and what they cost; the same in every round. may_go: whether all of them may be pruned."""
 
     place: LayerPlace
     groups: Groups
     cost: LayerCost
+    may_go: bool = False
 
     @property
     def name(self) -> str:
@@ -73,7 +74,7 @@ class ScoredLayer:
     @property
     def least(self) -> int:
         """How many blocks always stay."""
-        return max(1, int(np.ceil(LEAST_KEPT * len(self.responses) - 1e-9)))
+        return 0 if self.layer.may_go else max(1, int(np.ceil(LEAST_KEPT * len(self.responses) - 1e-9)))
 
 
 def block_layers(
@@ -82,14 +83,15 @@ def block_layers(
     """The layers divided into blocks; the last pattern also serves all layers after it."""
     layers = []
     for number, place in enumerate(places):
+        pattern = patterns[min(number, len(patterns) - 1)]
         groups = block_groups(
-            patterns[min(number, len(patterns) - 1)],
+            pattern,
             place.shape,
             modulus=Layout.of(place, slots).modulus,
             conv_groups=place.conv_groups,
             mask=place.mask,
         )
-        layers.append(BlockLayer(place, groups, cost.of_layer(place, groups)))
+        layers.append(BlockLayer(place, groups, cost.of_layer(place, groups), pattern.kind == BRANCH))
     return layers
 
 

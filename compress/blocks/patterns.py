@@ -12,6 +12,7 @@ inputs:k    k neighbouring inputs (input channels) of all outputs
 outputs:k   k neighbouring outputs (filters) of all inputs
 taps        one position of a convolution's kernel, for all channels
 whole       the layer as one block, which is never pruned
+branch      the layer as one block, which may go, and a whole branch with it: the last layer before the sum with a skip
 """
 
 from __future__ import annotations
@@ -29,12 +30,14 @@ from compress.errors import ConfigError
 Groups = NDArray[np.int32]
 Mask = NDArray[np.bool_]
 
-FORMS = "residue:128, band:16, tile:8x8, packed:32, inputs:4, outputs:4, taps or whole"
+#: The family whose layers may lose every weight.
+BRANCH = "branch"
+FORMS = "residue:128, band:16, tile:8x8, packed:32, inputs:4, outputs:4, taps, branch or whole"
 
 
 @dataclass(frozen=True)
 class BlockPattern:
-    """A family: its kind and its sizes (two for tiles, none for taps and whole layers)."""
+    """A family: its kind and its sizes (two for tiles, none for taps, branches and whole layers)."""
 
     kind: str
     sizes: tuple[int, ...] = ()
@@ -151,5 +154,6 @@ _KINDS: Mapping[str, tuple[int, Callable[[tuple[int, ...], Coordinates, int], ND
         "outputs": (1, _outputs),
         "taps": (0, _taps),
         "whole": (0, _whole),
+        BRANCH: (0, _whole),
     }
 )

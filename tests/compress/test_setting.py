@@ -42,7 +42,7 @@ from compress.press.setting import Setting
         (
             {"block": 5, "share": 0.5},
             "block: got 5; allowed: residue:128, band:16, tile:8x8, packed:32, inputs:4, "
-            "outputs:4, taps or whole, sizes at least 1",
+            "outputs:4, taps, branch or whole, sizes at least 1",
         ),
         ({"straight": "abc"}, "straight: got 'abc'; allowed: a sequence of names, such as ('2', '5')"),
         ({"straight": (2,)}, "straight: got (2,); allowed: a sequence of names, such as ('2', '5')"),
