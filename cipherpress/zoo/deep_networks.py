@@ -55,8 +55,8 @@ def _residual(name: str, squarings: int, twin: float, *commands: str) -> DeepEnt
     return DeepEntry(name, _CLOTHES, squarings, twin, DATA, commands)
 
 
-def _transformer(name: str, command: str) -> DeepEntry:
-    return DeepEntry(name, "clothes (Fashion-MNIST)", 9, 0.9043, TOKENS_DATA, (command,))
+def _transformer(name: str, squarings: int, command: str) -> DeepEntry:
+    return DeepEntry(name, "clothes (Fashion-MNIST)", squarings, 0.9043, TOKENS_DATA, (command,))
 
 
 DEEP: Mapping[str, DeepEntry] = MappingProxyType(
@@ -66,8 +66,8 @@ DEEP: Mapping[str, DeepEntry] = MappingProxyType(
             _residual("resnet20", 19, 0.9486, _train("resnet20-relu", 30), _convert("resnet20", 30)),
             _residual("resnet20-pruned", 19, 0.9486, _train("resnet20-relu", 30), _PRUNING),
             _residual("resnet9", 7, 0.9440, _train("resnet9-relu", 40), _convert("resnet9", 50)),
-            _transformer("vit-quadratic", _TRANSFORMER),
-            _transformer("vit-quadratic-pruned", _TRANSFORMER_PRUNING),
+            _transformer("vit-quadratic", 9, _TRANSFORMER),
+            _transformer("vit-quadratic-pruned", 5, _TRANSFORMER_PRUNING),
         )
     }
 )
