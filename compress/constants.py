@@ -27,7 +27,8 @@ def without_constants(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
 
 def _constants(nodes: Iterable[Node]) -> dict[str, Array]:
     """The values, by node name, that are the same for every input."""
-    shapes, found = {}, {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    found: dict[str, Array] = {}
     for node in nodes:
         shapes[node.name] = node.shape
         if isinstance(node, Input):
