@@ -21,8 +21,8 @@ from compress.press.setting import Setting
         ({"block": "inputs:1"}, "share: got 0.0; allowed: above 0 with a block, 0 without one; give both"),
         (
             {"block": "rows", "share": 0.5},
-            "block: got 'rows'; allowed: residue:128, band:16, tile:8x8, packed:32, inputs:4, outputs:4, taps or "
-            "whole, sizes at least 1",
+            "block: got 'rows'; allowed: residue:128, band:16, tile:8x8, packed:32, inputs:4, outputs:4, taps, "
+            "branch or whole, sizes at least 1",
         ),
         ({"cost": "time"}, "cost: got 'time'; allowed: one of ckks-diagonals, plain-blocks, block-count"),
         ({"sparsity": 2}, "sparsity: got 2; allowed: a share in [0, 1)"),
