@@ -273,6 +273,7 @@ OTHER_WRITERS = {
     "cipherpress/service/keystore.py": "uploads that grow piece by piece, and get their last name when complete",
     "cipherpress/service/parties.py": "replies of batches, frame by frame, into the same folder",
     "cipherpress/service/replica.py": "a replica's own copies of what reached it as bytes",
+    "cipherpress/service/spool.py": "files of bodies, below the data folder, gone when the server starts or stops",
     "cipherpress/service/service.py": "a data folder that lasts as long as the server, where none was given",
 }
 WRITING_MODULES = {"tempfile", "shutil"}

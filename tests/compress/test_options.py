@@ -27,8 +27,8 @@ ROOT = Path(__file__).parents[2]
         ),
         (
             lambda: check_blocks(sparsity=0.5, block="tile:8", cost="block-count"),
-            "block: got 'tile:8'; allowed: residue:128, band:16, tile:8x8, packed:32, inputs:4, outputs:4, taps or "
-            "whole, sizes at least 1",
+            "block: got 'tile:8'; allowed: residue:128, band:16, tile:8x8, packed:32, inputs:4, outputs:4, taps, "
+            "branch or whole, sizes at least 1",
         ),
         (
             lambda: BlockPruning(gradient="guessed"),
