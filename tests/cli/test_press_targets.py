@@ -58,6 +58,7 @@ def test_an_uncompressed_network_that_meets_the_target_is_not_compressed(dense: 
     assert dense["about"]["test_images"] == 80 and dense["about"]["accuracy_after"] > 0.6
 
 
+@pytest.mark.slow
 def test_batches_count_the_share_of_one_image(deep: Deep, tmp_path: Path) -> None:
     options = ("--mode", "throughput", "--min-accuracy", 0.5, "--search-trials", 2)
     found = call_json(*deep.press(tmp_path / "out", *options, "--target-ms", 1e6))
@@ -69,6 +70,7 @@ def test_batches_count_the_share_of_one_image(deep: Deep, tmp_path: Path) -> Non
     assert done.exit_code == 1 and "server time failed" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_network_found_keeps_the_limit_on_errors(deep: Deep, tmp_path: Path) -> None:
     found = [
         call_json(*deep.press(tmp_path / str(limit), "--min-accuracy", 0.5, "--target-ms", 1e6, "--max-error", limit))
