@@ -20,6 +20,7 @@ promises.py            error bounds against fresh inputs
 promise_networks.py    the networks and inputs of that table
 depth.py               deep networks: accuracy, levels, keys and time against the number of squarings
 depth_steps.py         its steps: compiler, client and server, each a process of its own
+depth_plot.py          its picture in docs/
 selftest.py            random networks of every family against all promises
 requests.py            what a request costs beside the plan, through SEAL and without it
 threads.py             one request on one thread and on two

@@ -1,0 +1,42 @@
+"""docs/depth.svg: accuracy against the number of squarings, with the server's time beside every network.
+
+python -m benchmarks.depth_plot benchmarks/results/depth.json docs/depth.svg
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from benchmarks.report import read_result
+
+
+def depth_plot(result: Mapping[str, Any]) -> bytes:
+    """The rows of depth.json as an SVG file, always the same bytes."""
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    for row in result["rows"]:
+        seconds = row["server_seconds"] * result["reference_ms"] / row["tutorial_ms"]
+        point = row["squarings"], 100 * row["accuracy"]
+        axes.plot(*point, "s" if row["network"].startswith("vit") else "o", color="tab:blue")
+        label = f"{row['network']}\n{seconds:.2g} s"
+        axes.annotate(label, point, xytext=(6, 0), textcoords="offset points", fontsize=8, va="center")
+    axes.set_xlabel("squares and products of two values in a row")
+    axes.set_ylabel("accuracy in clear, %")
+    axes.margins(x=0.25, y=0.15)
+    buffer = BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "cipherpress", "svg.fonttype": "none"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+if __name__ == "__main__":
+    source, target = map(Path, sys.argv[1:])
+    found = read_result(source)
+    target.write_bytes(depth_plot(found))
