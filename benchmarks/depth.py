@@ -1,4 +1,4 @@
-"""Deep residual networks under encryption: accuracy, levels, keys, bytes and time against the number of squarings.
+"""Deep networks under encryption: accuracy, levels, keys, bytes and time against the number of squarings.
 
     cipherpress bench depth -o out/bench      (or: python -m benchmarks.depth out/bench NETWORK_FOLDER ... --images 20
                                                --two 3 --memory 8)
@@ -49,18 +49,19 @@ def measure(
     *,
     two: int = 0,
     memory_bytes: float | None = None,
+    most_changed: float = cp.ACCEPTABLE_DISAGREEMENT,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Measure saved networks, by folder. command: what the result says that it was made by. two: images that are run
-    again on two threads. memory_bytes: what a server may take; None: what it takes by itself. A network that was
-    measured before, with a limit of its own, keeps it."""
+    again on two threads. memory_bytes: what a server may take; None: what it takes by itself. most_changed: the
+    share of classes that encryption may change by prediction. A network that was measured before keeps its limits."""
     say = progress or (lambda label, share: None)
     tutorial_ms, rows = reference_tutorial_ms(cp.load_data("mnist")), []
     for position, folder in enumerate(folders):
         say(folder.name, position / len(folders))
         place = output / "depth" / folder.name
         place.mkdir(parents=True, exist_ok=True)
-        row = {**measured(folder, place, images, two, memory_bytes), "tutorial_ms": tutorial_ms}
+        row = measured(folder, place, images, two, memory_bytes, most_changed) | {"tutorial_ms": tutorial_ms}
         (place / "row.json").write_text(json.dumps(row, indent=1))
         rows.append(row)
     rows.sort(key=lambda row: int(row["squarings"]))
@@ -74,11 +75,13 @@ def measure(
     return result
 
 
-def measured(folder: Path, place: Path, images: int, two: int, memory_bytes: float | None) -> dict[str, Any]:
+def measured(
+    folder: Path, place: Path, images: int, two: int, memory_bytes: float | None, most_changed: float
+) -> dict[str, Any]:
     """The row of one network. Images that were measured before count, also beyond `images`."""
     images = max(images, len(list(place.glob("reply-*.ct"))))
     row = {"network": folder.name}
-    row |= in_own_process(compile_step, folder, place)
+    row |= in_own_process(compile_step, folder, place, most_changed)
     row |= in_own_process(encrypt_step, place, images)
     served = in_own_process(serve_step, place, images, 1, memory_bytes)
     row |= {
@@ -99,9 +102,9 @@ def measured(folder: Path, place: Path, images: int, two: int, memory_bytes: flo
 def depth_table(result: Mapping[str, Any]) -> str:
     """The rows as a Markdown table."""
     headings = (
-        "network", "data", "squarings", "accuracy in clear", "agreement", "error / bound", "N", "levels", "log2 QP",
-        "keys sent, MB", "keys in memory, MB", "upload, MB", "server s", "scaled s", "two threads", "set-up s",
-        "server GB", "compile s", "compile GB",
+        "network", "data", "squarings", "accuracy in clear", "agreement", "limit", "error / bound", "N", "levels",
+        "log2 QP", "keys sent, MB", "keys in memory, MB", "upload, MB", "server s", "scaled s", "two threads",
+        "set-up s", "server GB", "compile s", "compile GB",
     )  # fmt: skip
     lines = table_head(headings)
     for row in result["rows"]:
@@ -112,6 +115,7 @@ def depth_table(result: Mapping[str, Any]) -> str:
             str(row["squarings"]),
             f"{row['accuracy']:.2%}",
             f"{row['agreement']:.1%} of {row['images']}",
+            f"{1 - row['most_changed']:.1%}",
             f"{row['largest_error'] / row['bound']:.2f}",
             str(row["degree"]),
             str(row["levels"]),
@@ -145,6 +149,9 @@ if __name__ == "__main__":
     parser.add_argument("networks", nargs="*", type=Path)
     parser.add_argument("--images", type=int, default=4)
     parser.add_argument("--two", type=int, default=0, help="Images that are run again on two threads.")
+    parser.add_argument(
+        "--most-changed", type=float, default=cp.ACCEPTABLE_DISAGREEMENT, help="Of classes, as a share."
+    )
     parser.add_argument("--memory", type=float, help="What a server may take, in GB.")
     chosen = parser.parse_args()
     measure(
@@ -153,5 +160,6 @@ if __name__ == "__main__":
         chosen.output,
         " ".join(["python -m benchmarks.depth", *sys.argv[1:]]),
         two=chosen.two,
+        most_changed=chosen.most_changed,
         memory_bytes=None if chosen.memory is None else chosen.memory * 1e9,
     )

@@ -31,17 +31,19 @@ from secure.verify.roundtrip import clear_outputs
 MOST_KEY_BYTES = 4 * 10**9
 
 
-def compile_step(folder: Path, place: Path, sender: Connection) -> None:
-    """Compile a saved network to place/bundle, unless it is there."""
+def compile_step(folder: Path, place: Path, most_changed: float, sender: Connection) -> None:
+    """Compile a saved network to place/bundle, unless it is there. most_changed: the share of classes that encryption
+    may change by prediction."""
     record = place / "compiled.json"
     if not record.exists():
         network = load_network(folder)
         data = cp.load_data(str(network.about["data"]))
         started, wall = process_time(), perf_counter()
-        bundle = cp.compile(network, data)
+        bundle = cp.compile(network, data, limits=cp.Limits(max_disagreement=most_changed))
         save_bundle(bundle, place / "bundle", force=True)
         found = {
             "accuracy": network.about.get("accuracy_after"),
+            "most_changed": most_changed,
             "compile_seconds": process_time() - started,
             "compile_wall_seconds": perf_counter() - wall,
             "compile_peak_bytes": peak_rss_bytes(),
