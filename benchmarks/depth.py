@@ -93,7 +93,7 @@ def measured(
         "memory_bytes": served["memory_bytes"],
     }
     row |= in_own_process(compare_step, place, images)
-    if two:
+    if two or (place / "served-2.json").exists():
         both = in_own_process(serve_step, place, two, 2, memory_bytes)
         row["two_threads_wall_seconds"] = median(both["wall_seconds"])
     return row
