@@ -86,7 +86,7 @@ def measured(
     served = in_own_process(serve_step, place, images, 1, memory_bytes)
     row |= {
         "server_seconds": median(served["seconds"]),
-        "server_wall_seconds": median(served["wall_seconds"]),
+        "least_wall_seconds": min(served["wall_seconds"]),
         "set_up_seconds": served["set_up_seconds"],
         "register_seconds": served["register_seconds"],
         "server_peak_bytes": served["peak_bytes"],
@@ -95,7 +95,7 @@ def measured(
     row |= in_own_process(compare_step, place, images)
     if two or (place / "served-2.json").exists():
         both = in_own_process(serve_step, place, two, 2, memory_bytes)
-        row["two_threads_wall_seconds"] = median(both["wall_seconds"])
+        row["two_threads_least_wall_seconds"] = min(both["wall_seconds"])
     return row
 
 
@@ -108,7 +108,7 @@ def depth_table(result: Mapping[str, Any]) -> str:
     )  # fmt: skip
     lines = table_head(headings)
     for row in result["rows"]:
-        two = row.get("two_threads_wall_seconds")
+        two = row.get("two_threads_least_wall_seconds")
         cells = (
             row["network"],
             row["data"],
@@ -125,7 +125,7 @@ def depth_table(result: Mapping[str, Any]) -> str:
             f"{row['upload_bytes'] / 1e6:.1f}",
             f"{row['server_seconds']:.2f}",
             f"{row['server_seconds'] * result['reference_ms'] / row['tutorial_ms']:.2f}",
-            "" if two is None else f"{two / row['server_wall_seconds']:.2f}",
+            "" if two is None else f"{two / row['least_wall_seconds']:.2f}",
             f"{row['set_up_seconds'] + row['register_seconds']:.0f}",
             f"{row['server_peak_bytes'] / 1e9:.1f}",
             f"{row['compile_seconds']:.0f}",
@@ -134,11 +134,11 @@ def depth_table(result: Mapping[str, Any]) -> str:
         lines.append(table_row(cells))
     note = (
         "One thread. Products of two ciphertexts count as squarings. Accuracy is that of the converted network on all "
-        "test images. Agreement and errors are those of encrypted answers beside the plan in clear. Seconds are of the "
-        "processor, medians over images. Scaled: to a machine where TenSEAL's tutorial network takes "
-        f"{result['reference_ms']:,.0f} ms. Two threads: their wall time over that of one. Set-up: constants are made "
-        "and one client's keys are registered. The server's memory is the peak of its own process, with the keys of "
-        "one client."
+        "test images. Agreement and errors are those of encrypted answers beside the plan in clear; limit: the agreement, "
+        "by prediction, that a plan was compiled for. Seconds are of the processor, medians over images. Scaled: to a "
+        f"machine where TenSEAL's tutorial network takes {result['reference_ms']:,.0f} ms. Two threads: the wall time of "
+        "the fastest image over that on one thread. Set-up: constants are made and one client's keys are registered. "
+        "The server's memory is the peak of its own process, with the keys of one client."
     )
     return with_note(lines, note)
 
