@@ -134,11 +134,11 @@ def depth_table(result: Mapping[str, Any]) -> str:
         lines.append(table_row(cells))
     note = (
         "One thread. Products of two ciphertexts count as squarings. Accuracy is that of the converted network on all "
-        "test images. Agreement and errors are those of encrypted answers beside the plan in clear; limit: the agreement, "
-        "by prediction, that a plan was compiled for. Seconds are of the processor, medians over images. Scaled: to a "
-        f"machine where TenSEAL's tutorial network takes {result['reference_ms']:,.0f} ms. Two threads: the wall time of "
-        "the fastest image over that on one thread. Set-up: constants are made and one client's keys are registered. "
-        "The server's memory is the peak of its own process, with the keys of one client."
+        "test images. Agreement and errors are those of encrypted answers beside the plan in clear; limit: the "
+        "agreement, by prediction, that a plan was compiled for. Seconds are of the processor, medians over images. "
+        f"Scaled: to a machine where TenSEAL's tutorial network takes {result['reference_ms']:,.0f} ms. Two threads: "
+        "the wall time of the fastest image over that on one thread. Set-up: constants are made and one client's keys "
+        "are registered. The server's memory is the peak of its own process, with the keys of one client."
     )
     return with_note(lines, note)
 
