@@ -19,6 +19,7 @@ from benchmarks.browser import browser_table
 from benchmarks.compiling import compiling_table
 from benchmarks.costmodel import costmodel_table
 from benchmarks.costmodel_methods import methods_table
+from benchmarks.depth import depth_table
 from benchmarks.detection import detection_table
 from benchmarks.faces import faces_table
 from benchmarks.fhe_suite.suite import suite_table
@@ -54,6 +55,7 @@ TABLES = {
     "compiling": compiling_table,
     "costmodel": costmodel_table,
     "costmodel-methods": methods_table,
+    "depth": depth_table,
     "detection": detection_table,
     "faces": faces_table,
     "fhe-suite": suite_table,
