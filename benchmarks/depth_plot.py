@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.figure import Figure
 
 from benchmarks.report import read_result
+from compress.svg import svg_bytes
 
 
 def depth_plot(result: Mapping[str, Any]) -> bytes:
@@ -30,13 +29,9 @@ def depth_plot(result: Mapping[str, Any]) -> bytes:
     axes.set_xlabel("squares and products of two values in a row")
     axes.set_ylabel("accuracy in clear, %")
     axes.margins(x=0.25, y=0.15)
-    buffer = BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "cipherpress", "svg.fonttype": "none"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
+    return svg_bytes(figure)
 
 
 if __name__ == "__main__":
     source, target = map(Path, sys.argv[1:])
-    found = read_result(source)
-    target.write_bytes(depth_plot(found))
+    target.write_bytes(depth_plot(read_result(source)))

@@ -35,12 +35,13 @@ def families(model: nn.Module) -> str:
 
 def prune_and_convert(
     model: nn.Module, data: cp.Dataset, block: str, share: float, conversion: cp.Conversion, output: Path
-) -> None:
-    """Remove a share of the blocks of `model`, convert what is left with `model` as its teacher, and save it."""
+) -> str:
+    """Remove a share of the blocks of `model`, convert what is left with `model` as its teacher, and save it. Returns
+    what to say of it."""
     pruned = cp.prune_blocks(model, data, sparsity=share, block=block, cost="block-count", config=PRUNING, seed=0)
     network = cp.convert(pruned, data, conversion, teacher=model, augment=True, seed=0)
     cp.save(network, output)
-    print(f"accuracy {network.about['accuracy_after']:.4f}; saved {output}")
+    return f"accuracy {network.about['accuracy_after']:.4f}; saved {output}"
 
 
 def main(twin: str, data_dir: str, output: str) -> None:
@@ -48,7 +49,7 @@ def main(twin: str, data_dir: str, output: str) -> None:
     model = load_artifact(twin)
     assert isinstance(model, nn.Module)
     data = cp.load_data("fashion-mnist-32", data_dir)
-    prune_and_convert(model, data, families(model), SHARE, CONVERSION, Path(output))
+    print(prune_and_convert(model, data, families(model), SHARE, CONVERSION, Path(output)))
 
 
 if __name__ == "__main__":

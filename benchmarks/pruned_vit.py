@@ -32,7 +32,7 @@ def families(model: nn.Module) -> str:
 def main(data_dir: str, output: str) -> None:
     """Prune and convert the zoo's transformer for clothes."""
     model, data = cp.load_model("vit-fashion"), cp.load_data("fashion-mnist", data_dir)
-    prune_and_convert(model, data, families(model), SHARE, CONVERSION, Path(output))
+    print(prune_and_convert(model, data, families(model), SHARE, CONVERSION, Path(output)))
 
 
 if __name__ == "__main__":

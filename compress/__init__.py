@@ -23,6 +23,7 @@ coefficients.py      arithmetic on the coefficients of polynomials
 constants.py         values that depend on no input, taken out of a network
 completed_square.py  quadratics with their square completed
 pareto.py            undominated points
+svg.py               figures as SVG files (optional matplotlib)
 artifact.py          files and folders on disk: written whole or not at all, checked when read
 json_file.py         the one reader of JSON from outside: bounded in size, nesting and numbers
 npy_file.py          the one reader of .npy and .npz from outside: headers that tell the truth, no pickles

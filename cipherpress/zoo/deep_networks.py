@@ -33,21 +33,22 @@ def _train(twin: str, epochs: int) -> str:
     return f"cipherpress train {twin} --data {DATA} --epochs {epochs} -o out/{twin}"
 
 
-def _convert(name: str, epochs: int) -> str:
+def _convert(model: str, name: str, data: str, epochs: int, fraction_bits: int) -> str:
     return (
-        f"cipherpress convert out/{name}-relu --data {DATA} --images pictures --epochs {epochs} --batch-size 512 "
-        f"--fraction-bits 7 -o out/{name}"
+        f"cipherpress convert {model} --data {data} --images pictures --epochs {epochs} --batch-size 512 "
+        f"--fraction-bits {fraction_bits} -o out/{name}"
     )
+
+
+def _convert_twin(name: str, epochs: int) -> str:
+    return _convert(f"out/{name}-relu", name, DATA, epochs, 7)
 
 
 DATA = "fashion-mnist-32"
 TOKENS_DATA = "fashion-mnist"
 _CLOTHES = "clothes (Fashion-MNIST, 32x32)"
 _PRUNING = "python -m benchmarks.pruned_resnet20 out/resnet20-relu DATA_DIR out/resnet20-pruned"
-_TRANSFORMER = (
-    f"cipherpress convert vit-fashion --data {TOKENS_DATA} --images pictures --epochs 60 --batch-size 512 "
-    "--fraction-bits 8 -o out/vit-quadratic"
-)
+_TRANSFORMER = _convert("vit-fashion", "vit-quadratic", TOKENS_DATA, 60, 8)
 _TRANSFORMER_PRUNING = "python -m benchmarks.pruned_vit DATA_DIR out/vit-quadratic-pruned"
 
 
@@ -63,9 +64,9 @@ DEEP: Mapping[str, DeepEntry] = MappingProxyType(
     {
         entry.name: entry
         for entry in (
-            _residual("resnet20", 19, 0.9486, _train("resnet20-relu", 30), _convert("resnet20", 30)),
+            _residual("resnet20", 19, 0.9486, _train("resnet20-relu", 30), _convert_twin("resnet20", 30)),
             _residual("resnet20-pruned", 19, 0.9486, _train("resnet20-relu", 30), _PRUNING),
-            _residual("resnet9", 7, 0.9440, _train("resnet9-relu", 40), _convert("resnet9", 50)),
+            _residual("resnet9", 7, 0.9440, _train("resnet9-relu", 40), _convert_twin("resnet9", 50)),
             _transformer("vit-quadratic", 9, _TRANSFORMER),
             _transformer("vit-quadratic-pruned", 5, _TRANSFORMER_PRUNING),
         )

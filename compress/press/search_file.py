@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 
 from compress.artifact import FILE_MODE, json_bytes, write_files
 from compress.press.target import Found, Trial, described
+from compress.svg import svg_bytes
 
 TARGETS_FILE, PLOT_FILE = "targets.json", "targets.svg"
 
@@ -30,8 +30,7 @@ def search_picture(found: Found) -> bytes:
 
     Every trained network is a point. A line joins the Pareto set; dashed lines show the limits of the target.
     """
-    import matplotlib  # optional, and slow to import
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.backends.backend_svg import FigureCanvasSVG  # optional, and slow to import
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
@@ -64,10 +63,7 @@ def search_picture(found: Found) -> bytes:
     axes.set_ylabel("accuracy on held-out images, %")
     axes.margins(x=0.2, y=0.1)
     axes.legend(fontsize=7)
-    buffer = BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "cipherpress", "svg.fonttype": "none"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
+    return svg_bytes(figure)
 
 
 def _point(trial: Trial) -> tuple[float, float]:

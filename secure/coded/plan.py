@@ -12,9 +12,10 @@ and the server needs no key. All operations act on each position of a transforme
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from secure.frozen import read_only
 from secure.params import Params
@@ -66,6 +67,17 @@ class Linear(Step):
     @property
     def nonzeros(self) -> int:
         return len(self.codes)
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """(nonzeros,): the row of every code."""
+        return np.repeat(np.arange(self.features), np.diff(self.starts))
+
+    def matrix(self, columns: int, dtype: DTypeLike = np.float64) -> NDArray[Any]:
+        """The codes with zeros between them, (features, columns)."""
+        found = np.zeros((self.features, columns), dtype=dtype)
+        found[self.rows, self.columns] = self.codes
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)

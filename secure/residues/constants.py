@@ -80,9 +80,8 @@ def column_slices(layer: Linear, columns: int, limit: int) -> tuple[tuple[int, i
     """
     if row_sums(layer).max(initial=0) <= limit:
         return ((0, columns),)
-    rows = np.repeat(np.arange(layer.features), np.diff(layer.starts))
     sums = np.zeros((columns + 1, layer.features), dtype=np.int64)
-    np.add.at(sums, (layer.columns + 1, rows), np.abs(layer.codes.astype(np.int64)))
+    np.add.at(sums, (layer.columns + 1, layer.rows), np.abs(layer.codes.astype(np.int64)))
     np.cumsum(sums, axis=0, out=sums)
     slices, start = [], 0
     while start < columns:

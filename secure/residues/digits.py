@@ -64,8 +64,8 @@ def packed_codes(layer: Linear, columns: int) -> NDArray[np.int32]:
     """The codes as the kernel reads them: group after group of rows, in a group pair after pair of columns, of a pair
     its two codes in one integer for every row of the group. The last group may be a half one."""
     pairs, half = pair_count(columns), GROUP // 2
-    matrix = np.zeros((computed_rows(layer.features), 2 * pairs), dtype=np.int16)
-    matrix[np.repeat(np.arange(layer.features), np.diff(layer.starts)), layer.columns] = layer.codes
+    matrix = layer.matrix(2 * pairs, np.int16)
+    matrix = np.pad(matrix, ((0, computed_rows(layer.features) - layer.features), (0, 0)))
     both = matrix[:, 0::2].view(np.uint16) | matrix[:, 1::2].view(np.uint16).astype(np.uint32) << DIGIT_BITS
     whole = len(both) // GROUP * GROUP
     groups = both[:whole].reshape(-1, GROUP, pairs), both[whole:].reshape(-1, half, pairs)

@@ -37,7 +37,7 @@ class SparseRuns:
 
 def sparse_runs(layer: Linear, columns: int, limit: int) -> SparseRuns:
     """The layer's codes in runs. limit: the largest sum of |codes| between two reductions; no code is larger."""
-    rows = np.repeat(np.arange(layer.features), np.diff(layer.starts))
+    rows = layer.rows
     cuts = _cuts(layer, rows, limit)
     blocks = layer.columns // _block_columns(layer, columns)
     order = np.lexsort((layer.columns, rows, cuts, blocks))

@@ -58,8 +58,7 @@ def _linear(step: Linear, source: Place, target: Place, scratch: Place, prime: i
 
 
 def _dense(step: Linear, limit: int, bias: Array, source: Place, target: Place, scratch: Place, prime: int) -> Call:
-    matrix = np.zeros((step.features, source.features))
-    matrix[np.repeat(np.arange(step.features), np.diff(step.starts)), step.columns] = step.codes
+    matrix = step.matrix(source.features)
     slices = column_slices(step, source.features, limit)
     pieces = [(first, end, np.ascontiguousarray(matrix[:, first:end])) for first, end in slices]
     p, i = float(prime), 1 / prime

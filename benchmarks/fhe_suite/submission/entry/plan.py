@@ -40,8 +40,7 @@ def _run(step: Step, sources: list[Array], prime: int) -> Array:
 
 
 def _linear(step: Linear, x: Array, prime: int) -> Array:
-    matrix = np.zeros((step.features, len(x)))
-    matrix[np.repeat(np.arange(step.features), np.diff(step.starts)), step.columns] = step.codes
+    matrix = step.matrix(len(x))
     flat = x.reshape(len(x), -1)
     result = np.zeros((step.features, flat.shape[1]))
     for first, end in column_slices(step, len(x), code_limit(step, prime)):
