@@ -158,7 +158,7 @@ if __name__ == "__main__":
         chosen.networks,
         chosen.images,
         chosen.output,
-        " ".join(["python -m benchmarks.depth", *sys.argv[1:]]),
+        " ".join(["python -m benchmarks.depth DIR", *sys.argv[2:]]),  # the output is the first argument
         two=chosen.two,
         most_changed=chosen.most_changed,
         memory_bytes=None if chosen.memory is None else chosen.memory * 1e9,
