@@ -18,6 +18,7 @@ from compress.rate.finish import finished, rate_when_finished
 from compress.rate.recipe import RateRecipe
 from compress.rate.searching import compress_for
 from compress.rate.target import RateTarget
+from compress.training.held_out import hold_out
 from compress.training.loop import fit_
 from compress.training.schedule import Schedule
 
@@ -69,6 +70,13 @@ def test_the_rate_is_reached_with_everything_counted_within_the_loss(small, net,
         plain = net(torch.from_numpy(data.x_test)).argmax(dim=1).numpy()
     assert record["accuracy_before"] == pytest.approx(np.mean(plain == data.y_test))
     assert record["accuracy_before"] - record["accuracy_after"] < 0.08
+
+
+def test_the_share_of_a_network_is_what_its_integers_do_on_held_out_rows(small, data):
+    held = hold_out(data, images=QUICK.held_out, seed=3)
+    answers = joint_network(small).run_fake(held.x_test)
+    rates = {trial["rate"]: trial["share"] for trial in small.history[-1]["trials"]}
+    assert rates[account(small)["compression_rate"]] == pytest.approx(np.mean(answers.argmax(axis=1) == held.y_test))
 
 
 def test_further_networks_aim_by_what_finishing_cleared_before(small):
