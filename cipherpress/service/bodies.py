@@ -13,6 +13,10 @@ from starlette.requests import Request
 from cipherpress.service.connections import EXTENSION, Filling
 from cipherpress.service.refusals import ClientGoneError, RefusedError, too_large
 from cipherpress.service.settings import ServiceLimits
+from cipherpress.service.spool import Room
+
+#: Of a buffer that bodies pass through under TLS.
+BETWEEN_BYTES = 2**20
 
 
 def declared_bytes(request: Request) -> int | None:
@@ -39,6 +43,8 @@ class Body:
             raise too_large(what, most_bytes)
         self._started, self._more, self._kept = monotonic(), True, b""
         self._stated = stated
+        #: Its bytes, at most.
+        self.most_bytes = most_bytes if stated is None else stated
         self._connection = request.scope.get("extensions", {}).get(EXTENSION, {}).get("connection")
         self.read_bytes = 0
 
@@ -47,10 +53,8 @@ class Body:
 
         Raises: as `pieces`.
         """
-        kept = bytearray()
-        while len(kept) < size_bytes and self._more:
-            kept += await self._piece()
-        self._kept = bytes(kept)
+        while len(self._kept) < size_bytes and self._more:
+            self._kept += await self._piece()  # as a rule the first piece, which is not copied
         return self._kept[:size_bytes]
 
     async def pieces(self) -> AsyncIterator[bytes]:
@@ -73,28 +77,30 @@ class Body:
         """
         return b"".join([piece async for piece in self.pieces()])
 
-    async def blocks(self, size_bytes: int) -> AsyncIterator[memoryview]:
-        """The body in blocks of this size, the last one shorter. A block is valid until the next one is asked for.
+    async def into(self, room: Room) -> int:
+        """Read the body into a file; its bytes.
 
-        Raises: as `pieces`.
+        What the connection reads for the application goes straight into the file's pages. Under TLS the program would
+        write there, which only the kernel may (`Room`), so it goes through a buffer.
+        Raises: as `pieces`; OSError.
         """
-        buffer, filled = memoryview(bytearray(size_bytes)), 0
+        scope, filled = self._request.scope, 0
+        between = memoryview(bytearray(BETWEEN_BYTES)) if scope["scheme"] == "https" else None
         while self._kept or self._more:
             filling = None
             if self._connection is not None and not self._kept:
-                filling = self._connection.fill(self._request.scope, buffer[filled:])
-            if filling is not None:
-                filled += await self._filled(self._connection, filling)
+                filling = self._connection.fill(scope, room.memory[filled:] if between is None else between)
+            if filling is None:
+                piece = memoryview(self._kept or await self._piece())
+                self._kept = b""
+                room.write(piece, filled)
+                filled += len(piece)
             else:
-                piece = self._kept or await self._piece()
-                count = min(len(piece), size_bytes - filled)
-                buffer[filled : filled + count], self._kept = piece[:count], piece[count:]
+                count = await self._filled(self._connection, filling)
+                if between is not None:
+                    room.write(between[:count], filled)
                 filled += count
-            if filled == size_bytes:
-                yield buffer
-                filled = 0
-        if filled:
-            yield buffer[:filled]
+        return filled
 
     async def _filled(self, connection: Any, filling: Filling) -> int:
         """Bytes that were read into a buffer: as many as it holds, or all that the body has."""

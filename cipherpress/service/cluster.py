@@ -110,7 +110,7 @@ class Cluster:
         if work.key is not None:
             handle = handle.options(multiplexed_model_id=work.key[1])
         if "request_file" in work.fields:
-            body = await asyncio.to_thread(Path(work.fields["request_file"]).read_bytes)
+            body = await asyncio.to_thread(_start_of, work.fields["request_file"], work.fields["request_bytes"])
         for number in range(1, MOST_TRIES + 1):
             response = handle.answer.remote(fields, body, key)
             try:
@@ -174,3 +174,8 @@ class Cluster:
         for name in self._handles:
             serve.delete(f"{PREFIX}{name}")
         ray.shutdown()
+
+
+def _start_of(file: str, size_bytes: int) -> bytes:
+    with open(file, "rb") as opened:
+        return opened.read(size_bytes)

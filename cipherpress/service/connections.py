@@ -21,7 +21,7 @@ HEAD_BYTES = 32 * 1024
 #: Bytes of a body that are read before the application takes them, and how long they are collected for it.
 READ_AHEAD_BYTES, COLLECT_S = 512 * 1024, 0.003
 #: Bytes that are read at once. All connections share the buffer: what it holds is parsed before anything else is read.
-READ_BYTES = 256 * 1024
+READ_BYTES = 128 * 1024
 #: The most bytes of an answer that wait for those that follow.
 HELD_BYTES = 4096
 #: Where the application finds the connection of a request: `connection` of this extension of its scope.
@@ -172,12 +172,14 @@ class Http(HttpToolsProtocol):
             self._left_bytes -= len(body)
         if self.cycle.response_complete:
             return
-        if not self.cycle.body:  # the application is told of a few large pieces, and of the last one at once
-            self.loop.call_later(COLLECT_S, self.cycle.message_event.set)
+        first = not self.cycle.body
         self.cycle.body += body
-        if len(self.cycle.body) > READ_AHEAD_BYTES:
+        # Of a body with much to come the rest waits: the application may have a buffer for it.
+        if len(self.cycle.body) > READ_AHEAD_BYTES or (self._left_bytes or 0) > READ_AHEAD_BYTES:
             self.flow.pause_reading()
             self.cycle.message_event.set()
+        elif first:  # the application is told of a few large pieces, and of the last one at once
+            self.loop.call_later(COLLECT_S, self.cycle.message_event.set)
 
     def on_message_complete(self) -> None:
         self._unparsed_bytes = 0

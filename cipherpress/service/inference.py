@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from io import RawIOBase
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -85,10 +84,10 @@ class Inference:
     async def _batch(self, request: Request, body: Body, offer: Offer, tenant: str) -> tuple[Response, Message]:
         spool = self._service.spool
         try:
-            with spool.kept() as arrived, spool.fresh() as reply:
-                await _write(arrived, body)
+            with spool.room(body.most_bytes) as arrived, spool.fresh() as reply:
                 fields = {
-                    "do": "run_batch", "model": offer.name, "request_file": str(arrived), "reply_file": str(reply)
+                    "do": "run_batch", "model": offer.name, "request_bytes": await body.into(arrived),
+                    "request_file": str(arrived.path), "reply_file": str(reply),
                 }  # fmt: skip
                 answer = await self._unless_gone(request, Work(fields, tenant=tenant))
                 _check(answer)
@@ -127,22 +126,10 @@ class FileReply(Response):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             more = True
             while more:
-                piece = await asyncio.to_thread(file.read, PIECE_BYTES)
+                piece = file.read(PIECE_BYTES)  # of a file that was just written, so it is in memory
                 more = len(piece) == PIECE_BYTES
                 async with asyncio.timeout(self._patience_s):
                     await send({"type": "http.response.body", "body": piece, "more_body": more})
-
-
-async def _write(path: Path, body: Body) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb", buffering=0) as file:
-        async for block in body.blocks(PIECE_BYTES):
-            await asyncio.to_thread(_write_all, file, block)
-        file.truncate()
-
-
-def _write_all(file: RawIOBase, block: memoryview) -> None:
-    while block:
-        block = block[file.write(block) or 0 :]
 
 
 def _key_id(start: bytes, offer: Offer) -> str:

@@ -80,5 +80,6 @@ class Replica:
             return answered(self._parties, fields, body)
         request, reply = self._folder / "request", self._folder / "reply"
         request.write_bytes(body)
-        answer, _ = answered(self._parties, {**fields, "request_file": request, "reply_file": reply}, b"")
+        own = {"request_file": request, "request_bytes": len(body), "reply_file": reply}
+        answer, _ = answered(self._parties, {**fields, **own}, b"")
         return answer, b"" if "error" in answer else reply.read_bytes()

@@ -143,7 +143,7 @@ class FrameLayout:
             yield start + rest
             number += 1
 
-    def split(self, content: bytes, name: str) -> Iterator[memoryview]:
+    def split(self, content: Buffer, name: str) -> Iterator[memoryview]:
         """`read` for bytes in memory."""
         view = memoryview(content)
         for number, start in enumerate(range(0, len(view), self.frame_bytes)):

@@ -55,7 +55,7 @@ class BatchServer:
 
         Raises: SecretKeyError, FormatError, KeyMismatchError.
         """
-        return b"".join(self.run_frames(self._requests.split(request, name), name))
+        return b"".join(self.run_frames(self.split(request, name), name))
 
     def run_frames(self, frames: Iterable[Buffer], name: str = "request") -> Iterator[bytes]:
         """The frames of the reply, one for each frame of the request. It holds one block at a time."""
@@ -70,6 +70,10 @@ class BatchServer:
         Raises: SecretKeyError, FormatError, KeyMismatchError.
         """
         return self._requests.read(file, name)
+
+    def split(self, request: Buffer, name: str = "request") -> Iterator[memoryview]:
+        """`read` for a request in memory, of which nothing is copied."""
+        return self._requests.split(request, name)
 
     def parsed(self, frame: Buffer, name: str = "request") -> Frame:
         """A frame's content, after all checks that need no other frame.

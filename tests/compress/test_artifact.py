@@ -269,11 +269,10 @@ OTHER_WRITERS = {
     "secure/seal/context.py": "SEAL reads and writes through the path of a memory file",
     "cipherpress/commands/shipped.py": "a folder that lasts as long as the server; its bundle is saved as any other",
     "cipherpress/remote/talking.py": "a client part from the server, read by the loader of files and removed",
-    "cipherpress/service/inference.py": "bodies of batches on their way, below the data folder, removed at once",
     "cipherpress/service/keystore.py": "uploads that grow piece by piece, and get their last name when complete",
     "cipherpress/service/parties.py": "replies of batches, frame by frame, into the same folder",
     "cipherpress/service/replica.py": "a replica's own copies of what reached it as bytes",
-    "cipherpress/service/spool.py": "files of bodies, below the data folder, gone when the server starts or stops",
+    "cipherpress/service/spool.py": "bodies of batches, below the data folder, gone when the server starts or stops",
     "cipherpress/service/service.py": "a data folder that lasts as long as the server, where none was given",
 }
 WRITING_MODULES = {"tempfile", "shutil"}

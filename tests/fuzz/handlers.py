@@ -124,6 +124,7 @@ def served_batches(folder: Path) -> Case:
     def use(changed: bytes, _: bool) -> None:
         _route(lambda: _key_id(changed[: HEADER.size], service.offer))
         arrived.write_bytes(changed)
-        service.work({"do": "run_batch", "request_file": str(arrived), "reply_file": str(reply)})
+        files = {"request_file": str(arrived), "request_bytes": len(changed), "reply_file": str(reply)}
+        service.work({"do": "run_batch", **files})
 
     return frames_case(request, server._requests, use)

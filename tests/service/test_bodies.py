@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,40 +22,55 @@ from cipherpress.service.bodies import Body
 from cipherpress.service.connections import HELD_BYTES, READ_AHEAD_BYTES, JoinedWrites, connections
 from cipherpress.service.refusals import ClientGoneError, RefusedError
 from cipherpress.service.settings import ServiceLimits
+from cipherpress.service.spool import Spool
 from tests.service.running import wait_until
 
-BLOCK_BYTES = 300_000
+LEFT_BYTES = 300_000
 BODY = np.random.default_rng(0).bytes(3 * READ_AHEAD_BYTES + 12_345)
 
 
 class Collecting:
-    """An application that keeps what its bodies were, and how they ended. past_parser: blocks that the parser has not
-    seen to their end. At the path /leaves it stops after the first block."""
+    """An application that keeps what its bodies were, and how they ended. fillings: buffers that were filled past the
+    parser. At the path /leaves it stops after one of LEFT_BYTES, at /cut the file gets no room on the disk."""
 
-    def __init__(self) -> None:
+    def __init__(self, spool: Spool, scheme: str) -> None:
+        self.spool, self.scheme = spool, scheme
         self.found: list[tuple[bytes, str]] = []
-        self.past_parser = 0
+        self.fillings = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        request, blocks, end = Request(scope, receive), bytearray(), "ended"
-        body = Body(request, 10**9, "body", ServiceLimits(idle_s=1.0))
+        scope["scheme"] = self.scheme
+        request, content, end = Request(scope, receive), b"", "ended"
+        body = Body(request, 10**7, "body", ServiceLimits(idle_s=1.0))
+        body._connection.fill = partial(self._counted, body._connection.fill)
         try:
-            await body.start(64)
-            async for block in body.blocks(BLOCK_BYTES):
-                blocks += block
-                self.past_parser += body._connection._past_parser
+            content = await body.start(64)
+            with self.spool.room(body.most_bytes) as room:
+                if scope["path"] == "/cut":
+                    os.truncate(room.path, 0)
                 if scope["path"] == "/leaves":
-                    break
+                    filling = body._connection.fill(scope, memoryview(bytearray(LEFT_BYTES)))
+                    content = body._kept + bytes(filling.buffer[: await body._filled(body._connection, filling)])
+                else:
+                    content = bytes(room.memory[: await body.into(room)])
         except (RefusedError, ClientGoneError) as error:
             end = type(error).__name__
-        self.found.append((bytes(blocks), end))
-        await Response(str(len(blocks)))(scope, receive, send)
+        self.found.append((content, end))
+        await Response(str(len(content)))(scope, receive, send)
+
+    def _counted(self, fill: Any, *arguments: Any) -> Any:
+        filling = fill(*arguments)
+        self.fillings += filling is not None
+        return filling
 
 
-@pytest.fixture(scope="module")
-def served() -> Iterator[tuple[Collecting, int]]:
-    """(application, port) of a server in a thread."""
-    app, listener = Collecting(), socket.create_server(("127.0.0.1", 0))
+@pytest.fixture(scope="module", params=["http", "https"])
+def served(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Collecting, int]]:
+    """(application, port) of a server in a thread, which reads bodies as it does with and without TLS."""
+    spool = Spool(tmp_path_factory.mktemp("bodies") / "spool")
+    app, listener = Collecting(spool, request.param), socket.create_server(("127.0.0.1", 0))
     http: Any = connections(ServiceLimits(idle_s=1.0))
     config = uvicorn.Config(app, http=http, ws="none", loop="none", lifespan="off", log_config=None)
     server = uvicorn.Server(config)
@@ -94,7 +111,7 @@ def test_a_large_body_arrives_whole_and_the_next_requests_after_it(served: tuple
         one.sendall(head("/", len(BODY)) + BODY + head("/", 5) + b"after" + head("/", len(BODY)) + BODY)
         assert answers(one, 3) == [b"%d" % len(BODY), b"5", b"%d" % len(BODY)]
     assert app.found == [(BODY, "ended"), (b"after", "ended"), (BODY, "ended")]
-    assert app.past_parser > 0, "blocks were read past the parser"
+    assert app.fillings > 0, "most of it was read past the parser"
 
 
 def test_what_the_application_leaves_of_a_body_is_dropped(served: tuple[Collecting, int]) -> None:
@@ -102,28 +119,38 @@ def test_what_the_application_leaves_of_a_body_is_dropped(served: tuple[Collecti
     app.found.clear()
     with socket.create_connection(("127.0.0.1", port), timeout=30) as one:
         one.sendall(head("/leaves", len(BODY)) + BODY + head("/", 5) + b"after")
-        assert answers(one, 2) == [b"%d" % BLOCK_BYTES, b"5"]
-    assert app.found == [(BODY[:BLOCK_BYTES], "ended"), (b"after", "ended")]
+        left, after = answers(one, 2)
+    assert after == b"5" and app.found == [(BODY[: int(left)], "ended"), (b"after", "ended")]
+    assert LEFT_BYTES < int(left) < len(BODY)
 
 
 @pytest.mark.parametrize("sent", [100_000, len(BODY) - 1])
-def test_a_client_that_falls_silent_is_given_up(served: tuple[Collecting, int], sent: int) -> None:
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_client_that_falls_silent_or_leaves_is_given_up(
+    served: tuple[Collecting, int], sent: int, leaves: bool
+) -> None:
     app, port = served
     app.found.clear()
     with socket.create_connection(("127.0.0.1", port), timeout=30) as one:
         one.sendall(head("/", len(BODY)) + BODY[:sent])
+        if leaves:
+            one.shutdown(socket.SHUT_WR)
         wait_until(lambda: app.found, what="the body is given up")
-    assert app.found[0][1] == "RefusedError" and BODY.startswith(app.found[0][0])
+    assert app.found[0][1] == ("ClientGoneError" if leaves else "RefusedError")
+    assert BODY.startswith(app.found[0][0])
 
 
-@pytest.mark.parametrize("sent", [100_000, len(BODY) - 1])
-def test_a_client_that_leaves_is_noticed_at_once(served: tuple[Collecting, int], sent: int) -> None:
+def test_a_disk_that_is_full_in_mid_body_ends_the_connection_alone(served: tuple[Collecting, int]) -> None:
     app, port = served
     app.found.clear()
     with socket.create_connection(("127.0.0.1", port), timeout=30) as one:
-        one.sendall(head("/", len(BODY)) + BODY[:sent])
-    wait_until(lambda: app.found, what="the client's leaving is noticed")
-    assert app.found[0][1] == "ClientGoneError"
+        one.sendall(head("/cut", len(BODY)) + BODY)
+        wait_until(lambda: app.found, what="the body is given up")
+    assert app.found[0] == ((BODY[:64], "ClientGoneError") if app.scheme == "http" else (BODY, "ended"))
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as one:
+        one.sendall(head("/", len(BODY)) + BODY)
+        assert answers(one, 1) == [b"%d" % len(BODY)]
+    assert app.found[-1] == (BODY, "ended")
 
 
 class Written:

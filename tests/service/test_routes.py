@@ -185,7 +185,7 @@ def test_a_full_disk_is_said_and_what_is_stored_still_serves(
         answer = site.upload(party, content=bytes(other))
         assert refusal(answer) == (507, "StorageError") and "No space left on device" in answer.text
         assert site.ask("POST", INFER, content=party.request).content == b"reply"
-        patched.setattr(inference, "_write", full)
+        patched.setattr(inference.Body, "into", full)
         batch = cp.Client(cp.load_client(party.folder.parent / "batch")).encrypt_batch(np.zeros((1, 2, 3)))
         assert refusal(site.ask("POST", "/v2/models/batch/infer", content=batch)) == (507, "StorageError")
     assert not list(site.service.spool.folder.iterdir())

@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cipherpress.service import spool as spool_module
-from cipherpress.service.inference import _write
-from cipherpress.service.spool import Spool
-
-
-class Blocks:
-    """A body that has arrived."""
-
-    def __init__(self, *blocks: bytes) -> None:
-        self._blocks = blocks
-
-    async def blocks(self, size_bytes: int) -> AsyncIterator[memoryview]:
-        for block in self._blocks:
-            yield memoryview(block)
+from cipherpress.service.spool import STEP_BYTES, Room, Spool
 
 
 @pytest.fixture
@@ -30,29 +16,41 @@ def spool(tmp_path: Path) -> Spool:
     return Spool(tmp_path / "spool")
 
 
-def test_a_shorter_body_leaves_nothing_of_a_longer_one(spool: Spool) -> None:
-    found, paths = [], set()
-    for blocks in ((b"a" * 1000, b"b" * 500), (b"c" * 700,), (b"d" * 900, b"e" * 600)):
-        with spool.kept() as path:
-            body: Any = Blocks(*blocks)
-            asyncio.run(_write(path, body))
-            found.append(path.read_bytes() == b"".join(blocks))
-            paths.add(path)
-    assert found == [True, True, True]
-    assert len(paths) == 1, "the file is used again"
-    assert path.stat().st_mode & 0o777 == 0o600
+def test_what_is_written_is_in_the_file_and_in_memory(spool: Spool) -> None:
+    with spool.room(1500) as room:
+        room.write(b"a" * 1000, 0)
+        room.write(b"b" * 500, 1000)
+        assert room.memory[:1500] == b"a" * 1000 + b"b" * 500 == room.path.read_bytes()[:1500]
+        assert len(room.memory) == room.size_bytes == STEP_BYTES
+        assert room.path.stat().st_mode & 0o777 == 0o600
+        with open(room.path, "rb") as elsewhere:
+            room.write(b"c", 999)
+            assert elsewhere.read(1001) == b"a" * 999 + b"cb"
+
+
+def test_a_file_is_used_again_for_bodies_that_fit(spool: Spool) -> None:
+    used: list[Room] = []
+    for size_bytes in (10, STEP_BYTES, STEP_BYTES + 1, 5, 2 * STEP_BYTES):
+        with spool.room(size_bytes) as room:
+            assert room.size_bytes >= size_bytes
+            used.append(room)
+    small, again, large, third, last = used
+    assert small is again
+    assert large is third is last, "the file that was used last is used first"
+    assert large is not small
 
 
 @pytest.mark.parametrize("error", [OSError("full"), asyncio.CancelledError("left"), KeyError("refused")])
 def test_a_file_that_somebody_may_still_read_is_not_used_again(spool: Spool, error: BaseException) -> None:
-    with pytest.raises(type(error), match=str(error)), spool.kept() as first:
-        first.write_bytes(b"body")
+    with pytest.raises(type(error), match=str(error)), spool.room(4) as first:
+        first.write(b"body", 0)
         raise error
-    assert not first.exists()
-    with spool.kept() as second, spool.kept() as third, spool.fresh() as reply:
+    assert not first.path.exists()
+    assert first.memory[:4] == b"body", "whoever reads it still finds what it was"
+    with spool.room(4) as second, spool.room(4) as third, spool.fresh() as reply:
         reply.write_bytes(b"reply")
-        assert len({first, second, third, reply}) == 4
-        assert not second.exists()
+        assert len({first.path, second.path, third.path, reply}) == 4
+        assert second.memory[:4] == bytes(4)
     assert not reply.exists()
 
 
@@ -60,10 +58,10 @@ def test_so_many_files_are_kept_and_the_folder_starts_empty(
     spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spool_module, "KEPT_FILES", 1)
-    with spool.kept() as one, spool.kept() as other:
-        one.write_bytes(b"1")
-        other.write_bytes(b"2")
-    assert [path.name for path in spool.folder.iterdir()] == [other.name]
+    with spool.room(1) as one, spool.room(1) as other:
+        pass
+    assert [path.name for path in spool.folder.iterdir()] == [one.path.name], "the one that ended last"
+    assert not other.path.exists()
     again = Spool(tmp_path / "spool")
     assert not list(again.folder.iterdir())
     again.remove()
