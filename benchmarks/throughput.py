@@ -9,7 +9,7 @@ The second form measures some networks or variants, and with --missing only rows
 The networks come from `benchmarks.throughput_networks`, which trains what is missing in the user's cache folder; with
 several processes that goes faster beforehand. Times are processor time of one thread, medians over blocks of images, so
 that other work on the machine counts less. TenSEAL's tutorial network, run a few times before, tells how fast the
-machine is.
+machine is, and the times of the kernels, fitted before every network, what its plans are predicted to take.
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ from benchmarks.report import read_result, write_result
 from benchmarks.throughput_networks import NETWORKS, SEED, Variant, trained, variants_of
 from benchmarks.throughput_table import REFERENCE_MS, throughput_table
 from cipherpress.timing.cache import cache_path
+from cipherpress.timing.residue_kernels import measure_residues
 from compress.dataset import Dataset, Progress
 from compress.errors import CompileError
 from compress.network import Network
 from secure.bundle.batch_specs import BatchBundle
+from secure.residues.times import TYPICAL_RESIDUE_TIMES, ResidueTimes, predicted_ms
 from secure.streams.client import BatchClient
 from secure.streams.server import BatchServer
 from secure.streams.stopwatch import Stopwatch
@@ -80,13 +82,13 @@ def run(
         "rows": rows,
     }
     load_kernels()
-    tutorial_ms, current = 0.0, ""
+    tutorial_ms, kernels, current = 0.0, TYPICAL_RESIDUE_TIMES, ""
     for number, (name, variant) in enumerate(jobs):
         say(f"{name}: {variant.name}", number / len(jobs))
         if name != current:
-            tutorial_ms, current = reference_tutorial_ms(data), name
+            tutorial_ms, kernels, current = reference_tutorial_ms(data), measure_residues().times, name
         try:
-            row = measured(name, variant, trained(folder, name, variant), data, images)
+            row = measured(name, variant, trained(folder, name, variant), data, images, kernels)
         except CompileError as error:
             say(f"{name}: {variant.name}: no row: {error}", number / len(jobs))
             continue
@@ -102,8 +104,15 @@ def _place(row: Mapping[str, Any]) -> tuple[int, int]:
     return NETWORKS.index(row["network"]), names.index(row["variant"])
 
 
-def measured(name: str, variant: Variant, network: Network, data: Dataset, images: int) -> dict[str, Any]:
-    """One row: what was compiled, how fast it is, and what comes out of it."""
+def measured(
+    name: str,
+    variant: Variant,
+    network: Network,
+    data: Dataset,
+    images: int,
+    kernels: ResidueTimes = TYPICAL_RESIDUE_TIMES,
+) -> dict[str, Any]:
+    """One row: what was compiled, how fast it is, and what comes out of it. kernels: times that predict a block's."""
     bundle = cp.compile(network, data, mode="throughput", seed=SEED)
     report = bundle.report
     facts = {
@@ -113,7 +122,7 @@ def measured(name: str, variant: Variant, network: Network, data: Dataset, image
         "accuracy_clear": network.about["accuracy_after"],
         "compile_seconds": report["compile_seconds"],
         "predicted_logit_error": bundle.client.predicted_logit_error,
-        "predicted_block_ms": report["predicted_server_ms"],
+        "predicted_block_ms": predicted_ms(bundle.server.plan, times=kernels).total_ms,
         **{
             field: report[field]
             for field in (

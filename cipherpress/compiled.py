@@ -84,8 +84,8 @@ def compile(
     inputs, thousands at a time, on a server that needs no key.
 
     Training rows that are outliers (`compress.robust`) are left out; the report's `warnings` name them. Every warning
-    is logged as well. Plans for latency are priced with the kernel times that `cipherpress calibrate` measured on this
-    machine, or with the committed table where it was not run; the report's `times` says which. Its `compile_seconds`
+    is logged as well. Plans are priced with the kernel times that `cipherpress calibrate` measured on this machine, or
+    with the committed table where it was not run; the report's `times` says which. Its `compile_seconds`
     is the time of this call. `compile_peak_bytes` is the largest resident set of this process until now: of everything
     it did, not of this call alone. If it equals `peak_bytes_before_compile`, compiling stayed below an earlier peak.
 
@@ -146,9 +146,10 @@ def _compiled(
         "accepted": input_range(data.without_outliers().x_train),
         "progress": progress,
     }
-    if mode == "throughput":
-        return compile_throughput(network, images, **common)
     times = current_times()
+    if mode == "throughput":
+        batches = compile_throughput(network, images, times=times.residues, **common)
+        return replace(batches, report={**batches.report, "times": times.origin})
     bundle = compile_network(
         network, images, times=times.engine, seal_times=times.seal, request_times=times.requests, **common
     )

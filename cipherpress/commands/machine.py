@@ -37,38 +37,44 @@ def calibrate_command(out: Output, force: bool) -> None:
     errors, seconds = {}, 0.0
     if force or not path.exists():
         from cipherpress.timing.measuring import measure_engine, measure_requests, measure_seal
+        from cipherpress.timing.residue_kernels import measure_residues
 
         out.note("measuring on one thread, about a minute; leave the machine alone meanwhile")
         start = perf_counter()
         with out.progress("calibrate") as progress:
             progress("engine", 0.0)
             engine = measure_engine()
-            progress("SEAL", 0.5)
+            progress("SEAL", 0.4)
             seal = measure_seal()
-            progress("requests", 0.8)
+            progress("requests", 0.6)
             requests = measure_requests()
+            progress("batches", 0.7)
+            residues = measure_residues()
         seconds = perf_counter() - start
-        save_times(engine.times, seal.times, requests.times, date.today())
+        save_times(engine.times, seal.times, requests.times, residues.times, date.today())
         errors = {
             "engine": engine.mean_relative_error,
             "seal": seal.mean_relative_error,
             "requests": requests.mean_relative_error,
+            "residues": residues.mean_relative_error,
         }
     times = load_times(path)
     kernels = {"engine": asdict(times.engine), "seal": asdict(times.seal)}
     result: dict[str, Any] = {"path": str(path), "measured": bool(errors), "times": times.origin, **kernels}
-    result["requests"] = asdict(times.requests)
+    result |= {"requests": asdict(times.requests), "residues": asdict(times.residues)}
     if errors:
         result |= {"mean_relative_error": errors, "seconds": seconds}
         summary = (
             f"measured in {seconds:.0f} s; operations are predicted within {errors['engine']:.1%} (engine) and "
-            f"{errors['seal']:.1%} (SEAL) on average, steps of a request within {errors['requests']:.1%}"
+            f"{errors['seal']:.1%} (SEAL) on average, steps of a request within {errors['requests']:.1%}, "
+            f"layers in batches within {errors['residues']:.1%}"
         )
     else:
         summary = "measured before; --force measures again"
     rows = [{"runtime": name, **values} for name, values in kernels.items()]
     steps = [{"step": name, **values} for name, values in result["requests"].items()]
-    tables = f"{table(rows, ['runtime', *kernels['engine']])}\n\n{table(steps, [*steps[0]])}"
+    shown = (rows, ["runtime", *kernels["engine"]]), (steps, [*steps[0]]), ([result["residues"]], [*result["residues"]])
+    tables = "\n\n".join(table(part, columns) for part, columns in shown)
     out.result(result, f"{tables}\n{times.origin}: {summary}; saved {path}")
 
 

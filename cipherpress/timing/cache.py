@@ -22,11 +22,12 @@ from hwmodel.architecture import kernel_times
 from hwmodel.architecture_file import load_architecture
 from secure.kernels.counts import KernelTimes
 from secure.kernels.requests import TYPICAL_REQUEST_TIMES, RequestTimes, StepTimes
+from secure.residues.times import TYPICAL_RESIDUE_TIMES, ResidueTimes
 
-KIND, VERSION = "cipherpress-kernel-times", 2
+KIND, VERSION = "cipherpress-kernel-times", 3
 FOLDER_VARIABLE = "CIPHERPRESS_CACHE"
 REMEDY = "measure again with `cipherpress calibrate --force`, or delete the file"
-#: No kernel of any machine takes longer in nanoseconds, and no call in microseconds.
+#: No kernel of any machine takes longer in nanoseconds or picoseconds, and no call in microseconds.
 LARGEST_TIME = 1e6
 #: Architectures whose committed times are used where nothing was measured: for the engine and for SEAL.
 DEFAULTS = ("cpu-engine", "cpu-seal")
@@ -35,12 +36,13 @@ RUNTIMES = ("engine", "seal")
 
 @dataclass(frozen=True)
 class RuntimeTimes:
-    """Kernel times under the engine and under SEAL, times of the steps of a request, and a text that says where all
-    come from."""
+    """Kernel times under the engine and under SEAL, times of the steps of a request, kernel times of throughput plans,
+    and a text that says where all come from."""
 
     engine: KernelTimes
     seal: KernelTimes
     requests: RequestTimes
+    residues: ResidueTimes
     origin: str
 
 
@@ -55,9 +57,9 @@ def current_times() -> RuntimeTimes:
 
 def default_times() -> RuntimeTimes:
     """The committed tables: `hwmodel/architectures/cpu-engine.yaml` and `cpu-seal.yaml`, and those of
-    `secure.kernels.requests`."""
+    `secure.kernels.requests` and `secure.residues.times`."""
     engine, seal = (kernel_times(load_architecture(name)) for name in DEFAULTS)
-    return RuntimeTimes(engine, seal, TYPICAL_REQUEST_TIMES, "default table")
+    return RuntimeTimes(engine, seal, TYPICAL_REQUEST_TIMES, TYPICAL_RESIDUE_TIMES, "default table")
 
 
 def cache_path() -> Path:
@@ -75,7 +77,9 @@ def cache_folder() -> Path:
     return (base if base.is_absolute() else Path.home() / ".cache") / "cipherpress"
 
 
-def save_times(engine: KernelTimes, seal: KernelTimes, requests: RequestTimes, day: date) -> Path:
+def save_times(
+    engine: KernelTimes, seal: KernelTimes, requests: RequestTimes, residues: ResidueTimes, day: date
+) -> Path:
     """Write the file, whole or not at all, and return its path. An older file is replaced."""
     record = {
         "kind": KIND,
@@ -85,6 +89,7 @@ def save_times(engine: KernelTimes, seal: KernelTimes, requests: RequestTimes, d
         "engine": asdict(engine),
         "seal": asdict(seal),
         "requests": asdict(requests),
+        "residues": asdict(residues),
     }
     path = cache_path()
     write_file(path, json_bytes(record), force=True)
@@ -104,11 +109,12 @@ def load_times(path: Path) -> RuntimeTimes:
         raise FormatError(f"{path}: field 'machine' is not this machine with its versions; {REMEDY}")
     engine, seal = (KernelTimes(**_numbers(KernelTimes, found.get(name), name, path)) for name in RUNTIMES)
     requests = _request_times(found.get("requests"), path)
+    residues = ResidueTimes(**_numbers(ResidueTimes, found.get("residues"), "residues", path))
     try:
         day = date.fromisoformat(found["date"])
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{path}: field 'date' is missing or malformed; {REMEDY}") from error
-    return RuntimeTimes(engine, seal, requests, f"calibrated on this machine, {day.isoformat()}")
+    return RuntimeTimes(engine, seal, requests, residues, f"calibrated on this machine, {day.isoformat()}")
 
 
 def _request_times(found: Any, path: Path) -> RequestTimes:
@@ -120,7 +126,9 @@ def _request_times(found: Any, path: Path) -> RequestTimes:
     )
 
 
-def _numbers(kind: type[KernelTimes] | type[StepTimes], found: Any, name: str, path: Path) -> dict[str, float]:
+def _numbers(
+    kind: type[KernelTimes] | type[StepTimes] | type[ResidueTimes], found: Any, name: str, path: Path
+) -> dict[str, float]:
     """The fields of one set of times, each a time that a machine can take."""
     wanted = [item.name for item in fields(kind)]
     if not isinstance(found, Mapping) or sorted(found) != sorted(wanted):

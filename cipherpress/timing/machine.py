@@ -20,6 +20,7 @@ SOURCES = (
     "secure/kernels/requests.py",
     "secure/kernels/seal.py",
     "secure/parties/encryptor.py",
+    "secure/residues",
     "secure/seal/saved.py",
     "secure/seeded",
     "cipherpress/timing",

@@ -109,17 +109,23 @@ class BlockTime:
 
 
 def predicted_ms(
-    plan: BatchPlan, *, times: ResidueTimes = TYPICAL_RESIDUE_TIMES, chunk: int | None = None
+    plan: BatchPlan,
+    *,
+    times: ResidueTimes = TYPICAL_RESIDUE_TIMES,
+    choice: ResidueTimes = TYPICAL_RESIDUE_TIMES,
+    chunk: int | None = None,
 ) -> BlockTime:
-    """The time of one block on one thread. chunk: positions at a time, as `BatchEvaluator` takes it.
+    """The time of one block on one thread.
 
+    times: of the machine. choice: the times by which linear layers go their ways, and chunk: positions at a time, as
+    `BatchEvaluator` takes them.
     Raises: PlanError for a layer whose products may leave float64's exact range.
     """
     steps = [0.0] * len(plan.steps)
     layers = dict.fromkeys((step.layer for step in plan.steps), 0.0)
     for prime in plan.params.data_primes:
         for index, step in enumerate(plan.steps):
-            taken = time_ms(step_counts(plan, index, prime, chunk or chunk_size(plan), times), times)
+            taken = time_ms(step_counts(plan, index, prime, chunk or chunk_size(plan), choice), times)
             steps[index] += taken
             layers[step.layer] += taken
     moved = time_ms(moved_counts(plan, chunk or chunk_size(plan)), times) * plan.params.levels
@@ -133,15 +139,15 @@ def moved_counts(plan: BatchPlan, chunk: int) -> Counts:
     return {"moved_ps": residues * degree, "call_us": 2 * degree // chunk}
 
 
-def step_counts(plan: BatchPlan, index: int, prime: int, chunk: int, times: ResidueTimes) -> Counts:
-    """One step modulo one prime; a linear one in the way that is the fastest. Raises: PlanError."""
+def step_counts(plan: BatchPlan, index: int, prime: int, chunk: int, choice: ResidueTimes) -> Counts:
+    """One step modulo one prime; a linear one in the way that is the fastest by `choice`. Raises: PlanError."""
     step, degree = plan.steps[index], plan.params.poly_modulus_degree
     parts = [plan.parts[source] for source in step.sources]
     if isinstance(step, Linear):
         (source,) = step.sources
         columns = plan.steps[source - 1].features if source else plan.inputs
         options = _linear_options(step, columns, prime, parts[0] * degree)
-        counts = min(options.values(), key=lambda counts: time_ms(counts, times))
+        counts = min(options.values(), key=lambda counts: time_ms(counts, choice))
     else:
         products, sums = _elementwise_counts(step, parts)
         counts = {"product_ps": products * degree, "reduced_ps": sums * degree}

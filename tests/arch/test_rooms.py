@@ -103,10 +103,12 @@ TAKES: Mapping[str, frozenset[str]] = {
             "compress",
             "hwmodel",
             "secure",
+            "secure.coded.plan",
             "secure.compiling",
             "secure.engine",
             "secure.kernels",
             "secure.parties",
+            "secure.residues",
             "secure.seal.context",
             "secure.seeded.reading",
         }

@@ -256,10 +256,11 @@ def kernel_times(folder: Path) -> Case:
     from cipherpress.timing.cache import save_times
     from secure.kernels.counts import KernelTimes
     from secure.kernels.requests import TYPICAL_REQUEST_TIMES
+    from secure.residues.times import TYPICAL_RESIDUE_TIMES
 
     times = KernelTimes(butterfly_ns=1.5, product_ns=0.25, addition_ns=0.5, call_us=4.0)
     with mock.patch.dict("os.environ", {"CIPHERPRESS_CACHE": str(folder)}):
-        path = save_times(times, times, TYPICAL_REQUEST_TIMES, date(2026, 11, 25))
+        path = save_times(times, times, TYPICAL_REQUEST_TIMES, TYPICAL_RESIDUE_TIMES, date(2026, 11, 25))
     document = json.loads(path.read_bytes())
 
     def case(random: Random) -> tuple[str, Callable[[], object]]:

@@ -158,7 +158,9 @@ def test_times_decide_between_the_ways_of_a_linear_layer():
     slow = replace(cheap, dense_ps=1e3)
     assert fastest_way(plan.steps[0], 784, prime, replace(slow, digit_ps=1e3)) is Way.SPARSE
     assert fastest_way(plan.steps[0], 784, prime, replace(slow, digit_ps=1.0)) is Way.DIGITS
-    assert predicted_ms(plan, times=cheap).layers_ms["fc1"] < predicted_ms(plan).layers_ms["fc1"]
+    blas, digits = preferring(Way.BLAS), preferring(Way.DIGITS)
+    assert predicted_ms(plan, times=cheap, choice=blas).layers_ms["fc1"] < predicted_ms(plan).layers_ms["fc1"]
+    assert predicted_ms(plan, times=cheap, choice=digits) == predicted_ms(plan, choice=digits)  # no BLAS, no difference
 
 
 def test_layers_whose_sums_leave_32_bits_are_not_done_by_digits():

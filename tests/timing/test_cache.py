@@ -17,11 +17,13 @@ from hwmodel.architecture import kernel_times
 from hwmodel.architecture_file import load_architecture
 from secure.kernels.counts import KernelTimes
 from secure.kernels.requests import TYPICAL_REQUEST_TIMES, StepTimes
+from secure.residues.times import TYPICAL_RESIDUE_TIMES
 from tests.small_road import call, call_json
 
 ENGINE = KernelTimes(butterfly_ns=1.5, product_ns=0.25, addition_ns=0.5, call_us=4.0)
 SEAL = KernelTimes(butterfly_ns=2.5, product_ns=3.25, addition_ns=1.0, call_us=0.0)
 REQUESTS = replace(TYPICAL_REQUEST_TIMES, load=StepTimes(ciphertext_us=1.5, coefficient_ns=0.25, residue_ns=8.0))
+RESIDUES = replace(TYPICAL_RESIDUE_TIMES, dense_ps=41.5)
 DAY = date(2026, 11, 25)
 
 
@@ -49,17 +51,17 @@ def test_the_committed_table_is_used_where_nothing_was_measured():
     assert found == default_times()
     assert found.engine == kernel_times(load_architecture("cpu-engine"))
     assert found.seal == kernel_times(load_architecture("cpu-seal"))
-    assert found.requests == TYPICAL_REQUEST_TIMES
+    assert (found.requests, found.residues) == (TYPICAL_REQUEST_TIMES, TYPICAL_RESIDUE_TIMES)
     assert found.origin == "default table"
 
 
 def test_measured_times_come_back_exactly(folder):
-    path = save_times(ENGINE, SEAL, REQUESTS, DAY)
+    path = save_times(ENGINE, SEAL, REQUESTS, RESIDUES, DAY)
     assert path == cache_path() and path.parent == folder
     found = current_times()
-    assert (found.engine, found.seal, found.requests) == (ENGINE, SEAL, REQUESTS)
+    assert (found.engine, found.seal, found.requests, found.residues) == (ENGINE, SEAL, REQUESTS, RESIDUES)
     assert found.origin == "calibrated on this machine, 2026-11-25"
-    save_times(SEAL, ENGINE, REQUESTS, DAY)
+    save_times(SEAL, ENGINE, REQUESTS, RESIDUES, DAY)
     assert current_times().engine == SEAL
     assert [file.name for file in folder.iterdir()] == [path.name]  # no temporary file is left beside it
 
@@ -89,7 +91,7 @@ def test_the_folder_follows_the_environment(monkeypatch, own, xdg, wanted):
 
 DAMAGES = [
     ({"kind": "cipherpress-client"}, "field 'kind'"),
-    ({"version": 1}, "field 'version' is 1, this program reads 2"),
+    ({"version": 2}, "field 'version' is 2, this program reads 3"),
     ({"machine": None}, "field 'machine' is not this machine"),
     ({"date": "yesterday"}, "field 'date' is missing or malformed"),
     ({"date": None}, "field 'date' is missing or malformed"),
@@ -101,6 +103,8 @@ DAMAGES = [
     ({"engine": {**asdict(ENGINE), "call_us": float("nan")}}, "NaN is no number of JSON"),
     ({"engine": {**asdict(ENGINE), "call_us": 1e9}}, "field 'engine.call_us' is 1000000000.0, which cannot be a time"),
     ({"engine": dict.fromkeys(asdict(ENGINE), 0)}, "field 'engine' says that nothing takes time"),
+    ({"residues": None}, "field 'residues' does not hold dense_ps"),
+    ({"residues": {**asdict(RESIDUES), "run_ps": "1"}}, "field 'residues.run_ps' is '1', which cannot be a time"),
     ({"requests": None}, "field 'requests' does not hold encrypt, load"),
     ({"requests": {**asdict(REQUESTS), "more": {}}}, "field 'requests' does not hold encrypt, load"),
     ({"requests": {**asdict(REQUESTS), "load": {}}}, "field 'requests.load' does not hold ciphertext_us"),
@@ -113,7 +117,7 @@ DAMAGES = [
 
 @pytest.mark.parametrize(("changes", "message"), DAMAGES)
 def test_a_damaged_or_foreign_file_is_refused_and_says_what_to_do(changes, message):
-    path = save_times(ENGINE, SEAL, REQUESTS, DAY)
+    path = save_times(ENGINE, SEAL, REQUESTS, RESIDUES, DAY)
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     with pytest.raises(FormatError, match=f"{message}.*calibrate --force`, or delete the file"):
         current_times()
@@ -121,14 +125,14 @@ def test_a_damaged_or_foreign_file_is_refused_and_says_what_to_do(changes, messa
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1, 2]", b"\xff\xfe"])
 def test_a_file_that_is_no_json_object_is_refused(content):
-    path = save_times(ENGINE, SEAL, REQUESTS, DAY)
+    path = save_times(ENGINE, SEAL, REQUESTS, RESIDUES, DAY)
     path.write_bytes(content)
     with pytest.raises(FormatError, match="measure again with `cipherpress calibrate --force`"):
         load_times(path)
 
 
 def test_times_of_another_machine_are_refused():
-    path = save_times(ENGINE, SEAL, REQUESTS, DAY)
+    path = save_times(ENGINE, SEAL, REQUESTS, RESIDUES, DAY)
     found = json.loads(path.read_text())
     found["machine"]["cpu"] = "Another CPU"
     path.write_text(json.dumps(found))
@@ -150,7 +154,7 @@ def test_a_compilation_uses_measured_times_and_says_so():
     assert default.report["times"] == "default table"
     assert "default table" in default.explain()
     slow = replace(ENGINE, butterfly_ns=1000 * ENGINE.butterfly_ns)
-    save_times(slow, SEAL, REQUESTS, DAY)
+    save_times(slow, SEAL, REQUESTS, RESIDUES, DAY)
     first, second = (cp.compile(network, data(), cp.Limits(max_error=0.5)) for _ in range(2))
     assert first.report["times"] == "calibrated on this machine, 2026-11-25"
     assert first.report["predicted_server_ms"] > 100 * default.report["predicted_server_ms"]
@@ -161,7 +165,7 @@ def test_a_compilation_uses_measured_times_and_says_so():
 
 
 def test_the_command_shows_what_was_measured_before_and_refuses_damage():
-    path = save_times(ENGINE, SEAL, REQUESTS, DAY)
+    path = save_times(ENGINE, SEAL, REQUESTS, RESIDUES, DAY)
     found = call_json("calibrate")
     assert found == {
         "path": str(path),
@@ -170,6 +174,7 @@ def test_the_command_shows_what_was_measured_before_and_refuses_damage():
         "engine": asdict(ENGINE),
         "seal": asdict(SEAL),
         "requests": asdict(REQUESTS),
+        "residues": asdict(RESIDUES),
     }
     path.write_text("{}")
     result = call("calibrate")
@@ -185,5 +190,6 @@ def test_the_command_measures_and_replaces_damage():
     assert found["measured"] and found["times"] == f"calibrated on this machine, {date.today().isoformat()}"
     assert asdict(current_times().engine) == found["engine"]
     assert asdict(current_times().requests) == found["requests"]
-    assert set(found["mean_relative_error"]) == {"engine", "seal", "requests"}
+    assert asdict(current_times().residues) == found["residues"]
+    assert set(found["mean_relative_error"]) == {"engine", "seal", "requests", "residues"}
     assert call_json("calibrate")["engine"] == found["engine"]
