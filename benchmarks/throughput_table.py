@@ -61,8 +61,8 @@ def throughput_table(result: Mapping[str, Any]) -> str:
             "block. Accuracy in clear: of the converted network, over all test images. The others: over the first "
             f"{_images(result)} test images. Largest error: of an output, against the plan in clear, over its bound. "
             "Predicted: time of a block, by kernel times fitted before each network, as `cipherpress calibrate` does. "
-            "Evaluation keys: none. Networks are converted by the zoo's press settings; OPQ prunes in three shots above "
-            "50 %, with an epoch between them and three after the last; accuracies are "
+            "Evaluation keys: none. Networks are converted by the zoo's press settings; OPQ prunes in three shots "
+            "above 50 %, with an epoch between them and three after the last; accuracies are "
             f"on test images. HElayers does {HELAYERS_IMAGES_PER_S:,.0f} images/s on mlp's shape in batches of 256 on "
             f"the machine that figures are scaled to{_times_helayers(result)}."
         )
