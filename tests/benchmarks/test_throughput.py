@@ -22,6 +22,7 @@ from compress.dataset import Dataset
 from compress.errors import FormatError, PrecisionError
 from compress.network import Dense, Input, Network, Polynomial, Weights
 from compress.network_file import save_network
+from tests.promised import check_agreement
 from tests.sums import sums
 
 VARIANT = Variant("dense, 5 bits", 0.0)
@@ -53,10 +54,12 @@ def row(data: Dataset, network: Network) -> dict:
     return {**measured("mlp", VARIANT, network, data, 200), "tutorial_ms": 5400.0}
 
 
-def test_a_row_has_times_sizes_and_answers(row: dict) -> None:
+def test_a_row_has_times_sizes_and_answers(row: dict, data: Dataset, network: Network) -> None:
     assert (row["network"], row["variant"], row["images"], row["blocks"]) == ("mlp", "dense, 5 bits", 200, 1)
     assert row["nonzeros"] == 8  # the last layer only hands its inputs on
-    assert row["accuracy_encrypted"] > 0.95 and row["agreement"] > 0.95
+    clear = network.run(data.x_test[:200])
+    check_agreement(row["agreement"], clear, row["predicted_logit_error"])
+    assert abs(row["accuracy_encrypted"] - np.mean(clear.argmax(axis=1) == data.y_test[:200])) <= 1 - row["agreement"]
     assert 0 < row["max_logit_error"] < row["predicted_logit_error"]
     for field in ("images_per_s_arithmetic", "images_per_s", "client_images_per_s", "predicted_block_ms"):
         assert row[field] > 0
