@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -38,6 +37,7 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+_ENCODED_HEADERS = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -46,6 +46,7 @@ def make_app(service: Service) -> ASGIApp:
     """The application of a service. Whoever runs it also starts and stops the service."""
     keys, inference, about = KeyRoutes(service), Inference(service), _About(service)
     routes: list[BaseRoute] = [
+        Route(paths.INFER, inference.infer, methods=["POST"]),  # first, since routes are compared in this order
         Route(paths.LIVE, about.live),
         Route(paths.READY, about.ready),
         Route(paths.SERVER, about.server),
@@ -53,7 +54,6 @@ def make_app(service: Service) -> ASGIApp:
         Route(paths.MODEL, about.model),
         Route(paths.MODEL_READY, about.model_ready),
         Route(paths.CLIENT_PART, about.client_part),
-        Route(paths.INFER, inference.infer, methods=["POST"]),
         Route(paths.KEYS, keys.list_keys),
         Route(paths.KEY, keys.state, methods=["GET", "HEAD"]),
         Route(paths.KEY, keys.upload, methods=["PATCH"]),
@@ -152,11 +152,11 @@ class _Around:
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
+                there = {name for name, _ in message["headers"]}
+                more = [(name, value) for name, value in _ENCODED_HEADERS if name not in there]
+                message["headers"] = [*message["headers"], *more]
                 route = getattr(scope.get("endpoint"), "__name__", "other")
-                self._service.metrics.requests.labels(route, message["status"]).inc()
+                self._service.metrics.answered(route, message["status"])
             await send(message)
 
         await self._app(scope, receive, answer)

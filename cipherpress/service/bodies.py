@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -45,7 +45,7 @@ class Body:
         self._stated = stated
         #: Its bytes, at most.
         self.most_bytes = most_bytes if stated is None else stated
-        self._connection = request.scope.get("extensions", {}).get(EXTENSION, {}).get("connection")
+        self._connection = _connection(request)
         self.read_bytes = 0
 
     async def start(self, size_bytes: int) -> bytes:
@@ -147,7 +147,22 @@ class Body:
         return RefusedError(408, "SlowError", text, close=True)
 
 
-async def gone(request: Request) -> None:
-    """Returns when the client of a request whose body was read closes its connection."""
+def when_gone(request: Request, call: Callable[[], object]) -> Callable[[], object]:
+    """Call this when the client of a request whose body was read closes its connection. Returns what ends the watch."""
+    connection = _connection(request)
+    if connection is not None:
+        connection.when_lost(call)
+        return lambda: connection.when_lost(None)
+    leaving = asyncio.ensure_future(_gone(request))
+    leaving.add_done_callback(lambda _: call())
+    return leaving.cancel
+
+
+async def _gone(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+def _connection(request: Request) -> Any:
+    """The connection of a request, None under another server of HTTP than this project's."""
+    return request.scope.get("extensions", {}).get(EXTENSION, {}).get("connection")

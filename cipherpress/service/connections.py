@@ -112,6 +112,7 @@ class Http(HttpToolsProtocol):
         self._left_bytes: int | None = None
         self._past_parser = False
         self._filling: Filling | None = None
+        self._when_lost: Callable[[], object] | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -122,6 +123,8 @@ class Http(HttpToolsProtocol):
             self._watching.cancel()
         if self._filling is not None:
             self._filling.done.set()
+        if self._when_lost is not None:
+            self._when_lost()
         super().connection_lost(exc)
 
     def buffer(self) -> memoryview:
@@ -174,11 +177,13 @@ class Http(HttpToolsProtocol):
             return
         first = not self.cycle.body
         self.cycle.body += body
+        if self._left_bytes == 0:
+            return  # the application is told at once, that this is the end
         # Of a body with much to come the rest waits: the application may have a buffer for it.
         if len(self.cycle.body) > READ_AHEAD_BYTES or (self._left_bytes or 0) > READ_AHEAD_BYTES:
             self.flow.pause_reading()
             self.cycle.message_event.set()
-        elif first:  # the application is told of a few large pieces, and of the last one at once
+        elif first:  # the application is told of a few large pieces
             self.loop.call_later(COLLECT_S, self.cycle.message_event.set)
 
     def on_message_complete(self) -> None:
@@ -197,6 +202,14 @@ class Http(HttpToolsProtocol):
         self._past_parser, self._filling = True, Filling(buffer, self.loop.time())
         self.flow.resume_reading()
         return self._filling
+
+    def when_lost(self, call: Callable[[], object] | None) -> None:
+        """Call this when the client closes the connection, or has closed it; None: no more."""
+        self._when_lost = call
+        if call is not None and self.transport.is_closing():
+            call()
+        elif call is not None:
+            self.flow.resume_reading()  # else its end is not noticed
 
     def leave(self) -> None:
         """Read into the application's buffer no more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -12,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from cipherpress.service.bodies import Body, gone
+from cipherpress.service.bodies import Body, when_gone
+from cipherpress.service.connections import READ_AHEAD_BYTES
 from cipherpress.service.logs import log
 from cipherpress.service.messages import Message
 from cipherpress.service.offers import Offer
@@ -54,11 +56,11 @@ class Inference:
         plan_ms = answer[0]["plan_ms"]
         response.headers[TIMING], response.headers[JSON_LENGTH] = f"plan;dur={plan_ms:.2f}", "0"
         reply_bytes, taken_s = int(response.headers["content-length"]), perf_counter() - started
-        metrics = service.metrics
-        metrics.request_s.labels(offer.name).observe(taken_s)
-        metrics.plan_s.labels(offer.name).observe(plan_ms / 1e3)
-        metrics.request_bytes.labels(offer.name).inc(body.read_bytes)
-        metrics.reply_bytes.labels(offer.name).inc(reply_bytes)
+        metrics = service.metrics.of_model(offer.name)
+        metrics.request_s.observe(taken_s)
+        metrics.plan_s.observe(plan_ms / 1e3)
+        metrics.request_bytes.inc(body.read_bytes)
+        metrics.reply_bytes.inc(reply_bytes)
         sizes = {"request_bytes": body.read_bytes, "reply_bytes": reply_bytes}
         times = {"plan_ms": round(plan_ms, 2), "ms": round(1e3 * taken_s, 2)}
         log("infer", tenant=tenant, model=offer.name, **sizes, **times)
@@ -73,7 +75,11 @@ class Inference:
             raise key_missing(key_id)
         sha256, file = found
         fields = {"do": "run", "model": offer.name, "key_id": key_id, "key_file": str(file)}
-        answer = await self._unless_gone(request, Work(fields, await body.whole(), (offer.name, key_id), tenant))
+        work = Work(fields, key=(offer.name, key_id), tenant=tenant)
+        if body.most_bytes > READ_AHEAD_BYTES:
+            answer = await self._from_file(request, body, work)
+        else:
+            answer = await self._unless_gone(request, replace(work, body=await body.whole()))
         if answer[0].get("about") == "key":  # damaged on the disk: the client has it, and sends it again
             log("key dropped", level=30, tenant=tenant, model=offer.name, reason=answer[0]["message"])
             store.discard(tenant, sha256)
@@ -82,16 +88,21 @@ class Inference:
         return Response(answer[1], media_type=BINARY), answer
 
     async def _batch(self, request: Request, body: Body, offer: Offer, tenant: str) -> tuple[Response, Message]:
-        spool = self._service.spool
+        with self._service.spool.fresh() as reply:
+            fields = {"do": "run_batch", "model": offer.name, "reply_file": str(reply)}
+            answer = await self._from_file(request, body, Work(fields, tenant=tenant))
+            _check(answer)
+            return FileReply(reply, self._service.limits.idle_s), answer  # what is open is read to its end
+
+    async def _from_file(self, request: Request, body: Body, work: Work) -> Message:
+        """The answer to work on a body that is too large for memory. The file is kept once a worker has answered.
+
+        Raises: ClientGoneError; RefusedError.
+        """
         try:
-            with spool.room(body.most_bytes) as arrived, spool.fresh() as reply:
-                fields = {
-                    "do": "run_batch", "model": offer.name, "request_bytes": await body.into(arrived),
-                    "request_file": str(arrived.path), "reply_file": str(reply),
-                }  # fmt: skip
-                answer = await self._unless_gone(request, Work(fields, tenant=tenant))
-                _check(answer)
-                return FileReply(reply, self._service.limits.idle_s), answer  # what is open is read to its end
+            with self._service.spool.room(body.most_bytes) as room:
+                file = {"request_file": str(room.path), "request_bytes": await body.into(room)}
+                return await self._unless_gone(request, replace(work, fields={**work.fields, **file}))
         except OSError as error:
             raise no_room(error) from error
 
@@ -100,17 +111,16 @@ class Inference:
 
         Raises: ClientGoneError; RefusedError.
         """
-        answer = asyncio.ensure_future(self._service.answered(work))
-        leaving = asyncio.ensure_future(gone(request))
+        task, answer = asyncio.current_task(), asyncio.ensure_future(self._service.answered(work))
+        end_watch = when_gone(request, answer.cancel)
         try:
-            await asyncio.wait({answer, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not answer.done():
-                raise ClientGoneError
-            return answer.result()
+            return await answer
+        except asyncio.CancelledError as error:
+            if task is not None and task.cancelling():
+                raise
+            raise ClientGoneError from error
         finally:
-            for one in (answer, leaving):
-                one.cancel()
-            await asyncio.gather(answer, leaving, return_exceptions=True)
+            end_watch()
 
 
 class FileReply(Response):

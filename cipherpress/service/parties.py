@@ -99,10 +99,13 @@ class Parties:
         self.keys = KeyCache(key_cache_bytes, self._latency)
 
     def run(self, work: Mapping[str, Any], request: bytes) -> Reply:
-        """The reply to one request, for latency.
+        """The reply to one request, for latency. request: nothing where it is in a file.
 
-        Raises: KeyFileError; CipherpressError for a request that is refused.
+        Raises: KeyFileError; CipherpressError for a request that is refused; OSError.
         """
+        if "request_file" in work:
+            with open(work["request_file"], "rb", buffering=0) as file:
+                request = file.read(work["request_bytes"])
         server, key_id = self._latency[work["model"]], bytes.fromhex(work["key_id"])
         self.keys.take(work["model"], key_id, Path(work["key_file"]))
         started = perf_counter()

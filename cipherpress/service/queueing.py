@@ -248,8 +248,10 @@ class Queue:
             self._assign()
             return
 
-    def _left(self, worker: Worker, job: _Job, _: asyncio.Future[Message]) -> None:
-        """Nobody waits for a job any more, as a rule since it is answered. A worker that is at it gets a moment."""
+    def _left(self, worker: Worker, job: _Job, answer: asyncio.Future[Message]) -> None:
+        """Nobody waits for a job any more. A worker that is at it gets a moment, unless it has answered."""
+        if not answer.cancelled():
+            return
         asyncio.get_running_loop().call_later(ABANDONED_S, self._end_abandoned, worker, job)
 
     def _end_abandoned(self, worker: Worker, job: _Job) -> None:

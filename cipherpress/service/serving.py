@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 from collections.abc import Callable
@@ -43,6 +44,7 @@ def serve(settings: ServiceSettings, on_ready: Callable[[str], None], engine: En
 async def _serve(service: Service, listener: socket.socket, on_ready: Callable[[str], None]) -> None:
     server = uvicorn.Server(_config(service.settings, make_app(service)))
     await service.start()
+    gc.freeze()  # what is there now stays, so collections need not look at it
     announcing = asyncio.create_task(_announce(server, service.settings, listener, on_ready))
     try:
         await server.serve(sockets=[listener])
