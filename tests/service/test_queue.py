@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -110,6 +111,19 @@ def work(do: str, key: tuple[str, str] | None = None) -> Work:
 
 async def answer(queue: Queue, do: str, key: tuple[str, str] | None = None) -> Any:
     return (await queue.run(work(do, key)))[0]["answer"]
+
+
+def test_nothing_of_an_answered_request_stays_in_memory() -> None:
+    async def scenario(queue: Queue, _: ScriptedComputing) -> None:
+        asked = work("first")
+        reply, here = await queue.run(asked), weakref.ref(asked)
+        assert reply[0]["answer"] == "first by 0"
+        del asked, reply
+        await asyncio.sleep(0)
+        gc.collect()
+        assert here() is None
+
+    run(scenario, echo)
 
 
 def test_more_work_than_may_wait_is_refused_at_once_and_the_rest_answered() -> None:

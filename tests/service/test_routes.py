@@ -22,6 +22,7 @@ import cipherpress as cp
 from cipherpress.service import inference
 from cipherpress.service.app import make_app
 from cipherpress.service.messages import Message
+from cipherpress.service.parties import Parties
 from cipherpress.service.paths import LENGTH, OFFSET
 from cipherpress.service.queueing import LateError, QueueFullError, Work
 from cipherpress.service.service import Service
@@ -189,6 +190,51 @@ def test_a_full_disk_is_said_and_what_is_stored_still_serves(
         batch = cp.Client(cp.load_client(party.folder.parent / "batch")).encrypt_batch(np.zeros((1, 2, 3)))
         assert refusal(site.ask("POST", "/v2/models/batch/infer", content=batch)) == (507, "StorageError")
     assert not list(site.service.spool.folder.iterdir())
+
+
+def test_a_large_request_reaches_its_worker_in_a_file(
+    site: Site, party: Party, bundles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference, "READ_AHEAD_BYTES", 1000)
+    site.upload(party)
+    assert site.ask("POST", INFER, content=party.request).content == b"reply"
+    work = site.engine.given[-1]
+    assert work.body == b"" and work.fields["request_bytes"] == len(party.request)
+    assert Path(work.fields["request_file"]).parent == site.service.spool.folder
+    parties = Parties({"small": bundles / "small"}, 1, 2**30)
+    assert parties.run(work.fields, b"").body == party.reply
+
+
+def test_a_client_that_leaves_is_not_worked_for_under_any_server_of_http(site: Site, party: Party) -> None:
+    site.upload(party)
+    ended, sent = [], []
+
+    async def run(_: Work) -> Message:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            ended.append("work")
+            raise
+        raise AssertionError("it was not cancelled")
+
+    async def ask() -> None:
+        left = [
+            {"type": "http.request", "body": party.request, "more_body": False},
+            {"type": "http.disconnect"},
+        ]
+
+        async def receive() -> Any:
+            return left.pop(0)
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": INFER, "headers": [], "query_string": b"", "scheme": "http"}
+        await site.app(scope, receive, send)
+
+    site.engine.run = run  # type: ignore[method-assign]
+    asyncio.run(ask())
+    assert ended == ["work"] and sent[0]["status"] == 499
 
 
 def test_one_connection_uploads_a_key_at_a_time(site: Site, party: Party) -> None:
