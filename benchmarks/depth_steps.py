@@ -95,7 +95,7 @@ def serve_step(place: Path, images: int, threads: int, memory_bytes: float | Non
         assert isinstance(spec, ServerSpec), "a bundle for latency"
         server = Server(spec, threads=threads, memory_bytes=memory_bytes)
         set_up, started = process_time() - started, process_time()
-        server.register((place / "evaluation.key").read_bytes())
+        server.register(place / "evaluation.key")
         served |= {"set_up_seconds": set_up, "register_seconds": process_time() - started}
     for number in range(len(served["seconds"]), images):
         key_id, ciphertexts = server.load_request((place / f"request-{number}.ct").read_bytes())

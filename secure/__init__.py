@@ -9,6 +9,7 @@ limits.py            what a plan may cost and how far encryption may change the 
 plan.py              the frozen Plan: a straight-line program over ciphertexts
 growth.py            how the bound of an answer grows with the answer
 key_shape.py         which digits and rows an evaluation key has, and its bytes
+file_bytes.py        bytes of a file that are read when they are asked for
 ciphertext_shape.py  how a ciphertext lies on the wire as bits
 noise.py             how much error CKKS adds, per operation
 encoding.py          the error of an encoded plaintext, computed exactly

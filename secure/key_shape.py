@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from compress.errors import FormatError
+from secure.file_bytes import Readable
 from secure.params import Params
 
 HEAD = struct.Struct("<8sI4x")
@@ -72,12 +73,12 @@ def item_bytes(params: Params, levels: Sequence[int]) -> int:
     return HEAD.size * bool(levels) + sum(KeyShape(params, level).packed_bytes for level in levels)
 
 
-def is_packed(item: bytes) -> bool:
+def is_packed(item: Readable) -> bool:
     """Whether an item holds keys in this form, and not in SEAL's."""
     return item[: len(MAGIC)] == MAGIC
 
 
-def check_item(params: Params, levels: Sequence[int], item: bytes, name: str) -> None:
+def check_item(params: Params, levels: Sequence[int], item: Readable, name: str) -> None:
     """Refuse an item that does not hold keys for exactly these levels, by its size and head.
 
     Raises: FormatError.

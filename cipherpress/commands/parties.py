@@ -122,11 +122,11 @@ def run_command(
         return
     if key is None:
         raise click.UsageError("a bundle for latency needs the client's evaluation key: --key KEYS/evaluation.key")
-    evaluation_key, request = key.read_bytes(), source.read_bytes()
+    request = source.read_bytes()
     if not kernels_compiled():
         out.note("compiling the engine's kernels: once per installation, half a minute or more")
     server = cp.Server(spec, threads=request_threads(), memory_bytes=memory_bytes)
-    server.register(evaluation_key, str(key))
+    server.register(key, str(key))
     key_id, ciphertexts = server.load_request(request, str(source))
     start = perf_counter()
     outputs = server.run_ciphertexts(key_id, ciphertexts)

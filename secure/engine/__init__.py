@@ -9,7 +9,8 @@ transform.py     the number-theoretic transform and its inverse
 bases.py         groups of primes, and conversions from them to other primes
 base_change.py   digits and divisions, which need transforms
 grouped.py       the same for digits of several primes and for several special primes
-arithmetic.py    ciphertexts as arrays: sums, products, key switches
+arithmetic.py    ciphertexts as arrays: sums, products
+switched.py      key switches: digits times keys, rotated
 compact.py       products with constants that are stored compactly
 products.py      products of two ciphertexts
 residues.py      from SEAL's saved ciphertexts to residues, and back
@@ -20,6 +21,7 @@ buffers.py       memory for arrays, and its reuse
 atomics.py       atomic operations on words of memory, cores, calls by address
 team.py          threads that share the pieces of a kernel
 program.py       a schedule as instructions on numbered arrays
+gathering.py     which instructions of a large program run together
 placing.py       where the arrays of a large program lie in its workspace
 addresses.py     kernels' views of arrays that are known by address
 execute.py       runs the instructions of a program, as one compiled kernel

@@ -12,6 +12,8 @@ from secure.engine.compiled import inlined
 
 #: Columns of a table of places: an address, and the first two dimensions there.
 ADDRESS, PARTS, ROWS = 0, 1, 2
+#: Columns of an encoded instruction: its kernel, its flag, how many run together from it on, its arrays.
+KERNEL, FLAG, TOGETHER, ARRAYS = 0, 1, 2, 3
 
 
 def _pointer(kind: Any) -> Any:
@@ -30,6 +32,7 @@ _numbers: Any = _pointer(types.float64)
 _indices: Any = _pointer(types.uint32)
 _bytes: Any = _pointer(types.int8)
 _shorts: Any = _pointer(types.int16)
+_words: Any = _pointer(types.int32)
 
 
 @inlined
@@ -54,6 +57,12 @@ def bytes_at(address, shape):  # type: ignore[no-untyped-def]
 def shorts_at(address, shape):  # type: ignore[no-untyped-def]
     """The int16 array of this shape at an address."""
     return carray(_shorts(address), shape)
+
+
+@inlined
+def words_at(address, shape):  # type: ignore[no-untyped-def]
+    """The int32 array of this shape at an address."""
+    return carray(_words(address), shape)
 
 
 @inlined

@@ -1,9 +1,9 @@
 """Operations on whole ciphertexts: arrays (parts, level, N) of residues in the engine's order. Compiled by numba.
 
-A key switch is SEAL's, or a hybrid one with several special primes, whose product is P. Its steps are separate here, so
-that rotations of one value share its digits (`base_change`, `grouped`; hoisting, Halevi and Shoup 2018) and sums of key
-switches share one division by P. Values that are not divided yet are "extended": (2, level + specials, N), with the
-rows of the special primes last.
+A key switch is SEAL's, or a hybrid one with several special primes, whose product is P. Its steps are separate kernels,
+so that rotations of one value share its digits (`base_change`, `grouped`, `switched`; hoisting, Halevi and Shoup 2018)
+and sums of key switches share one division by P. Values that are not divided yet are "extended": (2, level + specials,
+N), with the rows of the special primes last.
 
 The caller owns the arrays for results. The rows or parts that a kernel works on are pieces that the threads of a team
 share. These parameters mean the same everywhere:
@@ -17,8 +17,8 @@ Some kernels take more than ten parameters: compiled kernels take plain arrays, 
 time at every call.
 
 Ranges (derived from the bounds in `modular`): stored residues lie within 0.9 p, keys and constants within p / 2, so a
-product of the two lies within 0.67 p. Seven products and a stored residue add up to at most 5.6 p. That is below 8 p,
-up to which a sum is exact and may be reduced.
+product of the two lies within 0.67 p. One product and a stored residue add up to less than 8 p, up to which a sum is
+exact and may be reduced; `modular` has the bound of four products with one quotient.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secure.engine.compiled import inlined, kernel
-from secure.engine.modular import reduced, times
+from secure.engine.modular import collected, common_start, reduced, times, with_product
 from secure.engine.tables import Tables
 from secure.engine.team import ALONE, shared
 from secure.engine.transform import forward
@@ -35,59 +35,9 @@ from secure.engine.vectors import LANES, load, splat, store
 
 Array = NDArray[np.float64]
 
-#: Products of digits and keys that are added between two reductions of their sum.
-MAX_UNREDUCED = 6
 #: The fewest residues of a value for which two threads add it to another value sooner than one thread does. Measured:
 #: two rows of 8192 residues are enough, two of 4096 are not.
 LEAST_SHARED = 2 * 8192
-#: How many residues are gathered at a time, so that they and those they are added to stay in the first-level cache.
-PIECE = 512
-
-
-# Eleven parameters, for the reason in the module's docstring.
-@kernel
-def add_switched(
-    team: int, total: Array, fresh: bool, digits: Array, key: Array, specials: int, carried: Array, factors: Array,
-    order: NDArray[np.uint32], moduli: Array, scratch: Array,
-) -> None:  # fmt: skip
-    """total (2, rows, N) += (sum over digits of digit * key) + carried * factors, rotated. rows: level + specials.
-
-    digits: (digits, rows, N). key: (digits or more, 2, rows or more, N), of this level or a higher one, with the rows
-    of the special primes last. carried: (parts, rows or fewer, N), the parts that are rotated without a key switch.
-    factors: (rows,), P modulo each prime, or ones if carried is extended. order: (N,), the rotation, by which place j
-    of a row gets what lies at order[j]. scratch: (2 * threads, N).
-    """
-    rows = 2 * digits.shape[1]
-    _switched_row(team, rows, (total, fresh, digits, key, specials, carried, factors, order, moduli, scratch))
-
-
-@shared
-@kernel
-def _switched_row(  # type: ignore[no-untyped-def]
-    piece, worker, total, fresh, digits, key, specials, carried, factors, order, moduli, scratch
-):
-    rows, degree = digits.shape[1:]
-    row_sum, gathered = scratch[2 * worker], scratch[2 * worker + 1, : min(degree, PIECE)]
-    part, row = piece // rows, piece % rows
-    which = row if row < rows - specials else key.shape[2] - rows + row
-    prime, inverse = moduli[row, 0], moduli[row, 1]
-    _sum_of_products(digits, key, part, row, which, row_sum, prime, inverse)
-    if part < carried.shape[0] and row < carried.shape[1]:
-        _scale_add_row(carried[part, row], factors[row], row_sum, prime, inverse)
-    _add_row_from(row_sum, order, total[part, row], fresh, prime, inverse, gathered)
-
-
-@kernel
-def _sum_of_products(digits, key, part, row, which, result, prime, inverse):  # type: ignore[no-untyped-def]
-    """result (N,) = the sum over all digits of the digit's row times the key's row, not reduced."""
-    p, i = splat(prime), splat(inverse)
-    for j in range(0, len(result), LANES):
-        total = times(load(digits[0, row], j), load(key[0, part, which], j), p, i)
-        for digit in range(1, len(digits)):
-            total = total + times(load(digits[digit, row], j), load(key[digit, part, which], j), p, i)
-            if digit % MAX_UNREDUCED == 0:
-                total = reduced(total, p, i)
-        store(result, j, total)
 
 
 @kernel
@@ -100,29 +50,6 @@ def _multiply_row(left, right, result, prime, inverse):  # type: ignore[no-untyp
 def _multiply_add_row(left, right, total, prime, inverse):  # type: ignore[no-untyped-def]
     for j in range(len(total)):
         total[j] = reduced(total[j] + times(left[j], right[j], prime, inverse), prime, inverse)
-
-
-@kernel
-def _scale_add_row(source, factor, total, prime, inverse):  # type: ignore[no-untyped-def]
-    for j in range(len(total)):
-        total[j] += times(source[j], factor, prime, inverse)
-
-
-@kernel
-def _add_row_from(source, order, total, fresh, prime, inverse, piece):  # type: ignore[no-untyped-def]
-    """total[j] += source[order[j]], in pieces: gathering apart from the arithmetic, which then uses vector
-    instructions."""
-    size = len(piece)
-    for start in range(0, len(total), size):
-        places, target = order[start : start + size], total[start : start + size]
-        for j in range(size):
-            piece[j] = source[places[j]]
-        if fresh:
-            for j in range(size):
-                target[j] = reduced(piece[j], prime, inverse)
-        else:
-            for j in range(size):
-                target[j] = reduced(target[j] + piece[j], prime, inverse)
 
 
 @inlined
@@ -203,16 +130,28 @@ def _four_products_row(  # type: ignore[no-untyped-def]
     piece, worker, total, fresh, v0, v1, v2, v3, c0, c1, c2, c3, moduli
 ):
     row, part = piece // len(v0), piece % len(v0)
-    p, i, target = splat(moduli[row, 0]), splat(moduli[row, 1]), total[part, row]
-    for j in range(0, len(target), LANES):
-        first = times(load(v0[part, row], j), load(c0[row], j), p, i)
-        second = times(load(v1[part, row], j), load(c1[row], j), p, i)
-        third = times(load(v2[part, row], j), load(c2[row], j), p, i)
-        fourth = times(load(v3[part, row], j), load(c3[row], j), p, i)
-        added = (first + second) + (third + fourth)
+    prime, inverse = moduli[row, 0], moduli[row, 1]
+    four_products(
+        total[part, row], fresh, v0[part, row], v1[part, row], v2[part, row], v3[part, row], c0[row], c1[row], c2[row],
+        c3[row], 0, prime, inverse,
+    )  # fmt: skip
+
+
+@kernel
+def four_products(  # type: ignore[no-untyped-def]
+    target, fresh, v0, v1, v2, v3, c0, c1, c2, c3, place, prime, inverse
+):
+    """target += the sum of four products, for as many numbers as the constants have, from `place` on for others."""
+    p, i, start = splat(prime), splat(inverse), splat(common_start(prime))
+    for j in range(0, len(c0), LANES):
+        high, low = with_product(load(v0, place + j), load(c0, j), start, splat(0.0))
+        high, low = with_product(load(v1, place + j), load(c1, j), high, low)
+        high, low = with_product(load(v2, place + j), load(c2, j), high, low)
+        high, low = with_product(load(v3, place + j), load(c3, j), high, low)
+        added = collected(high, low, start, p, i)
         if not fresh:
-            added = added + load(target, j)
-        store(target, j, reduced(added, p, i))
+            added = added + load(target, place + j)
+        store(target, place + j, reduced(added, p, i))
 
 
 @kernel

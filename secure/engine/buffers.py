@@ -15,15 +15,17 @@ Array = NDArray[np.float64]
 
 #: Bytes of one piece. numpy requests huge pages for arrays of at least 4 MiB; Linux grants them in units of 2 MiB.
 PIECE_BYTES = 1 << 23
+#: Bytes of a piece where memory is counted: what stays empty at its end is then little.
+LARGE_PIECE_BYTES = 1 << 26
 LINE_BYTES = 64
 
 
 class Arena:
     """Arrays cut from large pieces. A piece is kept while one of its arrays is in use."""
 
-    def __init__(self) -> None:
+    def __init__(self, piece_bytes: int = PIECE_BYTES) -> None:
         self._piece: Array = np.empty(0)
-        self._used = 0
+        self._used, self._piece_bytes = 0, piece_bytes
 
     def empty(self, *shape: int) -> Array:
         """An array of this shape with undefined content."""
@@ -31,7 +33,7 @@ class Arena:
         start = self._used
         if start + size > len(self._piece):
             line = LINE_BYTES // self._piece.itemsize
-            self._piece = np.empty(max(size + line, PIECE_BYTES // self._piece.itemsize))
+            self._piece = np.empty(max(size + line, self._piece_bytes // self._piece.itemsize))
             start = -(self._piece.ctypes.data // self._piece.itemsize) % line
         self._used = start + -(-size // 8) * 8
         return self._piece[start : start + size].reshape(shape)

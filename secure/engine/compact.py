@@ -13,86 +13,161 @@ from numpy.typing import NDArray
 
 from secure.engine.addresses import (
     ADDRESS,
+    ARRAYS,
+    FLAG,
+    KERNEL,
     PARTS,
     ROWS,
-    bytes_at,
-    indices_at,
     moduli_at,
     numbers_at,
     residues_at,
     shorts_at,
 )
+from secure.engine.arithmetic import four_products
 from secure.engine.compiled import inlined, kernel
-from secure.engine.modular import fma, reduced, times
-from secure.engine.storages import LOW, Storage
+from secure.engine.gathering import MOST_TRANSFORMED
+from secure.engine.modular import reduced, times
+from secure.engine.program import Kernel
+from secure.engine.storages import TILE, Storage, expand, packed_place
 from secure.engine.tables import Tables
 from secure.engine.team import shared
 from secure.engine.transform import forward_half
-from secure.engine.vectors import LANES, in_reverse, load, load_integers, splat, store
+from secure.engine.vectors import LANES, in_reverse, load, splat, store
 
-#: Numbers of a tile. Those of four constants take 16 KB.
-TILE = 512
-#: The most constants of a call, and the rows of scratch that a worker needs: two for four half rows, one for tiles.
-MOST_CONSTANTS, SCRATCH_ROWS = 4, 3
+#: The most constants of an instruction.
+MOST_CONSTANTS = 4
 
 
 @inlined
-def any_compact(places, at, count):  # type: ignore[no-untyped-def]
-    """Whether one of the constants of an instruction with `count` products is not stored whole."""
-    found = False
+def _products(instruction):  # type: ignore[no-untyped-def]
+    """How many products an instruction adds."""
+    return MOST_CONSTANTS if instruction[KERNEL] == Kernel.ADD_FOUR_PRODUCTS else 1
+
+
+@inlined
+def any_compact(places, instruction):  # type: ignore[no-untyped-def]
+    """Whether one of the constants of an instruction is not stored whole."""
+    return _least_compact(places, instruction) > Storage.WHOLE
+
+
+@inlined
+def _least_compact(places, instruction):  # type: ignore[no-untyped-def]
+    """The storage with the largest number of an instruction's constants."""
+    count, found = _products(instruction), 0
     for number in range(count):
-        found = found or places[at[1 + count + number], PARTS] != Storage.WHOLE
+        found = max(found, places[instruction[ARRAYS + 1 + count + number], PARTS])
     return found
 
 
 @kernel
 def add_products(
-    team: int, places: NDArray[np.int64], at: NDArray[np.int64], count: int, fresh: bool, degree: int,
+    team: int, places: NDArray[np.int64], code: NDArray[np.int64], first: int, end: int, degree: int,
     scratch: NDArray[np.float64], t: Tables,
 ) -> None:  # fmt: skip
-    """total += the sum of values times constants. at: the places of total, `count` values, as many constants, moduli.
+    """total += the sum of values times constants, for instructions first to end - 1, which run together.
 
-    scratch: (SCRATCH_ROWS * threads, N).
+    scratch: (rows, N), for each thread half as many as there are small constants to transform, and one.
     """
-    _products_row(team, places[at[1 + count], ROWS], (places, at, count, fresh, degree, scratch, t))
+    rows = places[code[first, ARRAYS + 1 + _products(code[first])], ROWS]
+    _products_row(team, rows, (places, code, first, end, degree, scratch, t))
 
 
 @shared
 @kernel
-def _products_row(row, worker, places, at, count, fresh, degree, scratch, t):  # type: ignore[no-untyped-def]
-    half, parts = degree // 2, places[at[1], PARTS]
-    moduli = moduli_at(places, at[1 + 2 * count])
+def _products_row(row, worker, places, code, first, end, degree, scratch, t):  # type: ignore[no-untyped-def]
+    rows = places[code[first, ARRAYS + 1 + _products(code[first])], ROWS]
+    moduli = moduli_at(places, code[first, ARRAYS + 1 + 2 * _products(code[first])])
     prime, inverse = moduli[row, 0], moduli[row, 1]
-    which = row if prime == t.primes[row] else len(t.primes) - places[at[1 + count], ROWS] + row
-    halves = scratch[SCRATCH_ROWS * worker : SCRATCH_ROWS * worker + 2].reshape(MOST_CONSTANTS, half)
-    tiles = scratch[SCRATCH_ROWS * worker + 2]
+    which = row if prime == t.primes[row] else len(t.primes) - rows + row
+    most = MOST_TRANSFORMED if end > first + 1 else MOST_CONSTANTS
+    packed = packed_place(row, moduli, degree)
+    own = scratch[worker * (most // 2 + 1) : (worker + 1) * (most // 2 + 1)]
+    halves, tiles, step = own[: most // 2].reshape(most, degree // 2), own[most // 2], first
+    while step < end:
+        after, held = step, 0
+        while after < end and held + _smalls(places, code[after]) <= most:
+            held = _transform_small(places, code[after], which, prime, inverse, halves, held, tiles, t)
+            after += 1
+        for start in range(0, degree // 2, TILE):
+            held = 0
+            for one in range(step, after):
+                _add_tile(places, code[one], row, packed, start, degree, halves[held:], tiles, prime, inverse)
+                held += _smalls(places, code[one])
+        step = after
+
+
+@inlined
+def _smalls(places, instruction):  # type: ignore[no-untyped-def]
+    """How many of the constants of an instruction are small."""
+    count, found = _products(instruction), 0
+    for number in range(count):
+        found += places[instruction[ARRAYS + 1 + count + number], PARTS] >= Storage.SMALL
+    return found
+
+
+@kernel
+def _transform_small(  # type: ignore[no-untyped-def]
+    places, instruction, which, prime, inverse, halves, held, scratch, t
+):
+    """Write the first half of a row of every small constant of an instruction to halves (.., N / 2), from number `held`
+    on. Returns how many are held then."""
+    count, half = _products(instruction), halves.shape[1]
+    for number in range(count):
+        place = instruction[ARRAYS + 1 + count + number]
+        if places[place, PARTS] >= Storage.SMALL:
+            forward_half(shorts_at(places[place, ADDRESS], half + LANES), halves[held], scratch, which, t)
+            if places[place, PARTS] == Storage.SMALL_LIFTED:
+                _lift(halves[held], t.special[which], prime, inverse)
+            held += 1
+    return held
+
+
+@kernel
+def _add_tile(  # type: ignore[no-untyped-def]
+    places, instruction, row, packed, start, degree, halves, tiles, prime, inverse
+):
+    """Add the products at the places of a tile and at those of its mirror image. packed: where the row of a packed
+    constant starts. halves: of the small constants."""
+    count, fresh, at, held = _products(instruction), instruction[FLAG] != 0, instruction[ARRAYS:], 0
     for number in range(count):
         place = at[1 + count + number]
-        if places[place, PARTS] >= Storage.SMALL:
-            forward_half(shorts_at(places[place, ADDRESS], half + LANES), halves[number], tiles, which, t)
-            if places[place, PARTS] == Storage.SMALL_LIFTED:
-                _lift(halves[number], t.special[which], prime, inverse)
-    for start in range(0, half, TILE):
-        for number in range(count):
-            tile = tiles[number * TILE : (number + 1) * TILE]
-            _expand(places, at[1 + count + number], row, start, degree, halves[number], tile)
-        for part in range(parts):
+        if places[place, PARTS] != Storage.WHOLE:
+            if places[place, PARTS] == Storage.PACKED:
+                expand(places[place, ADDRESS], packed, start, prime, _tile(tiles, number))
+            else:
+                _copy(halves[held], start, _tile(tiles, number))
+                held += 1
+    for mirrored in range(2):
+        own = degree - start - TILE if mirrored else start
+        if mirrored:
+            for number in range(count):
+                if places[at[1 + count + number], PARTS] != Storage.WHOLE:
+                    _turn_round(_tile(tiles, number))
+        c0 = _numbers(places, at[1 + count], row, own, degree, _tile(tiles, 0))
+        for part in range(places[at[1], PARTS]):
+            target, v0 = residues_at(places, at[0], degree)[part, row], residues_at(places, at[1], degree)[part, row]
             if count == 1:
-                _add_one(places, at, part, row, start, tiles, fresh, degree, prime, inverse)
+                _add_one(target, fresh, v0, c0, own, prime, inverse)
             else:
-                _add_four(places, at, part, row, start, tiles, fresh, degree, prime, inverse)
-        mirrored = degree - start - TILE
-        for number in range(count):
-            place, tile = at[1 + count + number], tiles[number * TILE : (number + 1) * TILE]
-            if places[place, PARTS] == Storage.WHOLE:
-                _expand(places, place, row, mirrored, degree, halves[number], tile)
-            else:
-                _turn_round(tile)
-        for part in range(parts):
-            if count == 1:
-                _add_one(places, at, part, row, mirrored, tiles, fresh, degree, prime, inverse)
-            else:
-                _add_four(places, at, part, row, mirrored, tiles, fresh, degree, prime, inverse)
+                v1, v2 = residues_at(places, at[2], degree)[part, row], residues_at(places, at[3], degree)[part, row]
+                v3 = residues_at(places, at[4], degree)[part, row]
+                c1 = _numbers(places, at[2 + count], row, own, degree, _tile(tiles, 1))
+                c2 = _numbers(places, at[3 + count], row, own, degree, _tile(tiles, 2))
+                c3 = _numbers(places, at[4 + count], row, own, degree, _tile(tiles, 3))
+                four_products(target, fresh, v0, v1, v2, v3, c0, c1, c2, c3, own, prime, inverse)
+
+
+@inlined
+def _tile(tiles, number):  # type: ignore[no-untyped-def]
+    return tiles[number * TILE : (number + 1) * TILE]
+
+
+@kernel
+def _numbers(places, place, row, start, degree, tile):  # type: ignore[no-untyped-def]
+    """A constant's numbers from `start` on: those of a whole one, or the tile that they were expanded to."""
+    if places[place, PARTS] == Storage.WHOLE:
+        return numbers_at(places[place, ADDRESS], (places[place, ROWS], degree))[row][start : start + TILE]
+    return tile
 
 
 @kernel
@@ -102,27 +177,9 @@ def _lift(values, factor, prime, inverse):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _expand(places, place, row, start, degree, held, tile):  # type: ignore[no-untyped-def]
-    """Write a constant's numbers from `start` on to the tile. held: the first half of the transformed row, of a small
-    constant."""
-    address, storage, half = places[place, ADDRESS], places[place, PARTS], degree // 2
-    if storage == Storage.WHOLE:
-        whole = numbers_at(address, (places[place, ROWS], degree))[row]
-        for j in range(0, TILE, LANES):
-            store(tile, j, load(whole, start + j))
-    elif storage == Storage.PACKED:
-        address += row * half * 5
-        low, high = indices_at(address, half), bytes_at(address + 4 * half, half)
-        for j in range(0, TILE, LANES):
-            store(tile, j, fma(load_integers(high, start + j), splat(LOW), load_integers(low, start + j)))
-    elif storage == Storage.PACKED_WIDE:
-        address += row * half * 6
-        low, wide = indices_at(address, half), shorts_at(address + 4 * half, half)
-        for j in range(0, TILE, LANES):
-            store(tile, j, fma(load_integers(wide, start + j), splat(LOW), load_integers(low, start + j)))
-    else:
-        for j in range(0, TILE, LANES):
-            store(tile, j, load(held, start + j))
+def _copy(source, start, tile):  # type: ignore[no-untyped-def]
+    for j in range(0, TILE, LANES):
+        store(tile, j, load(source, start + j))
 
 
 @kernel
@@ -135,32 +192,11 @@ def _turn_round(tile):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _add_one(places, at, part, row, start, tiles, fresh, degree, prime, inverse):  # type: ignore[no-untyped-def]
-    target, value = residues_at(places, at[0], degree)[part, row], residues_at(places, at[1], degree)[part, row]
+def _add_one(target, fresh, value, constant, place, prime, inverse):  # type: ignore[no-untyped-def]
     p, i = splat(prime), splat(inverse)
     for j in range(0, TILE, LANES):
-        product = times(load(value, start + j), load(tiles, j), p, i)
+        product = times(load(value, place + j), load(constant, j), p, i)
         if fresh:
-            store(target, start + j, product)
+            store(target, place + j, product)
         else:
-            store(target, start + j, reduced(load(target, start + j) + product, p, i))
-
-
-@kernel
-def _add_four(places, at, part, row, start, tiles, fresh, degree, prime, inverse):  # type: ignore[no-untyped-def]
-    target = residues_at(places, at[0], degree)[part, row]
-    v0, v1 = residues_at(places, at[1], degree)[part, row], residues_at(places, at[2], degree)[part, row]
-    v2, v3 = residues_at(places, at[3], degree)[part, row], residues_at(places, at[4], degree)[part, row]
-    p, i = splat(prime), splat(inverse)
-    for j in range(0, TILE, LANES):
-        place = start + j
-        first, second = (
-            times(load(v0, place), load(tiles, j), p, i),
-            times(load(v1, place), load(tiles, TILE + j), p, i),
-        )
-        third = times(load(v2, place), load(tiles, 2 * TILE + j), p, i)
-        fourth = times(load(v3, place), load(tiles, 3 * TILE + j), p, i)
-        added = (first + second) + (third + fourth)
-        if not fresh:
-            added = added + load(target, place)
-        store(target, place, reduced(added, p, i))
+            store(target, place + j, reduced(load(target, place + j) + product, p, i))

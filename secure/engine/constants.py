@@ -11,16 +11,15 @@ from numpy.typing import NDArray
 from compress.dataset import Progress
 from secure.encoding import real_coefficients
 from secure.engine import arithmetic
-from secure.engine.buffers import Arena
+from secure.engine.buffers import LARGE_PIECE_BYTES, Arena
 from secure.engine.ring import EngineRing
 from secure.engine.schedule import Form, Schedule
 from secure.engine.storages import (
     LARGEST_SMALL,
-    PACKED_BYTES,
     Storage,
+    constant_primes,
     has_compact,
     packed_rows,
-    packed_storage,
     storage_bytes,
 )
 from secure.engine.vectors import LANES
@@ -43,9 +42,8 @@ class EngineConstants:
     """The encoded constants of a plan, in `cache_bytes` of memory.
 
     All are stored whole where they fit. Where they do not, those of real slots are stored as small coefficients, and as
-    many of them as fit are stored as packed residues instead, in the order of their first use; whole, where the primes
-    are too large to be packed. Constants that have neither storage are stored whole while there is room. What does not
-    fit at all is encoded again at every use.
+    many of them as fit are stored as packed residues instead, in the order of their first use. Constants of another
+    kind are stored whole while there is room. What does not fit at all is encoded again at every use.
     """
 
     def __init__(
@@ -53,9 +51,9 @@ class EngineConstants:
     ) -> None:
         self._ring, self._plan = ring, plan
         self._kept: dict[Key, Held] = {}
-        self._arena, self._room = Arena(), cache_bytes
+        self._arena, self._smalls, self._room = Arena(LARGE_PIECE_BYTES), Arena(), cache_bytes
         steps = _Steps(progress, len(schedule.constants))
-        whole = sum(self._rows(*key) for key in schedule.constants) * ring.degree * RESIDUE_BYTES
+        whole = sum(self._bytes(key, Storage.WHOLE) for key in schedule.constants)
         if whole <= cache_bytes or not has_compact(ring.degree):
             for key in schedule.constants:
                 steps.done()
@@ -87,8 +85,9 @@ class EngineConstants:
             arithmetic.scale(rows, ring.tables.special, ring.moduli(constant.level, False))
         return rows
 
-    def _rows(self, index: int, form: Form) -> int:
-        return self._plan.constants[index].level + self._ring.bases.specials * (form is Form.EXTENDED)
+    def _bytes(self, key: Key, storage: Storage) -> int:
+        primes = constant_primes(self._plan.params, self._plan.constants[key[0]].level, key[1] is Form.EXTENDED)
+        return storage_bytes(storage, primes, self._ring.degree)
 
     def _take(self, size: int) -> bool:
         """Whether there is room for so many bytes, which are then taken."""
@@ -98,7 +97,7 @@ class EngineConstants:
         return True
 
     def _keep_whole(self, key: Key) -> bool:
-        if not self._take(storage_bytes(Storage.WHOLE, self._rows(*key), self._ring.degree)):
+        if not self._take(self._bytes(key, Storage.WHOLE)):
             return False
         self._kept[key] = Held(self._arena.copy(self.encoded(*key)), Storage.WHOLE)
         return True
@@ -111,7 +110,7 @@ class EngineConstants:
                 others.append(key)
                 continue
             storage = Storage.SMALL_LIFTED if key[1] is Form.LIFTED else Storage.SMALL
-            if self._take(storage_bytes(storage, 0, self._ring.degree)):
+            if self._take(self._bytes(key, storage)):
                 self._kept[key] = Held(coefficients, storage)
                 small.append(key)
             steps.done(0.5)
@@ -120,13 +119,9 @@ class EngineConstants:
             steps.done(0.5)
         for key in small:
             steps.done(0.5)
-            before, level = self._kept[key].array, self._plan.constants[key[0]].level
-            larger = packed_storage(self._plan.params, level, key[1] is Form.EXTENDED) or Storage.WHOLE
-            if self._take(storage_bytes(larger, self._rows(*key), self._ring.degree) - before.nbytes):
-                if larger is Storage.WHOLE:
-                    self._kept[key] = Held(self._arena.copy(self.encoded(*key)), larger)
-                else:
-                    self._kept[key] = Held(self._packed(key, before, larger), larger)
+            before = self._kept[key].array
+            if self._take(self._bytes(key, Storage.PACKED) - before.nbytes):
+                self._kept[key] = Held(self._packed(key, before), Storage.PACKED)
 
     def _small(self, key: Key) -> NDArray[np.int16] | None:
         """The coefficients of a constant, (N / 2 + LANES,) with zeros at the end; None where they are too large, or the
@@ -137,18 +132,20 @@ class EngineConstants:
         wanted = np.rint(real_coefficients(constant.slots.astype(np.float64)) * constant.scale)
         if np.abs(wanted).max() > LARGEST_SMALL:
             return None
-        result = np.zeros(len(wanted) + LANES, dtype=np.int16)
-        result[: len(wanted)] = wanted
+        # in pieces that leave memory, one after the other, when all of a piece are packed
+        size = len(wanted) + LANES
+        result = self._smalls.empty(-(-2 * size // RESIDUE_BYTES)).view(np.int16)[:size]
+        result[: len(wanted)], result[len(wanted) :] = wanted, 0
         return result
 
-    def _packed(self, key: Key, small: NDArray[np.int16], storage: Storage) -> NDArray[np.uint8]:
+    def _packed(self, key: Key, small: NDArray[np.int16]) -> NDArray[np.uint8]:
         """The packed rows of a small constant."""
-        ring, rows, half = self._ring, self._rows(*key), self._ring.degree // 2
-        size = storage_bytes(storage, rows, ring.degree)
-        result = self._arena.empty(-(-size // RESIDUE_BYTES)).view(np.uint8)[:size].reshape(rows, -1)
-        specials = ring.bases.specials if key[1] is Form.EXTENDED else 0
-        lifted, high_bytes = key[1] is Form.LIFTED, PACKED_BYTES[storage] - 4
-        packed_rows(small, lifted, high_bytes, result, np.empty(half), np.empty(ring.degree), specials, ring.tables)
+        ring, size, (index, form) = self._ring, self._bytes(key, Storage.PACKED), key
+        result = self._arena.empty(-(-size // RESIDUE_BYTES)).view(np.uint8)[:size]
+        moduli = ring.moduli(self._plan.constants[index].level, form is Form.EXTENDED)
+        specials = ring.bases.specials if form is Form.EXTENDED else 0
+        row, scratch = np.empty(ring.degree // 2), np.empty(ring.degree)
+        packed_rows(small, form is Form.LIFTED, moduli, result, row, scratch, specials, ring.tables)
         return result
 
 

@@ -9,22 +9,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from secure.engine import arithmetic, base_change, compact, grouped, products
-from secure.engine.addresses import ADDRESS, PARTS, ROWS, indices_at, moduli_at, numbers_at, residues_at
+from secure.engine import arithmetic, base_change, compact, grouped, products, switched
+from secure.engine.addresses import ADDRESS, ARRAYS, FLAG, KERNEL, ROWS, TOGETHER, moduli_at, numbers_at, residues_at
 from secure.engine.bases import Bases
 from secure.engine.compiled import kernel
 from secure.engine.program import MAX_ARRAYS, Instruction, Kernel
 from secure.engine.tables import Tables
-
-#: Columns of an encoded instruction: its kernel, its flag, its arrays.
-KERNEL, FLAG, ARRAYS = 0, 1, 2
 
 
 def encoded(instructions: tuple[Instruction, ...]) -> NDArray[np.int64]:
     """The instructions as the array (instructions, ARRAYS + MAX_ARRAYS) that `execute` reads."""
     code = np.zeros((len(instructions), ARRAYS + MAX_ARRAYS), dtype=np.int64)
     for row, one in zip(code, instructions, strict=True):
-        row[KERNEL], row[FLAG] = one.kernel, one.flag
+        row[KERNEL], row[FLAG], row[TOGETHER] = one.kernel, one.flag, one.together
         row[ARRAYS : ARRAYS + len(one.arrays)] = one.arrays
     return code
 
@@ -45,24 +42,21 @@ def execute(
 
     places: (places, 3), an address and two dimensions each. scratch: (scratch_rows, N).
     """
-    for step in range(first, end):
+    after = first
+    while after < end:
+        step, after = after, min(after + code[after, TOGETHER], end)
         which, flag, at = code[step, KERNEL], code[step, FLAG] != 0, code[step, ARRAYS:]
         result = residues_at(places, at[0], degree)
         source = residues_at(places, at[1], degree)
         if which == Kernel.ADD_SWITCHED:
-            key = numbers_at(places[at[2], ADDRESS], (places[at[2], PARTS], 2, places[at[2], ROWS], degree))
-            carried = residues_at(places, at[3], degree)[:-1]
-            factors = numbers_at(places[at[4], ADDRESS], len(t.primes))
-            order = indices_at(places[at[5], ADDRESS], degree)
-            moduli, a = moduli_at(places, at[6]), b.specials
-            arithmetic.add_switched(team, result, flag, source, key, a, carried, factors, order, moduli, scratch)
-        elif which == Kernel.ADD_PRODUCT and compact.any_compact(places, at, 1):
-            compact.add_products(team, places, at, 1, flag, degree, scratch, t)
+            switched.add_switched(team, places, code, step, after, degree, scratch, t, b.specials)
+        elif (which == Kernel.ADD_PRODUCT or which == Kernel.ADD_FOUR_PRODUCTS) and (
+            after > step + 1 or compact.any_compact(places, code[step])
+        ):
+            compact.add_products(team, places, code, step, after, degree, scratch, t)
         elif which == Kernel.ADD_PRODUCT:
             constant = residues_at(places, at[2], degree)[0]
             arithmetic.add_product(team, result, flag, source, constant, moduli_at(places, at[3]))
-        elif which == Kernel.ADD_FOUR_PRODUCTS and compact.any_compact(places, at, 4):
-            compact.add_products(team, places, at, 4, flag, degree, scratch, t)
         elif which == Kernel.ADD_FOUR_PRODUCTS:
             v1, v2 = residues_at(places, at[2], degree), residues_at(places, at[3], degree)
             v3 = residues_at(places, at[4], degree)

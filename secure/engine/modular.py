@@ -58,6 +58,29 @@ rint: Any = intrinsic(_rint)
 
 
 @inlined
+def common_start(prime: float) -> float:
+    """What the high part of a sum of products starts from."""
+    power = 1.0
+    while power < prime:
+        power *= 2
+    return 12 * power * power
+
+
+@inlined
+def with_product(x: float, y: float, high: float, low: float) -> tuple[float, float]:
+    """The high and the low part of a sum after x * y was added to it, exactly."""
+    after = fma(x, y, high)
+    return after, low + fma(x, y, high - after)
+
+
+@inlined
+def collected(high: float, low: float, start: float, prime: float, inverse: float) -> float:
+    """A sum of at most four products modulo the prime, not reduced."""
+    whole = high - start
+    return fma(-rint(whole * inverse), prime, whole) + low
+
+
+@inlined
 def reduced(x: float, prime: float, inverse: float) -> float:
     """x minus the nearest multiple of the prime."""
     return fma(-rint(x * inverse), prime, x)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from secure.engine.gathering import gathered
 from secure.engine.program import Origin, Place, Program, assemble
 from secure.engine.schedule import Schedule
 from secure.plan import Plan
@@ -24,7 +25,8 @@ def program_of(plan: Plan, steps: Schedule, threads: int) -> Program:
     program = assemble(plan, steps, threads)
     if program.workspace * RESIDUE_BYTES <= LARGE_BYTES:
         return program
-    return placed(assemble(plan, steps, threads, reuse=False), plan.params.poly_modulus_degree)
+    degree = plan.params.poly_modulus_degree
+    return placed(gathered(assemble(plan, steps, threads, reuse=False), degree, threads), degree)
 
 
 def placed(program: Program, degree: int) -> Program:
@@ -53,11 +55,15 @@ def placed(program: Program, degree: int) -> Program:
 
 
 def _lives(program: Program) -> dict[int, tuple[int, int]]:
-    """By array of the workspace, the first and the last instruction that names it. Outputs live to the end."""
+    """By array of the workspace, the first and the last instruction that names it, or that runs together with such a
+    one. Outputs live to the end."""
     result: dict[int, tuple[int, int]] = {}
+    first = last = 0
     for step, instruction in enumerate(program.instructions):
+        if step >= last:
+            first, last = step, step + instruction.together
         for number in _workspace(instruction.arrays, program.places):
-            result[number] = result.get(number, (step, step))[0], step
+            result[number] = result.get(number, (first, first))[0], last - 1
     for number in _workspace(program.outputs, program.places):
         result[number] = result[number][0], len(program.instructions)
     return result

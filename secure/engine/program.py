@@ -71,12 +71,17 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """One call of a kernel. arrays: indices into Program.places. value: id of the plan's value that it works for."""
+    """One call of a kernel. arrays: indices into Program.places. value: id of the plan's value that it works for.
+
+    together: how many instructions from this one on form a run: none waits for another one, so they may be executed
+    row by row (`secure.engine.gathering`).
+    """
 
     kernel: Kernel
     arrays: tuple[int, ...]
     value: int
     flag: bool = False
+    together: int = 1
 
 
 @dataclass(frozen=True)

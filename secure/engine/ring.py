@@ -81,9 +81,13 @@ class EngineKeys:
         self.relin = arena.copy(key_rows(ring, keys.relin.key(2), relin_level)) if manifest.relinearize else None
         self.galois: dict[int, Array] = {}
         for element, level in zip(manifest.galois_elements, manifest.galois_levels, strict=True):
-            rows = key_rows(ring, keys.galois.key(element), level)
             back = np.argsort(ring.rotation(element))
-            self.galois[element] = arena.copy(rows[..., back])
+            self.galois[element] = _reordered(key_rows(ring, keys.galois.key(element), level), back, arena)
+
+
+def _reordered(rows: Array, order: NDArray[np.int64], arena: Arena) -> Array:
+    # "clip": to raise an error for a place outside, which an order has none of, numpy would copy the result once more
+    return np.take(rows, order, axis=-1, out=arena.empty(*rows.shape), mode="clip")
 
 
 def key_rows(ring: EngineRing, digits: Sequence[Any] | Array, level: int) -> Array:

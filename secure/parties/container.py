@@ -21,8 +21,10 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
 from compress.errors import FormatError, KeyMismatchError, SecretKeyError
+from secure.file_bytes import Readable
 
 #: Bytes, or a view of bytes that are not copied.
 Buffer = bytes | memoryview
@@ -33,6 +35,8 @@ HASH_BYTES = 32
 KEY_ID_BYTES = 16
 MAX_ITEMS = 4096
 MAX_BODY_BYTES = 16 * 2**30
+#: Bytes that are hashed at a time.
+HASHED_BYTES = 2**20
 
 
 class ContainerKind(IntEnum):
@@ -72,11 +76,18 @@ def container_bytes(kind: ContainerKind, bundle_id: str, key_id: bytes, items: S
     return b"".join((head, lengths, *items, digest.digest()))
 
 
-def kind_of(content: Buffer) -> ContainerKind | None:
+def kind_of(content: Readable) -> ContainerKind | None:
     """The kind that a container claims, read before anything else of it; None for bytes that are no container."""
-    if len(content) < HEADER.size or content[:8] != MAGIC or content[8] not in tuple(ContainerKind):
+    start = bytes(content[: HEADER.size])
+    if len(start) < HEADER.size or start[:8] != MAGIC or start[8] not in tuple(ContainerKind):
         return None
-    return ContainerKind(content[8])
+    return ContainerKind(start[8])
+
+
+def add_hash(digest: Any, content: Readable, end: int) -> None:
+    """Add the first `end` bytes to a hash, piece by piece."""
+    for start in range(0, end, HASHED_BYTES):
+        digest.update(content[start : min(start + HASHED_BYTES, end)])
 
 
 def parse(content: bytes, kind: ContainerKind, name: str) -> Container:
@@ -88,7 +99,7 @@ def parse(content: bytes, kind: ContainerKind, name: str) -> Container:
     return Container(kind, bundle_id, key_id, tuple(content[place] for place in places))
 
 
-def parse_places(content: Buffer, kind: ContainerKind, name: str) -> tuple[str, bytes, tuple[slice, ...]]:
+def parse_places(content: Readable, kind: ContainerKind, name: str) -> tuple[str, bytes, tuple[slice, ...]]:
     """(bundle id in hex, key id, where each item lies) of the container of these bytes, after the checks of `parse`.
 
     Raises: FormatError naming the field.
@@ -99,10 +110,12 @@ def parse_places(content: Buffer, kind: ContainerKind, name: str) -> tuple[str, 
     start = HEADER.size + 8 * count
     if len(content) < start + HASH_BYTES:
         raise FormatError(f"{name}: field 'lengths' is cut off; the file is truncated")
-    lengths = struct.unpack_from(f"<{count}Q", content, HEADER.size)
+    lengths = struct.unpack(f"<{count}Q", content[HEADER.size : start])
     if sum(lengths) > MAX_BODY_BYTES or start + sum(lengths) + HASH_BYTES != len(content):
         raise FormatError(f"{name}: field 'lengths' promises {sum(lengths)} bytes; the file is truncated or altered")
-    if hashlib.sha256(memoryview(content)[:-HASH_BYTES]).digest() != content[-HASH_BYTES:]:
+    digest = hashlib.sha256()
+    add_hash(digest, content, len(content) - HASH_BYTES)
+    if digest.digest() != content[-HASH_BYTES:]:
         raise FormatError(f"{name}: field 'sha256' does not match the content; the file is altered")
     places = []
     for length in lengths:
@@ -111,12 +124,12 @@ def parse_places(content: Buffer, kind: ContainerKind, name: str) -> tuple[str, 
     return bundle_id, key_id, tuple(places)
 
 
-def parse_header(content: Buffer, kind: ContainerKind, name: str) -> tuple[int, str, bytes]:
+def parse_header(content: Readable, kind: ContainerKind, name: str) -> tuple[int, str, bytes]:
     """(number of items, bundle id in hex, key id) of the first HEADER.size bytes of a container of this kind.
 
     Raises: FormatError naming the field.
     """
-    magic, found, padding, count, bundle_id, key_id = HEADER.unpack_from(content)
+    magic, found, padding, count, bundle_id, key_id = HEADER.unpack(content[: HEADER.size])
     if magic != MAGIC:
         raise FormatError(
             f"{name}: field 'magic' is not {MAGIC.decode()}; it is no cipherpress file, or of another version"
@@ -138,7 +151,7 @@ def parse_for_server(content: bytes, kind: ContainerKind, name: str) -> Containe
     return parse(content, kind, name)
 
 
-def refuse_secret_key(content: Buffer, name: str) -> None:
+def refuse_secret_key(content: Readable, name: str) -> None:
     """Raises: SecretKeyError for bytes that start as a secret key's do."""
     if kind_of(content) is ContainerKind.SECRET_KEY:
         raise SecretKeyError(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hmac import compare_digest
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 import tenseal.sealapi as seal
@@ -19,18 +20,25 @@ from compress.errors import FormatError, InsecureParametersError, KeyMismatchErr
 from secure.bundle.batch_specs import BatchClientSpec
 from secure.bundle.client_file import client_digest
 from secure.bundle.specs import ClientSpec
+from secure.file_bytes import FileBytes, Readable, open_bytes
 from secure.parties.container import (
     HASH_BYTES,
     KEY_ID_BYTES,
     Container,
     ContainerKind,
+    add_hash,
     check_belongs,
     parse,
     parse_for_server,
+    parse_places,
+    refuse_secret_key,
 )
 from secure.plan import KeyManifest
 from secure.seal.context import RESIDUE_BYTES, Ring, check_ring, from_bytes, native_errors, to_bytes
 from secure.seal.evaluator import EvaluationKeys, encode
+
+#: Items of one kind: bytes, or parts of a file.
+Item = TypeVar("Item", bytes, FileBytes)
 
 SECRET_FILE, EVALUATION_FILE = "secret.key", "evaluation.key"
 
@@ -87,7 +95,7 @@ class SecretKey:
     def from_bytes(content: bytes, name: str = "secret key") -> SecretKey:
         """Raises: FormatError."""
         container = parse(content, ContainerKind.SECRET_KEY, name)
-        (key,), digest = _split(container, 1, name)
+        (key,), digest = _split(container.items, 1, name)
         return SecretKey(container.bundle_id, container.key_id, key, digest)
 
     def native(self, ring: Ring) -> Any:
@@ -139,43 +147,58 @@ class SecretCipher:
 class EvaluationKey:
     """What a server gets: relinearization and Galois keys, exactly those of the bundle's manifest.
 
-    client_digest: of the client.json that the keys were made with; empty for keys that were made without one.
+    items: bytes, or parts of a file that is open. client_digest: of the client.json that the keys were made with; empty
+    for keys that were made without one.
     """
 
     bundle_id: str
     key_id: bytes
-    items: tuple[bytes, ...] = field(repr=False)
+    items: tuple[bytes | FileBytes, ...] = field(repr=False)
     client_digest: str = ""
 
     def to_bytes(self) -> bytes:
         """The container for evaluation.key."""
-        items = (*self.items, bytes.fromhex(self.client_digest))
+        items = (*map(bytes, self.items), bytes.fromhex(self.client_digest))
         return Container(ContainerKind.EVALUATION_KEY, self.bundle_id, self.key_id, items).to_bytes()
 
     @staticmethod
     def from_bytes(content: bytes, name: str = "evaluation key") -> EvaluationKey:
         """Raises: SecretKeyError for a secret key, FormatError."""
         container = parse_for_server(content, ContainerKind.EVALUATION_KEY, name)
-        keys, digest = _split(container, 2, name)
+        keys, digest = _split(container.items, 2, name)
         return EvaluationKey(container.bundle_id, container.key_id, keys, digest)
 
+    @staticmethod
+    @contextmanager
+    def opened(file: Path, name: str = "evaluation key") -> Iterator[EvaluationKey]:
+        """The key of a file, whose items are read when they are asked for, until the end of the context.
 
-def _split(container: Container, keys: int, name: str) -> tuple[tuple[bytes, ...], str]:
-    """The keys of a container, and the client's digest (hex), which is its last item.
+        Raises: OSError; SecretKeyError, FormatError, as `from_bytes`; FormatError at the end, for a file that was
+        written to meanwhile.
+        """
+        with open_bytes(file, name) as content:
+            refuse_secret_key(content, name)
+            bundle_id, key_id, places = parse_places(content, ContainerKind.EVALUATION_KEY, name)
+            keys, digest = _split([content.part(place) for place in places], 2, name)
+            yield EvaluationKey(bundle_id, key_id, keys, digest)
+
+
+def _split(items: Sequence[Item], keys: int, name: str) -> tuple[tuple[Item, ...], str]:
+    """The keys of a container's items, and the client's digest (hex), which is the last one.
 
     Raises: FormatError.
     """
-    if len(container.items) != keys + 1 or len(container.items[-1]) not in (0, HASH_BYTES):
+    if len(items) != keys + 1 or len(items[-1]) not in (0, HASH_BYTES):
         raise FormatError(f"{name}: field 'items' is not {keys} and a sha256; the file is altered, make new keys")
-    return container.items[:-1], container.items[-1].hex()
+    return tuple(items[:-1]), bytes(items[-1]).hex()
 
 
-def content_digest(bundle_id: str, items: tuple[bytes, ...]) -> bytes:
+def content_digest(bundle_id: str, items: Sequence[Readable]) -> bytes:
     """sha256 over all that an evaluation key holds: its bundle, and the length and bytes of every item."""
     digest = hashlib.sha256(b"cipherpress evaluation key" + bytes.fromhex(bundle_id))
     for item in items:
         digest.update(len(item).to_bytes(8, "little"))
-        digest.update(item)
+        add_hash(digest, item, len(item))
     return digest.digest()
 
 

@@ -15,19 +15,18 @@ from secure.key_shape import KeyShape
 from secure.parties.registrations import registration_bytes
 from secure.plan import Plan
 from secure.seal.context import RESIDUE_BYTES
-from secure.seal.sizes import ciphertext_bytes, client_keys_bytes
+from secure.seal.sizes import ciphertext_bytes
 
-#: The interpreter with numpy, numba and SEAL, and compiled kernels (measured: 0.2 to 0.3 GB).
-PROGRAM_BYTES = 300_000_000
+#: The interpreter with numpy, numba and SEAL, and compiled kernels (measured: 0.4 to 0.6 GB).
+PROGRAM_BYTES = 600_000_000
 #: Rows of roots of unity and of rotation orders per prime and per key, in numbers of eight bytes.
 TABLE_ROWS, ORDER_ROWS = 8, 1
 #: SEAL's context has tables of every prime at every level; bytes for each coefficient of such a table.
 SEAL_TABLE_BYTES = 32
-#: Copies of the keys' message while they are registered: what arrived, and its parts. Of one key: packed bits, residues
-#: in SEAL's order, residues in the engine's.
-KEY_MESSAGES, KEY_COPIES = 2, 3
-#: The share of the room for constants that they fill; the rest stays empty between them (measured: 5 %).
-FILLED = 0.94
+#: Copies of the largest key while keys are registered from a file: its packed bits, and its residues.
+KEY_COPIES = 2
+#: The share of the room for constants that they fill; the rest stays empty between them (measured: 1 %).
+FILLED = 0.98
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,8 @@ class ServerMemory:
     """Bytes of a server's process, by what takes them.
 
     program: with the tables of the ring. plan: its constants as numbers. keys: one client's, ready for use. message:
-    what it takes beside to register them. workspace: of one request. whole, packed, small: all constants, stored in
-    that way as far as they have it.
+    what it takes beside to register them from their file. workspace: of one request. whole, packed, small: all
+    constants, stored in that way as far as they have it.
     """
 
     program: int
@@ -86,21 +85,19 @@ def server_memory(plan: Plan, *, under_seal: bool = False) -> ServerMemory:
     """What a server of this plan takes. under_seal: where SEAL runs it, and constants are stored whole."""
     from secure.engine.placing import program_of
     from secure.engine.schedule import Form, schedule
-    from secure.engine.storages import Storage, has_compact, packed_storage, storage_bytes
+    from secure.engine.storages import Storage, constant_primes, has_compact, storage_bytes
 
     params, degree = plan.params, plan.params.poly_modulus_degree
-    specials, steps = len(params.special_primes), schedule(plan)
+    steps = schedule(plan)
     whole = packed = small = 0
     for index, form in steps.constants:
-        level, extended = plan.constants[index].level, form is Form.EXTENDED
-        rows = level + specials * extended
-        size = storage_bytes(Storage.WHOLE, rows, degree)
+        primes = constant_primes(params, plan.constants[index].level, form is Form.EXTENDED)
+        size = storage_bytes(Storage.WHOLE, primes, degree)
         compact = has_compact(degree) and not under_seal and (index, form) in steps.factors
         compact = compact and plan.constants[index].slots.dtype.kind == "f"
-        storage = packed_storage(params, level, extended) or Storage.WHOLE
         whole += size
-        packed += storage_bytes(storage, rows, degree) if compact else size
-        small += storage_bytes(Storage.SMALL, rows, degree) if compact else size
+        packed += storage_bytes(Storage.PACKED, primes, degree) if compact else size
+        small += storage_bytes(Storage.SMALL, primes, degree) if compact else size
     tables = TABLE_ROWS * len(params.all_primes) + ORDER_ROWS * len(plan.key_manifest.galois_elements)
     of_seal = len(params.seal_primes) * (len(params.seal_primes) + 1) // 2
     largest = max((KeyShape(params, level).memory_bytes for level in plan.key_manifest.levels), default=0)
@@ -108,7 +105,7 @@ def server_memory(plan: Plan, *, under_seal: bool = False) -> ServerMemory:
         program=PROGRAM_BYTES + (tables * RESIDUE_BYTES + of_seal * SEAL_TABLE_BYTES) * degree,
         plan=sum(constant.slots.nbytes for constant in plan.constants),
         keys=registration_bytes(plan, under_seal=under_seal),
-        message=round(KEY_MESSAGES * client_keys_bytes(params, plan.made_keys)) + KEY_COPIES * largest,
+        message=KEY_COPIES * largest,
         workspace=program_of(plan, steps, 1).workspace * RESIDUE_BYTES
         + round(ciphertext_bytes(params, plan.input_level, seeded=True)) * plan.inputs,
         whole=whole,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from secure.ciphertext_shape import is_packed
+from secure.file_bytes import Readable
 from secure.parties.backends import Backend, BackendName
 from secure.parties.native_form import native_ciphertext
 from secure.plan import KeyManifest, Plan
@@ -20,7 +21,7 @@ Reader = Callable[[bytes, str], Any]
 #: From a value of the backend to an item of a reply.
 Writer = Callable[[Any], bytes]
 #: From the items of an evaluation key to what a backend takes. Raises FormatError, at once or when a key is taken.
-Loader = Callable[[Sequence[bytes], KeyManifest, Ring], EvaluationKeys]
+Loader = Callable[[Sequence[Readable], KeyManifest, Ring], EvaluationKeys]
 
 
 def request_reader(ring: Ring, plan: Plan, name: BackendName, backend: Backend) -> Reader:

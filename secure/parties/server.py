@@ -6,6 +6,8 @@ None of its types can hold a secret key.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -76,26 +78,32 @@ class Server:
         self._write = reply_writer(self._ring, self.backend, self._backend)
         self._load = key_loader(self.backend)
 
-    def register(self, evaluation_key: EvaluationKey | bytes, name: str = "evaluation key") -> bytes:
+    def register(self, evaluation_key: EvaluationKey | bytes | Path, name: str = "evaluation key") -> bytes:
         """Take a client's evaluation key, all of it or nothing, and return its key id.
 
-        A key that is registered already is not loaded again. Where the room for keys is full, the key that was used
-        least recently leaves.
-        Raises: SecretKeyError, FormatError, KeyMismatchError, BackendError.
+        A file (a Path) is read key by key, so that it is not in memory beside what is made of it. A key that is
+        registered already is not loaded again. Where the room for keys is full, the key that was used least recently
+        leaves.
+        Raises: SecretKeyError, FormatError, KeyMismatchError, BackendError; OSError for a file that cannot be read.
         """
-        if isinstance(evaluation_key, bytes):
-            evaluation_key = EvaluationKey.from_bytes(evaluation_key, name)
-        if not isinstance(evaluation_key, EvaluationKey):
-            raise SecretKeyError(
-                f"{name}: a server takes evaluation keys only, not {type(evaluation_key).__name__}; "
-                "give client.evaluation_key"
-            )
-        manifest, key_id = self.spec.plan.key_manifest, evaluation_key.key_id
-        digest = check_evaluation_key(evaluation_key, self.spec.bundle_id, manifest, self.spec.client_digest)
-        with self._registering:  # one at a time, so that one key at most is in memory beside those that are kept
-            if not self._registrations.holds(key_id, digest):
-                keys = self._load(evaluation_key.items, manifest, self._ring)
-                self._registrations.add(key_id, Registration(digest, self._backend.evaluator(keys)))
+        with ExitStack() as files:
+            if isinstance(evaluation_key, Path):
+                evaluation_key = files.enter_context(EvaluationKey.opened(evaluation_key, name))
+            if isinstance(evaluation_key, bytes):
+                evaluation_key = EvaluationKey.from_bytes(evaluation_key, name)
+            if not isinstance(evaluation_key, EvaluationKey):
+                raise SecretKeyError(
+                    f"{name}: a server takes evaluation keys only, not {type(evaluation_key).__name__}; "
+                    "give client.evaluation_key"
+                )
+            manifest, key_id = self.spec.plan.key_manifest, evaluation_key.key_id
+            digest = check_evaluation_key(evaluation_key, self.spec.bundle_id, manifest, self.spec.client_digest)
+            with self._registering:  # one at a time, so that one key at most is in memory beside those that are kept
+                if not self._registrations.holds(key_id, digest):
+                    keys = self._load(evaluation_key.items, manifest, self._ring)
+                    made = Registration(digest, self._backend.evaluator(keys))
+                    files.close()  # refuses a file that was written to meanwhile
+                    self._registrations.add(key_id, made)
         return key_id
 
     def forget(self, key_id: bytes) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from compress.errors import FormatError
+from secure.file_bytes import Readable
 from secure.key_shape import is_packed
 from secure.plan import KeyManifest
 from secure.seal.context import Ring, check_ring
@@ -30,7 +31,7 @@ class PackedInTurn:
         return next(self._keys)
 
 
-def load_for_engine(items: Sequence[bytes], manifest: KeyManifest, ring: Ring) -> EvaluationKeys:
+def load_for_engine(items: Sequence[Readable], manifest: KeyManifest, ring: Ring) -> EvaluationKeys:
     """The keys of both items (relinearization, rotations) for a reader that takes each once: `relin.key(2)`,
     `galois.key(element)` in ascending order.
 
@@ -39,7 +40,7 @@ def load_for_engine(items: Sequence[bytes], manifest: KeyManifest, ring: Ring) -
     """
     check_ring(ring)
     _check_form(items, ring)
-    whole = load_in_turn(items, manifest, ring, key_reader(ring))
+    whole = load_in_turn([b"" if is_packed(item) else bytes(item) for item in items], manifest, ring, key_reader(ring))
     relin_levels = (manifest.relin_level,) * manifest.relinearize
     return EvaluationKeys(
         _packed(items[1], manifest.galois_levels, ring, GALOIS_NAME) or whole.galois,
@@ -47,18 +48,18 @@ def load_for_engine(items: Sequence[bytes], manifest: KeyManifest, ring: Ring) -
     )
 
 
-def _packed(item: bytes, levels: Sequence[int], ring: Ring, name: str) -> PackedInTurn | None:
+def _packed(item: Readable, levels: Sequence[int], ring: Ring, name: str) -> PackedInTurn | None:
     return PackedInTurn(read_keys(ring.params, levels, item, name)) if is_packed(item) else None
 
 
-def load_for_seal(items: Sequence[bytes], manifest: KeyManifest, ring: Ring) -> EvaluationKeys:
+def load_for_seal(items: Sequence[Readable], manifest: KeyManifest, ring: Ring) -> EvaluationKeys:
     """SEAL's objects of both items: exactly the keys of the manifest.
 
     Raises: as `load_for_engine`.
     """
     check_ring(ring)
     _check_form(items, ring)
-    relin, galois = items
+    relin, galois = map(bytes, items)
     if is_packed(relin):
         relin = relin_item(ring, manifest, relin)
     if is_packed(galois):
@@ -66,7 +67,7 @@ def load_for_seal(items: Sequence[bytes], manifest: KeyManifest, ring: Ring) -> 
     return load_all((relin, galois), manifest, ring)
 
 
-def _check_form(items: Sequence[bytes], ring: Ring) -> None:
+def _check_form(items: Sequence[Readable], ring: Ring) -> None:
     """Raises: FormatError for SEAL's keys where key switches are hybrid."""
     if ring.params.is_hybrid and not all(is_packed(item) for item in items if item):
         raise FormatError(

@@ -12,6 +12,7 @@ from secure.draws.bits import unpack_row
 from secure.draws.chacha import initial_state
 from secure.draws.sampling import UNIFORM_DOMAIN, set_nonce, uniform_row
 from secure.engine.tables import engine_order
+from secure.file_bytes import Readable
 from secure.key_shape import HEAD, SEED_BYTES, KeyShape, check_item
 from secure.params import Params
 from secure.switching.compiled import kernel
@@ -19,7 +20,7 @@ from secure.switching.compiled import kernel
 Array = NDArray[np.float64]
 
 
-def read_keys(params: Params, levels: Sequence[int], item: bytes, name: str) -> Iterator[Array]:
+def read_keys(params: Params, levels: Sequence[int], item: Readable, name: str) -> Iterator[Array]:
     """(digits, 2, rows, N) for every key of an item: residues, centred, in the engine's order.
 
     The item's size and head are checked before the first key is read.
@@ -29,19 +30,19 @@ def read_keys(params: Params, levels: Sequence[int], item: bytes, name: str) -> 
     return _keys(params, levels, item, name)
 
 
-def _keys(params: Params, levels: Sequence[int], item: bytes, name: str) -> Iterator[Array]:
+def _keys(params: Params, levels: Sequence[int], item: Readable, name: str) -> Iterator[Array]:
     order, start = engine_order(params.poly_modulus_degree), HEAD.size
     for number, level in enumerate(levels):
         shape = KeyShape(params, level)
-        seed = item[start : start + SEED_BYTES]
-        count = (shape.packed_bytes - SEED_BYTES) // 8
-        packed = np.frombuffer(item, dtype="<u8", count=count, offset=start + SEED_BYTES)
+        content = memoryview(item[start : start + shape.packed_bytes])
+        seed, packed = bytes(content[:SEED_BYTES]), np.frombuffer(content[SEED_BYTES:], dtype="<u8")
         primes = np.array([float(params.all_primes[row]) for row in shape.rows])
         result = np.empty((len(shape.digits), 2, len(shape.rows), params.poly_modulus_degree))
         state = initial_state(seed, (0, 0, 0))
         if not expand_key(state, packed, primes, np.array(shape.rows), np.array(shape.bits), order, result):
             raise FormatError(f"{name}: a residue of key {number} is not below its prime; make new keys with keygen")
         yield result
+        del result, packed, content  # before the next ones are made, which are as large
         start += shape.packed_bytes
 
 

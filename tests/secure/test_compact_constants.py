@@ -14,14 +14,14 @@ from secure.engine.placing import placed, program_of
 from secure.engine.program import Origin, assemble
 from secure.engine.ring import EngineRing
 from secure.engine.schedule import Form, schedule
-from secure.engine.storages import SMALLS, Storage, packed_storage
+from secure.engine.storages import TILE, Storage, high_bytes
 from secure.params import make_params
 from secure.seal.context import make_ring
 from tests.secure.own_keys import OwnParty
 from tests.secure.plans import SMALL, Builder, baby_giant_plan, complex_plan
 
 BIG = 2**30
-#: Primes whose packed residues need two more bytes than 32 bits, and primes that are too large to be packed.
+#: Primes whose packed residues need two or four more bytes than 32 bits.
 WIDE, LARGEST = make_params(4096, [30, 29], 44), make_params(4096, [27, 28], 50)
 
 
@@ -48,12 +48,8 @@ def test_answers_are_the_same_to_the_last_bit_however_constants_are_stored(param
         answers.append(backend.run(backend.evaluator(party.keys()), [value])[0].rows)
     for one, other in pairwise(answers):
         np.testing.assert_array_equal(one, other)
-    packed = {packed_storage(params, params.levels, extended) for extended in (True, False)} - {None}
-    assert seen <= {Storage.WHOLE, Storage.SMALL, Storage.SMALL_LIFTED, *packed}
-    assert packed_storage(params, 2, True) is {SMALL: Storage.PACKED, WIDE: Storage.PACKED_WIDE, LARGEST: None}[params]
-    assert packed_storage(params, 1, False) is Storage.PACKED  # without the special prime, which alone is large
-    assert {Storage.WHOLE, Storage.SMALL, Storage.SMALL_LIFTED, Storage.PACKED} <= seen
-    assert (packed_storage(params, 2, True) or Storage.WHOLE) in seen
+    assert seen == {Storage.WHOLE, Storage.SMALL, Storage.SMALL_LIFTED, Storage.PACKED}
+    assert high_bytes(params.special_prime) == {SMALL: 1, WIDE: 2, LARGEST: 4}[params]
 
 
 def test_constants_fill_their_memory_in_the_order_whole_packed_small_and_what_is_left_is_encoded_at_every_use():
@@ -72,17 +68,27 @@ def test_constants_fill_their_memory_in_the_order_whole_packed_small_and_what_is
     assert sum(constants_of(plan, least // 2).kept(*key) is None for key in products) > len(products) // 3
 
 
-def test_where_primes_are_too_large_to_be_packed_as_many_constants_as_fit_are_whole():
-    plan = replace(baby_giant_plan(), params=LARGEST)
+@pytest.mark.parametrize("params", [SMALL, WIDE, LARGEST], ids=["40 bits", "44 bits", "50 bits"])
+def test_each_packed_row_takes_the_bytes_of_its_prime(params):
+    plan = replace(baby_giant_plan(), params=params)
     keys = schedule(plan).constants[:-1]
-    room = constants_of(plan, BIG).bytes_by_storage[Storage.WHOLE] // 2
-    found = constants_of(plan, room)
-    storages = [found.kept(*key).storage for key in keys]
-    large = {form: Storage.WHOLE if form is Form.EXTENDED else Storage.PACKED for form in Form}  # the special prime's
-    assert all(own in (*SMALLS, large[form]) for own, (_, form) in zip(storages, keys, strict=True))
-    assert 0.3 * len(keys) < storages.count(Storage.WHOLE) < 0.6 * len(keys)
-    assert any(own in SMALLS for own in storages)
-    assert room / 2 < sum(found.bytes_by_storage.values()) <= room
+    found = constants_of(plan, constants_of(plan, BIG).bytes_by_storage[Storage.WHOLE] - 1)
+    half = params.poly_modulus_degree // 2
+    for key in keys:
+        held, level = found.kept(*key), plan.constants[key[0]].level
+        assert held.storage is Storage.PACKED
+        primes = [*params.data_primes[:level], *([params.special_prime] if key[1] is Form.EXTENDED else [])]
+        assert held.array.nbytes == half * sum(4 if prime < 2**32 else 4 + high_bytes(prime) for prime in primes)
+
+
+@pytest.mark.parametrize("bits", [20, 31, 32, 33, 39, 40, 41, 47, 48, 49, 50])
+def test_the_parts_of_a_packed_residue_hold_the_largest_of_its_prime(bits):
+    for prime in (2 ** (bits - 1) + 1, 2**bits - 1):
+        size = high_bytes(prime)
+        for largest in (prime // 2, -(prime // 2)):
+            high, low = (largest >> 32, (largest & (2**32 - 1)) - 2**31) if size else (0, largest)
+            assert -(2**31) <= low < 2**31
+            assert -(2 ** (8 * size) // 2) <= high <= 2 ** (8 * size) // 2 - (size > 0)
 
 
 def test_a_small_constant_has_the_residues_of_an_encoded_one_forwards_and_in_reverse():
@@ -91,12 +97,29 @@ def test_a_small_constant_has_the_residues_of_an_encoded_one_forwards_and_in_rev
     for form in Form:
         rows = constants.encoded(1, form)
         np.testing.assert_array_equal(rows[:, :half], rows[:, : half - 1 : -1])
-        packed = constants._packed((1, form), constants._small((1, form)), Storage.PACKED)
-        low, high = packed[:, : 4 * half].copy().view(np.uint32), packed[:, 4 * half :].copy().view(np.int8)
         moduli = constants._ring.moduli(SMALL.levels, form is Form.EXTENDED)[:, :1]
-        difference = high * 2.0**32 + low - rows[:, :half]
+        found = unpacked(constants._packed((1, form), constants._small((1, form))), moduli[:, 0], half)
+        difference = found - rows[:, :half]
         np.testing.assert_array_equal(difference, moduli * np.rint(difference / moduli))
-        assert np.abs(high * 2.0**32 + low).max() < moduli.max() / 2
+        assert (np.abs(found) <= moduli / 2).all()
+
+
+def unpacked(packed, primes, half):
+    """The first halves of the rows of a packed constant, (rows, half)."""
+    rows, place, left = [], 0, packed.tobytes()
+    for prime in primes:
+        kind = {0: None, 1: "<i1", 2: "<i2", 4: "<i4"}[high_bytes(prime)]
+        row = []
+        for _ in range(half // TILE):
+            tile = np.frombuffer(left, dtype="<i4", count=TILE, offset=place).astype(float)
+            place += 4 * TILE
+            if kind:
+                tile += np.frombuffer(left, dtype=kind, count=TILE, offset=place) * 2.0**32 + 2.0**31
+                place += high_bytes(prime) * TILE
+            row.append(tile)
+        rows.append(np.concatenate(row))
+    assert place == len(left)
+    return np.stack(rows)
 
 
 def test_complex_slots_and_large_coefficients_are_stored_whole_or_not_at_all():

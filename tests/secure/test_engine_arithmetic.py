@@ -5,11 +5,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secure.engine.arithmetic import add_four_products, add_product, add_switched
+from secure.engine.addresses import ARRAYS, FLAG, KERNEL, TOGETHER
+from secure.engine.arithmetic import add_four_products, add_product
 from secure.engine.base_change import digits_of, divide, divide_jointly
-from secure.engine.tables import bit_reversed, engine_order, make_tables, rotation_order, smallest_root
+from secure.engine.program import MAX_ARRAYS, Kernel
+from secure.engine.switched import add_switched
+from secure.engine.tables import (
+    bit_reversed,
+    engine_order,
+    make_tables,
+    rotation_order,
+    smallest_root,
+    transform_columns,
+)
 from secure.engine.team import ALONE
 from secure.engine.transform import backward, forward
+from secure.engine.vectors import LANES
 from secure.params import make_params
 from secure.plan import galois_element
 from tests.secure.plans import (
@@ -156,6 +167,20 @@ def test_sums_of_products_are_exact_at_the_extremes(seed, bits, count):
     assert np.abs(total).max() < 0.9 * prime
 
 
+def table_of(*arrays):
+    """A row of a table of places for each array: its address and what kernels read as its shape."""
+    return np.array([(one.ctypes.data, one.shape[0], one.shape[-2] if one.ndim > 1 else 1) for one in arrays])
+
+
+def instructions_of(kernel, *rows):
+    """Encoded instructions of one run: (flag, places) each."""
+    code = np.zeros((len(rows), ARRAYS + MAX_ARRAYS), dtype=np.int64)
+    for number, (flag, places) in enumerate(rows):
+        code[number, [KERNEL, FLAG, TOGETHER]] = kernel, flag, len(rows) - number
+        code[number, ARRAYS : ARRAYS + len(places)] = places
+    return code
+
+
 @pytest.mark.parametrize("bits", [30, 50])
 def test_switched_digits_at_the_extremes_are_exact(bits):
     level, degree = 8, 4096
@@ -166,17 +191,28 @@ def test_switched_digits_at_the_extremes_are_exact(bits):
     signs = [rng.choice([-1.0, 1.0], shape) for shape in ((level, level + 1, degree), (level, 2, level + 1, degree))]
     digits = signs[0] * np.rint(0.9 * moduli[:, 0])[:, None]
     key = signs[1] * (moduli[:, 0] // 2)[:, None]
-    carried = np.broadcast_to(np.rint(0.9 * moduli[:level, 0])[:, None], (1, level, degree)).copy()
-    order = rng.permutation(degree).astype(np.int32)
-    total = np.empty((2, level + 1, degree))
+    source = np.broadcast_to(np.rint(0.9 * moduli[:level, 0])[:, None], (2, level, degree)).copy()
     exact = np.array([digits.astype(np.int64).astype(object)[:, None] * key.astype(np.int64).astype(object)])[0].sum(0)
-    exact[0, :level] += carried[0].astype(np.int64).astype(object) * int(primes[-1])
+    exact[0, :level] += source[0].astype(np.int64).astype(object) * int(primes[-1])
+    orders = [rotation_order(galois_element(step, degree), degree) for step in (1, 5)]
+    totals, scratch = [np.full((2, level + 1, degree), np.nan) for _ in orders], np.empty((2, degree))
+    places = table_of(digits, key, source, tables.special, moduli, *orders, *totals)
     for fresh in (True, False):
-        scratch = np.empty((2, degree))
-        add_switched(ALONE, total, fresh, digits, key, 1, carried, tables.special, order, moduli, scratch)
-    difference = total.astype(np.int64).astype(object) - 2 * exact[..., order]
-    assert ((difference % primes[rows][:, None]) == 0).all()
-    assert (np.abs(total) < 0.9 * moduli[:, :1]).all()
+        runs = [(fresh, (7 + number, 0, 1, 2, 3, 5 + number, 4)) for number in range(2)]
+        code = instructions_of(Kernel.ADD_SWITCHED, *runs)
+        add_switched(ALONE, places, code, 0, 2, degree, scratch, tables, 1)
+    for total, order in zip(totals, orders, strict=True):
+        difference = total.astype(np.int64).astype(object) - 2 * exact[..., order]
+        assert ((difference % primes[rows][:, None]) == 0).all()
+        assert (np.abs(total) < 0.9 * moduli[:, :1]).all()
+
+
+@pytest.mark.parametrize("degree", [1024, 4096, 16384, 32768])
+@pytest.mark.parametrize("element", [3, 5, 25, -1])
+def test_a_rotation_moves_whole_blocks(degree, element):
+    block = LANES * transform_columns(degree)
+    order = rotation_order(element % (2 * degree), degree).reshape(-1, block).astype(np.int64)
+    np.testing.assert_array_equal(np.sort(order, axis=1), order[:, :1] // block * block + np.arange(block))
 
 
 @pytest.mark.parametrize("bits", [30, 50])
