@@ -75,25 +75,47 @@ class Chain:
         return sum(self.data_bits) + self.special_bits
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """What a precision asks for whatever its special margin is: the fields of `Chain` but for the special prime."""
+
+    data_bits: tuple[float, ...]
+    input_scale: float
+    wanted_atom_scales: tuple[float, ...]
+
+    def chain(self, special_margin_bits: float, most_bits: float) -> Chain | None:
+        """The chain with this margin; None if its special prime has more than so many bits."""
+        special = max(self.data_bits) + special_margin_bits
+        if special > most_bits:
+            return None
+        return Chain(self.data_bits, special, self.input_scale, self.wanted_atom_scales)
+
+
 def wanted_chain(model: NoiseModel, precision: Precision) -> Chain | None:
     """The chain for this precision.
 
     None if a prime would be larger than the choice allows, or the modulus of one level larger than the security
     guideline allows. The caller checks log2(QP) of the whole chain.
     """
+    sizes = wanted_sizes(model, precision.activation_bits, precision.weight_bits)
+    return None if sizes is None else sizes.chain(precision.special_margin_bits, model.draft.choice.prime_bits)
+
+
+def wanted_sizes(model: NoiseModel, activation_bits: tuple[float, ...], weight_bits: tuple[float, ...]) -> Sizes | None:
+    """Scales and sizes of the data primes for a precision of atoms and stages; see `wanted_chain`."""
     draft, base = model.draft, model.draft.choice.base_primes
     evidence = draft.evidence
-    scales = [2.0 ** precision.activation_bits[0] / evidence.atom_rms[0]]
+    scales = [2.0 ** activation_bits[0] / evidence.atom_rms[0]]
     needed = [0.0] * (draft.levels + 1)  # by level, bits of the prime that a rescale from this level divides by
     modulus_bits = [0.0] * (draft.levels + 1)  # by level, bits that the modulus must have there
     for index, stage in enumerate(draft.stages):
         level = draft.stage_levels[index]
         error = model.encoding_error_scale(index, scales) / evidence.value_rms[index]
-        value_scale = 2.0 ** precision.weight_bits[index] * error
+        value_scale = 2.0 ** weight_bits[index] * error
         if not stage.squared:
             modulus_bits[level] = max(modulus_bits[level], log2(value_scale) + room_bits(draft, index))
             continue
-        wanted_bits = precision.activation_bits[len(scales)]
+        wanted_bits = activation_bits[len(scales)]
         if draft.divided[index]:
             root = 2.0**wanted_bits / evidence.value_rms[index]
             bits = log2(value_scale) + log2(draft.value_coefficients[index]) + HEADROOM_BITS + 1
@@ -113,10 +135,7 @@ def wanted_chain(model: NoiseModel, precision: Precision) -> Chain | None:
         base_bits = max(base_bits, modulus_bits[level] - sum(needed[base + 1 : level + 1]))
     each = max(base_bits / base, MIN_PRIME_BITS)
     data_bits = (*([each] * base), *needed[base + 1 :])
-    special = max(data_bits) + precision.special_margin_bits
-    if special > draft.choice.prime_bits:
-        return None
-    return Chain(data_bits, special, scales[0], tuple(scales[1:]))
+    return Sizes(data_bits, scales[0], tuple(scales[1:]))
 
 
 def _leave(level: int, primes: int, bits: float, needed: list[float]) -> int:

@@ -8,9 +8,9 @@ result is assessed: the errors of its rounded plaintexts are computed on many ro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from math import log2
 
 import numpy as np
@@ -22,7 +22,7 @@ from secure.bounds.propagate import NoiseModel, noise_model
 from secure.bounds.ranking import disagreement, excess, is_hopeless, rank, sigmas_of, typical_sigma
 from secure.drafting.draft import HYBRID_LEVELS, Draft
 from secure.params import ENGINE_PRIME_BITS, GUIDELINE_2024_LOG2_QP, MIN_PRIME_BITS, MOST_DIGIT_PRIMES, Params
-from secure.passes.chains import Precision, apply_chain, wanted_chain
+from secure.passes.chains import Chain, Precision, Sizes, apply_chain, wanted_chain, wanted_sizes
 
 WEIGHT_BITS = range(3, 17)
 ACTIVATION_BITS = range(4, 29)
@@ -200,9 +200,18 @@ def _uniform(model: NoiseModel) -> Iterator[Candidate]:
     atoms = 1 + sum(stage.squared for stage in model.draft.stages)
     margins = SEAL_MARGIN_BITS if _under_seal(model.draft) else ENGINE_MARGIN_BITS
     for weight_bits in WEIGHT_BITS:
+        weights = (float(weight_bits),) * stages
+
+        @cache  # margins share them
+        def sizes(bits: float, weights: tuple[float, ...] = weights) -> Sizes | None:
+            return wanted_sizes(model, (bits,) * atoms, weights)
+
         for margin in margins:
-            precision = _most_precise(model, Precision((0.0,) * atoms, (weight_bits,) * stages, margin))
-            candidate = None if precision is None else _candidate(model, precision)
+            found = _most_precise(model, sizes, margin)
+            if found is None:
+                continue
+            bits, chain = found
+            candidate = _made(model, Precision((bits,) * atoms, weights, margin), chain)
             if candidate is not None:
                 yield candidate
 
@@ -212,32 +221,40 @@ def _under_seal(draft: Draft) -> bool:
     return draft.both_backends or draft.choice.prime_bits > ENGINE_PRIME_BITS
 
 
-def _most_precise(model: NoiseModel, precision: Precision) -> Precision | None:
-    """The precision with the most activation bits that fit this ring; None if none do.
+def _most_precise(
+    model: NoiseModel, sizes: Callable[[float], Sizes | None], margin: float
+) -> tuple[float, Chain] | None:
+    """The most activation bits that fit this ring with a special margin, and their chain; None if none do.
 
-    More bits need a larger modulus, so bisection finds the most.
+    More bits need a larger modulus, so bisection finds the most. sizes: by activation bits.
     """
     low, high, found = 0, len(ACTIVATION_BITS), None
     while low < high:
         middle = (low + high) // 2
         bits = float(ACTIVATION_BITS[middle])
-        trial = replace(precision, activation_bits=(bits,) * len(precision.activation_bits))
-        chain = wanted_chain(model, trial)
-        if chain is not None and chain.log2_qp + room_bits(model.draft.digit_room, chain.data_bits) <= _limit(
-            model.draft
-        ):
-            found, low = trial, middle + 1
+        wanted = sizes(bits)
+        chain = None if wanted is None else wanted.chain(margin, model.draft.choice.prime_bits)
+        if chain is not None and _fits(model.draft, chain):
+            found, low = (bits, chain), middle + 1
         else:
             high = middle
     return found
 
 
+def _fits(draft: Draft, chain: Chain) -> bool:
+    """Whether the chain fits this ring, with the room that the draft leaves for special primes."""
+    return chain.log2_qp + room_bits(draft.digit_room, chain.data_bits) <= _limit(draft)
+
+
 def _candidate(model: NoiseModel, precision: Precision) -> Candidate | None:
     """The candidate for a precision. None if its chain does not fit this ring or its errors overflow."""
-    limit = _limit(model.draft)
     chain = wanted_chain(model, precision)
-    if chain is None or chain.log2_qp + room_bits(model.draft.digit_room, chain.data_bits) > limit:
-        return None
+    return _made(model, precision, chain) if chain is not None and _fits(model.draft, chain) else None
+
+
+def _made(model: NoiseModel, precision: Precision, chain: Chain) -> Candidate | None:
+    """The candidate of a precision, from a chain whose wanted sizes fit. None if its primes or errors do not."""
+    limit = _limit(model.draft)
     try:
         draft = apply_chain(model.draft, chain)
     except InsecureParametersError:
