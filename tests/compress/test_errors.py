@@ -5,6 +5,7 @@ import copy
 import importlib
 import inspect
 import re
+from functools import cache
 
 import pytest
 from arch.rooms import INSTALLED, ROOT, python_files
@@ -38,22 +39,28 @@ def name_of(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
-RAISED = {name_of(call.func) for call in calls(*INSTALLED, "cli.py")}
-MATCHED = {
-    name_of(call.args[0])
-    for call in calls("tests")
-    if name_of(call.func) == "raises" and call.args and any(keyword.arg == "match" for keyword in call.keywords)
-}
+@cache  # not while tests are collected, which every worker does
+def raised() -> set[str]:
+    return {name_of(call.func) for call in calls(*INSTALLED, "cli.py")}
+
+
+@cache
+def matched() -> set[str]:
+    return {
+        name_of(call.args[0])
+        for call in calls("tests")
+        if name_of(call.func) == "raises" and call.args and any(keyword.arg == "match" for keyword in call.keywords)
+    }
 
 
 @pytest.mark.parametrize("name", sorted(CLASSES.keys() - PARENTS))
 def test_every_error_is_raised_and_its_message_is_matched(name):
-    assert name in RAISED, f"no installed code makes a {name}"
-    assert name in MATCHED, f"no test has pytest.raises({name}, match=...)"
+    assert name in raised(), f"no installed code makes a {name}"
+    assert name in matched(), f"no test has pytest.raises({name}, match=...)"
 
 
 def test_the_parents_are_never_raised_themselves():
-    assert RAISED & PARENTS == set()
+    assert raised() & PARENTS == set()
 
 
 def test_a_drawing_has_every_class_once_below_its_parent():

@@ -1,6 +1,7 @@
 """Conversion for few rows and for regression: how long it trains, with which degree, and what it says of a loss."""
 
 import logging
+from functools import cache
 
 import numpy as np
 import pytest
@@ -77,9 +78,15 @@ def net():
     return nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 1))
 
 
+@cache
+def fitted(function):
+    """A regression of the function, and a network that was trained for it."""
+    data = regression(function)
+    return data, trained(net(), data, epochs=40)
+
+
 def test_a_regression_that_quadratics_cannot_follow_gets_quartics():
-    data = regression(waves)
-    given = trained(net(), data, epochs=40)
+    data, given = fitted(waves)
     about = convert(given, data).about
     assert about["degree"] == 4
     assert about["score_before"] > 0.95 and about["score_after"] > about["score_before"] - 0.03
@@ -88,10 +95,9 @@ def test_a_regression_that_quadratics_cannot_follow_gets_quartics():
 
 
 def test_a_loss_of_r2_is_said(caplog):
-    data = regression(waves)
-    given = trained(net(), data, epochs=40)
+    data, given = fitted(waves)
     with caplog.at_level(logging.WARNING):
-        about = convert(given, data, Conversion(degree=2, epochs=20)).about
+        about = convert(given, data, Conversion(degree=2, epochs=8)).about
     assert about["degree"] == 2 and about["score_after"] < 0.9
     (said,) = about["warnings"]
     assert said.startswith(f"R2 fell from {about['score_before']:.3f} to {about['score_after']:.3f} on 200 test rows")
@@ -99,8 +105,8 @@ def test_a_loss_of_r2_is_said(caplog):
 
 
 def test_a_regression_that_quadratics_follow_keeps_them():
-    data = regression(parabola)
-    about = convert(trained(net(), data, epochs=40), data).about
+    data, given = fitted(parabola)
+    about = convert(given, data).about
     assert about["degree"] == 2
     assert about["score_after"] > about["score_before"] - 0.02
 
