@@ -123,6 +123,7 @@ def run_command(
     if key is None:
         raise click.UsageError("a bundle for latency needs the client's evaluation key: --key KEYS/evaluation.key")
     request = source.read_bytes()
+    key.stat()  # a file that is not there is found before the constants are made
     if not kernels_compiled():
         out.note("compiling the engine's kernels: once per installation, half a minute or more")
     server = cp.Server(spec, threads=request_threads(), memory_bytes=memory_bytes)

@@ -176,6 +176,9 @@ class EvaluationKey:
         Raises: OSError; SecretKeyError, FormatError, as `from_bytes`; FormatError at the end, for a file that was
         written to meanwhile.
         """
+        if not file.is_file():  # a pipe, whose bytes come once
+            yield EvaluationKey.from_bytes(file.read_bytes(), name)
+            return
         with open_bytes(file, name) as content:
             refuse_secret_key(content, name)
             bundle_id, key_id, places = parse_places(content, ContainerKind.EVALUATION_KEY, name)

@@ -1,6 +1,7 @@
 """A key that is registered from its file is that of its bytes, and a broken file is refused as its bytes are."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +49,16 @@ def test_a_key_from_its_file_and_from_its_bytes_is_the_same(name, clients, serve
     assert one == other
     for left, right in zip(streamed, whole, strict=True):
         np.testing.assert_array_equal(left, right)
+
+
+def test_a_key_may_come_through_a_pipe(clients, servers, tmp_path):
+    client, server, pipe = clients["own keys"], servers["own keys"], tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        written = pool.submit(pipe.write_bytes, client.evaluation_key.to_bytes())
+        assert server.register(pipe) == client.evaluation_key.key_id
+        assert written.result() == len(client.evaluation_key.to_bytes())
+    server.forget(client.evaluation_key.key_id)
 
 
 def refusal(server: Server, key: Path | bytes) -> tuple[type, str]:
