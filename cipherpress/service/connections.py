@@ -24,6 +24,8 @@ READ_AHEAD_BYTES, COLLECT_S = 512 * 1024, 0.003
 READ_BYTES = 128 * 1024
 #: The most bytes of an answer that wait for those that follow.
 HELD_BYTES = 4096
+#: How long what a client still sends after an answer is dropped, before its connection is closed.
+LINGER_S = 2.0
 #: Where the application finds the connection of a request: `connection` of this extension of its scope.
 EXTENSION = "cipherpress.connection"
 
@@ -45,8 +47,11 @@ class JoinedWrites:
     So the head of an answer leaves together with its body, and the client is woken up once.
     """
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop, self._held = transport, loop, b""
+    def __init__(
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, end: Callable[[], object]
+    ) -> None:
+        """end: called when everything is written and the connection is to be closed."""
+        self._transport, self._loop, self._end, self._held = transport, loop, end, b""
 
     def write(self, content: bytes) -> None:
         if self._held:
@@ -60,7 +65,7 @@ class JoinedWrites:
 
     def close(self) -> None:
         self._flush()
-        self._transport.close()
+        self._end()
 
     def is_closing(self) -> bool:
         return self._transport.is_closing()
@@ -113,6 +118,8 @@ class Http(HttpToolsProtocol):
         self._past_parser = False
         self._filling: Filling | None = None
         self._when_lost: Callable[[], object] | None = None
+        #: Closes the connection at last, where bytes that nobody wants are still arriving.
+        self._lingering: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -125,6 +132,8 @@ class Http(HttpToolsProtocol):
             self._filling.done.set()
         if self._when_lost is not None:
             self._when_lost()
+        if self._lingering is not None:
+            self._lingering.cancel()
         super().connection_lost(exc)
 
     def buffer(self) -> memoryview:
@@ -135,6 +144,8 @@ class Http(HttpToolsProtocol):
 
     def arrived(self, count: int) -> None:
         """So many bytes were read into the buffer."""
+        if self._lingering is not None:
+            return
         if not self._past_parser:
             self.data_received(self._shared[:count])
             return
@@ -167,7 +178,7 @@ class Http(HttpToolsProtocol):
         stated = [value for name, value in self.headers if name == b"content-length"]
         self._left_bytes = int(stated[0]) if len(stated) == 1 and stated[0].isdigit() else None
         super().on_headers_complete()
-        self.cycle.transport = JoinedWrites(self.transport, self.loop)  # type: ignore[assignment]
+        self.cycle.transport = JoinedWrites(self.transport, self.loop, self._end)  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
         self._unparsed_bytes = 0
@@ -210,6 +221,20 @@ class Http(HttpToolsProtocol):
             call()
         elif call is not None:
             self.flow.resume_reading()  # else its end is not noticed
+
+    def _end(self) -> None:
+        """Close the connection after an answer.
+
+        Where the body was refused and the client still sends it, what arrives is dropped for a while: the kernel would
+        reset a connection that is closed with unread bytes, and the client might lose the answer.
+        """
+        if not self.cycle.more_body or self.transport.is_closing():
+            self.transport.close()
+            return
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._lingering = self.loop.call_later(LINGER_S, self.transport.close)
+        self.flow.resume_reading()
 
     def leave(self) -> None:
         """Read into the application's buffer no more."""

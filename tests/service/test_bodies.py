@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import partial
@@ -18,6 +19,7 @@ import uvloop
 from starlette.requests import Request
 from starlette.responses import Response
 
+from cipherpress.service import connections as connections_module
 from cipherpress.service.bodies import Body
 from cipherpress.service.connections import HELD_BYTES, READ_AHEAD_BYTES, JoinedWrites, connections
 from cipherpress.service.refusals import ClientGoneError, RefusedError
@@ -45,6 +47,8 @@ class Collecting:
         body._connection.fill = partial(self._counted, body._connection.fill)
         try:
             content = await body.start(64)
+            if scope["path"] == "/refused":
+                raise RefusedError(429, "BusyError", "it is not read", close=True)
             with self.spool.room(body.most_bytes) as room:
                 if scope["path"] == "/cut":
                     os.truncate(room.path, 0)
@@ -56,7 +60,8 @@ class Collecting:
         except (RefusedError, ClientGoneError) as error:
             end = type(error).__name__
         self.found.append((content, end))
-        await Response(str(len(content)))(scope, receive, send)
+        headers = {"Connection": "close"} if scope["path"] == "/refused" else None
+        await Response(str(len(content)), headers=headers)(scope, receive, send)
 
     def _counted(self, fill: Any, *arguments: Any) -> Any:
         filling = fill(*arguments)
@@ -153,6 +158,35 @@ def test_a_disk_that_is_full_in_mid_body_ends_the_connection_alone(served: tuple
     assert app.found[-1] == (BODY, "ended")
 
 
+def test_who_sends_a_body_that_is_refused_gets_the_answer(served: tuple[Collecting, int]) -> None:
+    app, port = served
+    app.found.clear()
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as one:
+        one.sendall(head("/refused", 5 * len(BODY)) + BODY)
+        wait_until(lambda: app.found, what="the body is refused")
+        for _ in range(4):
+            one.sendall(BODY)  # more than the buffers of a connection hold
+        assert answers(one, 1) == [b"64"]
+        assert one.recv(1) == b"", "no other answer"
+
+
+def test_a_client_that_goes_on_with_a_refused_body_is_left(
+    served: tuple[Collecting, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, port = served
+    app.found.clear()
+    monkeypatch.setattr(connections_module, "LINGER_S", 0.1)
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=30) as one,
+        pytest.raises(ConnectionError, match="Broken pipe|reset"),
+    ):
+        one.sendall(head("/refused", 10**9))
+        ends = time.monotonic() + 30
+        while time.monotonic() < ends:
+            one.sendall(BODY[:1000])
+            time.sleep(0.01)
+
+
 class Written:
     """A transport that keeps what it was given, one entry per call."""
 
@@ -177,7 +211,7 @@ def test_the_head_of_an_answer_leaves_with_its_body() -> None:
     transport: Any = Written()
 
     async def answer() -> None:
-        joined = JoinedWrites(transport, asyncio.get_running_loop())
+        joined = JoinedWrites(transport, asyncio.get_running_loop(), transport.close)
         joined.write(b"head ")
         joined.write(b"body")
         assert transport.calls == [b"head body"]
