@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from compress.network import Add, AvgPool, Conv, Dense, Input, Network, Permute, Polynomial, Reshape, Weights
-from secure.compiling.compile import compile_network
+from secure.compiling.compile import bundle_of, compile_network
 from secure.compiling.failing import levels_missing
 from secure.drafting.draft import Choice, Draft, Evidence, Rescaling, gather_evidence
 from secure.kernels.counts import KernelTimes
@@ -122,7 +122,25 @@ LAYERS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", LAYERS)
+#: Networks that go through the whole search in the default tests; all others do in the slow ones.
+SEARCHED = ("conv2d, grouped", "degree 4", "residual sum across a square")
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if name not in SEARCHED])
+def test_a_planned_layer_equals_the_network(name):
+    """All passes for one choice, without a search for the fastest."""
+    network = LAYERS[name]
+    images = np.random.default_rng(2).random((8, *network.input_shape))
+    wanted = network.run(images)
+    draft = drafted(network, images, choice(16384))
+    error = np.abs(clear_outputs(bundle_of(network, draft, (), TIMES), images) - wanted.reshape(len(images), -1)).max()
+    assert error <= 1e-4 * np.abs(wanted).max()
+    check_security(draft.params)
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in SEARCHED else pytest.param(name, marks=pytest.mark.slow) for name in LAYERS]
+)
 def test_a_compiled_layer_equals_the_network(name):
     network = LAYERS[name]
     images = np.random.default_rng(2).random((8, *network.input_shape))

@@ -1,6 +1,7 @@
 """What compile promises, on inputs that it has not seen: the bound of errors and the share of changed classes."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -35,26 +36,36 @@ SLOW = {
 }
 
 
-def compiled(monkeypatch, case, seed=0, limits=None, count=10):
-    """(bundle, the draft that it was made from, the network, so many new inputs)."""
+MANY_CHANGED = Limits(max_disagreement=0.02)
+
+
+@cache
+def judged(case, seed, limits):
+    """(bundle, the draft that it was made from, the network)."""
     kind, sizes, held_out, residual, *bend = case
     drafts, bundle_of = [], compiling.bundle_of
-    monkeypatch.setattr(
-        compiling, "bundle_of", lambda net, draft, *more: drafts.append(draft) or bundle_of(net, draft, *more)
-    )
     seen = rows(kind, 512 + held_out, sizes[0], seed)
     made = network(sizes, seen[:512], seed, residual=residual, **({"bend": bend[0]} if bend else {}))
-    bundle = compile_network(
-        made, seen[:512], times=TYPICAL_TIMES, held_out=seen[512:], limits=limits or Limits(max_disagreement=0.02)
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            compiling, "bundle_of", lambda net, draft, *more: drafts.append(draft) or bundle_of(net, draft, *more)
+        )
+        bundle = compile_network(made, seen[:512], times=TYPICAL_TIMES, held_out=seen[512:], limits=limits)
+    return bundle, drafts[0], made
+
+
+def compiled(case, seed=0, limits=MANY_CHANGED, count=10):
+    """(bundle, the draft that it was made from, the network, so many new inputs)."""
+    kind, sizes, *_ = case
+    bundle, draft, made = judged(case, seed, limits)
     new = rows(kind, count, sizes[0], seed + 100)
     spec = bundle.client
     accepted = new[((new >= spec.input_low) & (new <= spec.input_high)).all(axis=1)]
-    return bundle, drafts[0], made, accepted
+    return bundle, draft, made, accepted
 
 
-def check(monkeypatch, case, count, seed=0):
-    bundle, draft, made, inputs = compiled(monkeypatch, case, seed, count=count)
+def check(case, count, seed=0):
+    bundle, draft, made, inputs = compiled(case, seed, count=count)
     errors, rng = row_errors(draft, inputs), np.random.default_rng(1)
     found = errors.systematic + errors.mean_sigma * rng.normal(size=errors.systematic.shape)
     largest = np.abs(found).max(axis=0)
@@ -77,19 +88,19 @@ def check(monkeypatch, case, count, seed=0):
 
 
 @pytest.mark.parametrize("name", FAST)
-def test_at_most_one_input_in_ten_thousand_exceeds_the_bound_and_it_is_not_loose(monkeypatch, name):
-    check(monkeypatch, FAST[name], 2000)
+def test_at_most_one_input_in_ten_thousand_exceeds_the_bound_and_it_is_not_loose(name):
+    check(FAST[name], 2000)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("name", SLOW)
-def test_the_same_for_networks_and_inputs_of_many_kinds(monkeypatch, name, seed):
-    check(monkeypatch, SLOW[name], 10_000, seed)
+def test_the_same_for_networks_and_inputs_of_many_kinds(name, seed):
+    check(SLOW[name], 10_000, seed)
 
 
-def test_few_rows_compile_with_a_promise_that_says_how_little_they_show(monkeypatch):
-    bundle = compiled(monkeypatch, ("plain", (24, 16, 3), 60, False), limits=Limits())[0]
+def test_few_rows_compile_with_a_promise_that_says_how_little_they_show():
+    bundle = compiled(("plain", (24, 16, 3), 60, False), limits=Limits())[0]
     report = bundle.report
     assert report["held_out"] and report["disagreement_rows"] <= 60
     least = upper_mean(np.zeros(report["disagreement_rows"]))
@@ -151,7 +162,7 @@ def test_unusable_held_out_rows_are_refused():
 
 def test_neither_kind_of_error_alone_has_a_larger_bound_than_their_sum(monkeypatch):
     """A few systematic errors with a heavy tail, beside a random error that hardly varies."""
-    draft = compiled(monkeypatch, ("plain", (8, 6, 3), 11, False))[1]
+    draft = compiled(("plain", (8, 6, 3), 11, False))[1]
     draft = replace(draft, judged=replace(draft.judged, hardest=None))
     rng = np.random.default_rng(0)
     systematic = np.tile(np.abs(rng.standard_t(2, size=11)), (3, 1))
@@ -168,9 +179,9 @@ def test_neither_kind_of_error_alone_has_a_larger_bound_than_their_sum(monkeypat
     ("kind", "seed"),
     [("scaled", 3), ("plain", 3), ("scaled", 4), ("plain", 4)],
 )
-def test_few_rows_of_a_deep_network_promise_what_holds_for_new_ones(monkeypatch, kind, seed):
+def test_few_rows_of_a_deep_network_promise_what_holds_for_new_ones(kind, seed):
     """Four squares without normalization; errors grow like the 16th power of the input, and so do answers."""
-    bundle, draft, made, inputs = compiled(monkeypatch, (kind, (16, 12, 12, 12, 12, 3), 60, False), seed, count=10_000)
+    bundle, draft, made, inputs = compiled((kind, (16, 12, 12, 12, 12, 3), 60, False), seed, count=10_000)
     errors, answers = row_errors(draft, inputs), made.run(inputs)
     found = np.abs(errors.systematic) + errors.mean_sigma * np.abs(
         np.random.default_rng(1).normal(size=(3, len(inputs)))
@@ -185,8 +196,8 @@ def test_few_rows_of_a_deep_network_promise_what_holds_for_new_ones(monkeypatch,
     assert largest.max() > 2 * largest[usual].max()  # one bound for all would be loose
 
 
-def test_the_bound_of_an_answer_grows_with_it(monkeypatch):
-    spec = compiled(monkeypatch, ("plain", (8, 6, 3), 60, False))[0].client
+def test_the_bound_of_an_answer_grows_with_it():
+    spec = compiled(("plain", (8, 6, 3), 60, False))[0].client
     size, bound = spec.error_grows_beyond, spec.predicted_logit_error
     assert 0 < size < np.inf
     answers = np.array([[0.0, 0.0, 0.0], [size, 0.1, 0.0], [0.0, -3 * size, size]])
@@ -201,8 +212,8 @@ def test_a_few_wild_answers_do_not_hide_how_the_others_are_bounded():
     assert grows_beyond(np.append(sizes, 1e6)) == 4.0
 
 
-def test_a_bound_far_beyond_the_rows_says_what_they_show(monkeypatch):
-    draft = compiled(monkeypatch, ("plain", (8, 6, 3), 60, False))[1]
+def test_a_bound_far_beyond_the_rows_says_what_they_show():
+    draft = compiled(("plain", (8, 6, 3), 60, False))[1]
     found = draft.assessment
     assert not [line for line in promise_warnings(draft) if line.startswith("bound:")]
     far = replace(draft, assessment=replace(found, error=6 * found.largest))
@@ -211,8 +222,8 @@ def test_a_bound_far_beyond_the_rows_says_what_they_show(monkeypatch):
     assert f"at most {upper_mean(np.zeros(found.rows)):.2%} of inputs have larger ones" in warning
 
 
-def test_a_bound_that_says_nothing_is_refused_unless_it_is_accepted(monkeypatch):
-    draft = compiled(monkeypatch, ("plain", (8, 6, 3), 60, False))[1]
+def test_a_bound_that_says_nothing_is_refused_unless_it_is_accepted():
+    draft = compiled(("plain", (8, 6, 3), 60, False))[1]
     found = draft.assessment
     check_bound(replace(draft, assessment=replace(found, error=19 * found.largest)))
     with pytest.raises(PrecisionError, match="is extrapolated from .* or accept it with --accept-loose-bound"):

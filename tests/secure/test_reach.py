@@ -1,6 +1,7 @@
 """How far errors reach: derivatives by features against differences, by slots against simulated noise."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -11,13 +12,17 @@ from secure.bounds.propagate import noise_model, watched_outputs
 from secure.bounds.reach import reach
 from secure.bounds.rounding import rounded_outputs
 from secure.drafting.draft import Choice, Draft, Rescaling, gather_evidence
+from secure.drafting.work import draft_keys, draft_milliseconds
 from secure.encoding import encoding_error
 from secure.evaluators.clear import ClearEvaluator, NoisyClearEvaluator
 from secure.evaluators.walk import walk
+from secure.kernels.counts import TYPICAL_TIMES, KernelCounts
+from secure.kernels.engine import engine_kernels
 from secure.layout.packing import input_vectors, read_slots
 from secure.noise import planned_key_switch_variance
 from secure.passes import run_passes
 from secure.passes.choose_parameters import choose_parameters
+from secure.passes.choose_rotations import choose_rotations
 from secure.passes.emit import emit
 from secure.stages.stages import network_stages
 from tests.secure.random_networks import network, rows
@@ -25,12 +30,16 @@ from tests.secure.random_networks import network, rows
 INPUTS = rows("correlated", 40, 20, 0)
 
 
-def chosen(sizes, *, planes=1, degree=8192, residual=False, rescaling=Rescaling.EVERY):
-    """A draft with parameters for a network with random weights."""
+def chosen(sizes, *, planes=1, degree=8192, residual=False, rescaling=Rescaling.EVERY, doubled=None):
+    """A draft with parameters for a network with random weights. doubled: see `DiagonalTable`, by stage."""
     stages = network_stages(network(sizes, INPUTS, 3, residual=residual))
     choice = Choice(degree=degree, rescaling=rescaling, base_primes=1, rotate_input=True, planes=planes)
     draft = Draft(stages=stages, evidence=gather_evidence(stages, INPUTS), choice=choice, allowed_error=1e3)
-    return choose_parameters(run_passes(draft, stop=choose_parameters))
+    arranged = run_passes(draft, stop=choose_rotations)
+    tables = [replace(own, doubled=(doubled or {}).get(stage, {})) for stage, own in enumerate(arranged.tables)]
+    return choose_parameters(
+        run_passes(replace(arranged, tables=tuple(tables)), start=choose_rotations, stop=choose_parameters)
+    )
 
 
 DRAFTS = {
@@ -39,12 +48,20 @@ DRAFTS = {
     "residual": {"sizes": (20, 20, 20, 5), "residual": True, "degree": 16384},
     "before the last": {"sizes": (20, 12, 8, 3), "rescaling": Rescaling.BEFORE_LAST},
     "shares": {"sizes": (20, 64, 48, 10), "degree": 16384},
+    "doubled": {"sizes": (20, 12, 8, 3), "doubled": {1: {1: 4}}},
+    "doubled twice": {"sizes": (20, 12, 8, 3), "planes": 2, "doubled": {1: {1: 1}, 2: {2: 3}}},
+    "doubled with a skip": {"sizes": (20, 12, 12, 3), "residual": True, "doubled": {2: {1: 2, 2: 1}}},
 }
 
 
-@pytest.fixture(scope="module", params=DRAFTS)
+@cache
+def known(name):
+    return chosen(**DRAFTS[name])
+
+
+@pytest.fixture(params=DRAFTS)
 def draft(request):
-    return chosen(**DRAFTS[request.param])
+    return known(request.param)
 
 
 def plan_outputs(draft, evaluator, inputs, fresh=lambda slots: slots):
@@ -69,6 +86,13 @@ def test_rounded_outputs_are_those_of_the_plan_with_encoded_constants(draft):
     found = rounded_outputs(draft, INPUTS)
     np.testing.assert_allclose(found, plan_outputs(draft, Rounded, INPUTS), rtol=0, atol=1e-11)
     assert np.abs(found - draft.evidence.outputs).max() > 1e-7  # rounding makes a difference that is seen
+
+
+def test_a_draft_counts_the_work_and_the_keys_of_its_plan(draft):
+    plan = run_passes(draft, start=emit).plan  # its checker compares the operations
+    assert draft_keys(draft) == plan.key_manifest
+    kernels = sum(engine_kernels(plan), KernelCounts())
+    assert TYPICAL_TIMES.milliseconds(kernels) == pytest.approx(draft_milliseconds(draft, TYPICAL_TIMES), rel=0.05)
 
 
 def test_reach_is_the_sum_of_squared_derivatives():

@@ -1,5 +1,7 @@
 """Residual networks of several squarings, compiled and run under encryption."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -18,18 +20,23 @@ from tests.secure.test_compiling_layers import TIMES
 BLOCKS = {3: (1,), 7: (1, 1, 1)}
 
 
-@pytest.fixture(scope="module", params=sorted(BLOCKS))
+@pytest.fixture(params=sorted(BLOCKS))
 def compiled(request):
+    return made(request.param)
+
+
+@cache  # a fixture of the module is made again whenever its parameter changes, in a random order at almost every test
+def made(squarings):
     """(network, inputs, bundle) of a residual network of 4-8-16 channels on 8x8, in the first ring that carries it.
 
     Only rescales before the squares are tried for the deeper one, to save time.
     """
-    network = residual_stages(BLOCKS[request.param], 4, 8)
+    network = residual_stages(BLOCKS[squarings], 4, 8)
     inputs = np.random.default_rng(1).uniform(-1, 1, (40, *network.input_shape))
     every = search._choices
 
     def few(*args):
-        wanted = Rescaling.BEFORE if request.param > 3 else Rescaling.EVERY
+        wanted = Rescaling.BEFORE if squarings > 3 else Rescaling.EVERY
         return [
             one
             for one in every(*args)
