@@ -68,7 +68,8 @@ class Spool:
 
         Raises: OSError.
         """
-        room = next((one for one in reversed(self._free) if one.size_bytes >= size_bytes), None)
+        fitting = (one for one in reversed(self._free) if one.size_bytes >= size_bytes)  # the one used last first
+        room = min(fitting, key=lambda one: one.size_bytes, default=None)  # large ones stay for large bodies
         if room is None:
             room = Room(self._new(), size_bytes)
         else:

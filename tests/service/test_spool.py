@@ -35,9 +35,12 @@ def test_a_file_is_used_again_for_bodies_that_fit(spool: Spool) -> None:
             assert room.size_bytes >= size_bytes
             used.append(room)
     small, again, large, third, last = used
-    assert small is again
-    assert large is third is last, "the file that was used last is used first"
-    assert large is not small
+    assert small is again is third, "large files stay for large bodies"
+    assert large is last is not small
+    with spool.room(1) as one, spool.room(1) as other:
+        assert (one, other) == (small, large), "and are taken where no other is there"
+    with spool.room(STEP_BYTES) as three:
+        assert three is small
 
 
 @pytest.mark.parametrize("error", [OSError("full"), asyncio.CancelledError("left"), KeyError("refused")])
