@@ -50,7 +50,7 @@ def compiled(plain, images):
     return compile_network(plain, images, times=TIMES, limits=Limits(max_error=0.05 * scale))
 
 
-@pytest.mark.parametrize("log2_steps", [(3, -2), (-5, 4)])
+@pytest.mark.parametrize("log2_steps", [(3, -2), pytest.param((-5, 4), marks=pytest.mark.slow)])
 def test_steps_cost_no_level_and_no_operation(log2_steps):
     quantized, images = network(log2_steps)
     reference, _ = network((0, 0))

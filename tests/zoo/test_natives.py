@@ -45,16 +45,22 @@ def test_front_ends_are_cosines_of_the_whole_image() -> None:
     assert {name: front.features for name, front in fronts.items() if front} == {"native-fast": 128, "native-99": 128}
 
 
-def test_the_fast_one_runs_encrypted_with_both_folds() -> None:
+def predicted_ms(fold: str) -> float:
+    """What compiling predicts for native-fast, whose answers to some images are within what it promises."""
     data, network = cp.load_data("mnist"), cp.load_network("native-fast")
-    times = {}
-    for fold in ("server", "client"):
-        bundle = cp.compile(network, data, cp.Limits(fold=fold))
-        images = data.x_test[:20]
-        check_round_trip(bundle, cp.round_trip(bundle, images, data.y_test[:20]), network.run(images))
-        assert bundle.report["input_ciphertexts"] == 1
-        times[fold] = bundle.report["predicted_server_ms"]
-    assert times["client"] < 0.7 * times["server"]
+    bundle, images = cp.compile(network, data, cp.Limits(fold=fold)), data.x_test[:20]
+    check_round_trip(bundle, cp.round_trip(bundle, images, data.y_test[:20]), network.run(images))
+    assert bundle.report["input_ciphertexts"] == 1
+    return float(bundle.report["predicted_server_ms"])
+
+
+def test_the_fast_one_runs_encrypted() -> None:
+    assert predicted_ms("client") > 0
+
+
+@pytest.mark.slow
+def test_client_folds_of_the_fast_one_save_a_third() -> None:
+    assert predicted_ms("client") < 0.7 * predicted_ms("server")
 
 
 def test_the_command_line_knows_them(tmp_path) -> None:
