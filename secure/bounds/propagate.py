@@ -28,7 +28,7 @@ from secure.bounds.slot_reach import slot_weights
 from secure.bounds.sources import StageRules, source_variances, stage_rules
 from secure.drafting.draft import Draft, StageScales
 from secure.encoding import encoding_error
-from secure.layout.diagonals import DiagonalKey, apply_table, is_conjugated, plane_constants
+from secure.layout.diagonals import DiagonalKey, apply_table, plane_constants
 from secure.layout.packing import folded
 from secure.noise import encoding_variance
 from secure.params import Params
@@ -147,7 +147,7 @@ class NoiseModel:
         errors: dict[DiagonalKey, Array] = {}
         for key, constant in constants.items():  # without giant steps: they only permute coefficients
             error = encoding_error(constant, value_scale / atom_scales[key.atom])
-            errors |= plane_parts(key, error, planes, is_conjugated(table, planes))
+            errors |= plane_parts(table, key, error, planes)
         found = apply_table(replace(table, diagonals=errors), dict(enumerate(self.met.slots)))
         found = folded(found, table.client_folds)
         actual = by_feature(np.mean(found**2, axis=0), table.output_map, draft.stages[stage].size)

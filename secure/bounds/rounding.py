@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from secure.drafting.draft import Draft
 from secure.encoding import encoding_error
 from secure.layout.diagonals import DiagonalKey, DiagonalTable, is_conjugated, plane_constants, turnable
+from secure.layout.doubled import signs
 from secure.layout.factors import made_slots
 from secure.layout.packing import folded, read_slots, spread
 from secure.plan import stored
@@ -72,11 +73,10 @@ def _rounded_diagonals(
 ) -> Iterator[tuple[DiagonalKey, Array]]:
     """The diagonals that the encoded constants of the table stand for. Giant steps turn a diagonal before it is
     encoded, which only permutes the coefficients that are rounded."""
-    conjugated = is_conjugated(table, planes)
     for key, constant in plane_constants(table, planes).items():
         kept: NDArray[Any] = stored(constant)
         kept = kept.astype(np.complex128 if np.iscomplexobj(kept) else np.float64)
-        yield from plane_parts(key, kept + encoding_error(kept, scales[key.atom]), planes, conjugated).items()
+        yield from plane_parts(table, key, kept + encoding_error(kept, scales[key.atom]), planes).items()
 
 
 def _rounded_constant(constant: Array, table: DiagonalTable, scale: float) -> Array:
@@ -85,14 +85,19 @@ def _rounded_constant(constant: Array, table: DiagonalTable, scale: float) -> Ar
     return kept + np.stack([encoding_error(row, scale) for row in kept])
 
 
-def plane_parts(key: DiagonalKey, constant: NDArray[Any], planes: int, conjugated: bool) -> dict[DiagonalKey, Array]:
+def plane_parts(
+    table: DiagonalTable, key: DiagonalKey, constant: NDArray[Any], planes: int
+) -> dict[DiagonalKey, Array]:
     """A constant of `plane_constants`, or its error, as the diagonals that it combines: the opposite of that function.
 
-    conjugated: whether the conjugate is added later, which doubles the real part.
+    In a conjugated table the conjugate is added later, which doubles the real part.
     """
-    if not conjugated:
+    if not is_conjugated(table, planes):
         return {key: constant}
-    if key.atom != 0:
+    if key.atom in table.doubled and np.iscomplexobj(constant):
+        second = replace(key, rotation=(key.rotation + table.doubled[key.atom]) % table.slots)
+        return {key: 2 * constant.real, second: -2 * signs(table.slots, key.rotation) * constant.imag}
+    if key.atom != 0 or planes == 1:
         return {key: 2 * constant}
     first = replace(key, input=key.input * planes)
     return {first: 2 * constant.real, replace(first, input=first.input + 1): -2 * constant.imag}

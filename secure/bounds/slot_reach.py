@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from secure.bounds.slot_values import stage_slots
 from secure.bounds.sources import stage_rules
 from secure.drafting.draft import Draft, Evidence, Split
 from secure.layout.diagonals import DiagonalTable, is_conjugated
+from secure.layout.doubled import signs
 from secure.layout.factors import pulled_slots
 from secure.layout.folds import FoldStyle, Move, fold_groups
 from secure.layout.packing import folded, read_slots, unfolded
@@ -58,7 +60,8 @@ def _image_weights(draft: Draft, atoms: Sequence[Array], values: Sequence[Array]
     places = read_slots(draft.tables[-1].output_map, draft.stages[-1].size)[list(outputs)]
     by_value = np.zeros((len(outputs), *draft.tables[-1].output_map.shape))
     by_value[np.arange(len(outputs)), places[:, 0], places[:, 1]] = 1.0
-    by_atom = [np.zeros((len(outputs), *atom.shape)) for atom in atoms]
+    kind = np.complex128 if any(table.doubled for table in draft.tables) else np.float64
+    by_atom = [np.zeros((len(outputs), *atom.shape), dtype=kind) for atom in atoms]
     rules = stage_rules(draft)
     result: list[list[Array]] = []
     made = len(atoms)
@@ -71,11 +74,11 @@ def _image_weights(draft: Draft, atoms: Sequence[Array], values: Sequence[Array]
             by_value = pulled_slots(values[index], by_atom[made], table, stage.making)
         conjugated = is_conjugated(table, planes)
         by_value = unfolded(by_value, table.client_folds)
-        constant = _energy(by_value)
+        constant = _energy(by_value.real)  # encoded constants are real, and so are their errors
         switch, by_sum = _before(by_value, fold_groups(table.folds, conjugated, style))
         switch = switch + len(split.joined(split.giants)) * _energy(by_sum)
         by_product = by_sum / 2 if conjugated else by_sum  # the constants of such a table are halved
-        own = [switch, constant, constant]  # a rescale of the value errs where the constant does
+        own = [switch, constant, _energy(by_value)]  # a rescale of the value errs where the constant does
         for atom in stage.maps:
             read = _read(table, split, atom, by_product, atoms[atom], style)
             own += [read.moved, read.summed, rules[index].rounding[atom] * read.rounding]
@@ -89,20 +92,25 @@ def _read(table: DiagonalTable, split: Split, atom: int, by_product: Array, slot
 
     by_product: derivatives by the slots of the sum of products. slots: of the atom.
     """
-    presums = table.presums.get(atom, ())
+    presums, doubled = table.presums.get(atom, ()), table.doubled.get(atom, 0)
     squares = folded(slots, presums) ** 2
-    energies = by_product**2
+    energies = by_product.real**2
     by_baby: dict[tuple[int, int], Array] = {}  # by (input, baby step), derivatives by the slots of what it rotates
     rounding = np.zeros(len(by_product))
-    for key, diagonal in table.diagonals.items():
+    for key, real in table.diagonals.items():
         if key.atom != atom:
             continue
-        baby, giant = split.parts[key.rotation]
+        diagonal: NDArray[Any] = real
+        place = table.product_key(key)
+        baby, giant = split.parts[place.rotation]
         rounding += energies[:, key.output] @ np.roll(squares[key.input], -key.rotation)
+        if place is not key:
+            diagonal = 1j * signs(len(diagonal), place.rotation) * diagonal
         turned = np.roll(by_product[:, key.output] * diagonal, giant, axis=1)
-        place = key.input, baby
-        by_baby[place] = by_baby[place] + turned if place in by_baby else turned
-    by_slot, moved = np.zeros((len(by_product), *slots.shape)), np.zeros(len(by_product))
+        rotated = key.input, baby
+        by_baby[rotated] = by_baby[rotated] + turned if rotated in by_baby else turned
+    kind = np.complex128 if doubled or np.iscomplexobj(by_product) else np.float64
+    by_slot, moved = np.zeros((len(by_product), *slots.shape), dtype=kind), np.zeros(len(by_product))
     for ciphertext in range(len(slots)):
         own = {baby: derivative for (number, baby), derivative in by_baby.items() if number == ciphertext}
         for step, source in reversed(split.made(own).items()):  # what others are made from comes after them
@@ -111,8 +119,12 @@ def _read(table: DiagonalTable, split: Split, atom: int, by_product: Array, slot
             turned = np.roll(derivative, step - source, axis=1)
             own[source] = own[source] + turned if source in own else turned
         by_slot[:, ciphertext] += own.get(0, 0.0)
+    again = np.zeros(len(by_product))
+    if doubled:
+        again = _energy(by_slot)
+        by_slot = by_slot + np.roll(-1j * signs(slots.shape[-1]) * by_slot, doubled, axis=-1)
     summed, by_slot = _before(by_slot, fold_groups(presums, False, style))
-    return _Read(by_slot, moved, summed, rounding)
+    return _Read(by_slot, moved, again + summed, rounding)
 
 
 def _before(by_slot: Array, groups: Sequence[Sequence[Move]]) -> tuple[Array, Array]:
@@ -120,10 +132,15 @@ def _before(by_slot: Array, groups: Sequence[Sequence[Move]]) -> tuple[Array, Ar
     switched = np.zeros(len(by_slot))
     for moves in reversed(groups):
         switched += sum(move.times for move in moves) * _energy(by_slot)
+        if any(move.conjugated for move in moves):
+            by_slot = by_slot.real  # adding the conjugate leaves no imaginary part of what was before
         by_slot = by_slot + sum(np.roll(by_slot, move.distance, axis=-1) for move in moves)
     return switched, by_slot
 
 
 def _energy(derivatives: Array) -> Array:
     """The sum of squares for every output, (outputs,)."""
-    return np.asarray(np.sum(derivatives**2, axis=tuple(range(1, derivatives.ndim))))
+    axes = tuple(range(1, derivatives.ndim))
+    if np.iscomplexobj(derivatives):
+        return _energy(derivatives.real) + _energy(derivatives.imag)
+    return np.asarray(np.sum(derivatives**2, axis=axes))

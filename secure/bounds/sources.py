@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secure.drafting.draft import Draft, StageScales
-from secure.layout.diagonals import is_conjugated
+from secure.layout.diagonals import DiagonalTable, is_conjugated
 from secure.layout.folds import fold_groups, switches_after_folds
 from secure.noise import (
     encoding_variance,
@@ -60,14 +60,24 @@ def stage_rules(draft: Draft) -> tuple[StageRules, ...]:
         conjugated = is_conjugated(table, planes)
         giants = len(split.joined(split.giants))
         # n folds add up 2^n features and leave a variance of 2^n - 1: in equal shares, 1 - 2^-n per feature
-        summed = {atom: 1 - 0.5 ** len(table.presums.get(atom, ())) for atom in stage.maps}
+        # and a doubled value is rotated once more
+        summed = {atom: 1 - 0.5 ** len(table.presums.get(atom, ())) + (atom in table.doubled) for atom in stage.maps}
         # Adding the conjugate doubles the real part of an error, so its variance is four times as large. Of the
         # variance of a complex constant's error, only half is in the real part.
-        rounding = {atom: (2.0 if atom == 0 else 4.0) if conjugated else 1.0 for atom in stage.maps}
+        rounding = {atom: _rounding(table, atom, planes) if conjugated else 1.0 for atom in stage.maps}
         groups = fold_groups(table.folds, conjugated, style)
         switches = switches_after_folds(giants, groups) * 2.0 ** len(table.client_folds)
         result.append(StageRules(switches, split.rotations_per_baby, summed, rounding))
     return tuple(result)
+
+
+def _rounding(table: DiagonalTable, atom: int, planes: int) -> float:
+    """What rounding the constants of an atom adds to a conjugated table, in units of that of real constants."""
+    if atom == 0 and planes > 1:
+        return 2.0
+    keys = [key for key in table.diagonals if key.atom == atom]
+    alone = 2 * len({table.product_key(key) for key in keys}) - len(keys)  # products that do the work of one diagonal
+    return 2.0 + 2.0 * alone / max(len(keys), 1)
 
 
 def source_variances(

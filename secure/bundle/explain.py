@@ -199,7 +199,9 @@ def _alternatives(alternatives: Sequence[Mapping[str, Any]]) -> str:
     cells = [
         [
             f"N = {row.get('degree', '?')}",
-            counted(row["planes"], "input") + " per slot" if "planes" in row else "?",
+            counted(row["planes"], "input") + " per slot" + ", values twice" * bool(row.get("doubled"))
+            if "planes" in row
+            else "?",
             _rescaling(row),
             "rotates the input" if row.get("rotate_input") else "rotates the sums",
             f"{row.get('predicted_ms', float('nan')):.1f} ms",

@@ -6,6 +6,7 @@ judging.py     the rows that drafts are judged on, and warnings about promises t
 ways.py        the ways in which a network becomes stages
 estimate.py    what compiling will take, before anything is computed
 affordable.py  bytes of a draft, and whether it can keep to limits in bytes
+alike.py       drafts that get the same parameters, and drafts that do the same work
 search.py      the choices, and the order in which they are tried
 switching.py   one special prime or several, and the digits of the winning plan's key switches
 failing.py     why no plan was good enough

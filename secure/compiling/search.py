@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from heapq import heappop, heappush
 from itertools import groupby, product
@@ -20,8 +20,9 @@ from compress.dataset import Progress
 from compress.errors import PlanError, SlotOverflowError
 from secure.bounds.ranking import excess
 from secure.compiling.affordable import ByteBounds, exceeded_bytes
+from secure.compiling.alike import layout_of, rotations_of
+from secure.drafting.doubling import may_gain
 from secure.drafting.draft import Array, Choice, Draft, Rescaling
-from secure.drafting.stage_cost import stage_work
 from secure.drafting.work import draft_milliseconds, draft_seal_milliseconds, request_milliseconds
 from secure.kernels.counts import KernelTimes
 from secure.limits import Limits
@@ -169,6 +170,8 @@ def _by_price(
     """
     least = DEEP_KEY_WEIGHT if start.expected_switching.is_hybrid else 0
     weights = (least,) if limits.keys_bytes == inf else (least, *(one for one in KEY_WEIGHTS if one > least))
+    # the complex constants of doubled values have no small form in a server's memory
+    may_double = not (start.expected_switching.is_hybrid or start.both_backends) and limits.memory_bytes == inf
     waiting: list[tuple[float, int, int]] = []  # (milliseconds, degree, index into the drafts of the ring)
     larger = list(RING_DEGREES)
     tried = 0
@@ -178,7 +181,7 @@ def _by_price(
             if degree not in laid_out:
                 told = _within(report, f"lay out N={degree}", tried / (tried + len(waiting) + 1), 0.0)
                 told("", 0.0)
-                laid_out[degree] = list(_laid_out(replace(start, progress=told), degree, weights))
+                laid_out[degree] = list(_laid_out(replace(start, progress=told), degree, weights, may_double))
             for number, draft in enumerate(laid_out[degree]):
                 heappush(waiting, (price(draft), degree, number))
             continue
@@ -212,7 +215,7 @@ def _try_in_order(
         if verdict:
             outcome.over_budget = outcome.over_budget or verdict
         else:
-            layout = _layout_of(draft)
+            layout = layout_of(draft)
             noise = layout, draft.stage_levels, draft.rescaled, draft.divided
             if noise not in chosen:
                 gave_up: Counter[str] = Counter()
@@ -247,32 +250,35 @@ def _verdict(done: Draft | None, bounds: ByteBounds, outcome: Outcome) -> str:
     return exceeded or ""
 
 
-def _choices(degree: int, key_weights: Sequence[float]) -> list[Choice]:
+def _choices(degree: int, key_weights: Sequence[float], doublings: Sequence[bool]) -> list[Choice]:
     """All choices of one ring. Those that share early passes follow one another, as `_laid_out` needs them."""
     return [
         Choice(
-            degree=degree, planes=planes, rotate_input=rotate, share_giants=share, key_weight=weight,
+            degree=degree, planes=planes, doubled=doubled, rotate_input=rotate, share_giants=share, key_weight=weight,
             rescaling=rescaling, base_primes=base, rescale_primes=primes,
         )
-        for planes, (rotate, share), weight, rescaling, base, primes in product(
-            (1, 2), ((True, True), (False, True), (False, False)), key_weights, Rescaling, (1, 2), (1, 2)
+        for planes, doubled, (rotate, share), weight, rescaling, base, primes in product(
+            (1, 2), doublings, ((True, True), (False, True), (False, False)), key_weights, Rescaling, (1, 2), (1, 2)
         )
     ]  # fmt: skip
 
 
-def _laid_out(start: Draft, degree: int, key_weights: Sequence[float]) -> Iterator[Draft]:
+def _laid_out(start: Draft, degree: int, key_weights: Sequence[float], may_double: bool) -> Iterator[Draft]:
     """The drafts of one ring after the passes that need no primes.
 
     Choices that share planes share the layout; those that split rotations alike share the splits too. Of choices that
     lead to the same draft only the first is kept.
     """
-    seen: set[tuple[object, ...]] = set()
-    possible = [choice for choice in _choices(degree, key_weights) if _may_fit(replace(start, choice=choice))]
-    for planes, by_planes in groupby(possible, key=lambda choice: choice.planes):
+    seen, gains = set[tuple[object, ...]](), False
+    every = _choices(degree, key_weights, (False, True) if may_double else (False,))
+    possible = [choice for choice in every if _may_fit(replace(start, choice=choice))]
+    for (planes, doubled), by_planes in groupby(possible, key=lambda choice: (choice.planes, choice.doubled)):
+        if doubled and not gains:
+            continue
+        own = replace(start, choice=replace(start.choice, degree=degree, planes=planes, doubled=doubled))
         try:
-            arranged = _done(
-                replace(start, choice=replace(start.choice, degree=degree, planes=planes)), None, choose_rotations
-            )
+            arranged = _done(own, None, choose_rotations)
+            gains = any(may_gain(table) for table in arranged.tables)
         except SlotOverflowError as error:
             logger.info("N=%d: %s", degree, error)  # a larger ring may still hold it
             continue
@@ -283,7 +289,7 @@ def _laid_out(start: Draft, degree: int, key_weights: Sequence[float]) -> Iterat
             rotated = _done(replace(arranged, choice=turned), choose_rotations, place_rescales)
             for choice in choices:
                 placed = _done(replace(rotated, choice=choice), place_rescales, choose_parameters)
-                place = (planes, _rotations(placed), placed.stage_levels, placed.rescaled, placed.divided)
+                place = (planes, rotations_of(placed), placed.stage_levels, placed.rescaled, placed.divided)
                 if place not in seen:
                     seen.add(place)
                     yield placed
@@ -304,26 +310,6 @@ def _may_fit(draft: Draft) -> bool:
     levels = place_rescales(draft).levels
     least = LEAST_DEEP_BITS if deep else MIN_PRIME_BITS
     return (levels + 1) * least <= GUIDELINE_2024_LOG2_QP[draft.choice.degree]
-
-
-def _layout_of(draft: Draft) -> tuple[object, ...]:
-    """What of a draft decides about its noise beside its levels: drafts that agree in both get the same parameters.
-    They may differ in their keys: Horner's rule uses fewer keys and makes the same noise."""
-    tables = tuple(id(table) for table in draft.tables)  # drafts with the same layout share its tables
-    parts = tuple((*_items(one.parts, one.sources), len(one.joined(one.giants))) for one in draft.splits)
-    return draft.choice.planes, draft.choice.fold_style, tables, parts
-
-
-def _items(*parts: Mapping[int, object]) -> tuple[object, ...]:
-    return tuple(tuple(sorted(part.items())) for part in parts)
-
-
-def _rotations(draft: Draft) -> tuple[object, ...]:
-    """How a draft's rotations are split, chained and paired. Equal for drafts of one layout that do the same work."""
-    pairs = zip(draft.tables, draft.splits, strict=True)
-    work = tuple(stage_work(table, split, draft.choice) for table, split in pairs)
-    parts = tuple(_items(split.parts, split.sources, split.targets) for split in draft.splits)
-    return parts, tuple((one.outputs, one.groups, one.presums) for one in work)
 
 
 def _done(draft: Draft, start: Pass | None, stop: Pass) -> Draft:

@@ -60,10 +60,11 @@ class Choice:
     degree: of the ring. rescaling: where the plan rescales. base_primes: how many data primes are left
     at the end, since no rescale takes them. rotate_input: whether the first stage has baby steps, which rotate the
     input before its products (fewer transforms), or giant steps only (less noise). rescale_primes: primes per rescale.
-    planes: how many inputs a slot carries; of two, one is the real and one the imaginary part. share_giants: whether
-    the giant steps of a stage share one key (Horner's rule) or have one each. key_weight: the time that one key counts
-    for when rotations are split, in digit decompositions; above 0 only where keys are limited. prime_bits: the largest
-    size of a prime, which decides whether the engine can run the plan.
+    planes: how many inputs a slot carries; of two, one is the real and one the imaginary part. doubled: whether values
+    between layers may be carried twice (`secure.layout.doubled`), which takes fewer products and more precision.
+    share_giants: whether the giant steps of a stage share one key (Horner's rule) or have one each. key_weight: the
+    time that one key counts for when rotations are split, in digit decompositions; above 0 only where keys are limited.
+    prime_bits: the largest size of a prime, which decides whether the engine can run the plan.
     """
 
     degree: int
@@ -72,6 +73,7 @@ class Choice:
     rotate_input: bool
     rescale_primes: int = 1
     planes: int = 1
+    doubled: bool = False
     share_giants: bool = True
     key_weight: float = 0
     prime_bits: int = ENGINE_PRIME_BITS

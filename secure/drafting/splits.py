@@ -179,8 +179,8 @@ def _distinct(numbers: NDArray[np.int32], counted: NDArray[np.bool_]) -> NDArray
 
 
 def _rotations(table: DiagonalTable) -> NDArray[np.int64]:
-    """The different rotations of a table's diagonals, in ascending order."""
-    return np.array(sorted({key.rotation for key in table.diagonals}))
+    """The different rotations of a table's products, in ascending order."""
+    return np.array(sorted({table.product_key(key).rotation for key in table.diagonals}))
 
 
 def _numbered(places: list[tuple[int, int]]) -> NDArray[np.int32]:

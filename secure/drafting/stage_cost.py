@@ -23,7 +23,7 @@ from secure.kernels.engine import (
     summand_kernels,
     switch_kernels,
 )
-from secure.layout.diagonals import DiagonalKey, DiagonalTable, is_conjugated
+from secure.layout.diagonals import DiagonalKey, DiagonalTable, is_conjugated, product_place
 from secure.layout.folds import Move, fold_groups
 
 
@@ -55,16 +55,20 @@ class StageWork:
     outputs: for every output ciphertext, its giant steps in ascending order.
     groups: the groups of moves that every output ciphertext goes through after its sum.
     presums: for every input ciphertext that is folded before the products, its groups of moves.
+    doubled: how many input ciphertexts carry their value twice (`secure.layout.doubled`). doubled_sums: of these, how
+    many are folded before.
     """
 
     babies: tuple[BabyWork, ...]
     outputs: tuple[tuple[GiantWork, ...], ...]
     groups: tuple[tuple[Move, ...], ...]
     presums: tuple[tuple[tuple[Move, ...], ...], ...] = ()
+    doubled: int = 0
+    doubled_sums: int = 0
 
     @property
     def multiplications(self) -> int:
-        """Products with constants."""
+        """Products with constants, without those that double values."""
         return sum(giant.rotated + giant.still for giants in self.outputs for giant in giants)
 
     @property
@@ -72,16 +76,14 @@ class StageWork:
         """Rotations of inputs and of sums, without the moves in `groups`."""
         presums = sum(move.times for groups in self.presums for moves in groups for move in moves)
         babies = sum(one.rotations for one in self.babies)
-        return presums + babies + sum(giant.giant != 0 for giants in self.outputs for giant in giants)
+        return self.doubled + presums + babies + sum(giant.giant != 0 for giants in self.outputs for giant in giants)
 
 
 def constant_keys(table: DiagonalTable, planes: int) -> Collection[DiagonalKey]:
     """The keys that `plane_constants` returns, without computing the constants."""
     if not is_conjugated(table, planes):
         return table.diagonals.keys()
-    return {
-        key if key.atom else DiagonalKey(key.output, 0, key.input // planes, key.rotation) for key in table.diagonals
-    }
+    return {product_place(table, key, planes) for key in table.diagonals}
 
 
 def stage_work(table: DiagonalTable, split: Split, choice: Choice) -> StageWork:
@@ -103,6 +105,8 @@ def stage_work(table: DiagonalTable, split: Split, choice: Choice) -> StageWork:
         presums=tuple(
             fold_groups(table.presums[atom], False, choice.fold_style) for atom, _ in sources if atom in table.presums
         ),
+        doubled=sum(atom in table.doubled for atom, _ in sources),
+        doubled_sums=sum(atom in table.doubled and bool(table.presums.get(atom)) for atom, _ in sources),
     )
 
 
@@ -125,7 +129,8 @@ def stage_moves(table: DiagonalTable, split: Split, work: StageWork, slots: int)
     """(steps, whether conjugated) of every key that a stage switches with. work: of the stage."""
     groups = [*work.groups, *(group for groups in work.presums for group in groups)]
     moves = {(move.steps % slots, move.conjugated) for group in groups for move in group}
-    babies = {split.parts[key.rotation][0] for key in table.diagonals}
+    moves |= {(steps, False) for steps in table.doubled.values()}
+    babies = {split.parts[table.product_key(key).rotation][0] for key in table.diagonals}
     moves |= {((baby - source) % slots, False) for baby, source in split.made(babies).items()}
     moves |= {(steps, False) for steps in giant_rotations(table, split)}
     return moves - {(0, False)}
@@ -135,7 +140,7 @@ def giant_rotations(table: DiagonalTable, split: Split) -> set[int]:
     """The rotations of sums that need keys."""
     by_output: dict[int, set[int]] = {}
     for key in table.diagonals:
-        by_output.setdefault(key.output, set()).add(split.parts[key.rotation][1])
+        by_output.setdefault(key.output, set()).add(split.parts[table.product_key(key).rotation][1])
     return {giant - target for giants in by_output.values() for giant, target in split.joined(giants).items()}
 
 
@@ -151,6 +156,9 @@ def stage_kernels(work: StageWork, level: int, degree: int, switching: Switching
             total += _moves_kernels(moves, digits, switch, half_division) + half_division.times(position > 0)
             total += added if position else lifted
         total += half_division + half_division
+    # a sum counts both parts above, where only one is divided to be rotated; the doubled value needs both
+    total += (_doubling_kernels(level, degree, switching) + added + half_division).times(work.doubled)
+    total += half_division.times(work.doubled - work.doubled_sums)
     for baby in work.babies:
         total += digits + switch.times(baby.rotations) + (digits + half_division).times(baby.sources - 1)
     for giants in work.outputs:
@@ -166,6 +174,12 @@ def stage_kernels(work: StageWork, level: int, degree: int, switching: Switching
             extended = True
         total += half_division.times(2 * extended)
     return total
+
+
+def _doubling_kernels(level: int, degree: int, switching: Switching) -> KernelCounts:
+    """Kernels of a rotation and of the product with a monomial."""
+    turned = digits_kernels(level, degree, switching) + switch_kernels(level, degree, switching=switching)
+    return turned + product_kernels(level, degree, extended=True, switching=switching) + product_calls(1)
 
 
 def _moves_kernels(

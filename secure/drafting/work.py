@@ -29,9 +29,9 @@ def _operations(draft: Draft, works: Sequence[StageWork]) -> Counter[tuple[Kind,
         moves = [move for moves in own.groups for move in moves]
         work[Kind.ROTATE, level] += own.rotations + outputs * sum(one.times for one in moves if not one.conjugated)
         work[Kind.CONJUGATE, level] += outputs * sum(one.conjugated for one in moves)
-        work[Kind.MULTIPLY_PLAIN, level] += own.multiplications
+        work[Kind.MULTIPLY_PLAIN, level] += own.multiplications + own.doubled
         presums = sum(len(moves) for groups in own.presums for moves in groups)
-        work[Kind.ADD, level] += own.multiplications - outputs + outputs * len(moves) + presums
+        work[Kind.ADD, level] += own.multiplications - outputs + outputs * len(moves) + presums + own.doubled
         nonzero = stage.constant != 0
         work[Kind.ADD_PLAIN, level] += sum(
             bool(nonzero[features[features >= 0]].any()) for features in table.output_map

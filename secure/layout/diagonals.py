@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from secure.layout.doubled import product_rotations, signs
 from secure.layout.packing import EMPTY, SlotMap, folded, next_power_of_two, period_of, periodic_map, read_slots
 from secure.layout.sparse_diagonals import DiagonalKey as DiagonalKey
 from secure.layout.sparse_diagonals import Entries, sparse_diagonals
@@ -41,6 +42,8 @@ class DiagonalTable:
     presums: for each atom, the folds of its ciphertexts before the products. client_folds: folds of the network's last
     stage that the client does after decryption; `output_map` says what its slots hold then. pairing: of a product's two
     factors in the same ciphertexts, the rotation that brings the second one to the first (`secure.layout.factors`).
+    doubled: for each atom that is carried twice, after its presums, the rotation of its imaginary part
+    (`secure.layout.doubled`). It changes how products are done, not what the table means.
     """
 
     diagonals: Mapping[DiagonalKey, Array]
@@ -50,11 +53,32 @@ class DiagonalTable:
     presums: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     client_folds: tuple[int, ...] = ()
     pairing: int = 0
+    doubled: Mapping[int, int] = field(default_factory=dict)
 
     @cached_property
     def atoms(self) -> frozenset[int]:
         """The atoms that some diagonal reads."""
         return frozenset(key.atom for key in self.diagonals)
+
+    @property
+    def slots(self) -> int:
+        """Slots per ciphertext."""
+        return int(self.output_map.shape[1])
+
+    @cached_property
+    def _product_rotations(self) -> Mapping[int, Mapping[int, int]]:
+        """By atom that is carried twice: for every rotation, that of the product which does its work."""
+        return {
+            atom: product_rotations({key.rotation for key in self.diagonals if key.atom == atom}, steps, self.slots)
+            for atom, steps in self.doubled.items()
+        }
+
+    def product_key(self, key: DiagonalKey) -> DiagonalKey:
+        """The key of the product that does the work of this diagonal."""
+        if key.atom not in self.doubled:
+            return key
+        rotation = self._product_rotations[key.atom][key.rotation]
+        return key if rotation == key.rotation else replace(key, rotation=rotation)
 
 
 @dataclass(frozen=True)
@@ -216,10 +240,14 @@ class PlaneConstants(Mapping[DiagonalKey, NDArray[Any]]):
         total: NDArray[Any] | None = None
         for key in self.parts[place]:
             values = self.table.diagonals[key]
-            if key.atom != 0:
-                return values / 2
-            part = (values if key.input % self.planes == 0 else -1j * values) / 2
-            total = part.astype(np.complex128) if total is None else total + part
+            part: NDArray[Any]
+            if key.atom == 0 and self.planes > 1:
+                part = ((values if key.input % self.planes == 0 else -1j * values) / 2).astype(np.complex128)
+            elif key.rotation != place.rotation:
+                part = -0.5j * signs(len(values), place.rotation) * values
+            else:
+                part = values / 2
+            total = part if total is None else total + part
         return np.asarray(total)
 
     def __iter__(self) -> Iterator[DiagonalKey]:
@@ -234,20 +262,25 @@ def plane_constants(table: DiagonalTable, planes: int) -> Mapping[DiagonalKey, N
 
     In the keys of the table, `input` counts planes. With two planes, one ciphertext holds two inputs x and y as x + iy.
     Re((a - ib)(x + iy)) = ax + by, so one product does the work of two. Adding the conjugate gives twice the real part,
-    so the constants of such a table are halved (derived).
+    so the constants of such a table are halved (derived). Of a doubled atom, a product does the work of two rotations.
     """
     if not is_conjugated(table, planes):
         return table.diagonals
     parts: dict[DiagonalKey, tuple[DiagonalKey, ...]] = {}
     for key in table.diagonals:
-        place = replace(key, input=key.input // planes) if key.atom == 0 else key
+        place = product_place(table, key, planes)
         parts[place] = (*parts.get(place, ()), key)
     return PlaneConstants(table, parts, planes)
 
 
 def is_conjugated(table: DiagonalTable, planes: int) -> bool:
     """Whether the table's sum is complex, so that its conjugate must be added."""
-    return planes > 1 and 0 in table.atoms
+    return bool(table.doubled) or (planes > 1 and 0 in table.atoms)
+
+
+def product_place(table: DiagonalTable, key: DiagonalKey, planes: int) -> DiagonalKey:
+    """The key, in `plane_constants`, of the product that does the work of a diagonal of a conjugated table."""
+    return replace(key, input=key.input // planes) if key.atom == 0 and planes > 1 else table.product_key(key)
 
 
 def apply_table(table: DiagonalTable, atoms: Mapping[int, Array]) -> Array:

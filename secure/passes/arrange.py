@@ -14,6 +14,7 @@ from math import prod
 from compress.errors import SlotOverflowError
 from compress.network import Shape
 from secure.bounds.headroom import largest_coefficients
+from secure.drafting.doubling import doubled_layouts
 from secure.drafting.draft import Draft, Offer
 from secure.drafting.layouts import first_layouts, fits_raster, next_layouts, raster_extent
 from secure.drafting.placed import Placed, Source
@@ -28,6 +29,8 @@ from secure.stages.stages import Stage
 
 #: The most ciphertexts per value. A plan with more would run for hours.
 MAX_CIPHERTEXTS = 64
+#: A layout with values carried twice is less precise, so it is taken for at most this share of the time without.
+MOST_DOUBLED = 0.9
 #: How many of the cheapest sequences of layouts are kept from stage to stage.
 BEAM = 3
 
@@ -99,7 +102,15 @@ def arrange(draft: Draft) -> Draft:
 def _priced(draft: Draft, index: int, before: _Sequence) -> list[tuple[Placed, float]]:
     """(layout, milliseconds) for every layout of a stage that reads values laid out as in `before`."""
     sources = {atom: before.sources[atom] for atom in draft.stages[index].maps}
-    return [(placed, _milliseconds(draft, index, placed.table)) for placed in next_layouts(draft, index, sources)]
+    priced = []
+    for placed in next_layouts(draft, index, sources):
+        milliseconds = _milliseconds(draft, index, placed.table)
+        priced.append((placed, milliseconds))
+        for twice in doubled_layouts(placed) if draft.choice.doubled else ():
+            cost = _milliseconds(draft, index, twice.table)
+            if cost <= MOST_DOUBLED * milliseconds:
+                priced.append((twice, cost))
+    return priced
 
 
 def _milliseconds(draft: Draft, index: int, table: DiagonalTable) -> float:

@@ -71,10 +71,10 @@ def check_arranged(draft: Draft) -> None:
 def check_rotations(draft: Draft) -> None:
     """The baby step and the giant step of every rotation add up to it."""
     for stage, table, split in zip(draft.stages, draft.tables, draft.splits, strict=True):
-        for key in table.diagonals:
-            baby, giant = split.parts[key.rotation]
-            if (baby + giant) % draft.choice.slots != key.rotation:
-                raise PlanError(stage.layer, f"rotation {key.rotation} was split into {baby} and {giant}")
+        for rotation in {table.product_key(key).rotation for key in table.diagonals}:
+            baby, giant = split.parts[rotation]
+            if (baby + giant) % draft.choice.slots != rotation:
+                raise PlanError(stage.layer, f"rotation {rotation} was split into {baby} and {giant}")
 
 
 def check_levels(draft: Draft) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from compress.errors import PlanError
 from secure.drafting.draft import Draft, Split
 from secure.layout.diagonals import DiagonalKey, is_conjugated, plane_constants
+from secure.layout.doubled import monomial
 from secure.layout.folds import FoldStyle, Move, fold_groups
 from secure.params import Params
 from secure.plan import Constant, Kind, Op, Plan, stored
@@ -63,6 +64,11 @@ class PlanWriter:
 
     def add(self, left: int, right: int) -> int:
         return self._append(Kind.ADD, (left, right), self.level(left), self.scale(left))
+
+    def doubled(self, value: int, steps: int, slots: int) -> int:
+        """The value with itself, rotated, as its imaginary part (`secure.layout.doubled`)."""
+        turned = self.rotate(value, steps)
+        return self.add(value, self.multiply_plain(turned, monomial(slots), self.scale(value)))
 
     def square(self, value: int) -> int:
         squared = self._append(Kind.SQUARE, (value,), self.level(value), self.scale(value) ** 2, parts=3)
@@ -166,6 +172,8 @@ def _write_map(writer: PlanWriter, draft: Draft, index: int, atoms: Mapping[int,
         atom: [_folded(writer, value, table.presums.get(atom, ()), style) for value in own]
         for atom, own in atoms.items()
     }
+    for atom, steps in table.doubled.items():
+        atoms[atom] = [writer.doubled(value, steps, table.slots) for value in atoms[atom]]
     # by (atom, input, baby step), since outputs share baby steps
     rotated = {(atom, number, 0): value for atom, own in atoms.items() for number, value in enumerate(own)}
     results = []

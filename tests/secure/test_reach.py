@@ -48,9 +48,12 @@ DRAFTS = {
     "residual": {"sizes": (20, 20, 20, 5), "residual": True, "degree": 16384},
     "before the last": {"sizes": (20, 12, 8, 3), "rescaling": Rescaling.BEFORE_LAST},
     "shares": {"sizes": (20, 64, 48, 10), "degree": 16384},
-    "doubled": {"sizes": (20, 12, 8, 3), "doubled": {1: {1: 4}}},
-    "doubled twice": {"sizes": (20, 12, 8, 3), "planes": 2, "doubled": {1: {1: 1}, 2: {2: 3}}},
-    "doubled with a skip": {"sizes": (20, 12, 12, 3), "residual": True, "doubled": {2: {1: 2, 2: 1}}},
+    "doubled": {
+        "sizes": (20, 12, 12, 3),
+        "planes": 2,
+        "residual": True,
+        "doubled": {1: {1: 4}, 2: {1: 2, 2: 1}},
+    },
 }
 
 
