@@ -29,6 +29,7 @@ from benchmarks.replaying import replay
 from benchmarks.report import table_head, with_note, write_result
 from benchmarks.served_models import answer, party_server, prepared, serving
 from benchmarks.service_load import in_processes
+from secure.parties.registrations import registration_bytes
 
 #: What a Ray node and its shared memory may take.
 STORE_BYTES = 200 * 2**20
@@ -87,7 +88,10 @@ def _lenet5(folder: Path) -> Path:
 
 def _rate(bundle: Path, address: str, nodes: int, seconds: float, clients: int, folder: Path) -> dict[str, Any]:
     """Requests per second of a cluster of so many nodes, each with a replica."""
-    options = ("--engine", "ray", "--address", address, "--request-seconds", "120")
+    options = ["--engine", "ray", "--address", address, "--request-seconds", "120"]
+    loaded = cp.load(bundle)
+    if isinstance(loaded, cp.Bundle):  # a node that is alone has the keys of all clients
+        options += ["--key-cache", str(clients * registration_bytes(loaded.server.plan))]
     with serving([bundle], nodes, 64, options) as (url, _):
         own = []
         for number in range(clients):

@@ -6,10 +6,12 @@ HTTP, no encryption, no decryption. Replies are deterministic, so a right one eq
 
 from __future__ import annotations
 
+import os
 import socket
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from io import BufferedReader
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter, process_time, sleep
@@ -17,6 +19,8 @@ from typing import Any
 
 HEAD_END = b"\r\n\r\n"
 PATIENCE_S = 120.0
+#: Requests that are larger are sent from their files.
+LARGE_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Answer:
     """status: of HTTP, 0 where the connection broke. retry_after_s: what the server asks for, where it does."""
 
     status: int
-    body: memoryview
+    body: bytes
     retry_after_s: float | None = None
 
 
@@ -54,18 +58,23 @@ class Connected:
         self._socket: socket.socket | None = None
         self._buffer = bytearray(2**16)
 
-    def ask(self, path: str, body: bytes) -> Answer:
-        """The answer to a POST request. It is valid until the next call."""
+    def ask(self, path: str, body: bytes | BufferedReader) -> Answer:
+        """The answer to a POST request. body: also an open file, which the kernel sends without a copy."""
+        size_bytes = len(body) if isinstance(body, bytes) else os.fstat(body.fileno()).st_size
         try:
             if self._socket is None:
                 self._socket = socket.create_connection(("127.0.0.1", self._port), PATIENCE_S)
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
-            self._send(head.encode(), body)
+            head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {size_bytes}\r\n\r\n"
+            if isinstance(body, bytes):
+                self._send(head.encode(), body)
+            else:
+                self._socket.sendall(head.encode(), socket.MSG_MORE)
+                self._socket.sendfile(body, 0, size_bytes)
             return self._received()
         except OSError:
             self.close()
-            return Answer(0, memoryview(b""))
+            return Answer(0, b"")
 
     def close(self) -> None:
         if self._socket is not None:
@@ -82,7 +91,8 @@ class Connected:
         filled = end = 0
         while not end:
             filled += self._more(filled)
-            end = self._buffer.find(HEAD_END, 0, filled) + len(HEAD_END) if HEAD_END in self._buffer[:filled] else 0
+            found = self._buffer.find(HEAD_END, 0, filled)
+            end = found + len(HEAD_END) if found >= 0 else 0
         first, *lines = bytes(self._buffer[:end]).decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         whole = end + int(headers.get("content-length", "0"))
@@ -93,7 +103,7 @@ class Connected:
         if headers.get("connection") == "close":
             self.close()
         stated = headers.get("retry-after")
-        body = memoryview(bytes(self._buffer[end:whole]))
+        body = bytes(memoryview(self._buffer)[end:whole])
         return Answer(int(first.split()[1]), body, float(stated) if stated else None)
 
     def _more(self, filled: int) -> int:
@@ -112,8 +122,7 @@ def replay(port: int, models: Sequence[Recorded], first: int, seconds: float, pi
     first: number of the first request; clients begin at different models.
     """
     loaded = [
-        (one, [path.read_bytes() for path in one.requests], [path.read_bytes() for path in one.replies])
-        for one in models
+        (one, [_body(path) for path in one.requests], [path.read_bytes() for path in one.replies]) for one in models
     ]
     connected, asked = Connected(port), Asked({one.name: [] for one in models})
     pipe.send("ready")
@@ -126,10 +135,16 @@ def replay(port: int, models: Sequence[Recorded], first: int, seconds: float, pi
         _ask(connected, one, requests[which], replies[which], asked)
         number += 1
     connected.close()
+    for body in (body for _, requests, _ in loaded for body in requests if isinstance(body, BufferedReader)):
+        body.close()
     pipe.send({"took_ms": asked.took_ms, "outcomes": dict(asked.outcomes), "cpu_s": process_time() - started})
 
 
-def _ask(connected: Connected, one: Recorded, request: bytes, reply: bytes, asked: Asked) -> None:
+def _body(path: Path) -> bytes | BufferedReader:
+    return path.open("rb") if path.stat().st_size > LARGE_BYTES else path.read_bytes()
+
+
+def _ask(connected: Connected, one: Recorded, request: bytes | BufferedReader, reply: bytes, asked: Asked) -> None:
     """One request; a queue that is full is no failure, and is asked again after the time that the server states."""
     start = perf_counter()
     answer = connected.ask(one.path, request)

@@ -49,6 +49,7 @@ def measure_load(models: Sequence[Prepared], target: Target, seconds: float, cli
     bare_s = min(max(BARE_SHARE * seconds, LEAST_BARE_S), MOST_BARE_S)
     alone_s = min(max(ALONE_SHARE * seconds, LEAST_ALONE_S), MOST_ALONE_S)
     before = bare_times(models, target.workers, bare_s)
+    under_load(models, target, bare_s, clients)  # so that all workers have loaded all keys, which takes seconds
     mixed = under_load(models, target, seconds, clients)
     after = bare_times(models, target.workers, bare_s)
     bare = {
@@ -146,10 +147,11 @@ def under_load(models: Sequence[Prepared], target: Target, seconds: float, clien
 def rates(load: Mapping[str, Any], bare: Mapping[str, Mapping[str, float]], workers: int) -> dict[str, Any]:
     """Rates and times of a run. `bare`: of one request of each model.
 
-    share_of_bare_rate: of what the bare processes would have computed in the same time. share_without_clients: the same
-    where the CPU time of the clients, which as a rule have machines of their own, is taken off that time; it holds
-    where the machine has as many cores as there are workers. share_of_cpu_time: of the server's own CPU time, the part
-    that bare processes need for the same plans.
+    share_of_bare_rate: of what the bare processes, which have the cores to themselves, would have computed in the same
+    time; the clients' CPU time counts as if the server had spent it. share_without_clients: of what they would have
+    computed in the time that the clients left, since clients as a rule have machines of their own; it holds where the
+    machine has as many cores as there are workers. share_of_cpu_time: of the server's own CPU time, the part that bare
+    processes need for the same plans.
     """
     counts = {name: len(times) for name, times in load["took_ms"].items()}
     every = np.sort(np.concatenate(list(load["took_ms"].values())))

@@ -50,8 +50,9 @@ def _load_lines(load: Mapping[str, Any]) -> list[str]:
             )
         )  # fmt: skip
     lines += ["", *table_head(
-        ("load", "seconds", "requests", "wrong or failed", "requests/s", "of bare rate", "without clients' CPU time",
-         "plans, of server's CPU time", "HTTP process, CPU ms", "client, CPU ms", "p50 ms", "p99 ms")
+        ("load", "seconds", "requests", "wrong or failed", "requests/s", "of the bare rate",
+         "of what clients leave of it", "plans, of server's CPU time", "HTTP process, CPU ms", "client, CPU ms",
+         "p50 ms", "p99 ms")
     )]  # fmt: skip
     shares = ("share_of_bare_rate", "share_without_clients")
     for name, row in (("all in turn", load), *((row["network"] + " alone", row) for row in load["alone"])):
@@ -82,18 +83,21 @@ def _memory_lines(load: Mapping[str, Any]) -> list[str]:
 
 def asked(load: Mapping[str, Any]) -> list[tuple[str, str, bool | None]]:
     """(what is asked of a load, what was measured, whether it holds; None where this run cannot tell)."""
-    wrong, share = load["wrong_or_failed"], load["share_of_bare_rate"]
-    rate = f"{share:.0%}; {load['share_without_clients']:.0%} without the clients' CPU time"
+    wrong, quiet = load["wrong_or_failed"], _quiet(load)
+    shares = (
+        ("of the bare rate, though the clients run on the same cores", load["share_of_bare_rate"]),
+        ("of the bare rate in the CPU time that the clients leave", load["share_without_clients"]),
+    )
+    unknown = f"other programs had a part of the cores; plans took {load['share_of_cpu_time']:.0%} of its CPU time"
     most = max(load["memory"], key=lambda row: float(row["growth_bytes"]))
     flat = all(row["flat"] for row in load["memory"]) and not load["replaced_workers"]
     full = load["full_queue"]
     refused = f"{full['right']} right, {full['refused_with_retry_after']} refused, {len(full['other'])} otherwise"
     return [
         ("every request answered right", f"{wrong} of {load['requests']:,} wrong or failed", wrong == 0),
-        (
-            f"{LEAST_SHARE:.0%} of the bare rate",
-            rate if _quiet(load) else "other programs had a part of the cores",
-            share >= LEAST_SHARE if _quiet(load) else None,
+        *(
+            (f"{LEAST_SHARE:.0%} {what}", f"{share:.1%}" if quiet else unknown, share >= LEAST_SHARE if quiet else None)
+            for what, share in shares
         ),
         (
             "memory of every process flat after warm-up",
@@ -116,8 +120,9 @@ def _load_note(load: Mapping[str, Any]) -> str:
     return (
         f"Load: {load['clients']} clients that replay requests encrypted beforehand and compare every reply bit for "
         f"bit, {load['workers']} workers, {load['cores']} cores. Bare rate: of as many processes that run the same "
-        "requests without HTTP, before and after. Clients run on the same cores; the column without their CPU time is "
-        "the share of what is left to the server. "
+        "requests without HTTP and without clients on the machine, before and after. During the load the clients run "
+        "on the same cores: the first share counts their CPU time as if the server had spent it, the second is of the "
+        "CPU time that they leave. "
         f"{busy}{load['replaced_workers']} workers were replaced. A full queue: {full['sent']} requests at once, "
         f"{full['right']} answered right within {full['slowest_answer_ms']:.0f} ms, "
         f"{full['refused_with_retry_after']} refused with Retry-After within {full['slowest_refusal_ms']:.0f} ms, "

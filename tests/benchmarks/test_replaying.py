@@ -95,15 +95,18 @@ def test_what_is_asked_of_a_load_is_judged_where_the_run_can_tell() -> None:
     result = json.loads((Path(calibrating.__file__).parent / "results" / "service.json").read_bytes())
     memory = [{**row, "growth_bytes": 1e6, "flat": True} for row in result["load"]["memory"]]
     networks = [{**row, "bare_ms": 1.05 * row["bare_cpu_ms"]} for row in result["load"]["networks"]]
-    load = {**result["load"], "memory": memory, "networks": networks, "share_of_bare_rate": 0.86, "seconds": 600.0}
-    assert [holds for _, _, holds in asked(load)] == [True, True, True, True]
-    assert [holds for _, _, holds in asked({**load, "seconds": 20.0})] == [True, True, None, True]
+    shares = {"share_of_bare_rate": 0.86, "share_without_clients": 0.88}
+    load = {**result["load"], "memory": memory, "networks": networks, **shares, "seconds": 600.0}
+    assert [holds for _, _, holds in asked(load)] == [True, True, True, True, True]
+    assert [holds for _, _, holds in asked({**load, "seconds": 20.0})] == [True, True, True, None, True]
     growing = {**load, "memory": [*memory, {**memory[0], "process": "worker 9", "growth_bytes": 3e7, "flat": False}]}
-    assert asked(growing)[2][1:] == ("at most +30.0 MB (worker 9)", False)
-    assert asked({**load, "replaced_workers": 1})[2][2] is False
+    assert asked(growing)[3][1:] == ("at most +30.0 MB (worker 9)", False)
+    assert asked({**load, "replaced_workers": 1})[3][2] is False
     assert asked({**load, "wrong_or_failed": 1})[0][2] is False
-    assert asked({**load, "share_of_bare_rate": 0.84})[1][2] is False
-    assert asked({**load, "full_queue": {**load["full_queue"], "other": [500]}})[3][2] is False
+    below = asked({**load, "share_of_bare_rate": 0.84})
+    assert [below[1][1:], below[2][1:]] == [("84.0%", False), ("88.0%", True)]
+    assert asked({**load, "share_without_clients": 0.849})[2][1:] == ("84.9%", False)
+    assert asked({**load, "full_queue": {**load["full_queue"], "other": [500]}})[4][2] is False
 
 
 def test_a_process_that_has_ended_uses_nothing() -> None:
@@ -115,6 +118,6 @@ def test_rates_are_compared_on_a_quiet_machine_alone() -> None:
     load = result["load"]
     for factor, shown in ((1.05, True), (3.0, False)):
         networks = [{**row, "bare_ms": factor * row["bare_cpu_ms"]} for row in load["networks"]]
-        table = service_table({**result, "load": {**load, "networks": networks, "share_of_bare_rate": 0.8765}})
-        assert ("| 88% |" in table) == shown
+        table = service_table({**result, "load": {**load, "networks": networks, "share_of_bare_rate": 9.8765}})
+        assert ("| 988% |" in table) == shown
         assert ("shares of the bare rate are left out" in table) != shown
