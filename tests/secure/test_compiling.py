@@ -53,22 +53,14 @@ def dense_network(sizes, *, squares=True, seed=0):
 
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(small_networks(max_layers=3, max_activations=1))
-def test_the_plan_in_clear_equals_the_network(small):
-    images = small.images(12, 0)
+def test_the_plan_in_clear_equals_the_network_and_encrypted_it_stays_within_the_predicted_error(small):
+    images = small.images(12, 1)
     network = export_network(small.module, small.input_shape, images)
     wanted = network.run(images).reshape(len(images), -1)
     bundle = compiled(network, images)
     error = np.abs(clear_outputs(bundle, images) - wanted).max()
     assert error <= 1e-4 * np.abs(wanted).max()
     check_security(bundle.client.params)
-
-
-@settings(max_examples=12, deadline=None, derandomize=True)
-@given(small_networks(max_layers=3, max_activations=1))
-def test_the_encrypted_run_stays_within_the_predicted_error(small):
-    images = small.images(12, 1)
-    network = export_network(small.module, small.input_shape, images)
-    bundle = compiled(network, images)
     client, server = Client(bundle.client), Server(bundle.server)
     server.register(client.evaluation_key)
     clear = clear_outputs(bundle, images[:3])
