@@ -1,15 +1,22 @@
 """Settings of every test.
 
-No test sees kernel times that the user has measured, since they change the plan that is chosen. Hypothesis draws the
+Kernels are compiled once for all workers (`tests.compiled_once`), and tests that need none go first meanwhile. No test
+sees kernel times that the user has measured, since they change the plan that is chosen. Hypothesis draws the
 same examples in every run, in every order.
 """
 
 import os
+import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.compiled_once import WITHOUT_KERNELS, begin, compile_in_turn
 
 pytest.register_assert_rewrite("tests.promised")
 
@@ -17,6 +24,35 @@ pytest.register_assert_rewrite("tests.promised")
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("explore", deadline=None, print_blob=True)
 settings.load_profile("ci")
+
+
+#: The environment variable that tells workers where the lock files lie.
+LOCKS = "CIPHERPRESS_TESTS_LOCKS"
+COMPILING = pytest.StashKey[subprocess.Popen[bytes]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        compile_in_turn(Path(os.environ[LOCKS]))
+    elif config.getoption("numprocesses", None):
+        os.environ[LOCKS] = tempfile.mkdtemp(prefix="cipherpress-locks-")
+        config.stash[COMPILING] = begin(Path(os.environ[LOCKS]))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    compiling = config.stash.get(COMPILING, None)
+    if compiling is not None:
+        compiling.kill()
+        compiling.wait()
+        shutil.rmtree(os.environ.pop(LOCKS), ignore_errors=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several workers, tests without kernels first; among them, and among the others, the order stays."""
+    if hasattr(config, "workerinput"):
+        here = Path(__file__).parent
+        items.sort(key=lambda item: item.path.relative_to(here).parts[0] not in WITHOUT_KERNELS)
 
 
 @pytest.hookimpl(tryfirst=True)
