@@ -20,7 +20,6 @@ dataset.py           data sets, and the type of progress callbacks
 gathering.py         arrays, tuples, tensors and DataLoaders as data sets
 front.py             a public transform that the client applies, and the network behind it
 coefficients.py      arithmetic on the coefficients of polynomials
-constants.py         values that depend on no input, taken out of a network
 completed_square.py  quadratics with their square completed
 pareto.py            undominated points
 svg.py               figures as SVG files (optional matplotlib)

@@ -12,6 +12,7 @@ cost.py             cost models of the blocks that stay: the interface, plain-bl
 dense_cost.py       what a dense layer costs on ciphertexts, as the compiler lays it out
 baselines.py        uniform and global-magnitude allocation
 objective.py        the objective: distortion and power under a budget of time, exact over layers
+statistics.py       means and deviations of layers' outputs, held to those before
 reconstruction.py   survivors refitted by least squares
 prefix_cache.py     what runs before a layer, run once
 """

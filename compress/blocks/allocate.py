@@ -39,6 +39,11 @@ class BlockLayer:
         return self.place.name
 
     @property
+    def stays(self) -> bool:
+        """Whether nothing of the layer can be pruned."""
+        return len(self.dense) == 1 and not self.may_go
+
+    @property
     def dense(self) -> Kept:
         """The mask that keeps every block."""
         return np.ones(int(self.groups.max()) + 1, dtype=bool)

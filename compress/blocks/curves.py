@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from compress.blocks.importance import joint_score
 from compress.blocks.patterns import Groups
 from compress.blocks.prefix_cache import cached_prefix
+from compress.blocks.statistics import output_statistics, statistics_held
 
 Array = NDArray[np.float64]
 Kept = NDArray[np.bool_]
@@ -42,16 +43,24 @@ class MeasuredDistortion:
     """Mean Kullback-Leibler divergence (nats) from the reference's answers to the module's with one layer pruned.
 
     The module runs in eval mode on the first IMAGES images. It is copied, and each layer is restored after its turn.
+    hold_statistics: the layers' outputs keep the means and deviations that the reference has.
     """
 
     def __init__(
-        self, module: nn.Module, reference: nn.Module, images: NDArray[np.float32], groups: dict[str, Groups]
+        self,
+        module: nn.Module,
+        reference: nn.Module,
+        images: NDArray[np.float32],
+        groups: dict[str, Groups],
+        *,
+        hold_statistics: bool = False,
     ) -> None:
         self._module = copy.deepcopy(module).eval()
         self._groups = groups
         dtype = next(module.parameters()).dtype
         self._images = torch.from_numpy(np.ascontiguousarray(images[:IMAGES])).to(dtype)
         self._answers = _log_answers(reference, self._images)
+        self._held = output_statistics(reference, groups, self._images) if hold_statistics else {}
 
     def __call__(self, name: str, masks: Kept) -> Array:
         layer = self._module.get_submodule(name)
@@ -59,7 +68,7 @@ class MeasuredDistortion:
         whole = weight.clone()
         found: dict[bytes, float] = {}
         order = []
-        with cached_prefix(self._module, layer, self._images):
+        with statistics_held(self._module, self._held), cached_prefix(self._module, layer, self._images):
             for mask in masks:
                 weight.copy_(whole * torch.from_numpy(mask[self._groups[name]]))
                 key = np.packbits((weight != 0).numpy()).tobytes()  # masks that differ only in empty blocks

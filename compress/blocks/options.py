@@ -38,8 +38,9 @@ class BlockPruning:
 
     power_weight: how much power weighs beside distortion; 1 is the balance of the released code. images: training
     images that score blocks. rounds: how many equal parts the share goes in; blocks are scored and survivors refitted
-    anew in each. reconstruct: refit the survivors by least squares on the images. slots: slots per ciphertext, for
-    counting diagonals.
+    anew in each. reconstruct: refit the survivors by least squares on the images. hold_statistics: layers' outputs
+    keep their means and deviations by channel (`compress.blocks.statistics`), in measured curves too; a branch that
+    goes leaves its mean behind. slots: slots per ciphertext, for counting diagonals.
     Raises: ConfigError.
     """
 
@@ -51,6 +52,7 @@ class BlockPruning:
     images: int = 2048
     rounds: int = 3
     reconstruct: bool = True
+    hold_statistics: bool = False
     slots: int = 4096
 
     def __post_init__(self) -> None:
@@ -68,6 +70,7 @@ class BlockPruning:
             if not (is_whole(getattr(self, field)) and getattr(self, field) >= 1):
                 raise ConfigError(field, getattr(self, field), "a whole number, 1 or more")
         check_flag("reconstruct", self.reconstruct)
+        check_flag("hold_statistics", self.hold_statistics)
         if not is_whole(self.slots) or self.slots < 1 or self.slots & (self.slots - 1):
             raise ConfigError("slots", self.slots, "a power of two")
 

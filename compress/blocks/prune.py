@@ -25,6 +25,7 @@ from compress.blocks.options import BlockPruning, check_blocks
 from compress.blocks.patterns import Mask, parse_patterns
 from compress.blocks.places import layer_places, plain_copy
 from compress.blocks.reconstruction import reconstruct_
+from compress.blocks.statistics import output_statistics, statistics_held
 from compress.checks import check_seed
 from compress.dataset import Dataset, Progress, part_of
 from compress.errors import CompressError
@@ -155,11 +156,12 @@ def _prune_round_(
 ) -> _Round:
     """Score blocks, choose those that stay within the budget, zero the others and refit the survivors, in place."""
     groups = {layer.name: layer.groups for layer in layers}
-    responses = block_responses(
+    responses = {layer.name: np.zeros((1, 1)) for layer in layers if layer.stays}
+    responses |= block_responses(
         module,
         sample.images,
         sample.labels,
-        groups,
+        {layer.name: layer.groups for layer in layers if not layer.stays},
         gradient=config.gradient,
         objective=sample.objective,
         seed=seed,
@@ -167,7 +169,7 @@ def _prune_round_(
     )
     parts = [scored_layer(layer, module, responses[layer.name], masks[layer.name]) for layer in layers]
     distortion: Distortion = (
-        MeasuredDistortion(module, sample.original, sample.images, groups)
+        MeasuredDistortion(module, sample.original, sample.images, groups, hold_statistics=config.hold_statistics)
         if config.curves == "measured"
         else taylor_distortion(responses)
     )
@@ -177,6 +179,10 @@ def _prune_round_(
     refitted = []
     if config.reconstruct:
         refitted = reconstruct_(module, sample.original, left, sample.images, progress=part_of(progress, 0.5, 0.5))
+    if config.hold_statistics:
+        images = torch.from_numpy(sample.images).to(next(module.parameters()).dtype)
+        with statistics_held(module, output_statistics(sample.original, masks, images), written=True), torch.no_grad():
+            module(images)
     return _Round(left, parts, kept, refitted)
 
 

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from compress.constants import without_constants
 from compress.conversion.calibrate import calibrated
 from compress.conversion.combining import combine_polynomials
 from compress.graph.importing import import_model
@@ -60,14 +59,14 @@ def export_network(module: nn.Module, input_shape: Shape, calibration_images: Ar
 def frozen_network(imported: Imported) -> Network:
     """The layers as nodes, with normalizations folded into the linear map before them. Ranges are not measured yet.
 
-    Arithmetic that amounts to a polynomial of one value is one node. Branches without weights are constants.
+    Arithmetic that amounts to a polynomial of one value is one node.
 
     Raises: UnsupportedLayerError.
     """
     nodes: list[Node] = [Input(name="input", inputs=(), shape=imported.input_shape)]
     for layer in imported.layers:
         nodes.extend(_nodes(layer))
-    return Network(nodes=combine_polynomials(fold_affine(without_constants(tuple(nodes)))))
+    return Network(nodes=combine_polynomials(fold_affine(tuple(nodes))))
 
 
 def fold_affine(nodes: tuple[Node, ...]) -> tuple[Node, ...]:

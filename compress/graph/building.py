@@ -61,11 +61,11 @@ class Builder:
 
         Raises: UnsupportedLayerError, InputShapeError.
         """
-        needed = _needed(self.trace.graph_module.graph)
+        made_of = needed(self.trace.graph_module.graph)
         for node in list(self.trace.graph_module.graph.nodes):
             if node.op in ("placeholder", "output") or node not in self.trace.encrypted:
                 continue
-            if node not in needed and not changes_in_place(self.trace.graph_module, node):
+            if node not in made_of and not changes_in_place(self.trace.graph_module, node):
                 continue
             if spoils_a_reader(self.trace.graph_module, node):
                 raise self.unsupported(
@@ -196,7 +196,7 @@ def changes_in_place(model: fx.GraphModule, node: fx.Node) -> bool:
     return node.target in IN_PLACE or node.kwargs.get("inplace") is True or bool(getattr(module, "inplace", False))
 
 
-def _needed(graph: fx.Graph) -> set[fx.Node]:
+def needed(graph: fx.Graph) -> set[fx.Node]:
     """The nodes that the output is made of. A model may compute more, such as a head that it does not return."""
     found: set[fx.Node] = set()
     for node in reversed(list(graph.nodes)):

@@ -21,7 +21,8 @@ from compress.graph.tracing import Trace
 from compress.network import Shape
 
 #: Operations of polynomials, and those that change nothing about a function being one.
-_LINEAR = spellings.ADD | spellings.SUBTRACT | spellings.NEGATE | {"float", "to", "type_as"}
+_UNCHANGED = spellings.ALIAS - frozenset(spellings.DROPOUT_MODULES) | {"float", "to", "type_as"}
+_LINEAR = spellings.ADD | spellings.SUBTRACT | spellings.NEGATE | _UNCHANGED
 _ARITHMETIC = _LINEAR | spellings.MULTIPLY | spellings.SQUARE | spellings.POWER | spellings.DIVIDE
 #: What is bent by itself, even alone: a choice or a division has no rule of its own.
 _BENT = spellings.PARTS | spellings.DIVIDE | {torch.where}

@@ -13,6 +13,7 @@ from torch import nn
 
 from compress.graph import attention, contractions, moves, normalizing, resampling, rules, spellings, weighted
 from compress.graph.building import Builder, Rule, by_spelling
+from compress.graph.constant_branches import without_constant_branches
 from compress.graph.elementwise import fuse_elementwise
 from compress.graph.last_sigmoid import last_sigmoid, without_last_sigmoid
 from compress.graph.layers import Imported
@@ -108,7 +109,8 @@ def import_model(
     """The layers of an evaluation-mode module for inputs of `input_shape` (without the batch axis).
 
     table: what has a form on the target, which is CKKS unless told otherwise; of two rules for one spelling the later.
-    compose: whether element-wise functions of one value in several operations become one activation.
+    compose: whether element-wise functions of one value in several operations become one activation, and branches that
+    depend on no input constants.
     logits: leave out a sigmoid at the end, so that the outputs are logits in place of probabilities.
     Raises: UnsupportedLayerError, InputShapeError.
     """
@@ -116,6 +118,6 @@ def import_model(
     traced, dropped = without_last_sigmoid(traced) if logits else (traced, ())
     ends_in_sigmoid = last_sigmoid(traced) is not None
     if compose:
-        traced = fuse_elementwise(traced)
+        traced = fuse_elementwise(without_constant_branches(traced))
     found = Builder(traced, by_spelling(table)).run(tuple(input_shape))
     return replace(found, dropped=(*dropped, *found.dropped), ends_in_sigmoid=ends_in_sigmoid)
