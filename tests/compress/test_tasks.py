@@ -88,7 +88,7 @@ def test_one_output_is_regressed_on_numbers_of_any_type(kind):
     [
         lambda count: np.zeros(count, np.int64),
         lambda count: np.arange(count) % 2,
-        lambda count: np.full(count, 7),
+        pytest.param(lambda count: np.full(count, 7), marks=pytest.mark.slow),
         lambda count: None,
     ],
     ids=["zeros", "alternating", "sevens", "none"],
@@ -102,9 +102,18 @@ def test_dummies_and_missing_labels_do_not_harm_a_regression(labels):
     assert true_r2(network.run(x_test)) > true_r2(predict(net, x_test)) - 0.02
 
 
-@pytest.mark.parametrize("ending", [nn.Identity(), nn.Sigmoid()], ids=["logit", "probability"])
-@pytest.mark.parametrize("kind", [np.int64, np.float64, np.bool_])
-def test_one_output_and_two_values_are_a_binary_classifier(ending, kind):
+@pytest.mark.parametrize(
+    ("kind", "ending"),
+    [
+        pytest.param(np.int64, nn.Identity(), id="int64-logit"),
+        pytest.param(np.float64, nn.Sigmoid(), id="float64-probability"),
+        pytest.param(np.bool_, nn.Identity(), id="bool-logit"),
+        pytest.param(np.int64, nn.Sigmoid(), id="int64-probability", marks=pytest.mark.slow),
+        pytest.param(np.float64, nn.Identity(), id="float64-logit", marks=pytest.mark.slow),
+        pytest.param(np.bool_, nn.Sigmoid(), id="bool-probability", marks=pytest.mark.slow),
+    ],
+)
+def test_one_output_and_two_values_are_a_binary_classifier(kind, ending):
     bunch = load_breast_cancer()
     x, y, x_test, y_test = split(scaled(bunch.data), bunch.target)
     net = nn.Sequential(nn.Linear(30, 8), nn.ReLU(), nn.Linear(8, 1), ending)
@@ -193,7 +202,9 @@ def autoencoder():
     return trained(net, rows[0], rows[0], squared, epochs=30), rows
 
 
-@pytest.mark.parametrize("labels", [pytest.param("images", marks=pytest.mark.slow), "none", "classes"])
+@pytest.mark.parametrize(
+    "labels", [pytest.param("images", marks=pytest.mark.slow), pytest.param("none", marks=pytest.mark.slow), "classes"]
+)
 def test_an_autoencoder_keeps_its_error(labels):
     net, (x, y, x_test, y_test) = autoencoder()
     given = {"images": (x, x_test), "none": (None, None), "classes": (y, y_test)}[labels]
