@@ -19,7 +19,7 @@ contractions.py  the same for products of two values with sums: matmul and einsu
 in_parts.py      functions that are written out as operations with a form of their own
 transformers.py  the same for torch's own attention and encoder layers
 elementwise.py   functions of one value in several operations, as one activation
-constant_branches.py  branches without weights, as constants
+dead_branches.py branches without weights, as constants
 last_sigmoid.py  a sigmoid at the end of a classifier, left out
 composite.py     the modules of those functions, and of replaced normalizations and softmax
 modules.py       the torch modules that conversion puts in

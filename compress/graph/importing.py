@@ -13,7 +13,7 @@ from torch import nn
 
 from compress.graph import attention, contractions, moves, normalizing, resampling, rules, spellings, weighted
 from compress.graph.building import Builder, Rule, by_spelling
-from compress.graph.constant_branches import without_constant_branches
+from compress.graph.dead_branches import without_constant_branches
 from compress.graph.elementwise import fuse_elementwise
 from compress.graph.last_sigmoid import last_sigmoid, without_last_sigmoid
 from compress.graph.layers import Imported
