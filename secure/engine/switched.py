@@ -33,6 +33,8 @@ from secure.engine.vectors import LANES, load, splat, store
 MOST_PRODUCTS = 4
 #: Pieces of a row.
 SHARES = 2
+#: Numbers of a block: sums of both parts take 32 KB, and half a row has at least as many.
+BLOCK = 2048
 #: Rows of scratch that a worker needs: sums of both parts, and the same rotated.
 SCRATCH_ROWS = 2
 
@@ -57,7 +59,7 @@ def add_switched(
 @shared
 @kernel
 def _switched_piece(piece, worker, places, code, first, end, degree, scratch, t, specials):  # type: ignore[no-untyped-def]
-    row, share, block = piece // SHARES, piece % SHARES, LANES * t.columns
+    row, share, block = piece // SHARES, piece % SHARES, min(BLOCK, degree // SHARES)
     sums, rotated = scratch[SCRATCH_ROWS * worker], scratch[SCRATCH_ROWS * worker + 1]
     for start in range(share * degree // SHARES, (share + 1) * degree // SHARES, block):
         for step in range(first, end):

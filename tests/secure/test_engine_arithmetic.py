@@ -9,18 +9,16 @@ from secure.engine.addresses import ARRAYS, FLAG, KERNEL, TOGETHER
 from secure.engine.arithmetic import add_four_products, add_product
 from secure.engine.base_change import digits_of, divide, divide_jointly
 from secure.engine.program import MAX_ARRAYS, Kernel
-from secure.engine.switched import add_switched
+from secure.engine.switched import BLOCK, SHARES, add_switched
 from secure.engine.tables import (
     bit_reversed,
     engine_order,
     make_tables,
     rotation_order,
     smallest_root,
-    transform_columns,
 )
 from secure.engine.team import ALONE
 from secure.engine.transform import backward, forward
-from secure.engine.vectors import LANES
 from secure.params import make_params
 from secure.plan import galois_element
 from tests.secure.plans import (
@@ -207,10 +205,10 @@ def test_switched_digits_at_the_extremes_are_exact(bits):
         assert (np.abs(total) < 0.9 * moduli[:, :1]).all()
 
 
-@pytest.mark.parametrize("degree", [1024, 4096, 16384, 32768])
+@pytest.mark.parametrize("degree", [4096, 8192, 16384, 32768])
 @pytest.mark.parametrize("element", [3, 5, 25, -1])
 def test_a_rotation_moves_whole_blocks(degree, element):
-    block = LANES * transform_columns(degree)
+    block = min(BLOCK, degree // SHARES)
     order = rotation_order(element % (2 * degree), degree).reshape(-1, block).astype(np.int64)
     np.testing.assert_array_equal(np.sort(order, axis=1), order[:, :1] // block * block + np.arange(block))
 
