@@ -18,6 +18,8 @@ from benchmarks.throughput_networks import (
     variants_of,
 )
 from benchmarks.throughput_table import DENSE, REFERENCE_MS, SHOWN, readme_table, scaled, throughput_table
+from cipherpress.timing.residue_kernels import ResidueCase, measure_residues
+from cipherpress.timing.residue_plans import squares_alone
 from compress.dataset import Dataset
 from compress.errors import FormatError, PrecisionError
 from compress.network import Dense, Input, Network, Polynomial, Weights
@@ -128,6 +130,8 @@ def test_only_missing_rows_are_measured_and_others_stay(
     monkeypatch.setattr("benchmarks.throughput.measured", measured_now)
     monkeypatch.setattr("benchmarks.throughput.reference_tutorial_ms", lambda data: 5400.0)
     monkeypatch.setattr("benchmarks.throughput.load_kernels", lambda: None)
+    few = {"squares": ResidueCase(squares_alone(12, 2))}
+    monkeypatch.setattr("benchmarks.throughput.measure_residues", lambda: measure_residues(few, rounds=2))
     told: list[str] = []
     options: dict = {"networks": ["mlp"], "missing": True, "folder": tmp_path}
     run(tmp_path, variants=[first], **options)
