@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from time import process_time
@@ -64,7 +65,8 @@ def run(
     say = progress or (lambda label, share: None)
     data, folder = cp.load_data("mnist"), folder or cache_path().parent / "benchmark-networks"
     output = Path(output)
-    before = read_result(output / "throughput.json")["rows"]
+    found = read_result(output / "throughput.json")
+    before = found["rows"]
     there = {(row["network"], row["variant"]) for row in before} if missing else set()
     jobs = [
         (network, variant)
@@ -79,6 +81,7 @@ def run(
         "machine": this_machine().as_json(),
         "seed": SEED,
         "reference_ms": REFERENCE_MS,
+        "kernel_times": dict(found.get("kernel_times", {})),
         "rows": rows,
     }
     load_kernels()
@@ -87,6 +90,7 @@ def run(
         say(f"{name}: {variant.name}", number / len(jobs))
         if name != current:
             tutorial_ms, kernels, current = reference_tutorial_ms(data), measure_residues().times, name
+            result["kernel_times"][name] = asdict(kernels)
         try:
             row = measured(name, variant, trained(folder, name, variant), data, images, kernels)
         except CompileError as error:

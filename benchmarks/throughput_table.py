@@ -60,7 +60,7 @@ def throughput_table(result: Mapping[str, Any]) -> str:
             "request to those of its reply. Parts: polynomials of an answer's ciphertext. KB: of one image of a full "
             "block. Accuracy in clear: of the converted network, over all test images. The others: over the first "
             f"{_images(result)} test images. Largest error: of an output, against the plan in clear, over its bound. "
-            "Predicted: time of a block, by kernel times fitted before each network, as `cipherpress calibrate` does. "
+            f"Predicted: time of a block, by {_origin(result)}. "
             "Evaluation keys: none. Networks are converted by the zoo's press settings; OPQ prunes in three shots "
             "above 50 %, with an epoch between them and three after the last; accuracies are "
             f"on test images. HElayers does {HELAYERS_IMAGES_PER_S:,.0f} images/s on mlp's shape in batches of 256 on "
@@ -117,6 +117,14 @@ def with_throughput(text: str, result: Mapping[str, Any]) -> str:
     """README with the short table between its marks."""
     head, _, rest = text.partition(BEGIN)
     return f"{head}{BEGIN}{readme_table(result)}\n{END}{rest.partition(END)[2]}"
+
+
+def _origin(result: Mapping[str, Any]) -> str:
+    """Where the kernel times come from that predict."""
+    fitted = result.get("kernel_times", {})
+    if not fitted:
+        return "typical kernel times"
+    return f"kernel times that were fitted just before, as `cipherpress calibrate` does, for {', '.join(fitted)}"
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
