@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from secure.engine import arithmetic, base_change, products
 from secure.engine.buffers import Arena
 from secure.engine.execute import encoded
 from secure.engine.program import Instruction, Kernel, scratch_rows
+from secure.engine.running import places_of
 from secure.engine.switched import add_switched
 from secure.engine.tables import Tables, make_tables, rotation_order
 from secure.engine.team import ALONE
@@ -75,7 +75,7 @@ def operations(ring: Ring, level: int) -> Iterator[tuple[Kind, Callable[[], obje
 
     def switched(source: Array) -> None:
         base_change.digits_of(ALONE, source[-1], digits, scratch, t)
-        places = _places(total, digits, next(ring.keys), source, t.special, order, moduli)
+        places = places_of(total, digits, next(ring.keys), source, t.special, order, moduli)
         add_switched(ALONE, places, code, 0, 1, degree, scratch, t, 1)
         base_change.divide(ALONE, total, True, result, scratch, t)
 
@@ -90,11 +90,6 @@ def operations(ring: Ring, level: int) -> Iterator[tuple[Kind, Callable[[], obje
     yield Kind.RELINEARIZE, lambda: switched(product)
     if level > 1:
         yield Kind.RESCALE, lambda: base_change.divide(ALONE, value, False, lower, scratch, t)
-
-
-def _places(*arrays: NDArray[Any]) -> NDArray[np.int64]:
-    """The table of places of these arrays, as `secure.engine.execute` takes it."""
-    return np.array([(one.ctypes.data, one.shape[0], one.shape[-2] if one.ndim > 1 else 1) for one in arrays])
 
 
 def _in_turn(total_bytes: int, *shape: int) -> Iterator[Array]:

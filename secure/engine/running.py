@@ -143,6 +143,11 @@ class Runner:
         yield Stretch(first, len(program.instructions), missing)
 
 
+def places_of(*arrays: NDArray[Any]) -> NDArray[np.int64]:
+    """A table of places, (arrays, 3), of arrays that exist, for kernels that are called without a program."""
+    return np.array([(one.ctypes.data, one.shape[0], one.shape[-2] if one.ndim > 1 else 1) for one in arrays])
+
+
 def _table_row(place: Place, array: NDArray[Any] | Held | None) -> tuple[int, int, int]:
     """ADDRESS, PARTS and ROWS of a place. A constant has its storage in place of parts; one that is not kept is whole
     once it is encoded.

@@ -9,6 +9,7 @@ from secure.engine.addresses import ARRAYS, FLAG, KERNEL, TOGETHER
 from secure.engine.arithmetic import add_four_products, add_product
 from secure.engine.base_change import digits_of, divide, divide_jointly
 from secure.engine.program import MAX_ARRAYS, Kernel
+from secure.engine.running import places_of
 from secure.engine.switched import BLOCK, SHARES, add_switched
 from secure.engine.tables import (
     bit_reversed,
@@ -165,11 +166,6 @@ def test_sums_of_products_are_exact_at_the_extremes(seed, bits, count):
     assert np.abs(total).max() < 0.9 * prime
 
 
-def table_of(*arrays):
-    """A row of a table of places for each array: its address and what kernels read as its shape."""
-    return np.array([(one.ctypes.data, one.shape[0], one.shape[-2] if one.ndim > 1 else 1) for one in arrays])
-
-
 def instructions_of(kernel, *rows):
     """Encoded instructions of one run: (flag, places) each."""
     code = np.zeros((len(rows), ARRAYS + MAX_ARRAYS), dtype=np.int64)
@@ -194,7 +190,7 @@ def test_switched_digits_at_the_extremes_are_exact(bits):
     exact[0, :level] += source[0].astype(np.int64).astype(object) * int(primes[-1])
     orders = [rotation_order(galois_element(step, degree), degree) for step in (1, 5)]
     totals, scratch = [np.full((2, level + 1, degree), np.nan) for _ in orders], np.empty((2, degree))
-    places = table_of(digits, key, source, tables.special, moduli, *orders, *totals)
+    places = places_of(digits, key, source, tables.special, moduli, *orders, *totals)
     for fresh in (True, False):
         runs = [(fresh, (7 + number, 0, 1, 2, 3, 5 + number, 4)) for number in range(2)]
         code = instructions_of(Kernel.ADD_SWITCHED, *runs)
