@@ -2,7 +2,7 @@
 
     python -m benchmarks.residue_times
 
-The networks are not part of the fit; they are predicted by the fitted times.
+The networks are not part of the fit; they are timed in the same rounds and predicted by the fitted times.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import sys
 from collections.abc import Mapping
 
 from benchmarks.batch_networks import conv_network, dense_layers
-from cipherpress.timing.residue_kernels import NAMES, ResidueCase, measure_residues, plan_ms, residue_cases
-from secure.residues.times import predicted_ms
+from cipherpress.timing.residue_kernels import NAMES, ResidueCase, measure_residues, residue_cases
 
 ROUNDS = 15
 
@@ -34,20 +33,13 @@ def networks() -> Mapping[str, ResidueCase]:
 
 def main() -> None:
     """Print the fitted times, and predictions beside measurements."""
-    cases, nets = residue_cases(), networks()
-    found = measure_residues(cases, ROUNDS)
+    found = measure_residues(residue_cases(), ROUNDS, networks())
     sys.stdout.write("fitted: " + ", ".join(f"{name}={getattr(found.times, name):.3g}" for name in NAMES) + "\n")
-    _report(cases, found.measured_ms, found.predicted_ms)
-    predicted = {name: predicted_ms(case.plan, times=found.times).total_ms for name, case in nets.items()}
-    _report(nets, plan_ms(nets, ROUNDS), predicted)
-
-
-def _report(cases: Mapping[str, ResidueCase], measured: Mapping[str, float], predicted: Mapping[str, float]) -> None:
-    for name, case in cases.items():
-        rate = case.plan.params.slots / measured[name] * 1e3
+    for name, case in {**residue_cases(), **networks()}.items():
+        measured, predicted = found.measured_ms[name], found.predicted_ms[name]
         sys.stdout.write(
-            f"{name:<42} {measured[name]:8.2f} ms, predicted {predicted[name]:8.2f} "
-            f"({predicted[name] / measured[name]:.2f}), {rate:8.0f} images/s\n"
+            f"{name:<42} {measured:8.2f} ms, predicted {predicted:8.2f} ({predicted / measured:.2f}), "
+            f"{case.plan.params.slots / measured * 1e3:8.0f} images/s\n"
         )
 
 

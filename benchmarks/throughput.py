@@ -7,15 +7,16 @@ The second form measures some networks or variants, and with --missing only rows
 40 seconds a row of processor time, and of lenet5 two minutes.
 
 The networks come from `benchmarks.throughput_networks`, which trains what is missing in the user's cache folder; with
-several processes that goes faster beforehand. Times are processor time of one thread, medians over blocks of images, so
-that other work on the machine counts less. TenSEAL's tutorial network, run a few times before, tells how fast the
-machine is, and the times of the kernels, fitted before every network, what its plans are predicted to take.
+several processes that goes faster beforehand. Times are processor time of one thread, so that other work on the machine
+counts less, and medians over blocks of images. The arithmetic of all variants of a network is timed in the same rounds,
+with the plans that kernel times are fitted to; these times predict what the variants take. TenSEAL's tutorial network,
+run a few times before, tells how fast the machine is.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -30,20 +31,18 @@ from benchmarks.report import read_result, write_result
 from benchmarks.throughput_networks import NETWORKS, SEED, Variant, trained, variants_of
 from benchmarks.throughput_table import REFERENCE_MS, throughput_table
 from cipherpress.timing.cache import cache_path
-from cipherpress.timing.residue_kernels import measure_residues
+from cipherpress.timing.residue_kernels import ResidueCase, ResidueMeasurement, measure_residues
 from compress.dataset import Dataset, Progress
 from compress.errors import CompileError
-from compress.network import Network
 from secure.bundle.batch_specs import BatchBundle
-from secure.residues.times import TYPICAL_RESIDUE_TIMES, ResidueTimes, predicted_ms
 from secure.streams.client import BatchClient
 from secure.streams.server import BatchServer
 from secure.streams.stopwatch import Stopwatch
 from secure.streams.warming import load_kernels
 from secure.verify.batch_roundtrip import clear_batch_outputs, timed_answers
 
-#: Runs of TenSEAL's tutorial network, and rounds of the server's arithmetic. None starts after so many seconds.
-REFERENCE_RUNS, ROUNDS, MOST_SECONDS = 3, 5, 20.0
+#: Runs of TenSEAL's tutorial network.
+REFERENCE_RUNS = 3
 
 
 def run(
@@ -68,13 +67,15 @@ def run(
     found = read_result(output / "throughput.json")
     before = found["rows"]
     there = {(row["network"], row["variant"]) for row in before} if missing else set()
-    jobs = [
-        (network, variant)
-        for network in networks
-        for variant in variants_of(network)
-        if (not variants or variant.name in variants) and (network, variant.name) not in there
-    ]
-    measured_now = {(network, variant.name) for network, variant in jobs}
+    wanted = {
+        name: [
+            variant
+            for variant in variants_of(name)
+            if (not variants or variant.name in variants) and (name, variant.name) not in there
+        ]
+        for name in networks
+    }
+    measured_now = {(name, variant.name) for name, own in wanted.items() for variant in own}
     rows = [row for row in before if (row["network"], row["variant"]) not in measured_now]
     result: dict[str, Any] = {
         "command": f"cipherpress bench throughput --images {images} -o DIR",
@@ -85,21 +86,42 @@ def run(
         "rows": rows,
     }
     load_kernels()
-    tutorial_ms, kernels, current = 0.0, TYPICAL_RESIDUE_TIMES, ""
-    for number, (name, variant) in enumerate(jobs):
-        say(f"{name}: {variant.name}", number / len(jobs))
-        if name != current:
-            tutorial_ms, kernels, current = reference_tutorial_ms(data), measure_residues().times, name
-            result["kernel_times"][name] = asdict(kernels)
-        try:
-            row = measured(name, variant, trained(folder, name, variant), data, images, kernels)
-        except CompileError as error:
-            say(f"{name}: {variant.name}: no row: {error}", number / len(jobs))
-            continue
-        rows.append({**row, "tutorial_ms": tutorial_ms})
-        rows.sort(key=_place)
-        write_result(output / "throughput.json", result, throughput_table(result))
+    done: list[str] = []
+
+    def note(label: str) -> None:
+        say(label, len(done) / len(measured_now))
+
+    for name in filter(wanted.__getitem__, networks):
+        bundles = _compiled(name, wanted[name], folder, data, note)
+        note(f"{name}: {len(bundles)} plans in turn")
+        tutorial_ms, kernels = reference_tutorial_ms(data), in_turn(bundles)
+        result["kernel_times"][name] = asdict(kernels.times)
+        for variant, bundle in bundles.items():
+            note(f"{name}: {variant.name}")
+            rows.append({**measured(name, variant, bundle, data, images, kernels), "tutorial_ms": tutorial_ms})
+            rows.sort(key=_place)
+            write_result(output / "throughput.json", result, throughput_table(result))
+            done.append(variant.name)
     return result
+
+
+def _compiled(
+    name: str, variants: Sequence[Variant], folder: Path, data: Dataset, note: Callable[[str], None]
+) -> dict[Variant, BatchBundle]:
+    """The bundles of the variants that compile; `note` is told of the others."""
+    bundles = {}
+    for variant in variants:
+        note(f"{name}: compiling {variant.name}")
+        try:
+            bundles[variant] = cp.compile(trained(folder, name, variant), data, mode="throughput", seed=SEED)
+        except CompileError as error:
+            note(f"{name}: {variant.name}: no row: {error}")
+    return bundles
+
+
+def in_turn(bundles: Mapping[Variant, BatchBundle]) -> ResidueMeasurement:
+    """The times of the plans' arithmetic and of the kernels, measured in the same rounds."""
+    return measure_residues(beside={variant.name: ResidueCase(b.server.plan) for variant, b in bundles.items()})
 
 
 def _place(row: Mapping[str, Any]) -> tuple[int, int]:
@@ -109,24 +131,18 @@ def _place(row: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def measured(
-    name: str,
-    variant: Variant,
-    network: Network,
-    data: Dataset,
-    images: int,
-    kernels: ResidueTimes = TYPICAL_RESIDUE_TIMES,
+    name: str, variant: Variant, bundle: BatchBundle, data: Dataset, images: int, kernels: ResidueMeasurement
 ) -> dict[str, Any]:
-    """One row: what was compiled, how fast it is, and what comes out of it. kernels: times that predict a block's."""
-    bundle = cp.compile(network, data, mode="throughput", seed=SEED)
-    report = bundle.report
+    """One row: what was compiled, how fast it is, and what comes out of it. kernels: of `in_turn` with this bundle."""
+    report, about = bundle.report, bundle.report["about"]
     facts = {
         "network": name,
         "variant": variant.name,
-        "compression_rate": network.about["compression_rate"],
-        "accuracy_clear": network.about["accuracy_after"],
+        "compression_rate": about["compression_rate"],
+        "accuracy_clear": about["accuracy_after"],
         "compile_seconds": report["compile_seconds"],
         "predicted_logit_error": bundle.client.predicted_logit_error,
-        "predicted_block_ms": predicted_ms(bundle.server.plan, times=kernels).total_ms,
+        "predicted_block_ms": kernels.predicted_ms[variant.name],
         **{
             field: report[field]
             for field in (
@@ -135,18 +151,18 @@ def measured(
             )
         },
     }  # fmt: skip
-    return {**facts, **batch_times(bundle, data.x_test[:images], data.y_test[:images])}
+    arithmetic_ms = kernels.measured_ms[variant.name]
+    return {**facts, **batch_times(bundle, data.x_test[:images], data.y_test[:images], arithmetic_ms)}
 
 
-def batch_times(bundle: BatchBundle, images: Any, labels: Any) -> dict[str, Any]:
-    """Times of all parties, and the answers beside those in clear."""
+def batch_times(bundle: BatchBundle, images: Any, labels: Any, arithmetic_ms: float) -> dict[str, Any]:
+    """Times of all parties, and the answers beside those in clear. arithmetic_ms: of a block, measured before."""
     client, server = BatchClient(bundle.client), BatchServer(bundle.server)
     encryption, work, decryption = (Stopwatch(process_time) for _ in range(3))
     answers = timed_answers(client, server, images, encryption, work, decryption)
     outputs = np.concatenate(list(answers))
     clear = clear_batch_outputs(bundle, images)
     named, batch = outputs.argmax(axis=1), bundle.client.block_images
-    arithmetic_ms = _arithmetic_ms(bundle, server, client, images)
     return {
         "images": len(images),
         "blocks": len(work.laps),
@@ -161,24 +177,6 @@ def batch_times(bundle: BatchBundle, images: Any, labels: Any) -> dict[str, Any]
         "client_images_per_s": batch / median(encryption.laps),
         "decrypted_images_per_s": batch / median(decryption.laps),
     }
-
-
-def _arithmetic_ms(bundle: BatchBundle, server: BatchServer, client: BatchClient, images: Any) -> float:
-    """The median time of one block from residues in memory to residues in memory."""
-    frame = next(client.encrypt_frames(images[: bundle.client.block_images]))
-    parsed = server.parsed(frame)
-    taken: list[float] = []
-    for _ in range(ROUNDS):
-        if sum(taken) > MOST_SECONDS * 1e3:
-            break
-        spent = 0.0
-        for which in range(bundle.server.plan.params.levels):
-            residues = server.residues(parsed, which, "block")  # of one prime at a time: several need not fit
-            started = process_time()
-            server.arithmetic.run(which, residues)
-            spent += process_time() - started
-        taken.append(spent * 1e3)
-    return median(taken)
 
 
 def reference_tutorial_ms(data: Dataset) -> float:

@@ -1,9 +1,9 @@
 """Kernel times of throughput plans on this machine: single layers and squares in turn, and the fit to them.
 
 Every plan runs from residues in memory to residues in memory, on one thread. The time is that of the thread, so that
-other work on the machine counts less, and of the rounds the lower quartile. The times of `secure.residues.times` are
-fitted by least squares of the relative errors. Where these plans cannot tell two times apart, they stay near the
-typical ones.
+other work on the machine counts less, and of the rounds the lower quartile: a machine's speed jumps by a third within
+seconds, so only plans that take turns compare. The times of `secure.residues.times` are fitted by least squares of the
+relative errors. Where these plans cannot tell two times apart, they stay near the typical ones.
 """
 
 from __future__ import annotations
@@ -49,29 +49,37 @@ class ResidueCase:
 
 @dataclass(frozen=True)
 class ResidueMeasurement:
-    """Fitted times; milliseconds measured and predicted, by plan."""
+    """Fitted times; milliseconds measured and predicted by plan, of those that were fitted and those beside them."""
 
     times: ResidueTimes
     measured_ms: Mapping[str, float]
     predicted_ms: Mapping[str, float]
+    fitted: frozenset[str]
 
     @property
     def mean_relative_error(self) -> float:
-        """The mean of |predicted / measured - 1| over the plans."""
-        return fmean(abs(self.predicted_ms[name] / took - 1) for name, took in self.measured_ms.items())
+        """The mean of |predicted / measured - 1| over the fitted plans."""
+        return fmean(abs(self.predicted_ms[name] / self.measured_ms[name] - 1) for name in self.fitted)
 
 
-def measure_residues(cases: Mapping[str, ResidueCase] | None = None, rounds: int = ROUNDS) -> ResidueMeasurement:
+def measure_residues(
+    cases: Mapping[str, ResidueCase] | None = None,
+    rounds: int = ROUNDS,
+    beside: Mapping[str, ResidueCase] | None = None,
+) -> ResidueMeasurement:
     """The kernel times of this machine, fitted to plans; to `residue_cases` where none are given.
 
+    beside: plans that run in the same rounds and are predicted, but not fitted; names that `cases` does not have.
     The first call on a machine also compiles kernels.
     """
     cases = cases or residue_cases()
-    took_ms = plan_ms(cases, rounds)
-    counts = {name: counted(case) for name, case in cases.items()}
-    times = fit_residue_times(counts, took_ms)
+    everything = {**cases, **(beside or {})}
+    took_ms = plan_ms(everything, rounds)
+    counts = {name: counted(case) for name, case in everything.items()}
+    times = fit_residue_times({name: counts[name] for name in cases}, took_ms)
     prices = np.array([getattr(times, name) for name in NAMES])
-    return ResidueMeasurement(times, took_ms, {name: float(row @ prices) for name, row in counts.items()})
+    predicted = {name: float(row @ prices) for name, row in counts.items()}
+    return ResidueMeasurement(times, took_ms, predicted, frozenset(cases))
 
 
 def residue_cases() -> Mapping[str, ResidueCase]:
@@ -93,22 +101,32 @@ def residue_cases() -> Mapping[str, ResidueCase]:
 
 
 def plan_ms(cases: Mapping[str, ResidueCase], rounds: int = ROUNDS) -> dict[str, float]:
-    """Milliseconds of a block on one thread, all primes together: the lower quartile of rounds in turn."""
-    generator, runs = np.random.default_rng(0), {}
+    """Milliseconds of a block on one thread, all primes together: the lower quartile of rounds in turn.
+
+    A round times one prime of each plan, the next one in the next round, and multiplies by their number: primes of a
+    plan differ by a bit at most, so that all take the same.
+    """
+    generator, evaluators = np.random.default_rng(0), {}
+    inputs: dict[tuple[int, ...], NDArray[np.float64]] = {}  # shared: those of a large plan take a gigabyte
+    half = min(min(case.plan.params.data_primes) for case in cases.values()) // 2
     for name, case in cases.items():
-        evaluator = BatchEvaluator(case.plan, chunk=case.chunk, times=case.choice)
-        shape = case.plan.inputs, FRESH_PARTS, case.plan.params.poly_modulus_degree
-        half = min(case.plan.params.data_primes) // 2
-        runs[name] = evaluator, generator.integers(-half, half, shape).astype(np.float64)
-        evaluator.run(0, runs[name][1])  # compiles, and brings memory in
+        evaluators[name] = BatchEvaluator(case.plan, chunk=case.chunk, times=case.choice)
+        if (shape := _input_shape(case.plan)) not in inputs:
+            inputs[shape] = generator.integers(-half, half, shape).astype(np.float64)
+        evaluators[name].run(0, inputs[shape])  # compiles, and brings memory in
     times: dict[str, list[float]] = {name: [] for name in cases}
-    for _ in range(rounds):
-        for name, (evaluator, residues) in runs.items():
+    for turn in range(rounds):
+        for name, evaluator in evaluators.items():
+            levels = evaluator.plan.params.levels
             start = thread_time()
-            for which in range(cases[name].plan.params.levels):
-                evaluator.run(which, residues)
-            times[name].append(1e3 * (thread_time() - start))
+            evaluator.run(turn % levels, inputs[_input_shape(evaluator.plan)])
+            times[name].append(1e3 * levels * (thread_time() - start))
     return {name: quantiles(found, n=4)[0] for name, found in times.items()}
+
+
+def _input_shape(plan: BatchPlan) -> tuple[int, int, int]:
+    """Of the residues of a block modulo one prime."""
+    return plan.inputs, FRESH_PARTS, plan.params.poly_modulus_degree
 
 
 def counted(case: ResidueCase) -> NDArray[np.float64]:
@@ -127,7 +145,10 @@ def counted(case: ResidueCase) -> NDArray[np.float64]:
 
 
 def fit_residue_times(counts: Mapping[str, NDArray[np.float64]], measured_ms: Mapping[str, float]) -> ResidueTimes:
-    """The times with the least squares of relative errors, none below zero. counts: of plans, as `counted` gives."""
+    """The times with the least squares of relative errors, none below zero.
+
+    counts: of the plans to fit, as `counted` gives. measured_ms: of these plans and of others, which do not matter.
+    """
     rows = np.stack([row / measured_ms[name] for name, row in counts.items()])
     typical = np.array([getattr(TYPICAL_RESIDUE_TIMES, name) for name in NAMES])
     held = HOLD * np.diag(1 / typical)

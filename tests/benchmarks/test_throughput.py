@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import cipherpress as cp
 from benchmarks.throughput import measured, run
 from benchmarks.throughput_networks import (
     MLP_ONLY,
@@ -18,7 +19,7 @@ from benchmarks.throughput_networks import (
     variants_of,
 )
 from benchmarks.throughput_table import DENSE, REFERENCE_MS, SHOWN, readme_table, scaled, throughput_table
-from cipherpress.timing.residue_kernels import ResidueCase, measure_residues
+from cipherpress.timing.residue_kernels import ResidueCase, ResidueMeasurement, measure_residues
 from cipherpress.timing.residue_plans import squares_alone
 from compress.dataset import Dataset
 from compress.errors import FormatError, PrecisionError
@@ -51,9 +52,16 @@ def network() -> Network:
     return Network(nodes=nodes, about={"compression_rate": 4.5, "accuracy_after": 1.0, "task": "classes"})
 
 
+def few_in_turn(bundles: dict) -> ResidueMeasurement:
+    """As `in_turn`, with one small plan to fit."""
+    beside = {variant.name: ResidueCase(bundle.server.plan) for variant, bundle in bundles.items()}
+    return measure_residues({"squares": ResidueCase(squares_alone(12, 2))}, rounds=2, beside=beside)
+
+
 @pytest.fixture(scope="module")
 def row(data: Dataset, network: Network) -> dict:
-    return {**measured("mlp", VARIANT, network, data, 200), "tutorial_ms": 5400.0}
+    bundle = cp.compile(network, data, mode="throughput")
+    return {**measured("mlp", VARIANT, bundle, data, 200, few_in_turn({VARIANT: bundle})), "tutorial_ms": 5400.0}
 
 
 def test_a_row_has_times_sizes_and_answers(row: dict, data: Dataset, network: Network) -> None:
@@ -119,19 +127,21 @@ def test_only_missing_rows_are_measured_and_others_stay(
     first, *_, last = (variant.name for variant in variants_of("mlp"))
     made = []
 
-    def measured_now(name: str, variant: Variant, *_: object) -> dict:
+    def trained(folder: Path, name: str, variant: Variant) -> Network:
         if variant.name == last:
             raise PrecisionError("fc2", "too many bits")
+        return network
+
+    def measured_now(name: str, variant: Variant, *_: object) -> dict:
         made.append(variant.name)
         return {**row, "network": name, "variant": variant.name}
 
     monkeypatch.setattr("benchmarks.throughput.cp.load_data", lambda name: data)
-    monkeypatch.setattr("benchmarks.throughput.trained", lambda *_: network)
+    monkeypatch.setattr("benchmarks.throughput.trained", trained)
     monkeypatch.setattr("benchmarks.throughput.measured", measured_now)
     monkeypatch.setattr("benchmarks.throughput.reference_tutorial_ms", lambda data: 5400.0)
     monkeypatch.setattr("benchmarks.throughput.load_kernels", lambda: None)
-    few = {"squares": ResidueCase(squares_alone(12, 2))}
-    monkeypatch.setattr("benchmarks.throughput.measure_residues", lambda: measure_residues(few, rounds=2))
+    monkeypatch.setattr("benchmarks.throughput.in_turn", few_in_turn)
     told: list[str] = []
     options: dict = {"networks": ["mlp"], "missing": True, "folder": tmp_path}
     run(tmp_path, variants=[first], **options)

@@ -51,5 +51,14 @@ def test_the_fit_finds_the_times_of_another_machine():
 
 def test_plans_are_run_and_their_times_fitted():
     found = measure_residues(PLANS, rounds=3)
-    assert set(found.measured_ms) == set(found.predicted_ms) == set(PLANS)
+    assert set(found.measured_ms) == set(found.predicted_ms) == found.fitted == set(PLANS)
     assert min(found.measured_ms.values()) > 0 and 0 <= found.mean_relative_error < 1
+
+
+def test_plans_beside_the_fitted_ones_are_predicted_by_their_times():
+    other = ResidueCase(squares_alone(30, 1))
+    found = measure_residues(PLANS, rounds=2, beside={"other": other})
+    assert found.fitted == set(PLANS) and found.measured_ms["other"] > 0
+    assert found.predicted_ms["other"] == pytest.approx(predicted_ms(other.plan, times=found.times).total_ms)
+    counts = {name: counted(case) for name, case in PLANS.items()}
+    assert asdict(fit_residue_times(counts, found.measured_ms)) == asdict(found.times)
