@@ -24,7 +24,7 @@ import cipherpress as cp
 from benchmarks.depth_steps import compare_step, compile_step, encrypt_step, serve_step
 from benchmarks.machine import this_machine
 from benchmarks.own_process import in_own_process
-from benchmarks.report import table_head, table_row, with_note, write_result
+from benchmarks.report import read_result, table_head, table_row, with_note, write_result
 from benchmarks.throughput import reference_tutorial_ms
 from benchmarks.throughput_table import REFERENCE_MS
 from cipherpress.zoo.deep_networks import DEEP, FOLDER
@@ -52,26 +52,24 @@ def measure(
     most_changed: float = cp.ACCEPTABLE_DISAGREEMENT,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Measure saved networks, by folder. command: what the result says that it was made by. two: images that are run
+    """Measure saved networks, by folder. command: what their rows say that they were made by. two: images that are run
     again on two threads. memory_bytes: what a server may take; None: what it takes by itself. most_changed: the
-    share of classes that encryption may change by prediction. A network that was measured before keeps its limits."""
-    say = progress or (lambda label, share: None)
-    tutorial_ms, rows = reference_tutorial_ms(cp.load_data("mnist")), []
+    share of classes that encryption may change by prediction. A network that was measured before keeps its limits.
+    Rows of other networks in `output` stay."""
+    say, data = progress or (lambda label, share: None), cp.load_data("mnist")
+    names = {folder.name for folder in folders}
+    rows = [row for row in read_result(output / "depth.json")["rows"] if row["network"] not in names]
+    result = {"machine": this_machine().as_json(), "command": command, "reference_ms": REFERENCE_MS, "rows": rows}
     for position, folder in enumerate(folders):
         say(folder.name, position / len(folders))
         place = output / "depth" / folder.name
         place.mkdir(parents=True, exist_ok=True)
-        row = measured(folder, place, images, two, memory_bytes, most_changed) | {"tutorial_ms": tutorial_ms}
+        made_by = {"tutorial_ms": reference_tutorial_ms(data), "command": command}
+        row = measured(folder, place, images, two, memory_bytes, most_changed) | made_by
         (place / "row.json").write_text(json.dumps(row, indent=1))
         rows.append(row)
-    rows.sort(key=lambda row: int(row["squarings"]))
-    result = {
-        "machine": this_machine().as_json(),
-        "command": command,
-        "reference_ms": REFERENCE_MS,
-        "rows": rows,
-    }
-    write_result(output / "depth.json", result, depth_table(result))
+        rows.sort(key=lambda row: int(row["squarings"]))
+        write_result(output / "depth.json", result, depth_table(result))
     return result
 
 
@@ -138,7 +136,9 @@ def depth_table(result: Mapping[str, Any]) -> str:
         "agreement, by prediction, that a plan was compiled for. Seconds are of the processor, medians over images. "
         f"Scaled: to a machine where TenSEAL's tutorial network takes {result['reference_ms']:,.0f} ms. Two threads: "
         "the wall time of the fastest image over that on one thread. Set-up: constants are made and one client's keys "
-        "are registered. The server's memory is the peak of its own process, with the keys of one client."
+        "are registered. The server's memory is the peak of its own process, with the keys of one client. "
+        + "; ".join(f"{row['network']}: `{row['command']}`" for row in result["rows"])
+        + "."
     )
     return with_note(lines, note)
 

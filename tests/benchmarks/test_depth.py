@@ -1,6 +1,8 @@
 """The table of deep networks: one line per network, by squarings, with errors beside the bound."""
 
-from benchmarks.depth import depth_table
+from pathlib import Path
+
+from benchmarks.depth import depth_table, measure
 
 ROW = {
     "network": "resnet9",
@@ -27,6 +29,7 @@ ROW = {
     "compile_seconds": 61.2,
     "compile_peak_bytes": 1.26e9,
     "server_peak_bytes": 3.04e9,
+    "command": "python -m benchmarks.depth DIR resnet9",
 }
 
 
@@ -38,3 +41,15 @@ def test_a_row_states_errors_as_a_share_of_the_bound_and_sizes_in_megabytes():
         "1.1", "0.99", "0.49", "0.55", "7", "3.0", "61", "1.3",
     ]  # fmt: skip
     assert len(cells) == table[0].count("|") - 1
+    assert table[-1].endswith("resnet9: `python -m benchmarks.depth DIR resnet9`.")
+
+
+def test_rows_of_other_networks_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.depth.measured", lambda folder, *_: {**ROW, "network": folder.name})
+    monkeypatch.setattr("benchmarks.depth.reference_tutorial_ms", lambda data: 5400.0)
+    measure([Path("resnet9"), Path("resnet20")], 4, tmp_path, "first")
+    result = measure([Path("resnet20")], 4, tmp_path, "second")
+    assert [(row["network"], row["command"]) for row in result["rows"]] == [
+        ("resnet9", "first"),
+        ("resnet20", "second"),
+    ]
