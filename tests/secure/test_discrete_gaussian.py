@@ -17,39 +17,49 @@ from secure.parties.flooding import noise_ratio
 from secure.parties.release import release, release_cost
 
 SAMPLES = 20_000
+#: A correct sampler falls below this once in ten million draws.
+LEAST_P = 1e-7
+
+
+def expected_counts(weight, reach):
+    """Counts of whole numbers by weight; those from `reach` on are one cell on each side."""
+    places = np.arange(-40 * reach, 40 * reach + 1)
+    shares = np.array([weight(int(place)) for place in places])
+    cells = np.clip(places, -reach, reach) + reach
+    return np.bincount(cells, weights=shares / shares.sum()) * SAMPLES
 
 
 def chi_square(found, weight, reach):
-    """The p-value of counts of whole numbers against weights; those from `reach` on are one cell on each side."""
-    places = np.arange(-40 * reach, 40 * reach + 1)
-    shares = np.array([weight(int(place)) for place in places])
-    shares /= shares.sum()
-    cells = np.clip(places, -reach, reach) + reach
-    expected = np.bincount(cells, weights=shares) * len(found)
+    """The p-value of the counts of samples against weights."""
     counts = np.bincount(np.clip(found, -reach, reach) + reach, minlength=2 * reach + 1)
-    return stats.chisquare(counts, expected).pvalue
+    return stats.chisquare(counts, expected_counts(weight, reach)).pvalue
+
+
+def gaussian(deviation):
+    return lambda x: exp(-(x**2) / (2 * deviation**2))
 
 
 @pytest.mark.parametrize("deviation", [1, 2, 5])
 def test_samples_have_the_exact_distribution(deviation):
     found = [discrete_gaussian(deviation) for _ in range(SAMPLES)]
-    assert chi_square(found, lambda x: exp(-(x**2) / (2 * deviation**2)), 3 * deviation) > 1e-5
-    # the test tells a deviation that is 5 % larger
-    assert chi_square(found, lambda x: exp(-(x**2) / (2 * (1.05 * deviation) ** 2)), 3 * deviation) < 1e-3
+    assert chi_square(found, gaussian(deviation), 3 * deviation) > LEAST_P
+    # The test tells a deviation that is 6 % off. Whether it tells it of these samples would be left to chance.
+    counts, wrong = (expected_counts(gaussian(own * deviation), 3 * deviation) for own in (1, 1.06))
+    assert stats.chisquare(counts, wrong).pvalue < LEAST_P
 
 
 def test_laplace_samples_and_coins_have_the_exact_distribution():
     found = [discrete_laplace(3) for _ in range(SAMPLES)]
-    assert chi_square(found, lambda x: exp(-abs(x) / 3), 9) > 1e-5
+    assert chi_square(found, lambda x: exp(-abs(x) / 3), 9) > LEAST_P
     for numerator, denominator in ((0, 7), (1, 3), (1, 1), (5, 2)):
         heads = sum(exponential_coin(numerator, denominator) for _ in range(SAMPLES))
-        assert stats.binomtest(heads, SAMPLES, exp(-numerator / denominator)).pvalue > 1e-5
+        assert stats.binomtest(heads, SAMPLES, exp(-numerator / denominator)).pvalue > LEAST_P
 
 
 def test_wide_samples_are_gaussian_and_every_whole_number_can_come_out():
     deviation = 19 << 20
     found = np.array([discrete_gaussian(deviation) for _ in range(SAMPLES)], dtype=float)
-    assert stats.kstest(found / deviation, "norm").pvalue > 1e-5
+    assert stats.kstest(found / deviation, "norm").pvalue > LEAST_P
     assert {int(value) % 4 for value in found} == {0, 1, 2, 3}
 
 

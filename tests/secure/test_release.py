@@ -100,7 +100,8 @@ def test_the_cost_says_which_share_of_classes_changes():
     assert fine < 1e-6
     released = [release(row, 0.1).argmax() for row in scores for _ in range(200)]
     expected = release_cost(0.1, 10, scores=scores).changed_classes
-    assert np.mean(released != np.repeat(np.arange(10), 200)) == pytest.approx(expected, abs=0.03)
+    # one in ten changes: of 2,000, the share scatters by 0.7 %, and six times that is allowed
+    assert np.mean(released != np.repeat(np.arange(10), 200)) == pytest.approx(expected, abs=0.04)
 
 
 def test_releases_of_the_same_values_differ():
