@@ -168,7 +168,7 @@ def test_a_damaged_batch_is_refused_and_nothing_is_written(road: Path, tmp_path:
         (content[:half], "1 of 2 frames"),
         (content[half:], "frames before it are missing"),
         (b"", "it holds no frame"),
-        (content[: half + 90] + bytes(1) + content[half + 91 :], "frame 1"),
+        (content[: half + 90] + bytes([content[half + 90] ^ 1]) + content[half + 91 :], "frame 1"),
     ):
         (tmp_path / "x.ct").write_bytes(changed)
         refused = call("run", road / "bundle", "--input", tmp_path / "x.ct", "-o", tmp_path / "y.ct")

@@ -49,8 +49,12 @@ def test_a_rotation_is_exact_but_for_the_noise_of_the_formula_at_every_level(cha
         # one small whole number modulo all primes: nothing but noise was added
         assert (errors == errors[0]).all()
         formula = np.sqrt(centred_key_switch_variance(params, level) / params.poly_modulus_degree)
-        assert errors[0].std() == pytest.approx(formula, rel=0.05)
-        assert abs(errors[0].mean()) < 5 * formula / np.sqrt(params.poly_modulus_degree)
+        # With one digit the error is a product of two random polynomials. In slots, it is one of complex Gaussian
+        # numbers, so the sum of N / 2 squares scatters by sqrt(2.4 / 4096) and their root by 1.2 % of itself.
+        assert errors[0].std() == pytest.approx(formula, rel=0.08)
+        # The first slots make up nearly all of the mean, so it has the tail of one product, exp(-sqrt(2) t): one run of
+        # all chains in a hundred would exceed 5. Digits that are not centred make it a hundredfold.
+        assert abs(errors[0].mean()) < 12 * formula / np.sqrt(params.poly_modulus_degree)
 
 
 def layered(params):

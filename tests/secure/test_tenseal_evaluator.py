@@ -117,6 +117,8 @@ SWITCH_LEVELS = {"rotate": 2, "rotate at level 1": 1, "relinearize": 2}
 # digits' mean, a rescale the secret by the rounding. Its real part is Laplace distributed: P(|error| > t std) =
 # exp(-sqrt(2) t).
 PRODUCTS = {*SWITCH_LEVELS, "rescale"}
+# The error of a square is 2 x e, and the largest of uniform x is sqrt(3) times their root mean square.
+UNEVEN = {"square"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -134,8 +136,9 @@ def test_the_error_of_one_operation_follows_the_noise_formulas(kind):
         level, average = SWITCH_LEVELS[kind], key_switch_variance(SMALL, SWITCH_LEVELS[kind])
         slots = np.array([key_switch_slot_variance(SMALL, level, slot) for slot in range(64, SMALL.slots)])
         predicted = np.sqrt(np.maximum(variance, variance - average + slots) / 2)
-    # Of a product, one key in 200,000 exceeds 14 in one of 1,984 slots, and one in 40 would exceed 8.
-    assert (np.abs(error[64:]) / predicted).max() < (14 if kind in PRODUCTS else 8)
+    # Of a product, one key in 800,000 exceeds 15 in one of 1,984 slots, and one in 40 would exceed 8.
+    most = 15 if kind in PRODUCTS else 8 * sqrt(3) if kind in UNEVEN else 8
+    assert (np.abs(error[64:]) / predicted).max() < most
 
 
 def test_every_kind_together_equals_clear():
