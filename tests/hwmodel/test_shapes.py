@@ -28,9 +28,9 @@ def test_shapes_have_the_published_sizes(name: str, parameters_m: float, gmacs: 
 @pytest.mark.parametrize("name", SHAPES)
 def test_every_machine_in_clear_prices_a_shape_at_once(name: str) -> None:
     machines = [machine for machine in list_architectures() if PLAIN in load_architecture(machine).modes]
-    started = time.monotonic()
+    started = time.process_time()  # other processes on the machine do not count
     comparison = compare(shape_workload(name), machines)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     assert all(report.latency_ms > 0 and report.energy_mj > 0 for report in comparison.reports)
 
 

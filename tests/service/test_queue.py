@@ -19,7 +19,7 @@ from cipherpress.service.queueing import LateError, Queue, QueueFullError, Work
 from cipherpress.service.settings import ServiceLimits, ServiceSettings
 from cipherpress.service.workers import Worker, WorkerDiedError
 
-LIMITS = ServiceLimits(queue=2, request_s=0.5)
+LIMITS = ServiceLimits(queue=2, request_s=60.0)
 
 
 class ScriptedWorker(Worker):
@@ -214,6 +214,8 @@ def test_work_of_a_client_that_left_is_never_begun() -> None:
 @pytest.mark.parametrize("leaves", [True, False])
 def test_a_worker_that_nobody_waits_for_is_ended_and_replaced(monkeypatch: pytest.MonkeyPatch, leaves: bool) -> None:
     monkeypatch.setattr(queueing, "ABANDONED_S", 0.1)
+    if not leaves:
+        monkeypatch.setattr("tests.service.test_queue.LIMITS", replace(LIMITS, request_s=1.0))
 
     async def hanging(number: int, do: str) -> str:
         await asyncio.sleep(60 if number == 0 else 0)
