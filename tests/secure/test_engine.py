@@ -196,7 +196,9 @@ def test_noise_of_centred_digits_equals_the_formula(margin_bits):
     found = np.mean(np.square(errors)) * plan.input_scale**2
     assert 0.8 < np.sqrt(found / predicted) < 1.25
     first = np.mean(np.square(errors)[:, :4]) * plan.input_scale**2
-    assert first < 4 * predicted
+    # Where roundings decide, all twelve share the secret's four slots: one key in a thousand exceeds 4 and one in a
+    # million 8. With digits that are not centred it would be 300 with the larger special prime, 2,700 with the other.
+    assert first < 12 * predicted
 
 
 def test_seal_refuses_a_plan_that_relies_on_centred_digits():
