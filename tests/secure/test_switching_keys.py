@@ -22,7 +22,8 @@ from secure.switching.reading import read_keys
 from tests.secure.own_keys import OwnParty
 from tests.secure.plans import SMALL, Builder, small_bundle, small_bundle_by_hand
 
-HYBRID = make_params(8192, [36, 29, 30], [34, 34], (2, 1))
+#: Special primes with 11 bits more than the larger digit, so that key switches add little to fresh noise.
+HYBRID = make_params(8192, [36, 29, 30], [38, 38], (2, 1))
 BUNDLES = {"one special prime": small_bundle(own_keys=True), "hybrid": small_bundle(own_keys=True, params=HYBRID)}
 WAYS = [("one special prime", "engine"), ("one special prime", "seal"), ("hybrid", "engine")]
 
