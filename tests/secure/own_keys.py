@@ -71,6 +71,14 @@ class OwnParty:
         degree = self.plan.params.poly_modulus_degree
         return np.array([[rng.integers(-(p // 2), p // 2, degree) for p in primes] for _ in range(2)], dtype=np.float64)
 
+    def hidden(self, message: np.ndarray, seed: int = 0) -> np.ndarray:
+        """(2, level, N): residues that hide a message (level, N) without noise: a uniform c1, and c0 = m - c1 s."""
+        value = self.random_value(seed)
+        value[0] = 0.0
+        masked, primes = message - self.phase(value), np.array(self.plan.params.data_primes[: value.shape[1]])[:, None]
+        value[0] = masked - np.rint(masked / primes) * primes
+        return value
+
     def phase(self, value: np.ndarray) -> np.ndarray:
         """(level, N): c0 + c1 s of residues, in the engine's order."""
         level = value.shape[1]

@@ -81,9 +81,8 @@ def test_keys_of_our_own_relinearize_products(params):
     plan = product_plan(params=params)
     party = OwnParty(plan)
     x, w = np.random.default_rng(5).uniform(-1, 1, (2, params.slots))
-    rows = np.zeros((2, 2, params.levels, params.poly_modulus_degree))
-    for value, message in zip(rows, (x, w), strict=True):
-        value[0] = party.engine.encode(message, params.levels, plan.input_scale, False)
+    encoded = (party.engine.encode(message, params.levels, plan.input_scale, False) for message in (x, w))
+    rows = [party.hidden(message, seed) for seed, message in enumerate(encoded)]  # c1 = 0 would leave nothing to switch
     found = party.coefficients(party.phase(party.run(*rows)[0]))
     scale, level = plan.scale_of(plan.outputs[0]), plan.level_of(plan.outputs[0])
     wanted = party.coefficients(party.engine.encode(product_by_hand(plan, x, w)[0], level, scale, False))
