@@ -96,7 +96,7 @@ def test_a_client_that_leaves_frees_its_worker(served: Running, http: httpx.Clie
     for one in leaving:
         head = f"POST {INFER} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(party.request)}\r\n\r\n"
         one.sendall(head.encode() + party.request)
-    time.sleep(0.2)
+    time.sleep(1.5)
     for one in leaving:
         one.close()
     wait_until(lambda: not stopped & set(served.workers), what="workers that nobody waits for are ended")
@@ -197,7 +197,7 @@ def test_slow_clients_are_dropped_and_others_served(bundles: Path, party: Party,
         os.kill(worker, signal.SIGSTOP)
         with ThreadPoolExecutor(1) as pool:  # what was accepted before SIGTERM is answered
             accepted = pool.submit(infer, http, party)
-            time.sleep(0.3)
+            time.sleep(1.5)
             server.process.terminate()
             time.sleep(0.3)
             os.kill(worker, signal.SIGCONT)
