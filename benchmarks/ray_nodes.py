@@ -31,8 +31,8 @@ from benchmarks.served_models import answer, party_server, prepared, serving
 from benchmarks.service_load import in_processes
 from secure.parties.registrations import registration_bytes
 
-#: What a Ray node and its shared memory may take.
-STORE_BYTES = 200 * 2**20
+#: Shared memory of a Ray node: for the keys of all clients and the requests, so that Ray moves none of them to disk.
+STORE_BYTES = 700 * 2**20
 #: Bare runs of a request.
 BARE_RUNS = 10
 #: What the contract asks for, where two cores are free.
