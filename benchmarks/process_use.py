@@ -40,11 +40,33 @@ def rss_bytes(pid: int) -> int:
 
 def pss_bytes(pid: int) -> int:
     """The same with shared pages counted in parts, one part for each process that shares them."""
+    return _rolled_up(pid, "Pss")
+
+
+def huge_bytes(pid: int) -> int:
+    """What of it lies in huge pages; 0 for a process that has ended.
+
+    The kernel turns small pages of an array into huge ones long after they were touched, and then what the process
+    never touched of them is resident too.
+    """
+    return _rolled_up(pid, "AnonHugePages")
+
+
+def filled_pages() -> int:
+    """How many small pages that were never touched the kernel may add to make a huge page: its own setting."""
+    try:
+        return int(Path("/sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_none").read_text())
+    except OSError:
+        return 0
+
+
+def _rolled_up(pid: int, field: str) -> int:
+    """A field of /proc/PID/smaps_rollup in bytes; 0 for a process that has ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
         return 0
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
 
 
 def cpu_s(pid: int) -> float:

@@ -20,7 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.process_use import cpu_seconds, memory_row, pss_bytes, rss_bytes, server_processes
+from benchmarks.process_use import (
+    cpu_seconds,
+    filled_pages,
+    huge_bytes,
+    memory_row,
+    pss_bytes,
+    rss_bytes,
+    server_processes,
+)
 from benchmarks.replaying import Answer, Connected, outcome_rows, replay
 from benchmarks.served_models import Prepared, answer, party_server
 
@@ -70,6 +78,7 @@ def measure_load(models: Sequence[Prepared], target: Target, seconds: float, cli
         "networks": [_network_row(one, mixed, bare) for one in models],
         "alone": alone,
         "memory": mixed["memory"],
+        "filled_pages": mixed["filled_pages"],
         "full_queue": full_queue(slowest, target),
     }
 
@@ -114,6 +123,7 @@ def under_load(models: Sequence[Prepared], target: Target, seconds: float, clien
     processes = server_processes(target.process)
     names = [name for name in processes]
     watched: dict[str, list[int]] = {name: [] for name in names}
+    huge: dict[str, list[int]] = {name: [] for name in names}
     times: list[float] = []
     started, before = perf_counter(), cpu_seconds(processes)
 
@@ -122,6 +132,7 @@ def under_load(models: Sequence[Prepared], target: Target, seconds: float, clien
             times.append(perf_counter() - started)
             for name, pid in processes.items():
                 watched[name].append(rss_bytes(pid))
+                huge[name].append(huge_bytes(pid))
             time.sleep(LOOK_S)
 
     recorded = [one.recorded for one in models]
@@ -139,8 +150,12 @@ def under_load(models: Sequence[Prepared], target: Target, seconds: float, clien
         "server_cpu_s": {name: after[name] - before[name] for name in names},
         "replaced_workers": len(set(processes.values()) - set(server_processes(target.process).values())),
         "memory": [
-            memory_row(name, times, watched[name], warm_s) | {"pss_bytes": pss_bytes(processes[name])} for name in names
+            memory_row(name, times, watched[name], warm_s)
+            | {"pss_bytes": pss_bytes(processes[name])}
+            | {"huge_growth_bytes": memory_row(name, times, huge[name], warm_s)["growth_bytes"]}
+            for name in names
         ],
+        "filled_pages": filled_pages(),
     }
 
 

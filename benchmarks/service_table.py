@@ -70,12 +70,12 @@ def _load_lines(load: Mapping[str, Any]) -> list[str]:
 def _memory_lines(load: Mapping[str, Any]) -> list[str]:
     lines = table_head(
         ("process", "after warm-up, MB", "at the end, MB", "at most, MB", "slope, MB per minute",
-         "growth after warm-up, MB", "shared in parts, MB")
+         "growth after warm-up, MB", "of huge pages, MB", "shared in parts, MB")
     )  # fmt: skip
     lines += [
         f"| {row['process']} | {row['warm_bytes'] / 1e6:,.1f} | {row['end_bytes'] / 1e6:,.1f} | "
         f"{row['most_bytes'] / 1e6:,.1f} | {row['slope_bytes_per_min'] / 1e6:+.3f} | "
-        f"{row['growth_bytes'] / 1e6:+.1f} | {row['pss_bytes'] / 1e6:,.0f} |"
+        f"{row['growth_bytes'] / 1e6:+.1f} | {row['huge_growth_bytes'] / 1e6:+.1f} | {row['pss_bytes'] / 1e6:,.0f} |"
         for row in load["memory"]
     ]
     return lines
@@ -126,5 +126,6 @@ def _load_note(load: Mapping[str, Any]) -> str:
         f"{busy}{load['replaced_workers']} workers were replaced. A full queue: {full['sent']} requests at once, "
         f"{full['right']} answered right within {full['slowest_answer_ms']:.0f} ms, "
         f"{full['refused_with_retry_after']} refused with Retry-After within {full['slowest_refusal_ms']:.0f} ms, "
-        f"{other}."
+        f"{other}. Huge pages: the kernel may add up to {load['filled_pages']} untouched pages of 512 to make one "
+        "(khugepaged/max_ptes_none), which adds to a process's memory once."
     )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import Pipe
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import calibrating
-from benchmarks.process_use import cpu_s, memory_row, pss_bytes, rss_bytes
+from benchmarks.process_use import cpu_s, filled_pages, huge_bytes, memory_row, pss_bytes, rss_bytes
 from benchmarks.replaying import Connected, Recorded, outcome_rows, replay
 from benchmarks.service_table import asked, service_table
 
@@ -110,7 +112,15 @@ def test_what_is_asked_of_a_load_is_judged_where_the_run_can_tell() -> None:
 
 
 def test_a_process_that_has_ended_uses_nothing() -> None:
-    assert rss_bytes(2**22 + 1) == pss_bytes(2**22 + 1) == cpu_s(2**22 + 1) == 0
+    gone = 2**22 + 1
+    assert rss_bytes(gone) == pss_bytes(gone) == huge_bytes(gone) == cpu_s(gone) == 0
+
+
+def test_huge_pages_are_a_part_of_what_is_resident() -> None:
+    large = np.ones(1 << 22)
+    own = os.getpid()
+    assert 0 <= huge_bytes(own) <= rss_bytes(own) and large.nbytes < rss_bytes(own)
+    assert 0 <= filled_pages() < 512
 
 
 def test_rates_are_compared_on_a_quiet_machine_alone() -> None:
