@@ -124,7 +124,8 @@ def _origin(result: Mapping[str, Any]) -> str:
     fitted = result.get("kernel_times", {})
     if not fitted:
         return "typical kernel times"
-    return f"kernel times that were fitted just before, as `cipherpress calibrate` does, for {', '.join(sorted(fitted))}"
+    names = ", ".join(sorted(fitted))
+    return f"kernel times that were fitted in the same rounds, as `cipherpress calibrate` does, for {names}"
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from tests.fuzz import long_run
+from tests.fuzz import long_run, trial
 from tests.fuzz.trial import Case
 
 
@@ -76,3 +78,18 @@ def test_a_run_that_is_told_to_stop_keeps_what_it_did(tmp_path: Path, monkeypatc
     assert long_run.main([str(state), "stopping", "--count", "100"]) == 0
     (row,) = json.loads(state.read_text()).values()
     assert row["done"] == 5 and row["outcomes"] == {"works": 5}
+
+
+@pytest.mark.parametrize(("slow_times", "faults"), [(1, 0), (2, 1)])
+def test_a_trial_that_is_stopped_is_tried_once_more(
+    slow_times: int, faults: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "STOPPED_AFTER_SECONDS", 0.1)
+    left = [5.0] * slow_times
+
+    def case(random: Random) -> tuple[str, Callable[[], object]]:
+        return "slow", lambda: time.sleep(left.pop() if left else 0.0)
+
+    found = trial.run_trials(case, 1)
+    assert len(found.faults) == faults and found.outcomes["works"] == 1 - faults
+    assert all("seed 0 (slow): StoppedError" in fault for fault in found.faults)
