@@ -33,9 +33,10 @@ def networks() -> Mapping[str, ResidueCase]:
 
 def main() -> None:
     """Print the fitted times, and predictions beside measurements."""
-    found = measure_residues(residue_cases(), ROUNDS, networks())
+    cases, nets = residue_cases(), networks()
+    found = measure_residues(cases, ROUNDS, nets)
     sys.stdout.write("fitted: " + ", ".join(f"{name}={getattr(found.times, name):.3g}" for name in NAMES) + "\n")
-    for name, case in {**residue_cases(), **networks()}.items():
+    for name, case in {**cases, **nets}.items():
         measured, predicted = found.measured_ms[name], found.predicted_ms[name]
         sys.stdout.write(
             f"{name:<42} {measured:8.2f} ms, predicted {predicted:8.2f} ({predicted / measured:.2f}), "

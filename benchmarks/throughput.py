@@ -8,9 +8,9 @@ The second form measures some networks or variants, and with --missing only rows
 
 The networks come from `benchmarks.throughput_networks`, which trains what is missing in the user's cache folder; with
 several processes that goes faster beforehand. Times are processor time of one thread, so that other work on the machine
-counts less, and medians over blocks of images. The arithmetic of all variants of a network is timed in the same rounds,
-with the plans that kernel times are fitted to; these times predict what the variants take. TenSEAL's tutorial network,
-run a few times before, tells how fast the machine is.
+counts less, and medians over blocks of images. The arithmetic is that of random residues; all variants of a network
+take turns, and the lower quartile of the rounds counts, with the plans that kernel times are fitted to; these times
+predict what the variants take. TenSEAL's tutorial network, run a few times before, tells how fast the machine is.
 """
 
 from __future__ import annotations

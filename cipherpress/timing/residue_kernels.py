@@ -101,7 +101,12 @@ def residue_cases() -> Mapping[str, ResidueCase]:
 
 
 def plan_ms(cases: Mapping[str, ResidueCase], rounds: int = ROUNDS) -> dict[str, float]:
-    """Milliseconds of a block on one thread, all primes together: the lower quartile of rounds in turn.
+    """Milliseconds of a block on one thread, all primes together: the lower quartile of rounds in turn."""
+    return {name: quantiles(found, n=4)[0] for name, found in rounds_ms(cases, rounds).items()}
+
+
+def rounds_ms(cases: Mapping[str, ResidueCase], rounds: int = ROUNDS) -> dict[str, list[float]]:
+    """Milliseconds of a block on one thread, all primes together, of every round; the plans take turns.
 
     A round times one prime of each plan, the next one in the next round, and multiplies by their number: primes of a
     plan differ by a bit at most, so that all take the same.
@@ -121,7 +126,7 @@ def plan_ms(cases: Mapping[str, ResidueCase], rounds: int = ROUNDS) -> dict[str,
             start = thread_time()
             evaluator.run(turn % levels, inputs[_input_shape(evaluator.plan)])
             times[name].append(1e3 * levels * (thread_time() - start))
-    return {name: quantiles(found, n=4)[0] for name, found in times.items()}
+    return times
 
 
 def _input_shape(plan: BatchPlan) -> tuple[int, int, int]:

@@ -34,7 +34,7 @@ from tests.fuzz.types import CONTAINER_ERRORS, CONTAINERS
 SLICE, WARM = 1000, 500
 #: The first seed; those before it belong to the tests.
 FIRST_SEED = 1_000_000
-#: What a process may grow by: see `growth_bytes`.
+#: What a process may grow by after its second round of all types.
 MOST_GROWTH_BYTES = 50 * 2**20
 #: Signals that asked this process to end, which it does after the slice that it is at.
 STOPPED: list[int] = []
@@ -80,12 +80,6 @@ def run_slice(run: Run, name: str, case: Case, count: int) -> None:
     run.save()
 
 
-def growth_bytes(memory: Sequence[int]) -> int:
-    """What a process grew by after a quarter of its rounds, and after two: pools and caches fill up before."""
-    first = max(2, len(memory) // 4)
-    return memory[-1] - memory[first] if len(memory) > first + 1 else 0
-
-
 def main(arguments: Sequence[str]) -> int:
     """Run; 1 where a fault was found, now or before."""
     parser = ArgumentParser(description="Mutated containers by the hundred thousand.")
@@ -114,9 +108,9 @@ def main(arguments: Sequence[str]) -> int:
                     run_slice(run, name, cases[name], min(SLICE, left))
             memory.append(rss_bytes(os.getpid()))
     faults = [f"{name}: {fault}" for name, row in run.types.items() for fault in row["faults"]]
-    growth = growth_bytes(memory)
+    growth = memory[-1] - memory[2] if len(memory) > 3 else 0
     if growth > MOST_GROWTH_BYTES:
-        faults.append(f"this process grew by {growth / 1e6:.0f} MB after its first quarter")
+        faults.append(f"this process grew by {growth / 1e6:.0f} MB after its second round")
     command = f"python -m tests.fuzz.long_run STATE --count {options.count}"
     machine = this_machine().as_json()
     result = {
