@@ -16,9 +16,12 @@ from torch import nn
 
 import cipherpress as cp
 from benchmarks.pruned_resnet20 import prune_and_convert
+from compress.blocks.options import BlockPruning
 
 #: Of the blocks of all twenty layers; two of the three attentions.
 SHARE = 0.1
+#: Blocks are scored by the second order alone, on few images: what is lost is trained back.
+PRUNING = BlockPruning(curves="taylor", images=256, rounds=1, reconstruct=False)
 CONVERSION = cp.Conversion(epochs=60, batch_size=512, images="pictures", fraction_bits=8)
 PRUNED = "attention.output"
 
@@ -32,7 +35,7 @@ def families(model: nn.Module) -> str:
 def main(data_dir: str, output: str) -> None:
     """Prune and convert the zoo's transformer for clothes."""
     model, data = cp.load_model("vit-fashion"), cp.load_data("fashion-mnist", data_dir)
-    print(prune_and_convert(model, data, families(model), SHARE, CONVERSION, Path(output)))
+    print(prune_and_convert(model, data, families(model), SHARE, CONVERSION, Path(output), PRUNING))
 
 
 if __name__ == "__main__":

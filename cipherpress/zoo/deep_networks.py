@@ -65,7 +65,7 @@ DEEP: Mapping[str, DeepEntry] = MappingProxyType(
         entry.name: entry
         for entry in (
             _residual("resnet20", 19, 0.9486, _train("resnet20-relu", 30), _convert_twin("resnet20", 30)),
-            _residual("resnet20-pruned", 19, 0.9486, _train("resnet20-relu", 30), _PRUNING),
+            _residual("resnet20-pruned", 9, 0.9513, _train("resnet20-relu", 30), _PRUNING),
             _residual("resnet9", 7, 0.9440, _train("resnet9-relu", 40), _convert_twin("resnet9", 50)),
             _transformer("vit-quadratic", 9, _TRANSFORMER),
             _transformer("vit-quadratic-pruned", 5, _TRANSFORMER_PRUNING),

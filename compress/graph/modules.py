@@ -13,6 +13,10 @@ from torch import Tensor, nn
 from compress.coefficients import substitute
 from compress.graph.polynomial import guard_leading
 
+#: In training, inputs of a quadratic end here, in units of the range. A row that explodes from layer to layer would
+#: overflow otherwise, and its batch with it; so the penalty alone pulls it back.
+CUT = 8.0
+
 #: The range of a normalized input, in standard deviations: beyond it a quadratic and its activation soon differ.
 RANGE_SIGMAS = 3.0
 
@@ -57,6 +61,7 @@ class PolynomialActivation(nn.Module):
         z = (x - on_channels(self.centre, x)) / on_channels(self.width, x)
         if self.training:
             self.excess = range_penalty(z, self.peak_weight)
+            z = z.clamp(-CUT, CUT)
         return evaluate_rows(self.coefficients, z)
 
     @property

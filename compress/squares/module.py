@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from compress.graph.modules import (
+    CUT,
     EPSILON,
     RANGE_SIGMAS,
     PolynomialActivation,
@@ -149,10 +150,10 @@ class Watched(PolynomialActivation):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
-            self.excess = range_penalty(
-                (x - on_channels(self.centre, x)) / on_channels(self.width, x), self.peak_weight
-            )
-            x = x + self.noise * torch.randn_like(x)
+            centre, width = on_channels(self.centre, x), on_channels(self.width, x)
+            z = (x - centre) / width
+            self.excess = range_penalty(z, self.peak_weight)
+            x = centre + width * z.clamp(-CUT, CUT) + self.noise * torch.randn_like(x)
         return x.square() if self.square else evaluate_rows(self.coefficients, x)
 
     def frozen(self) -> Node:

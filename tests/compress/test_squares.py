@@ -134,6 +134,30 @@ def test_pruned_weights_stay_zero():
     assert found["3.second"].mask is None and found["3.first"].mask.sum() == 8 * 4 * 9
 
 
+def test_a_row_that_explodes_is_pulled_back_in_training_and_spoils_no_other():
+    """Its values after fourteen squares are 2.25^(2^14), beyond every float."""
+    torch.manual_seed(0)
+    images = np.random.default_rng(0).choice([-1.0, 1.0], size=(64, 3))
+    parts = [(nn.Linear(3, 3, bias=False), PolynomialActivation(np.array([0.0, 0.0, 1.0]))) for _ in range(14)]
+    model = nn.Sequential(*(part for pair in parts for part in pair)).double()
+    for linear, _ in parts:
+        nn.init.eye_(linear.weight)
+    network = export_network(model, (3,), images)
+    rows = torch.from_numpy(np.concatenate([images[:8], np.full((1, 3), 1.5)]))
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert not np.isfinite(network.run(rows.numpy())[-1]).any()
+    module = NetworkModule(network, torch.float64)
+    module.watch_(torch.from_numpy(images), 0.01, noise=0.0)
+    module.train()
+    outputs = module(rows)
+    np.testing.assert_array_equal(outputs[:-1].detach(), np.ones((8, 3)))
+    watched = [part for part in module.modules() if isinstance(part, PolynomialActivation)]
+    (0.0 * outputs.sum() + sum(part.excess for part in watched)).backward()
+    gradients = [part.grad for part in module.parameters() if part.requires_grad]
+    assert torch.isfinite(outputs).all() and all(torch.isfinite(gradient).all() for gradient in gradients)
+    assert (module.steps[0].weight.grad.diagonal() > 0).all()
+
+
 def test_a_residual_network_is_converted_to_plain_squares_of_few_bits():
     data = digits((1, 8, 8))
     model = trained(residual(2), data, 250)

@@ -120,6 +120,15 @@ def test_folded_activations_compute_what_the_normalized_ones_do():
     assert PolynomialActivation in kinds and NormalizedActivation not in kinds
 
 
+def test_in_training_inputs_of_a_quadratic_end_at_eight_half_widths():
+    square = PolynomialActivation(np.array([0.0, 0.0, 1.0]), centre=1.0, width=2.0)
+    x = torch.tensor([[1.0, 3.0, 16.0, 18.0, -16.0, 1e30]], requires_grad=True)
+    np.testing.assert_allclose(square.train()(x).detach(), [[0.0, 1.0, 56.25, 64.0, 64.0, 64.0]])
+    square.excess.backward()
+    assert x.grad[0, :2].tolist() == [0, 0] and (x.grad[0, 2:].sign() == torch.tensor([1, 1, -1, 1])).all()
+    np.testing.assert_allclose(square.eval()(x[:, :-1]).detach(), [[0.0, 1.0, 56.25, 72.25, 72.25]])
+
+
 def test_recalibration_measures_every_layer_after_those_before_it():
     data = digits()
     student, _ = student_of(dense(4).eval(), data)
