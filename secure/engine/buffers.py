@@ -1,11 +1,17 @@
-"""Memory for the engine's arrays: aligned to cache lines, in pieces large enough for huge pages, and reused.
+"""Memory for the engine's arrays: aligned to cache lines, in pieces of huge pages, and reused.
 
 A new array causes a page fault for each of its pages, which takes longer than many kernels. A vector that crosses a
 cache line takes two loads. Hardware prefetching of keys and constants stops at the end of a page, so large pages help.
+
+A piece is a mapping of its own that begins and ends with a huge page. In the heap of malloc its first and last huge
+page would hold other things too, or nothing: Linux may make such pages huge minutes later, and fill what was never
+touched, so that a server's memory would grow while it runs.
 """
 
 from __future__ import annotations
 
+import mmap
+from contextlib import suppress
 from math import prod
 
 import numpy as np
@@ -13,11 +19,13 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-#: Bytes of one piece. numpy requests huge pages for arrays of at least 4 MiB; Linux grants them in units of 2 MiB.
+#: Bytes of one piece.
 PIECE_BYTES = 1 << 23
 #: Bytes of a piece where memory is counted: what stays empty at its end is then little.
 LARGE_PIECE_BYTES = 1 << 26
 LINE_BYTES = 64
+#: Bytes of a huge page.
+HUGE_BYTES = 1 << 21
 
 
 class Arena:
@@ -32,9 +40,7 @@ class Arena:
         size = prod(shape)
         start = self._used
         if start + size > len(self._piece):
-            line = LINE_BYTES // self._piece.itemsize
-            self._piece = np.empty(max(size + line, self._piece_bytes // self._piece.itemsize))
-            start = -(self._piece.ctypes.data // self._piece.itemsize) % line
+            self._piece, start = mapped(max(size, self._piece_bytes // self._piece.itemsize)), 0
         self._used = start + -(-size // 8) * 8
         return self._piece[start : start + size].reshape(shape)
 
@@ -43,6 +49,29 @@ class Arena:
         result = self.empty(*array.shape)
         result[...] = array
         return result
+
+
+def mapped(size: int) -> Array:
+    """An array (size or a little more,) with undefined content, in a mapping of its own of whole huge pages.
+
+    Where the system has no huge pages, it is an array of numpy's.
+
+    Raises: MemoryError.
+    """
+    if not hasattr(mmap, "MADV_HUGEPAGE"):
+        line = LINE_BYTES // 8
+        array = np.empty(size + line)
+        return array[-(array.ctypes.data // 8) % line :]
+    used = -(-size * 8 // HUGE_BYTES) * HUGE_BYTES
+    try:
+        region = mmap.mmap(-1, used + HUGE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise MemoryError(f"{used + HUGE_BYTES} bytes: {error.strerror}") from error
+    with suppress(OSError):  # a kernel without huge pages
+        region.madvise(mmap.MADV_HUGEPAGE)
+    array = np.frombuffer(region, dtype=np.float64)
+    start = -array.ctypes.data % HUGE_BYTES // 8
+    return array[start : start + used // 8]
 
 
 class Workspaces:

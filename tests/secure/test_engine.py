@@ -1,14 +1,16 @@
 """The engine equals SEAL: bit for bit in its operations, within the noise in its key switches."""
 
+import mmap
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tenseal.sealapi as sealapi
 
 from compress.errors import BackendError, PlanError
-from secure.engine.buffers import LINE_BYTES, Arena, Workspaces
+from secure.engine.buffers import HUGE_BYTES, LINE_BYTES, Arena, Workspaces, mapped
 from secure.engine.evaluator import EngineBackend, Residues
 from secure.engine.ring import EngineRing, key_rows
 from secure.engine.schedule import Form, schedule
@@ -218,6 +220,29 @@ def test_arrays_of_an_arena_lie_on_cache_lines_and_apart():
         assert array.ctypes.data % LINE_BYTES == 0
         array[...] = number
     assert [set(array.ravel()) for array in arrays] == [{number} for number in range(len(arrays))]
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_HUGEPAGE"), reason="no huge pages")
+def test_a_piece_is_of_whole_huge_pages_and_goes_back_to_the_system():
+    for size in (1, HUGE_BYTES // 8, HUGE_BYTES // 8 + 1):
+        piece = mapped(size)
+        assert piece.ctypes.data % HUGE_BYTES == 0 and piece.nbytes == -(-size * 8 // HUGE_BYTES) * HUGE_BYTES
+        piece[...] = 1.0
+    before, (large, size) = resident_bytes(), (Arena(), 32 * HUGE_BYTES // 8)
+    array = large.empty(size)
+    array[...] = 1.0
+    assert resident_bytes() - before > 0.9 * array.nbytes
+    del large, array
+    assert resident_bytes() - before < 0.1 * size * 8
+
+
+def test_memory_that_is_not_there_is_refused():
+    with pytest.raises(MemoryError):
+        Workspaces(2**50).take()
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
 
 
 def test_two_requests_never_share_a_workspace():
