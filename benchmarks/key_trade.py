@@ -42,8 +42,8 @@ from secure.stages.trim import trimmed
 WEIGHTS = (0, 0.5, DEEP_KEY_WEIGHT, 1)
 #: Data primes of a typical size, and images of which only the shape matters.
 PRIME_BITS, IMAGES = 38, 8
-#: Two data primes are left at the end, and every square is rescaled before.
-CHOICE = Choice(degree=32768, rescaling=Rescaling.BEFORE, base_primes=2, rotate_input=True)
+#: The most squarings that a ring of 16384 carries; deeper networks need one of 32768.
+MOST_IN_16384 = 9
 
 
 def run(output: Path, *, images: int = IMAGES, progress: Progress | None = None) -> dict[str, Any]:
@@ -64,45 +64,63 @@ def run(output: Path, *, images: int = IMAGES, progress: Progress | None = None)
 def key_trade_table(result: Mapping[str, Any]) -> str:
     """The rows as a Markdown table."""
     lines = table_head(
-        ("network", "weight of a key", "keys", "MB sent", "rotations", "predicted ms", "beside weight 0")
+        ("network", "N", "weight of a key", "keys", "MB sent", "rotations", "predicted ms", "beside weight 0")
     )
     fastest = {row["network"]: row["milliseconds"] for row in result["rows"] if row["weight"] == 0}
     for row in result["rows"]:
         more = row["milliseconds"] / fastest[row["network"]] - 1
-        cells = row["network"], f"{row['weight']:g}", str(row["keys"]), f"{row['key_bytes'] / 1e6:.0f}"
+        cells = (
+            row["network"],
+            str(row["degree"]),
+            f"{row['weight']:g}",
+            str(row["keys"]),
+            f"{row['key_bytes'] / 1e6:.0f}",
+        )
         lines.append(table_row((*cells, str(row["rotations"]), f"{row['milliseconds']:.0f}", f"{more:+.1%}")))
     note = (
-        f"N = 32768, digits of three primes, {result['prime_bits']} bits each; the relinearization key is counted. "
+        f"Digits of three primes, {result['prime_bits']} bits each; the relinearization key is counted. "
         f"Unless keys are limited, the compiler takes weight {DEEP_KEY_WEIGHT:g} for networks this deep."
     )
     return with_note(lines, note)
 
 
+def _choice(name: str) -> Choice:
+    """Two data primes are left at the end, and every square is rescaled before."""
+    degree = 16384 if DEEP[name].squarings <= MOST_IN_16384 else 32768
+    return Choice(degree=degree, rescaling=Rescaling.BEFORE, base_primes=2, rotate_input=True)
+
+
 def _rows(name: str, images: int, times: KernelTimes) -> list[dict[str, Any]]:
     """The rows of one network."""
-    network = load_network(FOLDER / name)
+    network, choice = load_network(FOLDER / name), _choice(name)
     stages = trimmed(network_stages(network))
     inputs = np.random.default_rng(0).uniform(0, 1, (images, *network.input_shape))
-    start = Draft(stages=stages, evidence=gather_evidence(stages, inputs), choice=CHOICE, times=times)
+    start = Draft(stages=stages, evidence=gather_evidence(stages, inputs), choice=choice, times=times)
     arranged = arrange(start)
     rows = []
     for weight in WEIGHTS:
-        draft = place_rescales(choose_rotations(replace(arranged, choice=replace(CHOICE, key_weight=weight))))
+        draft = place_rescales(choose_rotations(replace(arranged, choice=replace(choice, key_weight=weight))))
         keys = draft_keys(draft)
         rotations = sum(count for (kind, _), count in draft_operations(draft).items() if kind is Kind.ROTATE)
-        row = {"network": name, "weight": weight, "keys": len(keys.galois_elements), "rotations": rotations}
-        key_bytes = client_keys_bytes(_typical(draft.levels), keys)
+        row = {
+            "network": name,
+            "degree": choice.degree,
+            "weight": weight,
+            "keys": len(keys.galois_elements),
+            "rotations": rotations,
+        }
+        key_bytes = client_keys_bytes(_typical(choice.degree, draft.levels), keys)
         rows.append({**row, "key_bytes": key_bytes, "milliseconds": draft_milliseconds(draft, times)})
     return rows
 
 
-def _typical(levels: int) -> Params:
+def _typical(degree: int, levels: int) -> Params:
     """Stand-ins for the primes that a draft will get. Only their sizes matter for a number of bytes."""
     prime = 2**PRIME_BITS - 1
     ends = accumulate([MOST_DIGIT_PRIMES] * -(-levels // MOST_DIGIT_PRIMES))
     digits = tuple(MOST_DIGIT_PRIMES - max(0, end - levels) for end in ends)
     return Params(
-        poly_modulus_degree=CHOICE.degree,
+        poly_modulus_degree=degree,
         data_primes=(prime,) * levels,
         special_prime=prime,
         more_special_primes=(prime,) * (MOST_DIGIT_PRIMES - 1),
