@@ -135,10 +135,10 @@ def depth_table(result: Mapping[str, Any]) -> str:
         "One thread. Products of two ciphertexts count as squarings. Accuracy is that of the converted network on all "
         "test images. Agreement and errors are those of encrypted answers beside the plan in clear; limit: the "
         "agreement, by prediction, that a plan was compiled for. Seconds are of the processor, medians over images. "
-        f"Scaled: to a machine where TenSEAL's tutorial network takes {result['reference_ms']:,.0f} ms, by what it took "
-        "here before and after. Two threads: "
-        "the wall time of the fastest image over that on one thread. Set-up: constants are made and one client's keys "
-        "are registered. The server's memory is the peak of its own process, with the keys of one client. "
+        f"Scaled: to a machine where TenSEAL's tutorial network takes {result['reference_ms']:,.0f} ms, by what it "
+        "took here before and after. Two threads: the wall time of the fastest image over that on one thread. Set-up: "
+        "constants are made and one client's keys are registered. The server's memory is the peak of its own process, "
+        "with the keys of one client. "
         + "; ".join(f"{row['network']}: `{row['command']}`" for row in result["rows"])
         + "."
     )

@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from benchmarks.report import read_result
 from compress.svg import svg_bytes
 
-
 #: What names of pruned networks contain.
 PRUNED = ("pruned", "without")
 
