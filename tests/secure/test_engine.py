@@ -237,7 +237,7 @@ def test_a_piece_is_of_whole_huge_pages_and_goes_back_to_the_system():
 
 
 def test_memory_that_is_not_there_is_refused():
-    with pytest.raises(MemoryError):
+    with pytest.raises(MemoryError, match="bytes: "):
         Workspaces(2**50).take()
 
 
