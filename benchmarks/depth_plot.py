@@ -23,13 +23,16 @@ def depth_plot(result: Mapping[str, Any]) -> bytes:
     """The rows of depth.json as an SVG file, always the same bytes."""
     figure = Figure(figsize=(7.2, 4.2), layout="constrained")
     axes = figure.add_subplot()
+    deepest = max(row["squarings"] for row in result["rows"])
     for row in result["rows"]:
         seconds = row["server_seconds"] * result["reference_ms"] / row["tutorial_ms"]
         point = row["squarings"], 100 * row["accuracy"]
-        color = "tab:orange" if any(word in row["network"] for word in PRUNED) else "tab:blue"
+        pruned = any(word in row["network"] for word in PRUNED)
+        color, left = ("tab:orange", False) if pruned else ("tab:blue", row["squarings"] < deepest)
         axes.plot(*point, "s" if row["network"].startswith("vit") else "o", color=color)
         label = f"{row['network']}, {seconds:.2g} s"
-        axes.annotate(label, point, xytext=(6, 0), textcoords="offset points", fontsize=8, va="center")
+        side = {"xytext": (-6, 0), "ha": "right"} if left else {"xytext": (6, 0), "ha": "left"}
+        axes.annotate(label, point, textcoords="offset points", fontsize=8, va="center", **side)
     axes.set_title("orange: pruned; squares: transformers; seconds: scaled, one thread", fontsize=8)
     axes.set_xlabel("squares and products of two values in a row")
     axes.set_ylabel("accuracy in clear, %")
