@@ -60,8 +60,7 @@ def main(twin: str, data_dir: str, output: str, branches: int) -> None:
     assert isinstance(model, nn.Module)
     data = cp.load_data("fashion-mnist-32", data_dir)
     block = families(model)
-    share = (branches - 0.5) / len(block.split("+"))  # half a block less than would be one too many by rounding
-    pruning = replace(PRUNING, rounds=branches)
+    share, pruning = branches / len(block.split("+")), replace(PRUNING, rounds=branches)
     print(prune_and_convert(model, data, block, share, CONVERSION, Path(output), pruning))
 
 

@@ -61,14 +61,18 @@ def resnet20(channels: int = 1, classes: int = 10) -> nn.Module:
     return classifier([activated(channels, WIDTHS[0]), *blocks], classes)
 
 
+def staged(blocks: Sequence[int], channels: int = 1, classes: int = 10) -> nn.Module:
+    """A stem and two convolutions with a stride of 2, each followed by so many residual blocks; images (channels, 32,
+    32)."""
+    parts: list[nn.Module] = []
+    inputs = channels
+    for stage, (outputs, count) in enumerate(zip(WIDTHS, blocks, strict=True)):
+        parts.append(activated(inputs, outputs, 2 if stage else 1))
+        parts += [Residual(outputs, outputs) for _ in range(count)]
+        inputs = outputs
+    return classifier(parts, classes)
+
+
 def resnet9(channels: int = 1, classes: int = 10) -> nn.Module:
     """Seven activations, of the class of ResNet-9: stem, down, residual, down, residual; images (channels, 32, 32)."""
-    first, second, third = WIDTHS
-    parts = [
-        activated(channels, first),
-        activated(first, second, 2),
-        Residual(second, second),
-        activated(second, third, 2),
-        Residual(third, third),
-    ]
-    return classifier(parts, classes)
+    return staged((0, 1, 1), channels, classes)

@@ -58,11 +58,15 @@ class PolynomialActivation(nn.Module):
         self.excess: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
+        return evaluate_rows(self.coefficients, self.normal(x))
+
+    def normal(self, x: Tensor) -> Tensor:
+        """z. In training it ends at CUT, and its range penalty is kept as `excess`."""
         z = (x - on_channels(self.centre, x)) / on_channels(self.width, x)
-        if self.training:
-            self.excess = range_penalty(z, self.peak_weight)
-            z = z.clamp(-CUT, CUT)
-        return evaluate_rows(self.coefficients, z)
+        if not self.training:
+            return z
+        self.excess = range_penalty(z, self.peak_weight)
+        return z.clamp(-CUT, CUT)
 
     @property
     def degree(self) -> int:

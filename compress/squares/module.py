@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from compress.graph.modules import (
-    CUT,
     EPSILON,
     RANGE_SIGMAS,
     PolynomialActivation,
     evaluate_rows,
     on_channels,
-    range_penalty,
 )
 from compress.network import (
     Add,
@@ -150,10 +148,8 @@ class Watched(PolynomialActivation):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
-            centre, width = on_channels(self.centre, x), on_channels(self.width, x)
-            z = (x - centre) / width
-            self.excess = range_penalty(z, self.peak_weight)
-            x = centre + width * z.clamp(-CUT, CUT) + self.noise * torch.randn_like(x)
+            held = on_channels(self.centre, x) + on_channels(self.width, x) * self.normal(x)
+            x = held + self.noise * torch.randn_like(x)
         return x.square() if self.square else evaluate_rows(self.coefficients, x)
 
     def frozen(self) -> Node:

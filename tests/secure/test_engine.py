@@ -1,14 +1,15 @@
 """The engine equals SEAL: bit for bit in its operations, within the noise in its key switches."""
 
 import mmap
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tenseal.sealapi as sealapi
 
+from benchmarks.process_use import rss_bytes
 from compress.errors import BackendError, PlanError
 from secure.engine.buffers import HUGE_BYTES, LINE_BYTES, Arena, Workspaces, mapped
 from secure.engine.evaluator import EngineBackend, Residues
@@ -228,21 +229,24 @@ def test_a_piece_is_of_whole_huge_pages_and_goes_back_to_the_system():
         piece = mapped(size)
         assert piece.ctypes.data % HUGE_BYTES == 0 and piece.nbytes == -(-size * 8 // HUGE_BYTES) * HUGE_BYTES
         piece[...] = 1.0
-    before, (large, size) = resident_bytes(), (Arena(), 32 * HUGE_BYTES // 8)
+    before, (large, size) = rss_bytes(os.getpid()), (Arena(), 32 * HUGE_BYTES // 8)
     array = large.empty(size)
     array[...] = 1.0
-    assert resident_bytes() - before > 0.9 * array.nbytes
+    assert rss_bytes(os.getpid()) - before > 0.9 * array.nbytes
     del large, array
-    assert resident_bytes() - before < 0.1 * size * 8
+    assert rss_bytes(os.getpid()) - before < 0.1 * size * 8
+
+
+def test_without_huge_pages_a_piece_lies_on_a_cache_line(monkeypatch):
+    monkeypatch.delattr(mmap, "MADV_HUGEPAGE", raising=False)
+    for size in (1, 9, 4096):
+        piece = mapped(size)
+        assert piece.ctypes.data % LINE_BYTES == 0 and len(piece) >= size
 
 
 def test_memory_that_is_not_there_is_refused():
     with pytest.raises(MemoryError, match="bytes: "):
         Workspaces(2**50).take()
-
-
-def resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
 
 
 def test_two_requests_never_share_a_workspace():
