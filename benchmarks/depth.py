@@ -60,13 +60,15 @@ def measure(
     names = {folder.name for folder in folders}
     rows = [row for row in read_result(output / "depth.json")["rows"] if row["network"] not in names]
     result = {"machine": this_machine().as_json(), "command": command, "reference_ms": REFERENCE_MS, "rows": rows}
+    before = reference_tutorial_ms(data)
     for position, folder in enumerate(folders):
         say(folder.name, position / len(folders))
         place = output / "depth" / folder.name
         place.mkdir(parents=True, exist_ok=True)
-        before = reference_tutorial_ms(data)
         row = measured(folder, place, images, two, memory_bytes, most_changed)
-        row |= {"tutorial_ms": mean((before, reference_tutorial_ms(data))), "command": command}
+        after = reference_tutorial_ms(data)
+        row |= {"tutorial_ms": mean((before, after)), "command": command}
+        before = after
         (place / "row.json").write_text(json.dumps(row, indent=1))
         rows.append(row)
         rows.sort(key=lambda row: int(row["squarings"]))
@@ -98,6 +100,11 @@ def measured(
     return row
 
 
+def scaled_seconds(row: Mapping[str, Any], result: Mapping[str, Any]) -> float:
+    """The server's seconds for an image, on a machine of the reference's speed."""
+    return float(row["server_seconds"] * result["reference_ms"] / row["tutorial_ms"])
+
+
 def depth_table(result: Mapping[str, Any]) -> str:
     """The rows as a Markdown table."""
     headings = (
@@ -123,7 +130,7 @@ def depth_table(result: Mapping[str, Any]) -> str:
             f"{row['key_memory_bytes'] / 1e6:.0f}",
             f"{row['upload_bytes'] / 1e6:.1f}",
             f"{row['server_seconds']:.2f}",
-            f"{row['server_seconds'] * result['reference_ms'] / row['tutorial_ms']:.2f}",
+            f"{scaled_seconds(row, result):.2f}",
             "" if two is None else f"{two / row['least_wall_seconds']:.2f}",
             f"{row['set_up_seconds'] + row['register_seconds']:.0f}",
             f"{row['server_peak_bytes'] / 1e9:.1f}",
@@ -136,7 +143,7 @@ def depth_table(result: Mapping[str, Any]) -> str:
         "test images. Agreement and errors are those of encrypted answers beside the plan in clear; limit: the "
         "agreement, by prediction, that a plan was compiled for. Seconds are of the processor, medians over images. "
         f"Scaled: to a machine where TenSEAL's tutorial network takes {result['reference_ms']:,.0f} ms, by what it "
-        "took here before and after. Two threads: the wall time of the fastest image over that on one thread. Set-up: "
+        "took here beside the images. Two threads: the wall time of the fastest image over that on one thread. Set-up: "
         "constants are made and one client's keys are registered. The server's memory is the peak of its own process, "
         "with the keys of one client. "
         + "; ".join(f"{row['network']}: `{row['command']}`" for row in result["rows"])

@@ -12,6 +12,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from benchmarks.depth import scaled_seconds
 from benchmarks.report import read_result
 from compress.svg import svg_bytes
 
@@ -25,12 +26,11 @@ def depth_plot(result: Mapping[str, Any]) -> bytes:
     axes = figure.add_subplot()
     deepest = max(row["squarings"] for row in result["rows"])
     for row in result["rows"]:
-        seconds = row["server_seconds"] * result["reference_ms"] / row["tutorial_ms"]
         point = row["squarings"], 100 * row["accuracy"]
         pruned = any(word in row["network"] for word in PRUNED)
         color, left = ("tab:orange", False) if pruned else ("tab:blue", row["squarings"] < deepest)
         axes.plot(*point, "s" if row["network"].startswith("vit") else "o", color=color)
-        label = f"{row['network']}, {seconds:.2g} s"
+        label = f"{row['network']}, {scaled_seconds(row, result):.2g} s"
         side = {"xytext": (-6, 0), "ha": "right"} if left else {"xytext": (6, 0), "ha": "left"}
         axes.annotate(label, point, textcoords="offset points", fontsize=8, va="center", **side)
     axes.set_title("orange: pruned; squares: transformers; seconds: scaled, one thread", fontsize=8)
